@@ -1,0 +1,60 @@
+"""The device mesh and the one table from logical array axes to mesh axes.
+
+`jax.jit` with `NamedSharding` is what used to be called pjit.
+"""
+
+import math
+
+import jax
+from flax import linen as nn
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from omnivla_jax.core.types import PyTree
+
+MESH_AXES = ("data", "fsdp", "tensor")
+
+# Logical axis -> mesh axis. A mesh axis may appear only once in an array's spec.
+AXIS_RULES: tuple[tuple[str, str | None], ...] = (
+    ("batch", "data"),
+    ("embed", "fsdp"),
+    ("heads", "tensor"),
+    ("kv_heads", None),
+    ("head_dim", None),
+    ("mlp", "tensor"),
+    ("vocab", "tensor"),
+    ("layers", None),
+)
+
+
+def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
+    """A mesh over the first data * fsdp * tensor devices; errors name the shortfall."""
+    wanted, present = math.prod((data, fsdp, tensor)), len(jax.devices())
+    if wanted > present:
+        raise ValueError(
+            f"A mesh of {data=} x {fsdp=} x {tensor=} needs {wanted} devices, but "
+            f"{present} are present: lower one of the three."
+        )
+    # Explicit axes (jax's default) reject concatenating sharded with replicated
+    # tokens, which is what joint attention does.
+    return jax.make_mesh(
+        (data, fsdp, tensor),
+        MESH_AXES,
+        axis_types=(AxisType.Auto,) * 3,
+        devices=jax.devices()[:wanted],
+    )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Shard the leading axis over `data`."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """One copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
+    """Shardings of a tree whose leaves carry Flax logical axis names."""
+    specs = nn.get_partition_spec(boxed_tree)
+    return nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)

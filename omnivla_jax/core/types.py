@@ -1,0 +1,49 @@
+"""The records that rooms exchange: observations, time steps and rollout transitions.
+
+Axes: B environments, V camera views, S image side, L language tokens,
+H actions of a chunk, D action dimensions, T chunks of an episode.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+PyTree: TypeAlias = Any
+ActionChunk: TypeAlias = jax.Array  # float32 [B, H, D]
+
+
+class Observation(NamedTuple):
+    """What a policy sees: pictures, an instruction and the robot's own state."""
+
+    images: jax.Array  # uint8 [B, V, S, S, 3]: agent view, wrist view; upright
+    tokens: jax.Array  # int32 [B, L]
+    token_mask: jax.Array  # bool [B, L]: False on padding
+    state: jax.Array  # float32 [B, 8]: eef position, axis-angle, finger positions
+
+
+class TimeStep(NamedTuple):
+    """The outcome of one control step; termination and truncation kept apart."""
+
+    reward: jax.Array  # float32 [B]: 1 on the step that first reaches the goal
+    terminated: jax.Array  # bool [B]: the goal holds, or held before
+    truncated: jax.Array  # bool [B]: out of time, or the physics diverged
+
+
+class Transition(NamedTuple):
+    """One chunk of one environment, as a rollout records it."""
+
+    observation: PyTree  # what `act_fn` needs to score the chunk again
+    action: PyTree  # what `act_fn` did: the sampled chain
+    reward: jax.Array  # float32 [B]: summed over the executed part of the chunk
+    mask: jax.Array  # float32 [B]: 1 where the episode was still running
+
+
+class Episode(NamedTuple):
+    """One demonstration, unbatched; step t holds what was seen before action t."""
+
+    images: Any  # uint8 [T, V, S, S, 3], upright
+    state: Any  # float32 [T, 8]
+    joint_state: Any  # float32 [T, 7]
+    action: Any  # float32 [T, 7]: simulator actions in [-1, 1], -1 open, +1 close
+    instruction: str
+    task: int

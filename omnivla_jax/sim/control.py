@@ -1,0 +1,157 @@
+"""LIBERO's OSC_POSE controller and gripper ramp, in NumPy or jax.numpy.
+
+Source: robosuite 1.4.0, `controllers/osc.py` and `config/osc_pose.json`.
+Axes: B environments, 7 arm joints; lengths in m, angles in rad, torques in N m.
+`xp` is the array module, so that both engines run the same lines.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnivla_jax.sim import panda, rotation
+from omnivla_jax.sim.rotation import Array
+
+POSITION_SCALE, ROTATION_SCALE = 0.05, 0.5  # m and rad at an action of 1
+STIFFNESS = 150.0
+DAMPING = 2.0 * STIFFNESS**0.5
+NULL_STIFFNESS = 10.0
+NULL_DAMPING = 2.0 * NULL_STIFFNESS**0.5
+GRIPPER_PER_CONTROL_STEP = 0.25  # 25 substeps of 0.01
+# The mass and Jacobian terms are refreshed this often (in s): measured to keep the
+# outcome of recorded episodes, while a refresh once a control step does not.
+REFRESH_INTERVAL = 0.025
+
+
+class Arm(NamedTuple):
+    """What the controller reads of the simulation."""
+
+    position: Array  # [B, 3] of the grip site
+    orientation: Array  # [B, 3, 3]
+    jacobian: Array  # [B, 6, 7]: translation rows, then rotation rows
+    joints: Array  # [B, 7]
+    velocity: Array  # [B, 7]
+    bias: Array  # [B, 7]: gravity and Coriolis torques
+
+
+class Dynamics(NamedTuple):
+    """The configuration-dependent matrices of operational-space control."""
+
+    lambda_position: Array  # [B, 3, 3]
+    lambda_rotation: Array  # [B, 3, 3]
+    null_projection: Array  # [B, 7, 7]: N^T M
+
+
+class PoseGoal(NamedTuple):
+    """Where the controller pulls the grip site."""
+
+    position: Array  # [B, 3]
+    orientation: Array  # [B, 3, 3]
+
+
+def jacobian(anchors: Array, axes: Array, position: Array, xp: Any) -> Array:
+    """Geometric Jacobian [B, 6, 7] of a chain of hinges at `position` [B, 3].
+
+    `anchors`, `axes` [B, 7, 3]: the joints' world positions and directions.
+    """
+    linear = xp.cross(axes, position[:, None, :] - anchors)
+    return xp.concatenate([linear, axes], axis=-1).swapaxes(-1, -2)
+
+
+def set_goal(
+    action: Array, arm: Arm, previous: PoseGoal, fresh: Array, xp: Any
+) -> PoseGoal:
+    """The goal of one control step.
+
+    Quirks kept: after a reset or restore the first goal starts from the nominal pose
+    (`previous`), and the orientation goal only moves if rotation is commanded.
+    """
+    start_position = xp.where(fresh[:, None], previous.position, arm.position)
+    fresh_matrix = fresh[:, None, None]
+    start_orientation = xp.where(fresh_matrix, previous.orientation, arm.orientation)
+    turn = rotation.from_axis_angle(ROTATION_SCALE * action[:, 3:6], xp)
+    turned = rotation.matrix(turn, xp) @ start_orientation
+    rotates = xp.any(action[:, 3:6] != 0, axis=-1)[:, None, None]
+    return PoseGoal(
+        start_position + POSITION_SCALE * action[:, :3],
+        xp.where(rotates, turned, previous.orientation),
+    )
+
+
+def dynamics(mass: Array, jacobian_matrix: Array, xp: Any) -> Dynamics:
+    """Operational-space inertias and the null-space projection of `mass` [B, 7, 7]."""
+    transposed = jacobian_matrix.swapaxes(-1, -2)
+    compliance = jacobian_matrix @ spd_inverse(mass, xp) @ transposed
+    lambda_full = spd_inverse(compliance, xp)
+    # N = I - M^-1 J^T L J, so N^T M = M - J^T L J.
+    return Dynamics(
+        spd_inverse(compliance[:, :3, :3], xp),
+        spd_inverse(compliance[:, 3:, 3:], xp),
+        mass - transposed @ lambda_full @ jacobian_matrix,
+    )
+
+
+def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
+    """Joint torques [B, 7], clipped to the motors' limits."""
+    twist = _apply(arm.jacobian, arm.velocity)
+    error = rotation.rotation_error(arm.orientation, goal.orientation, xp)
+    force = STIFFNESS * (goal.position - arm.position) - DAMPING * twist[:, :3]
+    moment = STIFFNESS * error - DAMPING * twist[:, 3:]
+    wrench = xp.concatenate(
+        [_apply(terms.lambda_position, force), _apply(terms.lambda_rotation, moment)],
+        axis=-1,
+    )
+    home = xp.asarray(panda.HOME, dtype=arm.joints.dtype)
+    posture = NULL_STIFFNESS * (home - arm.joints) - NULL_DAMPING * arm.velocity
+    total = (
+        _apply(arm.jacobian.swapaxes(-1, -2), wrench)
+        + arm.bias
+        + _apply(terms.null_projection, posture)
+    )
+    return clip_torque(total, xp)
+
+
+def clip_torque(value: Array, xp: Any) -> Array:
+    """Torques within the motors' limits."""
+    limit = xp.asarray(panda.TORQUE_LIMIT, dtype=value.dtype)
+    return xp.clip(value, -limit, limit)
+
+
+def ramp_gripper(closing: Array, command: Array, substeps: int, xp: Any) -> Array:
+    """The gripper's commanded closing [B] in [-1, 1] after one substep."""
+    step = GRIPPER_PER_CONTROL_STEP / substeps
+    return xp.clip(closing + step * xp.sign(command), -1.0, 1.0)
+
+
+def finger_targets(closing: Array, xp: Any) -> Array:
+    """Positions [B, 2] the finger servos aim at."""
+    half = panda.FINGER_TRAVEL / 2
+    return xp.stack([half - half * closing, half * closing - half], axis=-1)
+
+
+def refresh_substeps(timestep: float, substeps: int) -> int:
+    """How many substeps share one refresh of the controller's matrices."""
+    return int(np.clip(round(REFRESH_INTERVAL / timestep), 1, substeps))
+
+
+def spd_inverse(matrices: Array, xp: Any) -> Array:
+    """Inverses of small symmetric positive definite matrices [B, n, n].
+
+    Gauss-Jordan without pivoting, unrolled: batched LAPACK calls can deadlock XLA's
+    CPU thread pool and are slower at this size.
+    """
+    size = matrices.shape[-1]
+    inverse = xp.zeros_like(matrices) + xp.eye(size, dtype=matrices.dtype)
+    rest = matrices
+    for pivot in range(size):
+        scale = 1.0 / rest[:, pivot, pivot][:, None]
+        row, inverse_row = rest[:, pivot] * scale, inverse[:, pivot] * scale
+        unit = xp.eye(size, dtype=matrices.dtype)[pivot]
+        column = (rest[:, :, pivot] - unit)[:, :, None]
+        rest = rest - column * row[:, None, :]
+        inverse = inverse - column * inverse_row[:, None, :]
+    return inverse
+
+
+def _apply(matrices: Array, vectors: Array) -> Array:
+    return (matrices @ vectors[..., None])[..., 0]

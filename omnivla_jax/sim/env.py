@@ -1,0 +1,149 @@
+"""The environment: reset, restore and step, pure functions on a batch of episodes.
+
+No auto-reset: an episode that succeeded or diverged stays as it is, which is what a
+fixed-length scan and grouped rollouts want. Axes: B environments, F fixtures.
+"""
+
+from typing import Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.core.types import TimeStep
+from omnivla_jax.sim import physics, placement, predicates
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState, Physics
+
+ACTION_SIZE = 7
+WAIT_STEPS = 10  # evaluators let the objects fall and settle first
+WAIT_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+POSITION_BOUND, VELOCITY_BOUND = 1e2, 1e3  # m or rad, per s: beyond is divergence
+
+
+def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
+    """Fresh episodes: sampled layout, settled objects, the policy's turn.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B], rows of the suite's task table.
+      keys: typed keys [B]; consumed.
+    """
+    chex.assert_equal_shape([task, keys])
+    qpos, fixture_pos, fixture_quat = placement.sample(scene, keys)
+    qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
+    start = physics.restored(scene, qpos, qvel, fixture_pos, fixture_quat)
+    return settle(scene, _episode(start, task))
+
+
+def restore(
+    scene: Scene,
+    task: jax.Array,
+    qpos: jax.Array,
+    qvel: jax.Array,
+    *,
+    fixtures: Mapping[str, tuple[jax.Array, jax.Array]] | None = None,
+) -> EnvState:
+    """Episodes at recorded states, as LIBERO's `set_init_state`; nothing settles.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B].
+      qpos: [B, nq] and qvel: [B, nv] in the suite's joint order.
+      fixtures: name -> (position [B, 3], quaternion wxyz [B, 4]); those not named
+        stand at the centre of their region.
+
+    Raises:
+      ValueError: on a fixture the scene does not have.
+    """
+    chex.assert_shape(qpos, (task.shape[0], scene.model.nq))
+    chex.assert_shape(qvel, (task.shape[0], scene.model.nv))
+    given = dict(fixtures or {})
+    rows = scene.suite.fixtures
+    unknown = sorted(set(given) - {row.name for row in rows})
+    if unknown:
+        known = [row.name for row in rows]
+        raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
+    batch = task.shape[0]
+    positions, quaternions = [], []
+    for row in rows:
+        home = (*row.center, scene.arena.fixture_z[row.name])
+        default = (jnp.tile(jnp.array(home), (batch, 1)),
+                   jnp.tile(jnp.array(row.quaternion), (batch, 1)))
+        position, quaternion = given.get(row.name, default)
+        positions.append(jnp.asarray(position))
+        quaternions.append(jnp.asarray(quaternion))
+    start = physics.restored(
+        scene, qpos, qvel, jnp.stack(positions, 1), jnp.stack(quaternions, 1)
+    )
+    return _episode(start, task)
+
+
+def settle(scene: Scene, state: EnvState) -> EnvState:
+    """LIBERO's ten waiting steps; a success during them does not count."""
+    action = jnp.tile(jnp.array(WAIT_ACTION), (state.task.shape[0], 1))
+
+    def wait(current: EnvState, _: None) -> tuple[EnvState, None]:
+        return _advance(scene, current, action), None
+
+    waited, _ = jax.lax.scan(wait, state, length=WAIT_STEPS)
+    return waited
+
+
+def step(
+    scene: Scene, state: EnvState, action: jax.Array
+) -> tuple[EnvState, TimeStep]:
+    """One 20 Hz control step.
+
+    Args:
+      scene: the static tables.
+      state: the batch; episodes that ended keep their state.
+      action: float32 [B, 7]: OSC_POSE translation, rotation, gripper in [-1, 1].
+
+    Returns:
+      The next state and the outcome; the reward is 1 on the first control step on
+      which the goal holds, 0 otherwise.
+    """
+    chex.assert_shape(action, (state.task.shape[0], ACTION_SIZE))
+    moved = _advance(scene, state, action)
+    reached = predicates.success(scene, moved.physics, state.task)
+    success = state.success | (reached & ~moved.diverged)
+    after = moved.replace(
+        steps=state.steps + (~state.frozen).astype(jnp.int32), success=success
+    )
+    out_of_time = after.steps >= scene.suite.horizon
+    return after, TimeStep(
+        reward=(success & ~state.success).astype(jnp.float32),
+        terminated=success,
+        truncated=~success & (moved.diverged | out_of_time),
+    )
+
+
+def _episode(start: Physics, task: jax.Array) -> EnvState:
+    batch = task.shape[0]
+    return EnvState(
+        physics=start,
+        task=jnp.asarray(task, jnp.int32),
+        steps=jnp.zeros(batch, jnp.int32),
+        success=jnp.zeros(batch, bool),
+        diverged=jnp.zeros(batch, bool),
+    )
+
+
+def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
+    """Step the physics; an environment whose numbers explode keeps its last state."""
+    after = physics.control_step(scene, state.physics, action, ~state.frozen)
+    sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
+
+    def keep(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(sane.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+
+    return state.replace(
+        physics=jax.tree.map(keep, after, state.physics),
+        diverged=state.diverged | ~sane,
+    )
+
+
+def _bounded(values: jax.Array, bound: float) -> jax.Array:
+    # A comparison with NaN is False, so this also catches what is not finite.
+    return jnp.all(jnp.abs(values) < bound, axis=-1)

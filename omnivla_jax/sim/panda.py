@@ -1,0 +1,230 @@
+"""The Franka Panda and its parallel gripper, as tables and as MjSpec bodies.
+
+Frames, inertias, joints and actuators are robosuite 1.4's (MIT). Collision follows
+what keeps recorded LIBERO outcomes: no arm, one box for the hand, two boxes and a pad
+per finger. Lengths in m, quaternions wxyz, joint ranges in rad or m.
+"""
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from omnivla_jax.sim.primitives import Primitive, add_primitive, box, capsule
+
+
+class Link(NamedTuple):
+    """One arm link: its frame in the parent, its inertia and its hinge."""
+
+    name: str
+    position: tuple[float, float, float]
+    quaternion: tuple[float, float, float, float]
+    mass: float
+    center: tuple[float, float, float]
+    inertia: float  # isotropic
+    joint_range: tuple[float, float] | None
+
+
+_TURN_BACK = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)
+_TURN = (0.7071067811865476, 0.7071067811865476, 0.0, 0.0)
+_UPRIGHT = (1.0, 0.0, 0.0, 0.0)
+
+LINKS = (
+    Link("link0", (0, 0, 0), _UPRIGHT, 4.0, (0, 0, 0.05), 0.4, None),
+    Link("link1", (0, 0, 0.333), _UPRIGHT, 3.0, (0, 0, -0.07), 0.3, (-2.8973, 2.8973)),
+    Link("link2", (0, 0, 0), _TURN_BACK, 3.0, (0, -0.1, 0), 0.3, (-1.7628, 1.7628)),
+    Link(
+        "link3", (0, -0.316, 0), _TURN, 2.0, (0.04, 0, -0.05), 0.2, (-2.8973, 2.8973)
+    ),
+    Link(
+        "link4", (0.0825, 0, 0), _TURN, 2.0, (-0.04, 0.05, 0), 0.2, (-3.0718, -0.0698)
+    ),
+    Link(
+        "link5",
+        (-0.0825, 0.384, 0),
+        _TURN_BACK,
+        2.0,
+        (0, 0, -0.15),
+        0.2,
+        (-2.8973, 2.8973),
+    ),
+    Link("link6", (0, 0, 0), _TURN, 1.5, (0.06, 0, 0), 0.1, (-0.0175, 3.7525)),
+    Link("link7", (0.088, 0, 0), _TURN, 0.5, (0, 0, 0.08), 0.05, (-2.8973, 2.8973)),
+)
+NUM_JOINTS = 7
+ARMATURE = 5.0 / np.arange(1, NUM_JOINTS + 1)
+FRICTIONLOSS = 0.1
+DAMPING = np.array([0.1] * 5 + [0.01] * 2)
+TORQUE_LIMIT = np.array([80.0] * 5 + [12.0] * 2)
+HOME = np.array(
+    [0, -0.161037389, 0, -2.44459747, 0, 2.22675220, 0.7853981633974483]
+)  # robosuite's init_qpos: the pose after env.reset() and the null-space reference
+FINGERS_AT_RESET = np.array([0.020833, -0.020833])
+FINGER_TRAVEL = 0.04
+ROBOT_BODIES = ("right_gripper", "leftfinger", "rightfinger")
+EEF_BODY = "eef"  # its origin is robosuite's grip_site
+
+_WHITE, _GREY, _DARK = "robot_white", "robot_grey", "robot_dark"
+LOOKS: dict[str, tuple[Primitive, ...]] = {
+    "link0": (
+        capsule((-0.06, 0, 0.05), (0.0, 0, 0.05), 0.075, _WHITE),
+        capsule((0, 0, 0.05), (0, 0, 0.12), 0.06, _WHITE),
+    ),
+    "link1": (
+        capsule((0, 0, -0.16), (0, 0, -0.02), 0.058, _WHITE),
+        capsule((0, -0.07, 0), (0, 0.0, 0), 0.056, _WHITE),
+    ),
+    "link2": (
+        capsule((0, -0.14, 0), (0, 0, 0), 0.056, _WHITE),
+        capsule((0, 0, 0), (0, 0, 0.075), 0.055, _GREY),
+    ),
+    "link3": (
+        capsule((0, 0, -0.07), (0, 0, 0), 0.053, _WHITE),
+        capsule((0.02, 0.01, 0), (0.0825, 0.05, 0), 0.052, _WHITE),
+    ),
+    "link4": (
+        capsule((0, 0, 0), (0, 0, 0.06), 0.052, _GREY),
+        capsule((-0.02, 0.01, 0), (-0.0825, 0.07, 0), 0.052, _WHITE),
+    ),
+    "link5": (
+        capsule((0, 0, -0.21), (0, 0.03, -0.12), 0.052, _WHITE),
+        capsule((0, 0.06, -0.12), (0, 0.07, 0), 0.045, _WHITE),
+    ),
+    "link6": (
+        capsule((0, 0, 0), (0.03, 0, 0), 0.048, _WHITE),
+        capsule((0.088, 0, 0), (0.088, 0.03, 0.0), 0.045, _GREY),
+    ),
+    "link7": (capsule((0, 0, 0.06), (0, 0, 0.085), 0.042, _GREY),),
+}
+_HAND_LOOK = (
+    box((0, 0, 0.03), (0.1, 0.03, 0.035), _WHITE),
+    box((0, 0, -0.01), (0.04, 0.03, 0.02), _GREY),
+)
+_HAND_COLLISION = (box((0.0018, 0, 0.020), (0.102, 0.0316, 0.046)),)
+
+
+def _finger_boxes(side: float) -> tuple[Primitive, ...]:
+    return (
+        box((0, side * 0.0071, 0.0423), (0.0088, 0.0072, 0.0115), _DARK),
+        box((0, side * 0.0147, 0.0155), (0.0105, 0.0115, 0.0154), _DARK),
+    )
+
+
+def add_panda(spec: mujoco.MjSpec, position: tuple[float, float, float]) -> None:
+    """Add arm, hand and fingers with the base at `position`, and their actuators."""
+    parent = spec.worldbody.add_body(name="robot_base", pos=position)
+    for index, link in enumerate(LINKS):
+        parent = _add_link(parent, link, index - 1)
+    wrist = parent.add_body(
+        name="right_hand",
+        pos=(0, 0, 0.1065),
+        quat=(0.924, 0, 0, -0.383),
+        mass=0.5,
+        ipos=(0, 0, 0),
+        iquat=_UPRIGHT,
+        inertia=(0.05,) * 3,
+        explicitinertial=True,
+    )
+    _add_gripper(wrist)
+    for index, limit in enumerate(TORQUE_LIMIT):
+        motor = spec.add_actuator(name=f"torque{index + 1}", target=f"joint{index + 1}")
+        motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
+        motor.set_to_motor()
+        motor.ctrllimited, motor.ctrlrange = True, (-limit, limit)
+    for index, ctrlrange in enumerate(((0.0, FINGER_TRAVEL), (-FINGER_TRAVEL, 0.0))):
+        servo = spec.add_actuator(
+            name=f"finger{index + 1}", target=f"finger_joint{index + 1}"
+        )
+        servo.trntype = mujoco.mjtTrn.mjTRN_JOINT
+        servo.set_to_position(kp=1000.0)
+        servo.ctrllimited, servo.ctrlrange = True, ctrlrange
+        servo.forcelimited, servo.forcerange = True, (-20.0, 20.0)
+
+
+def _add_link(
+    parent: mujoco.MjsBody, link: Link, joint: int
+) -> mujoco.MjsBody:
+    body = parent.add_body(
+        name=link.name,
+        pos=link.position,
+        quat=link.quaternion,
+        mass=link.mass,
+        ipos=link.center,
+        iquat=_UPRIGHT,
+        inertia=(link.inertia,) * 3,
+        explicitinertial=True,
+    )
+    if link.joint_range is not None:
+        body.add_joint(
+            name=f"joint{joint + 1}",
+            type=mujoco.mjtJoint.mjJNT_HINGE,
+            axis=(0, 0, 1),
+            limited=True,
+            range=link.joint_range,
+            damping=[DAMPING[joint], 0, 0],
+            armature=ARMATURE[joint],
+            frictionloss=FRICTIONLOSS,
+        )
+    for look in LOOKS[link.name]:
+        add_primitive(body, look, collides="nothing")
+    return body
+
+
+def _add_gripper(wrist: mujoco.MjsBody) -> None:
+    hand = wrist.add_body(
+        name="right_gripper",
+        quat=(0.7071067811865476, 0, 0, -0.7071067811865476),
+        mass=0.3,
+        ipos=(0, 0, 0.17),
+        iquat=_TURN,
+        inertia=(0.09, 0.07, 0.05),
+        explicitinertial=True,
+    )
+    for shape in _HAND_COLLISION:
+        add_primitive(hand, shape, collides="robot", visible=False)
+    for look in _HAND_LOOK:
+        add_primitive(hand, look, collides="nothing")
+    hand.add_body(name=EEF_BODY, pos=(0, 0, 0.097))
+    for index, (name, side) in enumerate((("leftfinger", 1.0), ("rightfinger", -1.0))):
+        _add_finger(hand, name, index, side)
+
+
+def _add_finger(hand: mujoco.MjsBody, name: str, index: int, side: float) -> None:
+    travel = (0.0, FINGER_TRAVEL) if side > 0 else (-FINGER_TRAVEL, 0.0)
+    finger = hand.add_body(
+        name=name,
+        pos=(0, 0, 0.0524),
+        quat=(0.7071067811865476, 0, 0, 0.7071067811865476),
+        mass=0.1,
+        ipos=(0, 0, 0.05),
+        iquat=_UPRIGHT,
+        inertia=(0.01, 0.01, 0.005),
+        explicitinertial=True,
+    )
+    finger.add_joint(
+        name=f"finger_joint{index + 1}",
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=(0, 1, 0),
+        limited=True,
+        range=travel,
+        damping=[100.0, 0, 0],
+        armature=1.0,
+        frictionloss=1.0,
+    )
+    for shape in _finger_boxes(side):
+        add_primitive(finger, shape, collides="robot", condim=4)
+    # robosuite gives each 10 g tip an inertia of 0.01 kg m^2: MuJoCo's fluid model
+    # takes it for a box of 2.4 m, whose drag slows wrist turns by a fifth. A tip
+    # merged into its finger would lose that.
+    tip = finger.add_body(
+        name=f"{name}_tip",
+        pos=(0, side * 0.0085, 0.056),
+        mass=0.01,
+        ipos=(0, 0, 0),
+        iquat=_UPRIGHT,
+        inertia=(0.01, 0.01, 0.01),
+        explicitinertial=True,
+    )
+    pad = box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
+    geom = add_primitive(tip, pad, collides="robot", friction=(2, 0.05, 0.0001))
+    geom.solref = (0.01, 0.5)

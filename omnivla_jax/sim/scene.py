@@ -1,0 +1,309 @@
+"""Builds a suite's scene: MuJoCo models and the tables that name their rows.
+
+One scene serves all tasks of a suite; fixture poses and the task are data.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import mujoco
+import numpy as np
+
+from omnivla_jax.sim import panda
+from omnivla_jax.sim.arenas import ARENAS, Arena, add_arena
+from omnivla_jax.sim.objects import (
+    FIXTURES,
+    MOVABLES,
+    MOVING_PART_INERTIA,
+    MOVING_PART_MASS,
+    Part,
+    Region,
+)
+from omnivla_jax.sim.primitives import Collides, add_primitive
+from omnivla_jax.sim.tasks import Suite, Task, suite
+
+OBJECT_FRICTION = (0.95, 0.3, 0.1)
+OBJECT_SOLREF = (0.001, 1.0)
+OBJECT_SOLIMP = (0.998, 0.998, 0.001, 0.5, 2.0)
+FREE_JOINT_DAMPING = 0.0005
+# Explicit damping is stable while dt * damping / inertia stays under this.
+DAMPING_LIMIT = 0.5
+MAX_GEOM_PAIRS, MAX_CONTACT_POINTS = 16, 32
+
+
+class Preset(NamedTuple):
+    """How finely the physics is integrated; `substeps * timestep` is 50 ms."""
+
+    timestep: float  # s
+    substeps: int
+    iterations: int  # Newton
+    ls_iterations: int
+    explicit_damping: bool
+
+
+PRESETS: dict[str, Preset] = {
+    "original": Preset(0.002, 25, 100, 50, False),
+    "faithful": Preset(0.005, 10, 4, 50, True),
+    "fast": Preset(0.005, 10, 2, 50, True),
+}
+
+
+class Site(NamedTuple):
+    """A goal region: the body it rides on and its box."""
+
+    body: int
+    region: Region
+    fixture: str  # "" for a table region
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scene:
+    """Static tables of one suite, hashed by identity so that programs close over it."""
+
+    name: str
+    suite: Suite
+    arena: Arena
+    preset: Preset
+    engine: str  # "mjx" or "mujoco"
+    model: mujoco.MjModel  # collision geoms only: what MJX steps
+    watched_model: mujoco.MjModel  # the same with contact sensors: what C MuJoCo steps
+    visual_model: mujoco.MjModel  # the same bodies with their looks
+    bodies: dict[str, int]
+    joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
+    sites: dict[str, Site]
+    home_pos: np.ndarray  # [3] of the grip site at the nominal arm pose
+    home_mat: np.ndarray  # [3, 3]
+    contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The suite's tasks, in LIBERO's order."""
+        return self.suite.tasks
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks share this scene."""
+        return len(self.suite.tasks)
+
+
+def make(name: str, *, physics: str = "auto", preset: str = "fast") -> Scene:
+    """Build the scene of suite `name`.
+
+    Args:
+      name: a suite, such as `libero_goal`.
+      physics: `mjx`, `mujoco`, or `auto` (C MuJoCo on a CPU, MJX elsewhere).
+      preset: `original`, `faithful` or `fast`.
+
+    Raises:
+      ValueError: naming the unknown suite, engine or preset and the known ones.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
+    table = suite(name)
+    model = _compile(table, PRESETS[preset])
+    home_pos, home_mat = _home_pose(model)
+    return Scene(
+        name=name,
+        suite=table,
+        arena=ARENAS[table.arena],
+        preset=PRESETS[preset],
+        engine=_choose_engine(physics),
+        model=model,
+        watched_model=_compile(table, PRESETS[preset], watched=True),
+        visual_model=_compile(table, PRESETS[preset], visual=True),
+        bodies={model.body(i).name: i for i in range(model.nbody)},
+        joints=_joint_addresses(model),
+        sites=_sites(table, model),
+        home_pos=home_pos,
+        home_mat=home_mat,
+        contact_pairs=_contact_pairs(table),
+    )
+
+
+def _choose_engine(physics: str) -> str:
+    if physics == "auto":
+        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+    if physics not in ("mjx", "mujoco"):
+        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
+    return physics
+
+
+def _compile(
+    table: Suite, preset: Preset, *, visual: bool = False, watched: bool = False
+) -> mujoco.MjModel:
+    spec = mujoco.MjSpec()
+    _set_options(spec, preset)
+    for material in _materials_used(table):
+        spec.add_material(name=material)
+    arena = ARENAS[table.arena]
+    add_arena(spec, arena)
+    panda.add_panda(spec, arena.robot_base)
+    for placement in table.movables:
+        _add_movable(spec, placement.name)
+    for placement in table.fixtures:
+        _add_fixture(spec, placement.name, arena.fixture_z[placement.name])
+    if not visual:
+        _drop_looks(spec)
+    if watched:
+        _watch_contacts(spec, table)
+    model = spec.compile()
+    if preset.explicit_damping:
+        _cap_damping(model)
+    return model
+
+
+def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
+    spec.compiler.degree = False
+    option = spec.option
+    option.timestep = preset.timestep
+    option.iterations, option.ls_iterations = preset.iterations, preset.ls_iterations
+    option.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
+    option.impratio = 20.0
+    option.density, option.viscosity = 1.2, 2e-5
+    if preset.explicit_damping:
+        option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
+    # A diverging environment is to be seen and frozen, not silently reset.
+    option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+    # MJX keeps the deepest contacts only; C MuJoCo ignores these two.
+    spec.add_numeric(name="max_geom_pairs", data=[MAX_GEOM_PAIRS])
+    spec.add_numeric(name="max_contact_points", data=[MAX_CONTACT_POINTS])
+
+
+def _materials_used(table: Suite) -> tuple[str, ...]:
+    names = {"floor", "wall", "table", "leg", "plain"}
+    names |= {look.material for looks in panda.LOOKS.values() for look in looks}
+    names |= {"robot_white", "robot_grey", "robot_dark"}
+    parts = [MOVABLES[p.name].part for p in table.movables]
+    for placement in table.fixtures:
+        fixture = FIXTURES[placement.name]
+        parts += [fixture.base, *fixture.parts]
+    for part in parts:
+        names |= {shape.material for shape in part.collision + (part.look or ())}
+    return tuple(sorted(names))
+
+
+def _add_movable(spec: mujoco.MjSpec, name: str) -> None:
+    movable = MOVABLES[name]
+    body = spec.worldbody.add_body(
+        name=name,
+        mass=movable.mass,
+        ipos=movable.center,
+        iquat=movable.inertia_quaternion,
+        inertia=movable.inertia,
+        explicitinertial=True,
+    )
+    joint = body.add_freejoint(name=f"{name}_joint")
+    joint.damping = [FREE_JOINT_DAMPING, 0, 0]
+    _add_shapes(body, movable.part, "object")
+
+
+def _add_fixture(spec: mujoco.MjSpec, name: str, z: float) -> None:
+    fixture = FIXTURES[name]
+    base = spec.worldbody.add_body(name=name, pos=(0, 0, z))
+    _add_shapes(base, fixture.base, "fixture")
+    for part in fixture.parts:
+        body = base.add_body(
+            name=f"{name}/{part.name}",
+            pos=part.position,
+            quat=part.quaternion,
+            mass=MOVING_PART_MASS,
+            ipos=(0, 0, 0),  # left out, MjSpec takes the body's position
+            iquat=(1, 0, 0, 0),
+            inertia=MOVING_PART_INERTIA,
+            explicitinertial=True,
+        )
+        _add_joint(body, f"{name}/{part.name}", part)
+        _add_shapes(body, part, "fixture")
+
+
+def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
+    assert part.joint is not None, f"moving part {name!r} needs a joint"
+    kinds = {"slide": mujoco.mjtJoint.mjJNT_SLIDE, "hinge": mujoco.mjtJoint.mjJNT_HINGE}
+    body.add_joint(
+        name=name,
+        type=kinds[part.joint.kind],
+        axis=part.joint.axis,
+        limited=True,
+        range=part.joint.range,
+        damping=[part.joint.damping, 0, 0],
+    )
+
+
+def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
+    hidden = part.look is not None
+    for shape in part.collision:
+        geom = add_primitive(body, shape, collides=role, visible=not hidden)
+        geom.friction = OBJECT_FRICTION
+        geom.solref, geom.solimp = OBJECT_SOLREF, OBJECT_SOLIMP
+    for shape in part.look or ():
+        add_primitive(body, shape, collides="nothing")
+
+
+def _drop_looks(spec: mujoco.MjSpec) -> None:
+    for geom in list(spec.geoms):
+        if geom.contype == 0 and geom.conaffinity == 0:
+            spec.delete(geom)
+
+
+def _cap_damping(model: mujoco.MjModel) -> None:
+    limit = DAMPING_LIMIT * model.dof_M0 / model.opt.timestep
+    model.dof_damping[:] = np.minimum(model.dof_damping, limit)
+
+
+def _home_pose(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
+    data = mujoco.MjData(model)
+    data.qpos[: panda.NUM_JOINTS] = panda.HOME
+    mujoco.mj_kinematics(model, data)
+    hand = data.body(panda.EEF_BODY)
+    return hand.xpos.copy(), hand.xmat.reshape(3, 3).copy()
+
+
+def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
+    return {
+        model.joint(i).name: (int(model.jnt_qposadr[i]), int(model.jnt_dofadr[i]))
+        for i in range(model.njnt)
+    }
+
+
+def _sites(table: Suite, model: mujoco.MjModel) -> dict[str, Site]:
+    sites = {}
+    for placement in table.fixtures:
+        name = placement.name
+        for part in (FIXTURES[name].base, *FIXTURES[name].parts):
+            body = name if part.name == name else f"{name}/{part.name}"
+            for region_name, region in part.regions.items():
+                site = Site(model.body(body).id, region, name)
+                sites[f"{name}/{region_name}"] = site
+    z = ARENAS[table.arena].region_z
+    for region_name, ((x, y), (half_x, half_y)) in table.table_regions.items():
+        sites[region_name] = Site(0, Region((x, y, z), (half_x, half_y, 0.007)), "")
+    return sites
+
+
+def _contact_pairs(table: Suite) -> tuple[tuple[str, str], ...]:
+    """Body pairs whose contact some goal asks about: subject, target or its parent."""
+    goals = [goal for task in table.tasks for goal in task.goal]
+    pairs = {
+        (goal.subject, goal.target.split("/")[0]): None
+        for goal in goals
+        if goal.predicate == "On" and goal.target not in table.table_regions
+    }
+    return tuple(pairs)
+
+
+def _watch_contacts(spec: mujoco.MjSpec, table: Suite) -> None:
+    """One sensor a pair: how many contacts join the two bodies' subtrees."""
+    for first, second in _contact_pairs(table):
+        spec.add_sensor(
+            name=f"{first} touches {second}",
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_XBODY,
+            objname=first,
+            reftype=mujoco.mjtObj.mjOBJ_XBODY,
+            refname=second,
+            intprm=[1, 0, 1],  # report `found`, unreduced, one slot
+        )

@@ -1,0 +1,41 @@
+"""The state of a batch of environments: a value that can be copied, cut and saved.
+
+Axes: B environments, N bodies, F fixtures, P watched contact pairs.
+"""
+
+import jax
+from flax import struct
+
+
+@struct.dataclass
+class Physics:
+    """What an engine takes and gives back; everything a control step changes."""
+
+    qpos: jax.Array  # float32 [B, nq]
+    qvel: jax.Array  # float32 [B, nv]
+    warmstart: jax.Array  # float32 [B, nv]: the solver's last acceleration
+    fixture_pos: jax.Array  # float32 [B, F, 3]
+    fixture_quat: jax.Array  # float32 [B, F, 4] wxyz
+    goal_pos: jax.Array  # float32 [B, 3]: the controller's goal
+    goal_mat: jax.Array  # float32 [B, 3, 3]
+    gripper: jax.Array  # float32 [B]: commanded closing, -1 open to 1 closed
+    fresh: jax.Array  # bool [B]: no control step since reset or restore
+    xpos: jax.Array  # float32 [B, N, 3]: body origins
+    xquat: jax.Array  # float32 [B, N, 4] wxyz
+    touching: jax.Array  # bool [B, P]
+
+
+@struct.dataclass
+class EnvState:
+    """One batch of episodes."""
+
+    physics: Physics
+    task: jax.Array  # int32 [B]
+    steps: jax.Array  # int32 [B]: control steps since the policy took over
+    success: jax.Array  # bool [B]: the goal held at some control step
+    diverged: jax.Array  # bool [B]: frozen because a number left its bounds
+
+    @property
+    def frozen(self) -> jax.Array:
+        """bool [B]: environments that no action changes any more."""
+        return self.success | self.diverged

@@ -97,8 +97,9 @@ LOOKS: dict[str, tuple[Primitive, ...]] = {
     "link7": (capsule((0, 0, 0.06), (0, 0, 0.085), 0.042, _GREY),),
 }
 _HAND_LOOK = (
-    box((0, 0, 0.03), (0.1, 0.03, 0.035), _WHITE),
-    box((0, 0, -0.01), (0.04, 0.03, 0.02), _GREY),
+    box((0, 0, 0.006), (0.1, 0.03, 0.024), _WHITE),
+    # Slimmer below, as the real hand tapers: the wrist camera sees past it.
+    box((0, 0, 0.048), (0.1, 0.013, 0.018), _WHITE),
 )
 _HAND_COLLISION = (box((0.0018, 0, 0.020), (0.102, 0.0316, 0.046)),)
 

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import engine_mujoco
+from omnivla_jax.sim import engine_mjx, engine_mujoco
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
-_ENGINES = {"mujoco": engine_mujoco}
+_ENGINES = {"mjx": engine_mjx, "mujoco": engine_mujoco}
 
 
 def control_step(

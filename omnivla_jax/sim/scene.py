@@ -147,6 +147,8 @@ def _compile(
         _drop_looks(spec)
     if watched:
         _watch_contacts(spec, table)
+    elif not visual:
+        _flatten_table(spec, arena.workspace_z)
     model = spec.compile()
     if preset.explicit_damping:
         _cap_damping(model)
@@ -247,6 +249,17 @@ def _drop_looks(spec: mujoco.MjSpec) -> None:
     for geom in list(spec.geoms):
         if geom.contype == 0 and geom.conaffinity == 0:
             spec.delete(geom)
+
+
+def _flatten_table(spec: mujoco.MjSpec, height: float) -> None:
+    """The table top as a plane, for MJX.
+
+    MJX keeps the `max_geom_pairs` pairs whose bounding spheres overlap most. A slab's
+    sphere overlaps everything, so its pairs would crowd out all others.
+    """
+    (slab,) = spec.body("table").geoms
+    slab.type, slab.size = mujoco.mjtGeom.mjGEOM_PLANE, (0.5, 0.6, 0.01)
+    slab.pos = (0, 0, height)
 
 
 def _cap_damping(model: mujoco.MjModel) -> None:

@@ -1,0 +1,47 @@
+# The four commands of this project. Each first sets up .venv when it is missing or
+# older than requirements.txt; `make quickstart PYTHON=/path/to/python3` picks another
+# interpreter, `make quickstart FLAGS=--resume` hands flags to the main job.
+
+CANDIDATES := python3 python3.13 python3.12 python3.11
+IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	$$p -c '$(IS_RECENT)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+FLAGS ?=
+
+.PHONY: quickstart test lint bench
+.DELETE_ON_ERROR:
+
+quickstart: $(STAMP)
+	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(FLAGS)
+
+test: $(STAMP)
+	@$(RUN) -m pytest $(FLAGS)
+
+lint: $(STAMP)
+	@$(RUN) -m flake8
+	@$(RUN) -m isort --check-only --quiet .
+	@$(RUN) -m mypy
+
+bench: $(STAMP)
+	@for file in experiments/benchmarks/[a-z]*.py; do \
+		$(RUN) -m experiments.benchmarks.$$(basename $$file .py) || exit 1; done
+
+# The stamp is touched last, so an interrupted installation is taken up again.
+$(STAMP): requirements.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_RECENT)' || { echo \
+		"OmniVLA-RL needs Python 3.11 or newer, and '$(or $(PYTHON),python3)' is" \
+		"not: install it, or name one with 'make PYTHON=/path/to/python3.11'."; \
+		exit 1; }
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+		{ rm -rf $(VENV); echo \
+		"$(PYTHON) cannot create $(VENV): install its venv package" \
+		"(Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	@echo "Installing the pinned requirements into $(VENV) (a few minutes, once)."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+		--requirement requirements.txt || { echo \
+		"The installation stopped: see the line above, then run make again."; \
+		exit 1; }
+	@touch $@

@@ -1,0 +1,51 @@
+"""How fast demonstrations are written and read, for a set of the main job's size.
+
+Run: `python -m experiments.benchmarks.demonstrations`.
+120 episodes of 100 steps, two 64x64 pictures a step.
+Measured on one core of a 2-core machine: written in 17.9 s, read in 8.4 s (138 MB).
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines import rlds
+from omnivla_jax.core.types import Episode
+
+EPISODES, STEPS, SIDE = 120, 100, 64
+
+
+def episode(rng: np.random.Generator, task: int) -> Episode:
+    """A demonstration with noisy pictures, which take longer to compress."""
+    blocks = rng.integers(0, 256, (STEPS, 2, 8, 8, 3), dtype=np.uint8)
+    images = blocks.repeat(SIDE // 8, axis=2).repeat(SIDE // 8, axis=3)
+    images += rng.integers(0, 4, images.shape, dtype=np.uint8)
+
+    def numbers(width: int) -> np.ndarray:
+        return rng.normal(size=(STEPS, width)).astype(np.float32)
+
+    return Episode(images, numbers(8), numbers(7), numbers(7), "push the plate", task)
+
+
+def main() -> None:
+    """Write and read once; print seconds and megabytes."""
+    rng = np.random.default_rng(0)
+    episodes = [episode(rng, task % 10) for task in range(EPISODES)]
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / "demonstrations"
+        start = time.perf_counter()
+        rlds.write(directory, episodes, name="benchmark")
+        written = time.perf_counter()
+        rlds.read(directory)
+        done = time.perf_counter()
+        size = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
+    print(
+        f"demonstrations: {EPISODES} episodes, {size:.0f} MB, "
+        f"written in {written - start:.1f} s, read in {done - written:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

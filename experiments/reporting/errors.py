@@ -1,0 +1,143 @@
+"""Turns what can go wrong for a user into one clear line and an exit code.
+
+A launcher reads `CONFIG = errors.define_config(path)` and ends with
+`errors.run(main)`. Interruptions exit with 130, wrong flags with
+2, a full disk or a refused value with 1; `--traceback` shows where it happened. What
+is none of these is a defect of ours and keeps its traceback.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from typing import Any, Callable, Iterator, NoReturn
+
+from absl import app, flags
+from ml_collections import config_flags
+
+INTERRUPTED, USAGE, FAILED = 130, 2, 1
+LONGEST_LINE = 500
+
+_TRACEBACK = flags.DEFINE_boolean(
+    "traceback", False, "Show where an error arose, not only what to do about it."
+)
+flags.disclaim_key_flags()  # so that --config is the launcher's own, in its --help
+
+
+def run(main: Callable[[list[str]], Any]) -> NoReturn:
+    """Parse the command line and run `main(argv)`, like `absl.app.run`, in one line."""
+    with one_line():
+        app.run(main, flags_parser=parse)
+    raise SystemExit(0)
+
+
+def define_config(default: str) -> flags.FlagHolder[Any]:
+    """Define `--config`, a locked ml_collections file that is `default` unless named.
+
+    ml_collections looks at `--config.x.y=...` as soon as the flag is defined, so a
+    misspelt one has to be caught here.
+    """
+    with one_line(), _as_flag_errors():
+        return config_flags.DEFINE_config_file("config", default, lock_config=True)
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """Parse absl flags; every way of getting them wrong is a `flags.Error`."""
+    with _as_flag_errors():
+        remaining = flags.FLAGS(arguments)
+        if "config" in flags.FLAGS:
+            flags.FLAGS.config.keys()  # a file that did not load only raises when used
+        return remaining
+
+
+@contextlib.contextmanager
+def _as_flag_errors() -> Iterator[None]:
+    """ml_collections lets out whatever loading or assigning raised: give it a name."""
+    try:
+        yield
+    except flags.Error:
+        raise
+    except Exception as error:  # a config file is a program and may raise anything
+        raise flags.Error(_message(error)) from error
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """End the process with one line on stderr where the user can do something.
+
+    Also usable as a decorator, `@one_line()`.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        verdict = explain(error)
+        if verdict is None:
+            raise
+        line, code = verdict
+        if _wants_traceback():
+            traceback.print_exc()
+        # A progress bar may have left the cursor in the middle of a line.
+        start = "\r\033[K" if sys.stderr.isatty() else ""
+        print(start + line, file=sys.stderr, flush=True)
+        raise SystemExit(code) from None
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """The line and exit code of an error; None where only a developer can help."""
+    if _is_interruption(error):
+        return (
+            "Interrupted. The last complete checkpoint is intact: run the same command "
+            "with --resume to continue.",
+            INTERRUPTED,
+        )
+    if _is_disk_full(error):
+        return (
+            "The disk is full. The last complete checkpoint is intact: free some "
+            "space, then run the same command with --resume to continue.",
+            FAILED,
+        )
+    if isinstance(error, (flags.Error, app.UsageError)):
+        return f"Wrong flag: {_message(error)} (--help lists the flags.)", USAGE
+    if isinstance(error, MemoryError):
+        return "Out of memory: make the batch or the number of groups smaller.", FAILED
+    if isinstance(error, (ValueError, OSError)):
+        return f"Error: {_message(error)}", FAILED
+    return None
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Ctrl-C, also where XLA turned it into its own error inside a host callback."""
+    wrapped = isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
+    return wrapped or isinstance(error, KeyboardInterrupt)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether ENOSPC lies anywhere beneath; C++ libraries only mention its text."""
+    while error is not None:
+        code = getattr(error, "errno", None)
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _message(error: BaseException) -> str:
+    """The error's message on one line of bounded length; its type when it has none."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]  # ml_collections wraps one error in another
+    text = str(error)
+    if isinstance(error, KeyError) and error.args:
+        text = f"unknown name {error.args[0]}"  # str() of a KeyError adds quotes
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}. Check that path and its rights."
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
+
+
+def _wants_traceback() -> bool:
+    """--traceback, also when the flags are what went wrong."""
+    parsed = flags.FLAGS.is_parsed() and _TRACEBACK.value
+    return bool(parsed or "--traceback" in sys.argv)

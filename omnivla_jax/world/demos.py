@@ -1,0 +1,88 @@
+"""Demonstrations: the scripted expert played in batches, successes kept as episodes.
+
+Axes: B environments, T control steps, V camera views, S image side.
+"""
+
+from typing import Callable, Iterator, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.core import compile
+from omnivla_jax.core.types import Episode
+from omnivla_jax.sim import env
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState
+from omnivla_jax.world import expert, observe, proprioception
+from omnivla_jax.world.look import Look
+
+ACTION_LIMIT = 1.0
+
+
+class Recording(NamedTuple):
+    """A batch of expert episodes, time first."""
+
+    images: jax.Array  # uint8 [T, B, V, S, S, 3]
+    state: jax.Array  # float32 [T, B, 8]
+    joint_state: jax.Array  # float32 [T, B, 7]
+    action: jax.Array  # float32 [T, B, 7]
+    success: jax.Array  # bool [T, B]: the goal holds after action t
+
+
+Recorder = Callable[[jax.Array, jax.Array], Recording]
+
+
+def recorder(
+    scene: Scene, look: Look, *, steps: int, size: int, noise: float
+) -> Recorder:
+    """A compiled function of (task [B], key) that plays `steps` expert steps.
+
+    `noise` is the standard deviation of Gaussian noise on the commanded translation
+    and rotation, which shows the expert recovering (DART); the key is consumed.
+    """
+
+    def record(task: jax.Array, key: jax.Array) -> Recording:
+        reset_key, noise_key = jax.random.split(key)
+        start = env.reset(scene, task, jax.random.split(reset_key, task.shape[0]))
+
+        def act(
+            carry: tuple[EnvState, expert.Memory], step_key: jax.Array
+        ) -> tuple[tuple[EnvState, expert.Memory], Recording]:
+            state, memory = carry
+            action, memory = expert.act(scene, state, memory)
+            disturbed = disturb(step_key, action, noise)
+            after, _ = env.step(scene, state, disturbed)
+            seen = Recording(
+                observe.images(look, state.physics, size=size),
+                proprioception.policy_state(scene, state),
+                proprioception.joint_state(state),
+                disturbed,
+                after.success,
+            )
+            return (after, memory), seen
+
+        keys = jax.random.split(noise_key, steps)
+        return jax.lax.scan(act, (start, expert.start(start)), keys)[1]
+
+    return compile.jit(record)
+
+
+def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:
+    """Add noise to translation and rotation [B, :6]; the gripper keeps its command."""
+    wobble = noise * jax.random.normal(key, action[:, :6].shape)
+    arm = jnp.clip(action[:, :6] + wobble, -ACTION_LIMIT, ACTION_LIMIT)
+    return jnp.concatenate([arm, action[:, 6:]], axis=-1)
+
+
+def successes(
+    scene: Scene, task: jax.Array, recording: Recording
+) -> Iterator[Episode]:
+    """The episodes that reached their goal, each cut after the step that did."""
+    tasks = np.asarray(task)
+    arrays = Recording(*(np.asarray(field) for field in recording))
+    for index in np.flatnonzero(arrays.success[-1]):
+        length = int(arrays.success[:, index].argmax()) + 1
+        cut = [field[:length, index].copy() for field in arrays[:4]]
+        row = int(tasks[index])
+        yield Episode(*cut, instruction=scene.tasks[row].instruction, task=row)

@@ -1,0 +1,11 @@
+"""What every test runs under: the CPU, and a disk cache of compiled programs."""
+
+import os
+from pathlib import Path
+
+# Before JAX is imported: tests are small, and their tolerances are for a CPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from omnivla_jax.core import compile as compilation  # noqa: E402
+
+compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")

@@ -1,0 +1,31 @@
+"""Noise schedules against values worked by hand, their ends and floors included."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.flow.schedules import Schedule, flow_grpo, linear
+
+TAU = jnp.array([0.0, 0.25, 0.5, 0.75])
+DELTA = jnp.full(4, 0.25)
+
+
+def test_linear_falls_to_zero_at_the_data() -> None:
+    sigma = Schedule(linear, scale=0.2)(TAU, DELTA)
+    np.testing.assert_allclose(sigma, [0.2, 0.15, 0.1, 0.05], rtol=1e-6)
+
+
+def test_flow_grpo_divides_its_first_step_by_the_steps_end() -> None:
+    sigma = Schedule(flow_grpo, scale=0.5)(TAU, DELTA)
+    worked = [0.5 * 2, 0.5 * np.sqrt(3), 0.5, 0.5 / np.sqrt(3)]
+    np.testing.assert_allclose(sigma, worked, rtol=1e-6)
+
+
+def test_the_floor_lifts_only_what_is_below_it() -> None:
+    sigma = Schedule(linear, scale=0.2, floor=0.12)(TAU, DELTA)
+    np.testing.assert_allclose(sigma, [0.2, 0.15, 0.12, 0.12], rtol=1e-6)
+
+
+def test_negative_levels_are_an_error() -> None:
+    with pytest.raises(ValueError, match="floor -0.1"):
+        Schedule(floor=-0.1)

@@ -1,0 +1,50 @@
+"""Tests of the presets: their sizes, and errors that name the choices."""
+
+import dataclasses
+import math
+
+import jax
+import pytest
+
+from omnivla_jax.core.types import Observation
+from omnivla_jax.policy import config, policy
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_presets_fit_together(name):
+    sizes = config.preset(name)
+    size, key = sizes.vision.image_size, jax.random.key(0)
+
+    def run(key):
+        params = policy.init(key, sizes)
+        seen = Observation(
+            images=jax.numpy.zeros((3, sizes.views, size, size, 3), "uint8"),
+            tokens=jax.numpy.zeros((3, sizes.max_tokens), "int32"),
+            token_mask=jax.numpy.ones((3, sizes.max_tokens), bool),
+            state=jax.numpy.zeros((3, sizes.state_dim)),
+        )
+        cache = policy.encode_prefix(params, seen, config=sizes)
+        drawn = policy.sample(params, cache, seen.state, key, config=sizes, steps=2)
+        return params, drawn
+
+    params, chunk = jax.eval_shape(run, key)
+    assert chunk.shape == (3, sizes.horizon, sizes.action_dim)
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    assert count < {"debug": 60_000, "tiny": 2_000_000}[name]
+
+
+def test_without_spatial_leaves_two_experts():
+    sizes = config.preset("debug").without_spatial()
+    assert sizes.spatial_tokens == 0
+    assert list(sizes.mot.experts) == ["reasoning", "action"]
+
+
+def test_errors_name_the_remedy():
+    with pytest.raises(ValueError, match="No preset 'huge'; choose one of debug, tiny"):
+        config.preset("huge")
+    debug = config.preset("debug")
+    with pytest.raises(ValueError, match="must both be set or both be None"):
+        dataclasses.replace(debug, spatial_vision=None)
+    with pytest.raises(ValueError, match="set mot.action"):
+        mot = dataclasses.replace(debug.mot, action=None)
+        dataclasses.replace(debug, mot=mot)

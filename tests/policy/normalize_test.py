@@ -1,0 +1,51 @@
+"""Tests of normalisation: round trips, the two conventions, degenerate dimensions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.policy import normalize
+
+SAMPLES = np.random.default_rng(0).normal([1.0, -2.0, 0.0], [2.0, 0.1, 1.0], (500, 3))
+
+
+@pytest.mark.parametrize("fit", [normalize.moments, normalize.quantiles])
+def test_round_trip(fit):
+    affine, x = fit(SAMPLES), jnp.asarray(SAMPLES, jnp.float32)
+    back = normalize.unnormalize(affine, normalize.normalize(affine, x))
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_moments_become_standard():
+    x = normalize.normalize(normalize.moments(SAMPLES), jnp.asarray(SAMPLES))
+    np.testing.assert_allclose(jnp.mean(x, axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(jnp.std(x, axis=0), 1, atol=1e-4)
+
+
+def test_quantiles_become_plus_and_minus_one():
+    affine = normalize.from_quantiles(jnp.array([0.0, -3.0]), jnp.array([4.0, -1.0]))
+    ends = jnp.array([[0.0, -3.0], [4.0, -1.0], [6.0, -2.0]])
+    expected = [[-1, -1], [1, 1], [2, 0]]  # nothing is clipped
+    np.testing.assert_allclose(normalize.normalize(affine, ends), expected)
+
+
+@pytest.mark.parametrize("fit", [normalize.moments, normalize.quantiles])
+def test_constant_dimension_does_not_explode(fit):
+    affine = fit(np.ones((10, 2)))
+    x = normalize.normalize(affine, jnp.array([1.0, 1.01]))
+    np.testing.assert_allclose(x, [0, 10], atol=1e-3)
+
+
+def test_normalizer_is_a_pytree():
+    normalizer = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
+    assert [leaf.shape for leaf in jax.tree.leaves(normalizer)] == [(8,), (8,), (7,), (7,)]
+    x = jnp.arange(7.0)
+    np.testing.assert_array_equal(normalize.normalize(normalizer.action, x), x)
+
+
+def test_errors_name_shape_and_count():
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        normalize.moments(np.ones(3))
+    with pytest.raises(ValueError, match="1 non-finite"):
+        normalize.moments(np.array([[1.0], [np.nan]]))

@@ -1,0 +1,233 @@
+"""Tests of the policy: caching, likelihoods, freezing, sharding, and that it learns."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from omnivla_jax.core import compile, sharding
+from omnivla_jax.core.types import Observation
+from omnivla_jax.flow import log_prob, path
+from omnivla_jax.flow.schedules import Schedule
+from omnivla_jax.models import masks
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy import parameters, policy
+
+CONFIG = configs.preset("debug")
+SAMPLER = policy.Sampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def params():
+    init = compile.jit(policy.init, static_argnames=["config"])
+    return init(jax.random.key(0), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def encode():
+    return compile.jit(functools.partial(policy.encode_prefix, config=CONFIG))
+
+
+@pytest.fixture(scope="module")
+def velocity():
+    return compile.jit(functools.partial(policy.velocity, config=CONFIG))
+
+
+def observation(seed: int = 0) -> Observation:
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(2, CONFIG.vocab, (BATCH, CONFIG.max_tokens))
+    lengths = rng.integers(1, CONFIG.max_tokens, (BATCH, 1))
+    return Observation(
+        images=jnp.asarray(rng.integers(0, 256, (BATCH, 2, 16, 16, 3)), jnp.uint8),
+        tokens=jnp.asarray(tokens, jnp.int32),
+        token_mask=jnp.asarray(np.arange(CONFIG.max_tokens) < lengths),
+        state=jnp.asarray(rng.normal(size=(BATCH, 8)), jnp.float32),
+    )
+
+
+def chunks(seed: int = 0) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), (BATCH, CONFIG.horizon, 7))
+
+
+def test_experts_are_addressed_by_name(params):
+    assert set(params) == {"reasoning", "spatial", "action"}
+    assert set(params["action"]) == {"input", "layers", "final_norm", "output"}
+    small = jax.eval_shape(
+        lambda key: policy.init(key, CONFIG.without_spatial()), jax.random.key(0)
+    )
+    assert set(small) == {"reasoning", "action"}
+
+
+def test_cache_is_batch_first_and_indexable(params, encode, velocity):
+    seen, cache = observation(), encode(params, observation())
+    assert {leaf.shape[0] for leaf in cache} == {BATCH}
+    order, tau = jnp.array([2, 0, 3, 1]), jnp.linspace(0.1, 0.9, BATCH)
+    straight = velocity(params, cache, seen.state, chunks(), tau)
+    inputs = (cache, seen.state, chunks(), tau)
+    shuffled = velocity(params, *jax.tree.map(lambda x: x[order], inputs))
+    np.testing.assert_allclose(shuffled, straight[order], atol=1e-5)
+
+
+def test_cached_velocity_equals_one_joint_pass(params, encode, velocity):
+    seen, tau = observation(), jnp.linspace(0.1, 0.9, BATCH)
+    cached = velocity(params, encode(params, seen), seen.state, chunks(), tau)
+    joint = jax.jit(_joint_velocity)(params, seen, chunks(), tau)
+    np.testing.assert_allclose(cached, joint, atol=1e-5)
+
+
+def _joint_velocity(params, seen, chunk, tau):
+    """Prefix and suffix through the transformer together, without a cache."""
+    parts, own = parameters.modules(CONFIG), params["action"]
+    streams, valid = policy._prefix_streams(params, seen, CONFIG)
+    lengths = {name: x.shape[1] for name, x in streams.items()}
+    streams["action"] = parts.action_input.apply(
+        {"params": own["input"]}, seen.state, chunk, tau
+    )
+    lengths |= {"state": 1, "action": CONFIG.horizon}
+    mask = masks.block_mask(lengths, suffix_attention=CONFIG.suffix_attention)
+    valid = jnp.concatenate([valid, jnp.ones(streams["action"].shape[:2], bool)], axis=1)
+    hidden, _ = parts.mot.apply(
+        parameters.mot_variables(params, streams),
+        streams,
+        positions=masks.positions(valid),
+        mask=masks.hide_padding(mask, valid),
+    )
+    return parts.action_output.apply(
+        {"params": own["output"]}, hidden["action"][:, 1:]
+    )
+
+
+def test_padding_words_change_nothing(params, encode, velocity):
+    seen, tau = observation(), jnp.full(BATCH, 0.5)
+    noise = jnp.where(seen.token_mask, seen.tokens, 7)
+    first, second = (
+        velocity(params, encode(params, o), o.state, chunks(), tau)
+        for o in (seen, seen._replace(tokens=noise))
+    )
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_actions_are_causal_inside_the_chunk(params, encode, velocity):
+    seen, tau = observation(), jnp.full(BATCH, 0.5)
+    cache = encode(params, seen)
+    moved = chunks().at[:, 2].add(1.0)
+    before = velocity(params, cache, seen.state, chunks(), tau)
+    after = velocity(params, cache, seen.state, moved, tau)
+    changed = jnp.abs(after - before).max(axis=(0, 2)) > 1e-6
+    assert changed.tolist() == [False, False, True, True]
+
+
+def test_sampling_is_deterministic_given_the_key(params, encode):
+    seen, cache = observation(), encode(params, observation())
+    draw = functools.partial(policy.sample, config=CONFIG, steps=3)
+    draw = compile.jit(chex.assert_max_traces(draw, n=1))
+    first, again, other = (
+        draw(params, cache, seen.state, jax.random.key(seed)) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert float(jnp.abs(first - other).max()) > 0.1
+
+
+@pytest.mark.parametrize("steps", ["all", "one"])
+def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps):
+    sampler = policy.Sampler(3, Schedule(scale=0.5, floor=0.1), stochastic_steps=steps)
+    seen, cache = observation(), encode(params, observation())
+
+    def both(params, cache, state, key):
+        named = {"config": CONFIG, "sampler": sampler}
+        chain = policy.sample_chain(params, cache, state, key, **named)
+        return chain, policy.chain_log_prob(params, cache, state, chain, **named)
+
+    step = compile.jit(chex.assert_max_traces(both, n=1))
+    step(params, cache, seen.state, jax.random.key(1))
+    chain, score = step(params, cache, seen.state, jax.random.key(0))
+    recorded = log_prob.recorded_log_prob(chain)
+    np.testing.assert_allclose(score.log_prob, recorded.log_prob, atol=1e-3)
+    drawn = chain.stochastic.sum(axis=0)
+    assert drawn.tolist() == [3 if steps == "all" else 1] * BATCH
+
+
+def test_only_executed_actions_count(params, encode):
+    seen, cache = observation(), encode(params, observation())
+
+    def executed(state, chunk_key):
+        named = {"config": CONFIG, "sampler": SAMPLER}
+        chain = policy.sample_chain(params, cache, state, chunk_key, **named)
+        tail = chain._replace(states=chain.states.at[-1, :, 2:].add(1.0))
+        scores = [
+            policy.chain_log_prob(params, cache, state, c, **named).log_prob
+            for c in (chain, tail)
+        ]
+        return scores, log_prob.recorded_log_prob(chain).log_prob
+
+    (whole, tail), every = compile.jit(executed)(seen.state, jax.random.key(0))
+    np.testing.assert_allclose(whole, tail, atol=1e-4)
+    assert float(jnp.abs(whole - every).min()) > 1e-2
+
+
+def test_trainable_mask_selects_experts(params):
+    chosen = policy.trainable_mask(params, "experts:action")
+    trained = {name: set(jax.tree.leaves(tree)) for name, tree in chosen.items()}
+    assert trained == {"reasoning": {False}, "spatial": {False}, "action": {True}}
+    chex.assert_trees_all_equal_structs(chosen, params)
+    assert all(jax.tree.leaves(policy.trainable_mask(params, "all")))
+    for scope in ("experts:hand", "action", "experts:"):
+        with pytest.raises(ValueError, match=f"Cannot train '{scope}'.*reasoning"):
+            policy.trainable_mask(params, scope)
+
+
+def test_sharded_init_equals_plain_init(params):
+    mesh = sharding.make_mesh()
+    places = policy.shardings(mesh, CONFIG)
+    chex.assert_trees_all_equal_structs(places, params)
+    kernel = places["action"]["layers"]["attn"]["q_einsum"].spec
+    assert tuple(kernel) == (None, "tensor", "fsdp", None)
+    init = functools.partial(policy.init, config=CONFIG)
+    placed = compile.jit(init, out_shardings=places)(jax.random.key(0))
+    chex.assert_trees_all_close(placed, params, atol=1e-6)
+
+
+def test_debug_policy_overfits_four_samples(params):
+    seen, target = observation(), chunks(5)
+    optimizer = optax.adam(3e-3)
+
+    def loss(params, key):
+        noise_key, tau_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, target.shape)
+        tau = jax.random.uniform(tau_key, (BATCH,))
+        cache = policy.encode_prefix(params, seen, config=CONFIG)
+        mixed = path.interpolate(noise, target, tau)
+        v = policy.velocity(params, cache, seen.state, mixed, tau, config=CONFIG)
+        return jnp.mean((v - path.target_velocity(noise, target)) ** 2)
+
+    def update(carry, key):
+        value, gradient = jax.value_and_grad(loss)(carry[0], key)
+        change, moments = optimizer.update(gradient, carry[1])
+        return (optax.apply_updates(carry[0], change), moments), value
+
+    def train(params, key):
+        carry = (params, optimizer.init(params))
+        (params, _), losses = jax.lax.scan(update, carry, jax.random.split(key, 400))
+        cache = policy.encode_prefix(params, seen, config=CONFIG)
+        named = {"config": CONFIG, "steps": 5}
+        return losses, policy.sample(params, cache, seen.state, key, **named)
+
+    losses, drawn = compile.jit(train)(params, jax.random.key(0))
+    assert float(losses[-20:].mean()) < 0.2 * float(losses[:20].mean())
+    assert float(jnp.mean((drawn - target) ** 2)) < 0.2
+
+
+def test_no_retrace(params):
+    encode = functools.partial(policy.encode_prefix, config=CONFIG)
+    velocity = functools.partial(policy.velocity, config=CONFIG)
+    encode = compile.jit(chex.assert_max_traces(encode, n=1))
+    velocity = compile.jit(chex.assert_max_traces(velocity, n=1))
+    for seed in range(2):
+        seen = observation(seed)
+        tau = jnp.full(BATCH, 0.1 * seed)
+        velocity(params, encode(params, seen), seen.state, chunks(seed), tau)

@@ -1,0 +1,130 @@
+"""Pictures: projection, occlusion, outputs, batches and the number of traces."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.core import compile
+from omnivla_jax.render import camera as camera_lib
+from omnivla_jax.render import types
+from omnivla_jax.render.render import render
+
+LOOK_DOWN = types.Camera(
+    np.array([0, 0, 2], np.float32), np.eye(3, dtype=np.float32), np.float32(45)
+)
+SHAPES = types.shapes(
+    [
+        types.Primitive("plane", (0, 0)),
+        types.Primitive("box", (0.1, 0.1, 0.1), 1, material=1),
+        types.Primitive("sphere", (0.1,), 2, material=2, geom=40),
+        types.Primitive("capsule", (0.05, 0.1), 0, (0, -0.4, 0.1), material=1),
+    ]
+)
+MATERIALS = types.materials(
+    [
+        types.Material((0.6, 0.6, 0.6), (0.3, 0.3, 0.3), "checker"),
+        types.Material((0.9, 0.1, 0.1)),
+        types.Material((0.1, 0.1, 0.9), texture="wood"),
+    ]
+)
+PLACES = np.array([[0, 0, 0], [0.4, 0.3, 0.1], [-0.4, 0.3, 0.1]], np.float32)
+TURNS = np.tile(np.eye(3, dtype=np.float32), (3, 1, 1))
+
+
+def draw(camera=LOOK_DOWN, places=PLACES, turns=TURNS, materials=MATERIALS, **options):
+    options = {"size": 32, **options}
+    return render(SHAPES, materials, types.lights(), camera, places, turns, **options)
+
+
+def test_points_land_where_the_camera_projects_them():
+    image = draw(size=65, outputs=types.OUTPUTS)
+    for body, geom in ((1, 1), (2, 40)):
+        column, row, _ = camera_lib.project(LOOK_DOWN, PLACES[body], size=65)
+        assert image.segmentation[int(row), int(column)] == geom
+    # +y is up and +x right: the red box is at the top right.
+    red = np.asarray(image.rgb)[:32, 33:].reshape(-1, 3).astype(int)
+    assert (red[:, 0] > 2 * red[:, 2]).any()
+    projected = camera_lib.project(LOOK_DOWN, image.point, size=65)
+    centres = np.arange(65) + 0.5
+    np.testing.assert_allclose(projected[..., 0], np.tile(centres, (65, 1)), atol=0.02)
+    np.testing.assert_allclose(projected[..., 2], image.depth, rtol=1e-4)
+
+
+def test_normals_are_unit_and_follow_the_depth():
+    image = draw(size=64, outputs=("point", "normal", "segmentation"))
+    np.testing.assert_allclose(np.linalg.norm(image.normal, axis=-1), 1, atol=1e-4)
+    point = np.asarray(image.point)
+    across = point[1:-1, 2:] - point[1:-1, :-2]
+    down = point[2:, 1:-1] - point[:-2, 1:-1]
+    slope = np.cross(down, across)
+    slope /= np.linalg.norm(slope, axis=-1, keepdims=True)
+    flat = np.asarray(image.segmentation) == 0
+    inner = flat[1:-1, 2:] & flat[1:-1, :-2] & flat[2:, 1:-1] & flat[:-2, 1:-1]
+    agree = (slope * np.asarray(image.normal)[1:-1, 1:-1]).sum(-1)[inner]
+    assert agree.min() > 0.999
+
+
+def test_the_nearer_shape_hides_the_farther():
+    places = PLACES.copy()
+    places[2] = [0.4, 0.3, 0.8]
+    image = draw(size=65, places=places, outputs=("segmentation",))
+    column, row, _ = camera_lib.project(LOOK_DOWN, places[2], size=65)
+    assert image.segmentation[int(row), int(column)] == 40
+
+
+@pytest.mark.parametrize("supersample", [1, 2])
+def test_a_subset_equals_the_full_set(supersample):
+    full = draw(outputs=types.OUTPUTS, supersample=supersample)
+    for name in types.OUTPUTS:
+        part = draw(outputs=(name,), supersample=supersample)
+        np.testing.assert_allclose(
+            getattr(part, name), getattr(full, name), atol=1e-5, err_msg=name
+        )
+        assert sum(value is not None for value in part) == 1
+
+
+def test_vmapped_equals_looped_and_nothing_retraces():
+    places = PLACES + np.random.default_rng(0).normal(size=(3, 3, 3)) * 0.05
+    places = places.astype(np.float32)
+    heights = np.array([1.8, 2.2], np.float32)
+
+    @chex.assert_max_traces(n=1)
+    def batch(heights, places, materials):
+        def one(height, place):
+            camera = LOOK_DOWN._replace(position=jnp.array([0, 0, 1.0]) * height)
+            return draw(camera, place, materials=materials, outputs=("rgb", "depth"))
+
+        return jax.vmap(jax.vmap(one, (0, None)), (None, 0))(heights, places)
+
+    compiled = compile.jit(batch)
+    images = compiled(heights, places, MATERIALS)
+    dim = MATERIALS._replace(rgb=MATERIALS.rgb * 0.5)
+    assert compiled(heights, places, dim).rgb.mean() < images.rgb.mean()
+    assert images.rgb.shape == (3, 2, 32, 32, 3) and images.rgb.dtype == jnp.uint8
+    for row in range(3):
+        for column, height in enumerate(heights):
+            camera = LOOK_DOWN._replace(position=np.float32([0, 0, height]))
+            single = draw(camera, places[row], outputs=("rgb", "depth"))
+            got = images.rgb[row, column].astype(int) - single.rgb.astype(int)
+            assert np.abs(got).max() <= 2
+            np.testing.assert_allclose(images.depth[row, column], single.depth, 1e-4)
+
+
+def test_shadows_only_darken():
+    bright, shaded = draw().rgb.astype(int), draw(shadows=True).rgb.astype(int)
+    assert (shaded <= bright + 1).all() and (shaded < bright - 10).any()
+
+
+def test_errors_name_the_remedy():
+    with pytest.raises(ValueError, match="choose one or more"):
+        draw(outputs=("colour",))
+    with pytest.raises(ValueError, match="choose from"):
+        types.shapes([types.Primitive("cone", (1, 1))])
+    with pytest.raises(ValueError, match="has size"):
+        types.shapes([types.Primitive("box", (1, 1))])
+    with pytest.raises(ValueError, match="unit wxyz"):
+        types.shapes([types.Primitive("sphere", (1,), quat=(1, 1, 0, 0))])
+    with pytest.raises(ValueError, match="choose from"):
+        types.materials([types.Material((1, 1, 1), texture="brick")])

@@ -1,0 +1,74 @@
+"""Tests of omnivla_jax.train.loop and metrics: order, resuming, bad numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.train import loop, metrics
+
+
+@jax.jit
+def step(state):
+    state = state + 1
+    return state, {"loss": 1.0 / state, "explode": jnp.log(5.5 - state)}
+
+
+def run(steps, state=0.0, history=(), **extra):
+    settings = {"save": lambda *_: None, "save_every": 2} | extra
+    return loop.run(step, jnp.float32(state), steps=steps, history=history, **settings)
+
+
+def test_every_step_is_reported_once_and_in_order():
+    saved, seen = [], []
+    state, history = run(
+        5, save=lambda s, h: saved.append((float(s), len(h))), report=seen.append
+    )
+    assert float(state) == 5 and seen == history
+    assert [row["update"] for row in history] == [1, 2, 3, 4, 5]
+    assert saved == [(2.0, 2), (4.0, 4), (5.0, 5)]
+    np.testing.assert_allclose([row["loss"] for row in history], 1 / np.arange(1, 6))
+
+
+def test_resuming_gives_the_same_history():
+    _, whole = run(5)
+    halfway, history = run(2)
+    state, resumed = run(5, halfway, history)
+    assert resumed == whole and float(state) == 5
+    assert run(5, state, resumed)[1] == whole, "a finished stage does nothing"
+
+
+def test_the_next_step_is_dispatched_before_metrics_are_read():
+    events = []
+
+    def spy(state):
+        events.append("dispatch")
+        return step(state)
+
+    loop.run(spy, jnp.float32(0), steps=3, save=lambda *_: None, save_every=10,
+             report=lambda row: events.append("read"))
+    assert events == ["dispatch", "dispatch", "read", "dispatch", "read", "read"]
+
+
+def test_the_first_bad_number_is_named_and_nothing_is_saved_after_it():
+    saved = []
+    with pytest.raises(FloatingPointError, match="explode is nan at update 6"):
+        run(9, save=lambda s, h: saved.append(float(s)))
+    assert saved == [2.0, 4.0]
+
+
+def test_csv_round_trip(tmp_path):
+    path = tmp_path / "history.csv"
+    rows = [{"update": 1.0, "loss": 1 / 3}, {"update": 2.0, "loss": 1e-30}]
+    assert metrics.load(path) == []
+    for row in rows:
+        metrics.append(path, row)
+    assert metrics.load(path) == rows
+    with pytest.raises(ValueError, match="columns"):
+        metrics.append(path, {"other": 1.0})
+    with path.open("a") as file:
+        file.write("3.0")  # an interruption in the middle of a row
+    assert metrics.load(path) == rows
+    metrics.write(path, rows[:1])
+    assert metrics.load(path) == rows[:1]
+    assert [p.name for p in tmp_path.iterdir()] == ["history.csv"]

@@ -1,0 +1,143 @@
+"""Tests of omnivla_jax.train.online on a stand-in simulator."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.flow import schedules, sde
+from omnivla_jax.policy import policy
+from omnivla_jax.policy.config import preset
+from omnivla_jax.train import action, agent, loop, online, state, streams
+from omnivla_jax.train.state import OptimizerConfig
+from tests.train import reaching
+
+POLICY = preset("debug")
+SAMPLER = policy.Sampler(
+    steps=3,
+    schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
+    drift=sde.corrected,
+    exec_horizon=3,
+)
+SETTINGS = online.OnlineConfig(
+    optimizer=OptimizerConfig(learning_rate=1e-3),
+    objective=online.objective(POLICY, SAMPLER),
+    updates=12,
+    groups=6,
+    group_size=8,
+    chunks=3,
+    epochs=2,
+    minibatches=3,
+    alignment_weight=1.0,
+)
+TASKS = (0, 1, 2)
+
+
+def fresh(settings=SETTINGS):
+    """A policy that only knows the units of its actions."""
+    episodes = reaching.demonstrations()
+    params = policy.init(streams.stream(0, "init"), POLICY)
+    trained = policy.trainable_mask(params, settings.scope)
+    optimizer = state.make_optimizer(settings.optimizer, trained)
+    return state.create(
+        params, action.fit_normalizer(episodes), optimizer, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def step():
+    return online.make_step(
+        reaching.make(POLICY),
+        TASKS,
+        policy_config=POLICY,
+        sampler=SAMPLER,
+        config=SETTINGS,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(step):
+    """Start, end and history of a short run."""
+    key = streams.stream(0, "online")
+    before = fresh()
+    after, history = loop.run(
+        lambda current: step(current, key),
+        fresh(),
+        steps=SETTINGS.updates,
+        save=lambda *_: None,
+        save_every=100,
+    )
+    assert step._cache_size() == 1, "the step was traced again"
+    return before, after, history
+
+
+def test_reward_rises(run):
+    _, after, history = run
+    rewards = [row["reward"] for row in history]
+    assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.1, rewards
+    assert int(after.step) == SETTINGS.updates
+
+
+def test_only_the_action_expert_moves(run):
+    before, after, _ = run
+    for expert in ("reasoning", "spatial"):
+        chex.assert_trees_all_equal(before.params[expert], after.params[expert])
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).any()), before.params["action"],
+        after.params["action"]
+    )
+    assert any(jax.tree.leaves(moved))
+    sizes = [leaf.size for leaf in jax.tree.leaves(after.opt_state)]
+    assert sum(sizes) < 2.1 * state.count(after.params["action"])
+
+
+def test_the_first_ratio_is_one_and_metrics_are_finite(run):
+    _, _, history = run
+    assert abs(history[0]["ratio_mean"] - 1) < 0.2
+    assert all(np.isfinite(list(row.values())).all() for row in history)
+    wanted = {"success", "reward", "ratio_std", "clip_fraction", "kl", "loss",
+              "kl_last_step_share", "zero_variance_fraction", "grad_norm", "diverged"}
+    assert wanted <= set(history[0])
+
+
+def test_a_step_is_a_function_of_state_and_key(step):
+    key = streams.stream(3, "online")
+    chex.assert_trees_all_equal(step(fresh(), key), step(fresh(), key))
+
+
+def test_groups_share_their_start_and_tasks_take_turns():
+    env = online.start(reaching.make(POLICY), TASKS, jax.random.key(1), SETTINGS)
+    positions = np.asarray(env.position).reshape(6, 8, 2)
+    assert (positions == positions[:, :1]).all()
+    assert len(np.unique(positions[:, 0], axis=0)) == 6
+    tasks = np.asarray(env.task).reshape(6, 8)[:, 0]
+    assert sorted(tasks) == [0, 0, 1, 1, 2, 2]
+
+
+def test_episode_returns_by_hand():
+    env = reaching.Point(None, None, jnp.array([True, False]), None)
+    progress = agent.Progress(env, jnp.array([1.0, 0.0]), jnp.array([4.0, 0.0]))
+    np.testing.assert_allclose(online.episode_returns(progress, 0.2), [1.05, 0.0])
+
+
+def test_an_update_without_any_signal_changes_nothing():
+    """All weights 0: not even Adam's momentum or the weight decay may act."""
+    settings = dataclasses.replace(SETTINGS, groups=1, group_size=1, chunks=3)
+    learn = online.make_step(
+        reaching.make(POLICY),
+        TASKS,
+        policy_config=POLICY,
+        sampler=SAMPLER,
+        config=settings,
+    )
+    after, metrics = learn(fresh(settings), streams.stream(0, "online"))
+    chex.assert_trees_all_equal(fresh(settings).params, after.params)
+    assert metrics["zero_variance_fraction"] == 1 and metrics["loss"] == 0
+
+
+def test_minibatches_must_divide_the_chunks():
+    with pytest.raises(ValueError, match="minibatches=5"):
+        dataclasses.replace(SETTINGS, minibatches=5)

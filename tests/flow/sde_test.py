@@ -1,5 +1,7 @@
 """The stochastic sampler: marginals, limit and order against exact Gaussian flow."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,8 @@ def moments(gaussian, drift: sde.Drift, *, steps: int) -> np.ndarray:
         return mean[:, 0, 0], std[0, 0, 0]
 
     rows = [np.array([0.0, 1.0])]
-    for mean, std in zip(*map(np.float64, jax.vmap(step)(tau))):
+    means, stds = compilation.jit(jax.vmap(step))(tau)
+    for mean, std in zip(np.asarray(means, np.float64), np.asarray(stds)):
         slope, offset = mean[1] - mean[0], mean[0]
         previous = rows[-1]
         variance = (slope * previous[1]) ** 2 + std**2
@@ -107,6 +110,7 @@ def test_strong_order_one_on_fixed_brownian_paths(gaussian) -> None:
     start = jax.random.normal(start_key, (paths, 1, 1))
     walk = jax.random.normal(path_key, (finest, paths, 1, 1)) / np.sqrt(finest)
 
+    @functools.partial(compilation.jit, static_argnames=("steps",))
     def terminal(steps: int) -> jax.Array:
         increments = walk.reshape(steps, -1, paths, 1, 1).sum(axis=1)
 

@@ -141,7 +141,7 @@ def test_layers_are_stacked_and_named():
 
 
 def test_errors_name_values_and_remedy():
-    odd = dataclasses.replace(CONFIG.action, heads=4)
+    odd = dataclasses.replace(CONFIG.experts["action"], heads=4)
     with pytest.raises(ValueError, match="one heads for all experts.*'action': 4"):
         dataclasses.replace(CONFIG, action=odd)
     with pytest.raises(ValueError, match="remat is 'all'"):

@@ -1,6 +1,7 @@
 """Tests of the policy: caching, likelihoods, freezing, sharding, and that it learns."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -90,7 +91,8 @@ def _joint_velocity(params, seen, chunk, tau):
     )
     lengths |= {"state": 1, "action": CONFIG.horizon}
     mask = masks.block_mask(lengths, suffix_attention=CONFIG.suffix_attention)
-    valid = jnp.concatenate([valid, jnp.ones(streams["action"].shape[:2], bool)], axis=1)
+    own_valid = jnp.ones(streams["action"].shape[:2], bool)
+    valid = jnp.concatenate([valid, own_valid], axis=1)
     hidden, _ = parts.mot.apply(
         parameters.mot_variables(params, streams),
         streams,
@@ -124,8 +126,10 @@ def test_actions_are_causal_inside_the_chunk(params, encode, velocity):
 
 def test_sampling_is_deterministic_given_the_key(params, encode):
     seen, cache = observation(), encode(params, observation())
-    draw = functools.partial(policy.sample, config=CONFIG, steps=3)
-    draw = compile.jit(chex.assert_max_traces(draw, n=1))
+    draw = compile.jit(
+        chex.assert_max_traces(policy.sample, n=1), static_argnames=["config", "steps"]
+    )
+    draw = functools.partial(draw, config=CONFIG, steps=3)
     first, again, other = (
         draw(params, cache, seen.state, jax.random.key(seed)) for seed in (0, 0, 1)
     )
@@ -139,10 +143,11 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps)
     seen, cache = observation(), encode(params, observation())
 
     def both(params, cache, state, key):
-        named = {"config": CONFIG, "sampler": sampler}
+        named: dict[str, Any] = {"config": CONFIG, "sampler": sampler}
         chain = policy.sample_chain(params, cache, state, key, **named)
         return chain, policy.chain_log_prob(params, cache, state, chain, **named)
 
+    chex.clear_trace_counter()  # it counts by name, and this test has two cases
     step = compile.jit(chex.assert_max_traces(both, n=1))
     step(params, cache, seen.state, jax.random.key(1))
     chain, score = step(params, cache, seen.state, jax.random.key(0))
@@ -156,7 +161,7 @@ def test_only_executed_actions_count(params, encode):
     seen, cache = observation(), encode(params, observation())
 
     def executed(state, chunk_key):
-        named = {"config": CONFIG, "sampler": SAMPLER}
+        named: dict[str, Any] = {"config": CONFIG, "sampler": SAMPLER}
         chain = policy.sample_chain(params, cache, state, chunk_key, **named)
         tail = chain._replace(states=chain.states.at[-1, :, 2:].add(1.0))
         scores = [
@@ -214,7 +219,7 @@ def test_debug_policy_overfits_four_samples(params):
         carry = (params, optimizer.init(params))
         (params, _), losses = jax.lax.scan(update, carry, jax.random.split(key, 400))
         cache = policy.encode_prefix(params, seen, config=CONFIG)
-        named = {"config": CONFIG, "steps": 5}
+        named: dict[str, Any] = {"config": CONFIG, "steps": 5}
         return losses, policy.sample(params, cache, seen.state, key, **named)
 
     losses, drawn = compile.jit(train)(params, jax.random.key(0))
@@ -223,11 +228,10 @@ def test_debug_policy_overfits_four_samples(params):
 
 
 def test_no_retrace(params):
-    encode = functools.partial(policy.encode_prefix, config=CONFIG)
-    velocity = functools.partial(policy.velocity, config=CONFIG)
-    encode = compile.jit(chex.assert_max_traces(encode, n=1))
-    velocity = compile.jit(chex.assert_max_traces(velocity, n=1))
+    def run(params, seen, chunk, tau):
+        cache = policy.encode_prefix(params, seen, config=CONFIG)
+        return policy.velocity(params, cache, seen.state, chunk, tau, config=CONFIG)
+
+    run = compile.jit(chex.assert_max_traces(run, n=1))
     for seed in range(2):
-        seen = observation(seed)
-        tau = jnp.full(BATCH, 0.1 * seed)
-        velocity(params, encode(params, seen), seen.state, chunks(seed), tau)
+        run(params, observation(seed), chunks(seed), jnp.full(BATCH, 0.1 * seed))

@@ -105,7 +105,7 @@ def test_vmapped_equals_looped_and_nothing_retraces():
     assert images.rgb.shape == (3, 2, 32, 32, 3) and images.rgb.dtype == jnp.uint8
     for row in range(3):
         for column, height in enumerate(heights):
-            camera = LOOK_DOWN._replace(position=np.float32([0, 0, height]))
+            camera = LOOK_DOWN._replace(position=np.array([0, 0, height], np.float32))
             single = draw(camera, places[row], outputs=("rgb", "depth"))
             got = images.rgb[row, column].astype(int) - single.rgb.astype(int)
             assert np.abs(got).max() <= 2

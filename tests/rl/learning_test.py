@@ -64,9 +64,7 @@ def update(theta: jax.Array, key: jax.Array) -> tuple[jax.Array, dict]:
     worth = groups.group_advantages(returns, group_size=GROUP, std_floor=1e-3)
 
     def loss(theta: jax.Array, chain: sde.Chain):
-        score = log_prob.chain_log_prob(
-            velocity_under(theta), chain, schedule=SCHEDULE
-        )
+        score = log_prob.chain_log_prob(velocity_under(theta), chain, schedule=SCHEDULE)
         return gspo.loss(
             score.log_prob,
             log_prob.recorded_log_prob(chain).log_prob,
@@ -78,9 +76,9 @@ def update(theta: jax.Array, key: jax.Array) -> tuple[jax.Array, dict]:
             config=CONFIG,
         )
 
-    slopes, metrics = jax.vmap(
-        jax.grad(loss, has_aux=True), in_axes=(None, 0)
-    )(theta, seen.observation)
+    slopes, metrics = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(None, 0))(
+        theta, seen.observation
+    )
     theta = theta - 0.2 * slopes.mean(axis=0)
     return theta, {"return": returns.mean(), "kl": metrics["kl"].mean()}
 

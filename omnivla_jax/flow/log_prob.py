@@ -1,0 +1,86 @@
+"""Likelihoods of recorded chains: as sampled, and again under new parameters.
+
+    log pi(A | s) = sum_k log N(A^{tau_k + delta} | mu_k, sigma_k^2 delta I)   (eq. 14)
+
+Summed over the H x D entries that count; the initial noise is no part of it, because
+no parameter moves it. Float32 throughout.
+
+Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions.
+"""
+
+import math
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.flow import sde
+from omnivla_jax.flow.ode import VelocityFn
+from omnivla_jax.flow.schedules import Schedule
+
+
+class ChainScore(NamedTuple):
+    """A chain's likelihood, and the transition means it comes from."""
+
+    log_prob: jax.Array  # float32 [B]
+    # As recorded wherever an entry does not count, so that differences vanish there.
+    means: jax.Array  # float32 [K, B, H, D]
+
+
+def chain_log_prob(
+    velocity_fn: VelocityFn,
+    chain: sde.Chain,
+    *,
+    schedule: Schedule,
+    drift: sde.Drift = sde.corrected,
+    mask: jax.Array | None = None,
+) -> ChainScore:
+    """Score a chain under `velocity_fn`, at the states it went through (eq. 14).
+
+    `schedule` and `drift` are those it was sampled with; `mask` bool [B, H, D] or
+    [H, D] says which entries count (None: all). Steps without noise count 0.
+
+    The K velocities come from one call mapped over K: a matrix product with shared
+    weights becomes a single large one, and whatever `velocity_fn` closes over per
+    sample (the prefix cache) is shared by the steps rather than copied K times.
+    """
+    velocities = jax.vmap(velocity_fn)(chain.states[:-1], chain.tau)
+    sigma = jnp.where(chain.stochastic, schedule(chain.tau, chain.delta), 0.0)
+    means, _ = sde.transition(
+        chain.states[:-1],
+        velocities,
+        chain.tau,
+        chain.delta,
+        sigma=sigma,
+        drift=drift,
+    )
+    return _score(chain, means, mask)
+
+
+def recorded_log_prob(chain: sde.Chain, *, mask: jax.Array | None = None) -> ChainScore:
+    """Score a chain under the parameters that sampled it: no velocity is computed."""
+    return _score(chain, chain.means, mask)
+
+
+def _score(chain: sde.Chain, means: jax.Array, mask: jax.Array | None) -> ChainScore:
+    chex.assert_equal_shape([means, chain.means])
+    chex.assert_type([means, chain.states, chain.stds], jnp.float32)
+    counted = _counted(chain, mask)
+    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
+    std = jnp.where(chain.stochastic[..., None, None], chain.stds, 1.0)
+    means = jnp.where(counted, means, chain.means)
+    z = (chain.states[1:] - means) / std
+    density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
+    return ChainScore(jnp.sum(jnp.where(counted, density, 0.0), axis=(0, 2, 3)), means)
+
+
+def _counted(chain: sde.Chain, mask: jax.Array | None) -> jax.Array:
+    """Which entries of which steps have a density that counts, bool [K, B, H, D]."""
+    shape = chain.means.shape
+    counted = jnp.broadcast_to(chain.stochastic[..., None, None], shape)
+    if mask is None:
+        return counted
+    chex.assert_type(mask, jnp.bool_)
+    chex.assert_shape(mask, shape[-mask.ndim :])
+    return counted & jnp.broadcast_to(mask, shape)

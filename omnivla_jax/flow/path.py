@@ -1,0 +1,52 @@
+"""The probability path, and THE time convention of this project, stated once.
+
+Flow time tau runs from 0 (noise) to 1 (data):
+
+    A^tau = (1 - tau) eps + tau A,    u = A - eps,    eps ~ N(0, I)
+
+openpi and pi0.5 count the other way (t = 1 - tau): convert at the border, never here.
+
+Axes: ... samples (usually B, or K, B), H actions of a chunk, D action dimensions.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def interpolate(noise: jax.Array, data: jax.Array, tau: jax.Array | float) -> jax.Array:
+    """A^tau = (1 - tau) eps + tau A; noise and data [..., H, D], tau [...] or scalar.
+
+    Paper, eq. 26.
+    """
+    chex.assert_equal_shape([noise, data])
+    tau = over_chunk(tau, noise)
+    return (1.0 - tau) * noise + tau * data
+
+
+def target_velocity(noise: jax.Array, data: jax.Array) -> jax.Array:
+    """u = A - eps, the velocity that flow matching regresses on (paper, eq. 26)."""
+    chex.assert_equal_shape([noise, data])
+    return data - noise
+
+
+def score(x: jax.Array, velocity: jax.Array, tau: jax.Array | float) -> jax.Array:
+    """grad_x log p_tau(x) = -(x - tau v) / (1 - tau), for tau in [0, 1).
+
+    x, velocity [..., H, D], tau [...] or scalar. It follows from E[eps | x] =
+    x - tau v, and diverges at the data, where no step of a sampler begins.
+    """
+    chex.assert_equal_shape([x, velocity])
+    tau = over_chunk(tau, x)
+    return -(x - tau * velocity) / (1.0 - tau)
+
+
+def over_chunk(value: jax.Array | float, chunk: jax.Array) -> jax.Array:
+    """One value per sample, [...] or a scalar, as [..., 1, 1] to meet [..., H, D].
+
+    An array of any other shape is an error: [K] would silently meet [B] when K = B.
+    """
+    samples = chunk.shape[:-2]
+    value = jnp.asarray(value)
+    chex.assert_shape(value, samples if value.ndim else ())
+    return jnp.broadcast_to(value, samples)[..., None, None]

@@ -1,0 +1,129 @@
+"""What a policy is made of: one frozen record of sizes, and named presets of it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Callable, Mapping
+
+from omnivla_jax.models.mot import ExpertConfig, MotConfig
+from omnivla_jax.models.spatial_encoder import tokens_per_view
+from omnivla_jax.models.vit import VitConfig
+from omnivla_jax.policy import tokenizer
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Sizes of the encoders, the three experts and the action chunk.
+
+    `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
+    expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
+    """
+
+    vision: VitConfig
+    spatial_vision: VitConfig | None
+    mot: MotConfig
+    horizon: int  # H, actions in a chunk
+    max_tokens: int  # L, words of an instruction with the begin mark
+    action_dim: int = 7
+    state_dim: int = 8
+    views: int = 2
+    registers: int = 1
+    vocab: int = tokenizer.VOCAB
+    suffix_attention: str = "causal"
+
+    def __post_init__(self) -> None:
+        if self.mot.action is None:
+            raise ValueError("A policy needs an action expert: set mot.action.")
+        if (self.spatial_vision is None) != (self.mot.spatial is None):
+            raise ValueError(
+                "spatial_vision and mot.spatial must both be set or both be None, but "
+                f"got {self.spatial_vision} and {self.mot.spatial}."
+            )
+
+    @property
+    def spatial_tokens(self) -> int:
+        """Tokens of the spatial stream; 0 without that expert."""
+        if self.spatial_vision is None:
+            return 0
+        return self.views * tokens_per_view(self.spatial_vision, self.registers)
+
+    def without_spatial(self) -> "PolicyConfig":
+        """The same policy with two experts (the paper's ablation)."""
+        mot = dataclasses.replace(self.mot, spatial=None)
+        return dataclasses.replace(self, spatial_vision=None, mot=mot)
+
+
+def _tiny() -> PolicyConfig:
+    """The quickstart's policy: 64-pixel images, three shallow experts, for a CPU.
+
+    An 8-pixel patch is about 14 cm of the table; objects move by less, so what lies
+    inside a patch must survive: patches are concatenated 2 x 2 into tokens, and
+    nothing is averaged.
+    """
+    shared = {"depth": 3, "heads": 4, "kv_heads": 1, "head_dim": 32}
+    return PolicyConfig(
+        vision=VitConfig(
+            image_size=64,
+            strides=(4, 2),
+            stem_width=64,
+            width=96,
+            mlp_dim=192,
+            depth=1,
+            heads=3,
+            merge=2,
+        ),
+        spatial_vision=VitConfig(
+            image_size=64,
+            strides=(4, 4),
+            stem_width=32,
+            width=96,
+            mlp_dim=192,
+            depth=1,
+            heads=4,
+        ),
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=128, mlp_dim=384, **shared),
+            spatial=ExpertConfig(width=96, mlp_dim=192, **shared),
+            action=ExpertConfig(width=128, mlp_dim=384, **shared),
+            remat=None,
+            unroll=3,
+        ),
+        horizon=8,
+        max_tokens=16,
+    )
+
+
+def _debug() -> PolicyConfig:
+    """Small enough to compile in seconds: for tests, never for results."""
+    shared = {"depth": 2, "heads": 2, "kv_heads": 1, "head_dim": 8}
+    vision = VitConfig(
+        image_size=16,
+        strides=(8,),
+        stem_width=8,
+        width=16,
+        mlp_dim=16,
+        depth=1,
+        heads=2,
+    )
+    return PolicyConfig(
+        vision=vision,
+        spatial_vision=vision,
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=24, mlp_dim=32, **shared),
+            spatial=ExpertConfig(width=16, mlp_dim=16, **shared),
+            action=ExpertConfig(width=32, mlp_dim=64, **shared),
+            remat="dots",
+            unroll=1,
+        ),
+        horizon=4,
+        max_tokens=8,
+    )
+
+
+PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {"debug": _debug, "tiny": _tiny}
+
+
+def preset(name: str) -> PolicyConfig:
+    """The preset called `name`: "debug" or "tiny"."""
+    if name not in PRESETS:
+        raise ValueError(f"No preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]()

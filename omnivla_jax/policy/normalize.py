@@ -1,0 +1,81 @@
+"""Normalised policy units and back: one affine map for states, one for actions.
+
+Axes: N samples, any leading axes "...", D dimensions of a state or an action.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+# A dimension that hardly moves in the demonstrations must not explode when it does:
+# a millimetre, a milliradian or a thousandth of an action is the finest unit.
+MINIMUM_SCALE = 1e-3
+
+
+@struct.dataclass
+class Affine:
+    """normalised = (x - offset) / scale."""
+
+    offset: jax.Array  # float32 [D]
+    scale: jax.Array  # float32 [D], positive
+
+
+@struct.dataclass
+class Normalizer:
+    """The maps of a data set; a pytree, so that it is saved with the parameters."""
+
+    state: Affine
+    action: Affine
+
+
+def from_moments(mean: jax.Array, std: jax.Array) -> Affine:
+    """Mean 0 and standard deviation 1 (pi0), from mean [D] and std [D]."""
+    chex.assert_rank([mean, std], 1)
+    return Affine(jnp.asarray(mean), jnp.maximum(std, MINIMUM_SCALE))
+
+
+def from_quantiles(q01: jax.Array, q99: jax.Array) -> Affine:
+    """The 1 % and 99 % quantiles [D] become -1 and 1 (pi0.5); nothing is clipped."""
+    chex.assert_rank([q01, q99], 1)
+    half = (jnp.asarray(q99) - q01) / 2
+    return Affine((jnp.asarray(q01) + q99) / 2, jnp.maximum(half, MINIMUM_SCALE))
+
+
+def moments(samples: np.ndarray) -> Affine:
+    """`from_moments` of samples [N, D]."""
+    samples = _checked(samples)
+    return from_moments(samples.mean(axis=0), samples.std(axis=0))
+
+
+def quantiles(samples: np.ndarray) -> Affine:
+    """`from_quantiles` of samples [N, D]."""
+    return from_quantiles(*np.quantile(_checked(samples), [0.01, 0.99], axis=0))
+
+
+def identity(dimensions: int) -> Affine:
+    """The map that changes nothing."""
+    return Affine(jnp.zeros(dimensions), jnp.ones(dimensions))
+
+
+def normalize(affine: Affine, x: jax.Array) -> jax.Array:
+    """x [..., D] in physical or simulator units -> normalised [..., D]."""
+    chex.assert_axis_dimension(x, -1, affine.offset.shape[0])
+    return (x - affine.offset) / affine.scale
+
+
+def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
+    """The inverse of `normalize`. Actions may leave [-1, 1]: the simulator clips."""
+    chex.assert_axis_dimension(x, -1, affine.offset.shape[0])
+    return x * affine.scale + affine.offset
+
+
+def _checked(samples: np.ndarray) -> np.ndarray:
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim != 2 or not len(samples) or not np.isfinite(samples).all():
+        raise ValueError(
+            f"Normalisation needs finite samples [N, D], but got shape "
+            f"{samples.shape} with {np.sum(~np.isfinite(samples))} non-finite values."
+        )
+    return samples

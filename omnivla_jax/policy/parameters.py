@@ -1,0 +1,129 @@
+"""The parameter tree, by expert and by name: initial values, shardings, what trains.
+
+    {"reasoning": {"encoder", "embedder", "layers", "final_norm"},
+     "spatial":   {"encoder", "layers", "final_norm"},
+     "action":    {"input", "layers", "final_norm", "output"}}
+
+Every layer stack has its layers on axis 0. An absent expert has no entry.
+"""
+
+from typing import Any, Iterable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from omnivla_jax.core import sharding
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.models.action_io import ActionInput, ActionOutput
+from omnivla_jax.models.layers import WordEmbedder
+from omnivla_jax.models.mot import MixtureOfTransformers
+from omnivla_jax.models.siglip import Siglip
+from omnivla_jax.models.spatial_encoder import SpatialEncoder
+from omnivla_jax.policy.config import PolicyConfig
+
+MOT_PARTS = ("layers", "final_norm")
+
+
+class Modules(NamedTuple):
+    """The Linen modules of a policy, without parameters."""
+
+    siglip: Siglip
+    embedder: WordEmbedder
+    spatial_encoder: SpatialEncoder | None
+    mot: MixtureOfTransformers
+    action_input: ActionInput
+    action_output: ActionOutput
+
+
+def modules(config: PolicyConfig) -> Modules:
+    """The modules that `config` describes."""
+    experts = config.mot.experts
+    spatial = None
+    if config.spatial_vision is not None:
+        spatial = SpatialEncoder(
+            config.spatial_vision, config.registers, experts["spatial"].width
+        )
+    return Modules(
+        siglip=Siglip(config.vision, experts["reasoning"].width),
+        embedder=WordEmbedder(config.vocab, experts["reasoning"].width),
+        spatial_encoder=spatial,
+        mot=MixtureOfTransformers(config.mot),
+        action_input=ActionInput(experts["action"].width),
+        action_output=ActionOutput(config.action_dim),
+    )
+
+
+def init(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """Fresh float32 parameters, {expert name: ...}. The key is consumed."""
+    return nn.unbox(_init_boxed(key, config))
+
+
+def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
+    """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
+    boxed = jax.eval_shape(lambda key: _init_boxed(key, config), jax.random.key(0))
+    return sharding.tree_shardings(mesh, boxed)
+
+
+def trainable_mask(params: PyTree, scope: str) -> PyTree:
+    """True on the parameters that `scope` trains.
+
+    `scope`: "all", or "experts:" and names, for example "experts:action,spatial".
+    """
+    kind, _, listed = scope.partition(":")
+    names = list(params) if scope == "all" else listed.split(",")
+    if (kind != "experts" and scope != "all") or set(names) - set(params):
+        raise ValueError(
+            f"Cannot train {scope!r}: write 'all' or 'experts:NAME,NAME' with names "
+            f"among {', '.join(params)}."
+        )
+    return {
+        expert: jax.tree.map(lambda _: expert in names, tree)
+        for expert, tree in params.items()
+    }
+
+
+def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:
+    """Variables of the transformer for some experts: by part, then by expert."""
+    names = list(experts)
+    return {"params": {p: {e: params[e][p] for e in names} for p in MOT_PARTS}}
+
+
+def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """Parameters whose leaves carry their logical axis names."""
+    mot_key, see_key, word_key, spatial_key, in_key, out_key = jax.random.split(key, 6)
+    parts, size = modules(config), config.vision.image_size
+    images = jnp.zeros((1, config.views, size, size, 3))
+    words = jnp.zeros((1, config.max_tokens), jnp.int32)
+    state, tau = jnp.zeros((1, config.state_dim)), jnp.zeros(1)
+    chunk = jnp.zeros((1, config.horizon, config.action_dim))
+    hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
+    params = _init_mot(mot_key, config)
+    params["reasoning"]["encoder"] = _fresh(parts.siglip, see_key, images)
+    params["reasoning"]["embedder"] = _fresh(parts.embedder, word_key, words)
+    if parts.spatial_encoder is not None:
+        spatial = _fresh(parts.spatial_encoder, spatial_key, images)
+        params["spatial"]["encoder"] = spatial
+    params["action"]["input"] = _fresh(parts.action_input, in_key, state, chunk, tau)
+    params["action"]["output"] = _fresh(parts.action_output, out_key, hidden)
+    return params
+
+
+def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:
+    """The transformer's layers and norms by expert; one token a stream will do."""
+    experts = config.mot.experts
+    streams = {name: jnp.zeros((1, 1, own.width)) for name, own in experts.items()}
+    count = len(streams)
+    tree = _fresh(
+        modules(config).mot,
+        key,
+        streams,
+        positions=jnp.zeros((1, count), jnp.int32),
+        mask=jnp.ones((1, count, count), bool),
+    )
+    return {name: {part: tree[part][name] for part in MOT_PARTS} for name in experts}
+
+
+def _fresh(module: nn.Module, key: jax.Array, *inputs: Any, **named: Any) -> PyTree:
+    return module.init(key, *inputs, **named)["params"]

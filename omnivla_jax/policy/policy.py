@@ -1,0 +1,235 @@
+"""The policy: models and flow joined into pure functions over one parameter tree.
+
+    params = init(key, config)                      {"reasoning", "spatial", "action"}
+    cache = encode_prefix(params, observation)      once per observation
+    chunk = sample(params, cache, state, key)       K velocities over the same cache
+
+States and chunks are in normalised units (`normalize.py`) throughout.
+Axes: B batch, H chunk length, D action dimensions, S prefix tokens, L layers,
+K/C key/value heads and channels of the cache; K denoising steps of a chain.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from omnivla_jax.core import precision
+from omnivla_jax.core.types import ActionChunk, Observation, PyTree
+from omnivla_jax.flow import log_prob, ode, sde
+from omnivla_jax.flow.schedules import Schedule
+from omnivla_jax.models import masks
+from omnivla_jax.models.mot import LayerCache
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.parameters import (
+    init,
+    modules,
+    mot_variables,
+    shardings,
+    trainable_mask,
+)
+
+__all__ = [
+    "PrefixCache",
+    "Sampler",
+    "chain_log_prob",
+    "encode_prefix",
+    "init",
+    "sample",
+    "sample_chain",
+    "shardings",
+    "trainable_mask",
+    "velocity",
+]
+
+
+class PrefixCache(NamedTuple):
+    """What an observation leaves behind for every denoising step; batch first."""
+
+    keys: jax.Array  # compute dtype [B, L, S, K, C]
+    values: jax.Array  # compute dtype [B, L, S, K, C]
+    valid: jax.Array  # bool [B, S]: False on padding words
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How chains are drawn and scored.
+
+    `exec_horizon`: only the first so many actions of a chunk are executed, so only
+    they count in its likelihood; None counts all. `stochastic_steps`: "all", or "one"
+    random step per chunk with ODE steps around it (pi_RL's hybrid).
+    """
+
+    steps: int
+    schedule: Schedule
+    drift: sde.Drift = sde.corrected
+    exec_horizon: int | None = None
+    stochastic_steps: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.stochastic_steps not in ("all", "one"):
+            raise ValueError(
+                f"stochastic_steps is {self.stochastic_steps!r}; choose 'all' or 'one'."
+            )
+
+
+def encode_prefix(
+    params: PyTree, observation: Observation, *, config: PolicyConfig
+) -> PrefixCache:
+    """Images and words through reasoning and spatial experts, once per observation.
+
+    Differentiable: stage II trains all experts through the cache.
+    """
+    streams, valid = _prefix_streams(params, observation, config)
+    lengths = {name: x.shape[1] for name, x in streams.items()}
+    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
+    _, seen = modules(config).mot.apply(
+        mot_variables(params, streams),
+        streams,
+        positions=masks.positions(valid),
+        mask=masks.hide_padding(mask, valid),
+    )
+    return PrefixCache(seen.keys, seen.values, valid)
+
+
+def velocity(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> jax.Array:
+    """v(chunk, tau | observation) float32 [B, H, D]; reads params["action"] only.
+
+    state [B, state_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For many
+    (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
+    prefix is then shared, not copied.
+    """
+    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
+    chex.assert_shape(state, (*tau.shape, config.state_dim))
+    parts, action = modules(config), params["action"]
+    tokens = _apply(parts.action_input, action["input"], state, chunk, tau)
+    own = jnp.ones((tau.shape[0], 1 + config.horizon), bool)
+    valid = jnp.concatenate([cache.valid, own], axis=1)
+    hidden, _ = parts.mot.apply(
+        mot_variables(params, ["action"]),
+        {"action": tokens},
+        positions=masks.positions(valid)[:, -own.shape[1] :],
+        mask=masks.hide_padding(_suffix_mask(cache, config), valid),
+        past=LayerCache(cache.keys, cache.values),
+    )
+    return _apply(parts.action_output, action["output"], hidden["action"][:, 1:])
+
+
+def sample(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    steps: int,
+) -> ActionChunk:
+    """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`."""
+    velocity_fn = _velocity_fn(params, cache, state, config)
+    return ode.sample(velocity_fn, _noise(key, state, config), steps=steps)
+
+
+def sample_chain(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    sampler: Sampler,
+) -> sde.Chain:
+    """A chunk by the SDE with every intermediate state recorded; consumes `key`."""
+    noise_key, step_key, walk_key = jax.random.split(key, 3)
+    one = jax.random.randint(step_key, state.shape[:1], 0, sampler.steps)
+    return sde.sample(
+        walk_key,
+        _velocity_fn(params, cache, state, config),
+        _noise(noise_key, state, config),
+        steps=sampler.steps,
+        schedule=sampler.schedule,
+        drift=sampler.drift,
+        stochastic_step=one if sampler.stochastic_steps == "one" else None,
+    )
+
+
+def chain_log_prob(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chain: sde.Chain,
+    *,
+    config: PolicyConfig,
+    sampler: Sampler,
+) -> log_prob.ChainScore:
+    """The likelihood of a recorded chain under `params` (paper, eq. 14).
+
+    A hybrid chain scores K times cheaper when cut by `sde.stochastic_only` first.
+    """
+    counted = jnp.arange(config.horizon) < (sampler.exec_horizon or config.horizon)
+    shape = (config.horizon, config.action_dim)
+    return log_prob.chain_log_prob(
+        _velocity_fn(params, cache, state, config),
+        chain,
+        schedule=sampler.schedule,
+        drift=sampler.drift,
+        mask=jnp.broadcast_to(counted[:, None], shape),
+    )
+
+
+def _velocity_fn(
+    params: PyTree, cache: PrefixCache, state: jax.Array, config: PolicyConfig
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    def velocity_fn(chunk: jax.Array, tau: jax.Array) -> jax.Array:
+        return velocity(params, cache, state, chunk, tau, config=config)
+
+    return velocity_fn
+
+
+def _noise(key: jax.Array, state: jax.Array, config: PolicyConfig) -> jax.Array:
+    return jax.random.normal(key, (len(state), config.horizon, config.action_dim))
+
+
+def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:
+    """The rows of state and actions of the block mask, bool [1 + H, S + 1 + H]."""
+    prefix = cache.valid.shape[1]
+    lengths = {
+        "reasoning": prefix - config.spatial_tokens,
+        "spatial": config.spatial_tokens,
+        "state": 1,
+        "action": config.horizon,
+    }
+    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
+    return jnp.asarray(mask[prefix:])
+
+
+def _prefix_streams(
+    params: PyTree, observation: Observation, config: PolicyConfig
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Tokens of the prefix experts and which of them count, bool [B, S]."""
+    parts = modules(config)
+    images = precision.to_float32(observation.images / 127.5 - 1.0)
+    own = params["reasoning"]
+    seen = _apply(parts.siglip, own["encoder"], images)
+    words = _apply(parts.embedder, own["embedder"], observation.tokens)
+    streams = {"reasoning": jnp.concatenate([seen, words], axis=1)}
+    valid = [jnp.ones(seen.shape[:2], bool), observation.token_mask]
+    if parts.spatial_encoder is not None:
+        spatial = _apply(parts.spatial_encoder, params["spatial"]["encoder"], images)
+        streams["spatial"] = spatial
+        valid.append(jnp.ones(spatial.shape[:2], bool))
+    return streams, jnp.concatenate(valid, axis=1)
+
+
+def _apply(module: nn.Module, params: PyTree, *inputs: jax.Array) -> jax.Array:
+    return module.apply({"params": params}, *inputs)

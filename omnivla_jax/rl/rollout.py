@@ -1,0 +1,41 @@
+"""Rolling a policy out in an environment: one `lax.scan` over chunks of actions.
+
+Neither policy nor simulator is known here: both arrive as callables.
+
+Axes: T chunks of an episode, B environments, H actions of a chunk, D their dimensions.
+"""
+
+from typing import Callable, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.core.types import ActionChunk, PyTree, Transition
+
+# act_fn(state, key) -> (record, actions): what scores the chunk again, and the chunk.
+ActFn: TypeAlias = Callable[[PyTree, jax.Array], tuple[PyTree, ActionChunk]]
+# step_fn(state, actions) -> (state, reward [B], mask [B]); mask: ran when it began.
+StepFn: TypeAlias = Callable[[PyTree, ActionChunk], tuple[PyTree, jax.Array, jax.Array]]
+
+
+def rollout(
+    act_fn: ActFn, step_fn: StepFn, state: PyTree, key: jax.Array, *, num_chunks: int
+) -> tuple[PyTree, Transition]:
+    """The last state, and the transitions of `num_chunks` chunks, stacked [T, B, ...].
+
+    A transition holds `act_fn`'s record as its observation and the actions as its
+    action; reward and mask are float32 [T, B]. `act_fn` gets `fold_in(key, t)` in
+    chunk t; the key is consumed. Raises ValueError where there is no chunk to run.
+    """
+    if num_chunks < 1:
+        raise ValueError(f"A rollout needs at least one chunk, not {num_chunks}.")
+
+    def step(state: PyTree, chunk: jax.Array) -> tuple[PyTree, Transition]:
+        record, actions = act_fn(state, jax.random.fold_in(key, chunk))
+        state, reward, mask = step_fn(state, actions)
+        chex.assert_shape([reward, mask], actions.shape[:1])
+        chex.assert_type([reward, mask], jnp.float32)
+        return state, Transition(record, actions, reward, mask)
+
+    return jax.lax.scan(step, state, jnp.arange(num_chunks))

@@ -1,0 +1,238 @@
+"""Stage II: conditional flow matching on demonstrations that live on the device.
+
+    loss = mean ||v(interpolate(noise, chunk, tau), tau | o) - (chunk - noise)||^2
+
+Axes: F frames of all demonstrations, N batch, R (noise, tau) draws per observation,
+V camera views, S image side, L tokens, I instructions, H chunk length, D action dims.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.core.types import Episode, Observation, PyTree
+from omnivla_jax.flow import path
+from omnivla_jax.policy import normalize, policy
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.train import environment, state, streams
+from omnivla_jax.train.state import OptimizerConfig, TrainState
+
+# pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
+# runs the other way. Just below 1: no target is needed at the data.
+TAU_ALPHA, TAU_BETA, TAU_LIMIT = 1.0, 1.5, 0.999
+GRIPPER = -1  # the last action dimension is a command, not a motion
+
+Metrics = dict[str, jax.Array]
+
+
+class Dataset(NamedTuple):
+    """Demonstrations, frame by frame, in the policy's units."""
+
+    images: jax.Array  # uint8 [F, V, S, S, 3]
+    state: jax.Array  # float32 [F, 8], normalised
+    chunk: jax.Array  # float32 [F, H, D], normalised
+    instruction: jax.Array  # int32 [F], row of `tokens`
+    tokens: jax.Array  # int32 [I, L]
+    token_mask: jax.Array  # bool [I, L]
+
+
+@dataclass(frozen=True)
+class ActionConfig:
+    """How long and on what stage II trains."""
+
+    optimizer: OptimizerConfig
+    steps: int  # optimizer steps, a multiple of steps_per_call
+    batch_size: int = 64  # observations
+    draws: int = 4  # (noise, tau) pairs per observation: its prefix is encoded once
+    steps_per_call: int = 10  # optimizer steps in one compiled call
+    average_decay: float = 0.0  # of the parameters' moving average; 0 keeps none
+    scope: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.steps % self.steps_per_call:
+            raise ValueError(
+                f"steps={self.steps} must be a multiple of "
+                f"steps_per_call={self.steps_per_call}."
+            )
+
+
+def fit_normalizer(episodes: Sequence[Episode]) -> normalize.Normalizer:
+    """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
+    return normalize.Normalizer(
+        state=normalize.moments(np.concatenate([e.state for e in episodes])),
+        action=normalize.moments(np.concatenate([e.action for e in episodes])),
+    )
+
+
+def make_dataset(
+    episodes: Sequence[Episode],
+    normalizer: normalize.Normalizer,
+    *,
+    config: PolicyConfig,
+) -> Dataset:
+    """Put demonstrations on the device, one row a frame."""
+    texts = sorted({episode.instruction for episode in episodes})
+    table = environment.instructions(texts, config.max_tokens)
+    chunks = [chunk_targets(np.asarray(e.action), config.horizon) for e in episodes]
+    rows = [np.full(len(e.action), texts.index(e.instruction)) for e in episodes]
+    states = jnp.asarray(np.concatenate([e.state for e in episodes]))
+    return Dataset(
+        images=jnp.asarray(np.concatenate([e.images for e in episodes])),
+        state=normalize.normalize(normalizer.state, states),
+        chunk=normalize.normalize(
+            normalizer.action, jnp.asarray(np.concatenate(chunks))
+        ),
+        instruction=jnp.asarray(np.concatenate(rows), jnp.int32),
+        tokens=table.tokens,
+        token_mask=table.mask,
+    )
+
+
+def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
+    """The next `horizon` actions of every frame: [T, D] -> float32 [T, H, D].
+
+    Beyond the end the arm stands still and the gripper keeps its last command.
+    """
+    rest = np.zeros_like(actions[-1:])
+    rest[:, GRIPPER] = actions[-1, GRIPPER]
+    padded = np.concatenate([actions, np.repeat(rest, horizon - 1, axis=0)])
+    windows = np.arange(len(actions))[:, None] + np.arange(horizon)
+    return padded[windows].astype(np.float32)
+
+
+def create(
+    seed: int,
+    key: jax.Array,
+    normalizer: normalize.Normalizer,
+    *,
+    policy_config: PolicyConfig,
+    config: ActionConfig,
+) -> TrainState:
+    """A run with fresh parameters; `key` is consumed."""
+    params = jax.jit(policy.init, static_argnames="config")(key, config=policy_config)
+    optimizer = _optimizer(params, config)
+    averaged = config.average_decay > 0
+    return state.create(params, normalizer, optimizer, seed=seed, averaged=averaged)
+
+
+def make_step(
+    policy_config: PolicyConfig, config: ActionConfig
+) -> Callable[[TrainState, Dataset], tuple[TrainState, Metrics]]:
+    """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
+
+    One call makes `steps_per_call` optimizer steps; the metrics are their means. The
+    randomness is a function of the state's seed and step.
+    """
+
+    def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
+        def one(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            return _update(carry, dataset, policy_config, config)
+
+        after, metrics = jax.lax.scan(one, state, length=config.steps_per_call)
+        return after, jax.tree.map(jnp.mean, metrics)
+
+    return compilation.jit(step, donate_argnames=("state",))
+
+
+def loss(
+    params: PyTree,
+    key: jax.Array,
+    observation: Observation,
+    chunk: jax.Array,
+    *,
+    draws: int,
+    config: PolicyConfig,
+) -> jax.Array:
+    """The flow-matching loss of a batch, float32 []; consumes `key`.
+
+    Args:
+      params: of the policy.
+      observation: N observations, `state` normalised.
+      chunk: float32 [N, H, D], normalised.
+      draws: R, pairs of noise and tau for each observation.
+    """
+    chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
+    noise_key, tau_key = jax.random.split(key)
+    noise = jax.random.normal(noise_key, (draws, *chunk.shape))
+    tau = TAU_LIMIT * jax.random.beta(
+        tau_key, TAU_ALPHA, TAU_BETA, (draws, chunk.shape[0])
+    )
+    cache = policy.encode_prefix(params, observation, config=config)
+
+    def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
+        mixed = path.interpolate(noise, chunk, tau)
+        found = policy.velocity(
+            params, cache, observation.state, mixed, tau, config=config
+        )
+        return jnp.mean(jnp.square(found - path.target_velocity(noise, chunk)))
+
+    return jnp.mean(jax.vmap(error)(noise, tau))
+
+
+def _update(
+    before: TrainState,
+    dataset: Dataset,
+    policy_config: PolicyConfig,
+    config: ActionConfig,
+) -> tuple[TrainState, Metrics]:
+    """One optimizer step on a batch drawn by the step's own key."""
+    stream = streams.stream(before.seed, "action")
+    key = jax.random.fold_in(stream, before.step)
+    batch_key, loss_key = jax.random.split(key)
+    observation, chunk = _draw(batch_key, dataset, config.batch_size)
+    value, gradient = jax.value_and_grad(loss)(
+        before.params,
+        loss_key,
+        observation,
+        chunk,
+        draws=config.draws,
+        config=policy_config,
+    )
+    optimizer = _optimizer(before.params, config)
+    updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
+    trained = policy.trainable_mask(before.params, config.scope)
+    params = state.apply(before.params, updates, trained)
+    after = before.replace(
+        step=before.step + 1,
+        params=params,
+        average=_average(before, params, config.average_decay),
+        opt_state=opt_state,
+    )
+    return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
+
+
+def _draw(
+    key: jax.Array, dataset: Dataset, size: int
+) -> tuple[Observation, jax.Array]:
+    """`size` frames with replacement; consumes `key`."""
+    frame = jax.random.randint(key, (size,), 0, dataset.chunk.shape[0])
+    row = dataset.instruction[frame]
+    observation = Observation(
+        images=dataset.images[frame],
+        tokens=dataset.tokens[row],
+        token_mask=dataset.token_mask[row],
+        state=dataset.state[frame],
+    )
+    return observation, dataset.chunk[frame]
+
+
+def _average(before: TrainState, params: PyTree, limit: float) -> PyTree:
+    """The moving average after one more step; None stays None."""
+    if before.average is None:
+        return None
+    # Short at first, or the random initialisation would linger in it.
+    decay = jnp.minimum(limit, (1 + before.step) / (10 + before.step))
+    return jax.tree.map(
+        lambda a, p: decay * a + (1 - decay) * p, before.average, params
+    )
+
+
+def _optimizer(params: PyTree, config: ActionConfig) -> optax.GradientTransformation:
+    trained = policy.trainable_mask(params, config.scope)
+    return state.make_optimizer(config.optimizer, trained)

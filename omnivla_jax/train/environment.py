@@ -1,0 +1,78 @@
+"""What training needs of a simulator: four callables, so that any simulator fits.
+
+Axes: B environments, L language tokens, N instructions.
+"""
+
+import functools
+from typing import Any, Callable, NamedTuple, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.core.types import Observation, PyTree, TimeStep
+from omnivla_jax.policy import tokenizer
+from omnivla_jax.sim import env, reward
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState
+from omnivla_jax.world import look as looks
+from omnivla_jax.world import observe
+
+
+class Instructions(NamedTuple):
+    """The words of every task, row by row."""
+
+    tokens: jax.Array  # int32 [N, L]
+    mask: jax.Array  # bool [N, L]: False on padding
+
+
+class Environment(NamedTuple):
+    """A batched simulator as pure functions; a batch is any pytree, batch first.
+
+    A state carries `task` int32 [B], `success` bool [B] and `diverged` bool [B], and
+    stays as it is once one of the latter two holds.
+    """
+
+    reset: Callable[[jax.Array, jax.Array], Any]  # (task [B], keys [B]) -> state
+    step: Callable[[Any, jax.Array], tuple[Any, TimeStep]]  # (state, action [B, D])
+    observe: Callable[[Any, jax.Array], Observation]  # (state, told int32 [B]): the
+    # observation of an agent that is told the instruction of row `told`
+    alignment: Callable[[Any], jax.Array]  # state -> float32 [B], dense reward term
+
+
+def instructions(texts: Sequence[str], length: int) -> Instructions:
+    """Tokenise one text a row; raises ValueError on a text longer than `length`."""
+    rows = [tokenizer.encode(text, length) for text in texts]
+    return Instructions(
+        jnp.asarray(np.stack([tokens for tokens, _ in rows])),
+        jnp.asarray(np.stack([mask for _, mask in rows])),
+    )
+
+
+def simulator(
+    scene: Scene, words: Instructions, *, size: int
+) -> Environment:
+    """The project's own simulator and renderer; images have `size` pixels a side."""
+    look = looks.look(scene)
+
+    def look_at(state: EnvState, told: jax.Array) -> Observation:
+        return observe.observe(
+            scene, look, state, words.tokens[told], words.mask[told], size=size
+        )
+
+    return Environment(
+        reset=functools.partial(env.reset, scene),
+        step=functools.partial(env.step, scene),
+        observe=look_at,
+        alignment=functools.partial(reward.alignment, scene),
+    )
+
+
+def running(state: Any) -> jax.Array:
+    """bool [B]: episodes that an action can still change."""
+    return ~(state.success | state.diverged)
+
+
+def first(state: PyTree, count: int) -> PyTree:
+    """The first `count` environments of a batch."""
+    return jax.tree.map(lambda leaf: leaf[:count], state)

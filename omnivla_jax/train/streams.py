@@ -1,0 +1,16 @@
+"""Independent random streams of a run, so that no phase meets another's states.
+
+Every key of a run is `fold_in(stream(seed, name), step)`: resuming needs only the seed
+and the step.
+"""
+
+import jax
+
+STREAMS = ("init", "demonstrations", "action", "online", "evaluation", "timing")
+
+
+def stream(seed: int | jax.Array, name: str) -> jax.Array:
+    """The typed key of one stream; raises ValueError on an unknown name."""
+    if name not in STREAMS:
+        raise ValueError(f"Unknown random stream {name!r}: choose one of {STREAMS}.")
+    return jax.random.fold_in(jax.random.key(seed), STREAMS.index(name))

@@ -73,7 +73,9 @@ def add_arena(spec: mujoco.MjSpec, arena: Arena) -> None:
             add_primitive(table, leg, collides="nothing")
     x, y, z = arena.robot_base
     mount = world.add_body(name="mount", pos=arena.robot_base)
-    add_primitive(mount, box((0, 0, -0.01), (0.13, 0.13, 0.01), "leg"), collides="nothing")
+    add_primitive(
+        mount, box((0, 0, -0.01), (0.13, 0.13, 0.01), "leg"), collides="nothing"
+    )
     pillar = cylinder((0, 0, -z), (0, 0, -0.02), 0.12, "leg")
     add_primitive(mount, pillar, collides="nothing")
 

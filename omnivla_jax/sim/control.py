@@ -59,16 +59,18 @@ def jacobian(anchors: Array, axes: Array, position: Array, xp: Any) -> Array:
 
 
 def set_goal(
-    action: Array, arm: Arm, previous: PoseGoal, fresh: Array, xp: Any
+    action: Array, current: Arm | PoseGoal, previous: PoseGoal, fresh: Array, xp: Any
 ) -> PoseGoal:
-    """The goal of one control step.
+    """The goal of one control step, from the `current` pose of the grip site.
 
     Quirks kept: after a reset or restore the first goal starts from the nominal pose
     (`previous`), and the orientation goal only moves if rotation is commanded.
     """
-    start_position = xp.where(fresh[:, None], previous.position, arm.position)
+    start_position = xp.where(fresh[:, None], previous.position, current.position)
     fresh_matrix = fresh[:, None, None]
-    start_orientation = xp.where(fresh_matrix, previous.orientation, arm.orientation)
+    start_orientation = xp.where(
+        fresh_matrix, previous.orientation, current.orientation
+    )
     turn = rotation.from_axis_angle(ROTATION_SCALE * action[:, 3:6], xp)
     turned = rotation.matrix(turn, xp) @ start_orientation
     rotates = xp.any(action[:, 3:6] != 0, axis=-1)[:, None, None]

@@ -5,8 +5,9 @@ carries its own fixture poses, written into per-simulation model fields.
 Axes: B environments, N bodies, F fixtures, P watched contact pairs.
 """
 
+import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,9 +84,10 @@ def _advance(
     pool = _pool(scene, physics.qpos.shape[0])
     _load(pool, physics)
     ids = np.flatnonzero(running)
-    pool.batch.forward(ids, stage=_VELOCITY_STAGE)
     if substeps == 0:
+        pool.batch.forward(ids)  # all stages: the contact sensors need the last
         return _read(scene, pool, physics, {}, running)
+    pool.batch.forward(ids, stage=_VELOCITY_STAGE)
     commanded = _run_substeps(scene, pool, physics, commands, ids, substeps)
     return _read(scene, pool, physics, commanded, running)
 
@@ -105,7 +107,7 @@ def _run_substeps(
     action: np.ndarray,
     ids: np.ndarray,
     substeps: int,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Controller and integrator, alternating; returns the controller's new state."""
     clipped = np.clip(action.astype(np.float64), -1.0, 1.0)
     arm = _read_arm(scene, pool)
@@ -165,13 +167,14 @@ def _read(
     scene: Scene,
     pool: _Pool,
     before: Physics,
-    commanded: dict[str, np.ndarray],
+    commanded: dict[str, Any],
     running: np.ndarray,
 ) -> Physics:
     """The state after the step; environments that do not run keep theirs."""
     batch = pool.batch
     pairs = len(scene.contact_pairs)
-    after = before.replace(
+    after = dataclasses.replace(
+        before,
         qpos=batch.bind("qpos"),
         qvel=batch.bind("qvel"),
         warmstart=batch.bind("qacc_warmstart"),

@@ -4,6 +4,7 @@ No auto-reset: an episode that succeeded or diverged stays as it is, which is wh
 fixed-length scan and grouped rollouts want. Axes: B environments, F fixtures.
 """
 
+import dataclasses
 from typing import Mapping
 
 import chex
@@ -58,24 +59,8 @@ def restore(
     """
     chex.assert_shape(qpos, (task.shape[0], scene.model.nq))
     chex.assert_shape(qvel, (task.shape[0], scene.model.nv))
-    given = dict(fixtures or {})
-    rows = scene.suite.fixtures
-    unknown = sorted(set(given) - {row.name for row in rows})
-    if unknown:
-        known = [row.name for row in rows]
-        raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
-    batch = task.shape[0]
-    positions, quaternions = [], []
-    for row in rows:
-        home = (*row.center, scene.arena.fixture_z[row.name])
-        default = (jnp.tile(jnp.array(home), (batch, 1)),
-                   jnp.tile(jnp.array(row.quaternion), (batch, 1)))
-        position, quaternion = given.get(row.name, default)
-        positions.append(jnp.asarray(position))
-        quaternions.append(jnp.asarray(quaternion))
-    start = physics.restored(
-        scene, qpos, qvel, jnp.stack(positions, 1), jnp.stack(quaternions, 1)
-    )
+    positions, quaternions = _fixture_poses(scene, task.shape[0], fixtures or {})
+    start = physics.restored(scene, qpos, qvel, positions, quaternions)
     return _episode(start, task)
 
 
@@ -90,9 +75,7 @@ def settle(scene: Scene, state: EnvState) -> EnvState:
     return waited
 
 
-def step(
-    scene: Scene, state: EnvState, action: jax.Array
-) -> tuple[EnvState, TimeStep]:
+def step(scene: Scene, state: EnvState, action: jax.Array) -> tuple[EnvState, TimeStep]:
     """One 20 Hz control step.
 
     Args:
@@ -108,8 +91,8 @@ def step(
     moved = _advance(scene, state, action)
     reached = predicates.success(scene, moved.physics, state.task)
     success = state.success | (reached & ~moved.diverged)
-    after = moved.replace(
-        steps=state.steps + (~state.frozen).astype(jnp.int32), success=success
+    after = dataclasses.replace(
+        moved, steps=state.steps + (~state.frozen).astype(jnp.int32), success=success
     )
     out_of_time = after.steps >= scene.suite.horizon
     return after, TimeStep(
@@ -117,6 +100,26 @@ def step(
         terminated=success,
         truncated=~success & (moved.diverged | out_of_time),
     )
+
+
+def _fixture_poses(
+    scene: Scene, batch: int, given: Mapping[str, tuple[jax.Array, jax.Array]]
+) -> tuple[jax.Array, jax.Array]:
+    """Positions [B, F, 3] and quaternions [B, F, 4]: those given, or the centres."""
+    rows = scene.suite.fixtures
+    unknown = sorted(set(given) - {row.name for row in rows})
+    if unknown:
+        known = [row.name for row in rows]
+        raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
+    positions, quaternions = [], []
+    for row in rows:
+        home = jnp.array((*row.center, scene.arena.fixture_z[row.name]))
+        turn = jnp.array(row.quaternion)
+        default = jnp.tile(home, (batch, 1)), jnp.tile(turn, (batch, 1))
+        position, quaternion = given.get(row.name, default)
+        positions.append(jnp.asarray(position))
+        quaternions.append(jnp.asarray(quaternion))
+    return jnp.stack(positions, 1), jnp.stack(quaternions, 1)
 
 
 def _episode(start: Physics, task: jax.Array) -> EnvState:
@@ -138,7 +141,8 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     def keep(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(sane.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
-    return state.replace(
+    return dataclasses.replace(
+        state,
         physics=jax.tree.map(keep, after, state.physics),
         diverged=state.diverged | ~sane,
     )

@@ -33,9 +33,7 @@ LINKS = (
     Link("link0", (0, 0, 0), _UPRIGHT, 4.0, (0, 0, 0.05), 0.4, None),
     Link("link1", (0, 0, 0.333), _UPRIGHT, 3.0, (0, 0, -0.07), 0.3, (-2.8973, 2.8973)),
     Link("link2", (0, 0, 0), _TURN_BACK, 3.0, (0, -0.1, 0), 0.3, (-1.7628, 1.7628)),
-    Link(
-        "link3", (0, -0.316, 0), _TURN, 2.0, (0.04, 0, -0.05), 0.2, (-2.8973, 2.8973)
-    ),
+    Link("link3", (0, -0.316, 0), _TURN, 2.0, (0.04, 0, -0.05), 0.2, (-2.8973, 2.8973)),
     Link(
         "link4", (0.0825, 0, 0), _TURN, 2.0, (-0.04, 0.05, 0), 0.2, (-3.0718, -0.0698)
     ),
@@ -142,9 +140,7 @@ def add_panda(spec: mujoco.MjSpec, position: tuple[float, float, float]) -> None
         servo.forcelimited, servo.forcerange = True, (-20.0, 20.0)
 
 
-def _add_link(
-    parent: mujoco.MjsBody, link: Link, joint: int
-) -> mujoco.MjsBody:
+def _add_link(parent: mujoco.MjsBody, link: Link, joint: int) -> mujoco.MjsBody:
     body = parent.add_body(
         name=link.name,
         pos=link.position,

@@ -15,9 +15,7 @@ ARM_NOISE = 0.02  # rad, standard deviation of the recorded initial states
 DROP = 0.01  # m above the resting height of the sampler's bottom site
 
 
-def sample(
-    scene: Scene, keys: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sample(scene: Scene, keys: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Initial `qpos` [B, nq], fixture positions [B, F, 3] and quaternions [B, F, 4].
 
     Args:
@@ -32,9 +30,7 @@ def fixture_quaternions(scene: Scene) -> jax.Array:
     return jnp.array([row.quaternion for row in scene.suite.fixtures])
 
 
-def _sample_one(
-    scene: Scene, key: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _sample_one(scene: Scene, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     arm_key, movable_key, fixture_key = jax.random.split(key, 3)
     movables, fixtures = scene.suite.movables, scene.suite.fixtures
     arm = jnp.asarray(panda.HOME) + ARM_NOISE * jax.random.normal(

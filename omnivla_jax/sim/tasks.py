@@ -111,7 +111,9 @@ _LIBERO_GOAL = Suite(
             _CHEESE,
             Goal("On", _CHEESE, _BOWL),
         ),
-        _task("turn on the stove", "flat_stove/knob", Goal("Turnon", "flat_stove/knob")),
+        _task(
+            "turn on the stove", "flat_stove/knob", Goal("Turnon", "flat_stove/knob")
+        ),
         _task("put the bowl on the plate", _BOWL, Goal("On", _BOWL, _PLATE)),
         _task(
             "put the wine bottle on the rack",

@@ -28,8 +28,9 @@ def arm(scene):
     record = control.Arm(
         position=position,
         orientation=data.xmat[hand].reshape(1, 3, 3),
-        jacobian=control.jacobian(data.xanchor[None, :7], data.xaxis[None, :7],
-                                  position, np),
+        jacobian=control.jacobian(
+            data.xanchor[None, :7], data.xaxis[None, :7], position, np
+        ),
         joints=data.qpos[None, :7],
         velocity=data.qvel[None, :7],
         bias=data.qfrc_bias[None, :7],

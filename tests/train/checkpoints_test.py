@@ -42,7 +42,9 @@ def test_the_two_newest_stay(tmp_path):
         checkpoints.save(tmp_path, tree(step), step=step)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["step-00000002", "step-00000010"]
-    restored = checkpoints.restore(checkpoints.latest(tmp_path), tree())
+    newest = checkpoints.latest(tmp_path)
+    assert newest is not None
+    restored = checkpoints.restore(newest, tree())
     assert restored.tree.params["action"]["w"][0, 0] == 10
 
 

@@ -86,7 +86,7 @@ def test_evaluation_is_repeatable_records_and_traces_once():
         )
         for _ in range(2)
     ]
-    assert compiled._cache_size() == 1
+    assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     assert seen == [6, 6, 6, 6]
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)

@@ -20,7 +20,8 @@ def run(steps, state=0.0, history=(), **extra):
 
 
 def test_every_step_is_reported_once_and_in_order():
-    saved, seen = [], []
+    saved: list = []
+    seen: list = []
     state, history = run(
         5, save=lambda s, h: saved.append((float(s), len(h))), report=seen.append
     )

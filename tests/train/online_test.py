@@ -23,7 +23,7 @@ SAMPLER = policy.Sampler(
     exec_horizon=3,
 )
 SETTINGS = online.OnlineConfig(
-    optimizer=OptimizerConfig(learning_rate=1e-3),
+    optimizer=OptimizerConfig(learning_rate=4e-4),
     objective=online.objective(POLICY, SAMPLER),
     updates=12,
     groups=6,
@@ -33,7 +33,8 @@ SETTINGS = online.OnlineConfig(
     minibatches=3,
     alignment_weight=1.0,
 )
-TASKS = (0, 1, 2)
+# A frozen, untrained prefix hardly tells tasks apart: to see learning, one task.
+TASKS = (0,)
 
 
 def fresh(settings=SETTINGS):
@@ -77,7 +78,7 @@ def run(step):
 def test_reward_rises(run):
     _, after, history = run
     rewards = [row["reward"] for row in history]
-    assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.1, rewards
+    assert np.mean(rewards[-3:]) > rewards[0] + 0.3, rewards
     assert int(after.step) == SETTINGS.updates
 
 
@@ -109,7 +110,7 @@ def test_a_step_is_a_function_of_state_and_key(step):
 
 
 def test_groups_share_their_start_and_tasks_take_turns():
-    env = online.start(reaching.make(POLICY), TASKS, jax.random.key(1), SETTINGS)
+    env = online.start(reaching.make(POLICY), (0, 1, 2), jax.random.key(1), SETTINGS)
     positions = np.asarray(env.position).reshape(6, 8, 2)
     assert (positions == positions[:, :1]).all()
     assert len(np.unique(positions[:, 0], axis=0)) == 6
@@ -118,7 +119,8 @@ def test_groups_share_their_start_and_tasks_take_turns():
 
 
 def test_episode_returns_by_hand():
-    env = reaching.Point(None, None, jnp.array([True, False]), None)
+    unused = jnp.zeros(2)
+    env = reaching.Point(unused, unused, jnp.array([True, False]), unused)
     progress = agent.Progress(env, jnp.array([1.0, 0.0]), jnp.array([4.0, 0.0]))
     np.testing.assert_allclose(online.episode_returns(progress, 0.2), [1.05, 0.0])
 

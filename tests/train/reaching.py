@@ -77,7 +77,8 @@ def episode(rng, task, *, length=5):
         actions.append(action)
         position = position + SPEED * action[:2]
     shade = np.clip(127.5 + 127.5 * np.stack(states)[:, :2], 0, 255).astype(np.uint8)
-    images = np.zeros((length, 2, SIDE, SIDE, 3), np.uint8) + shade[..., None, None, None]
+    shape = (length, 2, SIDE, SIDE, 3)
+    images = np.broadcast_to(shade[..., None, None, None], shape).copy()
     return Episode(
         images=images,
         state=np.stack(states),

@@ -1,0 +1,150 @@
+"""Tests of omnivla_jax.sim.env: what reset and step promise about a batch."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.sim import env
+
+BATCH = 4
+KNOB_TASK = 7
+
+
+def _actions(seed=0):
+    return jax.random.uniform(
+        jax.random.key(seed), (BATCH, env.ACTION_SIZE), minval=-1.0, maxval=1.0
+    )
+
+
+def _row(tree, index):
+    return jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree)
+
+
+def _with_physics(state, **fields):
+    physics = dataclasses.replace(state.physics, **fields)
+    return dataclasses.replace(state, physics=physics)
+
+
+def _knob_turned(scene, settled):
+    """The settled episodes, told to turn on the stove; it already is in row 2."""
+    knob = scene.joints["flat_stove/knob"][0]
+    qpos = settled.physics.qpos.at[2, knob].set(0.6)
+    task = jnp.full(BATCH, KNOB_TASK, jnp.int32)
+    return dataclasses.replace(_with_physics(settled, qpos=qpos), task=task)
+
+
+def test_reset_leaves_the_policy_a_settled_scene(scene, settled):
+    np.testing.assert_array_equal(settled.task, np.arange(BATCH))
+    np.testing.assert_array_equal(settled.steps, 0)
+    assert not np.any(settled.frozen) and not np.any(settled.physics.fresh)
+    z = scene.joints["akita_black_bowl_joint"][0] + 2
+    np.testing.assert_allclose(settled.physics.qpos[:, z], 0.8984, atol=1e-3)
+    assert float(jnp.abs(settled.physics.qvel[:, 9:]).max()) < 0.05
+    np.testing.assert_allclose(settled.physics.gripper, -1.0)
+
+
+def test_reset_is_a_function_of_the_key_alone(reset, settled):
+    keys = jax.random.split(jax.random.key(0), BATCH)
+    again = reset(jnp.arange(BATCH), keys)
+    chex.assert_trees_all_equal(again, settled)
+    moved = reset(jnp.arange(BATCH)[::-1], keys[::-1])
+    chex.assert_trees_all_equal(_row(moved, 0), _row(settled, BATCH - 1))
+    rows = settled.physics.qpos
+    assert not np.any(np.isclose(rows[0, :7], rows[1, :7], atol=1e-6))
+
+
+def test_step_counts_and_gives_nothing_for_nothing(step, settled):
+    after, outcome = step(settled, _actions())
+    np.testing.assert_array_equal(after.steps, 1)
+    np.testing.assert_array_equal(outcome.reward, 0.0)
+    assert not np.any(outcome.terminated) and not np.any(outcome.truncated)
+    assert float(jnp.abs(after.physics.qpos - settled.physics.qpos)[:, :7].max()) > 1e-3
+
+
+def test_a_success_is_rewarded_once_and_freezes_its_episode(scene, step, settled):
+    state, outcome = step(_knob_turned(scene, settled), jnp.zeros((BATCH, 7)))
+    np.testing.assert_array_equal(outcome.reward, [0, 0, 1, 0])
+    np.testing.assert_array_equal(outcome.terminated, [False, False, True, False])
+    after, outcome = step(state, _actions())
+    np.testing.assert_array_equal(outcome.reward, 0.0)
+    np.testing.assert_array_equal(outcome.terminated, [False, False, True, False])
+    chex.assert_trees_all_equal(_row(after, 2), _row(state, 2))
+    np.testing.assert_array_equal(after.steps, [2, 2, 1, 2])
+    assert np.any(
+        np.asarray(after.physics.qpos[1]) != np.asarray(state.physics.qpos[1])
+    )
+
+
+@pytest.mark.parametrize("poison", [np.nan, 1e6], ids=["nan", "fast"])
+def test_a_divergence_stays_in_its_own_episode(
+    step, settled, poison, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to ./MUJOCO_LOG.TXT
+    clean, _ = step(settled, _actions())
+    qvel = settled.physics.qvel.at[1].set(poison)
+    poisoned = _with_physics(settled, qvel=qvel)
+    after, outcome = step(poisoned, _actions())
+    np.testing.assert_array_equal(after.diverged, [False, True, False, False])
+    np.testing.assert_array_equal(outcome.truncated, [False, True, False, False])
+    np.testing.assert_array_equal(outcome.reward, 0.0)
+    for row in (0, 2, 3):
+        chex.assert_trees_all_equal(_row(after, row), _row(clean, row))
+    # The broken one keeps the state it came with, now and later.
+    chex.assert_trees_all_equal(_row(after.physics, 1), _row(poisoned.physics, 1))
+    later, _ = step(after, _actions(1))
+    chex.assert_trees_all_equal(_row(later.physics, 1), _row(poisoned.physics, 1))
+    assert int(later.steps[1]) == int(after.steps[1])
+
+
+def test_copies_of_one_state_move_alike(step, settled):
+    copies = jax.tree.map(lambda leaf: jnp.repeat(leaf[3:], BATCH, axis=0), settled)
+    action = jnp.repeat(_actions()[:1], BATCH, axis=0)
+    for _ in range(3):
+        copies, _ = step(copies, action)
+    for row in range(1, BATCH):
+        chex.assert_trees_all_equal(_row(copies, row), _row(copies, 0))
+
+
+def test_an_episode_is_cut_at_the_horizon(scene, step, settled):
+    late = dataclasses.replace(
+        _knob_turned(scene, settled),
+        steps=jnp.array([0, 1, 1, 2]) + scene.suite.horizon - 2,
+    )
+    _, outcome = step(late, jnp.zeros((BATCH, 7)))
+    np.testing.assert_array_equal(outcome.truncated, [False, True, False, True])
+    np.testing.assert_array_equal(outcome.terminated, [False, False, True, False])
+
+
+def test_actions_are_clipped(step, settled):
+    wild, _ = step(settled, 10.0 * jnp.sign(_actions()))
+    unit, _ = step(settled, jnp.sign(_actions()))
+    chex.assert_trees_all_equal(wild, unit)
+
+
+def test_restore_reports_contacts_of_its_own_state_only(scene, step, settled):
+    def restored(qpos):
+        return env.restore(scene, settled.task, qpos, jnp.zeros((BATCH, 37)))
+
+    bowl = scene.joints["akita_black_bowl_joint"][0]
+    pair = scene.contact_pairs.index(("akita_black_bowl", "flat_stove"))
+    on_stove = settled.physics.qpos.at[:, bowl : bowl + 3].set(
+        jnp.array([-0.26, 0.21, 0.928])
+    )
+    assert np.all(restored(on_stove).physics.touching[:, pair])
+    assert not np.any(restored(settled.physics.qpos).physics.touching[:, pair])
+
+
+def test_restore_rejects_fixtures_it_does_not_have(scene, settled):
+    fixtures = {"microwave": (jnp.zeros((BATCH, 3)), jnp.zeros((BATCH, 4)))}
+    with pytest.raises(ValueError, match="microwave.*wooden_cabinet"):
+        env.restore(
+            scene,
+            settled.task,
+            settled.physics.qpos,
+            settled.physics.qvel,
+            fixtures=fixtures,
+        )

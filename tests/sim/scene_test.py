@@ -1,0 +1,133 @@
+"""Tests of omnivla_jax.sim.scene: robosuite's and LIBERO's numbers in the model."""
+
+import numpy as np
+import pytest
+
+from omnivla_jax.sim import assembly, panda
+from omnivla_jax.sim import scene as scenes
+
+# kg, from LIBERO's and robosuite's models.
+MASSES = {
+    "akita_black_bowl": 0.0056,
+    "plate": 0.0115,
+    "cream_cheese": 0.0062,
+    "wine_bottle": 0.0154,
+    "wooden_cabinet/middle": 3.0,
+    "flat_stove/knob": 3.0,
+    "right_hand": 0.5,
+    "right_gripper": 0.3,
+    "leftfinger": 0.1,
+    "rightfinger_tip": 0.01,
+} | dict(zip((f"link{i}" for i in range(8)), (4, 3, 3, 2, 2, 2, 1.5, 0.5)))
+
+
+@pytest.mark.parametrize("name", MASSES)
+def test_masses(scene, name):
+    np.testing.assert_allclose(scene.model.body(name).mass, MASSES[name], atol=5e-5)
+
+
+def test_finger_tips_keep_their_own_inertia(scene):
+    # MuJoCo's fluid model reads the tip's 0.01 kg m^2 at 10 g as a large box, whose
+    # drag slows wrist turns; merged into the fingers the recorded motion is lost.
+    for side in ("leftfinger", "rightfinger"):
+        tip = scene.model.body(f"{side}_tip")
+        np.testing.assert_allclose(tip.inertia, 0.01)
+        assert tip.parentid == scene.bodies[side] and tip.mass == 0.01
+    assert scene.model.opt.density == 1.2 and scene.model.opt.viscosity == 2e-5
+
+
+def test_arm_dynamics(scene):
+    dofs = [scene.joints[f"joint{i + 1}"][1] for i in range(7)]
+    assert dofs == list(range(7))
+    model = scene.model
+    armature = [5, 2.5, 1.667, 1.25, 1, 0.833, 0.714]
+    np.testing.assert_allclose(model.dof_armature[:7], armature, atol=1e-3)
+    np.testing.assert_allclose(model.dof_damping[:7], [0.1] * 5 + [0.01] * 2)
+    np.testing.assert_allclose(model.dof_frictionloss[:9], [0.1] * 7 + [1.0] * 2)
+    np.testing.assert_allclose(model.dof_damping[7:9], 100.0)
+    limits = np.array([80.0] * 5 + [12.0] * 2)
+    np.testing.assert_allclose(model.actuator_ctrlrange[:7, 1], limits)
+
+
+def test_home_pose_is_libero_s(scene):
+    # Measured in the real environment after reset: (-0.2085, 0, 1.1733).
+    np.testing.assert_allclose(scene.home_pos, [-0.2085, 0.0, 1.1733], atol=1e-4)
+    np.testing.assert_allclose(scene.home_mat @ scene.home_mat.T, np.eye(3), atol=1e-9)
+
+
+JOINT_RANGES = {
+    "wooden_cabinet/top": (-0.16, 0.01),
+    "wooden_cabinet/middle": (-0.16, 0.01),
+    "wooden_cabinet/bottom": (-0.16, 0.01),
+    "flat_stove/knob": (-0.005, 2.1),
+    "joint4": (-3.0718, -0.0698),
+    "finger_joint1": (0.0, 0.04),
+}
+
+
+@pytest.mark.parametrize("name", JOINT_RANGES)
+def test_joint_ranges(scene, name):
+    joint = scene.model.joint(name)
+    np.testing.assert_allclose(joint.range, JOINT_RANGES[name])
+    assert scene.joints[name] == (joint.qposadr[0], joint.dofadr[0])
+
+
+def test_moving_parts_have_libero_s_inertials(scene):
+    for name in ("top", "middle", "bottom"):
+        drawer = scene.model.body(f"wooden_cabinet/{name}")
+        np.testing.assert_allclose(drawer.inertia, 1.0)
+        np.testing.assert_allclose(drawer.ipos, 0.0)
+        dof = scene.joints[f"wooden_cabinet/{name}"][1]
+        np.testing.assert_allclose(scene.model.dof_damping[dof], 50.0)
+
+
+def test_explicit_damping_is_capped(scene):
+    model = scene.model
+    ratio = model.opt.timestep * model.dof_damping / model.dof_M0
+    assert ratio.max() <= assembly.DAMPING_LIMIT + 1e-9
+    assert np.any(np.isclose(ratio, assembly.DAMPING_LIMIT))  # the cream cheese's spin
+
+
+def test_qpos_follows_libero_s_order(scene):
+    assert (scene.model.nq, scene.model.nv) == (41, 37)
+    objects = ("akita_black_bowl", "cream_cheese", "wine_bottle", "plate")
+    starts = [scene.joints[f"{name}_joint"][0] for name in objects]
+    assert starts == [9, 16, 23, 30]
+    parts = ("wooden_cabinet/top", "wooden_cabinet/middle", "wooden_cabinet/bottom")
+    assert [scene.joints[name][0] for name in parts] == [37, 38, 39]
+    assert scene.joints["flat_stove/knob"][0] == 40
+
+
+def test_the_three_models_share_their_bodies_and_joints(scene):
+    for other in (scene.watched_model, scene.visual_model):
+        assert other.nbody == scene.model.nbody and other.nq == scene.model.nq
+        np.testing.assert_array_equal(other.body_pos, scene.model.body_pos)
+        np.testing.assert_array_equal(other.body_mass, scene.model.body_mass)
+        np.testing.assert_allclose(other.dof_damping, scene.model.dof_damping)
+    assert scene.watched_model.nsensor == len(scene.contact_pairs)
+
+
+@pytest.mark.parametrize("preset", sorted(assembly.PRESETS))
+def test_control_steps_last_50_ms(preset):
+    choice = assembly.PRESETS[preset]
+    np.testing.assert_allclose(choice.timestep * choice.substeps, 0.05)
+
+
+def test_scenes_are_hashed_by_identity(scene):
+    assert hash(scene) == hash(scene) and scene == scene
+    assert scene.num_tasks == len(scene.tasks) == 10
+    assert panda.EEF_BODY in scene.bodies
+
+
+@pytest.mark.parametrize(
+    "arguments, bad, known",
+    [
+        ({"name": "libero_moon"}, "libero_moon", "libero_goal"),
+        ({"physics": "ode"}, "ode", "mujoco"),
+        ({"preset": "slow"}, "slow", "faithful"),
+    ],
+)
+def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
+    name = arguments.pop("name", "libero_goal")
+    with pytest.raises(ValueError, match=f"(?s){bad}.*{known}"):
+        scenes.make(name, **arguments)

@@ -1,6 +1,6 @@
 """The pinhole camera: where a pixel looks and where a point lands.
 
-Axes: P pixels along a side (image side times supersampling), n primitives.
+Axes: R rays, in reading order.
 A direction is right * column + up * row - back, so that the distance along a ray is
 the depth along the viewing axis.
 """
@@ -9,20 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.render.primitives import Vector
 from omnivla_jax.render.types import Camera
 
 
-def film(
-    *, size: int, supersample: int = 1, first: int = 0, stride: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where samples lie in the square picture: columns [P] and rows [P] in [-1, 1].
+def film(*, size: int, supersample: int = 1, first: int = 0, stride: int = 1) -> Vector:
+    """The rays' weights in `axes`: columns [R], rows [R] in [-1, 1], and -1 (forward).
 
-    Constants: the field of view goes into `axes`, or XLA would evaluate its tangent
-    again for every ray and primitive.
+    Rays are in reading order, from the top left: every `stride`-th sample along a side,
+    from `first` on.
     """
     count = size * supersample
     centre = (np.arange(first, count, stride) + 0.5) * (2 / count) - 1
-    return centre.astype(np.float32), -centre.astype(np.float32)
+    centre = centre.astype(np.float32)
+    return np.tile(centre, centre.size), -np.repeat(centre, centre.size), -1.0
 
 
 def axes(camera: Camera) -> jax.Array:

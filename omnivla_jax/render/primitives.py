@@ -40,12 +40,12 @@ def dot(a: Vector, b: Vector) -> jax.Array:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def _unit_ball(origin: Vector, direction: Vector) -> jax.Array:
-    """|origin + t direction| = 1 by |d|^2 - |o x d|^2, which does not cancel."""
+def _ball(origin: Vector, direction: Vector, radius: Any) -> jax.Array:
+    """|o + t d| = radius by radius^2 |d|^2 - |o x d|^2, which does not cancel."""
     (ox, oy, oz), (dx, dy, dz) = origin, direction
     cross = (oy * dz - oz * dy, oz * dx - ox * dz, ox * dy - oy * dx)
     square = dot(direction, direction)
-    rest = square - dot(cross, cross)
+    rest = radius * radius * square - dot(cross, cross)
     root = jnp.sqrt(_larger(rest, jnp.zeros_like(rest)))
     return _front((-dot(origin, direction) - root) / _nonzero(square), rest > 0)
 
@@ -64,9 +64,9 @@ def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     enter, leave = [], []
     for o, d, half in zip(origin, direction, size):
         inverse = 1 / _nonzero(d)
-        middle, reach = -inverse * o, jnp.abs(inverse) * half
-        enter.append(middle - reach)
-        leave.append(middle + reach)
+        one, other = (-half - o) * inverse, (half - o) * inverse
+        enter.append(_smaller(one, other))
+        leave.append(_larger(one, other))
     near = _larger(_larger(enter[0], enter[1]), enter[2])
     far = _smaller(_smaller(leave[0], leave[1]), leave[2])
     return _front(near, near <= far)
@@ -75,7 +75,7 @@ def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
 def ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Semi-axes `size`: the unit sphere in stretched space. Serves spheres too."""
     (ox, oy, oz), (dx, dy, dz), (a, b, c) = origin, direction, size
-    return _unit_ball((ox / a, oy / b, oz / c), (dx / a, dy / b, dz / c))
+    return _ball((ox / a, oy / b, oz / c), (dx / a, dy / b, dz / c), 1.0)
 
 
 def _tube(origin: Vector, direction: Vector, radius: jax.Array) -> Vector:
@@ -100,11 +100,8 @@ def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     z = origin[2] + enter * direction[2]
     side = _front(enter, (rest > 0) & (jnp.abs(z) <= half))
     end = jnp.where(z > 0, half, -half)
-    (ox, oy, oz), inverse = origin, 1 / radius
-    centred = (ox * inverse, oy * inverse, (oz - end) * inverse)
-    dx, dy, dz = direction
-    ball = _unit_ball(centred, (dx * inverse, dy * inverse, dz * inverse))
-    return jnp.where(jnp.abs(z) <= half, side, ball)
+    centred = (origin[0], origin[1], origin[2] - end)
+    return jnp.where(jnp.abs(z) <= half, side, _ball(centred, direction, radius))
 
 
 def cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:

@@ -1,7 +1,7 @@
 """Colour of the surface points that the rays met; once per ray, never per primitive.
 
-Axes: [P, Q] a grid of rays, m materials, L lights. Colours and vectors are triples of
-[P, Q] arrays. Lambert and Blinn-Phong with a headlight, as MuJoCo's renderer, without
+Axes: [R] a grid of rays, m materials, L lights. Colours and vectors are triples of
+[R] arrays. Lambert and Blinn-Phong with a headlight, as MuJoCo's renderer, without
 spot cones or attenuation; the ambient term is brighter from above than from below.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.render import primitives, textures
+from omnivla_jax.render import primitives, textures, traverse
 from omnivla_jax.render.primitives import Vector
 from omnivla_jax.render.types import KINDS, Lights, Materials
 
@@ -18,9 +18,9 @@ from omnivla_jax.render.types import KINDS, Lights, Materials
 class Surface(NamedTuple):
     """What the rays met, in the world frame; gathered once per ray."""
 
-    hit: jax.Array  # bool [P, Q]
-    distance: jax.Array  # float32 [P, Q]
-    primitive: jax.Array  # int32 [P, Q]: index into Solids
+    hit: jax.Array  # bool [R]
+    distance: jax.Array  # float32 [R]
+    primitive: jax.Array  # int32 [R]: index into Solids
     point: Vector  # m
     normal: Vector  # unit
     local: Vector  # the point in the primitive's frame, m
@@ -33,16 +33,16 @@ def surface(
     index: jax.Array,
     point: Vector,
     *,
-    position: jax.Array,
-    rotation: jax.Array,
-    size: jax.Array,
+    solids: traverse.Solids,
     spans: dict[str, tuple[int, int]],
 ) -> Surface:
-    """Local point and normal of every hit; poses [n, 3], [n, 3, 3], sizes [n, 3]."""
-    turn = [[rotation[:, i, j][index] for j in range(3)] for i in range(3)]
-    offset = [point[i] - position[:, i][index] for i in range(3)]
+    """Local point and normal of every hit."""
+    poses = [solids.rotation.reshape(-1, 9), solids.position, solids.size]
+    pose = _rows(jnp.concatenate(poses, axis=1), index)
+    turn = [pose[3 * i : 3 * i + 3] for i in range(3)]
+    offset = [point[i] - pose[9 + i] for i in range(3)]
     x, y, z = (sum(turn[i][j] * offset[i] for i in range(3)) for j in range(3))
-    sx, sy, sz = (size[:, axis][index] for axis in range(3))
+    sx, sy, sz = pose[12:]
     normal = (jnp.zeros_like(x),) * 3
     for kind in KINDS:
         first, last = spans[kind]
@@ -66,13 +66,14 @@ def colour(
     lit: jax.Array | None,
 ) -> Vector:
     """Linear colours in [0, 1]. `eye` [3]; `pixel`: radians a ray covers, [] ;
-    `lit` [P, Q]: whether the first lamp reaches the point; None: it always does."""
+    `lit` [R]: whether the first lamp reaches the point; None: it always does."""
     ex, ey, ez = (eye[i] - seen.point[i] for i in range(3))
     view = unit((ex, ey, ez))
-    row = material[seen.primitive]
+    tables = [jnp.asarray(t, jnp.float32).reshape(-1, t[0].size) for t in materials]
+    finish = _rows(jnp.concatenate(tables, axis=1)[material], seen.primitive)
     facing = jnp.maximum(primitives.dot(seen.normal, view), 0.0)
-    base = _albedo(seen, materials, row, pixel * seen.distance / (facing + 0.05))
-    shine, exponent = materials.specular[row], 128 * materials.shininess[row] + 1
+    base = _albedo(seen, finish, pixel * seen.distance / (facing + 0.05))
+    shine, exponent = finish[8], 128 * finish[9] + 1
     light = _ambient(seen, lights, facing)
     gloss = (jnp.zeros_like(facing),) * 3
     for lamp in range(lights.diffuse.shape[0]):
@@ -91,21 +92,21 @@ def colour(
 
 
 def _albedo(
-    seen: Surface, materials: Materials, row: jax.Array, footprint: jax.Array
+    seen: Surface, finish: list[jax.Array], footprint: jax.Array
 ) -> Vector:
     """Texture between the two colours, fading where a pixel covers a repetition."""
-    scale = materials.scale[row]
+    kind, scale = finish[6:8]
     nx, ny, nz = (jnp.abs(n) for n in seen.local_normal)
     x, y, z = (p / scale for p in seen.local)
     along_x = (nx > ny) & (nx > nz)
     u = jnp.where(along_x, y, x)
     v = jnp.where(along_x | (ny > nz), z, y)
-    weight = textures.weight(materials.texture[row], u, v, z)
+    weight = textures.weight(kind, u, v, z)
     sharp = jnp.clip(1.6 - 1.6 * footprint / scale, 0.0, 1.0)
-    weight = 0.3 + (weight - 0.3) * sharp * (materials.texture[row] > 0)
-    weight = jnp.where(materials.texture[row] > 0, weight, 0.0)
+    weight = 0.3 + (weight - 0.3) * sharp * (kind > 0)
+    weight = jnp.where(kind > 0, weight, 0.0)
     r, g, b = (
-        materials.rgb[:, c][row] * (1 - weight) + materials.rgb2[:, c][row] * weight
+        finish[c] * (1 - weight) + finish[3 + c] * weight
         for c in range(3)
     )
     return r, g, b
@@ -148,6 +149,16 @@ def unit(vector: Vector) -> Vector:
     """Scale to length 1; a zero vector stays zero."""
     scale = jax.lax.rsqrt(jnp.maximum(primitives.dot(vector, vector), 1e-20))
     return vector[0] * scale, vector[1] * scale, vector[2] * scale
+
+
+def _rows(table: jax.Array, index: jax.Array) -> list[jax.Array]:
+    """The columns of table [n, K] at index [R], as K arrays [R]."""
+
+    def gather(table: jax.Array, index: jax.Array) -> jax.Array:
+        return table.T.at[:, index].get(mode="promise_in_bounds")
+
+    found = traverse.apart(gather, table, index)
+    return [found[column] for column in range(table.shape[1])]
 
 
 def _add(a: Vector, b: Vector) -> Vector:

@@ -6,8 +6,9 @@ Axes: F frames of all demonstrations, N batch, R (noise, tau) draws per observat
 V camera views, S image side, L tokens, I instructions, H chunk length, D action dims.
 """
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import chex
 import jax
@@ -24,9 +25,12 @@ from omnivla_jax.train import environment, state, streams
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
-# runs the other way. Just below 1: no target is needed at the data.
-TAU_ALPHA, TAU_BETA, TAU_LIMIT = 1.0, 1.5, 0.999
+# runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
+TAU_BETA, TAU_LIMIT = 1.5, 0.999
 GRIPPER = -1  # the last action dimension is a command, not a motion
+
+# Many small random kernels: optimising them takes 20 s, running them unoptimised 0.3 s.
+RUNS_ONCE = {"xla_backend_optimization_level": 0}
 
 Metrics = dict[str, jax.Array]
 
@@ -106,16 +110,18 @@ def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
     return padded[windows].astype(np.float32)
 
 
+def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """Random parameters, compiled in a hurry; `key` is consumed."""
+    init = jax.jit(
+        policy.init, static_argnames="config", compiler_options=RUNS_ONCE
+    )
+    return init(key, config=config)
+
+
 def create(
-    seed: int,
-    key: jax.Array,
-    normalizer: normalize.Normalizer,
-    *,
-    policy_config: PolicyConfig,
-    config: ActionConfig,
+    params: PyTree, normalizer: normalize.Normalizer, config: ActionConfig, *, seed: int
 ) -> TrainState:
-    """A run with fresh parameters; `key` is consumed."""
-    params = jax.jit(policy.init, static_argnames="config")(key, config=policy_config)
+    """Stage II at step 0, from `params`."""
     optimizer = _optimizer(params, config)
     averaged = config.average_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, averaged=averaged)
@@ -123,7 +129,7 @@ def create(
 
 def make_step(
     policy_config: PolicyConfig, config: ActionConfig
-) -> Callable[[TrainState, Dataset], tuple[TrainState, Metrics]]:
+) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
     One call makes `steps_per_call` optimizer steps; the metrics are their means. The
@@ -160,9 +166,7 @@ def loss(
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
     noise_key, tau_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, (draws, *chunk.shape))
-    tau = TAU_LIMIT * jax.random.beta(
-        tau_key, TAU_ALPHA, TAU_BETA, (draws, chunk.shape[0])
-    )
+    tau = draw_tau(tau_key, (draws, chunk.shape[0]))
     cache = policy.encode_prefix(params, observation, config=config)
 
     def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
@@ -173,6 +177,16 @@ def loss(
         return jnp.mean(jnp.square(found - path.target_velocity(noise, chunk)))
 
     return jnp.mean(jax.vmap(error)(noise, tau))
+
+
+def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Flow times in [0, 0.999): Beta(1, 1.5), scaled; consumes `key`.
+
+    By the inverse of its distribution function 1 - (1 - tau)^1.5: `jax.random.beta`
+    is a rejection loop, which takes XLA long to compile.
+    """
+    uniform = jax.random.uniform(key, shape)
+    return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
 
 
 def _update(
@@ -198,7 +212,8 @@ def _update(
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
     trained = policy.trainable_mask(before.params, config.scope)
     params = state.apply(before.params, updates, trained)
-    after = before.replace(
+    after = dataclasses.replace(
+        before,
         step=before.step + 1,
         params=params,
         average=_average(before, params, config.average_decay),

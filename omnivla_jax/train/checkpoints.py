@@ -32,16 +32,15 @@ class Restored(NamedTuple):
     history: list[Row]
 
 
-def save(
-    directory: Path, tree: PyTree, *, step: int, history: Sequence[Row] = ()
-) -> Path:
-    """Write one checkpoint and drop all but the newest `KEEP`.
+def save(directory: Path, tree: PyTree, history: Sequence[Row]) -> Path:
+    """Write one checkpoint, named after the length of its history.
 
+    All but the newest `KEEP` are then dropped.
     Raises OSError, for example on a full disk; earlier checkpoints are then intact.
     """
     directory = Path(directory).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    final = directory / f"{PREFIX}{step:08d}"
+    final = directory / f"{PREFIX}{len(history):08d}"
     partial = directory / f".{final.name}-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -47,17 +47,17 @@ class EvaluateConfig:
 class Start(NamedTuple):
     """Where episodes begin and what the policy is told."""
 
-    task: jax.Array  # int32 [N]
-    key: jax.Array  # typed keys [N]
-    told: jax.Array  # int32 [N]: the task whose instruction is heard
+    task: Any  # int32 [N]
+    key: Any  # typed keys [N]
+    told: Any  # int32 [N]: the task whose instruction is heard
 
 
 class Outcome(NamedTuple):
-    """What became of episodes."""
+    """What became of episodes, on the device or fetched from it."""
 
-    success: jax.Array  # bool [B]
-    diverged: jax.Array  # bool [B]
-    steps: jax.Array  # float32 [B]: control steps until the end
+    success: Any  # bool [B]
+    diverged: Any  # bool [B]
+    steps: Any  # float32 [B]: control steps until the end
     record: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
 
 
@@ -85,7 +85,7 @@ def swap_instructions(start: Start, tasks: Sequence[int]) -> Start:
 
 def make_evaluate(
     environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
-) -> Evaluate:
+) -> jax.stages.Wrapped:
     """Compiled `evaluate(params, normalizer, start, key) -> Outcome` of one batch.
 
     The length is fixed: T chunks of E actions; episodes that end stay as they are.
@@ -124,7 +124,7 @@ def compiled(
         normalize.identity(policy_config.state_dim),
         normalize.identity(policy_config.action_dim),
     )
-    program: Any = make_evaluate(environment, policy_config, config)
+    program = make_evaluate(environment, policy_config, config)
     return program.lower(params, normalizer, start, key).compile()
 
 
@@ -178,7 +178,10 @@ def summarise(
       names: what each task is called in the result.
     """
     per_task = {
-        names[row]: _estimate(success[task == row]) | {"episodes": int(sum(task == row))}
+        names[row]: {
+            **_estimate(success[task == row]),
+            "episodes": int(np.sum(task == row)),
+        }
         for row in dict.fromkeys(int(row) for row in task)
     }
     return _estimate(success) | {"per_task": per_task}

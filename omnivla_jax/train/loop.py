@@ -61,8 +61,9 @@ def run(
 
 def wait(tree: Any) -> Any:
     """Block until `tree` is computed, in naps: Ctrl-C is heard between them."""
-    for leaf in jax.tree.leaves(tree):
-        while isinstance(leaf, jax.Array) and not leaf.is_ready():
+    arrays = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)]
+    for leaf in arrays:
+        while not leaf.is_ready():  # type: ignore[attr-defined]
             time.sleep(POLL_SECONDS)
     return tree
 

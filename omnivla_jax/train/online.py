@@ -7,6 +7,7 @@ Axes: N initial states, G episodes of a group, B = N G environments, T chunks of
 episode, C = T B chunks in all, S chunks of a minibatch.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Sequence
@@ -86,7 +87,7 @@ def make_step(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-) -> Callable[[TrainState, jax.Array], tuple[TrainState, Metrics]]:
+) -> jax.stages.Wrapped:
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 
     The step's randomness is `fold_in(key, state.step)`: pass the same key every time.
@@ -195,7 +196,10 @@ def learn(
         # Adam moves even without a gradient, so an empty minibatch must not count.
         nothing = jax.eval_shape(update, carry)[1]
         return jax.lax.cond(
-            jnp.any(part.weight > 0), update, lambda same: (same, _zeros(nothing)), carry
+            jnp.any(part.weight > 0),
+            update,
+            lambda same: (same, _zeros(nothing)),
+            carry,
         )
 
     order = jax.vmap(lambda key: _order(key, experience.weight))(
@@ -203,7 +207,9 @@ def learn(
     )
     index = order.reshape(config.epochs * config.minibatches, -1)
     (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
-    after = before.replace(step=before.step + 1, params=params, opt_state=opt_state)
+    after = dataclasses.replace(
+        before, step=before.step + 1, params=params, opt_state=opt_state
+    )
     return after, _averaged(metrics)
 
 

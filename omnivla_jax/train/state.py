@@ -98,7 +98,7 @@ def create(
     normalizer: Normalizer,
     optimizer: optax.GradientTransformation,
     *,
-    seed: int,
+    seed: int | jax.Array,
     averaged: bool = False,
 ) -> TrainState:
     """A run at step 0 that starts from copies: donating it leaves the originals."""

@@ -75,14 +75,18 @@ def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:
     return jnp.concatenate([arm, action[:, 6:]], axis=-1)
 
 
-def successes(
-    scene: Scene, task: jax.Array, recording: Recording
-) -> Iterator[Episode]:
+def successes(scene: Scene, task: jax.Array, recording: Recording) -> Iterator[Episode]:
     """The episodes that reached their goal, each cut after the step that did."""
     tasks = np.asarray(task)
-    arrays = Recording(*(np.asarray(field) for field in recording))
+    arrays = jax.tree.map(np.asarray, recording)
     for index in np.flatnonzero(arrays.success[-1]):
         length = int(arrays.success[:, index].argmax()) + 1
-        cut = [field[:length, index].copy() for field in arrays[:4]]
         row = int(tasks[index])
-        yield Episode(*cut, instruction=scene.tasks[row].instruction, task=row)
+        yield Episode(
+            images=arrays.images[:length, index].copy(),
+            state=arrays.state[:length, index].copy(),
+            joint_state=arrays.joint_state[:length, index].copy(),
+            action=arrays.action[:length, index].copy(),
+            instruction=scene.tasks[row].instruction,
+            task=row,
+        )

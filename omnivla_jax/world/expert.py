@@ -7,7 +7,7 @@ Axes: B environments, S scripts, P phases; lengths in m, angles in rad.
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,11 +137,14 @@ SCRIPTS: dict[str, tuple[Phase, ...]] = {
         Phase("cream_cheese", (0, 0, 0.003), tolerance=0.004, at_most=18),
         _wait(CLOSED, 9),
         Phase(START, (0, 0, 0.13), CLOSED, tolerance=0.02),
+        Phase(_BOWL, (0, 0, 0.14), CLOSED, moved="cream_cheese", tolerance=0.012),
         Phase(
-            _BOWL, (0, 0, 0.14), CLOSED, moved="cream_cheese", tolerance=0.012
-        ),
-        Phase(
-            _BOWL, (0, 0, 0.07), CLOSED, moved="cream_cheese", tolerance=0.01, at_most=16
+            _BOWL,
+            (0, 0, 0.07),
+            CLOSED,
+            moved="cream_cheese",
+            tolerance=0.01,
+            at_most=16,
         ),
         _wait(OPEN, 10),
         _RETREAT,
@@ -158,19 +161,20 @@ def start(state: EnvState) -> Memory:
 def act(scene: Scene, state: EnvState, memory: Memory) -> tuple[jax.Array, Memory]:
     """The next action [B, 7] in [-1, 1], and the memory after it.
 
-    Every environment follows the script of its own task. Those of a task without a script stand still; see `require_scripts`.
+    Every environment follows the script of its own task; without one it stands
+    still, see `require_scripts`.
     """
     table = _table(scene)
     hand = state.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
     begins = memory.elapsed == 0
     origin = jnp.where(begins[:, None], hand, memory.start)
     row = jax.tree.map(lambda column: column[state.task, memory.phase], table)
-    spin = row.turns * (state.physics.qpos[:, _knob(scene)] + row.turns)
-    spin = jnp.where(row.turns > 0, spin / jnp.maximum(row.turns, 1e-6), 0.0)
+    knob = state.physics.qpos[:, _knob(scene)]
+    spin = jnp.where(row.turns > 0, knob + row.turns, 0.0)
     target = _anchor(state, row, origin) + _about_z(spin, row.offset)
-    moved = jnp.take_along_axis(
-        state.physics.xpos, row.moved[:, None, None], axis=1
-    )[:, 0]
+    moved = jnp.take_along_axis(state.physics.xpos, row.moved[:, None, None], axis=1)[
+        :, 0
+    ]
     error = target - moved
     action = jnp.concatenate(
         [
@@ -198,18 +202,18 @@ def require_scripts(scene: Scene, tasks: tuple[int, ...]) -> None:
 class _Table(NamedTuple):
     """The scripts as columns [S, P], one row of S per task of the suite."""
 
-    anchor: jax.Array  # int32: body id, -1 START, -2 POINT
-    offset: jax.Array  # [S, P, 3]
-    gripper: jax.Array
-    moved: jax.Array  # int32 body id
-    speed: jax.Array
-    tolerance: jax.Array
-    at_least: jax.Array
-    at_most: jax.Array
-    tilt: jax.Array
-    yaw: jax.Array
-    press: jax.Array
-    turns: jax.Array
+    anchor: Any  # int32: body id, -1 START, -2 POINT
+    offset: Any  # float32 [S, P, 3]
+    gripper: Any
+    moved: Any  # int32 body id
+    speed: Any
+    tolerance: Any
+    at_least: Any
+    at_most: Any
+    tilt: Any
+    yaw: Any
+    press: Any
+    turns: Any
 
 
 @functools.lru_cache(maxsize=4)
@@ -264,16 +268,12 @@ def _translation(error: jax.Array, row: _Table) -> jax.Array:
     return command.at[:, 2].set(jnp.where(presses, row.press, command[:, 2]))
 
 
-def _rotation(
-    scene: Scene, state: EnvState, row: _Table, spin: jax.Array
-) -> jax.Array:
+def _rotation(scene: Scene, state: EnvState, row: _Table, spin: jax.Array) -> jax.Array:
     yaw, zero = row.yaw + spin, jnp.zeros_like(spin)
     turn = rotation.from_axis_angle(jnp.stack([zero, zero, yaw], -1), jnp)
     lean = rotation.from_axis_angle(jnp.stack([zero, row.tilt, zero], -1), jnp)
     wanted = rotation.matrix(rotation.multiply(turn, lean, jnp), jnp) @ _TOP_DOWN
-    current = rotation.matrix(
-        state.physics.xquat[:, scene.bodies[panda.EEF_BODY]], jnp
-    )
+    current = rotation.matrix(state.physics.xquat[:, scene.bodies[panda.EEF_BODY]], jnp)
     error = rotation.rotation_error(current, wanted, jnp)
     # sin(angle) flattens beyond 90 degrees; no script turns that far at once.
     command = ROTATION_GAIN * error / control.ROTATION_SCALE

@@ -22,7 +22,9 @@ MATERIALS: dict[str, types.Material] = {
     "table": types.Material((0.74, 0.56, 0.37), (0.55, 0.38, 0.22), "wood", 0.12, 0.1),
     "leg": types.Material((0.30, 0.30, 0.32)),
     "plain": types.Material((0.55, 0.40, 0.26)),
-    "bowl": types.Material((0.16, 0.16, 0.18), (0.34, 0.33, 0.33), "checker", 0.03, 0.5),
+    "bowl": types.Material(
+        (0.16, 0.16, 0.18), (0.34, 0.33, 0.33), "checker", 0.03, 0.5
+    ),
     "plate": types.Material((0.93, 0.92, 0.88), specular=0.4),
     "plate_rim": types.Material((0.80, 0.25, 0.22), specular=0.4),
     "cream_cheese": types.Material(
@@ -85,7 +87,7 @@ def look(scene: Scene) -> Look:
         for row in scene.arena.cameras
     )
     return Look(
-        types.shapes([_primitive(model, geom, names) for geom in visible]),
+        types.shapes([_primitive(model, int(geom), names) for geom in visible]),
         types.materials(list(MATERIALS.values())),
         types.lights(),
         mounts,
@@ -122,7 +124,7 @@ def _primitive(
         position=model.geom_pos[geom],
         quat=model.geom_quat[geom],
         material=names.index(name),
-        geom=int(geom),
+        geom=geom,
     )
 
 

@@ -18,8 +18,8 @@ def test_weights_lie_between_0_and_1_and_are_selected_by_index(name):
 
 
 def test_the_wave_is_nearly_a_sine():
-    x = np.linspace(-2, 2, 401)
-    np.testing.assert_allclose(textures.wave(x), np.sin(2 * np.pi * x), atol=0.06)
+    x = jnp.linspace(-2, 2, 401)
+    np.testing.assert_allclose(textures.wave(x), jnp.sin(2 * np.pi * x), atol=0.06)
 
 
 def test_checkers_alternate():

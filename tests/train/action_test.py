@@ -32,9 +32,8 @@ def trained():
 
     def fresh(seed=0):
         key = streams.stream(seed, "init")
-        return action.create(
-            seed, key, normalizer, policy_config=CONFIG, config=SETTINGS
-        )
+        params = action.fresh_params(key, CONFIG)
+        return action.create(params, normalizer, SETTINGS, seed=seed)
 
     return dataset, step, fresh
 

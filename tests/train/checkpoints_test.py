@@ -25,9 +25,13 @@ def tree(value=1.0):
     return state.create(params, normalizer, optimizer, seed=4)
 
 
+def rows(count):
+    return [{"update": float(index)} for index in range(1, count + 1)]
+
+
 def test_round_trip_is_exact_and_onto_device(tmp_path):
     saved, history = tree(1 / 3), [{"update": 1.0, "loss": 0.1}]
-    path = checkpoints.save(tmp_path, saved, step=3, history=history)
+    path = checkpoints.save(tmp_path, saved, history)
     assert checkpoints.latest(tmp_path) == path
     restored = checkpoints.restore(path, tree(0.0))
     chex.assert_trees_all_equal(restored.tree, saved)
@@ -39,7 +43,7 @@ def test_round_trip_is_exact_and_onto_device(tmp_path):
 def test_the_two_newest_stay(tmp_path):
     assert checkpoints.latest(tmp_path) is None
     for step in (1, 2, 10):
-        checkpoints.save(tmp_path, tree(step), step=step)
+        checkpoints.save(tmp_path, tree(step), rows(step))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["step-00000002", "step-00000010"]
     newest = checkpoints.latest(tmp_path)
@@ -50,14 +54,14 @@ def test_the_two_newest_stay(tmp_path):
 
 def test_saving_a_step_again_replaces_it(tmp_path):
     for value in (1.0, 2.0):
-        path = checkpoints.save(tmp_path, tree(value), step=5)
+        path = checkpoints.save(tmp_path, tree(value), rows(5))
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000005"]
     assert checkpoints.restore(path, tree()).tree.params["action"]["w"][0, 0] == 2
 
 
 @pytest.mark.parametrize("damage", ["truncate", "history", "structure"])
 def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
-    path, like = checkpoints.save(tmp_path, tree(), step=7), tree()
+    path, like = checkpoints.save(tmp_path, tree(), rows(7)), tree()
     if damage == "truncate":
         for file in (path / "tree").rglob("*"):
             if file.is_file():
@@ -72,7 +76,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    path = checkpoints.save(tmp_path, tree(), step=1)
+    path = checkpoints.save(tmp_path, tree(), rows(1))
 
     def full(*_):
         (tmp_path / ".step-00000002-partial").mkdir()
@@ -80,11 +84,11 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "_write", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save(tmp_path, tree(), step=2)
+        checkpoints.save(tmp_path, tree(), rows(2))
     assert checkpoints.latest(tmp_path) == path
     chex.assert_trees_all_equal(checkpoints.restore(path, tree()).tree, tree())
     monkeypatch.undo()
-    checkpoints.save(tmp_path, tree(), step=3)
+    checkpoints.save(tmp_path, tree(), rows(3))
     assert len(list(tmp_path.iterdir())) == 2, "the partial one is swept up"
 
 

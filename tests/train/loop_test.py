@@ -1,5 +1,7 @@
 """Tests of omnivla_jax.train.loop and metrics: order, resuming, bad numbers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ def step(state):
 
 
 def run(steps, state=0.0, history=(), **extra):
-    settings = {"save": lambda *_: None, "save_every": 2} | extra
+    settings: dict[str, Any] = {"save": lambda *_: None, "save_every": 2} | extra
     return loop.run(step, jnp.float32(state), steps=steps, history=history, **settings)
 
 

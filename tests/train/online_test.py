@@ -40,7 +40,7 @@ TASKS = (0,)
 def fresh(settings=SETTINGS):
     """A policy that only knows the units of its actions."""
     episodes = reaching.demonstrations()
-    params = policy.init(streams.stream(0, "init"), POLICY)
+    params = action.fresh_params(streams.stream(0, "init"), POLICY)
     trained = policy.trainable_mask(params, settings.scope)
     optimizer = state.make_optimizer(settings.optimizer, trained)
     return state.create(

@@ -1,0 +1,41 @@
+"""What the phases of the main job share: settings, folder, scene and simulator."""
+
+import functools
+from dataclasses import dataclass
+from typing import Callable
+
+from experiments.reporting import progress
+from experiments.settings import Settings
+from experiments.workdir import Workdir
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.train import environment, evaluate
+from omnivla_jax.train.environment import Environment
+from omnivla_jax.world import expert
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all phases share."""
+
+    settings: Settings
+    workdir: Workdir
+    scene: Scene
+    environment: Environment
+    evaluator: Callable[[], evaluate.Evaluate]  # compiles on its first call
+
+
+def build(settings: Settings, workdir: Workdir) -> Job:
+    """The scene and what closes over it; raises ValueError on unknown names."""
+    with workdir.clock("scene"):
+        scene = scenes.make(settings.suite, physics=settings.physics)
+        expert.require_scripts(scene, settings.tasks)
+        texts = [task.instruction for task in scene.tasks]
+        words = environment.instructions(texts, settings.policy.max_tokens)
+        simulator = environment.simulator(scene, words, size=settings.image_size)
+    chosen = ", ".join(f'"{texts[task]}"' for task in settings.tasks)
+    progress.note("Scene", f"{settings.suite} on {scene.engine}: {chosen}")
+    evaluator = functools.cache(
+        lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
+    )
+    return Job(settings, workdir, scene, simulator, evaluator)

@@ -1,0 +1,148 @@
+"""From the config a person writes to the frozen records that the rooms take, once."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Mapping, Sequence, TypeVar
+
+from ml_collections import ConfigDict
+
+from omnivla_jax.flow import schedules, sde
+from omnivla_jax.policy.config import PolicyConfig, preset
+from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.sim import tasks as task_tables
+from omnivla_jax.train import online
+from omnivla_jax.train.action import ActionConfig
+from omnivla_jax.train.evaluate import EvaluateConfig
+from omnivla_jax.train.online import OnlineConfig
+from omnivla_jax.train.state import OptimizerConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DemonstrationConfig:
+    """How the scripted expert is recorded."""
+
+    episodes: int  # to keep, as many of each task as possible
+    batch_size: int  # played at once
+    steps: int  # control steps at most
+    noise: float  # deviation of the disturbance on its commands
+    attempts: int = 4  # batches without enough successes before giving up
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the main job needs to know."""
+
+    seed: int
+    suite: str
+    tasks: tuple[int, ...]  # rows of the suite's task table
+    physics: str
+    image_size: int
+    policy: PolicyConfig
+    sampler: Sampler
+    demonstrations: DemonstrationConfig
+    action: ActionConfig
+    rl: OnlineConfig
+    evaluation: EvaluateConfig
+    save_every: int  # calls of a training stage between two checkpoints
+    video_size: int  # pixels a side of each picture
+    video_supersample: int = 2  # rays per pixel along a side
+
+
+def from_config(config: ConfigDict) -> Settings:
+    """Check and convert; errors are ValueErrors that name what to change."""
+    raw = config.to_dict()
+    policy = _policy(raw["policy"])
+    _check_tasks(raw["suite"], raw["tasks"])
+    _check_horizon(raw, policy)
+    sampler = _sampler(raw["sampler"], raw["exec_horizon"])
+    return Settings(
+        seed=raw["seed"],
+        suite=raw["suite"],
+        tasks=tuple(raw["tasks"]),
+        physics=raw["physics"],
+        image_size=raw["image_size"],
+        policy=policy,
+        sampler=sampler,
+        demonstrations=DemonstrationConfig(**raw["demonstrations"]),
+        action=_action(raw["action"]),
+        rl=_rl(raw["rl"], raw["chunks"], policy, sampler),
+        evaluation=EvaluateConfig(
+            chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
+        ),
+        save_every=raw["save_every"],
+        video_size=raw["video_size"],
+    )
+
+
+def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
+    changes = {name: value for name, value in raw.items() if name != "preset"}
+    return dataclasses.replace(preset(raw["preset"]), **changes)
+
+
+def _action(raw: Mapping[str, Any]) -> ActionConfig:
+    optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
+    return ActionConfig(**{**raw, "optimizer": optimizer})
+
+
+def _rl(
+    raw: Mapping[str, Any], chunks: int, policy: PolicyConfig, sampler: Sampler
+) -> OnlineConfig:
+    rest = {name: value for name, value in raw.items() if name not in ("clip", "kl")}
+    objective = online.objective(
+        policy,
+        sampler,
+        clip_low=raw["clip"],
+        clip_high=raw["clip"],
+        kl_coefficient=raw["kl"],
+    )
+    optimizer = OptimizerConfig(**raw["optimizer"])
+    changes = {"optimizer": optimizer, "objective": objective, "chunks": chunks}
+    return OnlineConfig(**{**rest, **changes})
+
+
+def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:
+    shape = _choose("sampler.schedule", raw["schedule"], schedules.SHAPES)
+    return Sampler(
+        steps=raw["steps"],
+        schedule=schedules.Schedule(shape, scale=raw["scale"], floor=raw["floor"]),
+        drift=_choose("sampler.drift", raw["drift"], sde.DRIFTS),
+        exec_horizon=exec_horizon,
+        stochastic_steps=raw["stochastic_steps"],
+    )
+
+
+def _choose(setting: str, name: str, table: Mapping[str, T]) -> T:
+    if name not in table:
+        raise ValueError(f"{setting} is {name!r}: choose one of {sorted(table)}.")
+    return table[name]
+
+
+def _check_tasks(suite: str, tasks: Sequence[int]) -> None:
+    count = len(task_tables.suite(suite).tasks)
+    unknown = [task for task in tasks if task not in range(count)]
+    if unknown or len(set(tasks)) != len(tasks) or not tasks:
+        raise ValueError(
+            f"Unknown or repeated tasks {list(unknown or tasks)}: choose different "
+            f"ones among 0 to {count - 1} of {suite}."
+        )
+
+
+def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig) -> None:
+    if not 1 <= raw["exec_horizon"] <= policy.horizon:
+        raise ValueError(
+            f"exec_horizon={raw['exec_horizon']} must lie between 1 and the policy's "
+            f"chunk length {policy.horizon}."
+        )
+    if raw["image_size"] != policy.vision.image_size:
+        raise ValueError(
+            f"image_size={raw['image_size']}, but the policy takes "
+            f"{policy.vision.image_size}: make them equal."
+        )
+    limit, asked = task_tables.suite(raw["suite"]).horizon, raw["chunks"]
+    if asked * raw["exec_horizon"] > limit:
+        raise ValueError(
+            f"chunks={asked} of exec_horizon={raw['exec_horizon']} exceed the suite's "
+            f"{limit} control steps: lower one of them."
+        )

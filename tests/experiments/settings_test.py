@@ -1,0 +1,56 @@
+"""Tests of experiments.settings: the committed configs, overrides and refusals."""
+
+import pytest
+
+from experiments.configs import quickstart
+from experiments.settings import from_config
+from omnivla_jax.flow import schedules, sde
+
+
+@pytest.mark.parametrize("variant", ["", "debug"])
+def test_the_committed_configs_convert(variant):
+    settings = from_config(quickstart.get_config(variant))
+    assert len(settings.tasks) >= 3
+    assert settings.sampler.schedule.shape is schedules.flow_grpo
+    assert settings.sampler.drift is sde.corrected
+    assert settings.evaluation.chunks == settings.rl.chunks
+    sampler = settings.sampler
+    assert sampler.exec_horizon is not None
+    assert settings.rl.objective.length == sampler.steps * sampler.exec_horizon
+    assert settings.action.optimizer.decay_steps == settings.action.steps
+    if not variant:
+        assert settings.evaluation.episodes >= 200
+
+
+def test_the_hybrid_sampler_counts_one_step():
+    config = quickstart.get_config()
+    config.sampler.stochastic_steps = "one"
+    assert from_config(config).rl.objective.length == config.exec_horizon
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("tasks", (5, 11), "0 to 9"),
+        ("tasks", (5, 5), "repeated"),
+        ("suite", "libero_goat", "libero_goal"),
+        ("exec_horizon", 9, "between 1 and"),
+        ("image_size", 32, "make them equal"),
+        ("chunks", 60, "exceed"),
+        ("policy.preset", "huge", "tiny"),
+        ("sampler.schedule", "quadratic", "flow_grpo"),
+        ("evaluation.batch_size", 100, "multiple"),
+        ("rl.minibatches", 7, "does not divide"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_a_remedy(name, value, words):
+    config = quickstart.get_config()
+    with config.unlocked():
+        config.update_from_flattened_dict({name: value})
+    with pytest.raises(ValueError, match=words):
+        from_config(config)
+
+
+def test_unknown_variants_are_refused():
+    with pytest.raises(ValueError, match="debug"):
+        quickstart.get_config("debgu")

@@ -1,0 +1,23 @@
+"""Tests of experiments.summary: the table in the terminal."""
+
+from experiments import summary
+
+
+def estimate(success):
+    return {"success": success, "interval": [success / 2, (1 + success) / 2]}
+
+
+def test_the_table_holds_every_number_in_columns():
+    columns = {
+        name: estimate(share)
+        | {"per_task": {"turn on the stove": estimate(share), "push": estimate(0.0)}}
+        for name, share in [("before", 0.4), ("after", 0.8),
+                            ("swapped_instructions", 0.1)]
+    }
+    extra = {"time_split": {"physics": 2.0, "update": 1.5}, "episodes": 210,
+             "wall_seconds": {"total": 125.0}}
+    lines = summary.table(columns | extra).splitlines()
+    assert lines[2].split()[:6] == ["turn", "on", "the", "stove", "40%", "(20%"]
+    assert lines[-2].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-2]
+    assert len({line.index("%") for line in lines[2:4]}) == 1, "aligned"
+    assert "physics 2.0 s, update 1.5 s" in lines[-1] and "2 min 05 s" in lines[-1]

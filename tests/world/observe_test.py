@@ -1,0 +1,85 @@
+"""What the policy sees: pictures that follow the state, and LIBERO's state vector."""
+
+import chex
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.render import camera as cameras
+from omnivla_jax.render import types
+from omnivla_jax.sim import panda
+from omnivla_jax.world import look as looks
+from omnivla_jax.world import observe, proprioception
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def seen(scene, look, settled):
+    tokens = jnp.ones((settled.task.shape[0], 4), jnp.int32)
+
+    @chex.assert_max_traces(n=1)
+    def run(state):
+        mask = jnp.ones_like(tokens, bool)
+        return observe.observe(scene, look, state, tokens, mask, size=SIZE)
+
+    program = compilation.jit(run)
+    program(settled)
+    return program(settled)
+
+
+def test_shapes_and_contrast(seen, settled):
+    batch = settled.task.shape[0]
+    assert seen.images.shape == (batch, 2, SIZE, SIZE, 3)
+    assert seen.images.dtype == jnp.uint8
+    assert float(jnp.std(seen.images.astype(jnp.float32))) > 20
+    assert seen.state.shape == (batch, 8)
+
+
+def test_each_layout_looks_different(seen):
+    for view in range(2):
+        assert not np.array_equal(seen.images[0, view], seen.images[1, view])
+
+
+def test_the_state_vector_is_liberos(scene, settled, seen):
+    physics = settled.physics
+    hand = np.asarray(physics.xquat)[:, scene.bodies[proprioception.HAND_BODY]]
+    turned = Rotation.from_rotvec(np.asarray(seen.state[:, 3:6]))
+    wanted = Rotation.from_quat(hand[:, [1, 2, 3, 0]])
+    assert (turned * wanted.inv()).magnitude().max() < 1e-3
+    grip = np.asarray(physics.xpos)[:, scene.bodies[panda.EEF_BODY]]
+    np.testing.assert_allclose(seen.state[:, :3], grip)
+    np.testing.assert_allclose(seen.state[:, 6:], physics.qpos[:, 7:9])
+
+
+def test_the_fixed_camera_is_mujocos(scene, look, settled):
+    """Project the bowl as OpenGL would from LIBERO's camera pose."""
+    agent = looks.camera(look.cameras[0], settled.physics)
+    one = types.Camera(*(leaf[0] for leaf in agent))
+    bowl = settled.physics.xpos[0, scene.bodies["akita_black_bowl"]]
+    column, row, depth = np.asarray(cameras.project(one, bowl, size=SIZE))
+    mount, matrix = scene.arena.cameras[0], np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, np.array(mount.quaternion))
+    local = matrix.reshape(3, 3).T @ (np.asarray(bowl) - np.array(mount.position))
+    scale = SIZE / 2 / np.tan(np.radians(mount.fovy) / 2) / -local[2]
+    wanted = [SIZE / 2 + local[0] * scale, SIZE / 2 - local[1] * scale, -local[2]]
+    np.testing.assert_allclose([column, row, depth], wanted, atol=1e-3)
+
+
+def test_the_wrist_camera_rides_on_the_hand(scene, look, settled):
+    wrist = looks.camera(look.cameras[1], settled.physics)
+    hand = settled.physics.xpos[:, scene.bodies["right_hand"]]
+    reach = jnp.linalg.norm(wrist.position - hand, axis=-1)
+    np.testing.assert_allclose(reach, 0.05, atol=1e-4)
+    forward = -wrist.rotation[:, :, 2]
+    assert float(forward[:, 2].max()) < -0.9  # looks down at the table
+
+
+def test_every_visible_geom_has_a_look(scene, look):
+    count = sum(getattr(look.shapes, kind).body.shape[0] for kind in types.KINDS)
+    assert count == int((scene.visual_model.geom_group == 0).sum())
+    used = {scene.visual_model.mat(i).name for i in range(scene.visual_model.nmat)}
+    assert used <= set(looks.MATERIALS)

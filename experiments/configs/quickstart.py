@@ -40,7 +40,7 @@ def _quickstart() -> ConfigDict:
     )
     config.action = ConfigDict(
         {
-            "steps": 400,
+            "steps": 240,
             "batch_size": 64,
             "draws": 4,
             "steps_per_call": 10,

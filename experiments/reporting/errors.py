@@ -101,7 +101,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return f"Wrong flag: {_message(error)} (--help lists the flags.)", USAGE
     if isinstance(error, MemoryError):
         return "Out of memory: make the batch or the number of groups smaller.", FAILED
-    if isinstance(error, (ValueError, OSError)):
+    if isinstance(error, (ValueError, OSError, FloatingPointError)):
         return f"Error: {_message(error)}", FAILED
     return None
 

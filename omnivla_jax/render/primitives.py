@@ -37,6 +37,7 @@ def _nonzero(x: jax.Array) -> jax.Array:
 
 
 def dot(a: Vector, b: Vector) -> jax.Array:
+    """The inner product, component by component."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 

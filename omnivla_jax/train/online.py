@@ -202,10 +202,7 @@ def learn(
             carry,
         )
 
-    order = jax.vmap(lambda key: _order(key, experience.weight))(
-        jax.random.split(key, config.epochs)
-    )
-    index = order.reshape(config.epochs * config.minibatches, -1)
+    index = _minibatches(key, experience.weight, config)
     (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
     after = dataclasses.replace(
         before, step=before.step + 1, params=params, opt_state=opt_state
@@ -248,6 +245,13 @@ def _counted(chain: Any, sampler: Sampler) -> jax.Array:
     horizon, dim = chain.means.shape[-2:]
     executed = jnp.arange(horizon) < (sampler.exec_horizon or horizon)
     return jnp.broadcast_to(executed[:, None], (horizon, dim))
+
+
+def _minibatches(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
+    """Which chunks each minibatch takes, int32 [E M, S]; consumes `key`."""
+    keys = jax.random.split(key, config.epochs)
+    order = jax.vmap(lambda key: _order(key, weight))(keys)
+    return order.reshape(config.epochs * config.minibatches, -1)
 
 
 def _order(key: jax.Array, weight: jax.Array) -> jax.Array:

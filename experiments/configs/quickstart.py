@@ -2,8 +2,11 @@
 
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
-Expected on a 2-core, 24 GB machine: within 30 minutes; success before and after with
-its intervals: not yet measured.
+
+Measured on a 2-core Intel Xeon at 2.5 GHz, 23 GB, no GPU: 18 min 51 s with the
+installation; success on 210 held-out episodes, seed 0: 47.6 % (41.0 to 54.4) after
+stage II, 70.0 % (63.5 to 75.8) after Flow-GSPO, 0.0 % (0.0 to 1.8) with instructions
+swapped.
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

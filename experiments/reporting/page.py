@@ -43,7 +43,7 @@ def estimate(evaluation: Mapping[str, Any] | None) -> str:
     rate = percent(evaluation["success"])
     if interval is None:
         return rate
-    return f"{rate}<small>{interval[0]:.0%} to {interval[1]:.0%}</small>"
+    return f"{rate} <small>{interval[0]:.0%} to {interval[1]:.0%}</small>"
 
 
 def intervals(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:

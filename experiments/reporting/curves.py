@@ -32,7 +32,7 @@ PANELS = (
     Panel("success", "Success", "share of rollout episodes", "#0f766e", True),
     Panel("reward", "Reward", "mean return of an episode", "#b45309", False),
     Panel("clip_fraction", "Clipped fraction", "of the chunk ratios", "#7c3aed", True),
-    Panel("kl", "KL", "of a chunk to the policy that sampled it, nats", "#be123c", False),
+    Panel("kl", "KL", "of a chunk to its sampling policy, nats", "#be123c", False),
 )
 
 

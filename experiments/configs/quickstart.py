@@ -39,6 +39,9 @@ def _quickstart() -> ConfigDict:
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
     config.exec_horizon = 8
+    config.demonstrations = ConfigDict(
+        {"episodes": 144, "batch_size": 48, "steps": 96, "noise": 0.05}
+    )
     config.update(_stages())
     config.evaluation = ConfigDict(
         {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
@@ -49,11 +52,8 @@ def _quickstart() -> ConfigDict:
 
 
 def _stages() -> ConfigDict:
-    """Demonstrations, flow matching (`action`) and Flow-GSPO (`sampler`, `rl`)."""
+    """Flow matching (`action`) and Flow-GSPO (`sampler`, `rl`)."""
     config = ConfigDict()
-    config.demonstrations = ConfigDict(
-        {"episodes": 144, "batch_size": 48, "steps": 96, "noise": 0.05}
-    )
     config.action = ConfigDict(
         {
             "steps": 120,

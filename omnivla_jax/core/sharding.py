@@ -7,7 +7,7 @@ import math
 
 import jax
 from flax import linen as nn
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh
 
 from omnivla_jax.core.types import PyTree
 
@@ -42,16 +42,6 @@ def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
         axis_types=(AxisType.Auto,) * 3,
         devices=jax.devices()[:wanted],
     )
-
-
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Shard the leading axis over `data`."""
-    return NamedSharding(mesh, PartitionSpec("data"))
-
-
-def replicated(mesh: Mesh) -> NamedSharding:
-    """One copy on every device."""
-    return NamedSharding(mesh, PartitionSpec())
 
 
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:

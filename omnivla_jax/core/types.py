@@ -32,8 +32,8 @@ class TimeStep(NamedTuple):
 class Transition(NamedTuple):
     """One chunk of one environment, as a rollout records it."""
 
-    observation: PyTree  # what `act_fn` needs to score the chunk again
-    action: PyTree  # what `act_fn` did: the sampled chain
+    observation: PyTree  # the record of `act_fn`: all it takes to score the chunk again
+    action: PyTree  # float32 [B, H, D]: the simulator actions of the chunk
     reward: jax.Array  # float32 [B]: summed over the executed part of the chunk
     mask: jax.Array  # float32 [B]: 1 where the episode was still running
 

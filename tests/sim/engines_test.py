@@ -27,6 +27,9 @@ TOLERANCES = {
     "fresh": 0.0,
     "touching": 0.0,
 }
+# Row 1 drops the bowl 4 mm onto the plate: how it rocks depends on the last bits, so
+# on the CPU's vector width. 0.005 of a quaternion is half a degree.
+LANDING = {"qpos": 5e-3, "xquat": 5e-3}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,9 @@ def moved(scene, mjx_step, start):
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_control_steps_agree(moved, name):
     expected, actual = (np.asarray(getattr(p, name), np.float32) for p in moved)
-    np.testing.assert_allclose(actual, expected, atol=TOLERANCES[name], err_msg=name)
+    limits = (TOLERANCES[name], LANDING.get(name, TOLERANCES[name]))
+    for ours, theirs, limit in zip(actual, expected, limits, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=limit, err_msg=name)
 
 
 def test_the_arm_agrees_closely_and_has_moved(start, moved):

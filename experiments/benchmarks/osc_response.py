@@ -1,6 +1,7 @@
 """The controller's step responses against those recorded in the real LIBERO.
 
-Run: `python -m experiments.benchmarks.osc_response [--preset=faithful] [--physics=mjx]`.
+Run: `python -m experiments.benchmarks.osc_response [--preset=faithful]`, and
+`--physics=mjx`.
 From the first initial state of libero_goal's task 0, after the ten waiting steps: five
 steps of one full command and fifteen of none (the gripper: twenty closed, twenty open).
 Prints one JSON object: the largest deviation of any step.
@@ -60,12 +61,12 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
             after, _ = env.step(scene, state, action)
             return after, look(after)
 
-        path = jax.lax.scan(one, start, actions)[1]
+        path: dict[str, jax.Array] = jax.lax.scan(one, start, actions)[1]
         first = look(start)
         return {name: jnp.concatenate([first[name][None], path[name]]) for name in path}
 
-    qpos = jnp.tile(jnp.asarray(qpos), (batch, 1))
-    return jax.tree.map(np.asarray, compilation.jit(run)(qpos))
+    copies = jnp.tile(jnp.asarray(qpos), (batch, 1))
+    return jax.tree.map(np.asarray, compilation.jit(run)(copies))
 
 
 def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:

@@ -7,24 +7,19 @@ steps of one full command and fifteen of none (the gripper: twenty closed, twent
 Prints one JSON object: the largest deviation of any step.
 """
 
-import json
 from typing import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks import recordings
+from experiments.benchmarks import options, recordings
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, panda, scene as scenes
+from omnivla_jax.sim import env, panda
 from omnivla_jax.sim.scene import Scene
 
-_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
-_PRESET = flags.DEFINE_enum(
-    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
-)
 AXES = {"x": 0, "y": 1, "z": 2, "rx": 3}
 PULSE, STEPS, GRIP_STEPS = 5, 20, 40  # control steps
 HAND_BODY = "right_hand"
@@ -96,12 +91,9 @@ def _first_state(scene: Scene) -> np.ndarray:
 def main(argv: Sequence[str]) -> None:
     """Respond once; print the deviations."""
     del argv
-    scene = scenes.make(
-        "libero_goal", tasks=(0,), physics=_PHYSICS.value, preset=_PRESET.value
-    )
+    scene = options.scene("libero_goal", (0,))
     found = deviations(respond(scene, _first_state(scene)))
-    settings = {"preset": _PRESET.value, "physics": scene.engine}
-    print(json.dumps({"benchmark": "osc_response"} | settings | found))
+    options.report("osc_response", scene.engine, **found)
 
 
 if __name__ == "__main__":

@@ -46,9 +46,13 @@ def salad_dressing(recorded: np.ndarray) -> np.ndarray:
 
 
 def ramekin(recorded: np.ndarray) -> np.ndarray:
-    """A ring of walls around the plate it stands on."""
+    """A ring of walls around the plate it stands on.
+
+    The walls are 2 mm thicker inwards than recorded: a bowl that is dropped onto the
+    rim, as LIBERO starts one, would otherwise fall through it in a step of 5 ms.
+    """
     del recorded
-    walls = cone_wall((0.0338, 0.0014), (0.0398, 0.0423), 0.0026, "")
+    walls = cone_wall((0.0328, 0.0015), (0.0388, 0.0424), 0.0036, "")
     base = box_between((-0.026, -0.026, 0.0007), (0.026, 0.026, 0.0073))
     return _rows((*walls, base))
 

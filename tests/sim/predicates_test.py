@@ -121,12 +121,10 @@ def test_on_table_region_needs_no_contact(scene, position, expected):
 
 
 def test_a_region_s_name_means_what_its_own_task_says():
-    tasks = suite("libero_10").tasks
-    goal = next(
-        goal for goal in tasks[6].goal if goal.zone
-    )  # task 4 has one of its name
-    np.testing.assert_allclose(goal.zone.center, (0.15, 0.1, 0.41))
-    np.testing.assert_allclose(goal.zone.half_size, (0.05, 0.05, 0.007))
+    # Task 4 has a region of the same name elsewhere.
+    (zone,) = [goal.zone for goal in suite("libero_10").tasks[6].goal if goal.zone]
+    np.testing.assert_allclose(zone.center, (0.15, 0.1, 0.41))
+    np.testing.assert_allclose(zone.half_size, (0.05, 0.05, 0.007))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Axes: B environments, N bodies, F fixtures, P watched contact pairs, C contacts.
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import io
@@ -17,7 +18,15 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import control, panda, rotation
+from omnivla_jax.sim import (
+    constraints,
+    contact_tables,
+    contacts,
+    control,
+    newton,
+    panda,
+    rotation,
+)
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
@@ -26,7 +35,6 @@ with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
 
 _ARM = slice(0, panda.NUM_JOINTS)
-RANKING_RADIUS = 1.7  # of a box, in units of the geometric mean of its half sizes
 
 
 class _Motion(NamedTuple):
@@ -38,6 +46,7 @@ class _Motion(NamedTuple):
     closing: jax.Array  # [B]
     terms: control.Dynamics
     touching: jax.Array  # [B, P]
+    overflow: jax.Array  # int32 [B]: contacts without room, summed over substeps
 
 
 def control_step(
@@ -64,40 +73,50 @@ def control_step(
 def forward(scene: Scene, physics: Physics) -> Physics:
     """Recompute body poses and contacts from `qpos`, without stepping."""
     with jax.default_matmul_precision("highest"):
-        data = _each(scene, physics, _contacts, physics.qpos)
-        touching = jax.vmap(functools.partial(_touching, scene))(data)
+        data = _each(scene, physics, _pose, physics.qpos)
+        found = _search(scene, data)
     return dataclasses.replace(
-        physics, xpos=data.xpos, xquat=data.xquat, touching=touching
+        physics, xpos=data.xpos, xquat=data.xquat, touching=found.touching
     )
 
 
 class _Engine(NamedTuple):
-    """The scene's model and an empty state, on the device."""
+    """The scene's model and an empty state, on the device, and the tables."""
 
     model: mjx.Model
     blank: mjx.Data
+    contacts: contact_tables.ContactTables
+    joints: constraints.JointTables
+    affects: np.ndarray  # bool [N, V]: which degrees of freedom move which body
 
 
 @functools.lru_cache(maxsize=8)
 def _engine(scene: Scene) -> _Engine:
+    bare = copy.copy(scene.model)  # contacts and constraints are not MJX's
+    bare.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
+    bare.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    watched = [
+        (scene.bodies[first], scene.bodies[second])
+        for first, second in scene.contact_pairs
+    ]
     # Under a trace these would be tracers, which must not outlive it in a cache.
     with jax.ensure_compile_time_eval():
-        model = mjx.put_model(scene.model, impl="jax")
-        model = model.replace(geom_rbound=jnp.array(_ranking_radii(scene)))
-        return _Engine(model, mjx.make_data(scene.model, impl="jax"))
+        return _Engine(
+            mjx.put_model(bare, impl="jax"),
+            mjx.make_data(bare, impl="jax"),
+            contact_tables.build(scene.model, watched),
+            constraints.joint_tables(scene.model),
+            _affects(scene.model),
+        )
 
 
-def _ranking_radii(scene: Scene) -> np.ndarray:
-    """The radius of each geom by which MJX ranks pairs for `max_geom_pairs`.
-
-    A panel's bounding sphere overlaps far more than the panel. Ranked by the
-    geometric mean of the half sizes, every touching pair of recorded LIBERO episodes
-    is among the first 28; by bounding spheres only among the first 57.
-    """
-    sizes = scene.model.geom_size
-    boxes = scene.model.geom_type == mujoco.mjtGeom.mjGEOM_BOX
-    means = np.prod(np.maximum(sizes, 0.0), axis=1) ** (1 / 3)
-    return np.where(boxes, RANKING_RADIUS * means, scene.model.geom_rbound)
+def _affects(model: mujoco.MjModel) -> np.ndarray:
+    moves = np.zeros((model.nbody, model.nv), bool)
+    for body in range(1, model.nbody):
+        moves[body] = moves[model.body_parentid[body]]
+        start = model.body_dofadr[body]
+        moves[body, start : start + model.body_dofnum[body]] = True
+    return moves
 
 
 def _each(
@@ -122,25 +141,61 @@ def _pose(engine: _Engine, qpos: jax.Array) -> mjx.Data:
     return mjx.kinematics(engine.model, engine.blank.replace(qpos=qpos))
 
 
-def _contacts(engine: _Engine, qpos: jax.Array) -> mjx.Data:
-    """Body poses and contacts."""
-    return mjx.collision(engine.model, _pose(engine, qpos))
-
-
-def _current(engine: _Engine, qpos: jax.Array, qvel: jax.Array) -> mjx.Data:
-    """Everything that positions and velocities determine, contacts included."""
+def _smooth(engine: _Engine, qpos: jax.Array, qvel: jax.Array) -> mjx.Data:
+    """Everything that positions and velocities determine, but contacts."""
     data = engine.blank.replace(qpos=qpos, qvel=qvel)
-    return mjx.fwd_velocity(engine.model, mjx.fwd_position(engine.model, data))
-
-
-def _integrate(
-    engine: _Engine, data: mjx.Data, ctrl: jax.Array, warmstart: jax.Array
-) -> mjx.Data:
-    """Forces, contact solver and Euler's step, from the stages already in `data`."""
-    data = data.replace(ctrl=ctrl, qacc_warmstart=warmstart)
-    for stage in (mjx.fwd_actuation, mjx.fwd_acceleration, mjx.solve, mjx.euler):
+    stages = (mjx.kinematics, mjx.com_pos, mjx.crb, mjx.factor_m, mjx.transmission)
+    for stage in (*stages, mjx.fwd_velocity):
         data = stage(engine.model, data)
     return data
+
+
+def _unconstrained(engine: _Engine, data: mjx.Data, ctrl: jax.Array) -> mjx.Data:
+    """The motors' forces and the acceleration that all but contacts cause."""
+    data = mjx.fwd_actuation(engine.model, data.replace(ctrl=ctrl))
+    return mjx.fwd_acceleration(engine.model, data)
+
+
+def _search(scene: Scene, data: mjx.Data) -> contacts.Found:
+    """Contacts, watched pairs and overflow at the poses in `data`."""
+    center = data.geom_xpos.transpose(2, 0, 1)
+    axes = data.geom_xmat.transpose(2, 3, 0, 1)
+    return contacts.search(
+        _engine(scene).contacts, center, axes, len(scene.contact_pairs)
+    )
+
+
+def _constrain(
+    scene: Scene, data: mjx.Data, found: contacts.Contacts, warmstart: jax.Array
+) -> mjx.Data:
+    """Adds the accelerations and forces of contacts, limits and joint friction."""
+    engine, preset = _engine(scene), scene.preset
+    cones = constraints.contact_rows(
+        engine.contacts,
+        found,
+        _motion(scene, data),
+        engine.affects,
+        data.qvel,
+        float(scene.model.opt.impratio),
+    )
+    joints = constraints.joint_rows(engine.joints, data.qpos, data.qvel)
+    mass = jax.vmap(lambda one: mjx.full_m(engine.model, one))(data)
+    acceleration, force = newton.solve(
+        newton.Problem(mass, data.qfrc_smooth, cones, joints),
+        warmstart,
+        data.qacc_smooth,
+        iterations=preset.iterations,
+        line_search=preset.ls_iterations,
+    )
+    return data.replace(qacc=acceleration, qfrc_constraint=force)
+
+
+def _motion(scene: Scene, data: mjx.Data) -> constraints.Motion:
+    roots = scene.model.body_rootid[scene.model.dof_bodyid]
+    angular, linear = data.cdof[..., :3], data.cdof[..., 3:]
+    return constraints.Motion(
+        angular, linear - jnp.cross(angular, data.subtree_com[:, roots])
+    )
 
 
 def _advance(scene: Scene, physics: Physics, action: jax.Array) -> Physics:
@@ -159,6 +214,7 @@ def _advance(scene: Scene, physics: Physics, action: jax.Array) -> Physics:
             jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
         ),
         touching=physics.touching,
+        overflow=jnp.zeros(batch, jnp.int32),
     )
     substep = functools.partial(_substep, scene, physics, action, goal)
     motion, _ = jax.lax.scan(substep, motion, jnp.arange(scene.preset.substeps))
@@ -187,7 +243,8 @@ def _substep(
     index: jax.Array,
 ) -> tuple[_Motion, None]:
     """Controller, then integrator."""
-    data = _each(scene, physics, _current, motion.qpos, motion.qvel)
+    data = _each(scene, physics, _smooth, motion.qpos, motion.qvel)
+    found = _search(scene, data)
     arm = _read_arm(scene, data)
     substeps = scene.preset.substeps
     refresh = control.refresh_substeps(scene.preset.timestep, substeps)
@@ -201,7 +258,9 @@ def _substep(
     torque = jnp.where(sleeps, arm.bias, control.torque(terms, arm, goal, jnp))
     closing = control.ramp_gripper(motion.closing, action[:, 6], substeps, jnp)
     ctrl = jnp.concatenate([torque, control.finger_targets(closing, jnp)], axis=-1)
-    after = _each(scene, physics, _integrate, data, ctrl, motion.warmstart)
+    data = _each(scene, physics, _unconstrained, data, ctrl)
+    data = _constrain(scene, data, found.contacts, motion.warmstart)
+    after = _each(scene, physics, lambda e, d: mjx.euler(e.model, d), data)
     return (
         _Motion(
             qpos=after.qpos,
@@ -210,7 +269,8 @@ def _substep(
             closing=closing,
             terms=terms,
             # As the C engine's sensors: contacts at the start of the last substep.
-            touching=jax.vmap(functools.partial(_touching, scene))(data),
+            touching=found.touching,
+            overflow=motion.overflow + found.overflow,
         ),
         None,
     )
@@ -234,14 +294,3 @@ def _arm_mass(scene: Scene, data: mjx.Data) -> jax.Array:
     """The arm's block [B, 7, 7] of the inertia matrix."""
     model = _engine(scene).model
     return jax.vmap(lambda one: mjx.full_m(model, one))(data)[:, _ARM, _ARM]
-
-
-def _touching(scene: Scene, data: mjx.Data) -> jax.Array:
-    """bool [P] of one environment: which watched pairs of bodies are in contact."""
-    roots = scene.model.body_rootid[scene.model.geom_bodyid]
-    contact = data._impl.contact
-    ends = jnp.asarray(roots)[contact.geom]  # [C, 2]
-    pairs = [[scene.bodies[name] for name in pair] for pair in scene.contact_pairs]
-    wanted = jnp.array(pairs)[:, None]  # [P, 1, 2]
-    matches = jnp.all(ends == wanted, -1) | jnp.all(ends[:, ::-1] == wanted, -1)
-    return jnp.any(matches & (contact.dist < 0), axis=-1)

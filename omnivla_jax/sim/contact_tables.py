@@ -1,0 +1,178 @@
+"""Which geoms of a model can touch and how their contacts respond: static tables.
+
+Boxes meet boxes in a dense grid: D driving geoms, a small set of which every pair has
+one, times all G geoms. Boxes meet planes body by body.
+Axes: E entries (the D * G grid cells, then L box-plane pairs), W body-plane groups.
+"""
+
+from typing import NamedTuple, Sequence
+
+import mujoco
+import numpy as np
+from mujoco.mjx._src import collision_driver
+
+from omnivla_jax.sim.impedance import reference_gains
+
+_PLANE, _BOX = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)
+
+
+class Response(NamedTuple):
+    """How a contact of each entry responds, as MuJoCo mixes two geoms' parameters."""
+
+    friction: np.ndarray  # [E] sliding
+    spin: np.ndarray  # [E] m: torsional friction, 0 where the contact has none
+    stiffness: np.ndarray  # [E] 1/s^2
+    damping: np.ndarray  # [E] 1/s
+    impedance: np.ndarray  # [5, E]: solimp, clipped as MuJoCo clips it
+    weight: np.ndarray  # [E] 1/kg: the bodies' inverse weights
+
+
+class ContactTables(NamedTuple):
+    """What the contact search knows before it starts."""
+
+    half: np.ndarray  # [3, G] half sizes
+    drivers: np.ndarray  # [D] geoms
+    candidates: np.ndarray  # bool [D, G]: which cells are pairs
+    planes: np.ndarray  # [L] geoms
+    plane_boxes: np.ndarray  # [L] geoms
+    groups: np.ndarray  # [W, S] rows of L; padded by repetition
+    bodies: np.ndarray  # [2, E]
+    watched: np.ndarray  # [E]: row of the watched pair, -1 for none
+    response: Response
+
+
+def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactTables:
+    """The tables of `model`.
+
+    Args:
+      model: boxes and planes only.
+      watched: pairs of root bodies whose touching is asked for.
+
+    Raises:
+      ValueError: on another colliding shape or an unsupported contact parameter.
+    """
+    pairs = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
+    _check(model, pairs)
+    flat = [pair for pair in pairs if model.geom_type[pair[0]] == _PLANE]
+    solid = [pair for pair in pairs if model.geom_type[pair[0]] == _BOX]
+    drivers, candidates = _grid(solid, model.ngeom)
+    planes, boxes = (np.array([p[k] for p in flat], int) for k in range(2))
+    first = np.concatenate([np.repeat(drivers, model.ngeom), planes])
+    second = np.concatenate([np.tile(np.arange(model.ngeom), len(drivers)), boxes])
+    return ContactTables(
+        half=model.geom_size.T.astype(np.float32),
+        drivers=drivers,
+        candidates=candidates,
+        planes=planes,
+        plane_boxes=boxes,
+        groups=_groups(planes, model.geom_bodyid[boxes]),
+        bodies=np.stack([model.geom_bodyid[first], model.geom_bodyid[second]]),
+        watched=_watched_rows(model, first, second, watched),
+        response=_respond(model, first, second),
+    )
+
+
+def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
+    for geom in sorted({geom for pair in pairs for geom in pair}):
+        body = model.body(model.geom_bodyid[geom]).name
+        if model.geom_type[geom] not in (_PLANE, _BOX):
+            kind = mujoco.mjtGeom(model.geom_type[geom]).name
+            raise ValueError(
+                f"A geom of body {body!r} collides as {kind}: the MJX engine knows "
+                "boxes and planes only; describe the shape by boxes."
+            )
+        if model.geom_condim[geom] not in (3, 4) or model.geom_margin[geom] != 0:
+            raise ValueError(
+                f"A geom of body {body!r} has condim {model.geom_condim[geom]} and "
+                f"margin {model.geom_margin[geom]}: use condim 3 or 4 and no margin."
+            )
+        if np.any(model.geom_solref[geom] <= 0):
+            raise ValueError(
+                f"A geom of body {body!r} has solref {model.geom_solref[geom]}: "
+                "use a time constant and a damping ratio, both positive."
+            )
+
+
+def _grid(
+    pairs: list[tuple[int, int]], geoms: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Driving geoms [D] and which cells [D, G] are pairs, each pair once."""
+    touches = np.zeros((geoms, geoms), bool)
+    for first, second in pairs:
+        touches[first, second] = touches[second, first] = True
+    drivers, rows = [], []
+    while touches.any():  # greedily: the geom with most pairs left
+        busiest = int(touches.sum(axis=1).argmax())
+        drivers.append(busiest)
+        rows.append(touches[busiest].copy())
+        touches[busiest] = touches[:, busiest] = False
+    return np.array(drivers, int), np.array(rows, bool).reshape(len(rows), geoms)
+
+
+def _groups(planes: np.ndarray, bodies: np.ndarray) -> np.ndarray:
+    keys = list(dict.fromkeys(zip(planes.tolist(), bodies.tolist())))
+    members = [
+        np.flatnonzero((planes == plane) & (bodies == body)) for plane, body in keys
+    ]
+    size = max((len(rows) for rows in members), default=0)
+    padded = [np.resize(rows, size) for rows in members]
+    return np.array(padded, int).reshape(len(keys), size)
+
+
+def _watched_rows(
+    model: mujoco.MjModel,
+    first: np.ndarray,
+    second: np.ndarray,
+    watched: Sequence[tuple[int, int]],
+) -> np.ndarray:
+    roots = model.body_rootid[model.geom_bodyid]
+    ends = roots[first], roots[second]
+    rows = np.full(len(first), -1)
+    for row, (a, b) in enumerate(watched):
+        for x, y in ((a, b), (b, a)):
+            rows[(ends[0] == x) & (ends[1] == y)] = row
+    return rows
+
+
+def _respond(
+    model: mujoco.MjModel, first: np.ndarray, second: np.ndarray
+) -> Response:
+    """MuJoCo's `mj_contactParam`: how two geoms' parameters mix."""
+    stiffness, damping, clipped = reference_gains(
+        model,
+        _mix(model, model.geom_solref, first, second),
+        _mix(model, model.geom_solimp, first, second),
+    )
+    friction = _stronger(model, model.geom_friction, first, second)
+    dims = _stronger(model, model.geom_condim[:, None], first, second)[:, 0]
+    bodies = model.geom_bodyid[first], model.geom_bodyid[second]
+    return Response(
+        friction=friction[:, 0],
+        spin=np.where(dims > 3, friction[:, 1], 0.0),
+        stiffness=stiffness,
+        damping=damping,
+        impedance=clipped,
+        weight=sum(model.body_invweight0[body, 0] for body in bodies),
+    )
+
+
+def _mix(
+    model: mujoco.MjModel, values: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Values [E, n] by priority, else weighted by solmix."""
+    weight = model.geom_solmix[first] / np.maximum(
+        model.geom_solmix[first] + model.geom_solmix[second], mujoco.mjMINVAL
+    )
+    order = model.geom_priority[first] - model.geom_priority[second]
+    share = np.where(order == 0, weight, (order > 0).astype(float))[:, None]
+    return share * values[first] + (1 - share) * values[second]
+
+
+def _stronger(
+    model: mujoco.MjModel, values: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Values [E, n] by priority, else the greater."""
+    order = (model.geom_priority[first] - model.geom_priority[second])[:, None]
+    greater = np.maximum(values[first], values[second])
+    chosen = np.where(order > 0, values[first], values[second])
+    return np.where(order == 0, greater, chosen)

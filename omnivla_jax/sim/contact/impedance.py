@@ -12,7 +12,7 @@ MIN_IMPEDANCE, MAX_IMPEDANCE = 0.0001, 0.9999  # MuJoCo's mjMINIMP, mjMAXIMP
 
 
 def reference_gains(
-    model: mujoco.MjModel, solref: np.ndarray, solimp: np.ndarray
+    solref: np.ndarray, solimp: np.ndarray, timestep: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stiffness [E] and damping [E] of rows, and their clipped solimp [5, E]."""
     low, high, middle = (
@@ -21,7 +21,7 @@ def reference_gains(
     width = np.maximum(solimp[:, 2], mujoco.mjMINVAL)
     power = np.maximum(solimp[:, 4], 1.0)
     # MuJoCo's refsafe: a time constant of two steps at least.
-    constant = np.maximum(solref[:, 0], 2 * model.opt.timestep)
+    constant = np.maximum(solref[:, 0], 2 * timestep)
     return (
         1 / (high * constant * solref[:, 1]) ** 2,
         2 / (high * constant),

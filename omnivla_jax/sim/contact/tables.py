@@ -2,7 +2,8 @@
 
 Boxes meet boxes in a dense grid: D driving geoms, a small set of which every pair has
 one, times all G geoms. Boxes meet planes body by body.
-Axes: E entries (the D * G grid cells, then L box-plane pairs), W body-plane groups.
+Axes: E entries (the D * G grid cells, then L box-plane pairs), W body-plane groups,
+N bodies, V degrees of freedom.
 """
 
 from typing import NamedTuple, Sequence
@@ -11,20 +12,23 @@ import mujoco
 import numpy as np
 from mujoco.mjx._src import collision_driver
 
-from omnivla_jax.sim.impedance import reference_gains
+from omnivla_jax.sim.contact.impedance import reference_gains
 
 _PLANE, _BOX = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)
 
 
-class Response(NamedTuple):
-    """How a contact of each entry responds, as MuJoCo mixes two geoms' parameters."""
+# Recorded libero_goal episodes, with four movables, need at most 42 near pairs, 9
+# pairs and 30 points. A movable that rests on a plane takes four points.
+NEAR = 96
+PER_MOVABLE, BESIDES = 4, 16
 
-    friction: np.ndarray  # [E] sliding
-    spin: np.ndarray  # [E] m: torsional friction, 0 where the contact has none
-    stiffness: np.ndarray  # [E] 1/s^2
-    damping: np.ndarray  # [E] 1/s
-    impedance: np.ndarray  # [5, E]: solimp, clipped as MuJoCo clips it
-    weight: np.ndarray  # [E] 1/kg: the bodies' inverse weights
+
+class Budget(NamedTuple):
+    """How much an environment has room for."""
+
+    near: int  # pairs of boxes whose world-aligned boxes overlap
+    pairs: int  # pairs of boxes that overlap
+    contacts: int  # contact points
 
 
 class ContactTables(NamedTuple):
@@ -37,8 +41,13 @@ class ContactTables(NamedTuple):
     plane_boxes: np.ndarray  # [L] geoms
     groups: np.ndarray  # [W, S] rows of L; padded by repetition
     bodies: np.ndarray  # [2, E]
+    moves: np.ndarray  # bool [N, V]: which degrees of freedom move which body
     watched: np.ndarray  # [E]: row of the watched pair, -1 for none
-    response: Response
+    # [10, E]: sliding friction, spin friction (m; 0 for none), stiffness (1/s^2),
+    # damping (1/s), the bodies' inverse weight (1/kg) and the clipped solimp.
+    response: np.ndarray
+    impratio: float  # how much stiffer friction is than the normal
+    budget: Budget
 
 
 def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactTables:
@@ -67,9 +76,17 @@ def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactT
         plane_boxes=boxes,
         groups=_groups(planes, model.geom_bodyid[boxes]),
         bodies=np.stack([model.geom_bodyid[first], model.geom_bodyid[second]]),
+        moves=_moves(model),
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
+        impratio=float(model.opt.impratio),
+        budget=_budget(model),
     )
+
+
+def _budget(model: mujoco.MjModel) -> Budget:
+    free = int(np.sum(model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE)))
+    return Budget(NEAR, BESIDES, BESIDES + PER_MOVABLE * free)
 
 
 def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
@@ -134,26 +151,31 @@ def _watched_rows(
     return rows
 
 
+def _moves(model: mujoco.MjModel) -> np.ndarray:
+    moves = np.zeros((model.nbody, model.nv), bool)
+    for body in range(1, model.nbody):  # parents come first
+        moves[body] = moves[model.body_parentid[body]]
+        start = model.body_dofadr[body]
+        moves[body, start : start + model.body_dofnum[body]] = True
+    return moves
+
+
 def _respond(
     model: mujoco.MjModel, first: np.ndarray, second: np.ndarray
-) -> Response:
+) -> np.ndarray:
     """MuJoCo's `mj_contactParam`: how two geoms' parameters mix."""
-    stiffness, damping, clipped = reference_gains(
-        model,
+    stiffness, damping, solimp = reference_gains(
         _mix(model, model.geom_solref, first, second),
         _mix(model, model.geom_solimp, first, second),
+        model.opt.timestep,
     )
     friction = _stronger(model, model.geom_friction, first, second)
     dims = _stronger(model, model.geom_condim[:, None], first, second)[:, 0]
-    bodies = model.geom_bodyid[first], model.geom_bodyid[second]
-    return Response(
-        friction=friction[:, 0],
-        spin=np.where(dims > 3, friction[:, 1], 0.0),
-        stiffness=stiffness,
-        damping=damping,
-        impedance=clipped,
-        weight=sum(model.body_invweight0[body, 0] for body in bodies),
-    )
+    spin = np.where(dims > 3, friction[:, 1], 0.0)
+    weights = model.body_invweight0[model.geom_bodyid, 0]
+    weight = weights[first] + weights[second]
+    rows = (friction[:, 0], spin, stiffness, damping, weight, *solimp)
+    return np.stack(rows).astype(np.float32)
 
 
 def _mix(

@@ -12,23 +12,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import boxes
-from omnivla_jax.sim.boxes import Boxes
-from omnivla_jax.sim.contact_tables import ContactTables
-
-FAR = 1.0  # m: distance of what is no contact
-
-
-class Budget(NamedTuple):
-    """How many an environment has room for."""
-
-    near: int  # pairs whose world-aligned boxes overlap
-    pairs: int  # pairs of boxes that overlap
-    contacts: int  # contact points
-
-
-# Recorded LIBERO episodes need at most 32 near pairs, 9 pairs and 30 contacts.
-BUDGET = Budget(near=40, pairs=14, contacts=32)
+from omnivla_jax.sim.contact.boxes import APART, separation, touch
+from omnivla_jax.sim.contact.geometry import (
+    Boxes,
+    corners_below,
+    dot,
+    spread,
+    take_rows,
+)
+from omnivla_jax.sim.contact.tables import ContactTables
 
 
 class Contacts(NamedTuple):
@@ -63,7 +55,7 @@ def search(
     near, gap, crowded = _near_pairs(tables, geoms)
     solid, tight = _solid_contacts(tables, geoms, near, gap)
     flat, height = _plane_contacts(tables, geoms)
-    contacts, surplus = _deepest(solid, flat)
+    contacts, surplus = _deepest(solid, flat, tables.budget.contacts)
     lines = tables.candidates.size + jnp.arange(len(tables.planes))
     entry = jnp.concatenate([near, jnp.broadcast_to(lines, height.shape)], axis=-1)
     overlaps = jnp.concatenate([gap, height], axis=-1) < 0
@@ -80,21 +72,20 @@ def _near_pairs(
     at, size = (part[..., tables.drivers, None] for part in (geoms.center, reach))
     apart = jnp.abs(at - geoms.center[:, :, None]) - size - reach[:, :, None]
     apart = jnp.maximum(jnp.maximum(apart[0], apart[1]), apart[2])  # [B, D, G]
-    apart = jnp.where(tables.candidates, apart, FAR)
+    apart = jnp.where(tables.candidates, apart, APART)
     apart = apart.reshape(apart.shape[0], -1)
-    room = min(BUDGET.near, apart.shape[-1])
+    room = min(tables.budget.near, apart.shape[-1])
     value, near = jax.lax.top_k(-apart, room)
-    gap = boxes.separation(*_pair(tables, geoms, near))
-    gap = jnp.where(value > 0, gap, FAR)
+    gap = separation(*_pair(tables, geoms, near))
+    gap = jnp.where(value > 0, gap, APART)
     return near, gap, _beyond(apart < 0, room)
 
 
 def _pair(tables: ContactTables, geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:
     """The two boxes of each cell [B, N]."""
     count = tables.candidates.shape[1]
-    return _pick(geoms, jnp.asarray(tables.drivers)[cells // count]), _pick(
-        geoms, cells % count
-    )
+    driver = jnp.asarray(tables.drivers)[cells // count]
+    return _pick(geoms, driver), _pick(geoms, cells % count)
 
 
 def _pick(geoms: Boxes, index: jax.Array) -> Boxes:
@@ -102,7 +93,7 @@ def _pick(geoms: Boxes, index: jax.Array) -> Boxes:
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
     every = jnp.concatenate([geoms.center, flat, half])
-    taken = jnp.take_along_axis(every, index[None], axis=-1)
+    taken = jnp.take_along_axis(every, index[None], axis=-1, mode="clip")
     return Boxes(taken[:3], taken[3:12].reshape((3, 3) + index.shape), taken[12:])
 
 
@@ -110,11 +101,11 @@ def _solid_contacts(
     tables: ContactTables, geoms: Boxes, near: jax.Array, gap: jax.Array
 ) -> tuple[Contacts, jax.Array]:
     """Contacts [B, 4 S] of the deepest pairs of boxes, and the overflow."""
-    room = min(BUDGET.pairs, gap.shape[-1])
+    room = min(tables.budget.pairs, gap.shape[-1])
     value, rank = jax.lax.top_k(-gap, room)
-    cells = jnp.take_along_axis(near, rank, axis=-1)
-    points = boxes.touch(*_pair(tables, geoms, cells))
-    distance = jnp.where(value > 0, points.distance, FAR)
+    cells = jnp.take_along_axis(near, rank, axis=-1, mode="clip")
+    points = touch(*_pair(tables, geoms, cells))
+    distance = jnp.where(value > 0, points.distance, APART)
     normal = jnp.broadcast_to(points.normal[:, None], points.position.shape)
     found = Contacts(
         _join(distance),
@@ -138,17 +129,17 @@ def _plane_contacts(
     planes = tables.planes
     point, frame = geoms.center[..., planes], geoms.axes[..., planes]
     solid = Boxes(*(part[..., tables.plane_boxes] for part in geoms))
-    height, corner = boxes.corners_below(solid, point, frame[:, 2])  # [4, B, L]
-    u, v = (boxes.dot(corner, frame[:, k, None]) for k in range(2))
+    height, corner = corners_below(solid, point, frame[:, 2])  # [4, B, L]
+    u, v = (dot(corner, frame[:, k, None]) for k in range(2))
     u, v, depth, corner = (_by_group(tables, x) for x in (u, v, -height, corner))
-    chosen, counts = boxes.spread(u, v, depth)  # [4, B, W]
-    depth = jnp.take_along_axis(depth, chosen, axis=0)
-    corner = jnp.take_along_axis(corner, chosen[None], axis=1)
+    chosen, counts = spread(u, v, depth)  # [4, B, W]
+    depth = take_rows(depth, chosen)
+    corner = jnp.take_along_axis(corner, chosen[None], axis=1, mode="clip")
     normal = frame[:, 2][..., tables.groups[:, 0]][:, None]
     member = chosen % tables.groups.shape[1]
     line = jnp.asarray(tables.groups)[jnp.arange(len(tables.groups)), member]
     contacts = Contacts(
-        _join(jnp.where(counts, -depth, FAR)),
+        _join(jnp.where(counts, -depth, APART)),
         _join(corner + 0.5 * depth * normal),
         _join(jnp.broadcast_to(normal, corner.shape)),
         _join(line + tables.candidates.size),
@@ -163,15 +154,17 @@ def _by_group(tables: ContactTables, values: jax.Array) -> jax.Array:
     return grouped.reshape(shape[:-4] + (shape[-4] * shape[-3],) + shape[-2:])
 
 
-def _deepest(solid: Contacts, flat: Contacts) -> tuple[Contacts, jax.Array]:
+def _deepest(
+    solid: Contacts, flat: Contacts, budget: int
+) -> tuple[Contacts, jax.Array]:
     """The K deepest contacts of both kinds, and the overflow."""
     every = jax.tree.map(lambda *x: jnp.concatenate(x, axis=-1), solid, flat)
-    room = min(BUDGET.contacts, every.distance.shape[-1])
+    room = min(budget, every.distance.shape[-1])
     value, rank = jax.lax.top_k(-every.distance, room)
 
     def take(values: jax.Array) -> jax.Array:
         index = rank.reshape((1,) * (values.ndim - 2) + rank.shape)
-        return jnp.take_along_axis(values, index, axis=-1)
+        return jnp.take_along_axis(values, index, axis=-1, mode="clip")
 
     kept = Contacts(-value, *(take(part) for part in every[1:]))
     return kept, _beyond(every.distance < 0, room)

@@ -14,18 +14,18 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import boxes
-from omnivla_jax.sim.contact_tables import ContactTables
-from omnivla_jax.sim.contacts import Contacts
-from omnivla_jax.sim.impedance import impedance, reference_gains
+from omnivla_jax.sim.contact.geometry import cross, tangents
+from omnivla_jax.sim.contact.impedance import impedance, reference_gains
+from omnivla_jax.sim.contact.search import Contacts
+from omnivla_jax.sim.contact.tables import ContactTables
 
-ROWS = 4
-
+MIN_VALUE = mujoco.mjMINVAL
 
 class Cones(NamedTuple):
     """Frictional contacts."""
 
     jacobian: jax.Array  # [B, 4, K, V]
+    transposed: jax.Array  # [B, V, 4, K]: the same, so that no product copies it
     reference: jax.Array  # [B, 4, K]: acceleration aimed at
     weight: jax.Array  # [B, 4, K]
     friction: jax.Array  # [B, 4, K]: regularised, sliding twice, spin
@@ -38,24 +38,24 @@ class Joints(NamedTuple):
     limit_reference: jax.Array  # [B, V]
     limit_weight: jax.Array  # [B, V]
     drag_reference: jax.Array  # [B, V]
-    drag_weight: np.ndarray  # [V]
-    drag: np.ndarray  # [V]: greatest friction force
+    drag_weight: jax.Array  # [V]
+    drag: jax.Array  # [V]: greatest friction force
 
 
 class JointTables(NamedTuple):
     """What the model says about limits and joint friction."""
 
-    address: np.ndarray  # [V] of qpos; 0 where there is no limit
-    limited: np.ndarray  # bool [V]
-    low: np.ndarray  # [V]
-    high: np.ndarray  # [V]
-    stiffness: np.ndarray  # [V] 1/s^2
-    damping: np.ndarray  # [V] 1/s
-    impedance: np.ndarray  # [5, V]
-    inverse_weight: np.ndarray  # [V]
-    drag_damping: np.ndarray  # [V] 1/s
-    drag_weight: np.ndarray  # [V]
-    drag: np.ndarray  # [V]
+    address: jax.Array  # [V] of qpos; 0 where there is no limit
+    limited: jax.Array  # bool [V]
+    low: jax.Array  # [V] rad or m
+    high: jax.Array  # [V] rad or m
+    stiffness: jax.Array  # [V] 1/s^2
+    damping: jax.Array  # [V] 1/s
+    impedance: jax.Array  # [5, V]
+    inverse_weight: jax.Array  # [V]
+    drag_damping: jax.Array  # [V] 1/s
+    drag_weight: jax.Array  # [V]
+    drag: jax.Array  # [V]
 
 
 class Motion(NamedTuple):
@@ -71,27 +71,28 @@ def joint_tables(model: mujoco.MjModel) -> JointTables:
     single = model.jnt_type[joint] >= int(mujoco.mjtJoint.mjJNT_SLIDE)
     limited = single & (model.jnt_limited[joint] > 0)
     stiffness, damping, clipped = reference_gains(
-        model, model.jnt_solref[joint], model.jnt_solimp[joint]
+        model.jnt_solref[joint], model.jnt_solimp[joint], model.opt.timestep
     )
     _, drag_damping, drag_clipped = reference_gains(
-        model, model.dof_solref, model.dof_solimp
+        model.dof_solref, model.dof_solimp, model.opt.timestep
     )
     share = drag_clipped[0]  # the impedance of a row that is never displaced
     resistance = model.dof_invweight0 * (1 - share) / share
     rubs = model.dof_frictionloss > 0
-    return JointTables(
-        address=np.where(limited, model.jnt_qposadr[joint], 0),
-        limited=limited,
-        low=model.jnt_range[joint, 0],
-        high=model.jnt_range[joint, 1],
-        stiffness=stiffness,
-        damping=damping,
-        impedance=clipped,
-        inverse_weight=model.dof_invweight0,
-        drag_damping=drag_damping,
-        drag_weight=np.where(rubs, 1 / np.maximum(resistance, mujoco.mjMINVAL), 0.0),
-        drag=model.dof_frictionloss,
-    )
+    tables = {
+        "address": np.where(limited, model.jnt_qposadr[joint], 0),
+        "limited": limited,
+        "low": model.jnt_range[joint, 0],
+        "high": model.jnt_range[joint, 1],
+        "stiffness": stiffness,
+        "damping": damping,
+        "impedance": clipped,
+        "inverse_weight": model.dof_invweight0,
+        "drag_damping": drag_damping,
+        "drag_weight": np.where(rubs, 1 / np.maximum(resistance, MIN_VALUE), 0.0),
+        "drag": model.dof_frictionloss,
+    }
+    return JointTables(**{name: jnp.asarray(row) for name, row in tables.items()})
 
 
 def joint_rows(tables: JointTables, qpos: jax.Array, qvel: jax.Array) -> Joints:
@@ -100,16 +101,13 @@ def joint_rows(tables: JointTables, qpos: jax.Array, qvel: jax.Array) -> Joints:
     from_low, to_high = place - tables.low, tables.high - place
     room = jnp.minimum(from_low, to_high)
     side = jnp.where(from_low < to_high, 1.0, -1.0)
-    stiff = impedance(jnp.asarray(tables.impedance, room.dtype)[:, None], room)
-    resistance = jnp.maximum(
-        tables.inverse_weight * (1 - stiff) / stiff, mujoco.mjMINVAL
-    )
+    stiff = impedance(tables.impedance[:, None], room)
     beyond = tables.limited & (room < 0)
     pull = -tables.damping * side * qvel - tables.stiffness * stiff * room
     return Joints(
         side=side,
         limit_reference=pull,
-        limit_weight=jnp.where(beyond, 1 / resistance, 0.0),
+        limit_weight=jnp.where(beyond, _weight(stiff, tables.inverse_weight), 0.0),
         drag_reference=-tables.drag_damping * qvel,
         drag_weight=tables.drag_weight,
         drag=tables.drag,
@@ -120,56 +118,52 @@ def contact_rows(
     tables: ContactTables,
     contacts: Contacts,
     motion: Motion,
-    affects: np.ndarray,
     qvel: jax.Array,
-    impratio: float,
 ) -> Cones:
     """The rows of contacts; empty slots have a Jacobian and a reference of 0.
 
     Args:
       tables: of the model.
-      contacts: [B, K].
+      contacts: of the batch.
       motion: of the degrees of freedom.
-      affects: bool [N, V]: which degrees of freedom move which body.
       qvel: [B, V].
-      impratio: how much stiffer friction is than the normal.
     """
-    entry, present = contacts.entry, contacts.distance < 0
-    jacobian = _jacobian(tables, contacts, motion, affects)
-    response = tables.response
-    parameters = np.concatenate(
-        [np.stack([*response[:4], response.weight]), response.impedance]
-    ).astype(np.float32)
-    rows = jnp.asarray(parameters)[:, entry]  # [10, B, K]
+    jacobian = _jacobian(tables, contacts, motion)
+    rows = jnp.asarray(tables.response)[:, contacts.entry]  # [10, B, K]
     friction, spin, stiffness, damping, inverse_weight = rows[:5]
     stiff = impedance(rows[5:], contacts.distance)
-    resistance = jnp.maximum(inverse_weight * (1 - stiff) / stiff, mujoco.mjMINVAL)
     speed = jnp.einsum("brkv,bv->brk", jacobian, qvel)
-    push = jnp.where(present, stiffness * stiff * contacts.distance, 0.0)
-    reference = -damping[:, None] * speed
-    reference = reference.at[:, 0].add(-push)
-    normal = 1 / resistance
-    slide, turn = normal * impratio, normal * impratio * (spin / friction) ** 2
-    regular = friction / np.sqrt(impratio)
+    push = stiffness * stiff * jnp.minimum(contacts.distance, 0.0)
+    reference = (-damping[:, None] * speed).at[:, 0].add(-push)
+    normal = _weight(stiff, inverse_weight)
+    slide = normal * tables.impratio
+    turn = slide * (spin / friction) ** 2
+    regular = friction / np.sqrt(tables.impratio)
     return Cones(
         jacobian,
+        jacobian.transpose(0, 3, 1, 2),
         reference,
         jnp.stack([normal, slide, slide, turn], axis=1),
         jnp.stack([regular, friction, friction, spin], axis=1),
     )
 
 
+def _weight(stiff: jax.Array, inverse_weight: jax.Array) -> jax.Array:
+    """The weights of rows with impedance `stiff` on bodies of `inverse_weight`."""
+    return 1 / jnp.maximum(inverse_weight * (1 - stiff) / stiff, MIN_VALUE)
+
+
 def _jacobian(
-    tables: ContactTables, contacts: Contacts, motion: Motion, affects: np.ndarray
+    tables: ContactTables, contacts: Contacts, motion: Motion
 ) -> jax.Array:
     """How the second body moves relative to the first: [B, 4, K, V]."""
-    first, second = (jnp.asarray(tables.bodies[k])[contacts.entry] for k in range(2))
-    moves = jnp.asarray(affects, jnp.float32)
+    first, second = (jnp.asarray(ends)[contacts.entry] for ends in tables.bodies)
+    moves = jnp.asarray(tables.moves, jnp.float32)
     share = moves[second] - moves[first]  # [B, K, V]
     share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
     normal = contacts.normal
-    directions = jnp.stack([normal, *boxes.tangents(normal)])  # [3, 3, B, K]
-    moments = jnp.stack([boxes.cross(contacts.position, row) for row in directions])
+    directions = jnp.stack([normal, *tangents(normal)])  # [3, 3, B, K]
+    moments = jnp.stack([cross(contacts.position, row) for row in directions])
     turns = jnp.concatenate([moments, normal[None]])  # [4, 3, B, K]
     slides = jnp.concatenate([directions, jnp.zeros_like(normal)[None]])
     rows = jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)

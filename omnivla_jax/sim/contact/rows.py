@@ -21,6 +21,7 @@ from omnivla_jax.sim.contact.tables import ContactTables
 
 MIN_VALUE = mujoco.mjMINVAL
 
+
 class Cones(NamedTuple):
     """Frictional contacts."""
 

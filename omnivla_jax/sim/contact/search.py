@@ -37,7 +37,9 @@ class Found(NamedTuple):
 
     contacts: Contacts
     touching: jax.Array  # bool [B, P]
-    overflow: jax.Array  # int32 [B]: pairs and points without room
+    # int32 [B]: overlapping pairs and contact points without room, and 1 where the
+    # list of near pairs is full, so that more might overlap.
+    overflow: jax.Array
 
 
 def search(
@@ -66,7 +68,7 @@ def search(
 def _near_pairs(
     tables: ContactTables, geoms: Boxes
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cells [B, N] of the nearest pairs, their separation [B, N] and the overflow."""
+    """Cells [B, N] of the nearest pairs, their separation [B, N], which are full."""
     reach = jnp.abs(geoms.axes) * geoms.half
     reach = reach[:, 0] + reach[:, 1] + reach[:, 2]  # [3, B, G], along world axes
     at, size = (part[..., tables.drivers, None] for part in (geoms.center, reach))
@@ -78,7 +80,10 @@ def _near_pairs(
     value, near = jax.lax.top_k(-apart, room)
     gap = separation(*_pair(tables, geoms, near))
     gap = jnp.where(value > 0, gap, APART)
-    return near, gap, _beyond(apart < 0, room)
+    # To count what lies beyond would cost as much as finding what lies within.
+    # The minimum is the last value; a slice would make XLA sort all pairs instead.
+    full = (value.min(axis=-1) > 0) & (room < apart.shape[-1])
+    return near, gap, full.astype(jnp.int32)
 
 
 def _pair(tables: ContactTables, geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:

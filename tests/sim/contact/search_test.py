@@ -128,7 +128,7 @@ def test_nothing_overflows_and_empty_slots_are_apart(found):
     [
         ({"contacts": 5}, lambda contacts, pairs, near: contacts - 5),
         ({"pairs": 1}, lambda contacts, pairs, near: np.maximum(pairs - 1, 0)),
-        ({"near": 2}, lambda contacts, pairs, near: np.maximum(near - 2, 0)),
+        ({"near": 3}, lambda contacts, pairs, near: near >= 3),
     ],
 )
 def test_what_does_not_fit_is_counted(table, data, found, budget, lost):

@@ -54,7 +54,7 @@ _KNOB_GRIP = (0.018, 0.0, 0.038)
 _PLATE_YAW = math.radians(70)
 _RIM = 0.047
 
-_BOWL = "akita_black_bowl"
+_BOWL = "akita_black_bowl_1"
 _RETREAT = Phase(START, (0, 0, 0.1), OPEN, tolerance=0.0, at_most=_FOREVER)
 
 
@@ -93,13 +93,15 @@ def _carry_bowl(target: str, ahead: float, height: float) -> tuple[Phase, ...]:
 
 SCRIPTS: dict[str, tuple[Phase, ...]] = {
     "push the plate to the front of the stove": (
-        Phase("plate", (0, 0, 0.07), yaw=_PLATE_YAW, tolerance=0.02),
-        Phase("plate", (0, 0, 0.022), yaw=_PLATE_YAW, tolerance=0.004, at_most=16),
-        Phase("plate", (0, 0, 0.0), yaw=_PLATE_YAW, press=-0.15, at_least=4, at_most=4),
+        Phase("plate_1", (0, 0, 0.07), yaw=_PLATE_YAW, tolerance=0.02),
+        Phase("plate_1", (0, 0, 0.022), yaw=_PLATE_YAW, tolerance=0.004, at_most=16),
+        Phase(
+            "plate_1", (0, 0, 0.0), yaw=_PLATE_YAW, press=-0.15, at_least=4, at_most=4
+        ),
         Phase(
             POINT,
             (-0.05, 0.215, 0.9),
-            moved="plate",
+            moved="plate_1",
             yaw=_PLATE_YAW,
             press=-0.15,
             speed=0.7,
@@ -108,11 +110,11 @@ SCRIPTS: dict[str, tuple[Phase, ...]] = {
         ),
     ),
     "turn on the stove": (
-        Phase("flat_stove", (0.08, 0.0, 0.16), tilt=_TILT, tolerance=0.04),
-        Phase("flat_stove", (0.018, 0, 0.09), tilt=_TILT, tolerance=0.015),
-        Phase("flat_stove", _KNOB_GRIP, tilt=_TILT, tolerance=0.004, at_most=16),
+        Phase("flat_stove_1", (0.08, 0.0, 0.16), tilt=_TILT, tolerance=0.04),
+        Phase("flat_stove_1", (0.018, 0, 0.09), tilt=_TILT, tolerance=0.015),
+        Phase("flat_stove_1", _KNOB_GRIP, tilt=_TILT, tolerance=0.004, at_most=16),
         Phase(
-            "flat_stove",
+            "flat_stove_1",
             _KNOB_GRIP,
             CLOSED,
             tilt=_TILT,
@@ -121,7 +123,7 @@ SCRIPTS: dict[str, tuple[Phase, ...]] = {
             at_most=8,
         ),
         Phase(
-            "flat_stove",
+            "flat_stove_1",
             _KNOB_GRIP,
             CLOSED,
             tilt=_TILT,
@@ -130,19 +132,19 @@ SCRIPTS: dict[str, tuple[Phase, ...]] = {
             turns=0.12,
         ),
     ),
-    "put the bowl on the plate": _carry_bowl("plate", 0.0, 0.012),
-    "put the bowl on the stove": _carry_bowl("flat_stove", 0.15, 0.034),
+    "put the bowl on the plate": _carry_bowl("plate_1", 0.0, 0.012),
+    "put the bowl on the stove": _carry_bowl("flat_stove_1", 0.15, 0.034),
     "put the cream cheese in the bowl": (
-        Phase("cream_cheese", (0, 0, 0.10), tolerance=0.02),
-        Phase("cream_cheese", (0, 0, 0.003), tolerance=0.004, at_most=18),
+        Phase("cream_cheese_1", (0, 0, 0.10), tolerance=0.02),
+        Phase("cream_cheese_1", (0, 0, 0.003), tolerance=0.004, at_most=18),
         _wait(CLOSED, 9),
         Phase(START, (0, 0, 0.13), CLOSED, tolerance=0.02),
-        Phase(_BOWL, (0, 0, 0.14), CLOSED, moved="cream_cheese", tolerance=0.012),
+        Phase(_BOWL, (0, 0, 0.14), CLOSED, moved="cream_cheese_1", tolerance=0.012),
         Phase(
             _BOWL,
             (0, 0, 0.07),
             CLOSED,
-            moved="cream_cheese",
+            moved="cream_cheese_1",
             tolerance=0.01,
             at_most=16,
         ),
@@ -242,7 +244,7 @@ def _table(scene: Scene) -> _Table:
 
 
 def _knob(scene: Scene) -> int:
-    return scene.joints["flat_stove/knob"][0]
+    return scene.joints["flat_stove_1_button"][0]
 
 
 def _anchor(state: EnvState, row: _Table, origin: jax.Array) -> jax.Array:

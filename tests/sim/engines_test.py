@@ -1,7 +1,6 @@
 """MJX against C MuJoCo, attribute by attribute: two engines behind one contract."""
 
 import dataclasses
-from pathlib import Path
 
 import chex
 import jax
@@ -11,8 +10,9 @@ import mujoco
 import numpy as np
 import pytest
 
+from experiments.benchmarks import recordings
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import engine_mjx, engine_mujoco, mjx_stages, physics, predicates
+from omnivla_jax.sim import engine_mjx, engine_mujoco, env, mjx_stages, predicates
 from omnivla_jax.sim import scene as scenes
 
 BATCH = 2
@@ -46,7 +46,9 @@ def mjx_scene():
 def start(scene, settled):
     """Two settled episodes; in the second the bowl has been put on the plate."""
     physics = jax.tree.map(lambda leaf: leaf[:BATCH], settled.physics)
-    bowl, plate = (scene.joints[f"{n}_joint"][0] for n in ("akita_black_bowl", "plate"))
+    bowl, plate = (
+        scene.joints[f"{n}_joint0"][0] for n in ("akita_black_bowl_1", "plate_1")
+    )
     seat = physics.qpos[1, plate : plate + 3] + jnp.array([0.0, 0.0, 0.0037])
     qpos = physics.qpos.at[1, bowl : bowl + 3].set(seat)
     return engine_mujoco.forward(scene, dataclasses.replace(physics, qpos=qpos))
@@ -109,7 +111,7 @@ def test_poses_and_contacts_of_a_state_agree(scene, mjx_scene, start):
     np.testing.assert_allclose(actual.xpos, start.xpos, atol=1e-5, err_msg="xpos")
     np.testing.assert_allclose(actual.xquat, start.xquat, atol=1e-5, err_msg="xquat")
     np.testing.assert_array_equal(actual.touching, start.touching)
-    pair = scene.contact_pairs.index(("akita_black_bowl", "plate"))
+    pair = scene.contact_pairs.index(("akita_black_bowl_1", "plate_1"))
     np.testing.assert_array_equal(actual.touching[:, pair], [False, True])
 
 
@@ -148,30 +150,32 @@ def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
         )
 
 
-RECORDED = Path(__file__).parents[1] / "data" / "recorded_libero_goal.npz"
-TASKS = (5, 7)  # replay_test.py says what the file holds
-
-
 def test_recorded_episodes_succeed_when_they_did(mjx_scene, mjx_step):
-    with np.load(RECORDED) as file:
-        recorded = dict(file)
-
-    def both(name):
-        return jnp.float32(np.stack([recorded[f"{name}_{task}"] for task in TASKS]))
-
-    names = [str(name) for name in recorded["fixture_names"]]
-    order = np.array([names.index(row.name) for row in mjx_scene.suite.fixtures])
+    chosen = [
+        episode
+        for episode in recordings.episodes()
+        if (episode.suite, episode.task) in (("libero_goal", 5), ("libero_goal", 7))
+        and episode.trial == 0
+    ]
+    task = jnp.array([episode.task for episode in chosen])
+    fixtures = {
+        name: (
+            jnp.array([episode.fixtures[name][0] for episode in chosen]),
+            jnp.array([episode.fixtures[name][1] for episode in chosen]),
+        )
+        for name in chosen[0].fixtures
+    }
     still = jnp.zeros((BATCH, mjx_scene.model.nv))
-    places, turns = both("fixture_pos")[:, order], both("fixture_quat")[:, order]
-    restore = compilation.jit(lambda *start: physics.restored(mjx_scene, *start))
-    state = restore(both("qpos"), still, places, turns)
-    success = np.array([recorded[f"success_step_{task}"] for task in TASKS])
-    reaches = jax.jit(lambda s: predicates.success(mjx_scene, s, jnp.array(TASKS)))
+    restore = compilation.jit(
+        lambda qpos: env.restore(mjx_scene, task, qpos, still, fixtures=fixtures)
+    )
+    state = restore(jnp.array([episode.qpos for episode in chosen])).physics
+    reaches = jax.jit(lambda physics: predicates.success(mjx_scene, physics, task))
+    success = np.array([episode.success_step for episode in chosen])
     first = np.zeros(BATCH, int)
     for step in range(1, success.max() + 6):
-        actions = [recorded[f"actions_{task}"] for task in TASKS]
-        action = np.stack([rows[min(step, len(rows)) - 1] for rows in actions])
-        state = mjx_step(state, jnp.ones(BATCH, bool), jnp.float32(action))
+        rows = [e.actions[min(step, len(e.actions)) - 1] for e in chosen]
+        state = mjx_step(state, jnp.ones(BATCH, bool), jnp.array(rows))
         first = np.where((first == 0) & np.asarray(reaches(state)), step, first)
     np.testing.assert_allclose(first, success, atol=5)
     np.testing.assert_array_equal(state.overflow, 0)

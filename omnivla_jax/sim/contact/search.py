@@ -81,8 +81,8 @@ def _near_pairs(
     gap = separation(*_pair(tables, geoms, near))
     gap = jnp.where(value > 0, gap, APART)
     # To count what lies beyond would cost as much as finding what lies within.
-    # The minimum is the last value; a slice would make XLA sort all pairs instead.
-    full = (value.min(axis=-1) > 0) & (room < apart.shape[-1])
+    # Asking for the last value only would make XLA sort all pairs.
+    full = jnp.all(value > 0, axis=-1) & (room < apart.shape[-1])
     return near, gap, full.astype(jnp.int32)
 
 

@@ -14,8 +14,14 @@ from mujoco.mjx._src import collision_driver
 
 from omnivla_jax.sim.contact.impedance import reference_gains
 
-_PLANE, _BOX = int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_BOX)
-
+_PLANE, _BOX, _CAPSULE = (
+    int(kind)
+    for kind in (
+        mujoco.mjtGeom.mjGEOM_PLANE,
+        mujoco.mjtGeom.mjGEOM_BOX,
+        mujoco.mjtGeom.mjGEOM_CAPSULE,
+    )
+)
 
 # In libero_goal, with four movables, recorded episodes and random actions took up to 70
 # near pairs, 12 pairs and 34 points, 16 of which were movables resting on the table.
@@ -54,7 +60,7 @@ def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactT
     """The tables of `model`.
 
     Args:
-      model: boxes and planes only.
+      model: boxes and planes; a capsule collides as the box around it.
       watched: pairs of root bodies whose touching is asked for.
 
     Raises:
@@ -63,13 +69,13 @@ def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactT
     pairs = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
     _check(model, pairs)
     flat = [pair for pair in pairs if model.geom_type[pair[0]] == _PLANE]
-    solid = [pair for pair in pairs if model.geom_type[pair[0]] == _BOX]
+    solid = [pair for pair in pairs if model.geom_type[pair[0]] != _PLANE]
     drivers, candidates = _grid(solid, model.ngeom)
     planes, boxes = (np.array([p[k] for p in flat], int) for k in range(2))
     first = np.concatenate([np.repeat(drivers, model.ngeom), planes])
     second = np.concatenate([np.tile(np.arange(model.ngeom), len(drivers)), boxes])
     return ContactTables(
-        half=model.geom_size.T.astype(np.float32),
+        half=_half_sizes(model),
         drivers=drivers,
         candidates=candidates,
         planes=planes,
@@ -92,11 +98,11 @@ def _budget(model: mujoco.MjModel) -> Budget:
 def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
     for geom in sorted({geom for pair in pairs for geom in pair}):
         body = model.body(model.geom_bodyid[geom]).name
-        if model.geom_type[geom] not in (_PLANE, _BOX):
+        if model.geom_type[geom] not in (_PLANE, _BOX, _CAPSULE):
             kind = mujoco.mjtGeom(model.geom_type[geom]).name
             raise ValueError(
                 f"A geom of body {body!r} collides as {kind}: the MJX engine knows "
-                "boxes and planes only; describe the shape by boxes."
+                "boxes, capsules and planes; describe the shape by boxes."
             )
         if model.geom_condim[geom] not in (3, 4) or model.geom_margin[geom] != 0:
             raise ValueError(
@@ -108,6 +114,13 @@ def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
                 f"A geom of body {body!r} has solref {model.geom_solref[geom]}: "
                 "use a time constant and a damping ratio, both positive."
             )
+
+
+def _half_sizes(model: mujoco.MjModel) -> np.ndarray:
+    radius, length = model.geom_size[:, 0], model.geom_size[:, 1]
+    around = np.stack([radius, radius, radius + length])
+    capsules = model.geom_type == _CAPSULE
+    return np.where(capsules, around, model.geom_size.T).astype(np.float32)
 
 
 def _grid(

@@ -13,6 +13,7 @@ from omnivla_jax.sim.contact import search, tables
 from omnivla_jax.sim.contact.boxes import APART
 
 BATCH = 3
+WORKTOP = 0.9  # m: the table of libero_goal
 
 
 @pytest.fixture(scope="module")
@@ -35,29 +36,36 @@ def data(mjx_scene, settled):
 
 def _state(scene, physics, row):
     model = copy.copy(scene.model)
-    for column, fixture in enumerate(scene.suite.fixtures):
-        body = scene.bodies[fixture.name]
+    for column, name in enumerate(scene.posed):
+        body = scene.bodies[name]
         model.body_pos[body] = physics.fixture_pos[row, column]
         model.body_quat[body] = physics.fixture_quat[row, column]
     data = mujoco.MjData(model)
     data.qpos[:] = physics.qpos[row]
     mujoco.mj_forward(model, data)
-    plate, hand = data.body("plate").xpos, data.body("eef").xpos
+    plate, hand = data.body("plate_1").xpos, data.body("eef").xpos
     places = {1: plate + [0.0, 0.0, 0.0035], 2: hand + [0.0, 0.01, -0.03]}
     if row in places:
-        bowl = scene.joints["akita_black_bowl_joint"][0]
+        bowl = scene.joints["akita_black_bowl_1_joint0"][0]
         data.qpos[bowl : bowl + 3] = places[row]
         mujoco.mj_forward(model, data)
     return data
 
 
-def run(table, data, watched):
+def compiled(table, data, watched):
+    """The geoms' poses and the search compiled for them."""
     center = np.array([state.geom_xpos for state in data]).transpose(2, 0, 1)
     axes = np.array([state.geom_xmat.reshape(-1, 3, 3) for state in data])
+    poses = jnp.float32(center), jnp.float32(axes.transpose(2, 3, 0, 1))
     program = compilation.jit(
         lambda center, axes: search.search(table, center, axes, watched)
     )
-    return program(jnp.float32(center), jnp.float32(axes.transpose(2, 3, 0, 1)))
+    return poses, program.lower(*poses).compile()
+
+
+def run(table, data, watched):
+    poses, program = compiled(table, data, watched)
+    return program(*poses)
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +106,11 @@ def test_things_at_rest_stand_on_up_to_four_points(table, data, found, mjx_scene
     flat = np.asarray(found.contacts.entry) >= table.candidates.size
     flat &= np.asarray(found.contacts.distance) < 0
     bodies = np.asarray(table.bodies)[1, np.asarray(found.contacts.entry)]
-    for name in ("plate", "cream_cheese", "wine_bottle"):
+    for name in ("plate_1", "cream_cheese_1", "wine_bottle_1"):
         points = np.sum(flat & (bodies == mjx_scene.bodies[name]), axis=1)
         assert np.all((points >= 3) & (points <= 4)), name
     height = np.asarray(found.contacts.position)[2][flat]
-    np.testing.assert_allclose(height, mjx_scene.arena.workspace_z, atol=1e-3)
+    np.testing.assert_allclose(height, WORKTOP, atol=1e-3)
     np.testing.assert_allclose(np.asarray(found.contacts.normal)[2][flat], 1.0)
 
 
@@ -121,6 +129,12 @@ def test_nothing_overflows_and_empty_slots_are_apart(found):
     np.testing.assert_array_equal(found.overflow, 0)
     distance = np.asarray(found.contacts.distance)
     assert np.all((distance < 0) | (distance == APART))
+
+
+def test_no_list_of_pairs_is_sorted(table, data):
+    # XLA turns a top_k whose last value is read into a sort, eight times slower.
+    _, program = compiled(table, data, 0)
+    assert " sort(" not in program.as_text()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ XML = """<mujoco><option timestep="0.005" impratio="7"/><worldbody>
   <body name="lid" pos="0 0 .1"><freejoint/>
     <geom name="b" type="box" size=".03 .03 .001" condim="4" {extra}/></body>
 </worldbody></mujoco>"""
+CAPSULE = 'type="capsule" size=".03 .04"'
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +99,19 @@ def test_priority_wins():
             np.testing.assert_allclose(table.response[:2, index], [0.1, 0.2], 1e-6)
 
 
+def test_a_capsule_collides_as_the_box_around_it():
+    text = XML.format(extra="").replace('type="box" size=".03 .03 .001"', CAPSULE)
+    model = mujoco.MjModel.from_xml_string(text)
+    table = tables.build(model, [])
+    np.testing.assert_allclose(table.half[:, 3], [0.03, 0.03, 0.07], rtol=1e-6)
+    np.testing.assert_allclose(table.half[:, 1], 0.05, rtol=1e-6)
+    assert any(pair is not None and 3 in pair for pair in entry_pairs(table, 4))
+
+
 @pytest.mark.parametrize(
     "extra, named",
     [
-        ('type="capsule"', "CAPSULE"),
+        ('type="cylinder"', "CYLINDER"),
         ('condim="6"', "condim 6"),
         ('margin="0.01"', "margin 0.01"),
         ('solref="-100 -1"', "-100"),

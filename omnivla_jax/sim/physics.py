@@ -55,5 +55,6 @@ def restored(
         xpos=jnp.zeros((batch, bodies, 3)),
         xquat=jnp.zeros((batch, bodies, 4)),
         touching=jnp.zeros((batch, len(scene.contact_pairs)), bool),
+        overflow=jnp.zeros(batch, jnp.int32),
     )
     return _ENGINES[scene.engine].forward(scene, state)

@@ -24,6 +24,8 @@ class Physics:
     xpos: jax.Array  # float32 [B, N, 3]: body origins, one substep behind qpos
     xquat: jax.Array  # float32 [B, N, 4] wxyz
     touching: jax.Array  # bool [B, P]
+    # int32 [B]: contacts without room in MJX, summed over all substeps since reset
+    overflow: jax.Array
 
 
 @struct.dataclass

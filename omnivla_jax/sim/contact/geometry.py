@@ -1,0 +1,112 @@
+"""Vectors and boxes laid out for many pairs at once, and what a contact area needs.
+
+Lengths in m.
+Axes: vectors lead with their 3 components, then come E candidate points, where there
+are several, then any shape `...` shared by all (long, so that XLA vectorises).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+MIN_SPREAD = 1e-6  # m: nearer points add nothing to a contact area
+SQUARE = ((1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0))  # corners, in order
+
+
+class Boxes(NamedTuple):
+    """Oriented boxes."""
+
+    center: jax.Array  # [3, ...]
+    axes: jax.Array  # [3, 3, ...]: world component, then box axis
+    half: jax.Array  # [3, ...]
+
+
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Inner products [...] of vectors [3, ...]."""
+    # Written out: as a dot_general XLA would call a matrix product for each pair.
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def cross(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Cross products [3, ...]."""
+    return jnp.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+
+
+def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Two unit vectors [3, ...] that complete unit `normal` [3, ...] to a frame.
+
+    MuJoCo's choice: the first lies nearest to y, or to z where `normal` is near y.
+    """
+    zero = jnp.zeros_like(normal[0])
+    start = jnp.stack([zero, zero + 1, zero]), jnp.stack([zero, zero, zero + 1])
+    first = jnp.where(jnp.abs(normal[1]) < 0.5, *start)
+    first = first - normal * dot(first, normal)
+    first = first / jnp.sqrt(dot(first, first))
+    return first, cross(normal, first)
+
+
+def first_max(values: jax.Array) -> jax.Array:
+    """Index [...] of the greatest of `values` [E, ...]."""
+    # Two plain reductions: XLA's CPU compiler does not vectorise an argmax.
+    order = jnp.arange(len(values)).reshape((-1,) + (1,) * (values.ndim - 1))
+    greatest = values == values.max(axis=0)
+    # Nothing equals a NaN: the last index keeps such a row within bounds.
+    return jnp.min(jnp.where(greatest, order, len(values) - 1), axis=0)
+
+
+def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
+    """`values` [E, ...] at `index` [n, ...], each place its own rows."""
+    return jnp.take_along_axis(values, index, axis=0, mode="clip")
+
+
+def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
+    """`values` [n, 3 axes, ...] at axis `index + step` modulo 3, `index` [...]."""
+    x, y, z = (values[:, (k + step) % 3] for k in range(3))
+    return jnp.where(index == 0, x, jnp.where(index == 1, y, z))
+
+
+def corners_below(
+    boxes: Boxes, point: jax.Array, normal: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Heights [4, ...] and corners [3, 4, ...] of each box's lowest face.
+
+    `point` and `normal` [3, ...] give the plane over which heights are measured.
+    """
+    spans = boxes.axes * boxes.half
+    lowest = first_max(jnp.abs(dot(spans, normal[:, None])))
+    down, side_1, side_2 = (axis_at(spans, lowest, step) for step in range(3))
+    face = boxes.center - down * jnp.sign(dot(down, normal))
+    corners = jnp.stack([face + s * side_1 + t * side_2 for s, t in SQUARE], axis=1)
+    return dot(corners, normal[:, None]) - dot(point, normal), corners
+
+
+def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Chooses four of E points in a plane that span the contact area.
+
+    The deepest, the one farthest from it, and the farthest on either side of the line
+    through both.
+
+    Args:
+      u, v: [E, ...] coordinates in the plane.
+      depth: [E, ...]; points with a depth of 0 or less are no contacts.
+
+    Returns:
+      The indices [4, ...] and which of them count [4, ...].
+    """
+    there = depth > 0
+    first = first_max(depth)[None]
+    du, dv = u - take_rows(u, first), v - take_rows(v, first)
+    far = jnp.where(there, du * du + dv * dv, 0.0)
+    second = first_max(far)[None]
+    side = take_rows(du, second) * dv - take_rows(dv, second) * du
+    side = jnp.where(there, side, 0.0)
+    length = jnp.sqrt(far.max(axis=0))
+    chosen = jnp.stack([first[0], second[0], first_max(side), first_max(-side)])
+    counts = (
+        there.any(axis=0),
+        length > MIN_SPREAD,
+        side.max(axis=0) > MIN_SPREAD * length,
+        side.min(axis=0) < -MIN_SPREAD * length,
+    )
+    return chosen, jnp.stack(counts)

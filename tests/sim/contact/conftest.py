@@ -1,0 +1,86 @@
+"""A small world whose constraint rows and accelerations C MuJoCo knows as well."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from omnivla_jax.sim.contact import newton, rows, search, tables
+
+# A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
+XML = """<mujoco>
+  <option timestep="0.005" impratio="20" cone="elliptic" jacobian="dense"
+    iterations="100" tolerance="1e-12"/>
+  <worldbody>
+    <geom type="plane" size="1 1 .1" friction=".6 .01 .001" condim="4"/>
+    <body pos="0 0 .0495"><freejoint/>
+      <geom type="box" size=".05 .04 .05" mass=".3" friction=".5 .02 .001"
+        solref=".001 1" solimp=".99 .998 .001 .5 2"/></body>
+    <body pos="1 0 1"><joint type="slide" axis="0 0 1" range="-.1 .1" limited="true"/>
+      <geom type="box" size=".1 .1 .1" mass="2" contype="0" conaffinity="0"/>
+      <body><joint type="hinge" axis="0 1 0" frictionloss=".2"/>
+        <geom type="box" size=".1 .02 .02" pos=".1 0 0" mass="1" contype="0"
+          conaffinity="0"/></body></body>
+  </worldbody>
+</mujoco>"""
+# Rows: sliding fast, at rest with the limit passed, tumbling on an edge, in the air.
+HEIGHT, SPEED = (0.0495, 0.0495, 0.052, 0.2), (1.0, 0.0, 0.3, 0.0)
+TILT, SLIDE = (0.0, 0.0, 0.2, 0.3), (0.0, -0.1005, 0.1003, 0.0)
+
+
+class World(NamedTuple):
+    """The batch as C MuJoCo sees it, and as the package does."""
+
+    model: mujoco.MjModel
+    data: list[mujoco.MjData]
+    contacts: search.Contacts
+    problem: newton.Problem
+
+
+def _states(model):
+    states = []
+    for height, speed, tilt, slide in zip(HEIGHT, SPEED, TILT, SLIDE):
+        data = mujoco.MjData(model)
+        data.qpos[2], data.qpos[7] = height, slide
+        data.qpos[3:7] = [np.cos(tilt / 2), np.sin(tilt / 2), 0, 0]
+        data.qvel[:] = [speed, 0.2 * speed, 0, 0.1 * speed, 0, 3 * speed, -speed, speed]
+        mujoco.mj_forward(model, data)
+        states.append(data)
+    return states
+
+
+@pytest.fixture(scope="session")
+def world():
+    model = mujoco.MjModel.from_xml_string(XML)
+    states = _states(model)
+
+    def batch(read):
+        return jnp.float32(np.array([read(data) for data in states]))
+
+    table = tables.build(model, [])
+    center = batch(lambda data: data.geom_xpos).transpose(2, 0, 1)
+    axes = batch(lambda data: data.geom_xmat.reshape(-1, 3, 3)).transpose(2, 3, 0, 1)
+    program = jax.jit(lambda at, turned: search.search(table, at, turned, 0))
+    contacts = program(center, axes).contacts
+    roots = model.body_rootid[model.dof_bodyid]
+    cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
+    motion = rows.Motion(
+        cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)
+    )
+    qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
+    problem = newton.Problem(
+        batch(lambda data: _full_mass(model, data)),
+        batch(lambda data: data.qfrc_smooth),
+        rows.contact_rows(table, contacts, motion, qvel),
+        rows.joint_rows(rows.joint_tables(model), qpos, qvel),
+    )
+    return World(model, states, contacts, problem)
+
+
+def _full_mass(model, data):
+    full = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, full)
+    return full

@@ -86,9 +86,9 @@ def grasp_rim(
 
 
 def grasp_across(
-    body: str, *, axis: str, height: float, yaw: float = 0.0, closing: int = 9
+    body: str, *, axis: str, height: float, yaw: float = 0.0, approach: float = HOVER
 ) -> Grasp:
     """Straddle a box or bottle with the fingers closing across its `axis`."""
     return grasp(
-        body, (0.0, 0.0, height), frame=axis, hand=(0.0, 0.0, yaw), closing=closing
+        body, (0.0, 0.0, height), frame=axis, hand=(0.0, 0.0, yaw), approach=approach
     )

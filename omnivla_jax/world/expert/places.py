@@ -16,6 +16,8 @@ from omnivla_jax.world.expert.phases import (
     wait,
 )
 
+SLOW_BELOW = 0.03  # above the place, the last stretch
+
 
 def carry(
     held: Grasp,
@@ -40,6 +42,7 @@ def carry(
     way = out + (
         rise(lift, CLOSED),
         there._replace(offset=(x, y, z + above), tolerance=0.012, turned=0.15),
+        there._replace(offset=(x, y, z + SLOW_BELOW), tolerance=0.015),
         there._replace(speed=0.5, tolerance=0.004, at_most=20),
     )
     return held.rows + _watched(held, way) + (wait(OPEN, 8), rise(leave, OPEN))

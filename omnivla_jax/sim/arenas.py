@@ -1,5 +1,7 @@
-"""The arenas: workspace, robot base, table, room, cameras and lights.
+"""The five arenas: workspace, robot base, table, room and camera.
 
+Every arena's table, the robot's base and the agent camera are bodies whose poses are
+data, so that one scene can hold tasks of several arenas.
 Lengths in m, quaternions wxyz, fields of view in degrees.
 """
 
@@ -10,74 +12,175 @@ import mujoco
 from omnivla_jax.sim.objects import Quaternion, Vector
 from omnivla_jax.sim.primitives import add_primitive, box, box_between, cylinder
 
+CAMERA_BODY, BASE_BODY = "agentview", "robot_base"
+WRIST_CAMERA_POSITION: Vector = (0.05, 0.0, 0.0)
+WRIST_CAMERA_QUATERNION: Quaternion = (0.0, 0.707108, 0.707108, 0.0)
+AGENT_FOVY, WRIST_FOVY = 45.0, 75.0
 
-class CameraMount(NamedTuple):
-    """A camera in the frame of a body (MuJoCo: looks along -z, +y up)."""
 
-    name: str
-    body: str
-    position: Vector
-    quaternion: Quaternion
-    fovy: float
+class Slab(NamedTuple):
+    """A table top, by two extreme corners."""
+
+    low: Vector
+    high: Vector
+    friction: Vector
+    leg_radius: float
 
 
 class Arena(NamedTuple):
-    """Where a suite takes place."""
+    """Where a task takes place."""
 
-    workspace_z: float  # where LIBERO's sampler puts things
-    fixture_z: dict[str, float]
-    region_z: float  # z of table regions
+    problem: str  # LIBERO's problem class, lower case
+    workspace: str  # the fixture that regions refer to
+    offset: Vector  # LIBERO's workspace_offset, where its sampler puts things
+    shrinks: bool  # LIBERO's sampler shrinks rectangles by the object's radius
+    fixture_lift: float  # z of fixtures above the offset, plus their bottom
+    region_z: float  # z of the workspace's regions
     robot_base: Vector
-    cameras: tuple[CameraMount, ...]
+    camera_position: Vector
+    camera_quaternion: Quaternion
+    table: Slab | None  # None: things stand on the floor
 
 
-WRIST_CAMERA = CameraMount(
-    "robot0_eye_in_hand", "right_hand", (0.05, 0, 0), (0, 0.707108, 0.707108, 0), 75.0
-)
-_TABLETOP = Arena(
-    workspace_z=0.90,
-    fixture_z={"wooden_cabinet": 0.905, "flat_stove": 0.905, "wine_rack": 0.92},
-    region_z=0.895,
-    robot_base=(-0.66, 0.0, 0.912),
-    cameras=(
-        CameraMount(
-            "agentview",
-            "world",
-            (0.6586131746834771, 0.0, 1.6103500240372423),
-            (0.6380177736, 0.3048497438, 0.3048498631, 0.6380177736),
-            45.0,
-        ),
-        WRIST_CAMERA,
+_OBJECT_FRICTION: Vector = (0.95, 0.3, 0.1)
+_FROM_ABOVE: Quaternion = (0.6380177736, 0.3048497438, 0.3048498631, 0.6380177736)
+_FROM_LOW: Quaternion = (0.6182166934, 0.3432307541, 0.3432314396, 0.6182177067)
+_CAMERA_X, _CAMERA_Z = 0.6586131746834771, 1.6103500240372423
+
+ARENAS: dict[str, Arena] = {
+    "tabletop": Arena(
+        problem="libero_tabletop_manipulation",
+        workspace="main_table",
+        offset=(0.0, 0.0, 0.90),
+        shrinks=True,
+        fixture_lift=-0.04,
+        region_z=0.895,
+        robot_base=(-0.66, 0.0, 0.912),
+        camera_position=(_CAMERA_X, 0.0, _CAMERA_Z),
+        camera_quaternion=_FROM_ABOVE,
+        table=Slab((-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (0.6, 0.005, 0.0001), 0.04),
     ),
-)
-ARENAS: dict[str, Arena] = {"tabletop": _TABLETOP}
-TABLE_FRICTION = (0.6, 0.005, 0.0001)
+    "kitchen": Arena(
+        problem="libero_kitchen_tabletop_manipulation",
+        workspace="kitchen_table",
+        offset=(0.0, 0.0, 0.90),
+        shrinks=False,
+        fixture_lift=-0.04,
+        region_z=0.875,
+        robot_base=(-0.66, 0.0, 0.912),
+        camera_position=(_CAMERA_X, 0.0, _CAMERA_Z),
+        camera_quaternion=_FROM_ABOVE,
+        table=Slab((-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (1.0, 0.005, 0.0001), 0.04),
+    ),
+    "floor": Arena(
+        problem="libero_floor_manipulation",
+        workspace="floor",
+        offset=(0.0, 0.0, -0.035),
+        shrinks=True,
+        fixture_lift=-0.025,
+        region_z=0.02,
+        robot_base=(-0.6, 0.0, 0.0),
+        camera_position=(0.8965773716836134, 5.2e-7, 0.65),
+        camera_quaternion=_FROM_LOW,
+        table=None,
+    ),
+    # The living room's six and the study's seven boxes, as the slab they are on top.
+    "living_room": Arena(
+        problem="libero_living_room_tabletop_manipulation",
+        workspace="living_room_table",
+        offset=(0.0, 0.0, 0.41),
+        shrinks=False,
+        fixture_lift=-0.014,
+        region_z=0.41,
+        robot_base=(-0.51, 0.0, 0.42),
+        camera_position=(0.6065773716836134, 0.0, 0.96),
+        camera_quaternion=_FROM_LOW,
+        table=Slab(
+            (-0.8242, -0.8214, 0.41308),
+            (0.3387, 0.9007, 0.43676),
+            _OBJECT_FRICTION,
+            0.0,
+        ),
+    ),
+    "study": Arena(
+        problem="libero_study_tabletop_manipulation",
+        workspace="study_table",
+        offset=(-0.2, 0.0, 0.867),
+        shrinks=False,
+        fixture_lift=-0.04,
+        region_z=0.867,
+        robot_base=(-0.75, 0.0, 0.912),
+        camera_position=(0.4586131746834771, 0.0, _CAMERA_Z),
+        camera_quaternion=_FROM_ABOVE,
+        table=Slab(
+            (-0.68946, -1.39273, 0.81345),
+            (0.68946, 1.39273, 0.88513),
+            _OBJECT_FRICTION,
+            0.04,
+        ),
+    ),
+}
+_FLOOR_FRICTION: Vector = (1.0, 0.005, 0.0001)
 
 
-def add_arena(spec: mujoco.MjSpec, arena: Arena) -> None:
-    """Add floor, walls, table, the robot's pedestal and the world's cameras."""
+def arena_of(problem: str) -> str | None:
+    """The arena of a LIBERO problem class, or None."""
+    for name, arena in ARENAS.items():
+        if arena.problem == problem:
+            return name
+    return None
+
+
+def table_body(name: str) -> str:
+    """The body that carries the table of arena `name`."""
+    return f"{name}_table"
+
+
+def add_room(spec: mujoco.MjSpec) -> None:
+    """Add the floor, the walls and the body on which the agent camera rides."""
     world = spec.worldbody
     floor = world.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.125), material="floor"
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(3, 3, 0.125),
+        material="floor",
+        friction=_FLOOR_FRICTION,
     )
-    floor.contype, floor.conaffinity, floor.group = 0, 0, 0
+    floor.contype, floor.conaffinity, floor.group = 0, 3, 0
     for wall in _walls():
         add_primitive(world, wall, collides="nothing")
-    top = arena.workspace_z
-    table = world.add_body(name="table")
-    slab = box_between((-0.5, -0.6, top - 0.05), (0.5, 0.6, top), "table")
-    add_primitive(table, slab, collides="fixture", friction=TABLE_FRICTION)
-    for leg_x in (-0.4, 0.4):
-        for leg_y in (-0.5, 0.5):
-            leg = cylinder((leg_x, leg_y, 0), (leg_x, leg_y, top - 0.05), 0.04, "leg")
-            add_primitive(table, leg, collides="nothing")
-    x, y, z = arena.robot_base
-    mount = world.add_body(name="mount", pos=arena.robot_base)
-    add_primitive(
-        mount, box((0, 0, -0.01), (0.13, 0.13, 0.01), "leg"), collides="nothing"
-    )
-    pillar = cylinder((0, 0, -z), (0, 0, -0.02), 0.12, "leg")
-    add_primitive(mount, pillar, collides="nothing")
+    world.add_body(name=CAMERA_BODY)
+
+
+def add_table(spec: mujoco.MjSpec, name: str) -> None:
+    """Add the table of arena `name`, if it has one."""
+    slab = ARENAS[name].table
+    if slab is None:
+        return
+    table = spec.worldbody.add_body(name=table_body(name))
+    shape = box_between(slab.low, slab.high, "table")
+    add_primitive(table, shape, collides="fixture", friction=slab.friction)
+    (x0, y0, z0), (x1, y1, _) = slab.low, slab.high
+    for x in (x0 + 0.1, x1 - 0.1):
+        for y in (y0 + 0.1, y1 - 0.1):
+            if slab.leg_radius:
+                leg = cylinder((x, y, 0), (x, y, z0), slab.leg_radius, "leg")
+                add_primitive(table, leg, collides="nothing")
+    if not slab.leg_radius:
+        drawer_box = box_between(
+            (x0 + 0.2, y0 + 0.2, 0), (x1 - 0.1, y1 - 0.2, z0), "leg"
+        )
+        add_primitive(table, drawer_box, collides="nothing")
+
+
+def add_pedestal(base: mujoco.MjsBody, height: float) -> None:
+    """Add the mount under a robot base that stands `height` above the floor."""
+    if height <= 0.0:
+        return
+    plate = box((0, 0, -0.01), (0.13, 0.13, 0.01), "leg")
+    add_primitive(base, plate, collides="nothing")
+    pillar = cylinder((0, 0, -height), (0, 0, -0.02), 0.12, "leg")
+    add_primitive(base, pillar, collides="nothing")
 
 
 def _walls() -> tuple:

@@ -1,24 +1,25 @@
-"""Assembles a suite's bodies, joints and options into MuJoCo models.
+"""Assembles an inventory's bodies, joints and options into MuJoCo models.
 
 Lengths in m, angles in rad.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import panda
-from omnivla_jax.sim.arenas import ARENAS, add_arena
-from omnivla_jax.sim.objects import (
-    FIXTURES,
-    MOVABLES,
-    MOVING_PART_INERTIA,
-    MOVING_PART_MASS,
-    Part,
+from omnivla_jax.sim import looks, panda
+from omnivla_jax.sim.arenas import (
+    ARENAS,
+    BASE_BODY,
+    add_pedestal,
+    add_room,
+    add_table,
+    table_body,
 )
+from omnivla_jax.sim.objects import CATEGORIES, Part
 from omnivla_jax.sim.primitives import Collides, add_primitive
-from omnivla_jax.sim.tasks import Suite
+from omnivla_jax.sim.tasks import Inventory
 
 OBJECT_FRICTION = (0.95, 0.3, 0.1)
 OBJECT_SOLREF = (0.001, 1.0)
@@ -47,33 +48,40 @@ PRESETS: dict[str, Preset] = {
 
 
 def compile_model(
-    table: Suite, preset: Preset, *, visual: bool = False, watched: bool = False
+    stock: Inventory,
+    preset: Preset,
+    *,
+    visual: bool = False,
+    watched: tuple[tuple[str, str], ...] = (),
 ) -> mujoco.MjModel:
-    """The model of a suite; bodies and joints are the same in all three variants.
+    """The model of an inventory; bodies and joints are the same in all variants.
 
     Args:
-      table: the suite.
+      stock: the objects, fixtures and arenas.
       preset: how finely it is integrated.
       visual: with the looks, instead of collision geoms only.
-      watched: with one sensor for each of `contact_pairs`, for C MuJoCo.
+      watched: pairs of bodies that get a contact sensor each, for C MuJoCo.
     """
     spec = mujoco.MjSpec()
     _set_options(spec, preset)
-    for material in _materials_used(table):
+    for material in _materials_used(stock):
         spec.add_material(name=material)
-    arena = ARENAS[table.arena]
-    add_arena(spec, arena)
-    panda.add_panda(spec, arena.robot_base)
-    for placement in table.movables:
-        _add_movable(spec, placement.name)
-    for placement in table.fixtures:
-        _add_fixture(spec, placement.name, arena.fixture_z[placement.name])
+    add_room(spec)
+    for arena in stock.arenas:
+        add_table(spec, arena)
+    base = ARENAS[stock.arenas[0]].robot_base
+    panda.add_panda(spec, base)
+    add_pedestal(spec.body(BASE_BODY), base[2])
+    for name, category in stock.movables.items():
+        _add_movable(spec, name, category)
+    for name, category in stock.fixtures.items():
+        _add_fixture(spec, name, category)
     if not visual:
         _drop_looks(spec)
     if watched:
-        _watch_contacts(spec, table)
+        _watch_contacts(spec, watched)
     elif not visual:
-        _flatten_table(spec, arena.workspace_z)
+        _flatten_table(spec, stock)
     model = spec.compile()
     if preset.explicit_damping:
         _cap_damping(model)
@@ -100,51 +108,50 @@ def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
     spec.add_numeric(name="max_contact_points", data=[MAX_CONTACT_POINTS])
 
 
-def _materials_used(table: Suite) -> tuple[str, ...]:
+def _materials_used(stock: Inventory) -> tuple[str, ...]:
     names = {"floor", "wall", "table", "leg", "plain"}
-    names |= {look.material for looks in panda.LOOKS.values() for look in looks}
+    names |= {look.material for row in panda.LOOKS.values() for look in row}
     names |= {"robot_white", "robot_grey", "robot_dark"}
-    parts = [MOVABLES[p.name].part for p in table.movables]
-    for placement in table.fixtures:
-        fixture = FIXTURES[placement.name]
-        parts += [fixture.base, *fixture.parts]
-    for part in parts:
-        names |= {shape.material for shape in part.collision + (part.look or ())}
+    for category in {*stock.movables.values(), *stock.fixtures.values()}:
+        for part in CATEGORIES[category].parts:
+            drawn = looks.shapes(category, part.name, part.collision)
+            names |= {shape.material for shape in drawn}
     return tuple(sorted(names))
 
 
-def _add_movable(spec: mujoco.MjSpec, name: str) -> None:
-    movable = MOVABLES[name]
-    body = spec.worldbody.add_body(
-        name=name,
-        mass=movable.mass,
-        ipos=movable.center,
-        iquat=movable.inertia_quaternion,
-        inertia=movable.inertia,
-        explicitinertial=True,
-    )
-    joint = body.add_freejoint(name=f"{name}_joint")
+def _add_movable(spec: mujoco.MjSpec, name: str, category: str) -> None:
+    (root,) = CATEGORIES[category].parts
+    body = spec.worldbody.add_body(name=name, **_inertial(root))
+    joint = body.add_freejoint(name=f"{name}_joint0")
     joint.damping = [FREE_JOINT_DAMPING, 0, 0]
-    _add_shapes(body, movable.part, "object")
+    _add_shapes(body, category, root, "object")
 
 
-def _add_fixture(spec: mujoco.MjSpec, name: str, z: float) -> None:
-    fixture = FIXTURES[name]
-    base = spec.worldbody.add_body(name=name, pos=(0, 0, z))
-    _add_shapes(base, fixture.base, "fixture")
-    for part in fixture.parts:
+def _add_fixture(spec: mujoco.MjSpec, name: str, category: str) -> None:
+    root, *moving = CATEGORIES[category].parts
+    base = spec.worldbody.add_body(name=name)
+    _add_shapes(base, category, root, "fixture")
+    for part in moving:
+        part_name = f"{name}_{part.name}"
         body = base.add_body(
-            name=f"{name}/{part.name}",
+            name=part_name,
             pos=part.position,
             quat=part.quaternion,
-            mass=MOVING_PART_MASS,
-            ipos=(0, 0, 0),  # left out, MjSpec takes the body's position
-            iquat=(1, 0, 0, 0),
-            inertia=MOVING_PART_INERTIA,
-            explicitinertial=True,
+            **_inertial(part),
         )
-        _add_joint(body, f"{name}/{part.name}", part)
-        _add_shapes(body, part, "fixture")
+        _add_joint(body, part_name, part)
+        _add_shapes(body, category, part, "fixture")
+
+
+def _inertial(part: Part) -> dict[str, Any]:
+    assert part.inertia is not None, f"moving part {part.name!r} needs an inertia"
+    return {
+        "mass": part.inertia.mass,
+        "ipos": part.inertia.center,  # left out, MjSpec takes the body's position
+        "iquat": part.inertia.quaternion,
+        "inertia": part.inertia.moments,
+        "explicitinertial": True,
+    }
 
 
 def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
@@ -160,13 +167,19 @@ def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
     )
 
 
-def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
-    hidden = part.look is not None
-    for shape in part.collision:
-        geom = add_primitive(body, shape, collides=role, visible=not hidden)
+def _add_shapes(
+    body: mujoco.MjsBody, category: str, part: Part, role: Collides
+) -> None:
+    drawn = looks.shapes(category, part.name, part.collision)
+    same = len(drawn) == len(part.collision) and all(
+        shape == look._replace(material=shape.material)
+        for shape, look in zip(part.collision, drawn)
+    )
+    for shape in drawn if same else part.collision:
+        geom = add_primitive(body, shape, collides=role, visible=same)
         geom.friction = OBJECT_FRICTION
         geom.solref, geom.solimp = OBJECT_SOLREF, OBJECT_SOLIMP
-    for shape in part.look or ():
+    for shape in () if same else drawn:
         add_primitive(body, shape, collides="nothing")
 
 
@@ -176,15 +189,21 @@ def _drop_looks(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
 
 
-def _flatten_table(spec: mujoco.MjSpec, height: float) -> None:
-    """The table top as a plane, for MJX.
+def _flatten_table(spec: mujoco.MjSpec, stock: Inventory) -> None:
+    """The table top as a plane, for MJX, where there is only one.
 
     MJX keeps the `max_geom_pairs` pairs whose bounding spheres overlap most. A slab's
     sphere overlaps everything, so its pairs would crowd out all others.
     """
-    (slab,) = spec.body("table").geoms
-    slab.type, slab.size = mujoco.mjtGeom.mjGEOM_PLANE, (0.5, 0.6, 0.01)
-    slab.pos = (0, 0, height)
+    slab = ARENAS[stock.arenas[0]].table
+    if len(stock.arenas) > 1 or slab is None:
+        return
+    spec.delete(spec.geom("floor"))
+    (top,) = spec.body(table_body(stock.arenas[0])).geoms
+    (x0, y0, _), (x1, y1, z) = slab.low, slab.high
+    top.type = mujoco.mjtGeom.mjGEOM_PLANE
+    top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)
+    top.pos = ((x0 + x1) / 2, (y0 + y1) / 2, z)
 
 
 def _cap_damping(model: mujoco.MjModel) -> None:
@@ -192,20 +211,9 @@ def _cap_damping(model: mujoco.MjModel) -> None:
     model.dof_damping[:] = np.minimum(model.dof_damping, limit)
 
 
-def contact_pairs(table: Suite) -> tuple[tuple[str, str], ...]:
-    """Body pairs whose contact some goal asks about: subject, target or its parent."""
-    goals = [goal for task in table.tasks for goal in task.goal]
-    pairs = {
-        (goal.subject, goal.target.split("/")[0]): None
-        for goal in goals
-        if goal.predicate == "On" and goal.target not in table.table_regions
-    }
-    return tuple(pairs)
-
-
-def _watch_contacts(spec: mujoco.MjSpec, table: Suite) -> None:
+def _watch_contacts(spec: mujoco.MjSpec, pairs: tuple[tuple[str, str], ...]) -> None:
     """One sensor a pair: how many contacts join the two bodies' subtrees."""
-    for first, second in contact_pairs(table):
+    for first, second in pairs:
         spec.add_sensor(
             name=f"{first} touches {second}",
             type=mujoco.mjtSensor.mjSENS_CONTACT,

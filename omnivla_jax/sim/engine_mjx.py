@@ -104,7 +104,7 @@ def _each(
     scene: Scene, physics: Physics, stage: Callable[..., mjx.Data], *values: Any
 ) -> mjx.Data:
     """`stage(engine, *values)` for every environment, with its own fixtures."""
-    ids = np.array([scene.bodies[row.name] for row in scene.suite.fixtures])
+    ids = np.array([scene.bodies[name] for name in scene.posed])
     engine = _engine(scene)
 
     def one(position: jax.Array, quaternion: jax.Array, *own: Any) -> mjx.Data:

@@ -70,7 +70,7 @@ def _pool(scene: Scene, size: int) -> _Pool:
     batch = mujoco.batch.Batch(scene.watched_model, size, persistent=True)
     for field in ("xpos", "xquat", "xanchor", "xaxis", "qfrc_bias", "M", "sensordata"):
         batch.bind(field)
-    ids = [scene.bodies[placement.name] for placement in scene.suite.fixtures]
+    ids = [scene.bodies[name] for name in scene.posed]
     return _Pool(
         batch, np.array(ids), batch.expand("body_pos"), batch.expand("body_quat")
     )

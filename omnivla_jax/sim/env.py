@@ -10,12 +10,14 @@ from typing import Mapping
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from omnivla_jax.core.types import TimeStep
-from omnivla_jax.sim import physics, placement, predicates
+from omnivla_jax.sim import physics, placement, predicates, recorded
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
 
+Pose = tuple[ArrayLike, ArrayLike]  # position [B, 3], quaternion wxyz [B, 4]
 ACTION_SIZE = 7
 WAIT_STEPS = 10  # evaluators let the objects fall and settle first
 WAIT_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
@@ -31,7 +33,7 @@ def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
       keys: typed keys [B]; consumed.
     """
     chex.assert_equal_shape([task, keys])
-    qpos, fixture_pos, fixture_quat = placement.sample(scene, keys)
+    qpos, fixture_pos, fixture_quat = placement.sample(scene, task, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
     start = physics.restored(scene, qpos, qvel, fixture_pos, fixture_quat)
     return settle(scene, _episode(start, task))
@@ -43,23 +45,26 @@ def restore(
     qpos: jax.Array,
     qvel: jax.Array,
     *,
-    fixtures: Mapping[str, tuple[jax.Array, jax.Array]] | None = None,
+    fixtures: Mapping[str, Pose] | None = None,
 ) -> EnvState:
     """Episodes at recorded states, as LIBERO's `set_init_state`; nothing settles.
 
     Args:
       scene: the static tables.
       task: int32 [B].
-      qpos: [B, nq] and qvel: [B, nv] in the suite's joint order.
+      qpos: [B, nq] and qvel: [B, nv], of this scene or as LIBERO orders them in its
+        model of the task, which lacks what this scene holds for other tasks.
       fixtures: name -> (position [B, 3], quaternion wxyz [B, 4]); those not named
         stand at the centre of their region.
 
     Raises:
-      ValueError: on a fixture the scene does not have.
+      ValueError: on a fixture the scene does not have, or on another width of `qpos`.
     """
-    chex.assert_shape(qpos, (task.shape[0], scene.model.nq))
-    chex.assert_shape(qvel, (task.shape[0], scene.model.nv))
-    positions, quaternions = _fixture_poses(scene, task.shape[0], fixtures or {})
+    chex.assert_equal_shape_prefix([task, qpos, qvel], 1)
+    chex.assert_rank([qpos, qvel], 2)
+    task = jnp.asarray(task, jnp.int32)
+    qpos, qvel = recorded.to_scene(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
+    positions, quaternions = _fixture_poses(scene, task, fixtures or {})
     start = physics.restored(scene, qpos, qvel, positions, quaternions)
     return _episode(start, task)
 
@@ -103,23 +108,21 @@ def step(scene: Scene, state: EnvState, action: jax.Array) -> tuple[EnvState, Ti
 
 
 def _fixture_poses(
-    scene: Scene, batch: int, given: Mapping[str, tuple[jax.Array, jax.Array]]
+    scene: Scene,
+    task: jax.Array,
+    given: Mapping[str, Pose],
 ) -> tuple[jax.Array, jax.Array]:
     """Positions [B, F, 3] and quaternions [B, F, 4]: those given, or the centres."""
-    rows = scene.suite.fixtures
-    unknown = sorted(set(given) - {row.name for row in rows})
+    unknown = sorted(set(given) - set(scene.posed))
     if unknown:
-        known = [row.name for row in rows]
+        known = list(scene.posed)
         raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
-    positions, quaternions = [], []
-    for row in rows:
-        home = jnp.array((*row.center, scene.arena.fixture_z[row.name]))
-        turn = jnp.array(row.quaternion)
-        default = jnp.tile(home, (batch, 1)), jnp.tile(turn, (batch, 1))
-        position, quaternion = given.get(row.name, default)
-        positions.append(jnp.asarray(position))
-        quaternions.append(jnp.asarray(quaternion))
-    return jnp.stack(positions, 1), jnp.stack(quaternions, 1)
+    positions, quaternions = placement.centers(scene, task)
+    for name, (position, quaternion) in given.items():
+        index = scene.posed.index(name)
+        positions = positions.at[:, index].set(jnp.asarray(position))
+        quaternions = quaternions.at[:, index].set(jnp.asarray(quaternion))
+    return positions, quaternions
 
 
 def _episode(start: Physics, task: jax.Array) -> EnvState:
@@ -136,6 +139,7 @@ def _episode(start: Physics, task: jax.Array) -> EnvState:
 def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     """Step the physics; an environment whose numbers explode keeps its last state."""
     after = physics.control_step(scene, state.physics, action, ~state.frozen)
+    after = _hold_parked(scene, state.task, after)
     sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
 
     def keep(new: jax.Array, old: jax.Array) -> jax.Array:
@@ -146,6 +150,15 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
         physics=jax.tree.map(keep, after, state.physics),
         diverged=state.diverged | ~sane,
     )
+
+
+def _hold_parked(scene: Scene, task: jax.Array, after: Physics) -> Physics:
+    """Lift what a task lacks back to its parking: in 50 ms it has fallen 1 cm."""
+    if len(scene.playable) == 1:
+        return after
+    qpos, absent = placement.park(scene, task, after.qpos)
+    still = recorded.velocity_rows(scene, absent)
+    return dataclasses.replace(after, qpos=qpos, qvel=jnp.where(still, 0.0, after.qvel))
 
 
 def _bounded(values: jax.Array, bound: float) -> jax.Array:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import engine_mjx, engine_mujoco
+from omnivla_jax.sim.arenas import BASE_BODY
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
@@ -40,13 +41,14 @@ def restored(
     """
     batch, bodies = qpos.shape[0], scene.model.nbody
     home_mat = jnp.asarray(scene.home_mat, jnp.float32)
+    base = jnp.asarray(fixture_pos, jnp.float32)[:, scene.posed.index(BASE_BODY)]
     state = Physics(
         qpos=jnp.asarray(qpos, jnp.float32),
         qvel=jnp.asarray(qvel, jnp.float32),
         warmstart=jnp.zeros((batch, scene.model.nv)),
         fixture_pos=jnp.asarray(fixture_pos, jnp.float32),
         fixture_quat=jnp.asarray(fixture_quat, jnp.float32),
-        goal_pos=jnp.tile(jnp.asarray(scene.home_pos, jnp.float32), (batch, 1)),
+        goal_pos=base + jnp.asarray(scene.home_offset, jnp.float32),
         goal_mat=jnp.tile(home_mat, (batch, 1, 1)),
         gripper=jnp.zeros(batch),
         fresh=jnp.ones(batch, bool),

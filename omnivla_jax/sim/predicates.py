@@ -1,24 +1,25 @@
 """LIBERO's goal predicates, exactly as its code evaluates them, for a batch.
 
 Source: `libero/envs/predicates` and `object_states/base_object_states.py`.
-Positions are body origins. Axes: B environments, T tasks of the suite.
+Positions are body origins.
+Axes: B environments, T tasks of the suite, G goals of a task.
 """
 
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.scene import Scene, Site
+from omnivla_jax.sim.arenas import ARENAS
+from omnivla_jax.sim.objects import ARTICULATIONS
+from omnivla_jax.sim.scene import Scene, Site, goal_joints
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.sim.tasks import Goal, Task
 
 CENTERED_WITHIN = 0.03  # m, On(object, object)
 SITE_BELOW, SITE_ABOVE = 0.005, 0.10  # m, On(object, site)
 IN_BELOW = 0.01  # m, In(object, site)
-# Joint thresholds per fixture (m or rad): LIBERO's `articulated_objects.py`.
-_OPEN_BELOW = {"wooden_cabinet": -0.14}
-_CLOSED_ABOVE = {"wooden_cabinet": 0.0}
-_ON_FROM = {"flat_stove": 0.5}
+UP_FROM = 1.0  # m, Up(object)
+ZONE_HALF_HEIGHT = 0.007  # m, of a workspace region
 
 
 def success(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
@@ -29,20 +30,39 @@ def success(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
       physics: the batch's state.
       task: int32 [B], rows of the suite's table.
     """
-    every = jnp.stack([holds(scene, physics, row) for row in scene.tasks], axis=-1)
-    return jnp.take_along_axis(every, task[:, None], axis=-1)[:, 0]
+    return jnp.all(verdicts(scene, physics, task), axis=-1)
+
+
+def verdicts(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
+    """bool [B, G]: which goals of its own task hold in each environment.
+
+    G is the largest number of goals of a task; those that a task lacks hold. Tasks
+    that the scene does not hold are never done.
+    """
+    most = max(len(row.goal) for row in scene.tasks)
+    columns = []
+    for row, played in enumerate(scene.tasks):
+        held = [jnp.zeros_like(task, bool)] * most
+        if row in scene.playable:
+            held = [_PREDICATES[g.predicate](scene, physics, g) for g in played.goal]
+            held += [jnp.ones_like(task, bool)] * (most - len(held))
+        columns.append(jnp.stack(held, axis=-1))
+    every = jnp.stack(columns, axis=1)  # [B, T, G]
+    return jnp.take_along_axis(every, task[:, None, None], axis=1)[:, 0]
 
 
 def holds(scene: Scene, physics: Physics, task: Task) -> jax.Array:
     """bool [B]: whether all goals of `task` hold."""
-    verdicts = [_PREDICATES[goal.predicate](scene, physics, goal) for goal in task.goal]
-    return jnp.all(jnp.stack(verdicts), axis=0)
+    held = [_PREDICATES[goal.predicate](scene, physics, goal) for goal in task.goal]
+    return jnp.all(jnp.stack(held), axis=0)
 
 
 def on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """On(object, object) or On(object, region)."""
     if goal.target in scene.sites:
         return _on_site(scene, physics, goal, scene.sites[goal.target])
+    if goal.target not in scene.bodies:
+        return _on_workspace(scene, physics, goal)
     above = physics.xpos[:, scene.bodies[goal.subject]]
     below = physics.xpos[:, scene.bodies[goal.target]]
     offset = jnp.linalg.norm(above[:, :2] - below[:, :2], axis=-1)
@@ -62,27 +82,54 @@ def inside(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
 
 
 def is_open(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
-    """Open(part)."""
-    return _joint(scene, physics, goal) < _OPEN_BELOW[_fixture(goal)]
+    """Open(fixture or region): any of its joints is open."""
+    _, high = _articulation(scene, goal)
+    return jnp.any(_joints(scene, physics, goal) < high, axis=-1)
 
 
 def is_closed(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
-    """Close(part)."""
-    return _joint(scene, physics, goal) > _CLOSED_ABOVE[_fixture(goal)]
+    """Close(fixture or region): all of its joints are closed."""
+    low, _ = _articulation(scene, goal)
+    return jnp.all(_joints(scene, physics, goal) > low, axis=-1)
 
 
 def turned_on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
-    """Turnon(knob)."""
-    return _joint(scene, physics, goal) >= _ON_FROM[_fixture(goal)]
+    """Turnon(fixture): any of its joints is on."""
+    low, _ = _articulation(scene, goal)
+    return jnp.any(_joints(scene, physics, goal) >= low, axis=-1)
+
+
+def turned_off(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """Turnoff(fixture): all of its joints are off."""
+    _, high = _articulation(scene, goal)
+    return jnp.all(_joints(scene, physics, goal) < high, axis=-1)
+
+
+def is_up(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """Up(object): its origin is at least a metre high."""
+    return physics.xpos[:, scene.bodies[goal.subject], 2] >= UP_FROM
 
 
 _PREDICATES = {
-    "On": on,
-    "In": inside,
-    "Open": is_open,
-    "Close": is_closed,
-    "Turnon": turned_on,
+    "on": on,
+    "in": inside,
+    "open": is_open,
+    "close": is_closed,
+    "turnon": turned_on,
+    "turnoff": turned_off,
+    "up": is_up,
 }
+
+
+def _on_workspace(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """On(object, region of the workspace): no contact is asked for."""
+    task = next(row for row in scene.tasks if goal.target in row.regions)
+    arena = ARENAS[task.arena]
+    x0, y0, x1, y1 = task.regions[goal.target]
+    x, y, _ = arena.offset
+    center = jnp.array([(x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z])
+    offset = physics.xpos[:, scene.bodies[goal.subject]] - center
+    return _above(offset, jnp.array([(x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT]))
 
 
 def _on_site(scene: Scene, physics: Physics, goal: Goal, site: Site) -> jax.Array:
@@ -90,12 +137,15 @@ def _on_site(scene: Scene, physics: Physics, goal: Goal, site: Site) -> jax.Arra
     position = physics.xpos[:, scene.bodies[goal.subject]]
     # LIBERO multiplies by R where the site frame would take R^T; kept.
     offset = jnp.einsum("bij,bj->bi", orientation, position - center)
-    half_x, half_y, half_z = site.region.half_size
-    over = (offset[:, 2] > half_z - SITE_BELOW) & (offset[:, 2] < half_z + SITE_ABOVE)
-    within = (jnp.abs(offset[:, 0]) < half_x) & (jnp.abs(offset[:, 1]) < half_y)
-    if not site.fixture:
-        return over & within
-    return over & within & _touches(scene, physics, goal.subject, site.fixture)
+    touches = _touches(scene, physics, goal.subject, site.instance)
+    return _above(offset, jnp.asarray(site.region.half_size)) & touches
+
+
+def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
+    """bool [B]: whether `offset` [B, 3] from a region's centre counts as on it."""
+    height = offset[:, 2] - half[2]
+    within = jnp.all(jnp.abs(offset[:, :2]) < half[:2], axis=-1)
+    return within & (height > -SITE_BELOW) & (height < SITE_ABOVE)
 
 
 def _site_pose(physics: Physics, site: Site) -> tuple[jax.Array, jax.Array]:
@@ -112,9 +162,16 @@ def _touches(scene: Scene, physics: Physics, first: str, second: str) -> jax.Arr
     return physics.touching[:, scene.contact_pairs.index((first, second))]
 
 
-def _joint(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
-    return physics.qpos[:, scene.joints[goal.subject][0]]
+def _joints(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """[B, n]: the positions of the joints that a goal asks about."""
+    rows = [scene.joints[name][0] for name in goal_joints(scene, goal)]
+    return physics.qpos[:, jnp.array(rows)]
 
 
-def _fixture(goal: Goal) -> str:
-    return goal.subject.split("/")[0]
+def _articulation(scene: Scene, goal: Goal) -> tuple[float, float]:
+    site = scene.sites.get(goal.subject)
+    fixture = site.instance if site else goal.subject
+    words = ARTICULATIONS[scene.stock.fixtures[fixture]]
+    low_high = getattr(words, goal.predicate)
+    assert low_high is not None, f"{fixture} knows no {goal.predicate!r}"
+    return low_high

@@ -1,37 +1,47 @@
-"""Builds a suite's scene: MuJoCo models and the tables that name their rows.
+"""Builds a scene: MuJoCo models for some tasks of a suite, and tables that name rows.
 
-One scene serves all tasks of a suite; fixture poses and the task are data.
+One scene serves all its tasks; layouts, fixture poses and the task itself are data.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import jax
 import mujoco
 import numpy as np
 
 from omnivla_jax.sim import panda
-from omnivla_jax.sim.arenas import ARENAS, Arena
-from omnivla_jax.sim.assembly import PRESETS, Preset, compile_model, contact_pairs
-from omnivla_jax.sim.objects import FIXTURES, Region
-from omnivla_jax.sim.tasks import Suite, Task, suite
+from omnivla_jax.sim.arenas import ARENAS, BASE_BODY, CAMERA_BODY, Arena, table_body
+from omnivla_jax.sim.assembly import PRESETS, Preset, compile_model
+from omnivla_jax.sim.objects import CATEGORIES, Region
+from omnivla_jax.sim.tasks import (
+    Goal,
+    Inventory,
+    Suite,
+    Task,
+    inventory,
+    split_region,
+    suite,
+)
 
 
 class Site(NamedTuple):
-    """A goal region: the body it rides on and its box."""
+    """A goal region of an instance: the body it rides on, its joint and its box."""
 
+    instance: str
     body: int
+    joint: str  # "" where the body does not move
     region: Region
-    fixture: str  # "" for a table region
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scene:
-    """Static tables of one suite, hashed by identity so that programs close over it."""
+    """Static tables, hashed by identity so that programs close over them."""
 
     name: str
     suite: Suite
-    arena: Arena
+    playable: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
+    stock: Inventory
     preset: Preset
     engine: str  # "mjx" or "mujoco"
     model: mujoco.MjModel  # collision geoms only: what MJX steps
@@ -39,54 +49,104 @@ class Scene:
     visual_model: mujoco.MjModel  # the same bodies with their looks
     bodies: dict[str, int]
     joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
-    sites: dict[str, Site]
-    home_pos: np.ndarray  # [3] of the grip site at the nominal arm pose
+    sites: dict[str, Site]  # "{instance}_{region}"
+    posed: tuple[str, ...]  # bodies whose pose is data: fixtures, base, camera, tables
+    home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
     home_mat: np.ndarray  # [3, 3]
     contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The suite's tasks, in LIBERO's order."""
+        """All tasks of the suite, in LIBERO's order; see `playable`."""
         return self.suite.tasks
 
     @property
     def num_tasks(self) -> int:
-        """How many tasks share this scene."""
+        """How many tasks the suite has."""
         return len(self.suite.tasks)
 
+    def arena(self, task: int) -> Arena:
+        """Where a task takes place."""
+        return ARENAS[self.suite.tasks[task].arena]
 
-def make(name: str, *, physics: str = "auto", preset: str = "fast") -> Scene:
-    """Build the scene of suite `name`.
+
+def make(
+    name: str,
+    *,
+    tasks: Sequence[int] | None = None,
+    physics: str = "auto",
+    preset: str = "fast",
+) -> Scene:
+    """Build a scene for tasks of suite `name`.
+
+    What a task does not use is parked out of its reach, so that one program can mix
+    all tasks. A scene of fewer tasks has fewer bodies and steps faster: libero_10
+    plays in three arenas with 21 objects, each of its tasks with two to eight.
 
     Args:
-      name: a suite, such as `libero_goal`.
+      name: a suite such as `libero_goal`, a BDDL file or a folder of BDDL files.
+      tasks: rows of the suite; None takes them all. Task numbers stay the suite's.
       physics: `mjx`, `mujoco`, or `auto` (C MuJoCo on a CPU, MJX elsewhere).
       preset: `original`, `faithful` or `fast`.
 
     Raises:
-      ValueError: naming the unknown suite, engine or preset and the known ones.
+      ValueError: naming the unknown suite, task, engine or preset and the known ones.
     """
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(name)
-    model = compile_model(table, PRESETS[preset])
-    home_pos, home_mat = _home_pose(model)
+    playable = _playable(table, tasks)
+    stock = inventory(tuple(table.tasks[row] for row in playable))
+    model = compile_model(stock, PRESETS[preset])
+    pairs = _contact_pairs(table, playable, stock)
+    home_offset, home_mat = _home_pose(model)
     return Scene(
         name=name,
         suite=table,
-        arena=ARENAS[table.arena],
+        playable=playable,
+        stock=stock,
         preset=PRESETS[preset],
         engine=_choose_engine(physics),
         model=model,
-        watched_model=compile_model(table, PRESETS[preset], watched=True),
-        visual_model=compile_model(table, PRESETS[preset], visual=True),
+        watched_model=compile_model(stock, PRESETS[preset], watched=pairs),
+        visual_model=compile_model(stock, PRESETS[preset], visual=True),
         bodies={model.body(i).name: i for i in range(model.nbody)},
         joints=_joint_addresses(model),
-        sites=_sites(table, model),
-        home_pos=home_pos,
+        sites=_sites(stock, model),
+        posed=_posed(stock),
+        home_offset=home_offset,
         home_mat=home_mat,
-        contact_pairs=contact_pairs(table),
+        contact_pairs=pairs,
     )
+
+
+def goal_body(scene: Scene, goal: Goal) -> int:
+    """The body that a goal is about: the object, or the part that is to move."""
+    if goal.subject in scene.sites:
+        return scene.sites[goal.subject].body
+    if goal.subject in scene.stock.fixtures:
+        return scene.bodies[goal_joints(scene, goal)[0]]
+    return scene.bodies[goal.subject]
+
+
+def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
+    """The joints that Open, Close, Turnon and Turnoff ask about."""
+    if goal.subject in scene.sites:
+        return (scene.sites[goal.subject].joint,)
+    category = scene.stock.fixtures[goal.subject]
+    parts = CATEGORIES[category].parts
+    return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)
+
+
+def _playable(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
+    count = len(table.tasks)
+    rows = tuple(range(count)) if tasks is None else tuple(int(row) for row in tasks)
+    wrong = [row for row in rows if not 0 <= row < count]
+    if wrong or not rows:
+        raise ValueError(
+            f"Unknown tasks {wrong} of {table.name}: choose among 0 to {count - 1}."
+        )
+    return rows
 
 
 def _choose_engine(physics: str) -> str:
@@ -97,12 +157,31 @@ def _choose_engine(physics: str) -> str:
     return physics
 
 
+def _contact_pairs(
+    table: Suite, playable: tuple[int, ...], stock: Inventory
+) -> tuple[tuple[str, str], ...]:
+    """Body pairs whose contact some goal asks about: subject, target or its parent."""
+    instances = {**stock.movables, **stock.fixtures}
+    pairs: dict[tuple[str, str], None] = {}
+    for row in playable:
+        for goal in table.tasks[row].goal:
+            parent = split_region(goal.target, instances)[0]
+            if goal.predicate == "on" and parent:
+                pairs[(goal.subject, parent)] = None
+    return tuple(pairs)
+
+
+def _posed(stock: Inventory) -> tuple[str, ...]:
+    tables = tuple(table_body(name) for name in stock.arenas if ARENAS[name].table)
+    return (*stock.fixtures, BASE_BODY, CAMERA_BODY, *tables)
+
+
 def _home_pose(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     data = mujoco.MjData(model)
     data.qpos[: panda.NUM_JOINTS] = panda.HOME
     mujoco.mj_kinematics(model, data)
-    hand = data.body(panda.EEF_BODY)
-    return hand.xpos.copy(), hand.xmat.reshape(3, 3).copy()
+    hand, base = data.body(panda.EEF_BODY), data.body(BASE_BODY)
+    return hand.xpos - base.xpos, hand.xmat.reshape(3, 3).copy()
 
 
 def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
@@ -112,16 +191,13 @@ def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
     }
 
 
-def _sites(table: Suite, model: mujoco.MjModel) -> dict[str, Site]:
+def _sites(stock: Inventory, model: mujoco.MjModel) -> dict[str, Site]:
     sites = {}
-    for placement in table.fixtures:
-        name = placement.name
-        for part in (FIXTURES[name].base, *FIXTURES[name].parts):
-            body = name if part.name == name else f"{name}/{part.name}"
+    for name, category in {**stock.movables, **stock.fixtures}.items():
+        for part in CATEGORIES[category].parts:
+            body = f"{name}_{part.name}" if part.name else name
+            joint = body if part.joint else ""
             for region_name, region in part.regions.items():
-                site = Site(model.body(body).id, region, name)
-                sites[f"{name}/{region_name}"] = site
-    z = ARENAS[table.arena].region_z
-    for region_name, ((x, y), (half_x, half_y)) in table.table_regions.items():
-        sites[region_name] = Site(0, Region((x, y, z), (half_x, half_y, 0.007)), "")
+                site = Site(name, model.body(body).id, joint, region)
+                sites[f"{name}_{region_name}"] = site
     return sites

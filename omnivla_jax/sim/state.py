@@ -1,6 +1,7 @@
 """The state of a batch of environments: a value that can be copied, cut and saved.
 
-Axes: B environments, N bodies, F fixtures, P watched contact pairs.
+Axes: B environments, N bodies, F bodies whose pose is data (fixtures, robot base,
+camera, tables), P watched contact pairs.
 """
 
 import jax

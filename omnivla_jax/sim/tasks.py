@@ -1,135 +1,229 @@
-"""The tasks of each suite as rows of a table: instruction, goal and initial layout.
+"""The tasks of a suite, read from BDDL: instruction, layout, initial joints and goal.
 
-Lengths in m; table coordinates are relative to the centre of the workspace.
+Lengths in m; rectangles are relative to the centre of the workspace; angles in rad.
 """
 
-import math
-from typing import NamedTuple
+import functools
+import re
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
-from omnivla_jax.sim.objects import Quaternion
+from omnivla_jax.sim import bddl, libero_files
+from omnivla_jax.sim.arenas import ARENAS, arena_of
+from omnivla_jax.sim.objects import CATEGORIES, Category
+
+Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1
+USER_HORIZON = 600  # control steps, as LIBERO's own evaluation
+_SCENE_PREFIX = re.compile(r"^[A-Z_]*SCENE\d+_")
 
 
 class Goal(NamedTuple):
-    """One predicate of a conjunction: `On`, `In`, `Open`, `Close` or `Turnon`."""
+    """One predicate of a conjunction, with LIBERO's names."""
 
-    predicate: str
-    subject: str  # an object, or a fixture's moving part
-    target: str = ""  # an object, "fixture/region" or a table region
+    predicate: str  # "on", "in", "open", "close", "turnon", "turnoff" or "up"
+    subject: str  # an instance, or "{instance}_{region}"
+    target: str = ""  # an instance, "{instance}_{region}" or a workspace region
+
+
+class Start(NamedTuple):
+    """Where an instance starts: in a rectangle, or on or in something else."""
+
+    name: str
+    category: str
+    ranges: tuple[Rectangle, ...] = ()
+    yaw: tuple[float, float] = (0.0, 0.0)  # fixtures only
+    relation: str = ""  # "", "on" or "in"
+    reference: str = ""  # the instance that it starts on or in
+    region: str = ""  # which region of the reference; "" is its top
 
 
 class Task(NamedTuple):
-    """What a policy is told and when it has succeeded."""
+    """What a policy is told, what stands where, and when it has succeeded."""
 
     name: str
     instruction: str
+    arena: str
+    movables: tuple[Start, ...]  # in qpos order
+    fixtures: tuple[Start, ...]
+    joints: tuple[Goal, ...]  # initial Open, Close, Turnon, Turnoff
     goal: tuple[Goal, ...]
-    interest: str  # what the gripper must reach first: an object or "fixture/part"
-
-
-class Placement(NamedTuple):
-    """Where an object or fixture starts: a rectangle and an orientation."""
-
-    name: str
-    center: tuple[float, float]
-    half_width: float
-    quaternion: Quaternion
+    regions: dict[str, Rectangle]  # of the workspace, by LIBERO's name
 
 
 class Suite(NamedTuple):
-    """Tasks that share one scene."""
+    """Tasks that are trained and evaluated together."""
 
-    arena: str
-    movables: tuple[Placement, ...]  # in qpos order
-    fixtures: tuple[Placement, ...]
+    name: str
+    horizon: int  # control steps
     tasks: tuple[Task, ...]
-    table_regions: dict[str, tuple[tuple[float, float], tuple[float, float]]]
-    horizon: int  # control steps, as openpi and OpenVLA evaluate
-
-
-# LIBERO writes (x, y, z, w) where MuJoCo reads (w, x, y, z): "rotation pi/2" is a yaw
-# of +90 degrees, "rotation 0" one of 180.
-_YAW_90: Quaternion = (math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5))
-_YAW_180: Quaternion = (0.0, 0.0, 0.0, 1.0)
-_YAW_0: Quaternion = (1.0, 0.0, 0.0, 0.0)
-
-
-def _task(text: str, interest: str, *goal: Goal) -> Task:
-    return Task(text.replace(" ", "_"), text, goal, interest)
-
-
-_BOWL, _CHEESE = "akita_black_bowl", "cream_cheese"
-_BOTTLE, _PLATE = "wine_bottle", "plate"
-
-_LIBERO_GOAL = Suite(
-    arena="tabletop",
-    # LIBERO's sampler shrinks a region of half width 0.01 by the object's radius
-    # (0.025, cheese 0.03); the interval inverts, so the half width is |0.01 - r|.
-    movables=(
-        Placement(_BOWL, (-0.09, 0.0), 0.015, _YAW_90),
-        Placement(_CHEESE, (-0.05, 0.13), 0.02, _YAW_180),
-        Placement(_BOTTLE, (-0.20, -0.05), 0.015, _YAW_180),
-        Placement(_PLATE, (0.05, -0.02), 0.015, _YAW_90),
-    ),
-    fixtures=(
-        Placement("wooden_cabinet", (0.03, -0.24), 0.01, _YAW_180),
-        Placement("flat_stove", (-0.41, 0.21), 0.01, _YAW_0),
-        Placement("wine_rack", (-0.26, -0.26), 0.01, _YAW_180),
-    ),
-    tasks=(
-        _task(
-            "open the middle drawer of the cabinet",
-            "wooden_cabinet/middle",
-            Goal("Open", "wooden_cabinet/middle"),
-        ),
-        _task(
-            "put the bowl on the stove",
-            _BOWL,
-            Goal("On", _BOWL, "flat_stove/cook_region"),
-        ),
-        _task(
-            "put the wine bottle on top of the cabinet",
-            _BOTTLE,
-            Goal("On", _BOTTLE, "wooden_cabinet/top_side"),
-        ),
-        _task(
-            "open the top drawer and put the bowl inside",
-            "wooden_cabinet/top",
-            Goal("In", _BOWL, "wooden_cabinet/top_region"),
-        ),
-        _task(
-            "put the bowl on top of the cabinet",
-            _BOWL,
-            Goal("On", _BOWL, "wooden_cabinet/top_side"),
-        ),
-        _task(
-            "push the plate to the front of the stove",
-            _PLATE,
-            Goal("On", _PLATE, "stove_front"),
-        ),
-        _task(
-            "put the cream cheese in the bowl",
-            _CHEESE,
-            Goal("On", _CHEESE, _BOWL),
-        ),
-        _task(
-            "turn on the stove", "flat_stove/knob", Goal("Turnon", "flat_stove/knob")
-        ),
-        _task("put the bowl on the plate", _BOWL, Goal("On", _BOWL, _PLATE)),
-        _task(
-            "put the wine bottle on the rack",
-            _BOTTLE,
-            Goal("On", _BOTTLE, "wine_rack/top_region"),
-        ),
-    ),
-    table_regions={"stove_front": ((-0.05, 0.21), (0.04, 0.04))},
-    horizon=300,
-)
-
-SUITES: dict[str, Suite] = {"libero_goal": _LIBERO_GOAL}
 
 
 def suite(name: str) -> Suite:
-    """Look up a suite; an unknown name raises and lists the known ones."""
-    if name not in SUITES:
-        raise ValueError(f"Unknown suite {name!r}: choose one of {sorted(SUITES)}.")
-    return SUITES[name]
+    """The suite `name`: one of LIBERO's, a BDDL file or a folder of BDDL files.
+
+    Raises:
+      ValueError: naming the known suites.
+      BddlError: naming file, line and what is known there.
+    """
+    return _suite(str(name))
+
+
+@functools.lru_cache(maxsize=16)
+def _suite(name: str) -> Suite:
+    if name in libero_files.suite_names():
+        files = libero_files.suite_files(name)
+        return Suite(name, files.horizon, tuple(read_task(p) for p in files.paths))
+    path = Path(name)
+    paths = [path] if path.suffix == ".bddl" else sorted(path.glob("*.bddl"))
+    if not paths or not paths[0].is_file():
+        known = ", ".join(libero_files.suite_names())
+        raise ValueError(
+            f"Unknown suite {name!r}: choose {known}, a .bddl file or a folder of them."
+        )
+    return Suite(name, USER_HORIZON, tuple(read_task(path) for path in paths))
+
+
+def read_task(path: Path) -> Task:
+    """The task described by the BDDL file at `path`, its names checked."""
+    problem = bddl.read(path)
+    arena = arena_of(problem.problem)
+    if arena is None:
+        known = sorted(row.problem for row in ARENAS.values())
+        _fail(problem, 1, f"unknown problem class {problem.problem!r}", known)
+    fixtures = {
+        name: category
+        for name, category in problem.fixtures.items()
+        if name != ARENAS[arena].workspace
+    }
+    _check_categories(problem, fixtures)
+    starts = _starts(problem, fixtures)
+    joints = [row for row in problem.init if row.predicate not in ("on", "in")]
+    for row in (*joints, *problem.goal):
+        _check_names(problem, row)
+    return Task(
+        name=path.stem,
+        instruction=_SCENE_PREFIX.sub("", path.stem).replace("_", " "),
+        arena=arena,
+        movables=tuple(starts[name] for name in problem.objects),
+        fixtures=tuple(starts[name] for name in fixtures),
+        joints=tuple(Goal(*row[:3]) for row in joints),
+        goal=tuple(Goal(*row[:3]) for row in problem.goal),
+        regions={
+            name: row.ranges[0]
+            for name, row in problem.regions.items()
+            if row.target == ARENAS[arena].workspace and row.ranges
+        },
+    )
+
+
+def split_region(name: str, instances: dict[str, str]) -> tuple[str, str]:
+    """`{instance}_{region}` as (instance, region); region is "" for an instance."""
+    for instance in sorted(instances, key=len, reverse=True):
+        if name == instance:
+            return instance, ""
+        if name.startswith(instance + "_"):
+            return instance, name[len(instance) + 1 :]
+    return "", name
+
+
+def _starts(problem: bddl.Problem, fixtures: dict[str, str]) -> dict[str, Start]:
+    """Every instance's start; an error for those without one."""
+    instances = {**problem.objects, **fixtures}
+    starts: dict[str, Start] = {}
+    for row in problem.init:
+        if row.predicate not in ("on", "in"):
+            continue
+        if row.subject not in instances:
+            _fail(problem, row.line, f"unknown object {row.subject!r}", instances)
+        starts[row.subject] = _start(problem, row, instances)
+    missing = sorted(set(instances) - set(starts))
+    if missing:
+        _fail(problem, 1, f"no (On ...) in :init places {missing}; placed are", starts)
+    return starts
+
+
+def _start(
+    problem: bddl.Problem, row: bddl.Statement, instances: dict[str, str]
+) -> Start:
+    category = instances[row.subject]
+    region = problem.regions.get(row.target)
+    if region is not None and region.ranges:
+        return Start(row.subject, category, region.ranges, region.yaw)
+    _check_names(problem, row)
+    reference, site = split_region(row.target, instances)
+    return Start(
+        row.subject,
+        category,
+        relation=row.predicate,
+        reference=reference,
+        region=site,
+    )
+
+
+def _check_categories(problem: bddl.Problem, fixtures: dict[str, str]) -> None:
+    for name, category in {**problem.objects, **fixtures}.items():
+        if category not in CATEGORIES:
+            line = _line_of(problem, category)
+            _fail(problem, line, f"unknown object category {category!r}", CATEGORIES)
+        if CATEGORIES[category].fixture != (name in fixtures):
+            kind = ":fixtures" if CATEGORIES[category].fixture else ":objects"
+            line = _line_of(problem, category)
+            _fail(problem, line, f"{category!r} belongs into {kind}; here are", [name])
+
+
+def _line_of(problem: bddl.Problem, word: str) -> int:
+    lines = Path(problem.path).read_text(encoding="utf-8").lower().splitlines()
+    return next((i for i, text in enumerate(lines, 1) if word in text), 1)
+
+
+def _check_names(problem: bddl.Problem, row: bddl.Statement) -> None:
+    instances = {**problem.objects, **problem.fixtures}
+    for name in filter(None, (row.subject, row.target)):
+        if name in problem.regions and problem.regions[name].ranges:
+            continue
+        instance, region = split_region(name, instances)
+        if not instance:
+            known = [*instances, *problem.regions]
+            _fail(problem, row.line, f"unknown object or region {name!r}", known)
+        regions = _regions_of(CATEGORIES.get(instances[instance]))
+        if region and region not in regions:
+            _fail(problem, row.line, f"{instance!r} has no region {region!r}", regions)
+
+
+def _regions_of(category: Category | None) -> tuple[str, ...]:
+    if category is None:
+        return ()
+    return tuple(name for part in category.parts for name in part.regions)
+
+
+def _fail(problem: bddl.Problem, line: int, what: str, known: object) -> NoReturn:
+    names = ", ".join(sorted(str(name) for name in known))  # type: ignore[attr-defined]
+    raise bddl.BddlError(problem.path, line, f"{what}: known are {names}.")
+
+
+class Inventory(NamedTuple):
+    """What a scene must hold so that all of some tasks can be played in it."""
+
+    movables: dict[str, str]  # instance -> category, in qpos order
+    fixtures: dict[str, str]
+    arenas: tuple[str, ...]
+
+
+def inventory(tasks: tuple[Task, ...]) -> Inventory:
+    """The union of what `tasks` need, in the order of first appearance.
+
+    Raises:
+      ValueError: when two tasks use one name for different categories.
+    """
+    movables: dict[str, str] = {}
+    fixtures: dict[str, str] = {}
+    for task in tasks:
+        for table, starts in ((movables, task.movables), (fixtures, task.fixtures)):
+            for start in starts:
+                known = table.setdefault(start.name, start.category)
+                if known != start.category:
+                    raise ValueError(
+                        f"{start.name!r} is a {known} in one task and a "
+                        f"{start.category} in {task.name!r}: rename one of them."
+                    )
+    return Inventory(movables, fixtures, tuple(dict.fromkeys(t.arena for t in tasks)))

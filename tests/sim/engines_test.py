@@ -41,7 +41,9 @@ def mjx_scene():
 def start(scene, settled):
     """Two settled episodes; in the second the bowl has been put on the plate."""
     physics = jax.tree.map(lambda leaf: leaf[:BATCH], settled.physics)
-    bowl, plate = (scene.joints[f"{n}_joint"][0] for n in ("akita_black_bowl", "plate"))
+    bowl, plate = (
+        scene.joints[f"{n}_joint0"][0] for n in ("akita_black_bowl_1", "plate_1")
+    )
     seat = physics.qpos[1, plate : plate + 3] + jnp.array([0.0, 0.0, 0.0037])
     qpos = physics.qpos.at[1, bowl : bowl + 3].set(seat)
     return engine_mujoco.forward(scene, dataclasses.replace(physics, qpos=qpos))
@@ -105,7 +107,7 @@ def test_poses_and_contacts_of_a_state_agree(scene, mjx_scene, start):
     np.testing.assert_allclose(actual.xpos, start.xpos, atol=1e-5, err_msg="xpos")
     np.testing.assert_allclose(actual.xquat, start.xquat, atol=1e-5, err_msg="xquat")
     np.testing.assert_array_equal(actual.touching, start.touching)
-    pair = scene.contact_pairs.index(("akita_black_bowl", "plate"))
+    pair = scene.contact_pairs.index(("akita_black_bowl_1", "plate_1"))
     np.testing.assert_array_equal(actual.touching[:, pair], [False, True])
 
 

@@ -31,7 +31,7 @@ def _with_physics(state, **fields):
 
 def _knob_turned(scene, settled):
     """The settled episodes, told to turn on the stove; it already is in row 2."""
-    knob = scene.joints["flat_stove/knob"][0]
+    knob = scene.joints["flat_stove_1_button"][0]
     qpos = settled.physics.qpos.at[2, knob].set(0.6)
     task = jnp.full(BATCH, KNOB_TASK, jnp.int32)
     return dataclasses.replace(_with_physics(settled, qpos=qpos), task=task)
@@ -41,7 +41,7 @@ def test_reset_leaves_the_policy_a_settled_scene(scene, settled):
     np.testing.assert_array_equal(settled.task, np.arange(BATCH))
     np.testing.assert_array_equal(settled.steps, 0)
     assert not np.any(settled.frozen) and not np.any(settled.physics.fresh)
-    z = scene.joints["akita_black_bowl_joint"][0] + 2
+    z = scene.joints["akita_black_bowl_1_joint0"][0] + 2
     np.testing.assert_allclose(settled.physics.qpos[:, z], 0.8984, atol=1e-3)
     assert float(jnp.abs(settled.physics.qvel[:, 9:]).max()) < 0.05
     np.testing.assert_allclose(settled.physics.gripper, -1.0)
@@ -129,8 +129,8 @@ def test_restore_reports_contacts_of_its_own_state_only(scene, step, settled):
     def restored(qpos):
         return env.restore(scene, settled.task, qpos, jnp.zeros((BATCH, 37)))
 
-    bowl = scene.joints["akita_black_bowl_joint"][0]
-    pair = scene.contact_pairs.index(("akita_black_bowl", "flat_stove"))
+    bowl = scene.joints["akita_black_bowl_1_joint0"][0]
+    pair = scene.contact_pairs.index(("akita_black_bowl_1", "flat_stove_1"))
     on_stove = settled.physics.qpos.at[:, bowl : bowl + 3].set(
         jnp.array([-0.26, 0.21, 0.928])
     )

@@ -1,32 +1,38 @@
 """Tests of omnivla_jax.sim.placement: LIBERO's ranges, orientations and noise."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import panda, placement
+from omnivla_jax.sim import scene as scenes
 
 COUNT = 512
 # Centre (x, y), half width and z from LIBERO's bddl files and its sampler's
 # arithmetic: |0.01 - radius|, and the table at 0.90 + 0.01 - bottom.
 MOVABLES = {
-    "akita_black_bowl": ((-0.09, 0.0), 0.015, 0.97),
-    "cream_cheese": ((-0.05, 0.13), 0.02, 0.935),
-    "wine_bottle": ((-0.20, -0.05), 0.015, 0.97),
-    "plate": ((0.05, -0.02), 0.015, 0.97),
+    "akita_black_bowl_1": ((-0.09, 0.0), 0.015, 0.97),
+    "cream_cheese_1": ((-0.05, 0.13), 0.02, 0.935),
+    "wine_bottle_1": ((-0.20, -0.05), 0.015, 0.97),
+    "plate_1": ((0.05, -0.02), 0.015, 0.97),
 }
 FIXTURES = {
-    "wooden_cabinet": ((0.03, -0.24), 0.905),
-    "flat_stove": ((-0.41, 0.21), 0.905),
-    "wine_rack": ((-0.26, -0.26), 0.92),
+    "wooden_cabinet_1": ((0.03, -0.24), 0.905),
+    "flat_stove_1": ((-0.41, 0.21), 0.905),
+    "wine_rack_1": ((-0.26, -0.26), 0.92),
 }
 SIDEWAYS, BACKWARDS = (0.5**0.5, 0, 0, 0.5**0.5), (0, 0, 0, 1)
 
 
 @pytest.fixture(scope="module")
 def sampled(scene):
-    sample = compilation.jit(lambda keys: placement.sample(scene, keys))
+    sample = compilation.jit(
+        lambda keys: placement.sample(scene, jnp.zeros(COUNT, jnp.int32), keys)
+    )
     keys = jax.random.split(jax.random.key(7), COUNT)
     return [np.asarray(x) for x in sample(keys)]
 
@@ -41,21 +47,21 @@ def _fills(values, center, half):
 @pytest.mark.parametrize("name", MOVABLES)
 def test_objects_fill_their_squares(scene, sampled, name):
     center, half, z = MOVABLES[name]
-    start = scene.joints[f"{name}_joint"][0]
+    start = scene.joints[f"{name}_joint0"][0]
     pose = sampled[0][:, start : start + 7]
     _fills(pose[:, :2], center, half)
     np.testing.assert_allclose(pose[:, 2], z, atol=1e-6)
-    turn = SIDEWAYS if name in ("akita_black_bowl", "plate") else BACKWARDS
+    turn = SIDEWAYS if name in ("akita_black_bowl_1", "plate_1") else BACKWARDS
     np.testing.assert_allclose(pose[:, 3:], np.tile(turn, (COUNT, 1)), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_fixtures_fill_their_squares(scene, sampled, name):
-    row = [fixture.name for fixture in scene.suite.fixtures].index(name)
+    row = scene.posed.index(name)
     center, z = FIXTURES[name]
     _fills(sampled[1][:, row, :2], center, 0.01)
     np.testing.assert_allclose(sampled[1][:, row, 2], z, atol=1e-6)
-    turn = (1, 0, 0, 0) if name == "flat_stove" else BACKWARDS
+    turn = (1, 0, 0, 0) if name == "flat_stove_1" else BACKWARDS
     np.testing.assert_allclose(sampled[2][:, row], np.tile(turn, (COUNT, 1)), atol=1e-6)
 
 
@@ -66,13 +72,101 @@ def test_the_arm_is_noisy_and_all_else_at_rest(scene, sampled):
     np.testing.assert_allclose(noise.mean(axis=0), 0.0, atol=0.004)
     fingers = np.tile([0.020833, -0.020833], (COUNT, 1))
     np.testing.assert_allclose(qpos[:, 7:9], fingers, atol=1e-6)
-    for joint in ("wooden_cabinet/top", "wooden_cabinet/bottom", "flat_stove/knob"):
+    for joint in ("wooden_cabinet_1_top_level", "flat_stove_1_button"):
         np.testing.assert_array_equal(qpos[:, scene.joints[joint][0]], 0.0)
 
 
 def test_draws_are_independent(scene, sampled):
-    starts = [scene.joints[f"{name}_joint"][0] for name in MOVABLES]
+    starts = [scene.joints[f"{name}_joint0"][0] for name in MOVABLES]
     columns = np.concatenate([sampled[0][:, s : s + 2] for s in starts], axis=1)
-    columns = np.concatenate([columns, sampled[1][:, :, :2].reshape(COUNT, -1)], axis=1)
+    fixtures = sampled[1][:, : len(FIXTURES), :2].reshape(COUNT, -1)
+    columns = np.concatenate([columns, fixtures], axis=1)
     correlation = np.corrcoef(columns.T) - np.eye(columns.shape[1])
     assert np.abs(correlation).max() < 0.2
+
+
+def _sampled_qpos(scene, task):
+    sample = compilation.jit(functools.partial(placement.sample, scene))
+    keys = jax.random.split(jax.random.key(3), COUNT)
+    return np.asarray(sample(jnp.full(COUNT, task), keys)[0])
+
+
+# Means and half ranges of LIBERO's fifty recorded initial states, and the two joints
+# that are not at rest in them. The fixture's own centimetre is part of the spread.
+RECORDED = [
+    ("libero_spatial", 3, "akita_black_bowl_1", (0.07, 0.03, 1.08), (0.015, 0.015)),
+    (
+        "libero_spatial",
+        3,
+        "akita_black_bowl_2",
+        (0.0202, -0.282, 1.2315),
+        (0.048, 0.032),
+    ),
+    (
+        "libero_spatial",
+        4,
+        "akita_black_bowl_1",
+        (0.0877, -0.143, 1.1506),
+        (0.018, 0.02),
+    ),
+    ("libero_spatial", 5, "akita_black_bowl_1", (-0.2, 0.2, 1.08), (0.015, 0.015)),
+    ("libero_spatial", 7, "akita_black_bowl_1", (-0.26, -0.14, 1.01), (0.0225, 0.0225)),
+    ("libero_object", 1, "cream_cheese_1", (0.05, -0.1, -0.0), (0.005, 0.005)),
+    ("libero_10", 8, "moka_pot_1", (-0.05, 0.25, 0.97), (0.025, 0.025)),
+]
+
+
+@pytest.mark.parametrize("suite, task, name, center, half", RECORDED)
+def test_starts_match_libero_s_recorded_ones(suite, task, name, center, half):
+    scene = scenes.make(suite, tasks=(task,))
+    qpos = _sampled_qpos(scene, task)
+    start = scene.joints[f"{name}_joint0"][0]
+    spread = (qpos[:, start : start + 2].max(0) - qpos[:, start : start + 2].min(0)) / 2
+    np.testing.assert_allclose(qpos[:, start : start + 3].mean(0), center, atol=3e-3)
+    assert np.all(spread <= np.array(half) + 1e-3), spread
+    assert np.all(spread >= 0.7 * np.array(half)), spread
+
+
+@pytest.mark.parametrize(
+    "suite, task, joint, low, high",
+    [
+        ("libero_spatial", 4, "wooden_cabinet_1_top_level", -0.16, -0.14),
+        ("libero_10", 3, "white_cabinet_1_bottom_level", -0.16, -0.14),
+        ("libero_10", 8, "flat_stove_1_button", 0.5, 2.1),
+        ("libero_10", 9, "microwave_1_microjoint", -2.094, -1.3),
+    ],
+)
+def test_joints_start_as_the_task_says(suite, task, joint, low, high):
+    scene = scenes.make(suite, tasks=(task,))
+    values = _sampled_qpos(scene, task)[:, scene.joints[joint][0]]
+    assert low <= values.min() and values.max() <= high
+    assert values.max() - values.min() > 0.95 * (high - low)
+
+
+def test_objects_keep_clear_of_each_other():
+    scene = scenes.make("libero_10", tasks=(4,))  # two mugs' rectangles nearly meet
+    qpos = _sampled_qpos(scene, 4)
+    spots = [
+        qpos[:, scene.joints[f"{n}_joint0"][0] :][:, :2] for n in scene.stock.movables
+    ]
+    for i, first in enumerate(spots):
+        for second in spots[:i]:
+            assert np.linalg.norm(first - second, axis=1).min() > 0.05
+
+
+def test_a_mixed_batch_parks_what_a_task_lacks():
+    scene = scenes.make("libero_10")
+    rows, keys = jnp.arange(10), jax.random.split(jax.random.key(0), 10)
+    sample = compilation.jit(functools.partial(placement.sample, scene))
+    qpos, position, _ = (np.asarray(x) for x in sample(rows, keys))
+    for row, task in enumerate(scene.tasks):
+        present = {start.name for start in task.movables}
+        for name in scene.stock.movables:
+            x = qpos[row, scene.joints[f"{name}_joint0"][0]]
+            assert (abs(x) < 1) == (name in present), (task.name, name)
+        base = position[row, scene.posed.index("robot_base")]
+        np.testing.assert_allclose(base, scene.arena(row).robot_base, atol=1e-6)
+        fixtures = {start.name for start in task.fixtures}
+        for name in scene.stock.fixtures:
+            x = position[row, scene.posed.index(name), 0]
+            assert (abs(x) < 1) == (name in fixtures), (task.name, name)

@@ -11,7 +11,7 @@ from omnivla_jax.sim import predicates
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.sim.tasks import Goal
 
-BOWL, PLATE, BOTTLE = "akita_black_bowl", "plate", "wine_bottle"
+BOWL, PLATE, BOTTLE = "akita_black_bowl_1", "plate_1", "wine_bottle_1"
 UPRIGHT = [1.0, 0.0, 0.0, 0.0]
 
 
@@ -54,7 +54,7 @@ def test_on_object(scene, offset, touches, expected):
     plate = np.array([0.1, 0.2, 0.9])
     touching = ((BOWL, PLATE),) if touches else ()
     physics = world(scene, {PLATE: plate, BOWL: plate + offset}, touching=touching)
-    assert verdict(predicates.on, scene, physics, "On", BOWL, PLATE) == expected
+    assert verdict(predicates.on, scene, physics, "on", BOWL, PLATE) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_on_object(scene, offset, touches, expected):
 def test_on_fixture_site(scene, offset, touches, expected):
     stove = np.array([-0.4, 0.2, 0.905])
     top = stove + [0.15, 0.0, 0.0025]  # the cook region is 15 cm along the stove's x
-    touching = ((BOWL, "flat_stove"),) if touches else ()
-    places = {"flat_stove": stove, BOWL: top + offset}
+    touching = ((BOWL, "flat_stove_1"),) if touches else ()
+    places = {"flat_stove_1": stove, BOWL: top + offset}
     physics = world(scene, places, touching=touching)
-    goal = ("On", BOWL, "flat_stove/cook_region")
+    goal = ("on", BOWL, "flat_stove_1_cook_region")
     assert verdict(predicates.on, scene, physics, *goal) == expected
 
 
@@ -91,11 +91,11 @@ def test_on_site_multiplies_by_r_not_its_transpose(scene):
         bottle = site + direction.apply([0.12, 0.0, 0.0])
         physics = world(
             scene,
-            {"wooden_cabinet": center, BOTTLE: bottle},
-            quaternions={"wooden_cabinet": quaternion},
-            touching=((BOTTLE, "wooden_cabinet"),),
+            {"wooden_cabinet_1": center, BOTTLE: bottle},
+            quaternions={"wooden_cabinet_1": quaternion},
+            touching=((BOTTLE, "wooden_cabinet_1"),),
         )
-        goal = ("On", BOTTLE, "wooden_cabinet/top_side")
+        goal = ("on", BOTTLE, "wooden_cabinet_1_top_side")
         # R R^T x is along x; R R x is 60 degrees off it and leaves through y.
         assert verdict(predicates.on, scene, physics, *goal) == expected
 
@@ -115,7 +115,7 @@ def test_on_site_multiplies_by_r_not_its_transpose(scene):
 )
 def test_on_table_region_needs_no_contact(scene, position, expected):
     physics = world(scene, {PLATE: position})
-    goal = ("On", PLATE, "stove_front")
+    goal = ("on", PLATE, "main_table_stove_front_region")
     assert verdict(predicates.on, scene, physics, *goal) == expected
 
 
@@ -137,28 +137,50 @@ def test_on_table_region_needs_no_contact(scene, position, expected):
 def test_in_drawer(scene, offset, expected):
     drawer = np.array([0.5, 0.1, 1.0])
     center = drawer + [0.00328, 0.01128, 0.18563]
-    physics = world(scene, {"wooden_cabinet/top": drawer, BOWL: center + offset})
-    goal = ("In", BOWL, "wooden_cabinet/top_region")
+    physics = world(
+        scene, {"wooden_cabinet_1_top_level": drawer, BOWL: center + offset}
+    )
+    goal = ("in", BOWL, "wooden_cabinet_1_top_region")
     assert verdict(predicates.inside, scene, physics, *goal) == expected
 
 
-DRAWER, KNOB = "wooden_cabinet/middle", "flat_stove/knob"
+DRAWER, KNOB = "wooden_cabinet_1_middle_level", "flat_stove_1_button"
+REGION = {DRAWER: "wooden_cabinet_1_middle_region", KNOB: "flat_stove_1"}
 
 
 @pytest.mark.parametrize(
-    "function, joint, value, expected",
+    "function, word, joint, value, expected",
     [
-        (predicates.is_open, DRAWER, -0.1401, True),
-        (predicates.is_open, DRAWER, -0.14, False),  # strict
-        (predicates.is_closed, DRAWER, 0.0001, True),
-        (predicates.is_closed, DRAWER, 0.0, False),  # strict
-        (predicates.turned_on, KNOB, 0.5, True),  # not strict
-        (predicates.turned_on, KNOB, 0.4999, False),
+        (predicates.is_open, "open", DRAWER, -0.1401, True),
+        (predicates.is_open, "open", DRAWER, -0.14, False),  # strict
+        (predicates.is_closed, "close", DRAWER, 0.0001, True),
+        (predicates.is_closed, "close", DRAWER, 0.0, False),  # strict
+        (predicates.turned_on, "turnon", KNOB, 0.5, True),  # not strict
+        (predicates.turned_on, "turnon", KNOB, 0.4999, False),
+        (predicates.turned_off, "turnoff", KNOB, -0.0001, True),
+        (predicates.turned_off, "turnoff", KNOB, 0.0, False),  # strict
     ],
 )
-def test_joint_thresholds(scene, function, joint, value, expected):
+def test_joint_thresholds(scene, function, word, joint, value, expected):
     physics = world(scene, joints={joint: value})
-    assert verdict(function, scene, physics, "", joint) == expected
+    assert verdict(function, scene, physics, word, REGION[joint]) == expected
+
+
+def test_a_cabinet_is_open_by_any_drawer_and_closed_by_all(scene):
+    drawers = [f"wooden_cabinet_1_{name}_level" for name in ("top", "middle", "bottom")]
+    one_open = world(scene, joints=dict(zip(drawers, (0.001, -0.15, 0.001))))
+    whole = "wooden_cabinet_1"
+    assert verdict(predicates.is_open, scene, one_open, "open", whole)
+    assert not verdict(predicates.is_closed, scene, one_open, "close", whole)
+    shut = world(scene, joints=dict.fromkeys(drawers, 0.001))
+    assert verdict(predicates.is_closed, scene, shut, "close", whole)
+    assert not verdict(predicates.is_open, scene, shut, "open", whole)
+
+
+@pytest.mark.parametrize("height, expected", [(1.0, True), (0.999, False)])
+def test_up_asks_for_a_metre(scene, height, expected):
+    physics = world(scene, {BOWL: np.array([0.0, 0.0, height])})
+    assert verdict(predicates.is_up, scene, physics, "up", BOWL) == expected
 
 
 def test_each_environment_is_judged_by_its_own_task(scene):

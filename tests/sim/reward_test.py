@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim import panda, reward
+from omnivla_jax.sim.scene import goal_body
 
 
 def test_alignment_of_worked_distances(scene, settled):
-    target = scene.bodies[scene.tasks[1].interest]
+    target = goal_body(scene, scene.tasks[1].goal[0])
     hand = scene.bodies[panda.EEF_BODY]
     distances = np.array([0.0, 0.1, 0.2, 10.0])
     xpos = np.zeros(settled.physics.xpos.shape, np.float32)
@@ -29,7 +30,7 @@ def test_every_task_has_its_own_target(scene, settled):
         xpos = settled.physics.xpos + 5.0  # everything 5 m up and away...
         hand = settled.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
         xpos = xpos.at[:, scene.bodies[panda.EEF_BODY]].set(hand)
-        xpos = xpos.at[:, scene.bodies[task.interest]].set(hand)  # ...but the target
+        xpos = xpos.at[:, goal_body(scene, task.goal[0])].set(hand)  # ...but it
         physics = dataclasses.replace(settled.physics, xpos=xpos)
         tasks = jnp.full(4, row, jnp.int32)
         state = dataclasses.replace(settled, physics=physics, task=tasks)

@@ -8,12 +8,12 @@ from omnivla_jax.sim import scene as scenes
 
 # kg, from LIBERO's and robosuite's models.
 MASSES = {
-    "akita_black_bowl": 0.0056,
-    "plate": 0.0115,
-    "cream_cheese": 0.0062,
-    "wine_bottle": 0.0154,
-    "wooden_cabinet/middle": 3.0,
-    "flat_stove/knob": 3.0,
+    "akita_black_bowl_1": 0.0056,
+    "plate_1": 0.0115,
+    "cream_cheese_1": 0.0062,
+    "wine_bottle_1": 0.0154,
+    "wooden_cabinet_1_middle_level": 3.0,
+    "flat_stove_1_button": 3.0,
     "right_hand": 0.5,
     "right_gripper": 0.3,
     "leftfinger": 0.1,
@@ -51,15 +51,16 @@ def test_arm_dynamics(scene):
 
 def test_home_pose_is_libero_s(scene):
     # Measured in the real environment after reset: (-0.2085, 0, 1.1733).
-    np.testing.assert_allclose(scene.home_pos, [-0.2085, 0.0, 1.1733], atol=1e-4)
+    home = scene.home_offset + scene.arena(0).robot_base
+    np.testing.assert_allclose(home, [-0.2085, 0.0, 1.1733], atol=1e-4)
     np.testing.assert_allclose(scene.home_mat @ scene.home_mat.T, np.eye(3), atol=1e-9)
 
 
 JOINT_RANGES = {
-    "wooden_cabinet/top": (-0.16, 0.01),
-    "wooden_cabinet/middle": (-0.16, 0.01),
-    "wooden_cabinet/bottom": (-0.16, 0.01),
-    "flat_stove/knob": (-0.005, 2.1),
+    "wooden_cabinet_1_top_level": (-0.16, 0.01),
+    "wooden_cabinet_1_middle_level": (-0.16, 0.01),
+    "wooden_cabinet_1_bottom_level": (-0.16, 0.01),
+    "flat_stove_1_button": (-0.005, 2.1),
     "joint4": (-3.0718, -0.0698),
     "finger_joint1": (0.0, 0.04),
 }
@@ -74,10 +75,10 @@ def test_joint_ranges(scene, name):
 
 def test_moving_parts_have_libero_s_inertials(scene):
     for name in ("top", "middle", "bottom"):
-        drawer = scene.model.body(f"wooden_cabinet/{name}")
+        drawer = scene.model.body(f"wooden_cabinet_1_{name}_level")
         np.testing.assert_allclose(drawer.inertia, 1.0)
         np.testing.assert_allclose(drawer.ipos, 0.0)
-        dof = scene.joints[f"wooden_cabinet/{name}"][1]
+        dof = scene.joints[f"wooden_cabinet_1_{name}_level"][1]
         np.testing.assert_allclose(scene.model.dof_damping[dof], 50.0)
 
 
@@ -90,12 +91,12 @@ def test_explicit_damping_is_capped(scene):
 
 def test_qpos_follows_libero_s_order(scene):
     assert (scene.model.nq, scene.model.nv) == (41, 37)
-    objects = ("akita_black_bowl", "cream_cheese", "wine_bottle", "plate")
-    starts = [scene.joints[f"{name}_joint"][0] for name in objects]
+    objects = ("akita_black_bowl_1", "cream_cheese_1", "wine_bottle_1", "plate_1")
+    starts = [scene.joints[f"{name}_joint0"][0] for name in objects]
     assert starts == [9, 16, 23, 30]
-    parts = ("wooden_cabinet/top", "wooden_cabinet/middle", "wooden_cabinet/bottom")
+    parts = [f"wooden_cabinet_1_{name}_level" for name in ("top", "middle", "bottom")]
     assert [scene.joints[name][0] for name in parts] == [37, 38, 39]
-    assert scene.joints["flat_stove/knob"][0] == 40
+    assert scene.joints["flat_stove_1_button"][0] == 40
 
 
 def test_the_three_models_share_their_bodies_and_joints(scene):
@@ -124,6 +125,7 @@ def test_scenes_are_hashed_by_identity(scene):
     [
         ({"name": "libero_moon"}, "libero_moon", "libero_goal"),
         ({"physics": "ode"}, "ode", "mujoco"),
+        ({"tasks": (3, 10)}, "10", "0 to 9"),
         ({"preset": "slow"}, "slow", "faithful"),
     ],
 )

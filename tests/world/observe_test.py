@@ -11,6 +11,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render import camera as cameras
 from omnivla_jax.render import types
 from omnivla_jax.sim import panda
+from omnivla_jax.sim.arenas import AGENT_FOVY
 from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe, proprioception
 
@@ -59,12 +60,12 @@ def test_the_fixed_camera_is_mujocos(scene, look, settled):
     """Project the bowl as OpenGL would from LIBERO's camera pose."""
     agent = looks.camera(look.cameras[0], settled.physics)
     one = types.Camera(*(leaf[0] for leaf in agent))
-    bowl = settled.physics.xpos[0, scene.bodies["akita_black_bowl"]]
+    bowl = settled.physics.xpos[0, scene.bodies["akita_black_bowl_1"]]
     column, row, depth = np.asarray(cameras.project(one, bowl, size=SIZE))
-    mount, matrix = scene.arena.cameras[0], np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, np.array(mount.quaternion))
-    local = matrix.reshape(3, 3).T @ (np.asarray(bowl) - np.array(mount.position))
-    scale = SIZE / 2 / np.tan(np.radians(mount.fovy) / 2) / -local[2]
+    arena, matrix = scene.arena(0), np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, np.array(arena.camera_quaternion))
+    local = matrix.reshape(3, 3).T @ (np.asarray(bowl) - arena.camera_position)
+    scale = SIZE / 2 / np.tan(np.radians(AGENT_FOVY) / 2) / -local[2]
     wanted = [SIZE / 2 + local[0] * scale, SIZE / 2 - local[1] * scale, -local[2]]
     np.testing.assert_allclose([column, row, depth], wanted, atol=1e-3)
 

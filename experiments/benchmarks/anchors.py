@@ -1,0 +1,105 @@
+"""Objects after the ten waiting steps against where the real LIBERO left them.
+
+Run: `python -m experiments.benchmarks.anchors [--preset=faithful] [--physics=mjx]`.
+Prints one JSON object: the share of objects within 4 mm in z, 8 mm in xy and 5 degrees
+of tilt, and each object outside.
+"""
+
+import itertools
+import json
+from typing import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from scipy.spatial.transform import Rotation
+
+from experiments.benchmarks import recordings
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+
+_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
+_PRESET = flags.DEFINE_enum(
+    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
+)
+Z_LIMIT, XY_LIMIT, TILT_LIMIT = 4.0, 8.0, 5.0  # mm, mm, degrees
+
+
+def settle(scene: Scene, anchor: recordings.Anchor) -> env.EnvState:
+    """The anchor's initial state after the ten waiting steps."""
+
+    def run(qpos: jax.Array, qvel: jax.Array) -> env.EnvState:
+        task = jnp.array([anchor.task])
+        poses = {
+            name: (jnp.asarray(position)[None], jnp.asarray(quaternion)[None])
+            for name, (position, quaternion) in anchor.fixtures.items()
+        }
+        start = env.restore(scene, task, qpos, qvel, fixtures=poses)
+        return env.settle(scene, start)
+
+    width = scene.model.nq
+    qpos, qvel = anchor.state[1 : 1 + width], anchor.state[1 + width :]
+    return compilation.jit(run)(jnp.asarray(qpos)[None], jnp.asarray(qvel)[None])
+
+
+def deviations(
+    scene: Scene, anchor: recordings.Anchor, state: env.EnvState
+) -> Iterator[dict]:
+    """One row per object: z and xy in mm, tilt in degrees."""
+    for name, (position, quaternion) in anchor.objects.items():
+        body = scene.bodies[name]
+        moved = np.asarray(state.physics.xpos[0, body]) - position
+        ups = [
+            Rotation.from_quat(np.roll(np.asarray(q, float), -1)).inv().apply([0, 0, 1])
+            for q in (state.physics.xquat[0, body], quaternion)
+        ]
+        tilt = np.degrees(np.arccos(np.clip(ups[0] @ ups[1], -1, 1)))
+        yield {
+            "object": f"{anchor.suite}/{anchor.task}/{name}",
+            "z_mm": round(1e3 * abs(float(moved[2])), 2),
+            "xy_mm": round(1e3 * float(np.hypot(*moved[:2])), 2),
+            "tilt_deg": round(float(tilt), 2),
+        }
+
+
+def is_within(row: dict) -> bool:
+    """Whether an object lies where LIBERO left it."""
+    return (
+        row["z_mm"] <= Z_LIMIT
+        and row["xy_mm"] <= XY_LIMIT
+        and row["tilt_deg"] <= TILT_LIMIT
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Settle every anchor; print the share within the limits."""
+    del argv
+    rows = []
+    for anchor in recordings.anchors():
+        scene = scenes.make(
+            anchor.suite,
+            tasks=(anchor.task,),
+            physics=_PHYSICS.value,
+            preset=_PRESET.value,
+        )
+        rows += list(deviations(scene, anchor, settle(scene, anchor)))
+    outside = list(itertools.filterfalse(is_within, rows))
+    print(
+        json.dumps(
+            {
+                "benchmark": "anchors",
+                "preset": _PRESET.value,
+                "physics": scene.engine,
+                "objects": len(rows),
+                "within": 1 - len(outside) / len(rows),
+                "outside": outside,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,99 @@
+"""Recorded LIBERO episodes replayed open loop: same verdict, and how much earlier.
+
+Run: `python -m experiments.benchmarks.replay [--preset=faithful] [--physics=mjx]`.
+Prints one JSON object; `--folder` takes other recordings in the same format.
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments.benchmarks import recordings
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+
+_FOLDER = flags.DEFINE_string("folder", "", "Recordings; empty: those committed.")
+_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
+_PRESET = flags.DEFINE_enum(
+    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
+)
+NEVER = -1
+
+
+def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[int]:
+    """The first control step after which each episode's goal held, or -1."""
+    longest = max(len(episode.actions) for episode in group)
+    actions = np.zeros((longest, len(group), env.ACTION_SIZE), np.float32)
+    for row, episode in enumerate(group):
+        actions[: len(episode.actions), row] = episode.actions
+    fixtures = {
+        name: (
+            jnp.array([episode.fixtures[name][0] for episode in group]),
+            jnp.array([episode.fixtures[name][1] for episode in group]),
+        )
+        for name in group[0].fixtures
+    }
+
+    def run(qpos: jax.Array, actions: jax.Array) -> jax.Array:
+        task = jnp.full(len(group), group[0].task)
+        still = jnp.zeros((len(group), scene.model.nv))
+        start = env.restore(scene, task, qpos, still, fixtures=fixtures)
+
+        def one(state: env.EnvState, action: jax.Array) -> tuple:
+            state, _ = env.step(scene, state, action)
+            return state, state.success
+
+        return jax.lax.scan(one, start, actions)[1]
+
+    qpos = jnp.array([episode.qpos for episode in group])
+    success = np.asarray(compilation.jit(run)(qpos, jnp.asarray(actions)))
+    lengths = np.array([len(episode.actions) for episode in group])
+    within = success & (np.arange(longest)[:, None] < lengths)
+    return [int(w.argmax()) + 1 if w.any() else NEVER for w in within.T]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Replay every episode; print verdicts and the share that agrees."""
+    del argv
+    folder = (
+        Path(_FOLDER.value) if _FOLDER.value else recordings.FOLDER / "trajectories"
+    )
+    rows = []
+    recorded = itertools.groupby(
+        recordings.episodes(folder), lambda episode: (episode.suite, episode.task)
+    )
+    for (suite, task), episodes in recorded:
+        group = list(episodes)
+        scene = scenes.make(
+            suite, tasks=(task,), physics=_PHYSICS.value, preset=_PRESET.value
+        )
+        for episode, step in zip(group, replay(scene, group)):
+            rows.append((f"{suite}/{task}", episode.trial, episode.success_step, step))
+    agree = [(there == NEVER) == (here == NEVER) for _, _, there, here in rows]
+    print(
+        json.dumps(
+            {
+                "benchmark": "replay",
+                "preset": _PRESET.value,
+                "physics": scene.engine,
+                "episodes": len(rows),
+                "agree": float(np.mean(agree)),
+                "steps": [
+                    {"task": task, "trial": trial, "recorded": there, "here": here}
+                    for task, trial, there, here in rows
+                ],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

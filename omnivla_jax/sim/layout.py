@@ -1,0 +1,298 @@
+"""Where everything of a scene starts in each of its tasks, as tables for the sampler.
+
+Source: LIBERO, `libero/envs/regions` and `bddl_base_domain.py`.
+Axes: T tasks of the suite, M movables, F posed bodies, J joints of fixtures,
+R rectangles; lengths in m, angles in rad.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from omnivla_jax.sim.arenas import ARENAS, BASE_BODY, CAMERA_BODY, Arena, table_body
+from omnivla_jax.sim.objects import (
+    ARTICULATIONS,
+    CATEGORIES,
+    UPRIGHT,
+    Quaternion,
+    Vector,
+    start_orientation,
+)
+from omnivla_jax.sim.scene import Scene, goal_joints
+from omnivla_jax.sim.tasks import Start, Task
+
+DROP = 0.01  # m above the resting height of the sampler's bottom site
+PARKED_X, PARKED_Z, SPACING = 20.0, 3.0, 1.0  # where what a task lacks waits
+
+
+class Movables(NamedTuple):
+    """How each movable starts in each task."""
+
+    present: np.ndarray  # bool [T, M]
+    rectangles: np.ndarray  # [T, M, R, 4], absolute; repeated rows fill R
+    choices: np.ndarray  # int [T, M]: how many of R are real
+    z: np.ndarray  # [T, M], absolute or above the reference's origin
+    reference: np.ndarray  # int [T, M]: M of a movable, M + F of a posed body, or -1
+    offset: np.ndarray  # [T, M, 3] in the reference's frame
+    slide_joint: np.ndarray  # int [T, M]: the joint J that carries the offset, or -1
+    slide_axis: np.ndarray  # [T, M, 3] in the reference's frame
+    orientation: np.ndarray  # [M, 4]
+    yaw: np.ndarray  # [M, 2]
+    radius: np.ndarray  # [M]
+
+
+class Posed(NamedTuple):
+    """How each posed body starts in each task."""
+
+    low: np.ndarray  # [T, F, 3]
+    high: np.ndarray  # [T, F, 3]
+    quaternion: np.ndarray  # [T, F, 4], before the yaw
+    yaw: np.ndarray  # [T, F, 2]
+    radius: np.ndarray  # [T, F]; -1 where a body is no obstacle to the sampler
+
+
+class Layout(NamedTuple):
+    """All tables of a scene."""
+
+    movables: Movables
+    posed: Posed
+    joint_names: tuple[str, ...]  # J
+    joint_low: np.ndarray  # [T, J]
+    joint_high: np.ndarray  # [T, J]
+    parked: np.ndarray  # [M, 7]: the pose of an absent movable
+
+
+@functools.lru_cache(maxsize=16)
+def layout(scene: Scene) -> Layout:
+    """The tables of `scene`; other tasks repeat the first it holds."""
+    rows = [row if row in scene.playable else scene.playable[0] for row in _all(scene)]
+    tasks = [scene.tasks[row] for row in rows]
+    names = _joint_names(scene)
+    joints = np.array([_joint_ranges(scene, task, names) for task in tasks])
+    joints = joints.reshape(len(tasks), len(names), 2)
+    return Layout(
+        movables=_movables(scene, tasks, names),
+        posed=_posed(scene, tasks),
+        joint_names=names,
+        joint_low=joints[..., 0],
+        joint_high=joints[..., 1],
+        parked=np.array(
+            [
+                (PARKED_X + SPACING * m, PARKED_X, PARKED_Z, *UPRIGHT)
+                for m in range(len(scene.stock.movables))
+            ]
+        ),
+    )
+
+
+def recorded_rows(scene: Scene, width: int) -> np.ndarray:
+    """int [T, nq]: which entry of LIBERO's `qpos` of a task is the scene's, or -1.
+
+    Args:
+      scene: the static tables.
+      width: of LIBERO's `qpos`; tasks of another width get rows of -1.
+
+    Raises:
+      ValueError: naming the widths that the scene's tasks have.
+    """
+    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.playable}
+    known = sorted({_width(scene, names) for names in widths.values()})
+    if width not in known:
+        raise ValueError(
+            f"qpos has {width} entries: this scene takes {scene.model.nq}, or "
+            f"LIBERO's {known} for its tasks."
+        )
+    table = np.full((scene.num_tasks, scene.model.nq), -1)
+    for row, names in widths.items():
+        if _width(scene, names) == width:
+            table[row] = _gather(scene, names)
+    return table
+
+
+def _all(scene: Scene) -> range:
+    return range(scene.num_tasks)
+
+
+def _joint_names(scene: Scene) -> tuple[str, ...]:
+    return tuple(
+        f"{name}_{part.name}"
+        for name, category in scene.stock.fixtures.items()
+        for part in CATEGORIES[category].parts
+        if part.joint
+    )
+
+
+def _joint_ranges(
+    scene: Scene, task: Task, names: tuple[str, ...]
+) -> list[tuple[float, float]]:
+    ranges = {name: (0.0, 0.0) for name in names}
+    for row in task.joints:
+        for joint in goal_joints(scene, row):
+            fixture = next(f for f in scene.stock.fixtures if joint.startswith(f))
+            words = ARTICULATIONS[scene.stock.fixtures[fixture]]
+            low_high = getattr(words, row.predicate)
+            assert low_high is not None, f"{fixture} cannot start {row.predicate!r}"
+            ranges[joint] = low_high
+    return [ranges[name] for name in names]
+
+
+class _Row(NamedTuple):
+    """How one movable starts in one task: a cell of the first columns of `Movables`."""
+
+    present: bool
+    rectangles: np.ndarray
+    choices: int
+    z: float = 0.0
+    reference: int = -1
+    offset: Vector = (0.0, 0.0, 0.0)
+    slide_joint: int = -1
+    slide_axis: Vector = (0.0, 0.0, 0.0)
+
+
+def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> Movables:
+    most = max((len(s.ranges) for task in tasks for s in task.movables), default=1)
+    rows = [
+        [_row(scene, task, name, joints, max(most, 1)) for name in scene.stock.movables]
+        for task in tasks
+    ]
+    categories = tuple(scene.stock.movables.values())
+    turns = [start_orientation(category) for category in categories]
+    columns = {name: _column(rows, i) for i, name in enumerate(_Row._fields)}
+    return Movables(
+        **columns,
+        orientation=np.array([turn for turn, _ in turns]),
+        yaw=np.array([yaw for _, yaw in turns]),
+        radius=np.array([CATEGORIES[category].radius for category in categories]),
+    )
+
+
+def _column(rows: list[list[Any]], index: int) -> np.ndarray:
+    return np.array([[row[index] for row in task] for task in rows])
+
+
+def _row(
+    scene: Scene, task: Task, name: str, joints: tuple[str, ...], most: int
+) -> _Row:
+    starts = {start.name: start for start in task.movables}
+    if name not in starts:
+        return _Row(False, np.zeros((most, 4)), 1)
+    start, arena = starts[name], ARENAS[task.arena]
+    category = CATEGORIES[start.category]
+    if start.ranges:
+        rectangles = _rectangles(start, arena, category.radius, most)
+        z = arena.offset[2] + DROP - category.bottom
+        return _Row(True, rectangles, len(start.ranges), z)
+    spot = _spot(scene, start, joints)
+    return _Row(
+        True,
+        np.tile(spot.rectangle, (most, 1)),
+        1,
+        spot.z - category.bottom,
+        spot.reference,
+        spot.offset,
+        spot.joint,
+        spot.axis,
+    )
+
+
+class _Spot(NamedTuple):
+    """Where on or in a reference something starts."""
+
+    reference: int
+    rectangle: tuple[float, float, float, float]
+    z: float  # above the reference's origin
+    offset: Vector
+    joint: int
+    axis: Vector
+
+
+def _spot(scene: Scene, start: Start, joints: tuple[str, ...]) -> _Spot:
+    """LIBERO's ObjectBasedSampler, SiteRegionRandomSampler or InSite...Sampler."""
+    movables, instances = tuple(scene.stock.movables), scene.stock
+    if start.reference in movables:
+        top = CATEGORIES[instances.movables[start.reference]].top
+        index = movables.index(start.reference)
+        return _Spot(index, (0, 0, 0, 0), top + DROP, (0, 0, 0), -1, (0, 0, 0))
+    category = CATEGORIES[instances.fixtures[start.reference]]
+    part = next(part for part in category.parts if start.region in part.regions)
+    site = part.regions[start.region]
+    radius = CATEGORIES[start.category].radius
+    on = start.relation == "on"
+    half_x, half_y = ((h / 2 - radius) * on for h in site.half_size[:2])
+    x, y, z = np.add(part.position, site.position)
+    moves = part.joint is not None and part.joint.kind == "slide"
+    return _Spot(
+        reference=len(movables) + scene.posed.index(start.reference),
+        rectangle=(-half_x, -half_y, half_x, half_y),
+        z=float(z) + category.top * on,
+        offset=(float(x), float(y), 0.0),
+        joint=joints.index(f"{start.reference}_{part.name}") if moves else -1,
+        axis=part.joint.axis if part.joint and moves else (0.0, 0.0, 0.0),
+    )
+
+
+def _rectangles(start: Start, arena: Arena, radius: float, most: int) -> np.ndarray:
+    # Where LIBERO shrinks, a rectangle smaller than the object turns inside out, and
+    # its uniform sampler then draws between the swapped ends.
+    inset = radius if arena.shrinks else 0.0
+    x, y, _ = arena.offset
+    shift = np.array([x + inset, y + inset, x - inset, y - inset])
+    rows = [np.array(row) + shift for row in start.ranges]
+    return np.array((rows * most)[:most])
+
+
+def _posed(scene: Scene, tasks: list[Task]) -> Posed:
+    rows = [[_posed_body(scene, task, name) for name in scene.posed] for task in tasks]
+
+    return Posed(*(_column(rows, index) for index in range(len(Posed._fields))))
+
+
+def _posed_body(
+    scene: Scene, task: Task, name: str
+) -> tuple[Vector, Vector, Quaternion, tuple[float, float], float]:
+    arena, still = ARENAS[task.arena], (0.0, 0.0)
+    fixed: dict[str, tuple[Vector, Quaternion]] = {
+        BASE_BODY: (arena.robot_base, UPRIGHT),
+        CAMERA_BODY: (arena.camera_position, arena.camera_quaternion),
+        table_body(task.arena): ((0.0, 0.0, 0.0), UPRIGHT),
+    }
+    if name in fixed:
+        position, quaternion = fixed[name]
+        return position, position, quaternion, still, -1.0
+    start = next((row for row in task.fixtures if row.name == name), None)
+    if start is None or not start.ranges:
+        away = -PARKED_X - 4 * SPACING * scene.posed.index(name)
+        parked = (away, PARKED_X, -PARKED_X)
+        return parked, parked, UPRIGHT, still, -1.0
+    category = CATEGORIES[start.category]
+    x0, y0, x1, y1 = start.ranges[0]
+    x, y, z = arena.offset
+    z += arena.fixture_lift - category.bottom
+    low, high = (x0 + x, y0 + y, z), (x1 + x, y1 + y, z)
+    return low, high, UPRIGHT, start.yaw, category.radius
+
+
+def _recorded_names(scene: Scene, task: Task) -> list[str]:
+    """The joints of LIBERO's model of a task after the robot's, in its order."""
+    names = [f"{start.name}_joint0" for start in task.movables]
+    for start in task.fixtures:
+        parts = CATEGORIES[start.category].parts
+        names += [f"{start.name}_{part.name}" for part in parts if part.joint]
+    return names
+
+
+def _width(scene: Scene, names: list[str]) -> int:
+    return 9 + sum(7 if name.endswith("_joint0") else 1 for name in names)
+
+
+def _gather(scene: Scene, names: list[str]) -> np.ndarray:
+    row = np.full(scene.model.nq, -1)
+    row[:9] = np.arange(9)
+    source = 9
+    for name in names:
+        size = 7 if name.endswith("_joint0") else 1
+        start = scene.joints[name][0]
+        row[start : start + size] = np.arange(source, source + size)
+        source += size
+    return row

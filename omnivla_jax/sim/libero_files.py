@@ -1,0 +1,100 @@
+"""Finds LIBERO's task files and recorded initial states.
+
+The forty BDDL files ship with this package (`data/bddl`, LIBERO, MIT). Where the PyPI
+package `hf-libero` is installed (`pip install --no-deps hf-libero`) its own files are
+read instead, and its fifty recorded initial states per task with them.
+"""
+
+import importlib.util
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_DATA = Path(__file__).parent / "data"
+_STATES_HINT = "install them with `pip install --no-deps hf-libero`"
+
+
+class SuiteFiles(NamedTuple):
+    """The task files of one suite, in LIBERO's order."""
+
+    horizon: int  # control steps, as openpi and OpenVLA evaluate
+    paths: tuple[Path, ...]
+
+
+def suite_names() -> tuple[str, ...]:
+    """The suites whose task files ship with this package."""
+    return tuple(_table())
+
+
+def suite_files(name: str) -> SuiteFiles:
+    """The BDDL files of a known suite."""
+    row = _table()[name]
+    installed = libero_root()
+    root = _DATA / "bddl" if installed is None else installed / "bddl_files"
+    paths = tuple(root / name / f"{task}.bddl" for task in row["tasks"])
+    return SuiteFiles(row["horizon"], paths)
+
+
+def libero_root() -> Path | None:
+    """The folder of the installed LIBERO package that holds its data, if any."""
+    found = importlib.util.find_spec("libero")
+    if found is None or not found.submodule_search_locations:
+        return None
+    root = Path(found.submodule_search_locations[0]) / "libero"
+    return root if (root / "bddl_files").is_dir() else None
+
+
+def initial_states(suite: str, task: str) -> np.ndarray:
+    """LIBERO's recorded initial states: float64 [50, 1 + nq + nv], time first.
+
+    Args:
+      suite: such as `libero_goal`.
+      task: the task's name, as its BDDL file is called.
+
+    Raises:
+      FileNotFoundError: when hf-libero is not installed or has no such file.
+      ValueError: when the file is not what LIBERO writes.
+    """
+    root = libero_root()
+    if root is None:
+        raise FileNotFoundError(f"LIBERO's initial states are absent: {_STATES_HINT}.")
+    path = root / "init_files" / suite / f"{task}.pruned_init"
+    if not path.is_file():
+        raise FileNotFoundError(f"No initial states at {path}: {_STATES_HINT}.")
+    return read_states(path)
+
+
+def read_states(path: Path) -> np.ndarray:
+    """One `.pruned_init` file: a PyTorch archive of a single NumPy array."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            states = _ArrayUnpickler(
+                io.BytesIO(archive.read("archive/data.pkl"))
+            ).load()
+    except (zipfile.BadZipFile, KeyError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is no LIBERO initial-state file: {error}.") from error
+    if not isinstance(states, np.ndarray) or states.ndim != 2:
+        raise ValueError(f"{path} holds no table of states: {_STATES_HINT}.")
+    return states
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles NumPy arrays and nothing else: these files come from the internet."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray"):
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        if (module, name) == ("_codecs", "encode"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a state file")
+
+
+def _table() -> dict[str, dict[str, Any]]:
+    return json.loads((_DATA / "suites.json").read_text())

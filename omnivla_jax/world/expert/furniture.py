@@ -12,6 +12,7 @@ from omnivla_jax.world.expert.phases import (
     Phase,
     Script,
     Vector,
+    rise,
     wait,
 )
 
@@ -58,6 +59,39 @@ def _from_handle(at_handle: Phase, distance: float, above: float = 0.0) -> Phase
     return at_handle._replace(offset=(x, y - distance, z + above))
 
 
+def close_drawer(cabinet: str, drawer: str, *, handle: float) -> Script:
+    """Push the handle at height `handle` home with closed fingers."""
+    pushing = (0.0, -math.radians(45), math.pi / 2)  # the hand stays in front
+    at_handle = Phase(
+        drawer, (0.0, _HANDLE_Y, handle), CLOSED, frame="x", hand=pushing
+    )
+    return (
+        _from_handle(at_handle, 0.10, above=0.15)._replace(tolerance=0.03),
+        _from_handle(at_handle, 0.07)._replace(tolerance=0.02, turned=0.15),
+        Phase(
+            cabinet,
+            (0.0, 0.009, 0.0),
+            CLOSED,
+            moved=drawer,
+            frame="x",
+            hand=pushing,
+            speed=0.7,
+            tolerance=0.0,
+        ),
+    )
+
+
+def close_door(door: str) -> Script:
+    """Push a door, hinged at its origin, from outside by its upper edge."""
+    along = (0.0, 0.0, math.pi / 2)
+    at_edge = Phase(door, (0.14, -0.045, 0.078), CLOSED, frame="x", hand=along)
+    return (
+        at_edge._replace(offset=(0.14, -0.10, 0.16), tolerance=0.03),
+        at_edge._replace(offset=(0.14, -0.08, 0.078), tolerance=0.02, turned=0.3),
+        at_edge._replace(tolerance=0.0, lead=0.35, at_most=150),
+    )
+
+
 def turn_knob(knob: str) -> Script:
     """Take the knob across its handle and lead it round; the last row never ends."""
     grip = _KNOB_GRIP
@@ -71,5 +105,7 @@ def turn_knob(knob: str) -> Script:
         hold._replace(
             gripper=CLOSED, tolerance=math.inf, at_least=8, at_most=8
         ),
-        hold._replace(gripper=CLOSED, tolerance=0.0, lead=0.12, at_most=60),
+        hold._replace(gripper=CLOSED, tolerance=0.0, lead=0.12, at_most=45),
+        wait(OPEN, 6),
+        rise(0.15, OPEN),
     )

@@ -15,6 +15,7 @@ from omnivla_jax.world.expert.phases import (
     wait,
 )
 
+WIDE, THIN = 9, 12  # control steps until the fingers meet boxes; walls of 5 mm
 HOVER = 0.07  # above the grip before going down
 SLIP = 0.04  # how much further than when gripped an object counts as lost
 
@@ -33,7 +34,7 @@ def grasp(
     *,
     frame: str = FIXED,
     hand: Vector,
-    closing: int = 9,
+    closing: int = WIDE,
     approach: float = HOVER,
 ) -> Grasp:
     """Come to `grip`, an offset in `frame`, along the hand and close the fingers.
@@ -82,7 +83,7 @@ def grasp_rim(
     yaw = math.remainder(side - math.pi / 2, 2 * math.pi)
     if abs(yaw) > math.pi / 2 + 1e-6:  # the same with swapped fingers, nearer to home
         yaw, lean = yaw - math.copysign(math.pi, yaw), -lean
-    return grasp(body, grip, hand=(0.0, lean, yaw))
+    return grasp(body, grip, hand=(0.0, lean, yaw), closing=THIN)
 
 
 def grasp_across(

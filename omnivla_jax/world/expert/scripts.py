@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from omnivla_jax.world.expert import furniture, grasps, places
-from omnivla_jax.world.expert.phases import FOREVER, WORLD, Phase, Script, rest
+from omnivla_jax.world.expert.phases import CLOSED, OPEN, FOREVER, WORLD, Phase, Script, rest, rise, wait
 
 _LEFT, _RIGHT, _AHEAD, _BEHIND = math.pi / 2, -math.pi / 2, 0.0, math.pi
 _BOWL, _PLATE = "akita_black_bowl_1", "plate_1"
@@ -18,7 +18,7 @@ _CABINET_TOP = 0.223
 
 
 def _bowl(side: float, lean: float = 0.0) -> grasps.Grasp:
-    height = 0.044 if lean else 0.036  # leaning, the inner finger's corner is lower
+    height = 0.032 + 0.012 * math.sin(lean)  # the inner finger's corner is lower then
     return grasps.grasp_rim(_BOWL, radius=0.047, height=height, side=side, lean=lean)
 
 
@@ -99,14 +99,14 @@ _GOAL: dict[str, Script] = {
     ),
 }
 
-def _to_plate(side: float, **way: Any) -> Script:
-    return places.carry(_bowl(side), _PLATE, (0, 0, 0.012), **way)
+def _to_plate(side: float, lean: float = 0.0, **way: Any) -> Script:
+    return places.carry(_bowl(side, lean), _PLATE, (0, 0, 0.012), **way)
 
 
-_IN_DRAWER = math.radians(-26)  # along the front of the cabinet, which stands askew
+_IN_DRAWER = math.radians(154)  # along the front of the cabinet, which stands askew
 _BOWL_PLACES: dict[str, Script] = {
     # Bowl and plate may have caught in each other when they fell: drawn apart first.
-    "between the plate and the ramekin": _to_plate(_LEFT, aside=(-0.06, 0, 0.01)),
+    "between the plate and the ramekin": _to_plate(_BEHIND, aside=(-0.06, 0, 0.01)),
     "next to the ramekin": _to_plate(_LEFT),
     "from table center": _to_plate(_LEFT),
     "on the cookie box": _to_plate(_LEFT),
@@ -114,7 +114,7 @@ _BOWL_PLACES: dict[str, Script] = {
     "on the ramekin": _to_plate(_LEFT),
     "next to the cookie box": _to_plate(_BEHIND),
     "on the stove": _to_plate(_LEFT),
-    "next to the plate": _to_plate(_LEFT),
+    "next to the plate": _to_plate(_RIGHT),
     "on the wooden cabinet": _to_plate(_LEFT, above=0.22),
 }
 _SPATIAL = {
@@ -151,8 +151,146 @@ _OBJECT = {
     for item, script in _FLOOR_ITEMS.items()
 }
 
+def _can(item: str, yaw: float, x: float) -> Script:
+    grip = grasps.grasp_across(
+        item, axis="x", height=_CAN, yaw=math.radians(yaw), approach=0.1
+    )
+    return places.carry(grip, _BASKET, (x, 0, 0.115), lift=0.17, above=0.08)
+
+
+def _flat(item: str, yaw: float, x: float, shift: float = 0.0) -> Script:
+    grip = grasps.grasp(
+        item,
+        (shift, 0, _BOX),
+        frame="x",
+        hand=(0, 0, math.radians(yaw)),
+        approach=0.15,
+    )
+    return places.carry(grip, _BASKET, (x, 0, 0.125), lift=0.2, above=0.07)
+
+
+def _mug(item: str, center: float, radius: float, side: float) -> grasps.Grasp:
+    grip = (center + radius * math.cos(side), radius * math.sin(side), 0.09)
+    return grasps.grasp(item, grip, frame="x", hand=(0, 0, side - math.pi / 2))
+
+
+def _white_mug() -> grasps.Grasp:
+    return _mug("porcelain_mug_1", 0.0125, 0.044, 0.0)
+
+
+def _yellow_mug() -> grasps.Grasp:
+    return _mug("white_yellow_mug_1", -0.0185, 0.050, math.pi)
+
+
+def _bowl_into_drawer() -> Script:
+    cabinet, drawer = "white_cabinet_1", "white_cabinet_1_bottom_level"
+    return places.carry(
+        _bowl(math.radians(195)), drawer, (0, -0.01, 0.024), lift=0.1, above=0.1
+    ) + furniture.close_drawer(cabinet, drawer, handle=0.0457)
+
+
+def _book_into_caddy() -> Script:
+    grip = grasps.grasp(
+        "black_book_1", (-0.012, 0, 0.115), frame="y", hand=(0, 0, 0)
+    )
+    return places.carry(
+        grip,
+        "desk_caddy_1",
+        (-0.034, -0.012, 0.07),
+        lift=0.2,
+        above=0.15,
+        frame="fixed",
+        hand=(0, 0, -math.pi / 2),
+    )
+
+
+def _mug_into_microwave() -> Script:
+    oven, door = "microwave_1", "microwave_1_microjoint"
+    grip = grasps.grasp(
+        "white_yellow_mug_1",
+        (0.055, 0, 0.076),
+        frame="x",
+        hand=(0, 0, 0),
+        approach=0.16,
+    )
+    inside = Phase(
+        oven,
+        (-0.016, -0.064, 0.04),
+        CLOSED,
+        moved="white_yellow_mug_1",
+        frame="x",
+        hand=(0, 0, -math.pi / 2),
+    )
+    return (
+        grip.rows
+        + (
+            rise(0.12, CLOSED),
+            inside._replace(offset=(-0.016, -0.2, 0.12), tolerance=0.02, turned=0.15),
+            inside._replace(offset=(-0.016, -0.2, 0.042), tolerance=0.01),
+            inside._replace(speed=0.6, tolerance=0.005, at_most=30),
+            inside._replace(offset=(-0.016, -0.064, 0.024), speed=0.5, at_most=10),
+            wait(OPEN, 8),
+            rise(0.0, OPEN)._replace(offset=(0, -0.1, 0)),
+            rise(0.15, OPEN),
+        )
+        + furniture.close_door(door)
+    )
+
+
+_POT = "moka_pot_1"
+
+
+def _pot(item: str, x: float, y: float) -> Script:
+    grip = grasps.grasp(item, (0, -0.001, 0.076), frame="x", hand=(0, 0, 0), approach=0.05)
+    return places.carry(grip, _STOVE, (x, y, 0.095), lift=0.06, above=0.06)
+
+
+_LIVING = {
+    "put both the alphabet soup and the tomato sauce in the basket": (
+        _can("alphabet_soup_1", -30, -0.03) + _can("tomato_sauce_1", 60, 0.03)
+    ),
+    "put both the cream cheese box and the butter in the basket": (
+        _flat("butter_1", 0, 0.03) + _flat("cream_cheese_1", -19, -0.03)
+    ),
+    "put both the alphabet soup and the cream cheese box in the basket": (
+        _can("alphabet_soup_1", -60, 0.03) + _flat("cream_cheese_1", 0, -0.03)
+    ),
+    "put both moka pots on the stove": (
+        _pot("moka_pot_1", 0.105, 0.0) + _pot("moka_pot_2", 0.195, 0.0)
+    ),
+    "put the white mug on the left plate and put the yellow and white mug on the "
+    "right plate": (
+        places.carry(_white_mug(), "plate_1", (0, 0, 0.006), lift=0.15, above=0.08)
+        + places.carry(_yellow_mug(), "plate_2", (0, 0, 0.006), lift=0.15, above=0.08)
+    ),
+    "put the white mug on the plate and put the chocolate pudding to the right of the "
+    "plate": (
+        places.carry(
+            grasps.grasp_across(
+                "chocolate_pudding_1", axis="x", height=_BOX, approach=0.15
+            ),
+            WORLD,
+            (0.15, 0.122, 0.453),
+            lift=0.1,
+        )
+        + places.carry(_white_mug(), "plate_1", (0, 0, 0.006), lift=0.15, above=0.08)
+    ),
+    "put the black bowl in the bottom drawer of the cabinet and close it": (
+        _bowl_into_drawer()
+    ),
+    "pick up the book and place it in the back compartment of the caddy": (
+        _book_into_caddy()
+    ),
+    "put the yellow and white mug in the microwave and close it": (
+        _mug_into_microwave()
+    ),
+    "turn on the stove and put the moka pot on it": (
+        furniture.turn_knob(f"{_STOVE}_button") + _pot("moka_pot_1", 0.15, 0.0)
+    ),
+}
+
 SCRIPTS: dict[str, Script] = {
     instruction: script + (rest(),)
-    for suite in (_SPATIAL, _OBJECT, _GOAL)
+    for suite in (_SPATIAL, _OBJECT, _GOAL, _LIVING)
     for instruction, script in suite.items()
 }

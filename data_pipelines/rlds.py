@@ -8,12 +8,13 @@ Axes: T steps of an episode, V camera views (agent, wrist), S image side.
 
 import contextlib
 import io
+import itertools
 import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -22,8 +23,8 @@ from data_pipelines import rlds_builder
 from omnivla_jax.core.types import Episode
 
 
-def write(directory: Path, episodes: Sequence[Episode], *, name: str) -> None:
-    """Store demonstrations in `directory`, whole or not at all.
+def write(directory: Path, episodes: Iterable[Episode], *, name: str) -> None:
+    """Store demonstrations in `directory`, whole or not at all, one at a time.
 
     The files are made in a temporary folder beside `directory`, then renamed. An
     earlier set of demonstrations is replaced; any other content is left alone.
@@ -39,15 +40,19 @@ def write(directory: Path, episodes: Sequence[Episode], *, name: str) -> None:
       OSError: the files cannot be written, for example because the disk is full.
     """
     directory = Path(directory)
-    _check_episodes(episodes)
+    waiting = iter(episodes)
+    first = next(waiting, None)
+    if first is None:
+        raise ValueError("There are no demonstrations to write: collect some first.")
+    side = int(np.shape(first.images)[2])
+    checked = _checked(itertools.chain([first], waiting), side)
     _check_replaceable(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_sibling(directory) as workspace:
         with _quiet_tfds():
-            pairs = _examples(episodes, name)
-            side = np.shape(episodes[0].images)[2]
+            pairs = _Counted(_examples(checked, name))
             built = rlds_builder.build(workspace, pairs, name=name, side=side)
-            _require_complete(built, len(episodes))
+            _require_complete(built, pairs.count)
         if directory.exists():
             directory.rename(workspace / "replaced")
         built.rename(directory)
@@ -76,13 +81,18 @@ def read(directory: Path) -> list[Episode]:
         ) from error
 
 
-def is_complete(directory: Path) -> bool:
-    """Whether `directory` holds a whole set of demonstrations; reads no images."""
+def count(directory: Path) -> int:
+    """How many demonstrations `directory` holds, 0 where it is no whole set of them."""
     try:
         with _quiet_tfds():
-            return rlds_builder.count(Path(directory)) > 0
+            return rlds_builder.count(Path(directory))
     except Exception:  # whatever keeps tfds from opening it makes it incomplete
-        return False
+        return 0
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether `directory` holds a whole set of demonstrations; reads no images."""
+    return count(directory) > 0
 
 
 def stored_from_upright(images: np.ndarray) -> np.ndarray:
@@ -101,7 +111,7 @@ def upright_from_stored(images: np.ndarray) -> np.ndarray:
     return rendered[..., ::-1, :, :]
 
 
-def _examples(episodes: Sequence[Episode], name: str) -> Iterator[tuple[int, Any]]:
+def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any]]:
     """Yield (index, RLDS example) pairs; pictures become PNG files in memory."""
     for index, episode in enumerate(episodes):
         metadata = {"file_path": f"{name}/{index:05d}", "task_id": int(episode.task)}
@@ -155,11 +165,24 @@ def _png(image: np.ndarray) -> io.BytesIO:
     return file
 
 
-def _check_episodes(episodes: Sequence[Episode]) -> None:
+class _Counted:
+    """An iterator that knows how much it has given out."""
+
+    def __init__(self, pairs: Iterable[Any]) -> None:
+        self._pairs = iter(pairs)
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        pair = next(self._pairs)
+        self.count += 1
+        return pair
+
+
+def _checked(episodes: Iterable[Episode], side: int) -> Iterator[Episode]:
     """Refuse episodes whose shapes or types the RLDS layout cannot hold."""
-    if not episodes:
-        raise ValueError("There are no demonstrations to write: collect some first.")
-    side = np.shape(episodes[0].images)[2]
     for index, episode in enumerate(episodes):
         length = len(episode.action)
         wanted = {
@@ -175,6 +198,7 @@ def _check_episodes(episodes: Sequence[Episode]) -> None:
                     f"Demonstration {index} has {field} {array.dtype}{array.shape}; "
                     f"expected {np.dtype(dtype)}{shape} with at least one step."
                 )
+        yield episode
 
 
 def _check_replaceable(directory: Path) -> None:

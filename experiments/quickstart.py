@@ -1,7 +1,7 @@
 """The main job from one command: demonstrations, flow matching, Flow-GSPO, report.
 
-    python -m experiments.quickstart --workdir=runs/quickstart [--resume]
-        [--config=experiments/configs/quickstart.py] [--config.rl.group_size=16]
+python -m experiments.quickstart --workdir=runs/quickstart [--resume]
+    [--config=experiments/configs/quickstart.py] [--config.rl.group_size=16]
 """
 
 from pathlib import Path
@@ -36,9 +36,7 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value
     settings = from_config(config)
     compilation.enable_cache(Path(_CACHE.value))
-    workdir = open_workdir(
-        Path(_WORKDIR.value), config.to_dict(), resume=_RESUME.value
-    )
+    workdir = open_workdir(Path(_WORKDIR.value), config.to_dict(), resume=_RESUME.value)
     found = phases.run(settings, workdir)
     print(f"\n{summary.table(found)}")
     print(f"Look at {workdir.path / 'report.html'}")

@@ -1,9 +1,9 @@
 """The folder of a run: what is finished, how long it took, and for which settings.
 
-    config.json         the settings it was started with
-    phases/NAME.json    the result of a finished phase
-    wall_seconds.json   seconds by phase, interrupted attempts included
-    checkpoints/NAME/   of the training stages
+config.json         the settings it was started with
+phases/NAME.json    the result of a finished phase
+wall_seconds.json   seconds by phase, interrupted attempts included
+checkpoints/NAME/   of the training stages
 """
 
 import contextlib

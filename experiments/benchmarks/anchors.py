@@ -6,25 +6,19 @@ of tilt, and each object outside.
 """
 
 import itertools
-import json
 from typing import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks import recordings
+from experiments.benchmarks import options, recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 
-_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
-_PRESET = flags.DEFINE_enum(
-    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
-)
 Z_LIMIT, XY_LIMIT, TILT_LIMIT = 4.0, 8.0, 5.0  # mm, mm, degrees
 
 
@@ -79,25 +73,15 @@ def main(argv: Sequence[str]) -> None:
     del argv
     rows = []
     for anchor in recordings.anchors():
-        scene = scenes.make(
-            anchor.suite,
-            tasks=(anchor.task,),
-            physics=_PHYSICS.value,
-            preset=_PRESET.value,
-        )
+        scene = options.scene(anchor.suite, (anchor.task,))
         rows += list(deviations(scene, anchor, settle(scene, anchor)))
     outside = list(itertools.filterfalse(is_within, rows))
-    print(
-        json.dumps(
-            {
-                "benchmark": "anchors",
-                "preset": _PRESET.value,
-                "physics": scene.engine,
-                "objects": len(rows),
-                "within": 1 - len(outside) / len(rows),
-                "outside": outside,
-            }
-        )
+    options.report(
+        "anchors",
+        scene.engine,
+        objects=len(rows),
+        within=1 - len(outside) / len(rows),
+        outside=outside,
     )
 
 

@@ -5,7 +5,6 @@ Prints one JSON object; `--folder` takes other recordings in the same format.
 """
 
 import itertools
-import json
 from pathlib import Path
 from typing import Sequence
 
@@ -14,17 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks import recordings
+from experiments.benchmarks import options, recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 
 _FOLDER = flags.DEFINE_string("folder", "", "Recordings; empty: those committed.")
-_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
-_PRESET = flags.DEFINE_enum(
-    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
-)
 NEVER = -1
 
 
@@ -72,26 +66,19 @@ def main(argv: Sequence[str]) -> None:
     )
     for (suite, task), episodes in recorded:
         group = list(episodes)
-        scene = scenes.make(
-            suite, tasks=(task,), physics=_PHYSICS.value, preset=_PRESET.value
-        )
+        scene = options.scene(suite, (task,))
         for episode, step in zip(group, replay(scene, group)):
             rows.append((f"{suite}/{task}", episode.trial, episode.success_step, step))
     agree = [(there == NEVER) == (here == NEVER) for _, _, there, here in rows]
-    print(
-        json.dumps(
-            {
-                "benchmark": "replay",
-                "preset": _PRESET.value,
-                "physics": scene.engine,
-                "episodes": len(rows),
-                "agree": float(np.mean(agree)),
-                "steps": [
-                    {"task": task, "trial": trial, "recorded": there, "here": here}
-                    for task, trial, there, here in rows
-                ],
-            }
-        )
+    options.report(
+        "replay",
+        scene.engine,
+        episodes=len(rows),
+        agree=float(np.mean(agree)),
+        steps=[
+            {"task": task, "trial": trial, "recorded": there, "here": here}
+            for task, trial, there, here in rows
+        ],
     )
 
 

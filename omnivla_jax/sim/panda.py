@@ -99,7 +99,13 @@ _HAND_LOOK = (
     # Slimmer below, as the real hand tapers: the wrist camera sees past it.
     box((0, 0, 0.048), (0.1, 0.013, 0.018), _WHITE),
 )
-_HAND_COLLISION = (box((0.0018, 0, 0.020), (0.102, 0.0316, 0.046)),)
+# robosuite's hand collides as the convex hull of a mesh that tapers towards the
+# fingers: three slices of it. One box reaches 15 mm too far beside the fingers.
+_HAND_COLLISION = (
+    box((0.0, 0, 0.0555), (0.1005, 0.0190, 0.0105)),
+    box((0.002, 0, 0.0300), (0.1010, 0.0255, 0.0150)),
+    box((0.006, 0, -0.0015), (0.0970, 0.0305, 0.0165)),
+)
 
 
 def _finger_boxes(side: float) -> tuple[Primitive, ...]:

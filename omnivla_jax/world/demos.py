@@ -30,7 +30,16 @@ class Recording(NamedTuple):
     success: jax.Array  # bool [T, B]: the goal holds after action t
 
 
+class Playing(NamedTuple):
+    """Expert episodes under way."""
+
+    state: EnvState
+    memory: expert.Memory
+
+
 Recorder = Callable[[jax.Array, jax.Array], Recording]
+Begin = Callable[[jax.Array, jax.Array], Playing]
+Continue = Callable[[Playing, jax.Array], tuple[Playing, Recording]]
 
 
 def recorder(
@@ -44,28 +53,62 @@ def recorder(
 
     def record(task: jax.Array, key: jax.Array) -> Recording:
         reset_key, noise_key = jax.random.split(key)
-        start = env.reset(scene, task, jax.random.split(reset_key, task.shape[0]))
-
-        def act(
-            carry: tuple[EnvState, expert.Memory], step_key: jax.Array
-        ) -> tuple[tuple[EnvState, expert.Memory], Recording]:
-            state, memory = carry
-            action, memory = expert.act(scene, state, memory)
-            disturbed = disturb(step_key, action, noise)
-            after, _ = env.step(scene, state, disturbed)
-            seen = Recording(
-                observe.images(look, state.physics, size=size),
-                proprioception.policy_state(scene, state),
-                proprioception.joint_state(state),
-                disturbed,
-                after.success,
-            )
-            return (after, memory), seen
-
-        keys = jax.random.split(noise_key, steps)
-        return jax.lax.scan(act, (start, expert.start(start)), keys)[1]
+        start = _begin(scene, task, reset_key)
+        played = _play(
+            scene, look, start, noise_key, steps=steps, size=size, noise=noise
+        )
+        return played[1]
 
     return compile.jit(record)
+
+
+def player(
+    scene: Scene, look: Look, *, steps: int, size: int, noise: float
+) -> tuple[Begin, Continue]:
+    """Two compiled functions: begin episodes, and play `steps` more steps of them.
+
+    For long episodes: whoever calls stops once all have succeeded. Both take a key.
+    """
+
+    def begin(task: jax.Array, key: jax.Array) -> Playing:
+        return _begin(scene, task, key)
+
+    def go_on(playing: Playing, key: jax.Array) -> tuple[Playing, Recording]:
+        return _play(scene, look, playing, key, steps=steps, size=size, noise=noise)
+
+    return compile.jit(begin), compile.jit(go_on)
+
+
+def _begin(scene: Scene, task: jax.Array, key: jax.Array) -> Playing:
+    state = env.reset(scene, task, jax.random.split(key, task.shape[0]))
+    return Playing(state, expert.start(state))
+
+
+def _play(
+    scene: Scene,
+    look: Look,
+    playing: Playing,
+    key: jax.Array,
+    *,
+    steps: int,
+    size: int,
+    noise: float,
+) -> tuple[Playing, Recording]:
+    def act(playing: Playing, step_key: jax.Array) -> tuple[Playing, Recording]:
+        state = playing.state
+        action, memory = expert.act(scene, state, playing.memory)
+        disturbed = disturb(step_key, action, noise)
+        after, _ = env.step(scene, state, disturbed)
+        seen = Recording(
+            observe.images(look, state.physics, size=size),
+            proprioception.policy_state(scene, state),
+            proprioception.joint_state(state),
+            disturbed,
+            after.success,
+        )
+        return Playing(after, memory), seen
+
+    return jax.lax.scan(act, playing, jax.random.split(key, steps))
 
 
 def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax import checkpoint as checkpoints
 
 from omnivla_jax.sim import env
 
@@ -107,6 +108,16 @@ def test_copies_of_one_state_move_alike(step, settled):
         copies, _ = step(copies, action)
     for row in range(1, BATCH):
         chex.assert_trees_all_equal(_row(copies, row), _row(copies, 0))
+
+
+def test_a_state_survives_the_disk_bit_for_bit(step, settled, tmp_path):
+    state, _ = step(settled, _actions())
+    with checkpoints.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+        checkpointer.wait_until_finished()
+        loaded = checkpointer.restore(tmp_path / "state", state)
+    chex.assert_trees_all_equal(loaded, state)
+    chex.assert_trees_all_equal(step(loaded, _actions()), step(state, _actions()))
 
 
 def test_an_episode_is_cut_at_the_horizon(scene, step, settled):

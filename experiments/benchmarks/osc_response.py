@@ -1,0 +1,100 @@
+"""The controller's step responses against those recorded in the real LIBERO.
+
+Run: `python -m experiments.benchmarks.osc_response [--preset=faithful]`, and
+`--physics=mjx`.
+From the first initial state of libero_goal's task 0, after the ten waiting steps: five
+steps of one full command and fifteen of none (the gripper: twenty closed, twenty open).
+Prints one JSON object: the largest deviation of any step.
+"""
+
+from typing import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app
+from scipy.spatial.transform import Rotation
+
+from experiments.benchmarks import options, recordings
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env, panda
+from omnivla_jax.sim.scene import Scene
+
+AXES = {"x": 0, "y": 1, "z": 2, "rx": 3}
+PULSE, STEPS, GRIP_STEPS = 5, 20, 40  # control steps
+HAND_BODY = "right_hand"
+
+
+def commands() -> np.ndarray:
+    """float32 [T, 5, 7]: the four pulses and the gripper's closing and opening."""
+    actions = np.zeros((GRIP_STEPS, len(AXES) + 1, env.ACTION_SIZE), np.float32)
+    for row, axis in enumerate(AXES.values()):
+        actions[:PULSE, row, axis] = 1.0
+    actions[:, : len(AXES), 6] = -1.0
+    actions[: GRIP_STEPS // 2, -1, 6] = 1.0
+    actions[GRIP_STEPS // 2 :, -1, 6] = -1.0
+    return actions
+
+
+def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
+    """Hand positions, orientations and fingers, [T + 1, 5, ...] each."""
+    actions = jnp.asarray(commands())
+    batch = actions.shape[1]
+
+    def look(state: env.EnvState) -> dict[str, jax.Array]:
+        return {
+            "position": state.physics.xpos[:, scene.bodies[panda.EEF_BODY]],
+            "quaternion": state.physics.xquat[:, scene.bodies[HAND_BODY]],
+            "fingers": state.physics.qpos[:, 7:9],
+        }
+
+    def run(qpos: jax.Array) -> dict[str, jax.Array]:
+        task, still = jnp.zeros(batch, int), jnp.zeros((batch, scene.model.nv))
+        start = env.settle(scene, env.restore(scene, task, qpos, still))
+
+        def one(state: env.EnvState, action: jax.Array) -> tuple:
+            after, _ = env.step(scene, state, action)
+            return after, look(after)
+
+        path: dict[str, jax.Array] = jax.lax.scan(one, start, actions)[1]
+        first = look(start)
+        return {name: jnp.concatenate([first[name][None], path[name]]) for name in path}
+
+    copies = jnp.tile(jnp.asarray(qpos), (batch, 1))
+    return jax.tree.map(np.asarray, compilation.jit(run)(copies))
+
+
+def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
+    """The largest deviation of every response from the recording."""
+    theirs, found = recordings.osc_responses(), {}
+    for row, name in enumerate(AXES):
+        count = len(theirs[f"{name}_0"])
+        away = ours["position"][:count, row] - theirs[f"{name}_0"]
+        found[f"{name}_position_mm"] = 1e3 * np.linalg.norm(away, axis=1).max()
+        here = Rotation.from_quat(np.roll(ours["quaternion"][:count, row], -1, axis=1))
+        turn = here * Rotation.from_quat(theirs[f"{name}_1"]).inv()
+        found[f"{name}_rotation_deg"] = np.degrees(turn.magnitude().max())
+    gap = ours["fingers"][: len(theirs["grip_0"]), -1] - theirs["grip_0"]
+    found["gripper_mm"] = 1e3 * np.abs(gap).max()
+    return {name: round(float(value), 3) for name, value in found.items()}
+
+
+def _first_state(scene: Scene) -> np.ndarray:
+    rest = next(
+        anchor
+        for anchor in recordings.anchors()
+        if (anchor.suite, anchor.task) == ("libero_goal", 0)
+    )
+    return rest.state[1 : 1 + scene.model.nq]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Respond once; print the deviations."""
+    del argv
+    scene = options.scene("libero_goal", (0,))
+    found = deviations(respond(scene, _first_state(scene)))
+    options.report("osc_response", scene.engine, **found)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,164 @@
+"""Expert demonstrations of whole suites: recorded in parts, resumable, then joined.
+
+Every batch has its own key, made of seed, task and attempt, and its own part on disk,
+so that an interrupted collection continues where it stopped and ends in the same files.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import rlds
+from experiments.reporting import progress
+from omnivla_jax.core.types import Episode
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim import tasks as task_tables
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.train import loop, streams
+from omnivla_jax.world import demos, expert
+from omnivla_jax.world import look as looks
+
+SEGMENT = 40  # control steps between two looks at whether all episodes are over
+ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to collect; the same plan gives the same files."""
+
+    suite: str
+    tasks: tuple[int, ...]
+    episodes: int  # successes to keep of each task
+    batch_size: int
+    image_size: int
+    noise: float  # deviation of the disturbance on the expert's commands
+    seed: int
+    physics: str
+    preset: str
+
+
+def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
+    """Record, sort out and store; returns the number of episodes.
+
+    Raises:
+      FileExistsError: there are parts of an earlier collection and `resume` is off.
+      ValueError: those parts are of another plan, or the expert fails too often.
+    """
+    parts = _open_parts(plan, directory, resume=resume)
+    total = plan.episodes * len(plan.tasks)
+    with progress.phase("Demonstrations", total=total, unit="episode") as bar:
+        for scene, rows in _scenes(plan):
+            play = _Play(scene, plan)
+            for task in rows:
+                _collect_task(play, plan, task, parts, bar)
+    rlds.write(directory, _joined(plan, parts), name=Path(plan.suite).stem)
+    shutil.rmtree(parts)
+    return total
+
+
+class _Play:
+    """A scene's expert, compiled on its first use."""
+
+    def __init__(self, scene: Scene, plan: Plan) -> None:
+        self.scene, self.plan = scene, plan
+        self.begin, self.go_on = demos.player(
+            scene,
+            looks.look(scene),
+            steps=SEGMENT,
+            size=plan.image_size,
+            noise=plan.noise,
+        )
+
+    def batch(self, task: int, attempt: int) -> list[Episode]:
+        """The successes of one batch."""
+        key = streams.stream(self.plan.seed, "demonstrations")
+        key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
+        rows = jnp.full(self.plan.batch_size, task, jnp.int32)
+        playing = loop.wait(self.begin(rows, jax.random.fold_in(key, 0)))
+        seen: list[demos.Recording] = []
+        for step in range(0, self.scene.suite.horizon, SEGMENT):
+            segment_key = jax.random.fold_in(key, 1 + step)
+            playing, recording = loop.wait(self.go_on(playing, segment_key))
+            seen.append(jax.tree.map(np.asarray, recording))
+            if seen[-1].success[-1].all():
+                break
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
+        return list(demos.successes(self.scene, rows, whole))
+
+
+def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
+    """Scenes that hold nothing their tasks do not use, and those tasks."""
+    tasks = task_tables.suite(plan.suite).tasks
+    groups: dict[str, list[int]] = {}
+    for row in plan.tasks:
+        groups.setdefault(repr(task_tables.inventory((tasks[row],))), []).append(row)
+    for rows in groups.values():
+        scene = scenes.make(
+            plan.suite, tasks=rows, physics=plan.physics, preset=plan.preset
+        )
+        expert.require_scripts(scene, tuple(rows))
+        yield scene, tuple(rows)
+
+
+def _collect_task(
+    play: _Play, plan: Plan, task: int, parts: Path, bar: progress.Phase
+) -> None:
+    wanted = plan.episodes
+    for attempt in range(-(-ATTEMPTS * plan.episodes // plan.batch_size)):
+        part = parts / f"task{task:02d}_{attempt:03d}"
+        if not rlds.is_complete(part) and not _is_empty(part):
+            _store(part, play.batch(task, attempt)[:wanted])
+        found = 0 if _is_empty(part) else rlds.count(part)
+        bar.advance(found)
+        wanted -= found
+        if wanted <= 0:
+            return
+    instruction = play.scene.tasks[task].instruction
+    raise ValueError(
+        f"The expert is {wanted} episodes short of {plan.episodes} for "
+        f"{instruction!r} (task {task}): lower --noise, or ask for fewer --episodes."
+    )
+
+
+def _store(part: Path, episodes: list[Episode]) -> None:
+    if episodes:
+        rlds.write(part, episodes, name="part")
+    else:
+        part.mkdir()
+
+
+def _is_empty(part: Path) -> bool:
+    """Whether a batch was played and had no success."""
+    return part.is_dir() and not any(part.iterdir())
+
+
+def _joined(plan: Plan, parts: Path) -> Iterator[Episode]:
+    for task in plan.tasks:
+        for part in sorted(parts.glob(f"task{task:02d}_*")):
+            if not _is_empty(part):
+                yield from rlds.read(part)
+
+
+def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
+    parts = directory.with_name(f".{directory.name}.parts")
+    written = json.dumps(asdict(plan), indent=1)
+    note = parts / "plan.json"
+    if not note.exists():
+        parts.mkdir(parents=True, exist_ok=True)
+        note.write_text(written)
+    elif not resume:
+        raise FileExistsError(
+            f"{parts} holds an unfinished collection: add --resume, or delete it."
+        )
+    elif note.read_text() != written:
+        raise ValueError(
+            f"{parts} was collected with other flags ({note}): repeat those, or "
+            "delete it."
+        )
+    return parts

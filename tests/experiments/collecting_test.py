@@ -1,0 +1,71 @@
+"""Tests of experiments.collecting: resumed or not, the same plan gives the same files."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from data_pipelines import rlds
+from experiments import collecting
+
+PLAN = collecting.Plan(
+    suite="libero_goal",
+    tasks=(7, 8),
+    episodes=2,
+    batch_size=2,
+    image_size=8,
+    noise=0.02,
+    seed=5,
+    physics="mujoco",
+    preset="fast",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole") / "demos"
+    assert collecting.collect(PLAN, directory, resume=False) == 4
+    return directory
+
+
+def test_every_task_has_its_share_and_nothing_is_left_over(whole):
+    episodes = rlds.read(whole)
+    assert [episode.task for episode in episodes] == [7, 7, 8, 8]
+    assert episodes[0].instruction == "turn on the stove"
+    assert not list(whole.parent.glob(".*"))
+    starts = [episode.joint_state[0] for episode in episodes]
+    assert not np.allclose(starts[0], starts[1])  # each from its own initial state
+
+
+def test_an_interrupted_collection_resumes_to_the_same_episodes(
+    whole, tmp_path, monkeypatch
+):
+    calls, batch = [], collecting._Play.batch
+
+    def interrupted(play, task, attempt):
+        calls.append((task, attempt))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return batch(play, task, attempt)
+
+    monkeypatch.setattr(collecting._Play, "batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+    with pytest.raises(FileExistsError, match="--resume"):
+        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+    other = dataclasses.replace(PLAN, seed=6)
+    with pytest.raises(ValueError, match="other flags"):
+        collecting.collect(other, tmp_path / "demos", resume=True)
+    collecting.collect(PLAN, tmp_path / "demos", resume=True)
+    assert calls.count(calls[0]) == 1  # the finished part was not played again
+    for first, second in zip(
+        rlds.read(whole), rlds.read(tmp_path / "demos"), strict=True
+    ):
+        for name in ("images", "state", "joint_state", "action"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting._Play, "batch", lambda *arguments: [])
+    with pytest.raises(ValueError, match="2 episodes short of 2 .*turn on the stove"):
+        collecting.collect(PLAN, tmp_path / "demos", resume=False)

@@ -14,6 +14,11 @@ _PRESET = flags.DEFINE_enum(
 )
 
 
+def preset() -> str:
+    """The preset of the command line."""
+    return _PRESET.value
+
+
 def scene(suite: str, tasks: Sequence[int] | None = None) -> Scene:
     """The scene of `suite` with the engine and preset of the command line."""
     return scenes.make(suite, tasks=tasks, physics=_PHYSICS.value, preset=_PRESET.value)

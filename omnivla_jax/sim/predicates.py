@@ -9,17 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.arenas import ARENAS
 from omnivla_jax.sim.objects import ARTICULATIONS
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
 from omnivla_jax.sim.state import Physics
-from omnivla_jax.sim.tasks import Goal, Task
+from omnivla_jax.sim.tasks import Goal, Task, Zone
 
 CENTERED_WITHIN = 0.03  # m, On(object, object)
 SITE_BELOW, SITE_ABOVE = 0.005, 0.10  # m, On(object, site)
 IN_BELOW = 0.01  # m, In(object, site)
 UP_FROM = 1.0  # m, Up(object)
-ZONE_HALF_HEIGHT = 0.007  # m, of a workspace region
 
 
 def success(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
@@ -59,10 +57,10 @@ def holds(scene: Scene, physics: Physics, task: Task) -> jax.Array:
 
 def on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """On(object, object) or On(object, region)."""
+    if goal.zone is not None:
+        return _on_zone(scene, physics, goal, goal.zone)
     if goal.target in scene.sites:
         return _on_site(scene, physics, goal, scene.sites[goal.target])
-    if goal.target not in scene.bodies:
-        return _on_workspace(scene, physics, goal)
     above = physics.xpos[:, scene.bodies[goal.subject]]
     below = physics.xpos[:, scene.bodies[goal.target]]
     offset = jnp.linalg.norm(above[:, :2] - below[:, :2], axis=-1)
@@ -121,15 +119,10 @@ _PREDICATES = {
 }
 
 
-def _on_workspace(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def _on_zone(scene: Scene, physics: Physics, goal: Goal, zone: Zone) -> jax.Array:
     """On(object, region of the workspace): no contact is asked for."""
-    task = next(row for row in scene.tasks if goal.target in row.regions)
-    arena = ARENAS[task.arena]
-    x0, y0, x1, y1 = task.regions[goal.target]
-    x, y, _ = arena.offset
-    center = jnp.array([(x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z])
-    offset = physics.xpos[:, scene.bodies[goal.subject]] - center
-    return _above(offset, jnp.array([(x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT]))
+    offset = physics.xpos[:, scene.bodies[goal.subject]] - jnp.asarray(zone.center)
+    return _above(offset, jnp.asarray(zone.half_size))
 
 
 def _on_site(scene: Scene, physics: Physics, goal: Goal, site: Site) -> jax.Array:

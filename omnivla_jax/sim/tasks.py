@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from omnivla_jax.sim import bddl, libero_files
-from omnivla_jax.sim.arenas import ARENAS, arena_of
+from omnivla_jax.sim.arenas import ARENAS, Arena, arena_of
 from omnivla_jax.sim.objects import CATEGORIES, Category
 
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1
+ZONE_HALF_HEIGHT = 0.007  # m
 USER_HORIZON = 600  # control steps, as LIBERO's own evaluation
 _SCENE_PREFIX = re.compile(r"^[A-Z_]*SCENE\d+_")
+
+
+class Zone(NamedTuple):
+    """A region of the workspace, in the world; LIBERO's TargetZone."""
+
+    center: tuple[float, float, float]
+    half_size: tuple[float, float, float]
 
 
 class Goal(NamedTuple):
@@ -23,6 +31,7 @@ class Goal(NamedTuple):
     predicate: str  # "on", "in", "open", "close", "turnon", "turnoff" or "up"
     subject: str  # an instance, or "{instance}_{region}"
     target: str = ""  # an instance, "{instance}_{region}" or a workspace region
+    zone: Zone | None = None  # where a workspace region is
 
 
 class Start(NamedTuple):
@@ -47,7 +56,6 @@ class Task(NamedTuple):
     fixtures: tuple[Start, ...]
     joints: tuple[Goal, ...]  # initial Open, Close, Turnon, Turnoff
     goal: tuple[Goal, ...]
-    regions: dict[str, Rectangle]  # of the workspace, by LIBERO's name
 
 
 class Suite(NamedTuple):
@@ -107,12 +115,10 @@ def read_task(path: Path) -> Task:
         movables=tuple(starts[name] for name in problem.objects),
         fixtures=tuple(starts[name] for name in fixtures),
         joints=tuple(Goal(*row[:3]) for row in joints),
-        goal=tuple(Goal(*row[:3]) for row in problem.goal),
-        regions={
-            name: row.ranges[0]
-            for name, row in problem.regions.items()
-            if row.target == ARENAS[arena].workspace and row.ranges
-        },
+        goal=tuple(
+            Goal(*row[:3], zone=_zone(problem, row.target, ARENAS[arena]))
+            for row in problem.goal
+        ),
     )
 
 
@@ -124,6 +130,16 @@ def split_region(name: str, instances: dict[str, str]) -> tuple[str, str]:
         if name.startswith(instance + "_"):
             return instance, name[len(instance) + 1 :]
     return "", name
+
+
+def _zone(problem: bddl.Problem, name: str, arena: Arena) -> Zone | None:
+    region = problem.regions.get(name)
+    if region is None or not region.ranges:
+        return None
+    x0, y0, x1, y1 = region.ranges[0]
+    x, y, _ = arena.offset
+    center = ((x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z)
+    return Zone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
 
 
 def _starts(problem: bddl.Problem, fixtures: dict[str, str]) -> dict[str, Start]:

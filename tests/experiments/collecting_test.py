@@ -1,4 +1,4 @@
-"""Tests of experiments.collecting: resumed or not, the same plan gives the same files."""
+"""Tests of experiments.collecting: resumed or not, the same plan gives the same."""
 
 import dataclasses
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from omnivla_jax.sim import predicates
 from omnivla_jax.sim.state import Physics
-from omnivla_jax.sim.tasks import Goal
+from omnivla_jax.sim.tasks import Goal, suite
 
 BOWL, PLATE, BOTTLE = "akita_black_bowl_1", "plate_1", "wine_bottle_1"
 UPRIGHT = [1.0, 0.0, 0.0, 0.0]
@@ -115,8 +115,16 @@ def test_on_site_multiplies_by_r_not_its_transpose(scene):
 )
 def test_on_table_region_needs_no_contact(scene, position, expected):
     physics = world(scene, {PLATE: position})
-    goal = ("on", PLATE, "main_table_stove_front_region")
+    goal = scene.tasks[5].goal[0]
+    assert goal[:3] == ("on", PLATE, "main_table_stove_front_region")
     assert verdict(predicates.on, scene, physics, *goal) == expected
+
+
+def test_a_region_s_name_means_what_its_own_task_says():
+    # Task 4 has a region of the same name elsewhere.
+    (zone,) = [goal.zone for goal in suite("libero_10").tasks[6].goal if goal.zone]
+    np.testing.assert_allclose(zone.center, (0.15, 0.1, 0.41))
+    np.testing.assert_allclose(zone.half_size, (0.05, 0.05, 0.007))
 
 
 @pytest.mark.parametrize(

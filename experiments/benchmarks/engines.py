@@ -1,0 +1,83 @@
+"""MJX against C MuJoCo from the same states under the same actions, by attribute.
+
+Run: `python -m experiments.benchmarks.engines [--preset=faithful] [--suite=...]`.
+A hundred control steps of smooth random motion above everything, so that the robot
+touches nothing; the objects rest on the table. Prints one JSON object: the largest
+difference of any environment at any step.
+"""
+
+from typing import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments.benchmarks import options
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env, panda
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+
+_SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
+_TASK = flags.DEFINE_integer("task", 0, "Which of its tasks.")
+ENVIRONMENTS, STEPS = 4, 100
+SWAY, PERIOD = 0.25, 25  # of the commands, control steps
+
+
+def commands() -> np.ndarray:
+    """float32 [T, B, 7]: sways in every direction, never more than a few cm."""
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(0, 2 * np.pi, (1, ENVIRONMENTS, env.ACTION_SIZE))
+    time = np.arange(STEPS)[:, None, None] / PERIOD
+    actions = SWAY * np.sin(2 * np.pi * time + phase)
+    actions[..., 6] = np.where(actions[..., 6] > 0, 1.0, -1.0)
+    return actions.astype(np.float32)
+
+
+def play(scene: Scene, start: env.EnvState) -> dict[str, np.ndarray]:
+    """What every attribute was after every control step, [T, B, ...]."""
+    arm, fingers = panda.NUM_JOINTS, panda.NUM_JOINTS + 2
+
+    def run(start: env.EnvState, actions: jax.Array) -> dict[str, jax.Array]:
+        def one(state: env.EnvState, action: jax.Array) -> tuple:
+            after, _ = env.step(scene, state, action)
+            physics = after.physics
+            return after, {
+                "qpos_arm": physics.qpos[:, :arm],
+                "qpos_fingers": physics.qpos[:, arm:fingers],
+                "qpos_objects": physics.qpos[:, fingers:],
+                "qvel_arm": physics.qvel[:, :arm],
+                "xpos": physics.xpos,
+                "xquat": physics.xquat,
+                "gripper": physics.gripper,
+            }
+
+        return jax.lax.scan(one, start, actions)[1]
+
+    played = compilation.jit(run)(start, jnp.asarray(commands()))
+    return jax.tree.map(np.asarray, played)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Play once in each engine; print the differences."""
+    del argv
+    rows = (_TASK.value,)
+    reference = scenes.make(
+        _SUITE.value, tasks=rows, physics="mujoco", preset=options.preset()
+    )
+    other = scenes.make(
+        _SUITE.value, tasks=rows, physics="mjx", preset=options.preset()
+    )
+    task = jnp.full(ENVIRONMENTS, _TASK.value)
+    keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
+    start = compilation.jit(lambda: env.reset(reference, task, keys))()
+    theirs, ours = play(reference, start), play(other, start)
+    found = {
+        name: float(f"{np.abs(ours[name] - theirs[name]).max():.2e}") for name in ours
+    }
+    options.report("engines", "mjx against mujoco", **found)
+
+
+if __name__ == "__main__":
+    app.run(main)

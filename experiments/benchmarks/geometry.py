@@ -1,0 +1,86 @@
+"""How far the fitted shapes of objects.json are from LIBERO's recorded collision boxes.
+
+Run: `python -m experiments.benchmarks.geometry`; prints one JSON object.
+Distances in mm, see `experiments.geometry.deviation`: `fitted` from points of the
+fitted outer surface to the recorded one, `recorded` the other way round. Capsules are
+taken over unchanged and left out of the distances.
+Measured: 429 recorded primitives, 244 fitted; 26 of 28 categories within a median of 3
+and a maximum of 8 mm; the largest median is 1.1 mm. 70 s of one core.
+"""
+
+import json
+from typing import Any, Callable, Mapping
+
+import numpy as np
+
+from experiments.geometry import deviation, recorded
+from omnivla_jax.sim.objects import CATEGORIES, Part
+
+MEDIAN_LIMIT, MAXIMUM_LIMIT = 3.0, 8.0  # mm
+# Why a category may be outside the limits.
+REASONS = {
+    "flat_stove": "kept, recorded episodes replay with it: the button's round disc of "
+    "14 boxes is one square block",
+    "wine_rack": "kept, recorded episodes replay with it: one block stands for the "
+    "four boards of the foot, and the ledges of both shelves are left out",
+}
+
+
+def main() -> None:
+    """Compare every category and print the table."""
+    categories = recorded.read()
+    rows = {name: row(category) for name, category in categories.items()}
+    print(json.dumps({"limits_mm": limits(), "categories": rows}, indent=1))
+
+
+def limits() -> dict[str, float]:
+    """What the deviations are held against, in mm."""
+    return {"median": MEDIAN_LIMIT, "maximum": MAXIMUM_LIMIT}
+
+
+def row(category: recorded.Category) -> dict[str, Any]:
+    """Counts and deviations of one category, over all its parts."""
+    fitted = CATEGORIES[category.name].parts
+    pairs = [
+        deviation.deviation(part.shapes.boxes, boxes(own))
+        for part, own in zip(category.parts, fitted, strict=True)
+    ]
+    distances = {
+        "fitted": np.concatenate([pair.onto_recorded for pair in pairs]),
+        "recorded": np.concatenate([pair.onto_fitted for pair in pairs]),
+    }
+    median, maximum = _each(distances, np.median), _each(distances, np.max)
+    within = (
+        max(median.values()) < MEDIAN_LIMIT and max(maximum.values()) < MAXIMUM_LIMIT
+    )
+    return {
+        "recorded_primitives": sum(recorded.count(p.shapes) for p in category.parts),
+        "fitted_primitives": sum(len(own.collision) for own in fitted),
+        "median_mm": median,
+        "maximum_mm": maximum,
+        "within": within,
+    } | ({} if within else {"reason": REASONS[category.name]})
+
+
+def boxes(part: Part) -> np.ndarray:
+    """The boxes of a part as rows [N, 10]: centre, quaternion, half sizes."""
+    return np.array(
+        [
+            (*shape.position, *shape.quaternion, *shape.size)
+            for shape in part.collision
+            if shape.kind == "box"
+        ]
+    )
+
+
+def _each(
+    distances: Mapping[str, np.ndarray], statistic: Callable[[np.ndarray], float]
+) -> dict[str, float]:
+    return {
+        name: round(1e3 * float(statistic(values)), 2)
+        for name, values in distances.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The text of objects.json: every category's shapes, inertia, joints and regions.
+
+Lengths in m, masses in kg, angles in rad, quaternions wxyz, nine significant digits.
+"""
+
+import json
+from typing import Any, Iterable, Mapping
+
+import numpy as np
+
+from experiments.geometry import mass
+from experiments.geometry.recorded import Category, Part, Region, Shapes
+
+# What the recording does not state: LIBERO compiled weighs its microwave's door so.
+MICROWAVE_DOOR_MASS = 0.26
+EXPLICIT = mass.Inertia(3.0, np.zeros(3), np.ones(3), np.array([1.0, 0, 0, 0]))
+LINE = 88
+
+Fitted = Mapping[str, tuple[Shapes, ...]]  # by category, one entry a part
+
+
+def text(categories: Mapping[str, Category], fitted: Fitted) -> str:
+    """The file for `categories`, colliding as the shapes in `fitted`."""
+    table = {
+        name: _category(category, fitted[name])
+        for name, category in sorted(categories.items())
+    }
+    return _lines(table, "") + "\n"
+
+
+def part_inertia(part: Part) -> mass.Inertia:
+    """The inertia of a moving part: stated by LIBERO, or that of its shapes."""
+    if part.explicit_mass:
+        return EXPLICIT
+    return mass.scaled(mass.inertia(part.shapes), MICROWAVE_DOOR_MASS)
+
+
+def _category(category: Category, shapes: tuple[Shapes, ...]) -> dict[str, Any]:
+    table: dict[str, Any] = {"fixture": category.fixture}
+    if not category.fixture:
+        table |= _inertia(mass.inertia(category.parts[0].shapes))
+    table |= {
+        "bottom": category.bottom,
+        "top": category.top,
+        "radius": category.radius,
+        "parts": [_part(part, own) for part, own in zip(category.parts, shapes)],
+    }
+    return table
+
+
+def _part(part: Part, shapes: Shapes) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": part.name,
+        "position": _numbers(part.frame.position),
+        "quaternion": _numbers(part.frame.quaternion),
+        "joint": part.joint._asdict() if part.joint else None,
+    }
+    if part.joint:
+        table |= _inertia(part_inertia(part))
+    return table | {
+        "boxes": [_numbers(row) for row in shapes.boxes],
+        "capsules": [_numbers(row) for row in shapes.capsules],
+        "regions": {name: _region(part.regions[name]) for name in sorted(part.regions)},
+    }
+
+
+def _inertia(value: mass.Inertia) -> dict[str, Any]:
+    return {
+        "mass": _numbers([value.mass])[0],
+        "center": _numbers(value.center),
+        "inertia": _numbers(value.inertia),
+        "inertia_quaternion": _numbers(value.quaternion),
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {name: _numbers(value) for name, value in region._asdict().items()}
+
+
+def _numbers(values: Iterable[float]) -> list[float]:
+    return [0.0 if abs(value) < 1e-12 else float(f"{value:.9g}") for value in values]
+
+
+def _lines(value: Any, indent: str) -> str:
+    """`value` as JSON: on one line where it fits or is a row of numbers."""
+    flat = json.dumps(value)
+    row = isinstance(value, list) and value and not isinstance(value[0], (list, dict))
+    if row or not value or not isinstance(value, (list, dict)):
+        return flat
+    if len(indent) + len(flat) < LINE:
+        return flat
+    inner = indent + " "
+    if isinstance(value, list):
+        items = [_lines(item, inner) for item in value]
+        return "[\n" + ",\n".join(inner + item for item in items) + f"\n{indent}]"
+    items = [f"{json.dumps(key)}: {_lines(item, inner)}" for key, item in value.items()]
+    return "{\n" + ",\n".join(inner + item for item in items) + f"\n{indent}}}"

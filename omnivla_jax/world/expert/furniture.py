@@ -18,13 +18,18 @@ from omnivla_jax.world.expert.phases import (
 
 _INTO_FRONT = math.radians(85)  # roll: the hand points at the cabinet's front
 _HANDLE_Y = -0.1016
+_HANDLE_Z = {"top_level": 0.184, "middle_level": 0.1143, "bottom_level": 0.0457}
 _DRAWER_LIMIT = 0.155  # pulled this far: LIBERO asks for 0.14, the stop is at 0.16
 _KNOB_GRIP = (0.0, -0.018, 0.038)
 _KNOB_PITCH = math.radians(25)  # pointing straight down, joints 4 and 6 hit limits
 
 
-def open_drawer(cabinet: str, drawer: str, *, handle: float) -> Script:
-    """Take the handle at height `handle` between upper and lower finger and pull."""
+def open_drawer(cabinet: str, level: str) -> Script:
+    """Take a drawer's handle between upper and lower finger and pull.
+
+    `level`: "top_level", "middle_level" or "bottom_level", LIBERO's joint names.
+    """
+    drawer, handle = f"{cabinet}_{level}", _HANDLE_Z[level]
     facing = (_INTO_FRONT, 0.0, 0.0)
     at_handle = Phase(drawer, (0.0, _HANDLE_Y, handle), frame="x", hand=facing)
     pull = Phase(
@@ -59,8 +64,9 @@ def _from_handle(at_handle: Phase, distance: float, above: float = 0.0) -> Phase
     return at_handle._replace(offset=(x, y - distance, z + above))
 
 
-def close_drawer(cabinet: str, drawer: str, *, handle: float) -> Script:
-    """Push the handle at height `handle` home with closed fingers."""
+def close_drawer(cabinet: str, level: str) -> Script:
+    """Push a drawer's handle home with closed fingers."""
+    drawer, handle = f"{cabinet}_{level}", _HANDLE_Z[level]
     pushing = (0.0, -math.radians(45), math.pi / 2)  # the hand stays in front
     at_handle = Phase(
         drawer, (0.0, _HANDLE_Y, handle), CLOSED, frame="x", hand=pushing

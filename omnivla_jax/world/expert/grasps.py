@@ -16,6 +16,7 @@ from omnivla_jax.world.expert.phases import (
 )
 
 WIDE, THIN = 9, 12  # control steps until the fingers meet boxes; walls of 5 mm
+MUG_RIM = 0.09  # where a mug's wall is pinched, above its origin
 HOVER = 0.07  # above the grip before going down
 SLIP = 0.04  # how much further than when gripped an object counts as lost
 
@@ -74,10 +75,10 @@ def behind(grip: Vector, hand: Vector, distance: float) -> Vector:
 def grasp_rim(
     body: str, *, radius: float, height: float, side: float, lean: float = 0.0
 ) -> Grasp:
-    """Pinch a bowl's or mug's wall, one finger inside.
+    """Pinch the wall of a bowl, one finger inside.
 
-    `side` is the direction, in the world, from the body's axis to the gripped wall;
-    the hand leans over the wall, out of the fingers' plane, by `lean`.
+    `side` is the direction, in the world, from the bowl's axis to the gripped wall;
+    the hand leans along the wall, out of the fingers' plane, by `lean`.
     """
     grip = (radius * math.cos(side), radius * math.sin(side), height)
     yaw = math.remainder(side - math.pi / 2, 2 * math.pi)
@@ -86,10 +87,27 @@ def grasp_rim(
     return grasp(body, grip, hand=(0.0, lean, yaw), closing=THIN)
 
 
+def grasp_wall(body: str, *, center: float, radius: float, side: float) -> Grasp:
+    """Pinch the wall of a mug whose axis is at x = `center` of its body.
+
+    `side` is the direction, in the body's frame, from that axis to the gripped wall.
+    """
+    x, y = center + radius * math.cos(side), radius * math.sin(side)
+    hand = (0.0, 0.0, side - math.pi / 2)
+    return grasp(body, (x, y, MUG_RIM), frame="x", hand=hand, closing=THIN)
+
+
 def grasp_across(
-    body: str, *, axis: str, height: float, yaw: float = 0.0, approach: float = HOVER
+    body: str,
+    grip: Vector,
+    *,
+    axis: str = "x",
+    yaw: float = 0.0,
+    approach: float = HOVER,
 ) -> Grasp:
-    """Straddle a box or bottle with the fingers closing across its `axis`."""
-    return grasp(
-        body, (0.0, 0.0, height), frame=axis, hand=(0.0, 0.0, yaw), approach=approach
-    )
+    """Straddle a box, bottle or bar: the fingers close across its `axis`.
+
+    `grip` is an offset along that axis, across it and upwards.
+    """
+    hand = (0.0, 0.0, yaw)
+    return grasp(body, grip, frame=axis, hand=hand, approach=approach)

@@ -4,6 +4,7 @@ Run: `python -m experiments.benchmarks.experts [--suite=libero_goal] [--tasks=0,
 Prints one JSON object; the forty tasks take eleven minutes on two cores.
 """
 
+import itertools
 from typing import Any, Sequence
 
 import jax
@@ -28,7 +29,7 @@ GOOD, FAIR = 0.9, 0.5
 def play(
     scene: Scene, task: int, *, num_states: int, noise: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole episodes of the suite's horizon: success [B], control steps until it [B]."""
+    """Episodes of the suite's horizon: success [B] and control steps until it [B]."""
 
     def run(key: jax.Array) -> jax.Array:
         reset_key, noise_key = jax.random.split(key)
@@ -50,9 +51,9 @@ def play(
     return success[-1], success.argmax(axis=0) + 1
 
 
-def measure(suite: str, task: int) -> dict[str, Any]:
-    """One row of the report."""
-    scene = options.scene(suite, (task,))
+def measure(scene: Scene) -> dict[str, Any]:
+    """One row of the report, for the one task that `scene` holds."""
+    (task,) = scene.playable
     expert.require_scripts(scene, (task,))
     success, steps = play(
         scene,
@@ -62,7 +63,7 @@ def measure(suite: str, task: int) -> dict[str, Any]:
         seed=_SEED.value,
     )
     return {
-        "task": f"{suite}/{task}",
+        "task": f"{scene.name}/{task}",
         "success": round(float(success.mean()), 3),
         "steps": round(float(steps[success].mean()), 1) if success.any() else None,
     }
@@ -72,11 +73,14 @@ def main(argv: Sequence[str]) -> None:
     """Play every task; print success, mean steps and how many tasks do well."""
     del argv
     chosen = [int(task) for task in _TASKS.value] or list(range(10))
-    rows = [measure(suite, task) for suite in _SUITES.value for task in chosen]
+    rows = []
+    for suite, task in itertools.product(_SUITES.value, chosen):
+        scene = options.scene(suite, (task,))
+        rows.append(measure(scene))
     rates = np.array([row["success"] for row in rows])
     options.report(
         "experts",
-        "auto",
+        scene.engine,
         states=_NUM_STATES.value,
         noise=_NOISE.value,
         seed=_SEED.value,

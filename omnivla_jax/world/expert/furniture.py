@@ -5,8 +5,8 @@ Lengths in m, angles in rad; offsets in the frame of the moving body.
 
 import math
 
+from omnivla_jax.world.expert.grasps import THIN
 from omnivla_jax.world.expert.phases import (
-    AS_IS,
     CLOSED,
     OPEN,
     Phase,
@@ -45,14 +45,10 @@ def open_drawer(cabinet: str, level: str) -> Script:
     return (
         _from_handle(at_handle, 0.12, above=0.12)._replace(tolerance=0.05),
         _from_handle(at_handle, 0.10)._replace(tolerance=0.02, turned=0.15),
-        wait(CLOSED, 3),
         at_handle._replace(
-            offset=(0.0, _HANDLE_Y + 0.004, handle),
-            gripper=AS_IS,
-            speed=0.5,
-            tolerance=0.005,
+            offset=(0.0, _HANDLE_Y + 0.004, handle), speed=0.5, tolerance=0.005
         ),
-        wait(CLOSED, 8),
+        wait(CLOSED, THIN),
         pull,
         wait(OPEN, 5),
         _from_handle(at_handle, 0.08)._replace(tolerance=0.02),

@@ -10,7 +10,7 @@ from omnivla_jax.sim import panda
 
 Vector = tuple[float, float, float]
 
-OPEN, AS_IS, CLOSED = -1.0, 0.0, 1.0  # gripper commands
+OPEN, CLOSED = -1.0, 1.0  # gripper commands
 START, WORLD = "start", "world"  # anchors: the hand when the phase began; the origin
 # Frames of a phase's offset and hand. KEPT: along the world, with the hand turned as
 # the phase before wanted it. "x", "y", "z": about z with that axis of the anchor.

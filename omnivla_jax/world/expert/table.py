@@ -4,7 +4,7 @@ Axes: S tasks of the suite, P phases.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from omnivla_jax.world.expert.scripts import SCRIPTS
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
 FRAMES = (phases.FIXED, phases.KEPT, "x", "y", "z")
 FIXED, KEPT, FIRST_AXIS = range(3)
-_STILL: Script = (phases.rise(0.0, phases.OPEN)._replace(at_most=phases.FOREVER),)
+_STILL: Script = (phases.wait(phases.OPEN, phases.FOREVER),)
 
 
 class Rows(NamedTuple):
@@ -59,9 +59,12 @@ def require_scripts(scene: Scene, tasks: tuple[int, ...]) -> None:
         raise ValueError(f"No script for {missing}: choose among tasks {known}.")
 
 
-@functools.lru_cache(maxsize=64)
-def _host_rows(scene: Scene) -> Rows:
-    scripts = [_script(scene, task.instruction) for task in scene.tasks]
+def columns(scene: Scene, scripts: Sequence[Script]) -> Rows:
+    """`scripts` as NumPy columns [S, P], each drawn out by its last phase.
+
+    Raises:
+      KeyError: on a body that the scene does not have.
+    """
     longest = max(len(script) for script in scripts)
     padded = [script + script[-1:] * (longest - len(script)) for script in scripts]
     codes = {
@@ -70,22 +73,28 @@ def _host_rows(scene: Scene) -> Rows:
         "held": scene.bodies,
         "frame": {name: code for code, name in enumerate(FRAMES)},
     }
-    columns = {
-        name: _column(padded, name, codes.get(name)) for name in Phase._fields
-    }
-    return Rows(**columns)
+    return Rows(*(_column(padded, name, codes.get(name)) for name in Rows._fields))
+
+
+def names(script: Script) -> set[str]:
+    """The bodies that a script refers to."""
+    bodies = {name for row in script for name in (row.anchor, row.moved, row.held)}
+    return bodies - {phases.START, phases.WORLD}
+
+
+@functools.lru_cache(maxsize=64)
+def _host_rows(scene: Scene) -> Rows:
+    return columns(scene, [_script(scene, task.instruction) for task in scene.tasks])
 
 
 def _script(scene: Scene, instruction: str) -> Script:
     """The task's script, unless this scene leaves out something that it needs."""
     script = SCRIPTS.get(instruction, _STILL)
-    names = {name for row in script for name in (row.anchor, row.moved, row.held)}
-    present = names - {phases.START, phases.WORLD} <= set(scene.bodies)
-    return script if present else _STILL
+    return script if names(script) <= set(scene.bodies) else _STILL
 
 
 def _column(
-    scripts: list[Script], name: str, codes: dict[str, int] | None
+    scripts: Sequence[Script], name: str, codes: dict[str, int] | None
 ) -> np.ndarray:
     values = [[getattr(row, name) for row in script] for script in scripts]
     if codes is not None:

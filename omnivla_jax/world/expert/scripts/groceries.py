@@ -16,15 +16,15 @@ _RELEASE = 0.125  # its origin above the basket's: the hand stays above the rim
 
 
 class _Item(NamedTuple):
-    """Half the height of a category, and the grip site above its origin."""
+    """How far a category's lower end is below its origin, and the grip above it."""
 
-    half: float
+    low: float
     grip: float
 
 
 _BOX, _CAN = _Item(0.009, 0.003), _Item(0.038, 0.012)
 _BOTTLE, _CARTON = _Item(0.073, 0.045), _Item(0.07, 0.04)
-_ITEMS = {
+ITEMS = {
     "alphabet soup": _CAN,
     "bbq sauce": _Item(0.055, 0.03),
     "butter": _BOX,
@@ -45,19 +45,19 @@ def _into_basket(
 
     It is gripped across its short side, turned by `yaw` degrees, `along` its long one.
     """
-    item = _ITEMS[name]
+    item = ITEMS[name]
     held = grasp_across(
         name.replace(" ", "_") + "_1",
         (along, 0.0, item.grip),
         yaw=math.radians(yaw),
-        approach=_OVER_NEIGHBOURS - item.half - item.grip,
+        approach=_OVER_NEIGHBOURS - item.low - item.grip,
     )
     return carry(
         held,
         "basket_1",
         (aside, 0.0, _RELEASE),
         lift=_OVER_RIM,
-        above=_OVER_RIM + item.half - _RELEASE,
+        above=_OVER_RIM + item.low - _RELEASE,
     )
 
 
@@ -66,7 +66,7 @@ ON_THE_FLOOR: dict[str, Script] = {
     f"pick up the {name} and place it in the basket": _into_basket(
         name, _YAWS.get(name, 0.0)
     )
-    for name in _ITEMS
+    for name in ITEMS
 }
 ON_THE_TABLE: dict[str, Script] = {
     "put both the alphabet soup and the tomato sauce in the basket": (

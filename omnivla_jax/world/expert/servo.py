@@ -5,6 +5,7 @@ Axes: B environments; lengths in m, angles in rad; quaternions wxyz.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -42,8 +43,23 @@ def act(scene: Scene, state: EnvState, memory: Memory) -> tuple[jax.Array, Memor
     Every environment follows the script of its own task; without one it stands
     still, see `require_scripts`.
     """
+    chex.assert_equal_shape([state.task, memory.phase, memory.elapsed])
     row = jax.tree.map(lambda c: c[state.task, memory.phase], table.rows(scene))
-    hand, hand_turn = _pose(state, jnp.full_like(state.task, _hand(scene)))
+    return follow(scene, state, memory, row)
+
+
+def follow(
+    scene: Scene, state: EnvState, memory: Memory, row: Rows
+) -> tuple[jax.Array, Memory]:
+    """The action and the memory after it, given the phase `row` of every environment.
+
+    Args:
+      scene: the static tables.
+      state: the batch's state; poses in the world.
+      memory: what the step before left; of it `phase` is only counted on.
+      row: columns [B].
+    """
+    hand, hand_turn = _pose(state, jnp.full_like(row.moved, _hand(scene)))
     began = jnp.where((memory.elapsed == 0)[:, None], hand, memory.start)
     anchor, heading = _frame(state, row, began)
     error = anchor + _about_z(heading, row.offset) - _pose(state, row.moved)[0]

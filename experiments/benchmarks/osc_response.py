@@ -79,7 +79,8 @@ def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in found.items()}
 
 
-def _first_state(scene: Scene) -> np.ndarray:
+def first_state(scene: Scene) -> np.ndarray:
+    """LIBERO's first recorded `qpos` [nq] of the task."""
     rest = next(
         anchor
         for anchor in recordings.anchors()
@@ -92,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
     """Respond once; print the deviations."""
     del argv
     scene = options.scene("libero_goal", (0,))
-    found = deviations(respond(scene, _first_state(scene)))
+    found = deviations(respond(scene, first_state(scene)))
     options.report("osc_response", scene.engine, **found)
 
 

@@ -22,18 +22,21 @@ _CABINET, _TOP = "wooden_cabinet_1", "wooden_cabinet_1_top_level"
 _ON_CABINET = (0.0, 0.0, 0.226)
 
 
-def _to_plate(side: float, **way: Any) -> Script:
-    return carry(bowl(side), PLATE, (0.0, 0.0, 0.012), **way)
+def _to_plate(side: float, lean: float = 0.0, **way: Any) -> Script:
+    return carry(bowl(side, lean), PLATE, (0.0, 0.0, 0.012), **way)
 
 
-_ALONG_FRONT = math.radians(154)  # of the cabinet, which stands askew
+# Fingers along the front of the cabinet, which stands askew, the hand over its top.
+_ALONG_FRONT, _OVER_TOP = math.radians(154), math.radians(-10)
 _BOWL_PLACES: dict[str, Script] = {
     # Bowl and plate may have caught in each other as they fell: drawn apart first.
     "between the plate and the ramekin": _to_plate(BEHIND, aside=(-0.06, 0.0, 0.01)),
     "next to the ramekin": _to_plate(LEFT),
     "from table center": _to_plate(LEFT),
     "on the cookie box": _to_plate(LEFT),
-    "in the top drawer of the wooden cabinet": _to_plate(_ALONG_FRONT, above=0.22),
+    "in the top drawer of the wooden cabinet": _to_plate(
+        _ALONG_FRONT, _OVER_TOP, above=0.22
+    ),
     "on the ramekin": _to_plate(LEFT),
     "next to the cookie box": _to_plate(BEHIND),  # further off, the arm is too short
     "on the stove": _to_plate(LEFT),

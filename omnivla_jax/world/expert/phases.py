@@ -61,8 +61,6 @@ def rise(height: float, gripper: float) -> Phase:
     return Phase(START, (0, 0, height), gripper, frame=KEPT, tolerance=0.02)
 
 
-def rest(gripper: float = OPEN) -> Phase:
-    """The end of a script: away upwards, for good."""
-    return Phase(
-        START, (0, 0, 0.1), gripper, frame=KEPT, tolerance=0.0, at_most=FOREVER
-    )
+def rest() -> Phase:
+    """The end of a script: away upwards with open fingers, for good."""
+    return rise(0.1, OPEN)._replace(tolerance=0.0, at_most=FOREVER)

@@ -17,7 +17,7 @@ from omnivla_jax.world.expert.scripts import SCRIPTS
 
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
 FRAMES = (phases.FIXED, phases.KEPT, "x", "y", "z")
-FIXED, KEPT, FIRST_AXIS = range(3)
+KEPT, FIRST_AXIS = 1, 2  # rows of FRAMES
 _STILL: Script = (phases.wait(phases.OPEN, phases.FOREVER),)
 
 
@@ -82,7 +82,7 @@ def names(script: Script) -> set[str]:
     return bodies - {phases.START, phases.WORLD}
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def _host_rows(scene: Scene) -> Rows:
     return columns(scene, [_script(scene, task.instruction) for task in scene.tasks])
 

@@ -15,20 +15,20 @@ _OVER_RIM = 0.16  # an object's lower end above the ground
 _RELEASE = 0.125  # its origin above the basket's: the hand stays above the rim
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """How far a category's lower end is below its origin, and the grip above it."""
 
     low: float
     grip: float
 
 
-_BOX, _CAN = _Item(0.009, 0.003), _Item(0.038, 0.012)
-_BOTTLE, _CARTON = _Item(0.073, 0.045), _Item(0.07, 0.04)
+_BOX, _CAN = Item(0.009, 0.003), Item(0.038, 0.012)
+_BOTTLE, _CARTON = Item(0.073, 0.045), Item(0.07, 0.04)
 ITEMS = {
     "alphabet soup": _CAN,
-    "bbq sauce": _Item(0.055, 0.03),
+    "bbq sauce": Item(0.055, 0.03),
     "butter": _BOX,
-    "chocolate pudding": _Item(0.0135, 0.003),
+    "chocolate pudding": Item(0.0135, 0.003),
     "cream cheese": _BOX,
     "ketchup": _BOTTLE,
     "milk": _CARTON,

@@ -26,7 +26,7 @@ OBJECT_SOLREF = (0.001, 1.0)
 OBJECT_SOLIMP = (0.998, 0.998, 0.001, 0.5, 2.0)
 FREE_JOINT_DAMPING = 0.0005
 # Explicit damping is stable while dt * damping / inertia stays under this.
-DAMPING_LIMIT = 0.5
+DAMPING_LIMIT = 0.6
 MAX_GEOM_PAIRS, MAX_CONTACT_POINTS = 32, 32
 
 
@@ -43,7 +43,7 @@ class Preset(NamedTuple):
 PRESETS: dict[str, Preset] = {
     "original": Preset(0.002, 25, 100, 50, False),
     "faithful": Preset(0.005, 10, 4, 50, True),
-    "fast": Preset(0.005, 10, 2, 50, True),
+    "fast": Preset(0.00625, 8, 2, 50, True),
 }
 
 

@@ -1,26 +1,31 @@
 """C MuJoCo as a physics engine: one batched host call per control step.
 
-The call runs inside any jitted scan through `jax.pure_callback`. Every environment
-carries its own fixture poses, written into per-simulation model fields.
-Axes: B environments, N bodies, F fixtures, P watched contact pairs.
+Every environment carries its own fixture poses, written into per-simulation model
+fields. Arrays of the controller keep the batch innermost in memory, see `control`.
+Axes: B environments, N bodies, F bodies whose pose is data, P watched contact pairs.
 """
 
 import dataclasses
 import functools
+import hashlib
+import threading
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import mujoco
 import mujoco.batch
 import numpy as np
 
-from omnivla_jax.sim import control, panda, rotation
+from omnivla_jax.core.host_call import host_call
+from omnivla_jax.sim import control, panda
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
+_NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
 _VELOCITY_STAGE = mujoco.mjtStage.mjSTAGE_VEL.value
+_OUTPUTS = ("xpos", "xquat", "xmat", "xanchor", "xaxis", "qfrc_bias", "M", "sensordata")
 _ARM = slice(0, panda.NUM_JOINTS)
+_FINGERS = slice(panda.NUM_JOINTS, panda.NUM_JOINTS + 2)
 
 
 def control_step(
@@ -34,70 +39,83 @@ def control_step(
       action: float32 [B, 7] in [-1, 1].
       active: bool [B]; the others are left as they are.
     """
-    return _call(scene, physics, action, active, scene.preset.substeps)
+    host = functools.partial(_advance, scene)
+    name = f"mujoco.control_step {_digest(scene)}"
+    return host_call(name, host, _shapes(physics), physics, action, active)
 
 
 def forward(scene: Scene, physics: Physics) -> Physics:
     """Recompute body poses and contacts from `qpos`, without stepping."""
-    batch = physics.qpos.shape[0]
-    action, active = jnp.zeros((batch, 7)), jnp.ones(batch, bool)
-    return _call(scene, physics, action, active, 0)
+    host = functools.partial(_look, scene)
+    name = f"mujoco.forward {_digest(scene)}"
+    return host_call(name, host, _shapes(physics), physics)
 
 
-def _call(
-    scene: Scene,
-    physics: Physics,
-    action: jax.Array,
-    active: jax.Array,
-    substeps: int,
-) -> Physics:
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), physics)
-    host = functools.partial(_advance, scene, substeps)
-    return jax.pure_callback(host, shapes, physics, action, active)
+def _shapes(physics: Physics) -> Physics:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), physics)
+
+
+@functools.cache
+def _digest(scene: Scene) -> str:
+    """What tells this scene's physics from any other's, in every process."""
+    model = scene.watched_model
+    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    tables = repr((scene.preset, scene.posed, scene.contact_pairs)).encode()
+    return hashlib.sha256(buffer.tobytes() + tables).hexdigest()[:16]
 
 
 class _Pool(NamedTuple):
-    """One batch of C simulations and live views of its fields."""
+    """A batch of B simulations and live views of its fields, for one call at a time."""
 
+    lock: threading.Lock
     batch: mujoco.batch.Batch
-    fixture_ids: np.ndarray
-    body_pos: np.ndarray
-    body_quat: np.ndarray
+    fields: dict[str, np.ndarray]
+    posed: np.ndarray  # [F] body ids
+    body_pos: np.ndarray  # [B, N, 3]
+    body_quat: np.ndarray  # [B, N, 4]
 
 
 @functools.lru_cache(maxsize=8)
 def _pool(scene: Scene, size: int) -> _Pool:
     batch = mujoco.batch.Batch(scene.watched_model, size, persistent=True)
-    for field in ("xpos", "xquat", "xanchor", "xaxis", "qfrc_bias", "M", "sensordata"):
-        batch.bind(field)
-    ids = [scene.bodies[name] for name in scene.posed]
+    names = ("qpos", "qvel", "qacc_warmstart", "ctrl", *_OUTPUTS)
     return _Pool(
-        batch, np.array(ids), batch.expand("body_pos"), batch.expand("body_quat")
+        threading.Lock(),
+        batch,
+        {name: batch.bind(name) for name in names},
+        np.array([scene.bodies[name] for name in scene.posed]),
+        batch.expand("body_pos"),
+        batch.expand("body_quat"),
     )
 
 
-def _advance(
-    scene: Scene, substeps: int, physics: Physics, action: jax.Array, active: jax.Array
-) -> Physics:
-    physics = jax.tree.map(np.asarray, physics)
-    commands, running = np.asarray(action), np.asarray(active)
+def _look(scene: Scene, physics: Physics) -> Physics:
     pool = _pool(scene, physics.qpos.shape[0])
-    _load(pool, physics)
-    ids = np.flatnonzero(running)
-    if substeps == 0:
-        pool.batch.forward(ids)  # all stages: the contact sensors need the last
-        return _read(scene, pool, physics, {}, running)
-    pool.batch.forward(ids, stage=_VELOCITY_STAGE)
-    commanded = _run_substeps(scene, pool, physics, commands, ids, substeps)
-    return _read(scene, pool, physics, commanded, running)
+    with pool.lock:
+        _load(pool, physics)
+        pool.batch.forward()  # all stages: the contact sensors need the last
+        return _read(scene, pool, physics, {}, None)
+
+
+def _advance(
+    scene: Scene, physics: Physics, action: np.ndarray, active: np.ndarray
+) -> Physics:
+    pool = _pool(scene, physics.qpos.shape[0])
+    ids = None if active.all() else np.flatnonzero(active)
+    with pool.lock:
+        _load(pool, physics)
+        pool.batch.forward(ids, stage=_VELOCITY_STAGE)
+        commanded = _run_substeps(scene, pool, physics, action, ids)
+        return _read(scene, pool, physics, commanded, None if ids is None else active)
 
 
 def _load(pool: _Pool, physics: Physics) -> None:
-    pool.batch.bind("qpos")[:] = physics.qpos
-    pool.batch.bind("qvel")[:] = physics.qvel
-    pool.batch.bind("qacc_warmstart")[:] = physics.warmstart
-    pool.body_pos[:, pool.fixture_ids] = physics.fixture_pos
-    pool.body_quat[:, pool.fixture_ids] = physics.fixture_quat
+    pool.fields["qpos"][:] = physics.qpos
+    pool.fields["qvel"][:] = physics.qvel
+    pool.fields["qacc_warmstart"][:] = physics.warmstart
+    pool.body_pos[:, pool.posed] = physics.fixture_pos
+    pool.body_quat[:, pool.posed] = physics.fixture_quat
 
 
 def _run_substeps(
@@ -105,19 +123,19 @@ def _run_substeps(
     pool: _Pool,
     physics: Physics,
     action: np.ndarray,
-    ids: np.ndarray,
-    substeps: int,
+    ids: np.ndarray | None,
 ) -> dict[str, Any]:
     """Controller and integrator, alternating; returns the controller's new state."""
+    timestep, substeps = scene.preset.timestep, scene.preset.substeps
+    refresh = control.refresh_substeps(timestep, substeps)
     clipped = np.clip(action.astype(np.float64), -1.0, 1.0)
     arm = _read_arm(scene, pool)
     held = control.PoseGoal(
-        physics.goal_pos.astype(np.float64), physics.goal_mat.astype(np.float64)
+        *(_inner_batch(np.asarray(x)) for x in (physics.goal_pos, physics.goal_mat))
     )
     goal = control.set_goal(clipped, arm, held, physics.fresh, np)
     closing = physics.gripper.astype(np.float64)
-    ctrl = pool.batch.bind("ctrl")
-    refresh = control.refresh_substeps(scene.preset.timestep, substeps)
+    ctrl = pool.fields["ctrl"]
     for substep in range(substeps):
         if substep:
             arm = _read_arm(scene, pool)
@@ -128,8 +146,11 @@ def _run_substeps(
             torque = np.where(physics.fresh[:, None], arm.bias, torque)
         closing = control.ramp_gripper(closing, clipped[:, 6], substeps, np)
         ctrl[:, _ARM] = torque
-        ctrl[:, panda.NUM_JOINTS :] = control.finger_targets(closing, np)
-        pool.batch.step(ids, stage=_VELOCITY_STAGE)
+        ctrl[:, _FINGERS] = control.finger_targets(closing, np)
+        # The last substep leaves poses and contacts as they were before it: so does
+        # LIBERO, whose observations and predicates are one substep behind.
+        goes_on = substep < substeps - 1
+        pool.batch.step(ids, stage=_VELOCITY_STAGE if goes_on else _NO_STAGE)
     return {
         "goal_pos": goal.position,
         "goal_mat": goal.orientation,
@@ -138,29 +159,34 @@ def _run_substeps(
     }
 
 
+def _inner_batch(rows: np.ndarray) -> np.ndarray:
+    """A float64 copy of `rows` [B, ...] with the batch innermost in memory."""
+    return np.array(rows.T, np.float64, order="C").T
+
+
 def _read_arm(scene: Scene, pool: _Pool) -> control.Arm:
-    batch, hand = pool.batch, scene.bodies[panda.EEF_BODY]
-    position = batch.bind("xpos")[:, hand]
-    anchors = batch.bind("xanchor")[:, _ARM]
-    axes = batch.bind("xaxis")[:, _ARM]
+    fields, hand = pool.fields, scene.bodies[panda.EEF_BODY]
+    position = _inner_batch(fields["xpos"][:, hand])
+    anchors, axes = fields["xanchor"][:, _ARM], fields["xaxis"][:, _ARM]
     return control.Arm(
-        position=position.copy(),
-        orientation=rotation.matrix(batch.bind("xquat")[:, hand], np),
-        jacobian=control.jacobian(anchors, axes, position, np),
-        joints=batch.bind("qpos")[:, _ARM],
-        velocity=batch.bind("qvel")[:, _ARM],
-        bias=batch.bind("qfrc_bias")[:, _ARM].copy(),
+        position=position,
+        orientation=_inner_batch(fields["xmat"][:, hand].reshape(-1, 3, 3)),
+        jacobian=control.jacobian(
+            _inner_batch(anchors), _inner_batch(axes), position, np
+        ),
+        joints=_inner_batch(fields["qpos"][:, _ARM]),
+        velocity=_inner_batch(fields["qvel"][:, _ARM]),
+        bias=_inner_batch(fields["qfrc_bias"][:, _ARM]),
     )
 
 
 def _arm_mass(scene: Scene, pool: _Pool) -> np.ndarray:
-    """The arm's block of the inertia matrix, from the sparse rows of its chain."""
-    model, rows = scene.watched_model, pool.batch.bind("M")
-    mass = np.empty((rows.shape[0], panda.NUM_JOINTS, panda.NUM_JOINTS))
+    """The arm's block [B, 7, 7] of the inertia matrix, from its sparse rows."""
+    starts, rows = scene.watched_model.M_rowadr, pool.fields["M"].T
+    mass = np.empty((panda.NUM_JOINTS, panda.NUM_JOINTS, rows.shape[1]))
     for i in range(panda.NUM_JOINTS):  # row i holds the lower triangle, columns 0..i
-        start = model.M_rowadr[i]
-        mass[:, i, : i + 1] = mass[:, : i + 1, i] = rows[:, start : start + i + 1]
-    return mass
+        mass[i, : i + 1] = mass[: i + 1, i] = rows[starts[i] : starts[i] + i + 1]
+    return mass.T
 
 
 def _read(
@@ -168,24 +194,24 @@ def _read(
     pool: _Pool,
     before: Physics,
     commanded: dict[str, Any],
-    running: np.ndarray,
+    active: np.ndarray | None,
 ) -> Physics:
-    """The state after the step; environments that do not run keep theirs."""
-    batch = pool.batch
-    pairs = len(scene.contact_pairs)
-    after = dataclasses.replace(
-        before,
-        qpos=batch.bind("qpos"),
-        qvel=batch.bind("qvel"),
-        warmstart=batch.bind("qacc_warmstart"),
-        xpos=batch.bind("xpos"),
-        xquat=batch.bind("xquat"),
-        touching=batch.bind("sensordata")[:, :pairs] > 0,
-        **commanded,
-    )
+    """The state after the step; environments that are not `active` keep theirs."""
+    fields, pairs = pool.fields, len(scene.contact_pairs)
+    found: dict[str, Any] = {
+        "qpos": fields["qpos"],
+        "qvel": fields["qvel"],
+        "warmstart": fields["qacc_warmstart"],
+        "xpos": fields["xpos"],
+        "xquat": fields["xquat"],
+        "touching": fields["sensordata"][:, :pairs] > 0,
+    }
+    after = dataclasses.replace(before, **found, **commanded)
 
     def select(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-        keep = running.reshape((-1,) + (1,) * (old.ndim - 1))
+        if active is None:  # a copy: the next call overwrites the pool's fields
+            return new.astype(old.dtype)
+        keep = active.reshape((-1,) + (1,) * (old.ndim - 1))
         return np.where(keep, new, old).astype(old.dtype)
 
     return jax.tree.map(select, after, before)

@@ -21,7 +21,7 @@ class Physics:
     goal_mat: jax.Array  # float32 [B, 3, 3]
     gripper: jax.Array  # float32 [B]: commanded closing, -1 open to 1 closed
     fresh: jax.Array  # bool [B]: no control step since reset or restore
-    xpos: jax.Array  # float32 [B, N, 3]: body origins
+    xpos: jax.Array  # float32 [B, N, 3]: body origins, one substep behind qpos
     xquat: jax.Array  # float32 [B, N, 4] wxyz
     touching: jax.Array  # bool [B, P]
 

@@ -1,0 +1,65 @@
+"""The compiled table: columns, padding, and tasks without a script."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from omnivla_jax.sim import panda
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.world import expert
+from omnivla_jax.world.expert import table
+from omnivla_jax.world.expert.phases import START, WORLD, Phase, rest
+
+PLATE = "plate_1"
+
+
+@pytest.fixture(scope="module")
+def juggling(scene):
+    """The scene with an instruction nobody has a script for in row 2."""
+    tasks = list(scene.suite.tasks)
+    tasks[2] = tasks[2]._replace(instruction="juggle the plates")
+    return dataclasses.replace(scene, suite=scene.suite._replace(tasks=tuple(tasks)))
+
+
+def test_columns_hold_codes_and_pad_with_the_last_phase(scene):
+    scripts = [
+        (Phase(PLATE, (1, 2, 3), frame="y", moved=PLATE), rest()),
+        (Phase(START, (0, 0, 0)), Phase(WORLD, (0, 0, 1), at_most=7), rest()),
+    ]
+    rows = table.columns(scene, scripts)
+    plate, hand = scene.bodies[PLATE], scene.bodies[panda.EEF_BODY]
+    np.testing.assert_array_equal(rows.anchor, [[plate, -1, -1], [-1, -2, -1]])
+    np.testing.assert_array_equal(rows.moved, [[plate, hand, hand], [hand] * 3])
+    np.testing.assert_array_equal(rows.frame, [[3, 1, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(rows.offset[0, 0], [1, 2, 3])
+    assert rows.at_most.dtype == np.int32 and rows.at_most[1, 1] == 7
+    assert rows.speed.dtype == np.float32
+
+
+def test_one_script_for_each_task_of_the_suite(scene):
+    rows = table.rows(scene)
+    for column in rows:
+        assert column.shape[:2] == (scene.num_tasks, rows.anchor.shape[1])
+
+
+def test_a_task_without_a_script_is_named(juggling):
+    expert.require_scripts(juggling, (0, 1, 7))
+    with pytest.raises(ValueError, match=r"juggle the plates.*choose among.*0, 1, 3"):
+        expert.require_scripts(juggling, (1, 2))
+
+
+@pytest.mark.parametrize("task", [2, 9])
+def test_without_a_script_or_its_objects_the_hand_stands_still(juggling, task):
+    rows = table.rows(juggling)
+    if task == 9:  # a scene of spatial's objects holds no wine bottle
+        spatial = scenes.make("libero_spatial", tasks=(0,), physics="mujoco")
+        rows = table.rows(dataclasses.replace(spatial, suite=juggling.suite))
+    assert (rows.anchor[task] == table.AT_START).all()
+    np.testing.assert_array_equal(rows.offset[task], 0.0)
+    assert (rows.gripper[task] == expert.OPEN).all()
+
+
+def test_an_unknown_body_is_an_error(scene):
+    with pytest.raises(KeyError, match="teapot"):
+        table.columns(scene, [(Phase("teapot_1", (0, 0, 0)),)])

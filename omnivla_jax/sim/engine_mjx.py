@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import control, mjx_stages, panda, rotation
-from omnivla_jax.sim.mjx_stages import each, mjx
+from omnivla_jax.sim.mjx_stages import each
+from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 

@@ -6,10 +6,8 @@ fields of one shared model.
 Axes: B environments, F fixtures.
 """
 
-import contextlib
 import copy
 import functools
-import io
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -18,12 +16,9 @@ import mujoco
 import numpy as np
 
 from omnivla_jax.sim.contact import newton, rows, search, tables
+from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
-
-# On import MJX prints that it misses warp, its second implementation: not ours.
-with contextlib.redirect_stdout(io.StringIO()):
-    from mujoco import mjx
 
 
 class Engine(NamedTuple):
@@ -130,6 +125,4 @@ def _motion(model: mujoco.MjModel, data: mjx.Data) -> rows.Motion:
     # MJX's motion axes are about the centre of mass of the whole tree.
     roots = model.body_rootid[model.dof_bodyid]
     angular, linear = data.cdof[..., :3], data.cdof[..., 3:]
-    return rows.Motion(
-        angular, linear - jnp.cross(angular, data.subtree_com[:, roots])
-    )
+    return rows.Motion(angular, linear - jnp.cross(angular, data.subtree_com[:, roots]))

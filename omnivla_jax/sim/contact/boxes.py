@@ -196,9 +196,7 @@ def _overlap(
     return points[0], points[1], points[2], exists
 
 
-def _above_corners(
-    incident: _Incident, half: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _above_corners(incident: _Incident, half: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The incident plane's points [3, 4, ...] above the reference face's corners."""
     center, side_1, side_2 = incident
     signs = jnp.array(SQUARE).reshape((4, 2) + (1,) * (half.ndim - 1))

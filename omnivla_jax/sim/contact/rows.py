@@ -154,9 +154,7 @@ def _weight(stiff: jax.Array, inverse_weight: jax.Array) -> jax.Array:
     return 1 / jnp.maximum(inverse_weight * (1 - stiff) / stiff, MIN_VALUE)
 
 
-def _jacobian(
-    tables: ContactTables, contacts: Contacts, motion: Motion
-) -> jax.Array:
+def _jacobian(tables: ContactTables, contacts: Contacts, motion: Motion) -> jax.Array:
     """How the second body moves relative to the first: [B, 4, K, V]."""
     first, second = (jnp.asarray(ends)[contacts.entry] for ends in tables.bodies)
     moves = jnp.asarray(tables.moves, jnp.float32)

@@ -127,9 +127,7 @@ def _join(values: jax.Array) -> jax.Array:
     return moved.reshape(moved.shape[:-2] + (-1,))
 
 
-def _plane_contacts(
-    tables: ContactTables, geoms: Boxes
-) -> tuple[Contacts, jax.Array]:
+def _plane_contacts(tables: ContactTables, geoms: Boxes) -> tuple[Contacts, jax.Array]:
     """Contacts [B, 4 W] with planes, and each box's height [B, L] above its plane."""
     planes = tables.planes
     point, frame = geoms.center[..., planes], geoms.axes[..., planes]

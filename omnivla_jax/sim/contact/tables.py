@@ -10,9 +10,9 @@ from typing import NamedTuple, Sequence
 
 import mujoco
 import numpy as np
-from mujoco.mjx._src import collision_driver
 
 from omnivla_jax.sim.contact.impedance import reference_gains
+from omnivla_jax.sim.quiet_mjx import collision_driver
 
 _PLANE, _BOX, _CAPSULE = (
     int(kind)
@@ -123,9 +123,7 @@ def _half_sizes(model: mujoco.MjModel) -> np.ndarray:
     return np.where(capsules, around, model.geom_size.T).astype(np.float32)
 
 
-def _grid(
-    pairs: list[tuple[int, int]], geoms: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _grid(pairs: list[tuple[int, int]], geoms: int) -> tuple[np.ndarray, np.ndarray]:
     """Driving geoms [D] and which cells [D, G] are pairs, each pair once."""
     touches = np.zeros((geoms, geoms), bool)
     for first, second in pairs:

@@ -1,0 +1,90 @@
+"""How many control steps a second the simulator takes, controller included.
+
+Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
+with `--physics=mjx|mujoco`, `--preset=...`, `--tasks=4` and `--against=mujoco`, which
+runs both engines in one run and adds their ratio. Prints one JSON object.
+Random actions after a reset, no cameras, one jitted scan; the best of three.
+"""
+
+import time
+from typing import Any, Sequence
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+
+from experiments.benchmarks import options
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+
+_SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
+_TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all, mixed.")
+_NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 40, "Control steps a run.", lower_bound=1)
+_AGAINST = flags.DEFINE_enum("against", None, ["mjx", "mujoco"], "A second engine.")
+REPEATS = 3
+
+
+def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
+    """Compile and run; seconds, rates and contacts that found no place."""
+    batch = start.task.shape[0]
+
+    def run(state: env.EnvState, key: jax.Array) -> env.EnvState:
+        def one(state: env.EnvState, step_key: jax.Array) -> tuple:
+            shape = (batch, env.ACTION_SIZE)
+            action = jax.random.uniform(step_key, shape, minval=-1.0, maxval=1.0)
+            return env.step(scene, state, action)[0], None
+
+        return jax.lax.scan(one, state, jax.random.split(key, steps))[0]
+
+    begin = time.perf_counter()
+    program = compilation.jit(run).lower(start, jax.random.key(0)).compile()
+    compiled = time.perf_counter() - begin
+    walls, cpus = [], []
+    for repeat in range(REPEATS):
+        wall, cpu = time.perf_counter(), time.process_time()
+        end = jax.block_until_ready(program(start, jax.random.key(repeat)))
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    rate = batch * steps / min(walls)
+    return {
+        "control_steps_per_second": round(rate),
+        "physics_steps_per_second": round(rate * scene.preset.substeps),
+        "cpu_seconds_per_control_step": float(f"{min(cpus) / batch / steps:.3g}"),
+        "compile_seconds": round(compiled, 1),
+        "contact_overflow": int(end.physics.overflow.sum()),
+        "diverged": int(end.diverged.sum()),
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure one engine, or two from the same states."""
+    del argv
+    rows = tuple(int(row) for row in _TASKS.value) or None
+    scene = options.scene(_SUITE.value, rows)
+    task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
+    keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
+    start = compilation.jit(lambda: env.reset(scene, task, keys))()
+    found = measure(scene, start, steps=_STEPS.value)
+    if _AGAINST.value:
+        other = scenes.make(
+            _SUITE.value, tasks=rows, physics=_AGAINST.value, preset=options.preset()
+        )
+        theirs = measure(other, start, steps=_STEPS.value)
+        name = "control_steps_per_second"
+        found |= {"against": {"physics": _AGAINST.value} | theirs}
+        found["ratio"] = round(found[name] / theirs[name], 3)
+    options.report(
+        "simulator",
+        scene.engine,
+        suite=_SUITE.value,
+        num_envs=_NUM_ENVS.value,
+        device=str(jax.devices()[0].device_kind),
+        **found,
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

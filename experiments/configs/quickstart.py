@@ -78,7 +78,7 @@ def _stages() -> ConfigDict:
     )
     config.rl = ConfigDict(
         {
-            "updates": 26,
+            "updates": 60,
             "groups": 12,
             "group_size": 8,
             "epochs": 2,

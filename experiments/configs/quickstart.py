@@ -3,11 +3,11 @@
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
 
-Measured on a 2-core Intel Xeon at 2.5 GHz, 23 GB, no GPU: 18 min 51 s with the
-installation; success on 210 held-out episodes, seed 0: 47.6 % (41.0 to 54.4) after
-stage II, 70.0 % (63.5 to 75.8) after Flow-GSPO, 0.0 % (0.0 to 1.8) with instructions
-swapped. Seed 1: 31.0 % (25.1 to 37.5), then 66.2 % (59.6 to 72.2). Seed 2: 60.5 %
-(53.7 to 66.8), then 89.0 % (84.1 to 92.6).
+Measured on two cores of an AMD EPYC, 23 GB, no GPU: 11 min 2 s with the installation;
+success on 210 held-out episodes, seed 0: 50.0 % (43.3 to 56.7) after stage II, 88.1 %
+(83.0 to 91.8) after Flow-GSPO, 0.0 % (0.0 to 1.8) with instructions swapped. Before the
+simulator grew faster, with 26 updates: seed 1 31.0 % (25.1 to 37.5), then 66.2 % (59.6
+to 72.2); seed 2 60.5 % (53.7 to 66.8), then 89.0 % (84.1 to 92.6).
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

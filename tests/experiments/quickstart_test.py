@@ -115,7 +115,6 @@ def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path, name):
         (["--config.rl.grup_size=3"], 2, ["grup_size"]),
         (["--resum"], 2, ["resum"]),
         (["--config.tasks=(5, 11)"], 1, ["[11]", "0 to 9"]),
-        (["--config.tasks=(0, 5)"], 1, ["No script", "open the middle drawer"]),
         (["--config.suite=libero_goat"], 1, ["libero_goat", "libero_goal"]),
         (["--config.sampler.drift=odd"], 1, ["'odd'", "corrected"]),
     ],

@@ -71,6 +71,12 @@ def label(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
     return ((height < 1) & ~line).astype(w.dtype)
 
 
+def cloth(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Crossing threads."""
+    del w
+    return 0.5 + 0.25 * wave(u) + 0.25 * wave(v)
+
+
 FUNCTIONS: dict[str, Texture] = {
     "plain": plain,
     "checker": checker,
@@ -78,6 +84,7 @@ FUNCTIONS: dict[str, Texture] = {
     "marble": marble,
     "tile": tile,
     "label": label,
+    "cloth": cloth,
 }
 
 

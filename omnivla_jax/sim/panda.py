@@ -115,6 +115,17 @@ def _finger_boxes(side: float) -> tuple[Primitive, ...]:
     )
 
 
+def shapes() -> tuple[Primitive, ...]:
+    """Everything that is drawn of the robot."""
+    fingers = (*_finger_boxes(1.0), *_finger_boxes(-1.0), _pad(1.0))
+    arm = [shape for row in LOOKS.values() for shape in row]
+    return (*arm, *_HAND_LOOK, *fingers)
+
+
+def _pad(side: float) -> Primitive:
+    return box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
+
+
 def add_panda(spec: mujoco.MjSpec, position: tuple[float, float, float]) -> None:
     """Add arm, hand and fingers with the base at `position`, and their actuators."""
     parent = spec.worldbody.add_body(name="robot_base", pos=position)
@@ -228,6 +239,5 @@ def _add_finger(hand: mujoco.MjsBody, name: str, index: int, side: float) -> Non
         inertia=(0.01, 0.01, 0.01),
         explicitinertial=True,
     )
-    pad = box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
-    geom = add_primitive(tip, pad, collides="robot", friction=(2, 0.05, 0.0001))
+    geom = add_primitive(tip, _pad(side), collides="robot", friction=(2, 0.05, 0.0001))
     geom.solref = (0.01, 0.5)

@@ -21,7 +21,24 @@ KINDS = (
     "cup",
     "polytope",
 )
-TEXTURES = ("plain", "checker", "wood", "marble", "tile", "label", "cloth")
+TEXTURES = (
+    "plain",
+    "checker",
+    "wood",
+    "marble",
+    "tile",
+    "label",
+    "cloth",
+    "print",
+    "fruit",
+    "weave",
+    "stripes",
+    "speckle",
+    "rim",
+    "coil",
+    "glaze",
+    "dipped",
+)
 OUTPUTS = ("rgb", "depth", "normal", "point", "segmentation")
 SIZES = {
     "plane": 2,  # half sides, 0 = infinite
@@ -158,8 +175,8 @@ def materials(rows: Sequence[Material]) -> Materials:
 def lights() -> Lights:
     """A bright room: soft ambient, a weak headlight, two lamps from above."""
     return Lights(
-        ambient=np.full(3, 0.34, np.float32),
-        headlight=np.full(3, 0.18, np.float32),
+        ambient=np.full(3, 0.36, np.float32),
+        headlight=np.full(3, 0.27, np.float32),
         sky=np.array([0.72, 0.78, 0.84], np.float32),
         position=np.array([[1.0, 1.0, 4.0], [-3.0, -3.0, 4.0]], np.float32),
         direction=np.array([[0.0, -0.15, -1.0], [0.0, -0.15, -1.0]], np.float32),

@@ -99,6 +99,15 @@ def _along(
     return Primitive(kind, (radius, length / 2), (x, y, z), (w, i, j, k), material)
 
 
+def ellipsoid(
+    position: Sequence[float], semi_axes: Sequence[float], material: str = "plain"
+) -> Primitive:
+    """An ellipsoid along its body's axes."""
+    x, y, z = position
+    upright = (1.0, 0.0, 0.0, 0.0)
+    return Primitive("ellipsoid", tuple(semi_axes), (x, y, z), upright, material)
+
+
 def cone(
     start: Sequence[float],
     end: Sequence[float],

@@ -1,9 +1,8 @@
 """Rays against primitives in the primitives' own frames, and their surface normals.
 
-A vector is a triple of equally shaped (or broadcastable) arrays, one per component: a
-trailing axis of 3 would make every load strided. `origin + distance * direction` is the
-hit; directions need not be unit. Only front faces are seen, so a camera inside a shape
-looks out of it, as in OpenGL with culling. Where nothing is hit the distance is FAR.
+`origin + distance * direction` is the hit; directions need not be unit. Only front
+faces are seen, so a camera inside a shape looks out of it, as in OpenGL with culling.
+Where nothing is hit the distance is FAR.
 """
 
 from typing import Any, Callable
@@ -11,34 +10,16 @@ from typing import Any, Callable
 import jax
 import jax.numpy as jnp
 
-Vector = tuple[Any, Any, Any]  # arrays or scalars
-
-NEAR = 1e-3  # m along the direction
-FAR = 1e9
-_TINY = 1e-12
-
-
-def _smaller(a: jax.Array, b: jax.Array) -> jax.Array:
-    # One instruction; jnp.minimum also propagates NaN, which costs three.
-    return jnp.where(a < b, a, b)
-
-
-def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.where(a > b, a, b)
-
-
-def _front(distance: jax.Array, hit: jax.Array) -> jax.Array:
-    # NaN compares false, so the result is always a positive finite number.
-    return jnp.where(hit & (distance > NEAR) & (distance < FAR), distance, FAR)
-
-
-def _nonzero(x: jax.Array) -> jax.Array:
-    return jnp.where(jnp.abs(x) < _TINY, _TINY, x)
-
-
-def dot(a: Vector, b: Vector) -> jax.Array:
-    """The inner product, component by component."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+from omnivla_jax.render import cones
+from omnivla_jax.render.arithmetic import (
+    TINY,
+    Vector,
+    dot,
+    front,
+    larger,
+    nonzero,
+    smaller,
+)
 
 
 def _ball(origin: Vector, direction: Vector, radius: Any) -> jax.Array:
@@ -47,30 +28,30 @@ def _ball(origin: Vector, direction: Vector, radius: Any) -> jax.Array:
     cross = (oy * dz - oz * dy, oz * dx - ox * dz, ox * dy - oy * dx)
     square = dot(direction, direction)
     rest = radius * radius * square - dot(cross, cross)
-    root = jnp.sqrt(_larger(rest, jnp.zeros_like(rest)))
-    return _front((-dot(origin, direction) - root) / _nonzero(square), rest > 0)
+    root = jnp.sqrt(larger(rest, jnp.zeros_like(rest)))
+    return front((-dot(origin, direction) - root) / nonzero(square), rest > 0)
 
 
 def plane(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """z = 0, seen from z > 0, of half sides `size` (0 = infinite)."""
-    distance = -origin[2] / _nonzero(direction[2])
+    distance = -origin[2] / nonzero(direction[2])
     x = jnp.abs(origin[0] + distance * direction[0])
     y = jnp.abs(origin[1] + distance * direction[1])
     inside = ((size[0] <= 0) | (x <= size[0])) & ((size[1] <= 0) | (y <= size[1]))
-    return _front(distance, inside & (direction[2] < 0))
+    return front(distance, inside & (direction[2] < 0))
 
 
 def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """A box of half sides `size`, by slabs."""
     enter, leave = [], []
     for o, d, half in zip(origin, direction, size):
-        inverse = 1 / _nonzero(d)
+        inverse = 1 / nonzero(d)
         one, other = (-half - o) * inverse, (half - o) * inverse
-        enter.append(_smaller(one, other))
-        leave.append(_larger(one, other))
-    near = _larger(_larger(enter[0], enter[1]), enter[2])
-    far = _smaller(_smaller(leave[0], leave[1]), leave[2])
-    return _front(near, near <= far)
+        enter.append(smaller(one, other))
+        leave.append(larger(one, other))
+    near = larger(larger(enter[0], enter[1]), enter[2])
+    far = smaller(smaller(leave[0], leave[1]), leave[2])
+    return front(near, near <= far)
 
 
 def ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
@@ -82,10 +63,10 @@ def ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
 def _tube(origin: Vector, direction: Vector, radius: jax.Array) -> Vector:
     """The infinite cylinder along z: (enter, leave, discriminant)."""
     (ox, oy, _), (dx, dy, _) = origin, direction
-    square = _larger(dx * dx + dy * dy, jnp.full_like(dx, _TINY))
+    square = larger(dx * dx + dy * dy, jnp.full_like(dx, TINY))
     cross = ox * dy - oy * dx
     rest = square * radius * radius - cross * cross
-    root = jnp.sqrt(_larger(rest, jnp.zeros_like(rest)))
+    root = jnp.sqrt(larger(rest, jnp.zeros_like(rest)))
     along, inverse = -(ox * dx + oy * dy), 1 / square
     return (along - root) * inverse, (along + root) * inverse, rest
 
@@ -99,7 +80,7 @@ def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     radius, half, _ = size
     enter, _, rest = _tube(origin, direction, radius)
     z = origin[2] + enter * direction[2]
-    side = _front(enter, (rest > 0) & (jnp.abs(z) <= half))
+    side = front(enter, (rest > 0) & (jnp.abs(z) <= half))
     end = jnp.where(z > 0, half, -half)
     centred = (origin[0], origin[1], origin[2] - end)
     return jnp.where(jnp.abs(z) <= half, side, _ball(centred, direction, radius))
@@ -109,10 +90,10 @@ def cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Radius size[0], half length size[1] along z: tube and slab intersected."""
     radius, half, _ = size
     enter, leave, rest = _tube(origin, direction, radius)
-    inverse = 1 / _nonzero(direction[2])
+    inverse = 1 / nonzero(direction[2])
     middle, reach = -inverse * origin[2], jnp.abs(inverse) * half
-    near, far = _larger(enter, middle - reach), _smaller(leave, middle + reach)
-    return _front(near, (rest > 0) & (near <= far))
+    near, far = larger(enter, middle - reach), smaller(leave, middle + reach)
+    return front(near, (rest > 0) & (near <= far))
 
 
 INTERSECT: dict[str, Callable[[Vector, Vector, Vector], jax.Array]] = {
@@ -122,13 +103,21 @@ INTERSECT: dict[str, Callable[[Vector, Vector, Vector], jax.Array]] = {
     "capsule": capsule,
     "cylinder": cylinder,
     "ellipsoid": ellipsoid,
-}
+    "cone": cones.cone,
+    "cup": cones.cup,
+}  # polytopes have their own signature: see `polytopes`
 
 
 def _plane_normal(point: Vector, size: Vector) -> Vector:
     del size
     zero = jnp.zeros_like(point[0])
     return zero, zero, zero + 1
+
+
+def _face_normal(point: Vector, size: Vector) -> Vector:
+    # Each face of a polytope is a row of `Solids` whose size is its normal.
+    x, y, z = (jnp.broadcast_to(s, jnp.shape(p)) for s, p in zip(size, point))
+    return x, y, z
 
 
 def _box_normal(point: Vector, size: Vector) -> Vector:
@@ -143,7 +132,7 @@ def _box_normal(point: Vector, size: Vector) -> Vector:
 
 def _ellipsoid_normal(point: Vector, size: Vector) -> Vector:
     # A group of another kind may hold zeros; its rows are never selected.
-    x, y, z = (p / _larger(s * s, s * 0 + _TINY) for p, s in zip(point, size))
+    x, y, z = (p / larger(s * s, s * 0 + TINY) for p, s in zip(point, size))
     return x, y, z
 
 
@@ -166,4 +155,7 @@ NORMAL: dict[str, Callable[[Vector, Vector], Vector]] = {
     "capsule": _capsule_normal,
     "cylinder": _cylinder_normal,
     "ellipsoid": _ellipsoid_normal,
+    "cone": cones.cone_normal,
+    "cup": cones.cup_normal,
+    "polytope": _face_normal,
 }

@@ -1,8 +1,7 @@
 """Draw posed primitives with a camera: the renderer's one entry point.
 
-Axes: S image side, R = (S * supersample)^2 rays, n primitives, m materials,
-L lights, nbody bodies. Unbatched; `jax.vmap` over poses and cameras is the way to draw
-many pictures.
+Axes: S image side, T tiles of P rays, n primitives, m materials, L lights, nbody
+bodies. Unbatched; `jax.vmap` over poses and cameras is the way to draw many pictures.
 """
 
 import functools
@@ -13,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.render import camera as camera_lib
+from omnivla_jax.render import rays as bundles
 from omnivla_jax.render import shading, traverse
-from omnivla_jax.render.primitives import Vector
+from omnivla_jax.render.arithmetic import Vector
 from omnivla_jax.render.types import (
     OUTPUTS,
     Camera,
@@ -28,6 +27,7 @@ from omnivla_jax.render.types import (
 SHADOW_BIAS = 2e-3  # of the way to the lamp: more than the depth's rounding
 LEVELS = 1020  # of a channel before averaging: 4 times 255, in 10 bits
 SHIFTS = (0, 10, 20)
+LANES = 2  # loops over a batch that a CPU may run side by side; each is compiled
 SUN_DISTANCE = 30.0  # m: a directional lamp casts shadows from this far away
 
 
@@ -94,9 +94,15 @@ class _Options(NamedTuple):
         return "rgb" not in self.outputs
 
     @property
-    def step(self) -> int:
-        """Rays per pixel along a side."""
-        return 1 if self.coarse else self.supersample
+    def side(self) -> int:
+        """Rays along a side of the picture."""
+        return self.size * (1 if self.coarse else self.supersample)
+
+    @property
+    def offset(self) -> float:
+        """Where a coarse ray passes, in pixels off the centre: at the fine one's."""
+        fine = self.supersample
+        return (fine // 2 + 0.5) / fine - 0.5 if self.coarse else 0.0
 
 
 def _draw(
@@ -108,66 +114,67 @@ def _draw(
     body_position: jax.Array,
     body_rotation: jax.Array,
 ) -> Image:
-    fine = options.supersample
     spans = traverse.starts(shapes)
     solids = traverse.pose(shapes, body_position, body_rotation)
-    axes = camera_lib.axes(camera)
-    weights = camera_lib.film(
-        size=options.size,
-        supersample=fine,
-        first=fine // 2 if options.coarse else 0,
-        stride=fine if options.coarse else 1,
-    )
-    met = traverse.nearest(solids, spans, camera.position, axes, weights)
-    point = _points(camera.position, axes, weights, met[1])
-    seen = shading.surface(*met, point, solids=solids, spans=spans)
+    film = bundles.film(options.side)
+    rays = bundles.through(camera, film, offset=options.offset)
+    met = traverse.nearest(solids, spans, rays)
+    point = _points(rays, met[1])
+    listed = traverse.rows(solids)
+    seen = shading.surface(*met, point, rows=listed, kinds=_rows_of(spans, solids))
     rgb = None
     if not options.coarse:
-        pixel = 2 * jnp.linalg.norm(axes[:, 0]) / (options.size * fine)
+        side = jnp.linalg.norm(rays.basis[:, 0]) * (2 / film.side)
         parts = shading.colour(
             seen,
             materials,
-            solids.material,
+            listed.material,
             lights,
             eye=camera.position,
-            pixel=pixel,
+            pixel=side,
             lit=_lit(solids, spans, lights, seen) if options.shadows else None,
         )
-        rgb = _bytes(parts, options.size, fine)
-    return _image(seen, solids.geom, rgb, options)
+        rgb = _bytes(parts, film, options.supersample)
+    return _image(seen, listed.geom, rgb, film, options)
 
 
-def _points(
-    eye: jax.Array, axes: jax.Array, weights: Vector, depth: jax.Array
-) -> Vector:
-    """Where the rays end, world frame."""
+def _points(rays: bundles.Rays, depth: jax.Array) -> Vector:
+    """Where the rays end, world frame, [T, P] each."""
+    a, b, c = rays.weights
     x, y, z = (
-        eye[i] + depth * sum(axes[i, j] * weights[j] for j in range(3))
-        for i in range(3)
+        eye + depth * (toward[0] * a + toward[1] * b + toward[2] * c)
+        for eye, toward in zip(rays.origin, rays.basis)
     )
     return x, y, z
 
 
+def _rows_of(spans: traverse.Spans, solids: traverse.Solids) -> traverse.Spans:
+    """The spans counted in rows: a polytope has one per face."""
+    first, _ = spans["polytope"]
+    count, faces, _ = solids.planes.shape
+    return spans | {"polytope": (first, first + count * faces)}
+
+
 def _lit(
     solids: traverse.Solids,
-    spans: dict[str, tuple[int, int]],
+    spans: traverse.Spans,
     lights: Lights,
     seen: shading.Surface,
 ) -> jax.Array:
-    """1 where nothing stands between the first lamp and the point, else 0: [R].
+    """1 where nothing stands between the first lamp and the point, else 0: [T, P].
 
     Rays start at the lamp, so that they share an origin as the camera's do.
     """
     far_away = -SUN_DISTANCE * lights.direction[0]
     far_away = far_away / jnp.linalg.norm(lights.direction[0])
     lamp = jnp.where(lights.directional[0], far_away, lights.position[0])
-    x, y, z = (seen.point[i] - lamp[i] for i in range(3))
+    rays = bundles.towards(lamp, seen.point, seen.hit)
     casters = {kind: span for kind, span in spans.items() if kind != "plane"}
-    _, reach, _ = traverse.nearest(solids, casters, lamp, jnp.eye(3), (x, y, z))
+    _, reach, _ = traverse.nearest(solids, casters, rays)
     return (reach > 1 - SHADOW_BIAS).astype(jnp.float32)
 
 
-def _bytes(parts: Vector, size: int, supersample: int) -> jax.Array:
+def _bytes(parts: Vector, film: bundles.Film, supersample: int) -> jax.Array:
     """Average the rays of each pixel; uint8 [S, S, 3].
 
     The channels share an integer, averaged apart: interleaving them as colours
@@ -178,23 +185,28 @@ def _bytes(parts: Vector, size: int, supersample: int) -> jax.Array:
         for part, shift in zip(parts, SHIFTS)
     )
     whole = LEVELS // 255 * supersample**2
+    size = film.side // supersample
 
     def average(packed: jax.Array) -> jax.Array:
         block = packed.reshape(size, supersample, size, supersample, 1)
         channels = (block >> np.array(SHIFTS, np.int32)) & 1023
         return ((channels.sum((1, 3)) + whole // 2) // whole).astype(jnp.uint8)
 
-    return traverse.apart(average, red | green | blue)
+    return traverse.apart(average, film.join(red | green | blue))
 
 
 def _image(
-    seen: shading.Surface, geom: jax.Array, rgb: jax.Array | None, options: _Options
+    seen: shading.Surface,
+    geom: jax.Array,
+    rgb: jax.Array | None,
+    film: bundles.Film,
+    options: _Options,
 ) -> Image:
-    side = options.size * options.step
-    pick = slice(options.step // 2, None, options.step)
+    step = film.side // options.size
+    pick = slice(step // 2, None, step)
 
     def picked(values: jax.Array) -> jax.Array:
-        return values.reshape(side, side)[pick, pick]
+        return film.join(values)[pick, pick]
 
     def stack(vector: Vector) -> jax.Array:
         return jnp.stack([picked(jnp.where(seen.hit, v, 0.0)) for v in vector], axis=-1)
@@ -210,16 +222,15 @@ def _image(
 
 
 def _one_at_a_time(draw: Callable[..., Image]) -> Callable[..., Image]:
-    """Under vmap on a CPU, draw the pictures of a batch one after the other.
+    """Under vmap on a CPU, draw the pictures of a batch one after the other, in LANES.
 
-    One picture's arrays stay near the cache, and XLA splits its larger loops between
-    cores. Accelerators take the batch at once.
+    One picture's arrays stay near the cache, and the lanes' loops, which do not depend
+    on each other, run on cores of their own. Accelerators take the batch at once.
     """
     mapped = jax.custom_batching.custom_vmap(draw)
 
     @mapped.def_vmap
     def batch(axis_size: int, in_batched: Any, *scene: Any) -> tuple[Image, Any]:
-        del axis_size
         leaves, tree = jax.tree.flatten(scene)
         flags = jax.tree.leaves(in_batched)
 
@@ -230,10 +241,23 @@ def _one_at_a_time(draw: Callable[..., Image]) -> Callable[..., Image]:
 
         moving = [leaf for leaf, flag in zip(leaves, flags) if flag]
         if jax.default_backend() == "cpu":
-            images = jax.lax.map(one, moving)
+            images = _in_lanes(one, moving, axis_size)
         else:
             axes = jax.tree.unflatten(tree, [0 if flag else None for flag in flags])
             images = jax.vmap(draw, in_axes=axes)(*scene)
         return images, jax.tree.map(lambda _: True, images)
 
     return mapped
+
+
+def _in_lanes(
+    one: Callable[[list[jax.Array]], Image], moving: list[jax.Array], count: int
+) -> Image:
+    """`jax.lax.map`, as independent loops over parts of the batch."""
+    ends = [count * lane // LANES for lane in range(LANES + 1)]
+    parts = [
+        jax.lax.map(one, [leaf[begin:end] for leaf in moving])
+        for begin, end in zip(ends, ends[1:])
+        if end > begin
+    ]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)

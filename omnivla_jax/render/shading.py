@@ -1,7 +1,7 @@
 """Colour of the surface points that the rays met; once per ray, never per primitive.
 
-Axes: [R] a grid of rays, m materials, L lights. Colours and vectors are triples of
-[R] arrays. Lambert and Blinn-Phong with a headlight, as MuJoCo's renderer, without
+Axes: T tiles of P rays, m materials, L lights. Colours and vectors are triples of
+[T, P] arrays. Lambert and Blinn-Phong with a headlight, as MuJoCo's renderer, without
 spot cones or attenuation; the ambient term is brighter from above than from below.
 """
 
@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.render import primitives, textures, traverse
-from omnivla_jax.render.primitives import Vector
+from omnivla_jax.render.arithmetic import Vector, add, dot, unit
 from omnivla_jax.render.types import KINDS, Lights, Materials
 
 
 class Surface(NamedTuple):
     """What the rays met, in the world frame; gathered once per ray."""
 
-    hit: jax.Array  # bool [R]
-    distance: jax.Array  # float32 [R]
-    primitive: jax.Array  # int32 [R]: index into Solids
+    hit: jax.Array  # bool [T, P]
+    distance: jax.Array  # float32 [T, P]
+    primitive: jax.Array  # int32 [T, P]: index into Solids
     point: Vector  # m
     normal: Vector  # unit
     local: Vector  # the point in the primitive's frame, m
@@ -33,11 +33,11 @@ def surface(
     index: jax.Array,
     point: Vector,
     *,
-    solids: traverse.Solids,
-    spans: dict[str, tuple[int, int]],
+    rows: traverse.Solids,
+    kinds: traverse.Spans,
 ) -> Surface:
-    """Local point and normal of every hit."""
-    poses = [solids.rotation.reshape(-1, 9), solids.position, solids.size]
+    """Local point and normal of every hit, an `index` into `rows`."""
+    poses = [rows.rotation.reshape(-1, 9), rows.position, rows.size]
     pose = _rows(jnp.concatenate(poses, axis=1), index)
     turn = [pose[3 * i : 3 * i + 3] for i in range(3)]
     offset = [point[i] - pose[9 + i] for i in range(3)]
@@ -45,7 +45,7 @@ def surface(
     sx, sy, sz = pose[12:]
     normal = (jnp.zeros_like(x),) * 3
     for kind in KINDS:
-        first, last = spans[kind]
+        first, last = kinds[kind]
         if last > first:
             found = primitives.NORMAL[kind]((x, y, z), (sx, sy, sz))
             here = (index >= first) & (index < last)
@@ -66,12 +66,12 @@ def colour(
     lit: jax.Array | None,
 ) -> Vector:
     """Linear colours in [0, 1]. `eye` [3]; `pixel`: radians a ray covers, [] ;
-    `lit` [R]: whether the first lamp reaches the point; None: it always does."""
+    `lit` [T, P]: whether the first lamp reaches the point; None: it always does."""
     ex, ey, ez = (eye[i] - seen.point[i] for i in range(3))
     view = unit((ex, ey, ez))
     tables = [jnp.asarray(t, jnp.float32).reshape(-1, t[0].size) for t in materials]
     finish = _rows(jnp.concatenate(tables, axis=1)[material], seen.primitive)
-    facing = jnp.maximum(primitives.dot(seen.normal, view), 0.0)
+    facing = jnp.maximum(dot(seen.normal, view), 0.0)
     base = _albedo(seen, finish, pixel * seen.distance / (facing + 0.05))
     shine, exponent = finish[8], 128 * finish[9] + 1
     light = _ambient(seen, lights, facing)
@@ -79,14 +79,14 @@ def colour(
     for lamp in range(lights.diffuse.shape[0]):
         reach = lit if lamp == 0 and lit is not None else jnp.ones_like(facing)
         toward = _toward(seen.point, lights, lamp)
-        lambert = jnp.maximum(primitives.dot(seen.normal, toward), 0.0) * reach
-        half = unit(_add(toward, view))
-        peak = _power(jnp.maximum(primitives.dot(seen.normal, half), 0.0), exponent)
+        lambert = jnp.maximum(dot(seen.normal, toward), 0.0) * reach
+        half = unit(add(toward, view))
+        peak = _power(jnp.maximum(dot(seen.normal, half), 0.0), exponent)
         glint = peak * shine * (lambert > 0)
-        light = _add(light, _tint(lambert, lights.diffuse[lamp]))
-        gloss = _add(gloss, _tint(glint * reach, lights.specular[lamp]))
+        light = add(light, _tint(lambert, lights.diffuse[lamp]))
+        gloss = add(gloss, _tint(glint * reach, lights.specular[lamp]))
     lit_base = tuple(b * l for b, l in zip(base, light))
-    full = _add((lit_base[0], lit_base[1], lit_base[2]), gloss)
+    full = add((lit_base[0], lit_base[1], lit_base[2]), gloss)
     r, g, b = (_shoulder(channel) for channel in full)
     return _choose(seen.hit, (r, g, b), _sky(lights, view))
 
@@ -114,7 +114,7 @@ def _albedo(
 
 def _ambient(seen: Surface, lights: Lights, facing: jax.Array) -> Vector:
     sky = _tint(0.8 + 0.2 * seen.normal[2], lights.ambient)
-    return _add(sky, _tint(facing, lights.headlight))
+    return add(sky, _tint(facing, lights.headlight))
 
 
 def _toward(point: Vector, lights: Lights, lamp: int) -> Vector:
@@ -145,24 +145,14 @@ def _shoulder(x: jax.Array) -> jax.Array:
     return jnp.minimum(x, 0.75) + 0.25 * over / (1 + over)
 
 
-def unit(vector: Vector) -> Vector:
-    """Scale to length 1; a zero vector stays zero."""
-    scale = jax.lax.rsqrt(jnp.maximum(primitives.dot(vector, vector), 1e-20))
-    return vector[0] * scale, vector[1] * scale, vector[2] * scale
-
-
 def _rows(table: jax.Array, index: jax.Array) -> list[jax.Array]:
-    """The columns of table [n, K] at index [R], as K arrays [R]."""
+    """The columns of table [n, K] at index [T, P], as K arrays [T, P]."""
 
     def gather(table: jax.Array, index: jax.Array) -> jax.Array:
         return table.T.at[:, index].get(mode="promise_in_bounds")
 
     found = traverse.apart(gather, table, index)
     return [found[column] for column in range(table.shape[1])]
-
-
-def _add(a: Vector, b: Vector) -> Vector:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _tint(amount: jax.Array, rgb: jax.Array) -> Vector:

@@ -71,6 +71,93 @@ def label(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
     return ((height < 1) & ~line).astype(w.dtype)
 
 
+def cloth(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Crossing threads."""
+    del w
+    return 0.5 + 0.25 * wave(u) + 0.25 * wave(v)
+
+
+def _noise(column: jax.Array, row: jax.Array | float) -> jax.Array:
+    """In [0, 1], the same within a cell and unlike in its neighbours'."""
+    return jnp.abs(wave(0.618 * column + 0.377 * row + 0.171 * wave(0.29 * column)))
+
+
+def _line(along: jax.Array, across: jax.Array, pitch: float) -> jax.Array:
+    """A line of writing: strokes of chance widths within |across| < 1."""
+    column = jnp.floor(along / pitch)
+    inside = jnp.abs(along / pitch - column - 0.5) < 0.18 + 0.3 * _noise(column, 0.0)
+    return inside & (jnp.abs(across) < 1)
+
+
+def printed(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """A block with a title cut out of it, and two lines of writing under it."""
+    del w
+    title = _line(u, (v - 0.3) / 0.2, 0.34) & (jnp.abs(u) < 1.5)
+    block = (v > -0.1) & (v < 0.75) & ~title
+    small = _line(u, (v + 0.35) / 0.09, 0.16) | _line(u + 3, (v + 0.65) / 0.09, 0.16)
+    return (block | small & (jnp.abs(u) < 1.3)).astype(u.dtype)
+
+
+def fruit(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """A pale disc, halved like an orange, above a line of writing."""
+    del w
+    high = v - 0.15
+    radius = jnp.sqrt(u * u + high * high)
+    spokes = jnp.abs(u * high) * jnp.abs(u * u - high * high) > 0.012 * radius**2
+    disc = (radius < 0.62) & ((radius > 0.52) | spokes)
+    return (disc | _line(u, (v + 0.85) / 0.14, 0.3)).astype(u.dtype)
+
+
+def weave(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Strands of half a repetition that pass over and under each other."""
+    del w
+    a, b = 2 * u, 2 * v
+    column, row = jnp.floor(a), jnp.floor(b)
+    level = (column + row) - 2 * jnp.floor((column + row) / 2) > 0.5
+    across = jnp.where(level, a - column, b - row) - 0.5
+    along = jnp.where(level, b - row, a - column) - 0.5
+    return jnp.clip(3.2 * across * across + 1.2 * along * along, 0, 1)
+
+
+def stripes(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Bands across u."""
+    del v, w
+    return 0.5 + 0.5 * wave(u)
+
+
+def speckle(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Dots of chance sizes, one in every cell."""
+    del w
+    column, row = jnp.floor(u), jnp.floor(v)
+    x, y = u - column - 0.5, v - row - 0.5
+    size = 0.12 * _noise(column, row)
+    return (x * x + y * y < size).astype(u.dtype)
+
+
+def rim(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """A ring just within one repetition of the centre."""
+    del w
+    return (u * u + v * v > 0.74).astype(u.dtype)
+
+
+def coil(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """Rings about the centre, one a repetition."""
+    del w
+    return (wave(jnp.sqrt(u * u + v * v) + 0.25) > 0).astype(u.dtype)
+
+
+def glaze(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """What is higher than 0.6 repetitions."""
+    del u, v
+    return (w > 0.6).astype(w.dtype)
+
+
+def dipped(u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
+    """The upper half."""
+    del u, v
+    return (w > 0).astype(w.dtype)
+
+
 FUNCTIONS: dict[str, Texture] = {
     "plain": plain,
     "checker": checker,
@@ -78,6 +165,16 @@ FUNCTIONS: dict[str, Texture] = {
     "marble": marble,
     "tile": tile,
     "label": label,
+    "cloth": cloth,
+    "print": printed,
+    "fruit": fruit,
+    "weave": weave,
+    "stripes": stripes,
+    "speckle": speckle,
+    "rim": rim,
+    "coil": coil,
+    "glaze": glaze,
+    "dipped": dipped,
 }
 
 

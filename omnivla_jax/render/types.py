@@ -10,22 +10,61 @@ import numpy as np
 
 Array: TypeAlias = Any  # a jax or a numpy array
 
-KINDS = ("plane", "box", "sphere", "capsule", "cylinder", "ellipsoid")
-TEXTURES = ("plain", "checker", "wood", "marble", "tile", "label")
+KINDS = (
+    "plane",
+    "box",
+    "sphere",
+    "capsule",
+    "cylinder",
+    "ellipsoid",
+    "cone",
+    "cup",
+    "polytope",
+)
+TEXTURES = (
+    "plain",
+    "checker",
+    "wood",
+    "marble",
+    "tile",
+    "label",
+    "cloth",
+    "print",
+    "fruit",
+    "weave",
+    "stripes",
+    "speckle",
+    "rim",
+    "coil",
+    "glaze",
+    "dipped",
+)
 OUTPUTS = ("rgb", "depth", "normal", "point", "segmentation")
-SIZES = {"plane": 2, "box": 3, "sphere": 1, "capsule": 2, "cylinder": 2, "ellipsoid": 3}
+SIZES = {
+    "plane": 2,  # half sides, 0 = infinite
+    "box": 3,  # half sides
+    "sphere": 1,  # radius
+    "capsule": 2,  # radius, half length of the axis
+    "cylinder": 2,  # radius, half length
+    "ellipsoid": 3,  # semi-axes
+    "cone": 3,  # radius below, radius above, half length: a frustum
+    "cup": 3,  # the same, open above and hollow; see `CUP_WALL`
+    "polytope": 3,  # half sides of a box that holds it
+}
+CUP_WALL = 0.06  # of a cup's upper radius: how thick its wall and its bottom are
 
 
 class Primitive(NamedTuple):
     """One shape, riding on a body. `geom` is what segmentation reports for it."""
 
     kind: str  # one of KINDS
-    size: Sequence[float]  # plane: half sides, 0 = infinite; capsule: radius, half
+    size: Sequence[float]  # see SIZES
     body: int = 0
     position: Sequence[float] = (0.0, 0.0, 0.0)  # in the frame of the body
     quat: Sequence[float] = (1.0, 0.0, 0.0, 0.0)
     material: int = 0
     geom: int | None = None  # default: the place in the list
+    planes: Sequence[Sequence[float]] = ()  # polytope: rows n, d; inside n . x <= d
 
 
 class Group(NamedTuple):
@@ -37,6 +76,7 @@ class Group(NamedTuple):
     rotation: Array  # float32 [n, 3, 3]: columns are the local axes, body frame
     material: Array  # int32 [n]
     geom: Array  # int32 [n]
+    planes: Array  # float32 [n, F, 4]; F = 0 but for polytopes
 
 
 class Shapes(NamedTuple):
@@ -48,6 +88,9 @@ class Shapes(NamedTuple):
     capsule: Group
     cylinder: Group
     ellipsoid: Group
+    cone: Group
+    cup: Group
+    polytope: Group
 
 
 class Material(NamedTuple):
@@ -132,8 +175,8 @@ def materials(rows: Sequence[Material]) -> Materials:
 def lights() -> Lights:
     """A bright room: soft ambient, a weak headlight, two lamps from above."""
     return Lights(
-        ambient=np.full(3, 0.34, np.float32),
-        headlight=np.full(3, 0.18, np.float32),
+        ambient=np.full(3, 0.36, np.float32),
+        headlight=np.full(3, 0.27, np.float32),
         sky=np.array([0.72, 0.78, 0.84], np.float32),
         position=np.array([[1.0, 1.0, 4.0], [-3.0, -3.0, 4.0]], np.float32),
         direction=np.array([[0.0, -0.15, -1.0], [0.0, -0.15, -1.0]], np.float32),
@@ -154,6 +197,11 @@ def _check(index: int, primitive: Primitive) -> None:
         raise ValueError(
             f"Primitive {index}, a {kind}, has size {list(primitive.size)}: give "
             f"{least} to 3 lengths, the first {least} positive (0 = infinite: planes)."
+        )
+    if (len(primitive.planes) > 3) != (kind == "polytope"):
+        raise ValueError(
+            f"Primitive {index}, a {kind}, has {len(primitive.planes)} planes: give a "
+            "polytope at least 4, and other kinds none."
         )
     norm = float(np.linalg.norm(primitive.quat))
     if len(primitive.quat) != 4 or abs(norm - 1) > 1e-2:
@@ -184,7 +232,19 @@ def _group(kind: str, rows: Sequence[tuple[int, Primitive]]) -> Group:
         rotation=_rotations(quats),
         material=np.array([p.material for _, p in rows], np.int32),
         geom=np.array(ids, np.int32),
+        planes=_planes([primitive.planes for _, primitive in rows]),
     )
+
+
+def _planes(rows: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
+    """[n, F, 4] of unit normals; a short list repeats its first plane."""
+    faces = max(map(len, rows), default=0)
+    planes = np.zeros((len(rows), faces, 4), np.float32)
+    for row, listed in zip(planes, rows if faces else ()):
+        table = np.reshape(listed, (len(listed), 4))
+        row[:], row[: len(listed)] = table[0], table
+        row /= np.linalg.norm(row[:, :3], axis=1, keepdims=True)
+    return planes
 
 
 def _floats(rows: Sequence[Sequence[float]], width: int) -> np.ndarray:

@@ -7,10 +7,7 @@ Lengths in m, quaternions wxyz, fields of view in degrees.
 
 from typing import NamedTuple
 
-import mujoco
-
 from omnivla_jax.sim.objects import Quaternion, Vector
-from omnivla_jax.sim.primitives import add_primitive, box, box_between, cylinder
 
 CAMERA_BODY, BASE_BODY = "agentview", "robot_base"
 WRIST_CAMERA_POSITION: Vector = (0.05, 0.0, 0.0)
@@ -120,7 +117,7 @@ ARENAS: dict[str, Arena] = {
         ),
     ),
 }
-_FLOOR_FRICTION: Vector = (1.0, 0.005, 0.0001)
+FLOOR_FRICTION: Vector = (1.0, 0.005, 0.0001)
 
 
 def arena_of(problem: str) -> str | None:
@@ -134,58 +131,3 @@ def arena_of(problem: str) -> str | None:
 def table_body(name: str) -> str:
     """The body that carries the table of arena `name`."""
     return f"{name}_table"
-
-
-def add_room(spec: mujoco.MjSpec) -> None:
-    """Add the floor, the walls and the body on which the agent camera rides."""
-    world = spec.worldbody
-    floor = world.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(3, 3, 0.125),
-        material="floor",
-        friction=_FLOOR_FRICTION,
-    )
-    floor.contype, floor.conaffinity, floor.group = 0, 3, 0
-    for wall in _walls():
-        add_primitive(world, wall, collides="nothing")
-    world.add_body(name=CAMERA_BODY)
-
-
-def add_table(spec: mujoco.MjSpec, name: str) -> None:
-    """Add the table of arena `name`, if it has one."""
-    slab = ARENAS[name].table
-    if slab is None:
-        return
-    table = spec.worldbody.add_body(name=table_body(name))
-    shape = box_between(slab.low, slab.high, "table")
-    add_primitive(table, shape, collides="fixture", friction=slab.friction)
-    (x0, y0, z0), (x1, y1, _) = slab.low, slab.high
-    for x in (x0 + 0.1, x1 - 0.1):
-        for y in (y0 + 0.1, y1 - 0.1):
-            if slab.leg_radius:
-                leg = cylinder((x, y, 0), (x, y, z0), slab.leg_radius, "leg")
-                add_primitive(table, leg, collides="nothing")
-    if not slab.leg_radius:
-        drawer_box = box_between(
-            (x0 + 0.2, y0 + 0.2, 0), (x1 - 0.1, y1 - 0.2, z0), "leg"
-        )
-        add_primitive(table, drawer_box, collides="nothing")
-
-
-def add_pedestal(base: mujoco.MjsBody, height: float) -> None:
-    """Add the mount under a robot base that stands `height` above the floor."""
-    if height <= 0.0:
-        return
-    plate = box((0, 0, -0.01), (0.13, 0.13, 0.01), "leg")
-    add_primitive(base, plate, collides="nothing")
-    pillar = cylinder((0, 0, -height), (0, 0, -0.02), 0.12, "leg")
-    add_primitive(base, pillar, collides="nothing")
-
-
-def _walls() -> tuple:
-    return (
-        box((-2.0, 0, 1.5), (0.01, 3.0, 1.5), "wall"),
-        box((0, 3.0, 1.5), (3.0, 0.01, 1.5), "wall"),
-        box((0, -3.0, 1.5), (3.0, 0.01, 1.5), "wall"),
-    )

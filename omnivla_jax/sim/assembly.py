@@ -8,17 +8,14 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import looks, panda
+from omnivla_jax.sim import looks, meshes, panda, rooms
 from omnivla_jax.sim.arenas import (
     ARENAS,
     BASE_BODY,
-    add_pedestal,
-    add_room,
-    add_table,
     table_body,
 )
 from omnivla_jax.sim.objects import CATEGORIES, Part
-from omnivla_jax.sim.primitives import Collides, add_primitive
+from omnivla_jax.sim.primitives import Collides, Primitive, add_primitive
 from omnivla_jax.sim.tasks import Inventory
 
 OBJECT_FRICTION = (0.95, 0.3, 0.1)
@@ -63,19 +60,22 @@ def compile_model(
     """
     spec = mujoco.MjSpec()
     _set_options(spec, preset)
-    for material in _materials_used(stock):
+    drawn = _shapes_drawn(stock)
+    for material in sorted({shape.material for shape in drawn}):
         spec.add_material(name=material)
-    add_room(spec)
-    for arena in stock.arenas:
-        add_table(spec, arena)
+    for shape in drawn if visual else ():
+        meshes.add(spec, shape.kind, shape.size, shape.vertices)
+    rooms.add(spec, stock.arenas)
     base = ARENAS[stock.arenas[0]].robot_base
     panda.add_panda(spec, base)
-    add_pedestal(spec.body(BASE_BODY), base[2])
+    rooms.add_pedestal(spec.body(BASE_BODY), base[2])
     for name, category in stock.movables.items():
         _add_movable(spec, name, category)
     for name, category in stock.fixtures.items():
         _add_fixture(spec, name, category)
-    if not visual:
+    if visual:
+        rooms.add_lamps(spec)
+    else:
         _drop_looks(spec)
     if watched:
         _watch_contacts(spec, watched)
@@ -104,15 +104,12 @@ def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
     option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 
 
-def _materials_used(stock: Inventory) -> tuple[str, ...]:
-    names = {"floor", "wall", "table", "leg", "plain"}
-    names |= {look.material for row in panda.LOOKS.values() for look in row}
-    names |= {"robot_white", "robot_grey", "robot_dark"}
-    for category in {*stock.movables.values(), *stock.fixtures.values()}:
+def _shapes_drawn(stock: Inventory) -> list[Primitive]:
+    drawn = [*rooms.shapes(stock.arenas), *panda.shapes()]
+    for category in {**stock.movables, **stock.fixtures}.values():
         for part in CATEGORIES[category].parts:
-            drawn = looks.shapes(category, part.name, part.collision)
-            names |= {shape.material for shape in drawn}
-    return tuple(sorted(names))
+            drawn += looks.shapes(category, part.name, part.collision)
+    return drawn
 
 
 def _add_movable(spec: mujoco.MjSpec, name: str, category: str) -> None:

@@ -10,7 +10,15 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.primitives import Primitive, add_primitive, box, capsule
+from omnivla_jax.sim.primitives import (
+    Primitive,
+    add_primitive,
+    box,
+    capsule,
+    cone,
+    cylinder,
+    polytope,
+)
 
 
 class Link(NamedTuple):
@@ -65,39 +73,66 @@ EEF_BODY = "eef"  # its origin is robosuite's grip_site
 _WHITE, _GREY, _DARK = "robot_white", "robot_grey", "robot_dark"
 LOOKS: dict[str, tuple[Primitive, ...]] = {
     "link0": (
-        capsule((-0.06, 0, 0.05), (0.0, 0, 0.05), 0.075, _WHITE),
-        capsule((0, 0, 0.05), (0, 0, 0.12), 0.06, _WHITE),
+        cylinder((-0.03, 0, 0.0), (-0.03, 0, 0.012), 0.105, _DARK),
+        capsule((-0.075, 0, 0.06), (0, 0, 0.06), 0.065, _WHITE),
+        cone((0, 0, 0.02), (0, 0, 0.14), (0.088, 0.066), _WHITE),
+        cylinder((0, 0, 0.138), (0, 0, 0.146), 0.0635, _GREY),
     ),
     "link1": (
-        capsule((0, 0, -0.16), (0, 0, -0.02), 0.058, _WHITE),
-        capsule((0, -0.07, 0), (0, 0.0, 0), 0.056, _WHITE),
+        cylinder((0, 0, -0.19), (0, 0, -0.06), 0.0625, _WHITE),
+        capsule((0, -0.02, -0.07), (0, 0, 0.0), 0.062, _WHITE),
+        cylinder((0, 0.06, 0), (0, 0.071, 0), 0.052, _GREY),
     ),
     "link2": (
-        capsule((0, -0.14, 0), (0, 0, 0), 0.056, _WHITE),
-        capsule((0, 0, 0), (0, 0, 0.075), 0.055, _GREY),
+        capsule((0, 0, -0.035), (0, 0, 0.035), 0.061, _WHITE),
+        cylinder((0, -0.14, 0.0), (0, -0.02, 0.0), 0.0605, _WHITE),
+        cylinder((0, -0.149, 0.0), (0, -0.14, 0.0), 0.058, _GREY),
     ),
     "link3": (
-        capsule((0, 0, -0.07), (0, 0, 0), 0.053, _WHITE),
-        capsule((0.02, 0.01, 0), (0.0825, 0.05, 0), 0.052, _WHITE),
+        cylinder((0, 0, -0.167), (0, 0, -0.075), 0.0595, _WHITE),
+        capsule((0.0, 0, -0.08), (0.0825, 0, 0), 0.0575, _WHITE),
+        cylinder((0.0825, -0.064, 0), (0.0825, 0.064, 0), 0.05, _GREY),
     ),
     "link4": (
-        capsule((0, 0, 0), (0, 0, 0.06), 0.052, _GREY),
-        capsule((-0.02, 0.01, 0), (-0.0825, 0.07, 0), 0.052, _WHITE),
+        capsule((0, 0, -0.03), (0, 0, 0.03), 0.0585, _WHITE),
+        capsule((0, 0, 0), (-0.0825, 0.075, 0), 0.0565, _WHITE),
+        cylinder((-0.0825, 0.07, 0), (-0.0825, 0.122, 0), 0.0565, _WHITE),
+        cylinder((-0.0825, 0.12, 0), (-0.0825, 0.128, 0), 0.054, _GREY),
     ),
     "link5": (
-        capsule((0, 0, -0.21), (0, 0.03, -0.12), 0.052, _WHITE),
-        capsule((0, 0.06, -0.12), (0, 0.07, 0), 0.045, _WHITE),
+        capsule((0, 0, -0.25), (0, 0.0, -0.2), 0.056, _WHITE),
+        cone((0, 0.01, -0.21), (0, 0.06, -0.09), (0.054, 0.04), _WHITE),
+        capsule((0, 0.06, -0.09), (0, 0.052, 0.0), 0.04, _WHITE),
     ),
     "link6": (
-        capsule((0, 0, 0), (0.03, 0, 0), 0.048, _WHITE),
-        capsule((0.088, 0, 0), (0.088, 0.03, 0.0), 0.045, _GREY),
+        capsule((0, 0, -0.05), (0, 0, 0.01), 0.05, _WHITE),
+        cylinder((0, 0, 0.052), (0, 0, 0.064), 0.042, _GREY),
+        capsule((0.0, 0, 0), (0.088, 0.0, 0), 0.047, _WHITE),
+        cylinder((0.088, -0.02, 0), (0.088, 0.06, 0), 0.046, _WHITE),
     ),
-    "link7": (capsule((0, 0, 0.06), (0, 0, 0.085), 0.042, _GREY),),
+    "link7": (
+        cylinder((0, 0, 0.058), (0, 0, 0.085), 0.044, _GREY),
+        cylinder((0, 0, 0.085), (0, 0, 0.107), 0.0335, _DARK),
+    ),
 }
+# Slimmer below, as the real hand tapers: the wrist camera sees past it.
 _HAND_LOOK = (
-    box((0, 0, 0.006), (0.1, 0.03, 0.024), _WHITE),
-    # Slimmer below, as the real hand tapers: the wrist camera sees past it.
-    box((0, 0, 0.048), (0.1, 0.013, 0.018), _WHITE),
+    polytope(
+        [
+            (x, y, z)
+            for x in (-0.1, 0.1)
+            for y, z in (
+                (-0.03, -0.016),
+                (0.03, -0.016),
+                (-0.03, 0.026),
+                (0.03, 0.026),
+                (-0.014, 0.064),
+                (0.014, 0.064),
+            )
+        ],
+        _WHITE,
+    ),
+    box((0, 0, -0.022), (0.07, 0.024, 0.006), _GREY),
 )
 # robosuite's hand collides as the convex hull of a mesh that tapers towards the
 # fingers: three slices of it. One box reaches 15 mm too far beside the fingers.
@@ -113,6 +148,17 @@ def _finger_boxes(side: float) -> tuple[Primitive, ...]:
         box((0, side * 0.0071, 0.0423), (0.0088, 0.0072, 0.0115), _DARK),
         box((0, side * 0.0147, 0.0155), (0.0105, 0.0115, 0.0154), _DARK),
     )
+
+
+def shapes() -> tuple[Primitive, ...]:
+    """Everything that is drawn of the robot."""
+    fingers = (*_finger_boxes(1.0), *_finger_boxes(-1.0), _pad(1.0))
+    arm = [shape for row in LOOKS.values() for shape in row]
+    return (*arm, *_HAND_LOOK, *fingers)
+
+
+def _pad(side: float) -> Primitive:
+    return box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
 
 
 def add_panda(spec: mujoco.MjSpec, position: tuple[float, float, float]) -> None:
@@ -228,6 +274,5 @@ def _add_finger(hand: mujoco.MjsBody, name: str, index: int, side: float) -> Non
         inertia=(0.01, 0.01, 0.01),
         explicitinertial=True,
     )
-    pad = box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
-    geom = add_primitive(tip, pad, collides="robot", friction=(2, 0.05, 0.0001))
+    geom = add_primitive(tip, _pad(side), collides="robot", friction=(2, 0.05, 0.0001))
     geom.solref = (0.01, 0.5)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple, Sequence
 import mujoco
 import numpy as np
 
+from omnivla_jax.sim import meshes
+
 Collides = Literal["object", "robot", "fixture", "nothing"]
 
 # Objects meet everything; robot and fixtures meet the rest but not themselves.
@@ -24,18 +26,27 @@ _TYPES = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
     "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+    "cone": mujoco.mjtGeom.mjGEOM_MESH,
+    "cup": mujoco.mjtGeom.mjGEOM_MESH,
+    "polytope": mujoco.mjtGeom.mjGEOM_MESH,
 }
 VISIBLE_GROUP, HIDDEN_GROUP = 0, 3
 
 
 class Primitive(NamedTuple):
-    """A shape in its body's frame, with the name of its look."""
+    """A shape in its body's frame, with the name of its look.
+
+    Besides MuJoCo's kinds there are three to look at only, which become meshes: a
+    "cone" (a frustum: radius below, above, half length), a "cup" (the same, hollow and
+    open above) and a "polytope" (the hull of `vertices`; half sides about the frame).
+    """
 
     kind: str
     size: tuple[float, ...]
     position: tuple[float, float, float]
     quaternion: tuple[float, float, float, float]
     material: str
+    vertices: tuple[tuple[float, float, float], ...] = ()
 
 
 def box(
@@ -88,6 +99,48 @@ def _along(
     return Primitive(kind, (radius, length / 2), (x, y, z), (w, i, j, k), material)
 
 
+def ellipsoid(
+    position: Sequence[float], semi_axes: Sequence[float], material: str = "plain"
+) -> Primitive:
+    """An ellipsoid along its body's axes."""
+    x, y, z = position
+    upright = (1.0, 0.0, 0.0, 0.0)
+    return Primitive("ellipsoid", tuple(semi_axes), (x, y, z), upright, material)
+
+
+def cone(
+    start: Sequence[float],
+    end: Sequence[float],
+    radii: tuple[float, float],
+    material: str = "plain",
+) -> Primitive:
+    """A frustum by the centres of its two faces and their radii."""
+    shape = _along("cone", start, end, radii[0], material)
+    return shape._replace(size=(*radii, shape.size[1]))
+
+
+def cup(
+    start: Sequence[float],
+    end: Sequence[float],
+    radii: tuple[float, float],
+    material: str = "plain",
+) -> Primitive:
+    """A hollow frustum, open at `end`."""
+    return cone(start, end, radii, material)._replace(kind="cup")
+
+
+def polytope(
+    vertices: Sequence[Sequence[float]], material: str = "plain"
+) -> Primitive:
+    """The convex hull of `vertices`."""
+    corners = np.asarray(vertices, float)
+    middle = (corners.min(0) + corners.max(0)) / 2
+    x, y, z = middle.tolist()
+    half = tuple((corners.max(0) - middle).tolist())
+    listed = tuple((a, b, c) for a, b, c in (corners - middle).tolist())
+    return Primitive("polytope", half, (x, y, z), (1.0, 0, 0, 0), material, listed)
+
+
 def cone_wall(
     inner: tuple[float, float],
     outer: tuple[float, float],
@@ -128,9 +181,12 @@ def add_primitive(
 ) -> mujoco.MjsGeom:
     """Add `shape` to `body`; what it meets follows the role named by `collides`."""
     contype, conaffinity = _COLLISION_BITS[collides]
+    meshed = shape.kind in meshes.KINDS
     geom = body.add_geom(
         type=_TYPES[shape.kind],
         size=(tuple(shape.size) + (0.0, 0.0, 0.0))[:3],
+        meshname=meshes.name(shape.kind, shape.size, shape.vertices) if meshed else "",
+        userdata=shape.size if meshed else (),
         pos=shape.position,
         quat=shape.quaternion,
         contype=contype,

@@ -5,19 +5,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.render import primitives
+from omnivla_jax.render import arithmetic, polytopes, primitives, types
 
 SIZE = {
     "box": (0.3, 0.2, 0.1),
     "sphere": (0.3, 0.3, 0.3),
     "capsule": (0.15, 0.25, 0.0),
     "cylinder": (0.2, 0.15, 0.0),
+    "cone": (0.1, 0.25, 0.2),
+    "cup": (0.15, 0.3, 0.12),
 }
 
 
 def signed_distance(kind, p, size):
-    a, b, _ = size
+    a, b, c = size
     radial = np.linalg.norm(p[:, :2], axis=-1)
+    if kind in ("cone", "cup"):  # bounds of the distance: enough to trace with
+        slope = (b - a) / (2 * c)
+        wide = (radial - (a + b) / 2 - slope * p[:, 2]) / np.hypot(1, slope)
+        solid = np.maximum(wide, np.abs(p[:, 2]) - c)
+        if kind == "cone":
+            return solid
+        wall = types.CUP_WALL * b
+        hollow = np.maximum(wide + wall / np.hypot(1, slope), wall - c - p[:, 2])
+        return np.maximum(solid, -hollow)
     if kind == "sphere":
         return np.linalg.norm(p, axis=-1) - a
     if kind == "capsule":
@@ -115,5 +126,41 @@ def test_axis_aligned_rays_and_cameras_inside(kind):
         from_outside = intersect(columns(-direction), columns(direction), size)
         wanted, _ = trace(kind, -direction, direction, SIZE[kind])
         np.testing.assert_allclose(from_outside, wanted, atol=1e-5)
-        from_inside = intersect(columns(0 * direction), columns(direction), size)
-        assert from_inside[0] == primitives.FAR
+        if kind != "cup":
+            from_inside = intersect(columns(0 * direction), columns(direction), size)
+            assert from_inside[0] == arithmetic.FAR
+
+
+def test_a_polytope_with_a_boxs_planes_is_that_box():
+    origin, direction = rays()
+    half = jnp.array(SIZE["box"])
+    normals = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
+    faces = [
+        (tuple(n), half[i % 3] - jnp.asarray(origin, jnp.float32) @ n)
+        for i, n in enumerate(normals)
+    ]
+    found, face = polytopes.polytope(columns(direction), faces)
+    wanted = primitives.box(columns(origin), columns(direction), tuple(half))
+    hit = np.asarray(wanted) < 100
+    assert ((np.asarray(found) < 100) == hit).mean() > 0.998 and hit.sum() > 500
+    both = hit & (np.asarray(found) < 100)
+    np.testing.assert_allclose(found[both], wanted[both], atol=1e-5)
+    point = origin + np.asarray(found)[:, None] * direction
+    reached = (normals[face] * point).sum(-1)
+    np.testing.assert_allclose(reached[both], half[face % 3][both], atol=1e-5)
+
+
+def test_a_tetrahedron_is_hit_where_its_planes_meet():
+    """By hand: x, y, z >= 0 and x + y + z <= 1, seen along the diagonal and along x."""
+    planes = [((-1.0, 0, 0), 0.0), ((0, -1.0, 0), 0.0), ((0, 0, -1.0), 0.0)]
+    planes.append(((3**-0.5,) * 3, 3**-0.5))
+    origin = np.array([[2, 2, 2], [-1, 0.2, 0.3], [-1, 0.6, 0.6]])
+    direction = np.array([[-1, -1, -1], [1, 0, 0], [1, 0, 0]])
+    faces = [
+        (normal, jnp.asarray(offset - origin @ np.array(normal), jnp.float32))
+        for normal, offset in planes
+    ]
+    distance, face = polytopes.polytope(columns(direction), faces)
+    np.testing.assert_allclose(distance[:2], [5 / 3, 1], rtol=1e-5)
+    assert distance[2] == arithmetic.FAR
+    np.testing.assert_array_equal(face[:2], [3, 0])

@@ -121,9 +121,11 @@ def test_errors_name_the_remedy():
     with pytest.raises(ValueError, match="choose one or more"):
         draw(outputs=("colour",))
     with pytest.raises(ValueError, match="choose from"):
-        types.shapes([types.Primitive("cone", (1, 1))])
+        types.shapes([types.Primitive("torus", (1, 1))])
     with pytest.raises(ValueError, match="has size"):
         types.shapes([types.Primitive("box", (1, 1))])
+    with pytest.raises(ValueError, match="planes"):
+        types.shapes([types.Primitive("polytope", (1, 1, 1))])
     with pytest.raises(ValueError, match="unit wxyz"):
         types.shapes([types.Primitive("sphere", (1,), quat=(1, 1, 0, 0))])
     with pytest.raises(ValueError, match="choose from"):

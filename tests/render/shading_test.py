@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.render import shading
+from omnivla_jax.render import arithmetic, shading
 
 
 def test_unit_vectors_and_zero():
     rows = jnp.array([[3.0, 0], [0.0, 0], [4.0, 0]])
-    x, y, z = shading.unit((rows[0], rows[1], rows[2]))
+    x, y, z = arithmetic.unit((rows[0], rows[1], rows[2]))
     np.testing.assert_allclose([x[0], y[0], z[0]], [0.6, 0, 0.8], rtol=1e-6)
     np.testing.assert_array_equal([x[1], y[1], z[1]], 0)
 

@@ -1,0 +1,68 @@
+"""Contact sheets: every task of a suite through both cameras.
+
+Run: `python -m experiments.gallery --workdir=runs/gallery [--suites=libero_goal]`.
+Writes one PNG per suite: a column per task and camera; from above colour, depth,
+normals and segmentation.
+"""
+
+from pathlib import Path
+from typing import Any, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+from PIL import Image as Picture
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.render.types import OUTPUTS, Image
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.world import look as looks
+from omnivla_jax.world import observe
+
+BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Where the sheets go.")
+_SUITES = flags.DEFINE_list("suites", list(BENCHMARK), "Which suites.")
+_SIZE = flags.DEFINE_integer("size", 192, "Side of one picture, pixels.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
+
+
+def draw(suite: str, task: int, size: int, seed: int) -> Image:
+    """Everything that both cameras see of a fresh episode: leaves [V, S, S, ...]."""
+    scene = scenes.make(suite, tasks=(task,), physics="mujoco")
+    look = looks.look(scene)
+
+    def run(key: jax.Array) -> Image:
+        physics = env.reset(scene, jnp.array([task]), key).physics
+        options: dict[str, Any] = {"shadows": True, "supersample": 2}
+        return observe.pictures(look, physics, size=size, outputs=OUTPUTS, **options)
+
+    drawn = compilation.jit(run)(jax.random.split(jax.random.key(seed), 1))
+    return jax.tree.map(lambda leaf: np.asarray(leaf[0]), drawn)
+
+
+def columns(image: Image) -> np.ndarray:
+    """uint8 [4 S, V S, 3]: a column per camera; see the module's docstring."""
+    near = image.depth / np.maximum(image.depth.max((1, 2), keepdims=True), 1e-6)
+    grey = np.repeat((255 * (1 - 0.9 * near)).astype(np.uint8)[..., None], 3, axis=-1)
+    turned = (127.5 * (image.normal + 1)).astype(np.uint8)
+    palette = np.random.default_rng(0).integers(40, 256, (4096, 3)).astype(np.uint8)
+    rows = (image.rgb, grey, turned, palette[image.segmentation % len(palette)])
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw the sheets."""
+    del argv
+    folder = Path(_WORKDIR.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    for suite in _SUITES.value:
+        tasks = range(len(scenes.suite(suite).tasks))
+        drawn = [columns(draw(suite, t, _SIZE.value, _SEED.value)) for t in tasks]
+        Picture.fromarray(np.concatenate(drawn, axis=1)).save(folder / f"{suite}.png")
+        print(folder / f"{suite}.png")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,84 @@
+"""Our pictures against MuJoCo's own renderer: the same MJCF, poses and cameras."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import mujoco_pictures
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.world import look as looks
+from omnivla_jax.world import observe
+
+SIZE = 128
+OUTPUTS = ("depth", "normal", "segmentation")
+ARENAS = {
+    "tabletop": ("libero_goal", 0),
+    "floor": ("libero_object", 0),
+    "kitchen": ("libero_10", 2),
+    "living_room": ("libero_10", 4),
+    "study": ("libero_10", 5),
+}
+
+
+@pytest.fixture(scope="module", params=ARENAS)
+def both(request):
+    suite, task = ARENAS[request.param]
+    scene = scenes.make(suite, tasks=(task,), physics="mujoco")
+    assert scene.suite.tasks[task].arena == request.param
+    look = looks.look(scene)
+
+    def run():
+        keys = jax.random.split(jax.random.key(1), 1)
+        physics = env.reset(scene, jnp.array([task]), keys).physics
+        cameras = [looks.camera(mount, physics) for mount in look.cameras]
+        ours = observe.pictures(look, physics, size=SIZE, outputs=OUTPUTS)
+        return ours, physics.xpos, looks.body_rotations(physics), cameras
+
+    ours, *posed = jax.tree.map(np.asarray, compilation.jit(run)())
+    theirs = mujoco_pictures.draw(scene.visual_model, *posed, size=SIZE)
+    if theirs is None:
+        pytest.skip("neither EGL nor OSMesa loads: apt-get install libosmesa6")
+    return ours, theirs, posed[-1]
+
+
+def slopes(depth, fovy):
+    """Unit normals [S - 2, S - 2, 3] in the camera's frame, by central differences."""
+    side = (np.arange(SIZE) + 0.5) * (2 / SIZE) - 1
+    side *= np.tan(np.radians(fovy) / 2)
+    point = np.stack([side * depth, -side[:, None] * depth, -depth], axis=-1)
+    across = point[1:-1, 2:] - point[1:-1, :-2]
+    down = point[2:, 1:-1] - point[:-2, 1:-1]
+    normal = np.cross(down, across)
+    return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+
+
+def test_segmentation_agrees(both):
+    ours, theirs, _ = both
+    agree = (ours.segmentation == theirs.geom).mean((0, 2, 3))
+    assert agree.min() > 0.985, agree
+
+
+def test_depth_agrees(both):
+    ours, theirs, _ = both
+    same = ours.segmentation == theirs.geom
+    error = np.abs(ours.depth - theirs.depth)
+    assert np.median(error[same]) < 1e-3
+    assert np.quantile(error[same], 0.99) < 2e-3
+
+
+def test_normals_agree(both):
+    ours, theirs, cameras = both
+    same = ours.segmentation == theirs.geom
+    for view, camera in enumerate(cameras):
+        wanted = slopes(theirs.depth[0, view], camera.fovy[0])
+        found = (ours.normal[0, view] @ camera.rotation[0])[1:-1, 1:-1]
+        geom, inner = theirs.geom[0, view], same[0, view][1:-1, 1:-1].copy()
+        for shift in ((0, 1), (2, 1), (1, 0), (1, 2)):
+            rows, columns = (slice(s, s + SIZE - 2) for s in shift)
+            inner &= geom[rows, columns] == geom[1:-1, 1:-1]
+        cosine = np.clip((found * wanted).sum(-1)[inner], -1, 1)
+        assert np.degrees(np.median(np.arccos(cosine))) < 2.0
+        assert (cosine > np.cos(np.radians(10))).mean() > 0.95

@@ -20,7 +20,10 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import rlds_builder
+from omnivla_jax.core.orientation import oriented
 from omnivla_jax.core.types import Episode
+
+STORED = "modified_libero_rlds"  # how pictures lie on disk
 
 
 def write(directory: Path, episodes: Iterable[Episode], *, name: str) -> None:
@@ -95,22 +98,6 @@ def is_complete(directory: Path) -> bool:
     return count(directory) > 0
 
 
-def stored_from_upright(images: np.ndarray) -> np.ndarray:
-    """Turn upright pictures [..., S, S, 3] into modified_libero_rlds' convention.
-
-    LIBERO renders in OpenGL's row order, upside down, and that dataset turns the
-    rendering by 180 degrees. The result is upright but mirrored left to right.
-    """
-    rendered = images[..., ::-1, :, :]
-    return rendered[..., ::-1, ::-1, :]
-
-
-def upright_from_stored(images: np.ndarray) -> np.ndarray:
-    """Undo `stored_from_upright` on pictures [..., S, S, 3]."""
-    rendered = images[..., ::-1, ::-1, :]
-    return rendered[..., ::-1, :, :]
-
-
 def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any]]:
     """Yield (index, RLDS example) pairs; pictures become PNG files in memory."""
     for index, episode in enumerate(episodes):
@@ -120,7 +107,7 @@ def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any
 
 def _steps(episode: Episode) -> list[dict[str, Any]]:
     """The RLDS steps of a demonstration: discount 1, reward 1 on the last step."""
-    images = stored_from_upright(np.asarray(episode.images))
+    images = oriented(np.asarray(episode.images), STORED)
     last = len(images) - 1
     return [
         {
@@ -148,7 +135,7 @@ def _episode(example: dict[str, Any]) -> Episode:
     seen = [step["observation"] for step in steps]
     images = np.stack([np.stack([o["image"], o["wrist_image"]]) for o in seen])
     return Episode(
-        images=np.ascontiguousarray(upright_from_stored(images)),
+        images=oriented(images, STORED),
         state=np.stack([o["state"] for o in seen]),
         joint_state=np.stack([o["joint_state"] for o in seen]),
         action=np.stack([step["action"] for step in steps]),

@@ -3,12 +3,14 @@
 Axes: B environments, V camera views, S image side, L language tokens.
 """
 
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.core.orientation import oriented
 from omnivla_jax.core.types import Observation
+from omnivla_jax.render import noise as sensor_noise
 from omnivla_jax.render import render as renderer
 from omnivla_jax.render.types import Image
 from omnivla_jax.sim.scene import Scene
@@ -17,6 +19,14 @@ from omnivla_jax.world import proprioception
 from omnivla_jax.world.look import Look, body_rotations, camera
 
 POLICY_SUPERSAMPLE = 1
+AGENT = 0  # the view that LIBERO-Plus corrupts
+
+
+class Sensor(NamedTuple):
+    """How bad each environment's agent camera is, see `render.noise`."""
+
+    number: jax.Array  # int32 [B]: 0 for a good one, to 50
+    key: jax.Array  # typed keys [B], of this frame: noise is drawn afresh every frame
 
 
 def observe(
@@ -27,6 +37,7 @@ def observe(
     token_mask: jax.Array,
     *,
     size: int,
+    sensor: Sensor | None = None,
 ) -> Observation:
     """The observation of every environment.
 
@@ -36,9 +47,11 @@ def observe(
       state: the batch.
       tokens: int32 [B, L]: what each environment is told; token_mask: bool [B, L].
       size: image side in pixels.
+      sensor: corruption of the agent view; None draws without.
     """
+    seen = images(look, state.physics, size=size)
     return Observation(
-        images=images(look, state.physics, size=size),
+        images=seen if sensor is None else corrupted(seen, sensor),
         tokens=tokens,
         token_mask=token_mask,
         state=proprioception.policy_state(scene, state),
@@ -86,7 +99,7 @@ def pictures(
     """
     seen = [camera(mount, physics) for mount in look.cameras]
     views, batch = len(seen), physics.xpos.shape[0]
-    cameras = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *seen)
+    cameras = jax.tree.map(_interleaved, *seen)
     posed = (physics.xpos, body_rotations(physics))
     moving = {"camera": cameras, "posed": _repeated(posed, views)}
     if look.materials.rgb.ndim == 3:
@@ -109,12 +122,34 @@ def pictures(
 
     drawn = _mapped(draw, moving, chunk)
     return jax.tree.map(
-        lambda leaf: leaf.reshape(views, batch, *leaf.shape[1:]).swapaxes(0, 1), drawn
+        lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), drawn
     )
 
 
+def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
+    """uint8 [B, V, S, S, 3] with LIBERO-Plus' noise on the agent views, S <= 256.
+
+    Applied to LIBERO's upside-down frame, as there: a motion blur has a direction.
+    """
+
+    def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        key, picture, number = row
+        frame = oriented(picture, "libero")
+        return oriented(sensor_noise.corrupt(key, frame, number), "libero")
+
+    rows = (sensor.key, images[:, AGENT], sensor.number)
+    if jax.default_backend() == "cpu":
+        return images.at[:, AGENT].set(jax.lax.map(one, rows))
+    return images.at[:, AGENT].set(jax.vmap(one)(rows))
+
+
+def _interleaved(*leaves: jax.Array) -> jax.Array:
+    # View after view of one environment: whoever splits the work splits it evenly.
+    return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
+
+
 def _repeated(tree: Any, times: int) -> Any:
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf] * times), tree)
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), tree)
 
 
 def _mapped(draw: Any, moving: Any, chunk: int | None) -> Image:

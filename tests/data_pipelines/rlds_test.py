@@ -47,17 +47,6 @@ def test_round_trip_is_bit_exact_and_keeps_the_order(stored, episodes):
             assert array.dtype == getattr(original, field).dtype
 
 
-def test_image_convention_is_upright_and_mirrored():
-    # A picture whose only bright pixel is at the top left, as a viewer sees it.
-    upright = np.zeros((1, 4, 4, 3), np.uint8)
-    upright[0, 0, 0] = 255
-    opengl = upright[:, ::-1]  # LIBERO renders the bottom row first
-    stored = rlds.stored_from_upright(upright)
-    np.testing.assert_array_equal(stored, opengl[:, ::-1, ::-1])
-    assert stored[0, 0, -1].tolist() == [255, 255, 255]  # top right: mirrored
-    np.testing.assert_array_equal(rlds.upright_from_stored(stored), upright)
-
-
 def test_plain_tfds_reads_the_layout_of_modified_libero(stored, episodes):
     import tensorflow_datasets as tfds
 

@@ -117,6 +117,34 @@ def test_shadows_only_darken():
     assert (shaded <= bright + 1).all() and (shaded < bright - 10).any()
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_memory_follows_pictures_not_primitives(monkeypatch, backend):
+    """Temporary bytes of a batch, drawn one by one as on a CPU and all at once."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+
+    def temporary(batch, size, *, copies=1):
+        solid = types.Primitive("box", (0.1, 0.1, 0.1))
+        shapes = types.shapes([solid] * 8 * copies)
+
+        def run(places):
+            def one(place):
+                posed = (LOOK_DOWN, place, TURNS)
+                seen = render(shapes, MATERIALS, types.lights(), *posed, size=size)
+                return seen.rgb
+
+            return jax.vmap(one)(places)
+
+        places = jnp.zeros((batch, *PLACES.shape))
+        compiled = compile.jit(run).lower(places).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    base = temporary(4, 64)
+    assert temporary(4, 64, copies=8) < 1.5 * base
+    assert 3.0 < temporary(4, 128) / base < 5.0
+    grown = temporary(16, 64) / base
+    assert grown < 1.5 if backend == "cpu" else 3.0 < grown < 5.0
+
+
 def test_errors_name_the_remedy():
     with pytest.raises(ValueError, match="choose one or more"):
         draw(outputs=("colour",))

@@ -1,6 +1,7 @@
 """What the policy sees: pictures that follow the state, and LIBERO's state vector."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -84,3 +85,71 @@ def test_every_visible_geom_has_a_look(scene, look):
     assert count == int((scene.visual_model.geom_group == 0).sum())
     used = {scene.visual_model.mat(i).name for i in range(scene.visual_model.nmat)}
     assert used <= set(looks.MATERIALS)
+
+
+def test_cameras_lights_and_materials_are_data(look, settled):
+    """One program for every look, and for a look of each environment's own."""
+
+    @chex.assert_max_traces(n=1)
+    def run(look, physics):
+        return observe.images(look, physics, size=SIZE, shadows=True)
+
+    program = compilation.jit(run)
+    look = jax.tree.map(jnp.asarray, look)
+    plain = program(look, settled.physics)
+    agent, wrist = look.cameras
+    turned = agent._replace(fovy=agent.fovy * 0.6)
+    for other in (
+        look._replace(cameras=(turned, wrist)),
+        look._replace(lights=look.lights._replace(position=look.lights.position - 1)),
+        look._replace(lights=look.lights._replace(diffuse=look.lights.diffuse * 0.5)),
+        look._replace(materials=look.materials._replace(scale=look.materials.scale * 2)),
+    ):
+        seen = program(other, settled.physics)
+        assert not np.array_equal(seen[:, 0], plain[:, 0])
+    np.testing.assert_array_equal(  # the wrist camera kept its view
+        program(look._replace(cameras=(turned, wrist)), settled.physics)[:, 1],
+        plain[:, 1],
+    )
+
+
+def test_each_environment_may_have_its_own_camera(look, settled):
+    batch = settled.task.shape[0]
+    agent, wrist = look.cameras
+    offset = jnp.linspace(0, 0.3, batch)[:, None] * jnp.array([0.0, 1.0, 0.0])
+    moved = look._replace(
+        cameras=(
+            agent._replace(position=offset, fovy=jnp.linspace(45, 60, batch)), wrist
+        )
+    )
+    seen = looks.camera(moved.cameras[0], settled.physics)
+    plain = looks.camera(agent, settled.physics)
+    shift = jnp.linalg.norm(seen.position - plain.position, axis=-1)
+    np.testing.assert_allclose(shift, jnp.linspace(0, 0.3, batch), atol=1e-5)
+    drawn = observe.images(moved, settled.physics, size=SIZE)
+    same = observe.images(look, settled.physics, size=SIZE)
+    np.testing.assert_array_equal(drawn[0], same[0])
+    assert not np.array_equal(drawn[-1, 0], same[-1, 0])
+
+
+def test_a_bad_sensor_spoils_the_agent_view_alone(scene, look, settled, seen):
+    batch = settled.task.shape[0]
+    tokens = jnp.ones((batch, 4), jnp.int32)
+    numbers = jnp.where(jnp.arange(batch) % 2 == 0, 0, 5 * (jnp.arange(batch) % 10))
+
+    @chex.assert_max_traces(n=1)
+    def run(numbers, key):
+        sensor = observe.Sensor(numbers, jax.random.split(key, batch))
+        mask = jnp.ones_like(tokens, bool)
+        return observe.observe(
+            scene, look, settled, tokens, mask, size=SIZE, sensor=sensor
+        ).images
+
+    program = compilation.jit(run)
+    spoilt = np.asarray(program(numbers, jax.random.key(0)))
+    np.testing.assert_array_equal(spoilt[:, 1], seen.images[:, 1])
+    clean = np.asarray(numbers) == 0
+    np.testing.assert_array_equal(spoilt[clean, 0], seen.images[clean, 0])
+    change = np.abs(spoilt[:, 0].astype(float) - seen.images[:, 0]).mean((1, 2, 3))
+    assert (change[~clean] > 1).all()
+    program(0 * numbers, jax.random.key(1))

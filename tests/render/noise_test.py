@@ -1,0 +1,107 @@
+"""Sensor noise against scipy, ImageMagick's and imagecorruptions' own arithmetic."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from omnivla_jax.core import compile
+from omnivla_jax.render import noise
+
+SIDE = 48
+PICTURE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+IMAGE = PICTURE / np.float32(255)
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 10.0])
+def test_gaussian_blur_is_scipys(sigma):
+    wanted = ndimage.gaussian_filter(IMAGE, (sigma, sigma, 0), mode="nearest")
+    found = noise.gaussian(IMAGE, sigma=jnp.asarray(sigma))
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("radius, sigma, degrees", [(5, 2, 30), (35, 20, -45)])
+def test_motion_blur_is_imagemagicks(radius, sigma, degrees):
+    # MotionBlurImage: its angle is measured so that offsets are (cos, sin).
+    width, angle = 2 * radius + 1, np.radians(degrees)
+    kernel = np.exp(-np.arange(width) ** 2 / (2 * sigma**2))
+    wanted = np.zeros_like(IMAGE)
+    for tap, weight in enumerate(kernel / kernel.sum()):
+        across, down = np.cos(angle) * tap, np.sin(angle) * tap
+        x = np.clip(np.arange(SIDE) + int(np.ceil(across - 0.5)), 0, SIDE - 1)
+        y = np.clip(np.arange(SIDE) + int(np.ceil(down - 0.5)), 0, SIDE - 1)
+        wanted += weight * IMAGE[np.ix_(y, x)]
+    found = noise.motion(IMAGE, radius=radius, sigma=sigma, angle=angle)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def enlarged(image, factor):
+    """imagecorruptions.clipped_zoom."""
+    side = image.shape[0]
+    kept = int(np.ceil(side / factor))
+    top = (side - kept) // 2
+    middle = image[top : top + kept, top : top + kept]
+    grown = ndimage.zoom(middle, (factor, factor, 1), order=1)
+    trim = (grown.shape[0] - side) // 2
+    return grown[trim : trim + side, trim : trim + side]
+
+
+@pytest.mark.parametrize("end, step", [(1.11, 0.01), (1.56, 0.03)])
+def test_zoom_blur_is_imagecorruptions(end, step):
+    factors = np.arange(1, end, step).astype(np.float32)
+    wanted = (IMAGE + sum(enlarged(IMAGE, f) for f in factors)) / (len(factors) + 1)
+    padded = np.concatenate([factors, np.ones(3, np.float32)])
+    found = noise.zoom(IMAGE, factors=padded, count=jnp.asarray(len(factors)))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_a_cloud_is_rougher_the_slower_its_decay():
+    clouds = [noise.plasma(KEY, decay=jnp.asarray(decay)) for decay in (3.0, 1.3)]
+    for cloud in clouds:
+        assert cloud.shape == (256, 256)
+        assert float(cloud.min()) == 0 and float(cloud.max()) == pytest.approx(1)
+    smooth, rough = (float(jnp.abs(jnp.diff(c, axis=0)).mean()) for c in clouds)
+    assert rough > 5 * smooth
+
+
+def test_fog_keeps_the_brightest_value_in_reach_and_whitens():
+    foggy = noise.fog(KEY, IMAGE, amount=jnp.asarray(2.0), decay=jnp.asarray(2.2))
+    assert float(foggy.max()) <= IMAGE.max() + 1e-6
+    assert float(foggy.std()) < 0.7 * IMAGE.std()
+
+
+def test_glass_moves_colours_less_than_its_reach():
+    point = np.zeros((SIDE, SIDE, 1), np.float32)
+    point[20:28, 20:28] = 1
+    strength = {"sigma": jnp.asarray(0.1), "reach": 2, "rounds": 2}
+    seen = np.asarray(noise.glass(KEY, point, **strength))[..., 0]
+    assert not np.array_equal(seen, point[..., 0])
+    assert set(np.unique(seen.round(5))) == {0.0, 1.0}  # moved, not mixed
+    rows, columns = np.nonzero(seen)
+    assert rows.min() >= 16 and columns.max() <= 31
+
+
+def test_every_number_acts_in_one_program():
+    @chex.assert_max_traces(n=1)
+    def run(numbers, key):
+        keys = jax.random.split(key, numbers.size)
+        act = lambda row: noise.corrupt(row[0], jnp.asarray(PICTURE), row[1])  # noqa
+        return jax.lax.map(act, (keys, numbers))
+
+    program = compile.jit(run)
+    seen = np.asarray(program(jnp.arange(51), KEY))
+    np.testing.assert_array_equal(seen[0], PICTURE)
+    change = np.abs(seen.astype(float) - PICTURE).mean((1, 2, 3))
+    assert (change[1:] > 1).all(), change
+    again = np.asarray(program(jnp.arange(51)[::-1], KEY))[::-1]
+    np.testing.assert_array_equal(again[11:31], seen[11:31])  # the two without chance
+    softer = change[11:31].reshape(2, 10)
+    assert (np.diff(softer[0]) > 0).all()  # a wider Gaussian changes more
+
+
+def test_large_pictures_are_refused():
+    with pytest.raises(ValueError, match="at most 256"):
+        noise.corrupt(KEY, jnp.zeros((300, 300, 3), jnp.uint8), jnp.asarray(1))

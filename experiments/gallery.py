@@ -28,22 +28,29 @@ _SIZE = flags.DEFINE_integer("size", 192, "Side of one picture, pixels.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 
 
-def draw(suite: str, task: int, size: int, seed: int) -> Image:
-    """Everything that both cameras see of a fresh episode: leaves [V, S, S, ...]."""
-    scene = scenes.make(suite, tasks=(task,), physics="mujoco")
-    look = looks.look(scene)
+def draw(suite: str, size: int, seed: int) -> Image:
+    """What both cameras see of a fresh episode of every task: leaves [T, V, S, S, ...]."""
+    scene = scenes.make(suite, physics="mujoco")
+    look, tasks = looks.look(scene), len(scene.suite.tasks)
 
     def run(key: jax.Array) -> Image:
-        physics = env.reset(scene, jnp.array([task]), key).physics
+        keys = jax.random.split(key, tasks)
+        physics = env.reset(scene, jnp.arange(tasks), keys).physics
         options: dict[str, Any] = {"shadows": True, "supersample": 2}
         return observe.pictures(look, physics, size=size, outputs=OUTPUTS, **options)
 
-    drawn = compilation.jit(run)(jax.random.split(jax.random.key(seed), 1))
-    return jax.tree.map(lambda leaf: np.asarray(leaf[0]), drawn)
+    drawn = compilation.jit(run)(jax.random.key(seed))
+    return jax.tree.map(np.asarray, drawn)
+
+
+def sheet(image: Image) -> np.ndarray:
+    """uint8 [4 S, T V S, 3]: the columns of all tasks side by side."""
+    tasks = [Image(*(leaf[task] for leaf in image)) for task in range(len(image.rgb))]
+    return np.concatenate([columns(task) for task in tasks], axis=1)
 
 
 def columns(image: Image) -> np.ndarray:
-    """uint8 [4 S, V S, 3]: a column per camera; see the module's docstring."""
+    """uint8 [4 S, V S, 3] of one task: a column per camera; see the module."""
     near = image.depth / np.maximum(image.depth.max((1, 2), keepdims=True), 1e-6)
     grey = np.repeat((255 * (1 - 0.9 * near)).astype(np.uint8)[..., None], 3, axis=-1)
     turned = (127.5 * (image.normal + 1)).astype(np.uint8)
@@ -58,9 +65,8 @@ def main(argv: Sequence[str]) -> None:
     folder = Path(_WORKDIR.value)
     folder.mkdir(parents=True, exist_ok=True)
     for suite in _SUITES.value:
-        tasks = range(len(scenes.suite(suite).tasks))
-        drawn = [columns(draw(suite, t, _SIZE.value, _SEED.value)) for t in tasks]
-        Picture.fromarray(np.concatenate(drawn, axis=1)).save(folder / f"{suite}.png")
+        drawn = sheet(draw(suite, _SIZE.value, _SEED.value))
+        Picture.fromarray(drawn).save(folder / f"{suite}.png")
         print(folder / f"{suite}.png")
 
 

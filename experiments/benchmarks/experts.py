@@ -1,11 +1,12 @@
 """How often the scripted expert solves each task, from sampled initial states.
 
 Run: `python -m experiments.benchmarks.experts [--suite=libero_goal] [--tasks=0,3]`.
-Prints one JSON object; the forty tasks take eleven minutes on two cores.
+With `--recorded` the states are LIBERO's own, read from the installed hf-libero. Prints
+one JSON object; the forty tasks take eleven minutes on two cores.
 """
 
 import itertools
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +24,49 @@ _TASKS = flags.DEFINE_list("tasks", [], "Rows of each suite; empty: all.")
 _NUM_STATES = flags.DEFINE_integer("num_states", 50, "Initial states per task.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the initial states and the noise.")
 _NOISE = flags.DEFINE_float("noise", 0.0, "Deviation of noise on the arm's commands.")
+_RECORDED = flags.DEFINE_bool("recorded", False, "Start from LIBERO's own states.")
 GOOD, FAIR = 0.9, 0.5
+Begin = Callable[[jax.Array], env.EnvState]  # episodes after their waiting steps
+
+
+def sampled(scene: Scene, task: int, num_states: int) -> Begin:
+    """Episodes from the built-in placement sampler."""
+
+    def begin(key: jax.Array) -> env.EnvState:
+        keys = jax.random.split(key, num_states)
+        return env.reset(scene, jnp.full(num_states, task), keys)
+
+    return begin
+
+
+def recorded(scene: Scene, task: int, num_states: int) -> Begin:
+    """Episodes from LIBERO's recorded states, fixtures at the centres of their regions.
+
+    The files hold no fixture poses: LIBERO samples those at every reset.
+    """
+    table = libero_files.initial_states(scene.name, scene.suite.tasks[task].name)
+    if num_states > len(table):
+        raise ValueError(f"{num_states=}: LIBERO recorded {len(table)} of task {task}.")
+    width = scene.model.nq
+    qpos, qvel = table[:num_states, 1 : 1 + width], table[:num_states, 1 + width :]
+
+    def begin(key: jax.Array) -> env.EnvState:
+        del key
+        rows = jnp.full(num_states, task)
+        start = env.restore(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
+        return env.settle(scene, start)
+
+    return begin
 
 
 def play(
-    scene: Scene, task: int, *, num_states: int, noise: float, seed: int
+    scene: Scene, begin: Begin, *, noise: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Episodes of the suite's horizon: success [B] and control steps until it [B]."""
 
     def run(key: jax.Array) -> jax.Array:
         reset_key, noise_key = jax.random.split(key)
-        rows = jnp.full(num_states, task)
-        first = env.reset(scene, rows, jax.random.split(reset_key, num_states))
+        first = begin(reset_key)
 
         def control(
             carry: tuple[env.EnvState, expert.Memory], step_key: jax.Array
@@ -55,13 +87,9 @@ def measure(scene: Scene) -> dict[str, Any]:
     """One row of the report, for the one task that `scene` holds."""
     (task,) = scene.playable
     expert.require_scripts(scene, (task,))
-    success, steps = play(
-        scene,
-        task,
-        num_states=_NUM_STATES.value,
-        noise=_NOISE.value,
-        seed=_SEED.value,
-    )
+    starts = recorded if _RECORDED.value else sampled
+    begin = starts(scene, task, _NUM_STATES.value)
+    success, steps = play(scene, begin, noise=_NOISE.value, seed=_SEED.value)
     return {
         "task": f"{scene.name}/{task}",
         "success": round(float(success.mean()), 3),
@@ -82,6 +110,7 @@ def main(argv: Sequence[str]) -> None:
         "experts",
         scene.engine,
         states=_NUM_STATES.value,
+        recorded=_RECORDED.value,
         noise=_NOISE.value,
         seed=_SEED.value,
         good=int((rates >= GOOD).sum()),

@@ -75,7 +75,7 @@ def motion(
     def add(tap: jax.Array, total: jax.Array) -> jax.Array:
         y = jnp.clip(row + down[tap], 0, image.shape[0] - 1)
         x = jnp.clip(column + across[tap], 0, image.shape[1] - 1)
-        return total + weight[tap] * jnp.asarray(image)[y][:, x]
+        return total + weight[tap] * image[y][:, x]
 
     return jax.lax.fori_loop(0, MAX_TAPS, add, jnp.zeros_like(image))
 
@@ -90,7 +90,6 @@ def gaussian(image: jax.Array, *, sigma: jax.Array) -> jax.Array:
 def zoom(image: jax.Array, *, factors: jax.Array, count: jax.Array) -> jax.Array:
     """The mean of the picture and its first `count` enlargements by `factors` [F]."""
     height, width = image.shape[:2]
-    factors = jnp.asarray(factors)
 
     def add(turn: jax.Array, total: jax.Array) -> jax.Array:
         rows = _interpolated(image, _enlarged(height, factors[turn]), axis=0)

@@ -13,13 +13,14 @@ from omnivla_jax.render import noise
 SIDE = 48
 PICTURE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
 IMAGE = PICTURE / np.float32(255)
+GIVEN = jnp.asarray(IMAGE)
 KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 3.0, 10.0])
 def test_gaussian_blur_is_scipys(sigma):
     wanted = ndimage.gaussian_filter(IMAGE, (sigma, sigma, 0), mode="nearest")
-    found = noise.gaussian(IMAGE, sigma=jnp.asarray(sigma))
+    found = noise.gaussian(GIVEN, sigma=jnp.asarray(sigma))
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
@@ -34,7 +35,7 @@ def test_motion_blur_is_imagemagicks(radius, sigma, degrees):
         x = np.clip(np.arange(SIDE) + int(np.ceil(across - 0.5)), 0, SIDE - 1)
         y = np.clip(np.arange(SIDE) + int(np.ceil(down - 0.5)), 0, SIDE - 1)
         wanted += weight * IMAGE[np.ix_(y, x)]
-    found = noise.motion(IMAGE, radius=radius, sigma=sigma, angle=angle)
+    found = noise.motion(GIVEN, radius=radius, sigma=sigma, angle=angle)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -54,7 +55,7 @@ def test_zoom_blur_is_imagecorruptions(end, step):
     factors = np.arange(1, end, step).astype(np.float32)
     wanted = (IMAGE + sum(enlarged(IMAGE, f) for f in factors)) / (len(factors) + 1)
     padded = np.concatenate([factors, np.ones(3, np.float32)])
-    found = noise.zoom(IMAGE, factors=padded, count=jnp.asarray(len(factors)))
+    found = noise.zoom(GIVEN, factors=jnp.asarray(padded), count=jnp.asarray(len(factors)))
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
@@ -68,7 +69,7 @@ def test_a_cloud_is_rougher_the_slower_its_decay():
 
 
 def test_fog_keeps_the_brightest_value_in_reach_and_whitens():
-    foggy = noise.fog(KEY, IMAGE, amount=jnp.asarray(2.0), decay=jnp.asarray(2.2))
+    foggy = noise.fog(KEY, GIVEN, amount=jnp.asarray(2.0), decay=jnp.asarray(2.2))
     assert float(foggy.max()) <= IMAGE.max() + 1e-6
     assert float(foggy.std()) < 0.7 * IMAGE.std()
 
@@ -76,8 +77,9 @@ def test_fog_keeps_the_brightest_value_in_reach_and_whitens():
 def test_glass_moves_colours_less_than_its_reach():
     point = np.zeros((SIDE, SIDE, 1), np.float32)
     point[20:28, 20:28] = 1
-    strength = {"sigma": jnp.asarray(0.1), "reach": 2, "rounds": 2}
-    seen = np.asarray(noise.glass(KEY, point, **strength))[..., 0]
+    sigma, two = jnp.asarray(0.1), jnp.asarray(2)
+    given = jnp.asarray(point)
+    seen = noise.glass(KEY, given, sigma=sigma, reach=two, rounds=two)[..., 0]
     assert not np.array_equal(seen, point[..., 0])
     assert set(np.unique(seen.round(5))) == {0.0, 1.0}  # moved, not mixed
     rows, columns = np.nonzero(seen)

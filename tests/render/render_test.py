@@ -128,9 +128,8 @@ def test_memory_follows_pictures_not_primitives(monkeypatch, backend):
 
         def run(places):
             def one(place):
-                posed = (LOOK_DOWN, place, TURNS)
-                seen = render(shapes, MATERIALS, types.lights(), *posed, size=size)
-                return seen.rgb
+                scene = (shapes, MATERIALS, types.lights(), LOOK_DOWN)
+                return render(*scene, place, jnp.asarray(TURNS), size=size).rgb
 
             return jax.vmap(one)(places)
 

@@ -97,13 +97,13 @@ def test_cameras_lights_and_materials_are_data(look, settled):
     program = compilation.jit(run)
     look = jax.tree.map(jnp.asarray, look)
     plain = program(look, settled.physics)
-    agent, wrist = look.cameras
+    (agent, wrist), lights, materials = look.cameras, look.lights, look.materials
     turned = agent._replace(fovy=agent.fovy * 0.6)
     for other in (
         look._replace(cameras=(turned, wrist)),
-        look._replace(lights=look.lights._replace(position=look.lights.position - 1)),
-        look._replace(lights=look.lights._replace(diffuse=look.lights.diffuse * 0.5)),
-        look._replace(materials=look.materials._replace(scale=look.materials.scale * 2)),
+        look._replace(lights=lights._replace(position=lights.position - 1)),
+        look._replace(lights=lights._replace(diffuse=lights.diffuse * 0.5)),
+        look._replace(materials=materials._replace(scale=materials.scale * 2)),
     ):
         seen = program(other, settled.physics)
         assert not np.array_equal(seen[:, 0], plain[:, 0])
@@ -117,11 +117,8 @@ def test_each_environment_may_have_its_own_camera(look, settled):
     batch = settled.task.shape[0]
     agent, wrist = look.cameras
     offset = jnp.linspace(0, 0.3, batch)[:, None] * jnp.array([0.0, 1.0, 0.0])
-    moved = look._replace(
-        cameras=(
-            agent._replace(position=offset, fovy=jnp.linspace(45, 60, batch)), wrist
-        )
-    )
+    own = agent._replace(position=offset, fovy=jnp.linspace(45, 60, batch))
+    moved = look._replace(cameras=(own, wrist))
     seen = looks.camera(moved.cameras[0], settled.physics)
     plain = looks.camera(agent, settled.physics)
     shift = jnp.linalg.norm(seen.position - plain.position, axis=-1)

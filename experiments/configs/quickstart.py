@@ -3,11 +3,12 @@
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
 
-Measured on two cores of an AMD EPYC, 23 GB, no GPU: 11 min 2 s with the installation;
-success on 210 held-out episodes, seed 0: 50.0 % (43.3 to 56.7) after stage II, 88.1 %
-(83.0 to 91.8) after Flow-GSPO, 0.0 % (0.0 to 1.8) with instructions swapped. Before the
-simulator grew faster, with 26 updates: seed 1 31.0 % (25.1 to 37.5), then 66.2 % (59.6
-to 72.2); seed 2 60.5 % (53.7 to 66.8), then 89.0 % (84.1 to 92.6).
+Measured on two cores of an AMD EPYC, 23 GB, no GPU, on a slow day: 19 min 35 s with the
+installation. Success on 210 held-out episodes after stage II, after Flow-GSPO, and with
+instructions swapped (95 % Wilson intervals):
+seed 0: 61.4 % (54.7 to 67.8), 95.2 % (91.5 to 97.4), 0.0 % (0.0 to 1.8);
+seed 1: 39.5 % (33.2 to 46.3), 71.4 % (65.0 to 77.1), 0.0 % (0.0 to 1.8);
+seed 2: 41.0 % (34.5 to 47.7), 93.8 % (89.7 to 96.3), 0.0 % (0.0 to 1.8).
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

@@ -29,7 +29,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 
 
 def draw(suite: str, size: int, seed: int) -> Image:
-    """What both cameras see of a fresh episode of every task: leaves [T, V, S, S, ...]."""
+    """A fresh episode of every task through both cameras: leaves [T, V, S, S, ...]."""
     scene = scenes.make(suite, physics="mujoco")
     look, tasks = looks.look(scene), len(scene.suite.tasks)
 

@@ -55,7 +55,8 @@ def test_zoom_blur_is_imagecorruptions(end, step):
     factors = np.arange(1, end, step).astype(np.float32)
     wanted = (IMAGE + sum(enlarged(IMAGE, f) for f in factors)) / (len(factors) + 1)
     padded = np.concatenate([factors, np.ones(3, np.float32)])
-    found = noise.zoom(GIVEN, factors=jnp.asarray(padded), count=jnp.asarray(len(factors)))
+    count = jnp.asarray(len(factors))
+    found = noise.zoom(GIVEN, factors=jnp.asarray(padded), count=count)
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 

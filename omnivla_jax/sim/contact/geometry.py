@@ -81,6 +81,23 @@ def corners_below(
     return dot(corners, normal[:, None]) - dot(point, normal), corners
 
 
+def feet(u: jax.Array, v: jax.Array, depth: jax.Array) -> jax.Array:
+    """Depths [E, ...] of the points a body stands on; 0 for those on its steep sides.
+
+    A point that lies further above another than beside it (a wall of more than 45
+    degrees, such as a bottle's shoulder below the ground) carries nothing while the
+    other does. Four points chosen among both would push a sunken bottle over.
+
+    Args:
+      u, v: [E, ...] coordinates in the plane.
+      depth: [E, ...] below it.
+    """
+    below = depth[None] - depth[:, None]
+    beside = (u[None] - u[:, None]) ** 2 + (v[None] - v[:, None]) ** 2
+    steep = (below > 0) & (below * below > beside)
+    return jnp.where(steep.any(axis=1), 0.0, depth)
+
+
 def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Chooses four of E points in a plane that span the contact area.
 

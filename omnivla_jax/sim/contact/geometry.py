@@ -81,28 +81,13 @@ def corners_below(
     return dot(corners, normal[:, None]) - dot(point, normal), corners
 
 
-def feet(u: jax.Array, v: jax.Array, depth: jax.Array) -> jax.Array:
-    """Depths [E, ...] of the points a body stands on; 0 for those on its steep sides.
-
-    A point that lies further above another than beside it (a wall of more than 45
-    degrees, such as a bottle's shoulder below the ground) carries nothing while the
-    other does. Four points chosen among both would push a sunken bottle over.
-
-    Args:
-      u, v: [E, ...] coordinates in the plane.
-      depth: [E, ...] below it.
-    """
-    below = depth[None] - depth[:, None]
-    beside = (u[None] - u[:, None]) ** 2 + (v[None] - v[:, None]) ** 2
-    steep = (below > 0) & (below * below > beside)
-    return jnp.where(steep.any(axis=1), 0.0, depth)
-
-
 def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Chooses four of E points in a plane that span the contact area.
 
     The deepest, the one farthest from it, and the farthest on either side of the line
-    through both.
+    through both. How much less deep a point is counts against its distance: so a point
+    above another on a steep side never displaces it. Four points among the foot and the
+    shoulder of a bottle sunk into the ground would push it over.
 
     Args:
       u, v: [E, ...] coordinates in the plane.
@@ -114,16 +99,14 @@ def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax
     there = depth > 0
     first = first_max(depth)[None]
     du, dv = u - take_rows(u, first), v - take_rows(v, first)
-    far = jnp.where(there, du * du + dv * dv, 0.0)
+    higher = take_rows(depth, first) - depth
+    far = jnp.where(there, jnp.sqrt(du * du + dv * dv) - higher, 0.0)
     second = first_max(far)[None]
-    side = take_rows(du, second) * dv - take_rows(dv, second) * du
-    side = jnp.where(there, side, 0.0)
-    length = jnp.sqrt(far.max(axis=0))
-    chosen = jnp.stack([first[0], second[0], first_max(side), first_max(-side)])
-    counts = (
-        there.any(axis=0),
-        length > MIN_SPREAD,
-        side.max(axis=0) > MIN_SPREAD * length,
-        side.min(axis=0) < -MIN_SPREAD * length,
-    )
+    along, across = take_rows(du, second), take_rows(dv, second)
+    length = jnp.maximum(jnp.sqrt(along * along + across * across), MIN_SPREAD)
+    side = (along * dv - across * du) / length
+    left, right = (jnp.where(there, way - higher, 0.0) for way in (side, -side))
+    chosen = jnp.stack([first[0], second[0], first_max(left), first_max(right)])
+    widths = (far.max(axis=0), left.max(axis=0), right.max(axis=0))
+    counts = (there.any(axis=0), *(width > MIN_SPREAD for width in widths))
     return chosen, jnp.stack(counts)

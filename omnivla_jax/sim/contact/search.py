@@ -2,7 +2,7 @@
 
 Every candidate pair's world-aligned boxes are compared; the nearest are tested by
 separating axes; those that overlap most get contact points. A body's contacts with a
-plane are reduced to four of those it stands on.
+plane are reduced to four.
 Axes: B environments, D driving geoms, G geoms, N near pairs, S solid pairs,
 W body-plane groups, P watched pairs, K contacts. Vectors lead with their components.
 """
@@ -17,7 +17,6 @@ from omnivla_jax.sim.contact.geometry import (
     Boxes,
     corners_below,
     dot,
-    feet,
     spread,
     take_rows,
 )
@@ -136,7 +135,7 @@ def _plane_contacts(tables: ContactTables, geoms: Boxes) -> tuple[Contacts, jax.
     height, corner = corners_below(solid, point, frame[:, 2])  # [4, B, L]
     u, v = (dot(corner, frame[:, k, None]) for k in range(2))
     u, v, depth, corner = (_by_group(tables, x) for x in (u, v, -height, corner))
-    chosen, counts = spread(u, v, feet(u, v, depth))  # [4, B, W]
+    chosen, counts = spread(u, v, depth)  # [4, B, W]
     depth = take_rows(depth, chosen)
     corner = jnp.take_along_axis(corner, chosen[None], axis=1, mode="clip")
     normal = frame[:, 2][..., tables.groups[:, 0]][:, None]

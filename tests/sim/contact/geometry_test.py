@@ -68,16 +68,13 @@ def test_spread_of_a_line_is_its_ends():
     assert sorted(choose([0, 1, 2, 3], [0, 0, 0, 0], [1e-3] * 4)) == [0, 3]
 
 
-def test_feet_leave_out_the_shoulders_of_a_sunken_bottle():
-    # Corners of a narrow foot 3 cm below the ground and of a wider shoulder 1 cm below.
-    u = jnp.array([-1.7, 1.7, -2.6, 2.6])[:, None] * 1e-2
-    v = jnp.zeros_like(u)
-    depth = jnp.array([3.0, 3.0, 1.0, 1.0])[:, None] * 1e-2
-    found = geometry.feet(u, v, depth)
-    np.testing.assert_allclose(found[:, 0], [3e-2, 3e-2, 0, 0])
+def test_spread_of_a_sunken_bottle_is_its_foot():
+    # A square foot 3 cm below the ground, a wider shoulder 1 cm below it.
+    corners = [(x, y) for x in (-1, 1) for y in (-1, 1)]
+    foot, shoulder = ([(s * x, s * y) for x, y in corners] for s in (1.7e-2, 2.6e-2))
+    u, v = zip(*shoulder, *foot)
+    assert sorted(choose(u, v, [1e-2] * 4 + [3e-2] * 4)) == [4, 5, 6, 7]
 
 
-def test_feet_keep_both_ends_of_a_tilted_plank():
-    u = jnp.array([0.0, 0.2])[:, None]
-    depth = jnp.array([0.01, 0.001])[:, None]
-    np.testing.assert_allclose(geometry.feet(u, 0 * u, depth), depth)
+def test_spread_keeps_both_ends_of_a_tilted_plank():
+    assert choose([0.0, 0.2], [0.0, 0.0], [0.01, 0.001]) == [0, 1]

@@ -8,7 +8,14 @@ import jax
 from flax import linen as nn
 
 from omnivla_jax.models.layers import LayerNorm
-from omnivla_jax.models.vit import Merge, Stem, VitBlock, VitConfig, position_embedding
+from omnivla_jax.models.vit import (
+    Merge,
+    Stem,
+    VitBlock,
+    VitConfig,
+    position_embedding,
+    scan_blocks,
+)
 
 
 class Siglip(nn.Module):
@@ -34,8 +41,8 @@ class Siglip(nn.Module):
         where = position_embedding(self, "pos_embedding", table)
         x = x.reshape(batch, *table) + where
         x = x.reshape(batch * views, config.grid**2, config.width)
-        for i in range(config.depth):
-            x = VitBlock(config.heads, config.mlp_dim, name=f"block_{i}")(x)
+        block = VitBlock(config.heads, config.mlp_dim, name="blocks")
+        x = scan_blocks(block, x, config)
         x = LayerNorm(name="encoder_norm")(x)
         x = x.reshape(batch * views, config.grid, config.grid, config.width)
         x = Merge(config.merge, self.features, name="merge")(x)

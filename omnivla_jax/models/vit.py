@@ -14,6 +14,7 @@ from flax import linen as nn
 from omnivla_jax.core import precision
 from omnivla_jax.models.attention import Segment, attend
 from omnivla_jax.models.layers import Dense, LayerNorm
+from omnivla_jax.models.mot import REMAT_POLICIES
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class VitConfig:
     (14,) is the usual patch embedding, (4, 2) makes 8-pixel patches in two steps.
     `merge`: how many neighbouring patches per side are concatenated into one token at
     the end; nothing is averaged, so positions inside a token survive.
+    `remat`, `unroll`: how the scan over blocks is compiled (`mot.MotConfig`).
     """
 
     image_size: int
@@ -34,6 +36,8 @@ class VitConfig:
     depth: int
     heads: int
     merge: int = 1
+    remat: str | None = None
+    unroll: int = 1
 
     def __post_init__(self) -> None:
         side = self.image_size
@@ -140,6 +144,26 @@ class VitBlock(nn.Module):
         start = nn.initializers.constant(self.layer_scale)
         init = nn.with_logical_partitioning(start, ("embed",))
         return x * precision.to_compute(self.param(name, init, x.shape[-1:]))
+
+
+def scan_blocks(block: nn.Module, x: jax.Array, config: VitConfig) -> jax.Array:
+    """x through `config.depth` copies of `block`, parameters on a leading axis."""
+
+    def layer(block: nn.Module, x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        return block(x), None
+
+    if config.remat is not None:
+        policy = REMAT_POLICIES[config.remat]
+        layer = nn.remat(layer, policy=policy, prevent_cse=False)
+    scanned = nn.scan(
+        layer,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=config.depth,
+        unroll=min(config.unroll, config.depth),
+        metadata_params={nn.PARTITION_NAME: "layers"},
+    )
+    return scanned(block, x, None)[0]
 
 
 def position_embedding(

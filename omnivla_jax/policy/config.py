@@ -2,8 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
+from omnivla_jax.models import masks
+from omnivla_jax.models.action_io import TIME_CONDITIONING
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.models.spatial_encoder import tokens_per_view
 from omnivla_jax.models.vit import VitConfig
@@ -16,6 +18,8 @@ class PolicyConfig:
 
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
+    `time_conditioning`: "concatenated" to the actions (pi0) or "adaptive" norms (pi0.5).
+    `state_token`: off where the instruction spells the state out, as in pi0.5.
     """
 
     vision: VitConfig
@@ -29,8 +33,12 @@ class PolicyConfig:
     registers: int = 1
     vocab: int = tokenizer.VOCAB
     suffix_attention: str = "causal"
+    time_conditioning: str = "concatenated"
+    state_token: bool = True
 
     def __post_init__(self) -> None:
+        _choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
+        _choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
         if self.mot.action is None:
             raise ValueError("A policy needs an action expert: set mot.action.")
         if (self.spatial_vision is None) != (self.mot.spatial is None):
@@ -46,10 +54,20 @@ class PolicyConfig:
             return 0
         return self.views * tokens_per_view(self.spatial_vision, self.registers)
 
+    @property
+    def suffix(self) -> dict[str, int]:
+        """Tokens of the blocks of the suffix: the state's, if any, and the actions'."""
+        return {"state": int(self.state_token), "action": self.horizon}
+
     def without_spatial(self) -> "PolicyConfig":
         """The same policy with two experts (the paper's ablation)."""
         mot = dataclasses.replace(self.mot, spatial=None)
         return dataclasses.replace(self, spatial_vision=None, mot=mot)
+
+
+def _choose(setting: str, name: str, table: Mapping[str, Any]) -> None:
+    if name not in table:
+        raise ValueError(f"{setting} is {name!r}; choose one of {', '.join(table)}.")
 
 
 def _tiny() -> PolicyConfig:

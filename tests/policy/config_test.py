@@ -45,6 +45,10 @@ def test_errors_name_the_remedy():
     debug = config.preset("debug")
     with pytest.raises(ValueError, match="must both be set or both be None"):
         dataclasses.replace(debug, spatial_vision=None)
+    with pytest.raises(ValueError, match="'added'; choose one of concatenated, adap"):
+        dataclasses.replace(debug, time_conditioning="added")
+    with pytest.raises(ValueError, match="suffix_attention is 'both'; choose one of"):
+        dataclasses.replace(debug, suffix_attention="both")
     with pytest.raises(ValueError, match="set mot.action"):
         mot = dataclasses.replace(debug.mot, action=None)
         dataclasses.replace(debug, mot=mot)

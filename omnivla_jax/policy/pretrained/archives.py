@@ -9,12 +9,13 @@ import math
 import re
 import zipfile
 from pathlib import Path
-from typing import IO, Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import traverse_util
 
 INDEX = ".index.json"  # what follows `model.safetensors` where it lies in several files
 SAFETENSORS_DTYPES: Mapping[str, Any] = {
@@ -57,7 +58,9 @@ def renamed(archive: Archive, rules: Sequence[tuple[str, str]]) -> Archive:
 
 def npz(path: Path) -> Archive:
     """A NumPy archive, as PaliGemma was published."""
-    with zipfile.ZipFile(_existing(path)) as file:
+    if not zipfile.is_zipfile(_existing(path)):
+        raise ValueError(f"{path} is no NumPy archive, or a damaged one.")
+    with zipfile.ZipFile(path) as file:
         members = [name for name in file.namelist() if name.endswith(".npy")]
         shapes = {name.removesuffix(".npy"): _npy_shape(file, name) for name in members}
 
@@ -74,19 +77,15 @@ def orbax(path: Path) -> Archive:
     """An orbax tree, named by its keys with slashes; or the folder of its `params`."""
     inner = _existing(path) / "params"
     folder = (inner if inner.is_dir() else path).absolute()
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(folder).item_metadata.tree
-    keys = {
-        "/".join(str(part.key) for part in keys): [part.key for part in keys]
-        for keys, _ in jax.tree.leaves_with_path(tree)
-    }
-    leaves = dict(zip(keys, jax.tree.leaves(tree)))
+    leaves = traverse_util.flatten_dict(_orbax_metadata(folder), sep="/")
+
+    def nested(name: str, leaf: Any) -> Any:
+        return traverse_util.unflatten_dict({name: leaf}, sep="/")
 
     def read(name: str) -> np.ndarray:
-        as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
         arguments = ocp.args.PyTreeRestore(
-            item=_nested(keys[name], 0),
-            restore_args=_nested(keys[name], as_numpy),
+            item=nested(name, 0),
+            restore_args=nested(name, ocp.RestoreArgs(restore_type=np.ndarray)),
             partial_restore=True,
         )
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -134,18 +133,23 @@ def _npy_shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
         return read(stream)[0]
 
 
-def _nested(keys: Sequence[Any], leaf: Any) -> Any:
-    """{k0: {k1: ... leaf}}."""
-    for key in reversed(keys):
-        leaf = {key: leaf}
-    return leaf
+def _orbax_metadata(folder: Path) -> Any:
+    """The tree of shapes in an orbax checkpoint."""
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            return checkpointer.metadata(folder).item_metadata.tree
+    except Exception as error:  # orbax and its readers raise whatever they meet
+        raise ValueError(f"{folder} holds no orbax tree, or a damaged one.") from error
 
 
 def _safetensors_files(path: Path) -> list[Path]:
     if path.is_dir():
         indices = sorted(path.glob(f"*{INDEX}"))
+        files = sorted(path.glob("*.safetensors"))
+        if not files:
+            raise ValueError(f"{path} holds no .safetensors: name the right folder.")
         if not indices:
-            return sorted(path.glob("*.safetensors"))
+            return files
         path = indices[0]
     if not path.name.endswith(INDEX):
         return [path]
@@ -157,13 +161,10 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
     """Where the arrays of a file begin, and name -> dtype, shape and offsets."""
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = _parsed(file, size, path)
+        text = file.read(min(size, path.stat().st_size))
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is no safetensors file, or a damaged one.") from error
     header.pop("__metadata__", None)
     return 8 + size, header
-
-
-def _parsed(file: IO[bytes], size: int, path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read(size)) if size < path.stat().st_size else {}[path]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one.") from error

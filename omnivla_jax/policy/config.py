@@ -137,11 +137,93 @@ def _debug() -> PolicyConfig:
     )
 
 
-PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {"debug": _debug, "tiny": _tiny}
+def _small() -> PolicyConfig:
+    """About 100M parameters, to be trained from scratch on one GPU: 128-pixel images."""
+    shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
+    return PolicyConfig(
+        vision=VitConfig(
+            image_size=128,
+            strides=(4, 2),
+            stem_width=128,
+            width=384,
+            mlp_dim=1536,
+            depth=8,
+            heads=6,
+            merge=2,
+        ),
+        spatial_vision=VitConfig(
+            image_size=128,
+            strides=(4, 4),
+            stem_width=128,
+            width=384,
+            mlp_dim=1536,
+            depth=3,
+            heads=6,
+        ),
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=640, mlp_dim=2560, **shared),
+            spatial=ExpertConfig(width=384, mlp_dim=1024, **shared),
+            action=ExpertConfig(width=384, mlp_dim=1536, **shared),
+            remat="dots",
+            unroll=1,
+        ),
+        horizon=8,
+        max_tokens=16,
+        registers=4,
+    )
+
+
+def _full() -> PolicyConfig:
+    """The size of pi0 with VGGT-1B beside it: what public weights are loaded into.
+
+    PaliGemma (gemma_2b, SigLIP So400m/14 at 224 pixels) reasons, a gemma_300m acts;
+    the spatial expert has the action expert's widths.
+    """
+    shared = {"depth": 18, "heads": 8, "kv_heads": 1, "head_dim": 256}
+    return PolicyConfig(
+        vision=VitConfig(
+            image_size=224,
+            strides=(14,),
+            stem_width=1152,
+            width=1152,
+            mlp_dim=4304,
+            depth=27,
+            heads=16,
+            remat="full",
+        ),
+        spatial_vision=VitConfig(
+            image_size=224,
+            strides=(14,),
+            stem_width=1024,
+            width=1024,
+            mlp_dim=4096,
+            depth=24,
+            heads=16,
+            remat="full",
+        ),
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=2048, mlp_dim=16384, **shared),
+            spatial=ExpertConfig(width=1024, mlp_dim=4096, **shared),
+            action=ExpertConfig(width=1024, mlp_dim=4096, **shared),
+            remat="full",
+            unroll=1,
+        ),
+        horizon=10,
+        max_tokens=48,
+        registers=4,
+        vocab=257_152,
+    )
+
+
+PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {
+    "debug": _debug,
+    "tiny": _tiny,
+    "small": _small,
+    "full": _full,
+}
 
 
 def preset(name: str) -> PolicyConfig:
-    """The preset called `name`: "debug" or "tiny"."""
-    if name not in PRESETS:
-        raise ValueError(f"No preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    """The preset called `name`: "debug", "tiny", "small" or "full"."""
+    _choose("preset", name, PRESETS)
     return PRESETS[name]()

@@ -7,6 +7,7 @@
 Every layer stack has its layers on axis 0. An absent expert has no entry.
 """
 
+import functools
 from typing import Any, Iterable, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.models.action_io import (
@@ -70,6 +72,24 @@ def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
     boxed = jax.eval_shape(lambda key: _init_boxed(key, config), jax.random.key(0))
     return sharding.tree_shardings(mesh, boxed)
+
+
+def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
+    """Fresh parameters, every shard drawn where it stays; the key is consumed.
+
+    No device ever holds more than its own shards: for policies larger than a device.
+    """
+    draw = jax.jit(
+        functools.partial(init, config=config),
+        out_shardings=shardings(mesh, config),
+        compiler_options=compilation.RUNS_ONCE,
+    )
+    return draw(key)
+
+
+def shapes(config: PolicyConfig) -> PyTree:
+    """The parameter tree as shapes and dtypes; no number is computed."""
+    return jax.eval_shape(functools.partial(init, config=config), jax.random.key(0))
 
 
 def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:

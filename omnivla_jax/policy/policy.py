@@ -26,6 +26,7 @@ from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.parameters import (
     init,
+    init_sharded,
     modules,
     mot_variables,
     shardings,
@@ -37,6 +38,7 @@ __all__ = [
     "chain_log_prob",
     "encode_prefix",
     "init",
+    "init_sharded",
     "sample",
     "sample_chain",
     "shardings",

@@ -29,9 +29,6 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 TAU_BETA, TAU_LIMIT = 1.5, 0.999
 GRIPPER = -1  # the last action dimension is a command, not a motion
 
-# Many small random kernels: optimising them takes 20 s, running them unoptimised 0.3 s.
-RUNS_ONCE = {"xla_backend_optimization_level": 0}
-
 Metrics = dict[str, jax.Array]
 
 
@@ -113,7 +110,7 @@ def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
 def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Random parameters, compiled in a hurry; `key` is consumed."""
     init = jax.jit(
-        policy.init, static_argnames="config", compiler_options=RUNS_ONCE
+        policy.init, static_argnames="config", compiler_options=compilation.RUNS_ONCE
     )
     return init(key, config=config)
 

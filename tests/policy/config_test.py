@@ -40,7 +40,7 @@ def test_without_spatial_leaves_two_experts():
 
 
 def test_errors_name_the_remedy():
-    with pytest.raises(ValueError, match="No preset 'huge'; choose one of debug, tiny"):
+    with pytest.raises(ValueError, match="preset is 'huge'; choose one of debug, tin"):
         config.preset("huge")
     debug = config.preset("debug")
     with pytest.raises(ValueError, match="must both be set or both be None"):

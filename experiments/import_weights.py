@@ -15,6 +15,7 @@ import jax
 from absl import flags, logging
 
 from experiments.reporting import errors, progress
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained.load import MismatchError, load
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> None:
     if len(_FROM.value) != len(_PATH.value):
         raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
     logging.set_verbosity(logging.ERROR)
+    compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
     kinds = [source(name) for name in _FROM.value]
     preset = configs.preset(_PRESET.value)
     config = functools.reduce(lambda c, kind: kind.adapt(c), kinds, preset)

@@ -40,7 +40,7 @@ def encode(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def padded(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """`ids` of `text` -> (tokens int32 [length], mask bool [length]), padded at the end.
+    """`ids` of `text` -> (tokens int32 [length], mask bool [length]), zeros behind.
 
     Raises ValueError if they do not fit: nothing is ever cut.
     """

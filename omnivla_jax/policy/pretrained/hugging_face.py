@@ -117,4 +117,5 @@ def _decoder(config: PolicyConfig) -> Recipes:
         )
         for ours, (names, pattern, sizes) in rows.items()
     }
-    return table | {"reasoning/final_norm/scale": Recipe(("language_model.norm.weight",))}
+    last = Recipe(("language_model.norm.weight",))
+    return table | {"reasoning/final_norm/scale": last}

@@ -9,10 +9,9 @@ starts at its initial value and is named in `loaded.kept`.
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 import jax
-import numpy as np
 from flax import traverse_util
 from jax.sharding import Mesh, Sharding
 
@@ -155,5 +154,5 @@ def _chosen(
     return {name: flat[name] for name in names}
 
 
-def _flat(tree: PyTree) -> dict[str, jax.Array | jax.ShapeDtypeStruct | Sharding]:
+def _flat(tree: PyTree) -> dict[str, Any]:
     return traverse_util.flatten_dict(tree, sep="/")

@@ -9,6 +9,7 @@ features of a layer, D action dimensions.
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.models.layers import posemb_sincos
@@ -40,7 +41,8 @@ def pi0(config: PolicyConfig) -> Recipes:
     """Reasoning and action experts of pi0."""
     width = config.mot.experts["action"].width
     ends = _alike("input", "state_proj") | _alike("input", "action_in_proj")
-    ends |= _alike("input", "action_time_mlp_in") | _alike("input", "action_time_mlp_out")
+    ends |= _alike("input", "action_time_mlp_in")
+    ends |= _alike("input", "action_time_mlp_out")
     ends |= _reflected("action_time_mlp_in", width)
     return _both_experts(config) | big_vision.norms("action", "_1") | ends
 
@@ -59,7 +61,7 @@ def reflect_time(kernel: np.ndarray, width: int) -> np.ndarray:
     The last `width` rows meet the embedding. With angle a at time 1 and b at tau,
     sin(a - b) = sin a cos b - cos a sin b and cos(a - b) = cos a cos b + sin a sin b.
     """
-    at_one = np.asarray(posemb_sincos(np.ones(1, np.float32), width))[0]
+    at_one = np.asarray(posemb_sincos(jnp.ones(1), width))[0]
     sine, cosine = np.split(at_one[:, None], 2)
     rest, of_sine, of_cosine = np.split(kernel, [-width, -width // 2])
     return np.concatenate(
@@ -83,8 +85,10 @@ def _both_experts(config: PolicyConfig) -> Recipes:
 
 def _alike(end: str, name: str) -> Recipes:
     """A dense layer of ours, `end` "input" or "output", that is called as theirs."""
-    leaves = ("kernel", "bias")
-    return {f"action/{end}/{name}/{leaf}": Recipe((f"{name}/{leaf}",)) for leaf in leaves}
+    return {
+        f"action/{end}/{name}/{leaf}": Recipe((f"{name}/{leaf}",))
+        for leaf in ("kernel", "bias")
+    }
 
 
 def _reflected(name: str, width: int) -> Recipes:

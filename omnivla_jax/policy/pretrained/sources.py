@@ -1,4 +1,4 @@
-"""The kinds of public weights that we read, by the names under which to ask for them."""
+"""The kinds of public weights that we read, by the names to ask for them."""
 
 from functools import partial
 from pathlib import Path

@@ -5,18 +5,17 @@ be made twice to go unseen.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 
 from tests.policy.pretrained.tiny import CONFIG
 
-PATCH, VISION_HEADS = CONFIG.vision.strides[0], CONFIG.vision.heads
 
-
-def paligemma(params) -> dict[str, np.ndarray]:
+def paligemma(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
     """big_vision's names and axes for the reasoning expert."""
     own = params["reasoning"]
-    arrays = _siglip(own["encoder"]) | _decoder(own, "") | _scales(own, "")
+    arrays = _siglip(own["encoder"], vision) | _decoder(own, "") | _scales(own, "")
     words = own["embedder"]["input_embedding"]
     return arrays | {"llm/embedder/input_embedding": words}
 
@@ -47,7 +46,8 @@ def write_npz(path, arrays):
 
 def write_safetensors(path, arrays, dtype="F32"):
     """One file: the length of its header, the header, the bytes."""
-    header, end = {"__metadata__": {"format": "np"}}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "np"}}
+    end = 0
     for name, array in arrays.items():
         offsets = [end, end := end + array.nbytes]
         shape = list(array.shape)
@@ -57,11 +57,11 @@ def write_safetensors(path, arrays, dtype="F32"):
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
-def _siglip(encoder) -> dict[str, np.ndarray]:
-    blocks = encoder["blocks"]
+def _siglip(encoder, vision) -> dict[str, np.ndarray]:
+    blocks, patch = encoder["blocks"], vision.strides[0]
     arrays = {
         "embedding/kernel": encoder["stem"]["conv_0"]["kernel"].reshape(
-            PATCH, PATCH, 3, -1
+            patch, patch, 3, -1
         ),
         "embedding/bias": encoder["stem"]["conv_0"]["bias"],
         "pos_embedding": encoder["pos_embedding"][:1],
@@ -71,11 +71,11 @@ def _siglip(encoder) -> dict[str, np.ndarray]:
     biases = np.split(blocks["qkv"]["bias"], 3, axis=-1)
     for name, kernel, bias in zip(("query", "key", "value"), kernels, biases):
         depth, width, _ = kernel.shape
-        split = (depth, width, VISION_HEADS, -1)
+        split = (depth, width, vision.heads, -1)
         arrays[f"{attention}/{name}/kernel"] = kernel.reshape(split)
-        arrays[f"{attention}/{name}/bias"] = bias.reshape(depth, VISION_HEADS, -1)
+        arrays[f"{attention}/{name}/bias"] = bias.reshape(depth, vision.heads, -1)
     out = blocks["out"]
-    merged = (depth, VISION_HEADS, -1, width)
+    merged = (depth, vision.heads, -1, width)
     arrays[f"{attention}/out/kernel"] = out["kernel"].reshape(merged)
     arrays[f"{attention}/out/bias"] = out["bias"]
     alike = {

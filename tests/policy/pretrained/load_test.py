@@ -151,7 +151,7 @@ def test_npz_holds_bfloat16_as_raw_bytes(tmp_path):
 
 
 def test_safetensors_in_parts_of_any_dtype(tmp_path):
-    x, y = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3), np.float32([0.5])
+    x, y = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3), np.array([0.5], np.float32)
     fakes.write_safetensors(tmp_path / "1.safetensors", {"x": x}, "BF16")
     fakes.write_safetensors(tmp_path / "2.safetensors", {"y": y})
     index = tmp_path / "model.safetensors.index.json"

@@ -1,4 +1,4 @@
-"""A policy small enough to convert in milliseconds, of the shape public weights have."""
+"""A policy small enough to convert in milliseconds, shaped as public weights are."""
 
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.models.vit import VitConfig

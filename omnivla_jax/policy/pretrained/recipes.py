@@ -18,7 +18,8 @@ class Recipe(NamedTuple):
     `names`: arrays of the file; "{layer}" in them stands for 0, 1, ... `layers` - 1,
     and the results are stacked on a new first axis. `pattern`: einops, from the array,
     or from all of them stacked on a first axis, to ours; it may repeat. `keep`: rows
-    that are kept of the result; None: all. `then`: what is left to compute, keeping
+    that are kept of the result; None: all. `pack`: the pattern of `einops.pack`, where
+    arrays are joined along an axis instead. `then`: what is left to compute, keeping
     the shape.
     """
 
@@ -27,6 +28,7 @@ class Recipe(NamedTuple):
     sizes: Mapping[str, int] = {}
     layers: int | None = None
     keep: int | None = None
+    pack: str | None = None
     then: Callable[[np.ndarray], np.ndarray] | None = None
 
 
@@ -73,4 +75,6 @@ def make(
 def _piece(recipe: Recipe, arrays: Any) -> Any:
     """One layer of the parameter, of NumPy arrays or while shapes are traced."""
     whole = arrays[0] if len(arrays) == 1 else list(arrays)
+    if recipe.pack is not None:
+        whole, _ = einops.pack(whole, recipe.pack)
     return einops.repeat(whole, recipe.pattern, **recipe.sizes)[: recipe.keep]

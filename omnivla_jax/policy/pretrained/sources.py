@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Callable, Mapping, Sequence
 
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.pretrained import archives, big_vision, hugging_face, openpi
+from omnivla_jax.policy.pretrained import (
+    archives,
+    big_vision,
+    hugging_face,
+    openpi,
+    vggt,
+)
 from omnivla_jax.policy.pretrained.archives import Archive
 from omnivla_jax.policy.pretrained.load import Source
 
@@ -66,6 +72,13 @@ SOURCES: Mapping[str, Source] = {
         recipes=hugging_face.siglip,
         covers=SIGLIP,
         unused=hugging_face.SIGLIP_UNUSED,
+        adapt=_as_it_is,
+    ),
+    "hf-vggt": Source(
+        open=archives.safetensors,
+        recipes=vggt.aggregator,
+        covers=(f"{vggt.AGGREGATOR}/",),
+        unused=vggt.UNUSED,
         adapt=_as_it_is,
     ),
 }

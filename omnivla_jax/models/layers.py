@@ -105,12 +105,18 @@ def _unit_rms(x: jax.Array) -> jax.Array:
 class LayerNorm(nn.Module):
     """The image encoders' norm: float32 inside, back to the compute dtype after."""
 
+    epsilon: float = EPSILON
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = nn.with_logical_partitioning(nn.initializers.ones, ("embed",))
         bias = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
         norm = nn.LayerNorm(
-            EPSILON, dtype=jnp.float32, scale_init=scale, bias_init=bias, name="norm"
+            self.epsilon,
+            dtype=jnp.float32,
+            scale_init=scale,
+            bias_init=bias,
+            name="norm",
         )
         return precision.to_compute(norm(x))
 

@@ -7,6 +7,7 @@ import chex
 import jax
 from flax import linen as nn
 
+from omnivla_jax.core import precision
 from omnivla_jax.models.layers import LayerNorm
 from omnivla_jax.models.vit import (
     Merge,
@@ -39,7 +40,7 @@ class Siglip(nn.Module):
         x = Stem(config, name="stem")(images.reshape(-1, size, size, 3))
         table = (views, config.grid**2, config.width)
         where = position_embedding(self, "pos_embedding", table)
-        x = x.reshape(batch, *table) + where
+        x = precision.to_compute(x.reshape(batch, *table) + where)
         x = x.reshape(batch * views, config.grid**2, config.width)
         block = VitBlock(config.heads, config.mlp_dim, name="blocks")
         x = scan_blocks(block, x, config)

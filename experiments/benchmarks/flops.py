@@ -69,9 +69,12 @@ def _total(jaxpr: jaxprs.Jaxpr) -> float:
 def _product(equation: jaxprs.JaxprEqn) -> float:
     """A multiplication and an addition for every entry and contracted index."""
     (contracted, _), _ = equation.params["dimension_numbers"]
-    shape = equation.invars[0].aval.shape
-    summed = math.prod(shape[axis] for axis in contracted)
-    return 2.0 * summed * math.prod(equation.outvars[0].aval.shape)
+    left, result = _shape(equation.invars[0]), _shape(equation.outvars[0])
+    return 2.0 * math.prod(left[axis] for axis in contracted) * math.prod(result)
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
 
 
 def _parts(params: dict[str, Any]) -> Iterator[jaxprs.Jaxpr]:

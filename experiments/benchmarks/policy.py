@@ -112,7 +112,8 @@ def tokens(config: PolicyConfig) -> int:
 
 def _plain(config: PolicyConfig) -> PolicyConfig:
     """The same policy, storing every activation."""
-    parts = {name: getattr(config, name) for name in ("vision", "spatial_vision", "mot")}
+    names = ("vision", "spatial_vision", "mot")
+    parts = {name: getattr(config, name) for name in names}
     stored = {
         name: dataclasses.replace(part, remat=None)
         for name, part in parts.items()

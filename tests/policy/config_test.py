@@ -42,6 +42,8 @@ def test_full_has_the_sizes_of_its_references():
     assert encoder - millions(tree["reasoning"]["encoder"]["merge"]) == pytest.approx(
         412.7, abs=0.5
     )
+    aggregator = tree["spatial"]["encoder"]["aggregator"]
+    assert millions(aggregator) == pytest.approx(909.1, abs=0.1)  # VGGT-1B's
     layers = {name: millions(part["layers"]) for name, part in tree.items()}
     assert layers["action"] == pytest.approx(311.5, abs=0.1)
     assert layers["reasoning"] == pytest.approx(1981.9, abs=0.1)

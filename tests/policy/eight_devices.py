@@ -1,4 +1,4 @@
-"""Tests that need eight devices; `sharding_test.py` runs them in a process of its own."""
+"""Tests that need eight devices: `sharding_test.py` runs them in another process."""
 
 import functools
 import math
@@ -68,7 +68,7 @@ def test_every_preset_lowers_on_eight_devices(name):
     config, mesh = configs.preset(name), sharding.make_mesh(**MESH)
     places = parameters.shardings(mesh, config)
     params = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        lambda leaf, place: leaf.update(sharding=place),
         parameters.shapes(config),
         places,
     )

@@ -5,11 +5,12 @@ A scope is one word for what trains:
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts, and the action expert's two ends, which are as
-                             new as the robot they speak for (as in openpi)
+                             experts, and the action expert's two ends, which are
+                             as new as the robot they speak for (as in openpi)
 
 Adapters are one more entry of the parameter tree, "lora". The model never sees them:
-`merge` adds them to the weights W [..., in, out] -> W + a b, before a loss as on export.
+`merge` adds them to the weights, W [..., in, out] + a b, before a loss and on export.
+Gradients of the weights are formed on the way; only the optimizer's memory is saved.
 Axes: R rank; "..." whatever a weight stacks (layers, heads, gate and value).
 """
 

@@ -6,20 +6,31 @@ from typing import Any, Callable, Mapping
 
 from omnivla_jax.models import masks
 from omnivla_jax.models.action_io import TIME_CONDITIONING
+from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.models.spatial_encoder import tokens_per_view
+from omnivla_jax.models.vggt import VGGT_1B
 from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy import tokenizer
+
+
+def choose(setting: str, name: str, table: Mapping[str, Any]) -> Any:
+    """What `table` holds under `name`; raises ValueError with the choices."""
+    if name not in table:
+        raise ValueError(f"{setting} is {name!r}; choose one of {', '.join(table)}.")
+    return table[name]
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
     """Sizes of the encoders, the three experts and the action chunk.
 
+    `dino` makes the spatial encoder VGGT's; None leaves it a convolutional stem.
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
-    `time_conditioning`: "concatenated" to the actions (pi0) or "adaptive" norms (pi0.5).
-    `state_token`: off where the instruction spells the state out, as in pi0.5.
+    `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
+    norms (pi0.5). `state_token`: off where the instruction spells the state out, as
+    in pi0.5.
     """
 
     vision: VitConfig
@@ -31,14 +42,15 @@ class PolicyConfig:
     state_dim: int = 8
     views: int = 2
     registers: int = 1
+    dino: DinoConfig | None = None
     vocab: int = tokenizer.VOCAB
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     state_token: bool = True
 
     def __post_init__(self) -> None:
-        _choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
-        _choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
+        choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
+        choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
         if self.mot.action is None:
             raise ValueError("A policy needs an action expert: set mot.action.")
         if (self.spatial_vision is None) != (self.mot.spatial is None):
@@ -63,11 +75,6 @@ class PolicyConfig:
         """The same policy with two experts (the paper's ablation)."""
         mot = dataclasses.replace(self.mot, spatial=None)
         return dataclasses.replace(self, spatial_vision=None, mot=mot)
-
-
-def _choose(setting: str, name: str, table: Mapping[str, Any]) -> None:
-    if name not in table:
-        raise ValueError(f"{setting} is {name!r}; choose one of {', '.join(table)}.")
 
 
 def _tiny() -> PolicyConfig:
@@ -138,7 +145,7 @@ def _debug() -> PolicyConfig:
 
 
 def _small() -> PolicyConfig:
-    """About 100M parameters, to be trained from scratch on one GPU: 128-pixel images."""
+    """About 100M parameters for 128-pixel images: one GPU trains it from scratch."""
     shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
     return PolicyConfig(
         vision=VitConfig(
@@ -191,16 +198,8 @@ def _full() -> PolicyConfig:
             heads=16,
             remat="full",
         ),
-        spatial_vision=VitConfig(
-            image_size=224,
-            strides=(14,),
-            stem_width=1024,
-            width=1024,
-            mlp_dim=4096,
-            depth=24,
-            heads=16,
-            remat="full",
-        ),
+        spatial_vision=VGGT_1B,
+        dino=VGGT_DINO,
         mot=MotConfig(
             reasoning=ExpertConfig(width=2048, mlp_dim=16384, **shared),
             spatial=ExpertConfig(width=1024, mlp_dim=4096, **shared),
@@ -225,5 +224,4 @@ PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {
 
 def preset(name: str) -> PolicyConfig:
     """The preset called `name`: "debug", "tiny", "small" or "full"."""
-    _choose("preset", name, PRESETS)
-    return PRESETS[name]()
+    return choose("preset", name, PRESETS)()

@@ -221,7 +221,7 @@ def _update(
     return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
 
 
-def _merged_loss(params: PyTree, *batch: jax.Array, **named: Any) -> jax.Array:
+def _merged_loss(params: PyTree, *batch: Any, **named: Any) -> jax.Array:
     """The loss of the parameters with their adapters, if they have any."""
     return loss(adaptation.merge(params), *batch, **named)
 

@@ -71,7 +71,7 @@ def parameters(config: MotConfig = CONFIG, conditioned: bool = False):
 
 @functools.cache
 def influence(suffix: str) -> np.ndarray:
-    """[output token, input token]: whether a gradient reaches the one from the other."""
+    """[output token, input token]: whether a gradient leads from one to the other."""
     slopes = jacobian()(streams(), parameters(), joint_mask(streams(), suffix))
     return np.concatenate([np.any(slopes[n][:, 0], axis=-1) for n in EXPERTS], axis=1)
 
@@ -123,7 +123,9 @@ def test_missing_expert_costs_nothing():
         tokens = {name: x for name, x in streams().items() if name in names}
         run = functools.partial(forward, config=config)
         lowered = jax.jit(run).lower(parameters(), tokens, joint_mask(tokens, "causal"))
-        return lowered.cost_analysis()["flops"]
+        costs = lowered.cost_analysis()
+        assert costs is not None
+        return costs["flops"]
 
     two = ("reasoning", "action")
     config = dataclasses.replace(CONFIG, spatial=None)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from omnivla_jax.policy import adaptation
 
@@ -30,8 +31,8 @@ def trained(scope: str) -> set[str]:
     params = adaptation.prepare(tree(), KEY, scope=scope)
     mask = adaptation.trainable_mask(params, scope)
     chex.assert_trees_all_equal_structs(mask, params)
-    leaves, _ = jax.tree_util.tree_flatten_with_path(mask)
-    return {jax.tree_util.keystr(p, simple=True, separator="/") for p, on in leaves if on}
+    flat = flatten_dict(mask, sep="/")
+    return {path for path, on in flat.items() if on}
 
 
 def test_scopes_name_what_trains():

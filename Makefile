@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c '$(IS_RECENT)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-tests
+CPU_TORCH := https://download.pytorch.org/whl/cpu
 RUN := $(VENV)/bin/python
 FLAGS ?=
 
@@ -17,7 +19,7 @@ FLAGS ?=
 quickstart: $(STAMP)
 	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(FLAGS)
 
-test: $(STAMP)
+test: $(TEST_STAMP)
 	@$(RUN) -m pytest $(FLAGS)
 
 lint: $(STAMP)
@@ -43,5 +45,15 @@ $(STAMP): requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check \
 		--requirement requirements.txt || { echo \
 		"The installation stopped: see the line above, then run make again."; \
+		exit 1; }
+	@touch $@
+
+# Only torch is looked for in the second index; tests/requirements.txt says why.
+$(TEST_STAMP): tests/requirements.txt $(STAMP)
+	@echo "Installing the tests' references, torch and transformers (once)."
+	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
+		--extra-index-url $(CPU_TORCH) --constraint $< torch && \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement $< || { \
+		echo "The installation stopped: see the line above, then run make again."; \
 		exit 1; }
 	@touch $@

@@ -14,6 +14,10 @@ CPU_OPTIONS: dict[str, bool] = {
     "xla_cpu_enable_concurrency_optimized_scheduler": False,
 }
 
+# Initialisers are many small random kernels: optimising them takes 20 s, running them
+# unoptimised 0.3 s. For `jax.jit(..., compiler_options=RUNS_ONCE)`.
+RUNS_ONCE = {"xla_backend_optimization_level": 0}
+
 
 def compiler_options() -> dict[str, bool]:
     """The compiler options for the default backend; other backends take none."""

@@ -1,21 +1,23 @@
 """The device mesh and the one table from logical array axes to mesh axes.
 
-`jax.jit` with `NamedSharding` is what used to be called pjit.
+`jax.jit` with `NamedSharding` is what used to be called pjit. Mesh axes: `data` splits
+batches, `fsdp` splits batches and parameters, `tensor` splits heads, MLPs and words.
 """
 
 import math
 
 import jax
 from flax import linen as nn
-from jax.sharding import AxisType, Mesh
+from flax.linen import spmd
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from omnivla_jax.core.types import PyTree
 
 MESH_AXES = ("data", "fsdp", "tensor")
 
 # Logical axis -> mesh axis. A mesh axis may appear only once in an array's spec.
-AXIS_RULES: tuple[tuple[str, str | None], ...] = (
-    ("batch", "data"),
+AXIS_RULES: tuple[tuple[str, str | tuple[str, ...] | None], ...] = (
+    ("batch", ("data", "fsdp")),
     ("embed", "fsdp"),
     ("heads", "tensor"),
     ("kv_heads", None),
@@ -44,7 +46,28 @@ def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     )
 
 
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Where arrays with a leading batch axis lie."""
+    return spmd.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
+
+
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
-    """Shardings of a tree whose leaves carry Flax logical axis names."""
+    """Shardings of a tree whose leaves carry Flax logical axis names.
+
+    Raises ValueError, by name, on an axis that its part of the mesh does not divide.
+    """
     specs = nn.get_partition_spec(boxed_tree)
-    return nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)
+    places = nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)
+    jax.tree_util.tree_map_with_path(_check, places, nn.unbox(boxed_tree))
+    return places
+
+
+def _check(path: tuple, place: NamedSharding, leaf: jax.ShapeDtypeStruct) -> None:
+    try:
+        place.shard_shape(leaf.shape)
+    except ValueError as error:
+        raise ValueError(
+            f"Parameter {jax.tree_util.keystr(path)} of shape {leaf.shape} cannot lie "
+            f"as {place.spec} on a mesh of {dict(place.mesh.shape)}: choose a mesh "
+            "axis that divides the split dimension, or change the policy's width."
+        ) from error

@@ -1,7 +1,10 @@
 """The action expert's ends: state, noisy chunk and flow time in, velocity out.
 
-Axes: B batch, H chunk length, D action dimensions, E width of the action expert.
+Axes: B batch, H chunk length, D action dimensions, T tokens of the suffix (the state's,
+where it has one, and H of actions), E width of the action expert.
 """
+
+from typing import Mapping, NamedTuple
 
 import chex
 import jax
@@ -11,35 +14,60 @@ from flax import linen as nn
 from omnivla_jax.core import precision
 from omnivla_jax.models.layers import Dense, posemb_sincos
 
+IN, WITHIN = (None, "embed"), ("embed", None)  # logical axes of the kernels
 
-class ActionInput(nn.Module):
-    """state [B, 8], chunk [B, H, D], tau [B] -> suffix tokens [B, 1 + H, E].
 
-    As in pi0: the state is one token; every action token is mixed with the flow time
-    by a two-layer MLP over their concatenation.
+class Suffix(NamedTuple):
+    """What the action expert reads."""
+
+    tokens: jax.Array  # [B, T, E]
+    condition: jax.Array | None  # [B, E]: the flow time, where its norms are adaptive
+
+
+class ConcatenatedInput(nn.Module):
+    """state [B, S], chunk [B, H, D], tau [B] -> suffix, as in pi0.
+
+    The state is one token, unless `state_token` is off; every action token is mixed
+    with the flow time by a two-layer MLP over their concatenation.
     """
 
     width: int
+    state_token: bool
 
     @nn.compact
-    def __call__(
-        self, state: jax.Array, chunk: jax.Array, tau: jax.Array
-    ) -> jax.Array:
-        chex.assert_rank([state, chunk, tau], [2, 3, 1])
-        chex.assert_equal_shape_prefix([state, chunk, tau], 1)
-        names = (None, "embed")
-        state_token = Dense(self.width, names, name="state_proj")(
-            precision.to_compute(state)
-        )
-        actions = Dense(self.width, names, name="action_in_proj")(
-            precision.to_compute(chunk)
-        )
+    def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
+        actions = _embed_actions(chunk, tau, self.width)
         time = precision.to_compute(posemb_sincos(tau, self.width))
         time = jnp.broadcast_to(time[:, None], actions.shape)
         x = jnp.concatenate([actions, time], axis=-1)
-        x = nn.swish(Dense(self.width, names, name="action_time_mlp_in")(x))
-        x = Dense(self.width, names, name="action_time_mlp_out")(x)
-        return jnp.concatenate([state_token[:, None], x], axis=1)
+        x = nn.swish(Dense(self.width, IN, name="action_time_mlp_in")(x))
+        x = Dense(self.width, IN, name="action_time_mlp_out")(x)
+        return Suffix(_after_state(state, x, self.state_token), None)
+
+
+class AdaptiveInput(nn.Module):
+    """state [B, S], chunk [B, H, D], tau [B] -> suffix, as in pi0.5.
+
+    The flow time goes through a two-layer MLP into the norms of every layer and leaves
+    the tokens alone. pi0.5 writes the state into its prompt: `state_token` off.
+    """
+
+    width: int
+    state_token: bool
+
+    @nn.compact
+    def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
+        actions = _embed_actions(chunk, tau, self.width)
+        time = precision.to_compute(posemb_sincos(tau, self.width))
+        time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_in")(time))
+        time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_out")(time))
+        return Suffix(_after_state(state, actions, self.state_token), time)
+
+
+TIME_CONDITIONING: Mapping[str, type[ConcatenatedInput] | type[AdaptiveInput]] = {
+    "concatenated": ConcatenatedInput,
+    "adaptive": AdaptiveInput,
+}
 
 
 class ActionOutput(nn.Module):
@@ -50,5 +78,23 @@ class ActionOutput(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         chex.assert_rank(x, 3)
-        head = Dense(self.action_dim, ("embed", None), name="action_out_proj")
+        head = Dense(self.action_dim, WITHIN, name="action_out_proj")
         return head(precision.to_float32(x))
+
+
+def _embed_actions(chunk: jax.Array, tau: jax.Array, width: int) -> jax.Array:
+    """A token for every action, as part of the module that is being called."""
+    chex.assert_rank([chunk, tau], [3, 1])
+    chex.assert_equal_shape_prefix([chunk, tau], 1)
+    return Dense(width, IN, name="action_in_proj")(precision.to_compute(chunk))
+
+
+def _after_state(state: jax.Array, actions: jax.Array, state_token: bool) -> jax.Array:
+    """Action tokens [B, H, E] behind the state's, where it has one."""
+    chex.assert_rank([state, actions], [2, 3])
+    chex.assert_equal_shape_prefix([state, actions], 1)
+    if not state_token:
+        return actions
+    dense = Dense(actions.shape[-1], IN, name="state_proj")
+    token = dense(precision.to_compute(state))
+    return jnp.concatenate([token[:, None], actions], axis=1)

@@ -43,14 +43,20 @@ def matmul(x: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 class Dense(nn.Module):
-    """x W + b on the last axis, in the dtype of `x`; `names` are logical axes."""
+    """x W + b on the last axis, in the dtype of `x`; `names` are logical axes.
+
+    `from_zero`: W starts at 0 instead of LeCun-normal.
+    """
 
     features: int
     names: tuple[str | None, str | None]
+    from_zero: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         init = kernel_init(self.names, in_axis=0, out_axis=1)
+        if self.from_zero:
+            init = nn.with_logical_partitioning(nn.initializers.zeros, self.names)
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         zeros = nn.with_logical_partitioning(nn.initializers.zeros, self.names[1:])
         bias = self.param("bias", zeros, (self.features,))
@@ -64,21 +70,53 @@ class RMSNorm(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         zeros = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
         scale = self.param("scale", zeros, (x.shape[-1],))
-        wide = precision.to_float32(x)
-        variance = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-        normed = wide * jax.lax.rsqrt(variance + EPSILON)
-        return precision.to_compute(normed * (1 + scale))
+        return precision.to_compute(_unit_rms(x) * (1 + scale))
+
+
+class AdaptiveRMSNorm(nn.Module):
+    """x / rms(x) * (1 + scale) + shift, and a gate for what follows (pi0.5's adaRMS).
+
+    x [B, T, E] and condition [B, D] -> normed [B, T, E], gate [B, 1, E]. Scale, shift
+    and gate are linear in the condition and start at 0, so that a fresh residual
+    branch `x + gate * branch` passes x through. Float32 inside.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, condition: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        chex.assert_rank([x, condition], [3, 2])
+        dense = Dense(
+            3 * x.shape[-1], ("embed", None), from_zero=True, name="modulation"
+        )
+        modulation = precision.to_float32(dense(condition))[:, None]
+        scale, shift, gate = jnp.split(modulation, 3, axis=-1)
+        normed = _unit_rms(x) * (1 + scale) + shift
+        return precision.to_compute(normed), precision.to_compute(gate)
+
+
+def _unit_rms(x: jax.Array) -> jax.Array:
+    """x / rms(x) over the last axis, float32."""
+    wide = precision.to_float32(x)
+    variance = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    return wide * jax.lax.rsqrt(variance + EPSILON)
 
 
 class LayerNorm(nn.Module):
     """The image encoders' norm: float32 inside, back to the compute dtype after."""
+
+    epsilon: float = EPSILON
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = nn.with_logical_partitioning(nn.initializers.ones, ("embed",))
         bias = nn.with_logical_partitioning(nn.initializers.zeros, ("embed",))
         norm = nn.LayerNorm(
-            EPSILON, dtype=jnp.float32, scale_init=scale, bias_init=bias, name="norm"
+            self.epsilon,
+            dtype=jnp.float32,
+            scale_init=scale,
+            bias_init=bias,
+            name="norm",
         )
         return precision.to_compute(norm(x))
 

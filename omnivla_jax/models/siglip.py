@@ -7,8 +7,16 @@ import chex
 import jax
 from flax import linen as nn
 
+from omnivla_jax.core import precision
 from omnivla_jax.models.layers import LayerNorm
-from omnivla_jax.models.vit import Merge, Stem, VitBlock, VitConfig, position_embedding
+from omnivla_jax.models.vit import (
+    Merge,
+    Stem,
+    VitBlock,
+    VitConfig,
+    position_embedding,
+    scan_blocks,
+)
 
 
 class Siglip(nn.Module):
@@ -32,10 +40,10 @@ class Siglip(nn.Module):
         x = Stem(config, name="stem")(images.reshape(-1, size, size, 3))
         table = (views, config.grid**2, config.width)
         where = position_embedding(self, "pos_embedding", table)
-        x = x.reshape(batch, *table) + where
+        x = precision.to_compute(x.reshape(batch, *table) + where)
         x = x.reshape(batch * views, config.grid**2, config.width)
-        for i in range(config.depth):
-            x = VitBlock(config.heads, config.mlp_dim, name=f"block_{i}")(x)
+        block = VitBlock(config.heads, config.mlp_dim, name="blocks")
+        x = scan_blocks(block, x, config)
         x = LayerNorm(name="encoder_norm")(x)
         x = x.reshape(batch * views, config.grid, config.grid, config.width)
         x = Merge(config.merge, self.features, name="merge")(x)

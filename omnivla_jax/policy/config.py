@@ -2,20 +2,35 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
+from omnivla_jax.models import masks
+from omnivla_jax.models.action_io import TIME_CONDITIONING
+from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.models.spatial_encoder import tokens_per_view
+from omnivla_jax.models.vggt import VGGT_1B
 from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy import tokenizer
+
+
+def choose(setting: str, name: str, table: Mapping[str, Any]) -> Any:
+    """What `table` holds under `name`; raises ValueError with the choices."""
+    if name not in table:
+        raise ValueError(f"{setting} is {name!r}; choose one of {', '.join(table)}.")
+    return table[name]
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
     """Sizes of the encoders, the three experts and the action chunk.
 
+    `dino` makes the spatial encoder VGGT's; None leaves it a convolutional stem.
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
+    `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
+    norms (pi0.5). `state_token`: off where the instruction spells the state out, as
+    in pi0.5.
     """
 
     vision: VitConfig
@@ -27,10 +42,15 @@ class PolicyConfig:
     state_dim: int = 8
     views: int = 2
     registers: int = 1
+    dino: DinoConfig | None = None
     vocab: int = tokenizer.VOCAB
     suffix_attention: str = "causal"
+    time_conditioning: str = "concatenated"
+    state_token: bool = True
 
     def __post_init__(self) -> None:
+        choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
+        choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
         if self.mot.action is None:
             raise ValueError("A policy needs an action expert: set mot.action.")
         if (self.spatial_vision is None) != (self.mot.spatial is None):
@@ -45,6 +65,11 @@ class PolicyConfig:
         if self.spatial_vision is None:
             return 0
         return self.views * tokens_per_view(self.spatial_vision, self.registers)
+
+    @property
+    def suffix(self) -> dict[str, int]:
+        """Tokens of the blocks of the suffix: the state's, if any, and the actions'."""
+        return {"state": int(self.state_token), "action": self.horizon}
 
     def without_spatial(self) -> "PolicyConfig":
         """The same policy with two experts (the paper's ablation)."""
@@ -119,11 +144,84 @@ def _debug() -> PolicyConfig:
     )
 
 
-PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {"debug": _debug, "tiny": _tiny}
+def _small() -> PolicyConfig:
+    """About 100M parameters for 128-pixel images: one GPU trains it from scratch."""
+    shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
+    return PolicyConfig(
+        vision=VitConfig(
+            image_size=128,
+            strides=(4, 2),
+            stem_width=128,
+            width=384,
+            mlp_dim=1536,
+            depth=8,
+            heads=6,
+            merge=2,
+        ),
+        spatial_vision=VitConfig(
+            image_size=128,
+            strides=(4, 4),
+            stem_width=128,
+            width=384,
+            mlp_dim=1536,
+            depth=3,
+            heads=6,
+        ),
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=640, mlp_dim=2560, **shared),
+            spatial=ExpertConfig(width=384, mlp_dim=1024, **shared),
+            action=ExpertConfig(width=384, mlp_dim=1536, **shared),
+            remat="dots",
+            unroll=1,
+        ),
+        horizon=8,
+        max_tokens=16,
+        registers=4,
+    )
+
+
+def _full() -> PolicyConfig:
+    """The size of pi0 with VGGT-1B beside it: what public weights are loaded into.
+
+    PaliGemma (gemma_2b, SigLIP So400m/14 at 224 pixels) reasons, a gemma_300m acts;
+    the spatial expert has the action expert's widths.
+    """
+    shared = {"depth": 18, "heads": 8, "kv_heads": 1, "head_dim": 256}
+    return PolicyConfig(
+        vision=VitConfig(
+            image_size=224,
+            strides=(14,),
+            stem_width=1152,
+            width=1152,
+            mlp_dim=4304,
+            depth=27,
+            heads=16,
+            remat="full",
+        ),
+        spatial_vision=VGGT_1B,
+        dino=VGGT_DINO,
+        mot=MotConfig(
+            reasoning=ExpertConfig(width=2048, mlp_dim=16384, **shared),
+            spatial=ExpertConfig(width=1024, mlp_dim=4096, **shared),
+            action=ExpertConfig(width=1024, mlp_dim=4096, **shared),
+            remat="full",
+            unroll=1,
+        ),
+        horizon=10,
+        max_tokens=48,
+        registers=4,
+        vocab=257_152,
+    )
+
+
+PRESETS: Mapping[str, Callable[[], PolicyConfig]] = {
+    "debug": _debug,
+    "tiny": _tiny,
+    "small": _small,
+    "full": _full,
+}
 
 
 def preset(name: str) -> PolicyConfig:
-    """The preset called `name`: "debug" or "tiny"."""
-    if name not in PRESETS:
-        raise ValueError(f"No preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]()
+    """The preset called `name`: "debug", "tiny", "small" or "full"."""
+    return choose("preset", name, PRESETS)()

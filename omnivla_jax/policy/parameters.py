@@ -1,4 +1,4 @@
-"""The parameter tree, by expert and by name: initial values, shardings, what trains.
+"""The parameter tree, by expert and by name: initial values and shardings.
 
     {"reasoning": {"encoder", "embedder", "layers", "final_norm"},
      "spatial":   {"encoder", "layers", "final_norm"},
@@ -7,6 +7,7 @@
 Every layer stack has its layers on axis 0. An absent expert has no entry.
 """
 
+import functools
 from typing import Any, Iterable, NamedTuple
 
 import jax
@@ -14,9 +15,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.models.action_io import ActionInput, ActionOutput
+from omnivla_jax.models.action_io import (
+    TIME_CONDITIONING,
+    ActionOutput,
+    AdaptiveInput,
+    ConcatenatedInput,
+)
 from omnivla_jax.models.layers import WordEmbedder
 from omnivla_jax.models.mot import MixtureOfTransformers
 from omnivla_jax.models.siglip import Siglip
@@ -33,24 +40,28 @@ class Modules(NamedTuple):
     embedder: WordEmbedder
     spatial_encoder: SpatialEncoder | None
     mot: MixtureOfTransformers
-    action_input: ActionInput
+    action_input: ConcatenatedInput | AdaptiveInput
     action_output: ActionOutput
 
 
 def modules(config: PolicyConfig) -> Modules:
     """The modules that `config` describes."""
     experts = config.mot.experts
+    action_input = TIME_CONDITIONING[config.time_conditioning]
     spatial = None
     if config.spatial_vision is not None:
         spatial = SpatialEncoder(
-            config.spatial_vision, config.registers, experts["spatial"].width
+            config.spatial_vision,
+            config.registers,
+            experts["spatial"].width,
+            config.dino,
         )
     return Modules(
         siglip=Siglip(config.vision, experts["reasoning"].width),
         embedder=WordEmbedder(config.vocab, experts["reasoning"].width),
         spatial_encoder=spatial,
         mot=MixtureOfTransformers(config.mot),
-        action_input=ActionInput(experts["action"].width),
+        action_input=action_input(experts["action"].width, config.state_token),
         action_output=ActionOutput(config.action_dim),
     )
 
@@ -66,22 +77,22 @@ def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     return sharding.tree_shardings(mesh, boxed)
 
 
-def trainable_mask(params: PyTree, scope: str) -> PyTree:
-    """True on the parameters that `scope` trains.
+def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
+    """Fresh parameters, every shard drawn where it stays; the key is consumed.
 
-    `scope`: "all", or "experts:" and names, for example "experts:action,spatial".
+    No device ever holds more than its own shards: for policies larger than a device.
     """
-    kind, _, listed = scope.partition(":")
-    names = list(params) if scope == "all" else listed.split(",")
-    if (kind != "experts" and scope != "all") or set(names) - set(params):
-        raise ValueError(
-            f"Cannot train {scope!r}: write 'all' or 'experts:NAME,NAME' with names "
-            f"among {', '.join(params)}."
-        )
-    return {
-        expert: jax.tree.map(lambda _: expert in names, tree)
-        for expert, tree in params.items()
-    }
+    draw = jax.jit(
+        functools.partial(init, config=config),
+        out_shardings=shardings(mesh, config),
+        compiler_options=compilation.RUNS_ONCE,
+    )
+    return draw(key)
+
+
+def shapes(config: PolicyConfig) -> PyTree:
+    """The parameter tree as shapes and dtypes; no number is computed."""
+    return jax.eval_shape(functools.partial(init, config=config), jax.random.key(0))
 
 
 def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:
@@ -114,6 +125,7 @@ def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTre
     """The transformer's layers and norms by expert; one token a stream will do."""
     experts = config.mot.experts
     streams = {name: jnp.zeros((1, 1, own.width)) for name, own in experts.items()}
+    time = jnp.zeros((1, experts["action"].width))
     count = len(streams)
     tree = _fresh(
         modules(config).mot,
@@ -121,6 +133,7 @@ def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTre
         streams,
         positions=jnp.zeros((1, count), jnp.int32),
         mask=jnp.ones((1, count, count), bool),
+        conditions={"action": time} if config.time_conditioning == "adaptive" else {},
     )
     return {name: {part: tree[part][name] for part in MOT_PARTS} for name in experts}
 

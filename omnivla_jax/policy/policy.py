@@ -10,7 +10,7 @@ K/C key/value heads and channels of the cache; K denoising steps of a chain.
 """
 
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import chex
 import jax
@@ -26,10 +26,10 @@ from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.parameters import (
     init,
+    init_sharded,
     modules,
     mot_variables,
     shardings,
-    trainable_mask,
 )
 
 __all__ = [
@@ -38,10 +38,10 @@ __all__ = [
     "chain_log_prob",
     "encode_prefix",
     "init",
+    "init_sharded",
     "sample",
     "sample_chain",
     "shardings",
-    "trainable_mask",
     "velocity",
 ]
 
@@ -113,8 +113,8 @@ def velocity(
     chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
     chex.assert_shape(state, (*tau.shape, config.state_dim))
     parts, action = modules(config), params["action"]
-    tokens = _apply(parts.action_input, action["input"], state, chunk, tau)
-    own = jnp.ones((tau.shape[0], 1 + config.horizon), bool)
+    tokens, time = _apply(parts.action_input, action["input"], state, chunk, tau)
+    own = jnp.ones(tokens.shape[:2], bool)
     valid = jnp.concatenate([cache.valid, own], axis=1)
     hidden, _ = parts.mot.apply(
         mot_variables(params, ["action"]),
@@ -122,8 +122,10 @@ def velocity(
         positions=masks.positions(valid)[:, -own.shape[1] :],
         mask=masks.hide_padding(_suffix_mask(cache, config), valid),
         past=LayerCache(cache.keys, cache.values),
+        conditions={} if time is None else {"action": time},
     )
-    return _apply(parts.action_output, action["output"], hidden["action"][:, 1:])
+    acting = hidden["action"][:, -config.horizon :]
+    return _apply(parts.action_output, action["output"], acting)
 
 
 def sample(
@@ -201,14 +203,9 @@ def _noise(key: jax.Array, state: jax.Array, config: PolicyConfig) -> jax.Array:
 
 
 def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:
-    """The rows of state and actions of the block mask, bool [1 + H, S + 1 + H]."""
-    prefix = cache.valid.shape[1]
-    lengths = {
-        "reasoning": prefix - config.spatial_tokens,
-        "spatial": config.spatial_tokens,
-        "state": 1,
-        "action": config.horizon,
-    }
+    """The suffix's rows of the block mask, bool [T, S + T] for its T tokens."""
+    prefix, spatial = cache.valid.shape[1], config.spatial_tokens
+    lengths = {"reasoning": prefix - spatial, "spatial": spatial, **config.suffix}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     return jnp.asarray(mask[prefix:])
 
@@ -231,5 +228,5 @@ def _prefix_streams(
     return streams, jnp.concatenate(valid, axis=1)
 
 
-def _apply(module: nn.Module, params: PyTree, *inputs: jax.Array) -> jax.Array:
+def _apply(module: nn.Module, params: PyTree, *inputs: jax.Array) -> Any:
     return module.apply({"params": params}, *inputs)

@@ -36,6 +36,14 @@ def encode(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
     ids = [BEGIN, *map(word_id, words(text))]
     if len(ids) == 1:
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
+    return padded(text, ids, length)
+
+
+def padded(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """`ids` of `text` -> (tokens int32 [length], mask bool [length]), zeros behind.
+
+    Raises ValueError if they do not fit: nothing is ever cut.
+    """
     if len(ids) > length:
         raise ValueError(
             f"The instruction {text!r} needs {len(ids)} tokens, but {length=}: shorten "

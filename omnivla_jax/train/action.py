@@ -8,7 +8,7 @@ V camera views, S image side, L tokens, I instructions, H chunk length, D action
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import chex
 import jax
@@ -19,7 +19,7 @@ import optax
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Episode, Observation, PyTree
 from omnivla_jax.flow import path
-from omnivla_jax.policy import normalize, policy
+from omnivla_jax.policy import adaptation, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import environment, state, streams
 from omnivla_jax.train.state import OptimizerConfig, TrainState
@@ -28,9 +28,6 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 # runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
 TAU_BETA, TAU_LIMIT = 1.5, 0.999
 GRIPPER = -1  # the last action dimension is a command, not a motion
-
-# Many small random kernels: optimising them takes 20 s, running them unoptimised 0.3 s.
-RUNS_ONCE = {"xla_backend_optimization_level": 0}
 
 Metrics = dict[str, jax.Array]
 
@@ -113,7 +110,7 @@ def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
 def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Random parameters, compiled in a hurry; `key` is consumed."""
     init = jax.jit(
-        policy.init, static_argnames="config", compiler_options=RUNS_ONCE
+        policy.init, static_argnames="config", compiler_options=compilation.RUNS_ONCE
     )
     return init(key, config=config)
 
@@ -122,6 +119,8 @@ def create(
     params: PyTree, normalizer: normalize.Normalizer, config: ActionConfig, *, seed: int
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
+    key = streams.stream(jnp.asarray(seed, jnp.uint32), "adapters")
+    params = adaptation.prepare(params, key, scope=config.scope)
     optimizer = _optimizer(params, config)
     averaged = config.average_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, averaged=averaged)
@@ -200,7 +199,7 @@ def _update(
     key = jax.random.fold_in(stream, before.step)
     batch_key, loss_key = jax.random.split(key)
     observation, chunk = _draw(batch_key, dataset, config.batch_size)
-    value, gradient = jax.value_and_grad(loss)(
+    value, gradient = jax.value_and_grad(_merged_loss)(
         before.params,
         loss_key,
         observation,
@@ -210,7 +209,7 @@ def _update(
     )
     optimizer = _optimizer(before.params, config)
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
-    trained = policy.trainable_mask(before.params, config.scope)
+    trained = adaptation.trainable_mask(before.params, config.scope)
     params = state.apply(before.params, updates, trained)
     after = dataclasses.replace(
         before,
@@ -220,6 +219,11 @@ def _update(
         opt_state=opt_state,
     )
     return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
+
+
+def _merged_loss(params: PyTree, *batch: Any, **named: Any) -> jax.Array:
+    """The loss of the parameters with their adapters, if they have any."""
+    return loss(adaptation.merge(params), *batch, **named)
 
 
 def _draw(
@@ -241,13 +245,9 @@ def _average(before: TrainState, params: PyTree, limit: float) -> PyTree:
     """The moving average after one more step; None stays None."""
     if before.average is None:
         return None
-    # Short at first, or the random initialisation would linger in it.
-    decay = jnp.minimum(limit, (1 + before.step) / (10 + before.step))
-    return jax.tree.map(
-        lambda a, p: decay * a + (1 - decay) * p, before.average, params
-    )
+    return adaptation.average(before.average, params, step=before.step, limit=limit)
 
 
 def _optimizer(params: PyTree, config: ActionConfig) -> optax.GradientTransformation:
-    trained = policy.trainable_mask(params, config.scope)
+    trained = adaptation.trainable_mask(params, config.scope)
     return state.make_optimizer(config.optimizer, trained)

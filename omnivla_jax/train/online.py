@@ -19,11 +19,11 @@ import optax
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.flow import log_prob
-from omnivla_jax.policy import policy
+from omnivla_jax.policy import adaptation
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import diagnostics, groups, gspo, rollout
-from omnivla_jax.train import agent, state
+from omnivla_jax.train import agent, state, streams
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
@@ -75,7 +75,8 @@ def objective(
 
 def create(before: TrainState, config: OnlineConfig) -> TrainState:
     """Stage III at step 0, from what stage II handed on."""
-    params = state.evaluated(before)
+    key = streams.stream(before.seed, "adapters")
+    params = adaptation.prepare(state.evaluated(before), key, scope=config.scope)
     optimizer = _optimizer(params, config)
     return state.create(params, before.normalizer, optimizer, seed=before.seed)
 
@@ -117,7 +118,7 @@ def collect(
     """Play B episodes and weigh their chunks; consumes `key`."""
     reset_key, play_key = jax.random.split(key)
     act = agent.explorer(
-        before.params,
+        adaptation.merge(before.params),
         before.normalizer,
         environment,
         config=policy_config,
@@ -180,7 +181,7 @@ def learn(
     Chunks with weight come first in every epoch, and minibatches without any are
     skipped: frozen episodes cost neither gradient nor time.
     """
-    trained = policy.trainable_mask(before.params, config.scope)
+    trained = adaptation.trainable_mask(before.params, config.scope)
     optimizer = state.make_optimizer(config.optimizer, trained)
     carry = (before.params, before.opt_state)
 
@@ -223,7 +224,7 @@ def _gradient(
     share = jnp.mean(part.weight)
 
     def loss(params: PyTree) -> tuple[jax.Array, Metrics]:
-        new = score(params, part.decision)
+        new = score(adaptation.merge(params), part.decision)
         value, metrics = gspo.loss(
             new.log_prob,
             old.log_prob,
@@ -292,5 +293,5 @@ def _zeros(shapes: PyTree) -> PyTree:
 
 
 def _optimizer(params: PyTree, config: OnlineConfig) -> optax.GradientTransformation:
-    trained = policy.trainable_mask(params, config.scope)
+    trained = adaptation.trainable_mask(params, config.scope)
     return state.make_optimizer(config.optimizer, trained)

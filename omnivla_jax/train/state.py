@@ -10,6 +10,7 @@ import optax
 from flax import struct
 
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy import adaptation
 from omnivla_jax.policy.normalize import Normalizer
 
 
@@ -19,7 +20,7 @@ class TrainState:
 
     step: jax.Array  # int32 []: finished optimization or online steps
     seed: jax.Array  # uint32 []
-    params: PyTree  # float32, {"reasoning", "spatial", "action"}
+    params: PyTree  # float32, {"reasoning", "spatial", "action"} and "lora", if any
     average: PyTree  # moving average of `params`; None where none is kept
     normalizer: Normalizer
     opt_state: optax.OptState  # of the trained parameters only
@@ -121,8 +122,9 @@ def apply(params: PyTree, updates: PyTree, trained: PyTree) -> PyTree:
 
 
 def evaluated(state: TrainState) -> PyTree:
-    """The parameters to evaluate and hand on: the average where one is kept."""
-    return state.params if state.average is None else state.average
+    """The parameters to evaluate and hand on: averaged if that is kept, merged."""
+    kept = state.params if state.average is None else state.average
+    return adaptation.merge(kept)
 
 
 def count(params: PyTree) -> int:

@@ -6,7 +6,15 @@ and the step.
 
 import jax
 
-STREAMS = ("init", "demonstrations", "action", "online", "evaluation", "timing")
+STREAMS = (
+    "init",
+    "demonstrations",
+    "action",
+    "online",
+    "evaluation",
+    "timing",
+    "adapters",
+)
 
 
 def stream(seed: int | jax.Array, name: str) -> jax.Array:

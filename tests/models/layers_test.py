@@ -16,6 +16,18 @@ def test_rms_norm_by_hand():
     np.testing.assert_allclose(norm.apply(params, x), expected, rtol=1e-5)
 
 
+def test_adaptive_rms_norm_by_hand():
+    # The condition (1, 1) sums the two rows of the kernel: scale, shift, gate in turn.
+    x, condition = jnp.array([[[3.0, 4.0]]]), jnp.ones((1, 2))
+    kernel = jnp.array([[0.0, 1.0, 0.5, 0.0, 2.0, 3.0]] * 2)
+    dense = {"kernel": kernel, "bias": jnp.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0])}
+    params = {"params": {"modulation": dense}}
+    normed, gate = layers.AdaptiveRMSNorm().apply(params, x, condition)
+    expected = np.array([3.0, 12.0]) / np.sqrt(12.5) + [1.0, 0.0]
+    np.testing.assert_allclose(normed[0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(gate, [[[5.0, 6.0]]])
+
+
 def test_rope_by_hand():
     # C = 4: channels 0 and 2 turn by the position, 1 and 3 by position / 100.
     turn = layers.rotation(jnp.array([[0, 2]]), 4)

@@ -12,6 +12,7 @@ import pytest
 from omnivla_jax.core import compile
 from omnivla_jax.models import masks
 from omnivla_jax.models.mot import (
+    EXPERTS,
     ExpertConfig,
     LayerCache,
     MixtureOfTransformers,
@@ -44,19 +45,19 @@ def joint_mask(tokens: dict[str, jax.Array], suffix: str) -> np.ndarray:
     return masks.block_mask(lengths, suffix_attention=suffix)
 
 
-def forward(params, tokens, *, config: MotConfig = CONFIG, suffix: str = "causal"):
-    mask = joint_mask(tokens, suffix)
+def forward(params, tokens, mask, *, config: MotConfig = CONFIG, **named):
     valid = jnp.ones((len(tokens["action"]), len(mask)), bool)
     return MixtureOfTransformers(config).apply(
         params,
         tokens,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
+        **named,
     )
 
 
 @functools.cache
-def parameters(config: MotConfig = CONFIG):
+def parameters(config: MotConfig = CONFIG, conditioned: bool = False):
     tokens = streams(config)
     count = sum(x.shape[1] for x in tokens.values())
     return random_parameters(
@@ -64,34 +65,42 @@ def parameters(config: MotConfig = CONFIG):
         tokens,
         positions=np.zeros((2, count), np.int32),
         mask=np.ones((2, count, count), bool),
+        conditions={"action": jnp.ones((2, 10))} if conditioned else {},
     )
 
 
+@functools.cache
 def influence(suffix: str) -> np.ndarray:
-    """[output token, input token] of the whole sequence, by moving one at a time."""
-    count = sum(LENGTHS.values())
-    # Sample 0 is untouched; in sample i + 1 input token i differs.
-    moved = np.eye(count + 1, count, k=-1)[..., None]
-    cuts, order = (3, 5), ("reasoning", "spatial", "action")
-    shifts = dict(zip(order, np.split(moved, cuts, axis=1)))
-    tokens = {name: x[:1] + shifts[name] for name, x in streams().items()}
-    hidden, _ = jax.jit(forward, static_argnames="suffix")(
-        parameters(), tokens, suffix=suffix
-    )
-    whole = [jnp.abs(hidden[n][1:] - hidden[n][:1]).max(axis=-1) for n in order]
-    return np.asarray(jnp.concatenate(whole, axis=1)).T > 1e-7
+    """[output token, input token]: whether a gradient leads from one to the other."""
+    slopes = jacobian()(streams(), parameters(), joint_mask(streams(), suffix))
+    return np.concatenate([np.any(slopes[n][:, 0], axis=-1) for n in EXPERTS], axis=1)
+
+
+@functools.cache
+def jacobian():
+    def outputs(tokens, params, mask):  # one number per token, of the first sample
+        hidden, _ = forward(params, tokens, mask)
+        return jnp.concatenate([jnp.sum(hidden[n][0] ** 3, axis=-1) for n in EXPERTS])
+
+    return compile.jit(jax.jacrev(outputs))
 
 
 @pytest.mark.parametrize("suffix", ["causal", "bidirectional"])
-def test_influence_is_exactly_what_the_mask_allows(suffix):
+def test_gradients_flow_exactly_where_the_mask_allows(suffix):
     # Two layers of these masks compose to the masks themselves.
-    expected = joint_mask(streams(), suffix)
-    np.testing.assert_array_equal(influence(suffix), expected)
+    reached, prefix = influence(suffix), LENGTHS["reasoning"] + LENGTHS["spatial"]
+    np.testing.assert_array_equal(reached, joint_mask(streams(), suffix))
+    assert not reached[:prefix, prefix:].any()
+    later = reached[prefix + 1 :, prefix + 1 :][np.triu_indices(3, k=1)]
+    assert later.all() == later.any() == (suffix == "bidirectional")
 
 
-def test_cached_equals_uncached():
-    tokens, params, mask = streams(), parameters(), joint_mask(streams(), "causal")
-    whole, _ = jax.jit(forward)(params, tokens)
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_cached_equals_uncached(adaptive):
+    tokens, mask = streams(), joint_mask(streams(), "causal")
+    conditions = {"action": jnp.ones((2, 10))} if adaptive else {}
+    params = parameters(conditioned=adaptive)
+    whole, _ = jax.jit(forward)(params, tokens, mask, conditions=conditions)
     action = tokens.pop("action")
     valid, prefix = jnp.ones((2, 9), bool), 5
     apply = functools.partial(MixtureOfTransformers(CONFIG).apply, params)
@@ -104,18 +113,34 @@ def test_cached_equals_uncached():
         positions=where[:, prefix:],
         mask=masks.hide_padding(mask[prefix:], valid),
         past=LayerCache(*past),
+        conditions=conditions,
     )
     np.testing.assert_allclose(hidden["action"], whole["action"], atol=1e-5)
 
 
 def test_missing_expert_costs_nothing():
+    def flops(config, names):
+        tokens = {name: x for name, x in streams().items() if name in names}
+        run = functools.partial(forward, config=config)
+        lowered = jax.jit(run).lower(parameters(), tokens, joint_mask(tokens, "causal"))
+        costs = lowered.cost_analysis()
+        assert costs is not None
+        return costs["flops"]
+
+    two = ("reasoning", "action")
     config = dataclasses.replace(CONFIG, spatial=None)
-    params = parameters(config)
-    assert set(params["params"]["layers"]) == {"reasoning", "action"}
-    hidden, _ = jax.jit(functools.partial(forward, config=config))(
-        params, streams(config)
-    )
-    assert set(hidden) == {"reasoning", "action"}
+    assert set(parameters(config)["params"]["layers"]) == set(two)
+    assert flops(config, two) == flops(CONFIG, two) < flops(CONFIG, LENGTHS)
+
+
+def test_adaptive_layers_start_as_the_identity():
+    module, tokens = MixtureOfTransformers(CONFIG), {"action": streams()["action"]}
+    named = {"positions": np.zeros((2, 4), np.int32), "mask": np.ones((2, 4, 4), bool)}
+    conditions = {"action": jnp.ones((2, 10))}
+    init = jax.jit(functools.partial(module.init_with_output, conditions=conditions))
+    (hidden, _), _ = init(jax.random.key(0), tokens, **named)
+    rms = jnp.sqrt(jnp.mean(tokens["action"] ** 2, axis=-1, keepdims=True))
+    np.testing.assert_allclose(hidden["action"], tokens["action"] / rms, atol=1e-5)
 
 
 def test_compilation_choices_change_no_number():
@@ -131,8 +156,8 @@ def test_compilation_choices_change_no_number():
 def test_no_retrace():
     traced = chex.assert_max_traces(forward, n=1)
     step = compile.jit(traced)
-    step(parameters(), streams(seed=1))
-    step(parameters(), streams(seed=2))
+    for seed in (1, 2):
+        step(parameters(), streams(seed=seed), joint_mask(streams(), "causal"))
 
 
 def test_layers_are_stacked_and_named():
@@ -148,9 +173,10 @@ def test_errors_name_values_and_remedy():
         dataclasses.replace(CONFIG, remat="all")
     config = dataclasses.replace(CONFIG, spatial=None)
     with pytest.raises(ValueError, match="No expert .'spatial'."):
-        forward(parameters(), streams(), config=config)
+        forward(parameters(), streams(), np.ones((9, 9), bool), config=config)
 
 
 def _loss(params, tokens, *, config):
-    hidden, _ = forward(params, tokens, config=config)
+    mask = joint_mask(tokens, "causal")
+    hidden, _ = forward(params, tokens, mask, config=config)
     return jnp.mean(hidden["action"] ** 3)

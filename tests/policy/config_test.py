@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from omnivla_jax.core.types import Observation
-from omnivla_jax.policy import config, policy
+from omnivla_jax.policy import config, parameters, policy
 
 
 @pytest.mark.parametrize("name", config.PRESETS)
@@ -30,7 +30,27 @@ def test_presets_fit_together(name):
     params, chunk = jax.eval_shape(run, key)
     assert chunk.shape == (3, sizes.horizon, sizes.action_dim)
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    assert count < {"debug": 60_000, "tiny": 2_000_000}[name]
+    limits = {"debug": 60_000, "tiny": 2e6, "small": 1.1e8, "full": 5e9}
+    assert 0.1 * limits[name] < count < limits[name]
+
+
+def test_full_has_the_sizes_of_its_references():
+    # openpi's gemma_300m has 311M; PaliGemma 2.92B with 0.41B of SigLIP So400m/14.
+    tree = parameters.shapes(config.preset("full"))
+    encoder = millions(tree["reasoning"]["encoder"])
+    assert millions(tree["reasoning"]) == pytest.approx(2923, abs=1)
+    assert encoder - millions(tree["reasoning"]["encoder"]["merge"]) == pytest.approx(
+        412.7, abs=0.5
+    )
+    aggregator = tree["spatial"]["encoder"]["aggregator"]
+    assert millions(aggregator) == pytest.approx(909.1, abs=0.1)  # VGGT-1B's
+    layers = {name: millions(part["layers"]) for name, part in tree.items()}
+    assert layers["action"] == pytest.approx(311.5, abs=0.1)
+    assert layers["reasoning"] == pytest.approx(1981.9, abs=0.1)
+
+
+def millions(tree) -> float:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)) / 1e6
 
 
 def test_without_spatial_leaves_two_experts():
@@ -40,11 +60,15 @@ def test_without_spatial_leaves_two_experts():
 
 
 def test_errors_name_the_remedy():
-    with pytest.raises(ValueError, match="No preset 'huge'; choose one of debug, tiny"):
+    with pytest.raises(ValueError, match="preset is 'huge'; choose one of debug, tin"):
         config.preset("huge")
     debug = config.preset("debug")
     with pytest.raises(ValueError, match="must both be set or both be None"):
         dataclasses.replace(debug, spatial_vision=None)
+    with pytest.raises(ValueError, match="'added'; choose one of concatenated, adap"):
+        dataclasses.replace(debug, time_conditioning="added")
+    with pytest.raises(ValueError, match="suffix_attention is 'both'; choose one of"):
+        dataclasses.replace(debug, suffix_attention="both")
     with pytest.raises(ValueError, match="set mot.action"):
         mot = dataclasses.replace(debug.mot, action=None)
         dataclasses.replace(debug, mot=mot)

@@ -1,5 +1,6 @@
 """Tests of the policy: caching, likelihoods, freezing, sharding, and that it learns."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -21,6 +22,7 @@ from omnivla_jax.policy import parameters, policy
 CONFIG = configs.preset("debug")
 SAMPLER = policy.Sampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
 BATCH = 4
+KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +76,39 @@ def test_cache_is_batch_first_and_indexable(params, encode, velocity):
     np.testing.assert_allclose(shuffled, straight[order], atol=1e-5)
 
 
-def test_cached_velocity_equals_one_joint_pass(params, encode, velocity):
-    seen, tau = observation(), jnp.linspace(0.1, 0.9, BATCH)
-    cached = velocity(params, encode(params, seen), seen.state, chunks(), tau)
-    joint = jax.jit(_joint_velocity)(params, seen, chunks(), tau)
+FORMS = {
+    "pi0": CONFIG,
+    "pi0.5": dataclasses.replace(
+        CONFIG, time_conditioning="adaptive", state_token=False
+    ),
+    "two experts": CONFIG.without_spatial(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cached_velocity_equals_one_joint_pass(form):
+    params, seen, config = random_params(FORMS[form]), observation(), FORMS[form]
+    tau = jnp.linspace(0.1, 0.9, BATCH)
+
+    def both(params, seen, chunk):
+        cache = policy.encode_prefix(params, seen, config=config)
+        cached = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+        return cached, _joint_velocity(params, seen, chunk, tau, config)
+
+    cached, joint = jax.jit(both)(params, seen, chunks())
+    assert float(jnp.abs(cached).max()) > 0.1
     np.testing.assert_allclose(cached, joint, atol=1e-5)
 
 
-def _joint_velocity(params, seen, chunk, tau):
+def _joint_velocity(params, seen, chunk, tau, config):
     """Prefix and suffix through the transformer together, without a cache."""
-    parts, own = parameters.modules(CONFIG), params["action"]
-    streams, valid = policy._prefix_streams(params, seen, CONFIG)
-    lengths = {name: x.shape[1] for name, x in streams.items()}
-    streams["action"] = parts.action_input.apply(
+    parts, own = parameters.modules(config), params["action"]
+    streams, valid = policy._prefix_streams(params, seen, config)
+    lengths = {name: x.shape[1] for name, x in streams.items()} | config.suffix
+    streams["action"], time = parts.action_input.apply(
         {"params": own["input"]}, seen.state, chunk, tau
     )
-    lengths |= {"state": 1, "action": CONFIG.horizon}
-    mask = masks.block_mask(lengths, suffix_attention=CONFIG.suffix_attention)
+    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     own_valid = jnp.ones(streams["action"].shape[:2], bool)
     valid = jnp.concatenate([valid, own_valid], axis=1)
     hidden, _ = parts.mot.apply(
@@ -98,10 +116,33 @@ def _joint_velocity(params, seen, chunk, tau):
         streams,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
+        conditions={} if time is None else {"action": time},
     )
     return parts.action_output.apply(
-        {"params": own["output"]}, hidden["action"][:, 1:]
+        {"params": own["output"]}, hidden["action"][:, -config.horizon :]
     )
+
+
+def random_params(config):
+    """Parameters without a zero among them, so that every gate is open."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(functools.partial(policy.init, config=config), KEY)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), jnp.float32), shapes
+    )
+
+
+def test_each_form_has_its_own_inputs():
+    adaptive = dataclasses.replace(CONFIG, time_conditioning="adaptive")
+    blind = FORMS["pi0.5"]
+    shapes = {
+        config: jax.eval_shape(functools.partial(policy.init, config=config), KEY)
+        for config in (CONFIG, adaptive, blind)
+    }
+    inputs = [set(tree["action"]["input"]) for tree in shapes.values()]
+    assert inputs[0] - inputs[1] == {"action_time_mlp_in", "action_time_mlp_out"}
+    assert inputs[1] - inputs[0] == {"time_mlp_in", "time_mlp_out"}
+    assert inputs[1] - inputs[2] == {"state_proj"}
 
 
 def test_padding_words_change_nothing(params, encode, velocity):
@@ -173,17 +214,6 @@ def test_only_executed_actions_count(params, encode):
     (whole, tail), every = compile.jit(executed)(seen.state, jax.random.key(0))
     np.testing.assert_allclose(whole, tail, atol=1e-4)
     assert float(jnp.abs(whole - every).min()) > 1e-2
-
-
-def test_trainable_mask_selects_experts(params):
-    chosen = policy.trainable_mask(params, "experts:action")
-    trained = {name: set(jax.tree.leaves(tree)) for name, tree in chosen.items()}
-    assert trained == {"reasoning": {False}, "spatial": {False}, "action": {True}}
-    chex.assert_trees_all_equal_structs(chosen, params)
-    assert all(jax.tree.leaves(policy.trainable_mask(params, "all")))
-    for scope in ("experts:hand", "action", "experts:"):
-        with pytest.raises(ValueError, match=f"Cannot train '{scope}'.*reasoning"):
-            policy.trainable_mask(params, scope)
 
 
 def test_sharded_init_equals_plain_init(params):

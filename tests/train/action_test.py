@@ -1,5 +1,7 @@
 """Tests of omnivla_jax.train.action: targets, learning, resuming, no retracing."""
 
+import dataclasses
+
 import chex
 import jax
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from scipy import stats
 
 from omnivla_jax.policy.config import preset
-from omnivla_jax.train import action, loop, streams
+from omnivla_jax.train import action, loop, state, streams
 from omnivla_jax.train.state import OptimizerConfig
 from tests.train import reaching
 
@@ -88,6 +90,24 @@ def test_a_run_is_a_function_of_its_seed_and_step(trained):
 def test_flow_times_follow_their_distribution():
     tau = action.draw_tau(jax.random.key(0), (4000,)) / action.TAU_LIMIT
     assert stats.kstest(np.asarray(tau), stats.beta(1, 1.5).cdf).pvalue > 0.01
+
+
+def test_adapters_alone_lower_the_loss(trained):
+    dataset, _, _ = trained
+    settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)
+    normalizer = action.fit_normalizer(reaching.demonstrations())
+    params = action.fresh_params(streams.stream(0, "init"), CONFIG)
+    before = action.create(params, normalizer, settings, seed=0)
+    step = action.make_step(CONFIG, settings)
+    middle, first = step(before, dataset)
+    after, last = step(middle, dataset)
+    assert float(last["loss"]) < 0.8 * float(first["loss"])
+    chex.assert_trees_all_equal(after.params["reasoning"], params["reasoning"])
+    handed_on = state.evaluated(after)
+    chex.assert_trees_all_equal_structs(handed_on, params)
+    moved = handed_on["reasoning"]["layers"]["attn"]["q_einsum"]
+    start = params["reasoning"]["layers"]["attn"]["q_einsum"]
+    assert float(jax.numpy.abs(moved - start).max()) > 1e-3
 
 
 def test_steps_must_fill_whole_calls():

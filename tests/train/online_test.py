@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.flow import schedules, sde
-from omnivla_jax.policy import policy
+from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import action, agent, loop, online, state, streams
 from omnivla_jax.train.state import OptimizerConfig
@@ -41,7 +41,7 @@ def fresh(settings=SETTINGS):
     """A policy that only knows the units of its actions."""
     episodes = reaching.demonstrations()
     params = action.fresh_params(streams.stream(0, "init"), POLICY)
-    trained = policy.trainable_mask(params, settings.scope)
+    trained = adaptation.trainable_mask(params, settings.scope)
     optimizer = state.make_optimizer(settings.optimizer, trained)
     return state.create(
         params, action.fit_normalizer(episodes), optimizer, seed=0

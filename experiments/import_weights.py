@@ -1,0 +1,59 @@
+"""Turns public weights into a checkpoint of this project's parameters.
+
+    python -m experiments.import_weights --from=paligemma-npz,hf-vggt
+        --path=pt_224.npz,VGGT-1B --out=weights [--preset=full] [--seed=0]
+
+Sources and paths come in pairs; what no source covers starts at its initial value.
+`--out` gets an orbax tree as `omnivla_jax.train.checkpoints` writes and reads it.
+"""
+
+import functools
+import sys
+from pathlib import Path
+
+import jax
+from absl import flags, logging
+
+from experiments.reporting import errors, progress
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import sharding
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy.pretrained.load import MismatchError, load
+from omnivla_jax.policy.pretrained.sources import SOURCES, source
+from omnivla_jax.train import checkpoints
+
+_FROM = flags.DEFINE_list(
+    "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
+)
+_PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder of the checkpoint.", required=True)
+_PRESET = flags.DEFINE_string("preset", "full", "The policy to fill.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of initial values.")
+
+
+def main(argv: list[str]) -> None:
+    """Load, report what was kept, save."""
+    if argv[1:]:
+        raise flags.Error(f"unknown argument {argv[1]!r}")
+    if len(_FROM.value) != len(_PATH.value):
+        raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
+    logging.set_verbosity(logging.ERROR)
+    compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
+    kinds = [source(name) for name in _FROM.value]
+    preset = configs.preset(_PRESET.value)
+    config = functools.reduce(lambda c, kind: kind.adapt(c), kinds, preset)
+    files = list(zip(kinds, map(Path, _PATH.value)))
+    mesh = sharding.make_mesh(fsdp=len(jax.devices()))
+    try:
+        loaded = load(jax.random.key(_SEED.value), files, config=config, mesh=mesh)
+    except MismatchError as error:  # too many lines for one
+        print(error, file=sys.stderr)
+        raise ValueError(error.summary) from error
+    path = checkpoints.save(Path(_OUT.value), loaded.params, history=[])
+    for name in loaded.kept:
+        progress.note("Initial", name)
+    progress.note("Stored", f"{path}, {len(loaded.kept)} arrays at initial values")
+
+
+if __name__ == "__main__":
+    errors.run(main)

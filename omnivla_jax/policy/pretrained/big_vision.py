@@ -1,0 +1,97 @@
+"""Names of big_vision's PaliGemma, which openpi's trees share: layers are stacked.
+
+Axes: L layers, E width, N heads, K key/value heads, C channels of a head, F hidden
+width, P patches, V views; h, w, i, o rows, columns, inputs and outputs of a kernel.
+"""
+
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes
+
+# A stray level of names: of the file, of openpi's model, of its nnx state.
+RENAMING = ((r"^params/", ""), (r"^PaliGemma/", ""), (r"/value$", ""))
+
+
+def paligemma(config: PolicyConfig) -> Recipes:
+    """The whole reasoning expert: image encoder, words and decoder."""
+    table = "reasoning/embedder/input_embedding"
+    words = {table: Recipe(("llm/embedder/input_embedding",), keep=config.vocab)}
+    return siglip(config) | words | decoder("reasoning", "") | norms("reasoning", "")
+
+
+def decoder(expert: str, suffix: str) -> Recipes:
+    """Attention and MLP of an expert; the names of openpi's second end in "_1"."""
+    ours, theirs = f"{expert}/layers", "llm/layers"
+    arrays = {
+        f"{ours}/attn/{name}": f"{theirs}/attn/{name}{suffix}/w"
+        for name in ("q_einsum", "kv_einsum", "attn_vec_einsum")
+    } | {
+        f"{ours}/mlp/{name}": f"{theirs}/mlp{suffix}/{name}"
+        for name in ("gating_einsum", "linear")
+    }
+    return {name: Recipe((source,)) for name, source in arrays.items()}
+
+
+def norms(expert: str, suffix: str) -> Recipes:
+    """RMSNorms with learned scales."""
+    return {
+        f"{ours}/scale": Recipe((f"{theirs}/scale",))
+        for ours, theirs in _norm_names(expert, suffix).items()
+    }
+
+
+def adaptive_norms(expert: str, suffix: str) -> Recipes:
+    """RMSNorms whose scale, shift and gate are linear in the flow time (pi0.5)."""
+    return {
+        f"{ours}/modulation/{leaf}": Recipe((f"{theirs}/Dense_0/{leaf}",))
+        for ours, theirs in _norm_names(expert, suffix).items()
+        for leaf in ("kernel", "bias")
+    }
+
+
+def siglip(config: PolicyConfig) -> Recipes:
+    """The image encoder; its positions serve every view."""
+    ours, theirs = "reasoning/encoder", "img/Transformer/encoderblock"
+    heads = [
+        f"{theirs}/MultiHeadDotProductAttention_0/{name}"
+        for name in ("query", "key", "value")
+    ]
+    out = f"{theirs}/MultiHeadDotProductAttention_0/out"
+    table = {
+        "stem/conv_0/kernel": Recipe(("img/embedding/kernel",), "h w i o -> (h w i) o"),
+        "stem/conv_0/bias": Recipe(("img/embedding/bias",)),
+        "pos_embedding": Recipe(
+            ("img/pos_embedding",), "1 p e -> v p e", {"v": config.views}
+        ),
+        "blocks/qkv/kernel": Recipe(
+            tuple(f"{head}/kernel" for head in heads),
+            "three l e n c -> l e (three n c)",
+            {"n": config.vision.heads},
+        ),
+        "blocks/qkv/bias": Recipe(
+            tuple(f"{head}/bias" for head in heads),
+            "three l n c -> l (three n c)",
+            {"n": config.vision.heads},
+        ),
+        "blocks/out/kernel": Recipe(
+            (f"{out}/kernel",), "l n c e -> l (n c) e", {"n": config.vision.heads}
+        ),
+        "blocks/out/bias": Recipe((f"{out}/bias",)),
+    }
+    alike = {
+        "blocks/ln_1/norm": (f"{theirs}/LayerNorm_0", ("scale", "bias")),
+        "blocks/ln_2/norm": (f"{theirs}/LayerNorm_1", ("scale", "bias")),
+        "blocks/mlp_in": (f"{theirs}/MlpBlock_0/Dense_0", ("kernel", "bias")),
+        "blocks/mlp_out": (f"{theirs}/MlpBlock_0/Dense_1", ("kernel", "bias")),
+        "encoder_norm/norm": ("img/Transformer/encoder_norm", ("scale", "bias")),
+        "merge/head": ("img/head", ("kernel", "bias")),
+    }
+    for name, (source, leaves) in alike.items():
+        table |= {f"{name}/{leaf}": Recipe((f"{source}/{leaf}",)) for leaf in leaves}
+    return {f"{ours}/{name}": recipe for name, recipe in table.items()}
+
+
+def _norm_names(expert: str, suffix: str) -> dict[str, str]:
+    names = {f"{expert}/final_norm": f"llm/final_norm{suffix}"}
+    for name in ("pre_attention_norm", "pre_ffw_norm"):
+        names[f"{expert}/layers/{name}"] = f"llm/layers/{name}{suffix}"
+    return names

@@ -1,0 +1,121 @@
+"""Names of Hugging Face's SigLIP and PaliGemma: torch's axes, one array a layer.
+
+Axes: E width, N heads, K key/value heads, C channels of a head, F hidden width, P
+patches, V views; i, o inputs and outputs of a layer, h, w rows and columns of a patch.
+"""
+
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.recipes import ANY, Recipe, Recipes
+
+LINEAR = "o i -> i o"
+NAMES = {"weight": "kernel", "bias": "bias"}  # torch's and ours, of a linear layer
+NORM_NAMES = {"weight": "scale", "bias": "bias"}
+
+# transformers has moved these levels from release to release.
+SIGLIP_RENAMING = ((r"^vision_model\.", ""),)
+PALIGEMMA_RENAMING = (
+    (r"^model\.", ""),
+    (r"^language_model\.model\.", "language_model."),
+    (r"^vision_tower\.vision_model\.", "vision_tower."),
+)
+# The text tower, the pooling head, a temperature; and tables that are computed.
+SIGLIP_UNUSED = (r"text_model\..*", r"head\..*", r"logit_.*", r".*position_ids")
+# The output layer is the word table once more.
+PALIGEMMA_UNUSED = (r"(language_model\.)?lm_head\.weight", r".*(position_ids|inv_freq)")
+
+
+def paligemma(config: PolicyConfig) -> Recipes:
+    """The whole reasoning expert: image encoder, words and decoder."""
+    words = Recipe(("language_model.embed_tokens.weight",), keep=config.vocab)
+    head = linear("reasoning/encoder/merge/head", "multi_modal_projector.linear")
+    return (
+        siglip(config, prefix="vision_tower.")
+        | head
+        | {"reasoning/embedder/input_embedding": words}
+        | _decoder(config)
+    )
+
+
+def siglip(config: PolicyConfig, prefix: str = "") -> Recipes:
+    """The image encoder without its head; its positions serve every view."""
+    ours, depth = "reasoning/encoder", config.vision.depth
+    embeddings, layer = f"{prefix}embeddings", f"{prefix}encoder.layers.{{layer}}"
+    heads = [f"{layer}.self_attn.{name}_proj" for name in "qkv"]
+    table = {
+        f"{ours}/stem/conv_0/kernel": Recipe(
+            (f"{embeddings}.patch_embedding.weight",), "o i h w -> (h w i) o"
+        ),
+        f"{ours}/stem/conv_0/bias": Recipe((f"{embeddings}.patch_embedding.bias",)),
+        f"{ours}/pos_embedding": Recipe(
+            (f"{embeddings}.position_embedding.weight",),
+            "p e -> v p e",
+            {"v": config.views},
+        ),
+        f"{ours}/blocks/qkv/kernel": Recipe(
+            tuple(f"{head}.weight" for head in heads),
+            "three o i -> i (three o)",
+            layers=depth,
+        ),
+        f"{ours}/blocks/qkv/bias": Recipe(
+            tuple(f"{head}.bias" for head in heads),
+            "three o -> (three o)",
+            layers=depth,
+        ),
+    }
+    return (
+        table
+        | linear(f"{ours}/blocks/out", f"{layer}.self_attn.out_proj", depth)
+        | linear(f"{ours}/blocks/mlp_in", f"{layer}.mlp.fc1", depth)
+        | linear(f"{ours}/blocks/mlp_out", f"{layer}.mlp.fc2", depth)
+        | layer_norm(f"{ours}/blocks/ln_1", f"{layer}.layer_norm1", depth)
+        | layer_norm(f"{ours}/blocks/ln_2", f"{layer}.layer_norm2", depth)
+        | layer_norm(f"{ours}/encoder_norm", f"{prefix}post_layernorm")
+    )
+
+
+def linear(ours: str, theirs: str, layers: int | None = None) -> Recipes:
+    """A dense layer with bias."""
+    patterns = {"weight": LINEAR, "bias": ANY}
+    return {
+        f"{ours}/{NAMES[leaf]}": Recipe((f"{theirs}.{leaf}",), pattern, layers=layers)
+        for leaf, pattern in patterns.items()
+    }
+
+
+def layer_norm(ours: str, theirs: str, layers: int | None = None) -> Recipes:
+    """Scale and bias of our `LayerNorm`."""
+    return {
+        f"{ours}/norm/{name}": Recipe((f"{theirs}.{leaf}",), layers=layers)
+        for leaf, name in NORM_NAMES.items()
+    }
+
+
+def _decoder(config: PolicyConfig) -> Recipes:
+    expert, layer = config.mot.reasoning, "language_model.layers.{layer}"
+    heads, kv_heads = {"n": expert.heads}, {"k": expert.kv_heads}
+    attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
+    rows = {
+        "pre_attention_norm/scale": ((f"{layer}.input_layernorm",), ANY, {}),
+        "pre_ffw_norm/scale": ((f"{layer}.post_attention_layernorm",), ANY, {}),
+        "attn/q_einsum": ((f"{attention}.q_proj",), "(n c) e -> n e c", heads),
+        "attn/kv_einsum": (
+            (f"{attention}.k_proj", f"{attention}.v_proj"),
+            "two (k c) e -> two k e c",
+            kv_heads,
+        ),
+        "attn/attn_vec_einsum": ((f"{attention}.o_proj",), "e (n c) -> n c e", heads),
+        "mlp/gating_einsum": (
+            (f"{mlp}.gate_proj", f"{mlp}.up_proj"),
+            "two f e -> two e f",
+            {},
+        ),
+        "mlp/linear": ((f"{mlp}.down_proj",), "e f -> f e", {}),
+    }
+    table = {
+        f"reasoning/layers/{ours}": Recipe(
+            tuple(f"{name}.weight" for name in names), pattern, sizes, expert.depth
+        )
+        for ours, (names, pattern, sizes) in rows.items()
+    }
+    last = Recipe(("language_model.norm.weight",))
+    return table | {"reasoning/final_norm/scale": last}

@@ -1,0 +1,74 @@
+"""Names of VGGT-1B's aggregator: torch's axes, one array a layer, q, k, v fused.
+
+Axes: V first view and others, R register tokens, P places, E width; i, o inputs and
+outputs of a layer, h, w rows and columns of a patch.
+"""
+
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.hugging_face import layer_norm, linear
+from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes
+
+AGGREGATOR = "spatial/encoder/aggregator"
+# Heads for cameras, depth, points, tracks; what stood for hidden patches in training.
+UNUSED = (r"(camera|depth|point|track)_head\..*", r".*\.mask_token")
+
+
+def aggregator(config: PolicyConfig) -> Recipes:
+    """DINOv2 and the alternating blocks; none without a spatial expert."""
+    if config.spatial_vision is None:
+        return {}
+    depth, rounds = config.spatial_vision.depth, f"{AGGREGATOR}/rounds"
+    special = Recipe(
+        ("aggregator.camera_token", "aggregator.register_token"),
+        "1 v r e -> v r e",
+        pack="one v * e",
+    )
+    return (
+        {f"{AGGREGATOR}/special_tokens": special}
+        | _dinov2(f"{AGGREGATOR}/dino", "aggregator.patch_embed", depth)
+        | _normed_blocks(f"{rounds}/frame", "aggregator.frame_blocks", depth)
+        | _normed_blocks(f"{rounds}/global", "aggregator.global_blocks", depth)
+    )
+
+
+def _dinov2(ours: str, theirs: str, depth: int) -> Recipes:
+    patches = f"{theirs}.patch_embed.proj"
+    table = {
+        "stem/conv_0/kernel": Recipe((f"{patches}.weight",), "o i h w -> (h w i) o"),
+        "stem/conv_0/bias": Recipe((f"{patches}.bias",)),
+        "pos_embedding": Recipe((f"{theirs}.pos_embed",), "1 p e -> p e"),
+        "class_token": Recipe((f"{theirs}.cls_token",), "1 p e -> p e"),
+        "register_tokens": Recipe((f"{theirs}.register_tokens",), "1 r e -> r e"),
+    }
+    return (
+        {f"{ours}/{name}": recipe for name, recipe in table.items()}
+        | _blocks(f"{ours}/blocks", f"{theirs}.blocks", depth)
+        | layer_norm(f"{ours}/encoder_norm", f"{theirs}.norm")
+    )
+
+
+def _blocks(ours: str, theirs: str, depth: int) -> Recipes:
+    layer = f"{theirs}.{{layer}}"
+    gains = {"attention_gain": "ls1.gamma", "mlp_gain": "ls2.gamma"}
+    return (
+        linear(f"{ours}/qkv", f"{layer}.attn.qkv", depth)
+        | linear(f"{ours}/out", f"{layer}.attn.proj", depth)
+        | linear(f"{ours}/mlp_in", f"{layer}.mlp.fc1", depth)
+        | linear(f"{ours}/mlp_out", f"{layer}.mlp.fc2", depth)
+        | layer_norm(f"{ours}/ln_1", f"{layer}.norm1", depth)
+        | layer_norm(f"{ours}/ln_2", f"{layer}.norm2", depth)
+        | {
+            f"{ours}/{gain}": Recipe((f"{layer}.{name}",), layers=depth)
+            for gain, name in gains.items()
+        }
+    )
+
+
+def _normed_blocks(ours: str, theirs: str, depth: int) -> Recipes:
+    """Blocks that normalise queries and keys."""
+    layer = f"{theirs}.{{layer}}.attn"
+    return (
+        _blocks(ours, theirs, depth)
+        | layer_norm(f"{ours}/q_norm", f"{layer}.q_norm", depth)
+        | layer_norm(f"{ours}/k_norm", f"{layer}.k_norm", depth)
+    )

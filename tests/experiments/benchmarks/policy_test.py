@@ -1,0 +1,37 @@
+"""Tests of the policy's benchmark: FLOPs by hand and beside XLA's, and that it runs."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.benchmarks import flops
+from experiments.benchmarks import policy as benchmark
+from omnivla_jax.policy.config import preset
+
+
+def chain(x, weight, unroll):
+    def layer(x, _):
+        return jnp.tanh(x @ weight), None
+
+    return jax.lax.scan(layer, x, length=5, unroll=unroll)[0]
+
+
+def test_loops_count_as_often_as_they_run():
+    x, weight = jnp.ones((64, 32)), jnp.ones((32, 32))
+    by_hand = 5 * 2 * 64 * 32 * 32
+    assert flops.count(lambda x: chain(x, weight, 1), x) == by_hand
+    unrolled = jax.jit(chain, static_argnames="unroll").lower(x, weight, unroll=5)
+    theirs = unrolled.compile().cost_analysis()
+    assert theirs is not None
+    assert theirs["flops"] == pytest.approx(by_hand, rel=0.1)
+    gradient = jax.grad(lambda w: chain(x, w, 1).sum())
+    assert flops.count(gradient, weight) == pytest.approx(3 * by_hand, rel=0.1)
+
+
+def test_the_debug_policy_is_measured():
+    found = benchmark.measure(preset("debug"), batch=2, steps=2)
+    times = ("prefix_ms", "denoising_step_ms", "chunk_ms", "training_step_ms")
+    assert all(found[name] > 0 for name in times)
+    assert found["prefix_tokens"] == benchmark.tokens(preset("debug")) - 5
+    assert found["peak_source"] == "measured" and 0 < found["mfu"] < 1
+    assert found["tokens_per_second"] > 0 and found["peak_memory_mib"] > 0

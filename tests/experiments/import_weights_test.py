@@ -1,0 +1,62 @@
+"""Tests of the command that imports public weights, on the debug preset."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy import parameters
+from omnivla_jax.train import checkpoints
+from tests.policy.pretrained import fakes
+
+ROOT = Path(__file__).parents[2]
+CONFIG = configs.preset("debug")
+
+
+def run(*flags) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "experiments.import_weights", "--preset=debug"]
+    return subprocess.run(
+        [*command, *flags], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def params():
+    """Every entry its own value, as NumPy arrays."""
+    key = jax.random.key(0)
+    like = jax.eval_shape(lambda: parameters.init(key, CONFIG))
+    rng = np.random.default_rng(0)
+    made = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
+    positions = made["reasoning"]["encoder"]["pos_embedding"]
+    positions[:] = positions[0]
+    return made
+
+
+def test_a_checkpoint_for_training_and_what_was_kept(tmp_path, params):
+    fakes.write_npz(tmp_path / "pt.npz", fakes.paligemma(params, CONFIG.vision))
+    out = tmp_path / "weights"
+    done = run("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert "spatial/encoder" in done.stdout and "reasoning/" not in done.stdout
+    newest = checkpoints.latest(out)
+    assert newest is not None and str(newest) in done.stdout
+    restored = checkpoints.restore(newest, params).tree
+    chex.assert_trees_all_equal(restored["reasoning"], params["reasoning"])
+
+
+def test_a_misfit_lists_every_name_and_writes_nothing(tmp_path, params):
+    arrays = fakes.paligemma(params, CONFIG.vision)
+    del arrays["img/head/bias"]
+    fakes.write_npz(tmp_path / "pt.npz", arrays | {"new": np.zeros(2)})
+    out = tmp_path / "weights"
+    done = run("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
+    assert done.returncode == 1 and not out.exists()
+    assert "missing name: img/head/bias" in done.stderr
+    assert "surplus name: new (2,)" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("does not fit the policy: 1 missing name, 1 surplus name.")

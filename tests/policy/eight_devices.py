@@ -1,0 +1,103 @@
+"""Tests that need eight devices: `sharding_test.py` runs them in another process."""
+
+import functools
+import math
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import sharding
+from omnivla_jax.core.types import Observation
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy import parameters, policy
+
+KEY = jax.random.key(0)
+MESH = {"data": 2, "fsdp": 2, "tensor": 2}
+
+
+def observation(config, batch: int) -> Observation:
+    rng, size = np.random.default_rng(0), config.vision.image_size
+    images = rng.integers(0, 256, (batch, config.views, size, size, 3))
+    tokens = rng.integers(2, config.vocab, (batch, config.max_tokens))
+    return Observation(
+        images=jnp.asarray(images, jnp.uint8),
+        tokens=jnp.asarray(tokens, jnp.int32),
+        token_mask=jnp.ones(tokens.shape, bool),
+        state=jnp.asarray(rng.normal(size=(batch, config.state_dim)), jnp.float32),
+    )
+
+
+def gradient(params, seen, *, config):
+    """Of a loss that every expert's parameters move."""
+
+    def loss(params):
+        cache = policy.encode_prefix(params, seen, config=config)
+        chunk = jnp.ones((len(seen.state), config.horizon, config.action_dim))
+        tau = jnp.full(len(seen.state), 0.3)
+        found = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+        return jnp.mean(found**2)
+
+    return jax.grad(loss)(params)
+
+
+def test_debug_computes_the_same_on_eight_devices():
+    config, mesh = configs.preset("debug"), sharding.make_mesh(**MESH)
+    params = policy.init_sharded(KEY, config, mesh=mesh)
+    plain = policy.init_sharded(KEY, config, mesh=sharding.make_mesh())
+    chex.assert_trees_all_close(*map(jax.device_get, (params, plain)), atol=1e-6)
+    kernel = params["reasoning"]["layers"]["mlp"]["linear"]  # [2, 32, 24]
+    assert kernel.addressable_shards[0].data.shape == (2, 16, 12)
+    seen = jax.device_put(observation(config, 8), sharding.batch_sharding(mesh))
+    run = compilation.jit(functools.partial(gradient, config=config))
+    places = parameters.shardings(mesh, config)
+    spread = compilation.jit(
+        functools.partial(gradient, config=config), out_shardings=places
+    )(params, seen)
+    alone = run(*jax.device_get((params, seen)))
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(alone))
+    assert largest > 1e-3
+    chex.assert_trees_all_close(spread, alone, atol=1e-5 * max(1, largest))
+
+
+@pytest.mark.parametrize("name", configs.PRESETS)
+def test_every_preset_lowers_on_eight_devices(name):
+    config, mesh = configs.preset(name), sharding.make_mesh(**MESH)
+    places = parameters.shardings(mesh, config)
+    params = jax.tree.map(
+        lambda leaf, place: leaf.update(sharding=place),
+        parameters.shapes(config),
+        places,
+    )
+    run = functools.partial(gradient, config=config)
+    seen = jax.device_put(observation(config, 8), sharding.batch_sharding(mesh))
+    text = jax.jit(run, out_shardings=places).lower(params, seen).as_text()
+    assert "num_partitions = 8" in text
+
+
+def test_no_large_array_of_full_is_replicated():
+    mesh = sharding.make_mesh(fsdp=8)
+    config = configs.preset("full")
+    shapes, places = parameters.shapes(config), parameters.shardings(mesh, config)
+    kept = jax.tree.map(
+        lambda leaf, place: (place.is_fully_replicated, math.prod(leaf.shape) * 4),
+        shapes,
+        places,
+    )
+    whole = {
+        jax.tree_util.keystr(path): size
+        for path, (replicated, size) in jax.tree_util.tree_leaves_with_path(
+            kept, is_leaf=lambda x: isinstance(x, tuple)
+        )
+        if replicated
+    }
+    assert whole and max(whole.values()) <= 4 * 2**20, whole
+
+
+def test_an_array_that_does_not_divide_is_named():
+    config = configs.preset("debug")  # two heads
+    with pytest.raises(ValueError, match="'attn_vec_einsum'.*cannot lie.*'tensor': 4"):
+        parameters.shardings(sharding.make_mesh(tensor=4), config)

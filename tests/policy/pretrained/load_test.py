@@ -1,0 +1,179 @@
+"""Tests of loading: round trips through files, partial sources, one error for all."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import traverse_util
+from jax.sharding import PartitionSpec
+
+from omnivla_jax.core import sharding
+from omnivla_jax.models.layers import posemb_sincos
+from omnivla_jax.policy import parameters
+from omnivla_jax.policy.pretrained import archives, openpi
+from omnivla_jax.policy.pretrained.load import MismatchError, load
+from omnivla_jax.policy.pretrained.sources import source
+from tests.policy.pretrained import fakes
+from tests.policy.pretrained.tiny import CONFIG
+
+PI0, PI05 = openpi.pi0_config(CONFIG), openpi.pi05_config(CONFIG)
+TIME_KERNELS = {
+    "pi0": "action/input/action_time_mlp_in/kernel",
+    "pi05": "action/input/time_mlp_in/kernel",
+}
+
+
+def random_params(config):
+    """NumPy values in the shapes of `config`; positions alike in every view."""
+    key, rng = jax.random.key(0), np.random.default_rng(0)
+    like = jax.eval_shape(lambda: parameters.init(key, config))
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
+    positions = params["reasoning"]["encoder"]["pos_embedding"]
+    positions[:] = positions[0]
+    return params
+
+
+def loaded(name, path, config=CONFIG, **axes):
+    mesh = sharding.make_mesh(**axes)
+    key, files = jax.random.key(0), [(source(name), path)]
+    return load(key, files, config=config, mesh=mesh)
+
+
+def flat(tree):
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Arrays of a complete PaliGemma, the file to write them to, the parameters."""
+    params = random_params(CONFIG)
+    return fakes.paligemma(params), tmp_path / "pt.npz", params
+
+
+def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
+    arrays, path, params = npz
+    fakes.write_npz(path, arrays)
+    result = loaded("paligemma-npz", path)
+    chex.assert_trees_all_equal(result.params["reasoning"], params["reasoning"])
+    fresh = jax.jit(lambda: parameters.init(jax.random.key(0), CONFIG)["action"])()
+    chex.assert_trees_all_equal(result.params["action"], fresh)
+    assert {name.split("/")[0] for name in result.kept} == {"action"}
+    assert len(result.kept) == len(jax.tree.leaves(params["action"]))
+
+
+@pytest.mark.parametrize(
+    "name, config, write",
+    [("pi0", PI0, fakes.pi0), ("pi05", PI05, fakes.pi05)],
+)
+@pytest.mark.parametrize("with_values", [False, True])
+def test_openpi_trees(tmp_path, name, config, write, with_values):
+    params = random_params(config)
+    arrays = write(params)
+    if with_values:  # as openpi saves during training
+        arrays = {f"{key}/value": array for key, array in arrays.items()}
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = {"params": traverse_util.unflatten_dict(arrays, sep="/")}
+        checkpointer.save(tmp_path / "params", tree)
+    ours, result = flat(params), loaded(name, tmp_path, config)
+    found, kernel = flat(result.params), TIME_KERNELS[name]
+    width = config.mot.experts["action"].width
+    ours[kernel] = openpi.reflect_time(ours[kernel], width)
+    chex.assert_trees_all_equal(found, ours)
+    assert not result.kept
+
+
+def test_reflected_weights_see_tau_where_the_original_ones_saw_t():
+    rest, width, tau = 3, 16, jnp.linspace(0, 1, 9)
+    kernel = np.random.default_rng(0).normal(size=(rest + width, 5))
+    turned = openpi.reflect_time(kernel, width)
+    np.testing.assert_array_equal(turned[:rest], kernel[:rest])
+    np.testing.assert_allclose(
+        posemb_sincos(tau, width) @ turned[rest:],
+        posemb_sincos(1 - tau, width) @ kernel[rest:],
+        atol=2e-3,  # angles reach 1571, where float32 resolves 1e-4
+    )
+
+
+def test_every_name_that_is_amiss_is_in_one_error(npz):
+    arrays, path, _ = npz
+    missing = ["img/head/bias", "llm/layers/attn/q_einsum/w"]
+    for name in missing:
+        del arrays[name]
+    arrays["llm/novel"] = np.zeros((2, 3))
+    arrays["llm/final_norm/scale"] = np.zeros(25)
+    arrays["img/embedding/kernel"] = np.zeros((4, 4, 18))
+    fakes.write_npz(path, arrays)
+    with pytest.raises(MismatchError) as caught:
+        loaded("paligemma-npz", path)
+    text = str(caught.value)
+    counts = "2 missing name, 1 surplus name, 2 mis-shaped parameter"
+    assert counts in caught.value.summary and str(path) in caught.value.summary
+    assert all(f"missing name: {name}\n" in text for name in missing)
+    assert "surplus name: llm/novel (2, 3)\n" in text
+    assert "final_norm/scale (24,): llm/final_norm/scale (25,) makes (25,)" in text
+    assert "img/embedding/kernel (4, 4, 18) makes no such array" in text
+    assert len(text.splitlines()) == 6
+
+
+def test_a_policy_of_another_make_is_told_apart(npz):
+    arrays, path, _ = npz
+    fakes.write_npz(path, arrays)
+    stem = dataclasses.replace(CONFIG.vision, strides=(2, 2), stem_width=5)
+    with pytest.raises(MismatchError) as caught:
+        loaded("paligemma-npz", path, dataclasses.replace(CONFIG, vision=stem))
+    text = str(caught.value)
+    assert "parameter without a source: reasoning/encoder/stem/conv_1/kernel" in text
+
+
+def test_arrays_are_cast_and_sharded(npz):
+    arrays, path, params = npz
+    half = {name: array.astype(np.float16) for name, array in arrays.items()}
+    fakes.write_npz(path, half)
+    result = loaded("paligemma-npz", path, fsdp=len(jax.devices()))
+    table = result.params["reasoning"]["embedder"]["input_embedding"]
+    assert table.dtype == jnp.float32
+    assert table.sharding.spec == PartitionSpec("tensor", "fsdp")
+    expected = params["reasoning"]["embedder"]["input_embedding"].astype(np.float16)
+    np.testing.assert_array_equal(table, expected)
+
+
+def test_npz_holds_bfloat16_as_raw_bytes(tmp_path):
+    values = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
+    np.savez(tmp_path / "a.npz", x=values)
+    archive = archives.npz(tmp_path / "a.npz")
+    assert archive.shapes == {"x": (2, 3)}
+    assert archive.read("x").dtype == jnp.bfloat16
+    np.testing.assert_array_equal(archive.read("x"), values)
+
+
+def test_safetensors_in_parts_of_any_dtype(tmp_path):
+    x, y = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3), np.array([0.5], np.float32)
+    fakes.write_safetensors(tmp_path / "1.safetensors", {"x": x}, "BF16")
+    fakes.write_safetensors(tmp_path / "2.safetensors", {"y": y})
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}')
+    for path in (tmp_path, index):
+        archive = archives.safetensors(path)
+        assert archive.shapes == {"x": (2, 3), "y": (1,)}
+        np.testing.assert_array_equal(archive.read("x"), x)
+        np.testing.assert_array_equal(archive.read("y"), y)
+
+
+def test_unreadable_files_are_one_clear_line(tmp_path):
+    with pytest.raises(ValueError, match="nothing at .*weights.npz: download"):
+        archives.npz(tmp_path / "weights.npz")
+    (tmp_path / "a.npz").write_text("no archive")
+    with pytest.raises(ValueError, match="a.npz is no NumPy archive"):
+        archives.npz(tmp_path / "a.npz")
+    (tmp_path / "a.safetensors").write_text("something else entirely")
+    with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
+        archives.safetensors(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no .safetensors"):
+        archives.safetensors(tmp_path / "empty")
+    with pytest.raises(ValueError, match="empty holds no orbax tree"):
+        archives.orbax(tmp_path / "empty")

@@ -1,0 +1,19 @@
+"""Runs the tests for eight devices on as many virtual ones, apart from this process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_policies_on_eight_virtual_devices():
+    # The number of devices is fixed when JAX starts, and the other tests want one.
+    devices = "--xla_force_host_platform_device_count=8"
+    outcome = subprocess.run(
+        [sys.executable, "-m", "pytest", Path(__file__).with_name("eight_devices.py")],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"XLA_FLAGS": devices},
+        capture_output=True,
+        text=True,
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr

@@ -6,8 +6,10 @@ from typing import Any, Callable, Mapping
 
 from omnivla_jax.models import masks
 from omnivla_jax.models.action_io import TIME_CONDITIONING
+from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.models.spatial_encoder import tokens_per_view
+from omnivla_jax.models.vggt import VGGT_1B
 from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy import tokenizer
 
@@ -16,6 +18,7 @@ from omnivla_jax.policy import tokenizer
 class PolicyConfig:
     """Sizes of the encoders, the three experts and the action chunk.
 
+    `dino` makes the spatial encoder VGGT's; None leaves it a convolutional stem.
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
     `time_conditioning`: "concatenated" to the actions (pi0) or "adaptive" norms (pi0.5).
@@ -31,6 +34,7 @@ class PolicyConfig:
     state_dim: int = 8
     views: int = 2
     registers: int = 1
+    dino: DinoConfig | None = None
     vocab: int = tokenizer.VOCAB
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
@@ -191,16 +195,8 @@ def _full() -> PolicyConfig:
             heads=16,
             remat="full",
         ),
-        spatial_vision=VitConfig(
-            image_size=224,
-            strides=(14,),
-            stem_width=1024,
-            width=1024,
-            mlp_dim=4096,
-            depth=24,
-            heads=16,
-            remat="full",
-        ),
+        spatial_vision=VGGT_1B,
+        dino=VGGT_DINO,
         mot=MotConfig(
             reasoning=ExpertConfig(width=2048, mlp_dim=16384, **shared),
             spatial=ExpertConfig(width=1024, mlp_dim=4096, **shared),

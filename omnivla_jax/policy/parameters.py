@@ -51,7 +51,10 @@ def modules(config: PolicyConfig) -> Modules:
     spatial = None
     if config.spatial_vision is not None:
         spatial = SpatialEncoder(
-            config.spatial_vision, config.registers, experts["spatial"].width
+            config.spatial_vision,
+            config.registers,
+            experts["spatial"].width,
+            config.dino,
         )
     return Modules(
         siglip=Siglip(config.vision, experts["reasoning"].width),

@@ -55,7 +55,7 @@ def test_first_view_has_special_tokens_of_its_own():
 
     table = params["params"]["special_tokens"]
     assert table.shape == (2, 1 + REGISTERS, CONFIG.width)
-    slope = jnp.abs(jax.grad(alone)(table)).sum((1, 2))
+    slope = jnp.abs(jax.jit(jax.grad(alone))(table)).sum((1, 2))
     assert slope[0] > 0 and slope[1] == 0
 
 
@@ -63,8 +63,9 @@ def test_frame_features_stay_inside_their_view_in_the_first_round():
     shallow = dataclasses.replace(CONFIG, depth=1)
     aggregator = dataclasses.replace(TINY, config=shallow)
     params = random_parameters(aggregator, images())
-    before = aggregator.apply(params, images())
-    after = aggregator.apply(params, images().at[:, 2].multiply(0.5))
+    apply = jax.jit(aggregator.apply)
+    before = apply(params, images())
+    after = apply(params, images().at[:, 2].multiply(0.5))
     moved = np.abs(after - before).max(axis=(0, 2))
     frame, joint = moved[0, : CONFIG.width], moved[0, CONFIG.width :]
     assert frame.max() < 1e-6 < joint.max()

@@ -1,4 +1,4 @@
-"""Rotary positions on a grid: rows turn one half of a head's channels, columns the other.
+"""Rotary positions on a grid: rows turn half of a head's channels, columns half.
 
 Axes: B batch, T tokens, N heads, C channels of a head, P = grid * grid patches.
 As in VGGT and DUSt3R; `layers.rope` is the one-dimensional turn inside.
@@ -23,7 +23,7 @@ class PlanarRotation(NamedTuple):
 
 
 def planar_rotation(grid: int, channels: int, *, special: int) -> PlanarRotation:
-    """Angles of `special` tokens at (0, 0), then of patches at (1 + row, 1 + column)."""
+    """Angles of `special` tokens at (0, 0), then patches at (1 + row, 1 + column)."""
     if channels % 4:
         raise ValueError(
             f"2-D RoPE turns channel pairs of two halves: {channels=} must be a "

@@ -21,7 +21,7 @@ class SpatialEncoder(nn.Module):
     config: VitConfig
     registers: int
     features: int
-    dino: DinoConfig | None = None
+    dino: DinoConfig | None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from omnivla_jax.core import precision
 from omnivla_jax.models.dinov2 import DinoConfig, Dinov2
+from omnivla_jax.models.layers import EPSILON
 from omnivla_jax.models.rope2d import PlanarRotation, planar_rotation, repeat
 from omnivla_jax.models.vit import (
     Stem,
@@ -21,7 +22,7 @@ from omnivla_jax.models.vit import (
 )
 
 LAYER_SCALE = 0.01  # VGGT's start value: blocks begin close to the identity
-EPSILON = 1e-5  # of the release's alternating blocks; its DINOv2 has 1e-6
+RELEASED_EPSILON = 1e-5  # of the release's alternating blocks; its DINOv2 has 1e-6
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -61,8 +62,7 @@ class Aggregator(nn.Module):
         patches = patches.reshape(batch, views, config.tokens, config.width)
         special = precision.to_compute(self._special_tokens(batch, views))
         x = jnp.concatenate([special, patches], axis=2)
-        released = self.dino is not None
-        rounds = Round(config, EPSILON, exact_gelu=released, name="rounds")
+        rounds = Round(config, self.dino is not None, name="rounds")
         x, frame = scan_blocks(rounds, (x, x), config, self._turn())
         return jnp.concatenate([frame, x], axis=-1)
 
@@ -93,11 +93,13 @@ class Aggregator(nn.Module):
 
 
 class Round(nn.Module):
-    """One frame and one global block: (x, _) -> (x, frame), each [B, V, T, E]."""
+    """One frame and one global block: (x, _) -> (x, frame), each [B, V, T, E].
+
+    `released`: gelu and epsilon as in VGGT's release.
+    """
 
     config: VitConfig
-    epsilon: float
-    exact_gelu: bool
+    released: bool
 
     @nn.compact
     def __call__(
@@ -117,7 +119,7 @@ class Round(nn.Module):
             self.config.mlp_dim,
             LAYER_SCALE,
             qk_norm=True,
-            exact_gelu=self.exact_gelu,
-            epsilon=self.epsilon,
+            exact_gelu=self.released,
+            epsilon=RELEASED_EPSILON if self.released else EPSILON,
             name=name,
         )

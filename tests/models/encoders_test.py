@@ -72,7 +72,7 @@ def test_merging_loses_no_token_of_the_patch_grid():
 
 
 def test_spatial_encoder_relates_views():
-    encoder = SpatialEncoder(CONFIG, registers=1, features=12)
+    encoder = SpatialEncoder(CONFIG, registers=1, features=12, dino=None)
     count = spatial_encoder.tokens_per_view(CONFIG, registers=1)
     assert count == 1 + 1 + CONFIG.tokens
     assert view_response(encoder, count).all()

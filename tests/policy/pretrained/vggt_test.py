@@ -44,7 +44,9 @@ def published(width: int, depth: int, patch: int, grid: int, registers: int):
 def block(name: str, width: int, *, normed: bool):
     linears = {"attn.qkv": (3, 1), "attn.proj": (1, 1), "mlp.fc1": (4, 1)}
     linears["mlp.fc2"] = (1, 4)
-    table = {f"{name}.ls1.gamma": (width,), f"{name}.ls2.gamma": (width,)}
+    table: dict[str, tuple[int, ...]] = {
+        f"{name}.{gain}.gamma": (width,) for gain in ("ls1", "ls2")
+    }
     for part, (outputs, inputs) in linears.items():
         table[f"{name}.{part}.weight"] = (outputs * width, inputs * width)
         table[f"{name}.{part}.bias"] = (outputs * width,)

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks import flops
-from experiments.benchmarks import policy as benchmark
+from experiments.benchmarks import flops, measuring
 from omnivla_jax.policy.config import preset
 
 
@@ -29,9 +28,9 @@ def test_loops_count_as_often_as_they_run():
 
 
 def test_the_debug_policy_is_measured():
-    found = benchmark.measure(preset("debug"), batch=2, steps=2)
+    found = measuring.measure(preset("debug"), batch=2, steps=2)
     times = ("prefix_ms", "denoising_step_ms", "chunk_ms", "training_step_ms")
     assert all(found[name] > 0 for name in times)
-    assert found["prefix_tokens"] == benchmark.tokens(preset("debug")) - 5
+    assert found["prefix_tokens"] == measuring.tokens(preset("debug")) - 5
     assert found["peak_source"] == "measured" and 0 < found["mfu"] < 1
     assert found["tokens_per_second"] > 0 and found["peak_memory_mib"] > 0

@@ -1,13 +1,13 @@
 """What a program's matrix products cost, and how many a device can do in a second."""
 
 import math
-import time
 from typing import Any, Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core as jaxprs
 
+from experiments.benchmarks import timing
 from omnivla_jax.core import precision
 
 # Dense bfloat16 FLOP/s of one chip by its vendor's data sheet; the first name that
@@ -23,7 +23,7 @@ PEAKS = {
     "TPU v5": 459e12,
     "TPU v6 lite": 918e12,
 }
-MEASURED_SIDE, REPEATS = 2048, 5
+MEASURED_SIDE = 2048
 
 
 def count(function: Callable[..., Any], *inputs: Any) -> float:
@@ -47,13 +47,8 @@ def peak() -> tuple[float, str]:
             return known, "table"
     x = jnp.ones((MEASURED_SIDE, MEASURED_SIDE), precision.compute_dtype())
     product = jax.jit(jnp.matmul)
-    jax.block_until_ready(product(x, x))
-    seconds = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        jax.block_until_ready(product(x, x))
-        seconds.append(time.perf_counter() - begin)
-    return 2 * MEASURED_SIDE**3 / min(seconds), "measured"
+    seconds = timing.fastest(lambda _: product(x, x))
+    return 2 * MEASURED_SIDE**3 / seconds, "measured"
 
 
 def _total(jaxpr: jaxprs.Jaxpr) -> float:

@@ -9,14 +9,13 @@ names.
 import dataclasses
 import functools
 import resource
-import time
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import flops
+from experiments.benchmarks import flops, timing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
@@ -24,8 +23,6 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import action, state
 from omnivla_jax.train.state import OptimizerConfig
-
-REPEATS = 5
 
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
@@ -52,13 +49,13 @@ def acting(
     prefix = compilation.jit(encode)
     cache = prefix(served, seen)
     denoise = compilation.jit(sample)
-    denoising = _best(lambda _: denoise(served, cache, seen.state, key))
+    denoising = timing.fastest(lambda _: denoise(served, cache, seen.state, key))
     chunk = compilation.jit(act)
     return {
         "prefix_tokens": cache.valid.shape[1],
-        "prefix_ms": _ms(_best(lambda _: prefix(served, seen))),
+        "prefix_ms": _ms(timing.fastest(lambda _: prefix(served, seen))),
         "denoising_step_ms": _ms(denoising / steps),
-        "chunk_ms": _ms(_best(lambda _: chunk(served, seen, key))),
+        "chunk_ms": _ms(timing.fastest(lambda _: chunk(served, seen, key))),
     }
 
 
@@ -78,7 +75,7 @@ def learning(params: PyTree, config: PolicyConfig, *, batch: int) -> dict[str, A
     dataset = _dataset(config, batch)
     step = action.make_step(config, settings)
     start = action.create(params, units, settings, seed=0)
-    seconds = _best(lambda before: step(before, dataset)[0], start)
+    seconds = timing.fastest(lambda before: step(before, dataset)[0], start)
     peak, source = flops.peak()
     return {
         "training_step_ms": _ms(seconds),
@@ -134,20 +131,6 @@ def _dataset(config: PolicyConfig, frames: int) -> action.Dataset:
         tokens=jnp.asarray(words, jnp.int32),
         token_mask=jnp.ones(words.shape, bool),
     )
-
-
-def _best(run: Callable[[Any], Any], carry: Any = None) -> float:
-    """Seconds of the fastest of some runs after the one that compiles.
-
-    Each is handed what the one before returned, the first one `carry`.
-    """
-    carry = jax.block_until_ready(run(carry))
-    seconds = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        carry = jax.block_until_ready(run(carry))
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
 
 
 def _ms(seconds: float) -> float:

@@ -8,7 +8,6 @@ import math
 
 import jax
 from flax import linen as nn
-from flax.linen import spmd
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from omnivla_jax.core.types import PyTree
@@ -48,7 +47,7 @@ def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Where arrays with a leading batch axis lie."""
-    return spmd.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
+    return nn.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
 
 
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:

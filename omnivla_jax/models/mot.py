@@ -12,7 +12,7 @@ which a condition [B, D] is given (the flow time) has adaptive norms.
 
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Mapping, NamedTuple
+from typing import Mapping, NamedTuple
 
 import chex
 import jax
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from omnivla_jax.models import remat
 from omnivla_jax.models.attention import Segment, attend
 from omnivla_jax.models.expert import ExpertConfig, ExpertLayer, normalise
 from omnivla_jax.models.layers import (
@@ -32,18 +33,12 @@ from omnivla_jax.models.layers import (
 EXPERTS = ("reasoning", "spatial", "action")
 Streams = Mapping[str, jax.Array]
 
-# What the backward pass finds stored; everything else is computed again.
-REMAT_POLICIES: Mapping[str, Any] = {
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-}
-
 
 @dataclass(frozen=True)
 class MotConfig:
     """The experts and how their layers are compiled.
 
-    `remat`: a key of REMAT_POLICIES, or None to store every activation.
+    `remat`: a key of `remat.POLICIES`, or None to store every activation.
     `unroll`: layers per step of the scan; unrolling all of a shallow stack lets XLA
     drop what the last layer computes for nobody.
     """
@@ -63,8 +58,8 @@ class MotConfig:
                     f"Joint attention needs one {shared} for all experts, but got "
                     f"{values}: make them equal (widths and MLPs may differ)."
                 )
-        if self.remat is not None and self.remat not in REMAT_POLICIES:
-            known = ", ".join(REMAT_POLICIES)
+        if self.remat is not None and self.remat not in remat.POLICIES:
+            known = ", ".join(remat.POLICIES)
             raise ValueError(f"remat is {self.remat!r}; choose None or one of {known}.")
 
     @property
@@ -156,7 +151,7 @@ class MixtureOfTransformers(nn.Module):
         self._check(streams, positions)
         depth = self.config.reasoning.depth
         scanned = nn.scan(
-            self._layer(),
+            remat.rematerialised(JointLayer, self.config.remat),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=(1, nn.broadcast, nn.broadcast, nn.broadcast),
@@ -171,12 +166,6 @@ class MixtureOfTransformers(nn.Module):
         streams, own = layers(dict(streams), seen, turn, mask, dict(conditions))
         normed = FinalNorm(name="final_norm")(streams, conditions)
         return normed, LayerCache(own.keys, own.values)
-
-    def _layer(self) -> Any:
-        if self.config.remat is None:
-            return JointLayer
-        policy = REMAT_POLICIES[self.config.remat]
-        return nn.remat(JointLayer, policy=policy, prevent_cse=False)
 
     def _check(self, streams: Streams, positions: jax.Array) -> None:
         known = self.config.experts

@@ -15,7 +15,7 @@ from flax import linen as nn
 from omnivla_jax.core import precision
 from omnivla_jax.models.attention import Segment, attend
 from omnivla_jax.models.layers import EPSILON, Dense, LayerNorm
-from omnivla_jax.models.mot import REMAT_POLICIES
+from omnivla_jax.models.remat import rematerialised
 from omnivla_jax.models.rope2d import PlanarRotation, rope2d
 
 
@@ -172,11 +172,8 @@ def scan_blocks(block: nn.Module, x: Any, config: VitConfig, *shared: Any) -> An
     def layer(block: nn.Module, x: Any, *shared: Any) -> tuple[Any, None]:
         return block(x, *shared), None
 
-    if config.remat is not None:
-        policy = REMAT_POLICIES[config.remat]
-        layer = nn.remat(layer, policy=policy, prevent_cse=False)
     scanned = nn.scan(
-        layer,
+        rematerialised(layer, config.remat),
         variable_axes={"params": 0},
         split_rngs={"params": True},
         in_axes=nn.broadcast,

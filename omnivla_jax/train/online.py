@@ -195,13 +195,9 @@ def learn(
             return (state.apply(params, updates, trained), opt_state), metrics
 
         # Adam moves even without a gradient, so an empty minibatch must not count.
-        nothing = jax.eval_shape(update, carry)[1]
-        return jax.lax.cond(
-            jnp.any(part.weight > 0),
-            update,
-            lambda same: (same, _zeros(nothing)),
-            carry,
-        )
+        nothing = _zeros(jax.eval_shape(update, carry)[1])
+        useful = jnp.any(part.weight > 0)
+        return jax.lax.cond(useful, update, lambda same: (same, nothing), carry)
 
     index = _minibatches(key, experience.weight, config)
     (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)

@@ -97,15 +97,7 @@ def pictures(
       chunk: how many pictures an accelerator draws at once; None draws all. Memory
         is proportional to it. CPUs draw a few at a time anyway.
     """
-    seen = [camera(mount, physics) for mount in look.cameras]
-    views, batch = len(seen), physics.xpos.shape[0]
-    cameras = jax.tree.map(_interleaved, *seen)
-    posed = (physics.xpos, body_rotations(physics))
-    moving = {"camera": cameras, "posed": _repeated(posed, views)}
-    if look.materials.rgb.ndim == 3:
-        moving["materials"] = _repeated(look.materials, views)
-    if look.lights.ambient.ndim == 2:
-        moving["lights"] = _repeated(look.lights, views)
+    views, batch = len(look.cameras), physics.xpos.shape[0]
 
     def draw(one: dict[str, Any]) -> Image:
         return renderer.render(
@@ -120,7 +112,7 @@ def pictures(
             supersample=supersample,
         )
 
-    drawn = _mapped(draw, moving, chunk)
+    drawn = _mapped(draw, _each(look, physics), chunk)
     return jax.tree.map(
         lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), drawn
     )
@@ -141,6 +133,21 @@ def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
     if jax.default_backend() == "cpu":
         return images.at[:, AGENT].set(jax.lax.map(one, rows))
     return images.at[:, AGENT].set(jax.vmap(one)(rows))
+
+
+def _each(look: Look, physics: Physics) -> dict[str, Any]:
+    """What differs from picture to picture, leaves [B * V, ...]."""
+    seen = [camera(mount, physics) for mount in look.cameras]
+    posed = (physics.xpos, body_rotations(physics))
+    moving = {
+        "camera": jax.tree.map(_interleaved, *seen),
+        "posed": _repeated(posed, len(seen)),
+    }
+    if look.materials.rgb.ndim == 3:
+        moving["materials"] = _repeated(look.materials, len(seen))
+    if look.lights.ambient.ndim == 2:
+        moving["lights"] = _repeated(look.lights, len(seen))
+    return moving
 
 
 def _interleaved(*leaves: jax.Array) -> jax.Array:

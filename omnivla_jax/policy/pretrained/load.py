@@ -9,7 +9,7 @@ starts at its initial value and is named in `loaded.kept`.
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import jax
 from flax import traverse_util
@@ -118,15 +118,12 @@ def _misshaped(
     found = []
     for name, recipe in sorted(recipes.items()):
         if (made := shape(recipe, archive.shapes)) != like[name].shape:
-            theirs = ", ".join(f"{n} {archive.shapes[n]}" for n in _first(recipe))
+            first = next(sources(recipe))
+            theirs = ", ".join(f"{n} {archive.shapes[n]}" for n in first)
             became = "no such array" if made is None else str(made)
             text = f"{name} {like[name].shape}: {theirs} makes {became}"
             found.append(("mis-shaped parameter", text))
     return found
-
-
-def _first(recipe: Recipe) -> tuple[str, ...]:
-    return next(sources(recipe))
 
 
 def _place(
@@ -143,15 +140,10 @@ def _initial(
     """Initial values of the named parameters; XLA drops the computation of others."""
 
     def some(key: jax.Array) -> dict[str, jax.Array]:
-        return _chosen(_flat(parameters.init(key, config)), placed)
+        flat = _flat(parameters.init(key, config))
+        return {name: flat[name] for name in placed}
 
     return jax.jit(some, out_shardings=dict(placed))(key) if placed else {}
-
-
-def _chosen(
-    flat: Mapping[str, jax.Array], names: Iterable[str]
-) -> dict[str, jax.Array]:
-    return {name: flat[name] for name in names}
 
 
 def _flat(tree: PyTree) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The records that rooms exchange: observations, time steps and rollout transitions.
 
 Axes: B environments, V camera views, S image side, L language tokens,
-H actions of a chunk, D action dimensions, T chunks of an episode.
+H actions of a chunk, D action dimensions, T chunks of an episode, K denoising steps.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -27,6 +27,16 @@ class TimeStep(NamedTuple):
     reward: jax.Array  # float32 [B]: 1 on the step that first reaches the goal
     terminated: jax.Array  # bool [B]: the goal holds, or held before
     truncated: jax.Array  # bool [B]: out of time, or the physics diverged
+
+
+class ChainScore(NamedTuple):
+    """How likely recorded denoising chains are, and by which transitions."""
+
+    log_prob: jax.Array  # float32 [B]: summed over the steps and entries that count
+    step_log_prob: jax.Array  # float32 [K, B]: the same, step by step
+    # As recorded wherever an entry does not count, so that differences vanish there.
+    means: jax.Array  # float32 [K, B, H, D]
+    stds: jax.Array  # float32 [K, B, 1, 1] or [K, B, H, D]: 0 on steps without density
 
 
 class Transition(NamedTuple):

@@ -9,23 +9,15 @@ Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions.
 """
 
 import math
-from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import sde
 from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.flow.schedules import Schedule
-
-
-class ChainScore(NamedTuple):
-    """A chain's likelihood, and the transition means it comes from."""
-
-    log_prob: jax.Array  # float32 [B]
-    # As recorded wherever an entry does not count, so that differences vanish there.
-    means: jax.Array  # float32 [K, B, H, D]
 
 
 def chain_log_prob(
@@ -72,7 +64,10 @@ def _score(chain: sde.Chain, means: jax.Array, mask: jax.Array | None) -> ChainS
     means = jnp.where(counted, means, chain.means)
     z = (chain.states[1:] - means) / std
     density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
-    return ChainScore(jnp.sum(jnp.where(counted, density, 0.0), axis=(0, 2, 3)), means)
+    density = jnp.where(counted, density, 0.0)
+    # Not from each other: a caller of one of the two pays for one sum.
+    total, by_step = jnp.sum(density, axis=(0, 2, 3)), jnp.sum(density, axis=(2, 3))
+    return ChainScore(total, by_step, means, chain.stds)
 
 
 def _counted(chain: sde.Chain, mask: jax.Array | None) -> jax.Array:

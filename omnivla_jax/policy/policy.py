@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from omnivla_jax.core import precision
-from omnivla_jax.core.types import ActionChunk, Observation, PyTree
+from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
 from omnivla_jax.flow import log_prob, ode, sde
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.models import masks
@@ -173,7 +173,7 @@ def chain_log_prob(
     *,
     config: PolicyConfig,
     sampler: Sampler,
-) -> log_prob.ChainScore:
+) -> ChainScore:
     """The likelihood of a recorded chain under `params` (paper, eq. 14).
 
     A hybrid chain scores K times cheaper when cut by `sde.stochastic_only` first.

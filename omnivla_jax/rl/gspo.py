@@ -12,6 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics
 
 
@@ -48,13 +49,10 @@ def chunk_length(*, horizon: int, steps: int, action_dim: int = 1) -> int:
 
 
 def loss(
-    log_prob: jax.Array,
-    old_log_prob: jax.Array,
+    new: ChainScore,
+    old: ChainScore,
     advantages: jax.Array,
     weights: jax.Array,
-    means: jax.Array,
-    old_means: jax.Array,
-    stds: jax.Array,
     *,
     config: GspoConfig,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -64,17 +62,16 @@ def loss(
         J = mean_i [ min(s_i Adv_i, clip(s_i, 1-ε₋, 1+ε₊) Adv_i) - β KL_i ]  (eq. 17)
         KL_i = Σ_k ‖μ_θ - μ_old‖² / (2 σ_k² δ)                   (instead of eq. 18)
 
-    log_prob, old_log_prob, advantages, weights [N]: the mean is weighted, and 0 where
-    all weights are 0. means, old_means [K, N, H, D] and stds [K, N, 1, 1] as chains
-    and their scores hold them.
+    `new` and `old` score the same N chains; advantages, weights float32 [N]: the mean
+    is weighted, and 0 where all weights are 0.
     """
-    chex.assert_rank([log_prob, means, stds], [1, 4, 4])
-    chex.assert_equal_shape([log_prob, old_log_prob, advantages, weights])
-    chex.assert_type([old_log_prob, advantages, weights], jnp.float32)
-    log_ratio = chunk_log_ratio(log_prob, old_log_prob, length=config.length)
+    chex.assert_rank([new.log_prob, new.means, new.stds], [1, 4, 4])
+    chex.assert_equal_shape([new.log_prob, old.log_prob, advantages, weights])
+    chex.assert_type([old.log_prob, advantages, weights], jnp.float32)
+    log_ratio = chunk_log_ratio(new.log_prob, old.log_prob, length=config.length)
     ratio = jnp.exp(log_ratio)
     surrogate = clipped_surrogate(ratio, advantages, config=config)
-    step_kl = gaussian_kl(means, old_means, stds)  # [K, N]
+    step_kl = gaussian_kl(new.means, old.means, old.stds)  # [K, N]
     objective = surrogate - config.kl_coefficient * jnp.sum(step_kl, axis=0)
     value = -diagnostics.weighted_mean(objective, weights)
     metrics = {

@@ -8,9 +8,8 @@ from typing import Any, Callable, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ActionChunk, Observation, PyTree
+from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
 from omnivla_jax.flow import sde
-from omnivla_jax.flow.log_prob import ChainScore
 from omnivla_jax.flow.sde import Chain
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import PyTree
+from omnivla_jax.core.types import ChainScore, PyTree
 from omnivla_jax.flow import log_prob
 from omnivla_jax.policy import adaptation
 from omnivla_jax.policy.config import PolicyConfig
@@ -172,7 +172,7 @@ def learn(
     before: TrainState,
     key: jax.Array,
     experience: Experience,
-    score: Callable[[PyTree, agent.Decision], log_prob.ChainScore],
+    score: Callable[[PyTree, agent.Decision], ChainScore],
     sampler: Sampler,
     config: OnlineConfig,
 ) -> tuple[TrainState, Metrics]:
@@ -210,7 +210,7 @@ def learn(
 def _gradient(
     params: PyTree,
     part: Experience,
-    score: Callable[[PyTree, agent.Decision], log_prob.ChainScore],
+    score: Callable[[PyTree, agent.Decision], ChainScore],
     sampler: Sampler,
     config: OnlineConfig,
 ) -> tuple[PyTree, Metrics]:
@@ -222,14 +222,7 @@ def _gradient(
     def loss(params: PyTree) -> tuple[jax.Array, Metrics]:
         new = score(adaptation.merge(params), part.decision)
         value, metrics = gspo.loss(
-            new.log_prob,
-            old.log_prob,
-            part.advantage,
-            part.weight,
-            new.means,
-            old.means,
-            chain.stds,
-            config=config.objective,
+            new, old, part.advantage, part.weight, config=config.objective
         )
         return share * value, metrics  # a half-empty minibatch pulls half as hard
 

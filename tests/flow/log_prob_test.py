@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.flow.schedules import Schedule, flow_grpo
 
@@ -54,7 +55,7 @@ def scored(
     mask: jax.Array | None = None,
     schedule: Schedule = SCHEDULE,
     drift: sde.Drift = sde.corrected,
-) -> log_prob.ChainScore:
+) -> ChainScore:
     return log_prob.chain_log_prob(
         velocity_under(weight), chain, schedule=schedule, drift=drift, mask=mask
     )
@@ -70,8 +71,9 @@ def densities(chain: sde.Chain) -> np.ndarray:
 def test_matches_scipy() -> None:
     chain = sampled()
     score = scored(WEIGHT, chain)
-    expected = densities(chain).sum(axis=(0, 2, 3))
-    np.testing.assert_allclose(score.log_prob, expected, rtol=1e-5)
+    expected = densities(chain).sum(axis=(2, 3))
+    np.testing.assert_allclose(score.log_prob, expected.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(score.step_log_prob, expected, rtol=1e-5)
     chex.assert_type(score.log_prob, jnp.float32)
 
 
@@ -136,7 +138,7 @@ def test_bfloat16_velocities_are_an_error() -> None:
 
 def test_compiles_once() -> None:
     @chex.assert_max_traces(n=1)
-    def run(weight: jax.Array, chain: sde.Chain) -> log_prob.ChainScore:
+    def run(weight: jax.Array, chain: sde.Chain) -> ChainScore:
         velocity_fn = velocity_under(weight)
         return log_prob.chain_log_prob(velocity_fn, chain, schedule=SCHEDULE)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.rl import gspo
@@ -47,13 +48,10 @@ def objective(
     """The loss of `bias(theta)` on a chain of `bias(OLD)`, as a train step has it."""
     score = log_prob.chain_log_prob(bias(theta), chain, schedule=LOUD, drift=drift)
     return gspo.loss(
-        score.log_prob,
-        log_prob.recorded_log_prob(chain).log_prob,
+        score,
+        log_prob.recorded_log_prob(chain),
         ADVANTAGES,
         jnp.ones(N),
-        score.means,
-        chain.means,
-        chain.stds,
         config=config,
     )
 
@@ -75,14 +73,12 @@ def by_values(log_ratio: list[float], advantages: list[float], **settings):
     count = len(log_ratio)
     means = jnp.zeros((1, count, 1, 1))
     weights = jnp.asarray(settings.pop("weights", jnp.ones(count)))
+    log_prob, stds = jnp.array(log_ratio), jnp.ones((1, count, 1, 1))
     return compiled_loss(
-        jnp.array(log_ratio),
-        jnp.zeros(count),
+        ChainScore(log_prob, log_prob[None], means, stds),
+        ChainScore(jnp.zeros(count), jnp.zeros((1, count)), means, stds),
         jnp.array(advantages),
         weights,
-        means,
-        means,
-        jnp.ones((1, count, 1, 1)),
         config=gspo.GspoConfig(length=1, **settings),
     )
 

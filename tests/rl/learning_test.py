@@ -66,13 +66,10 @@ def update(theta: jax.Array, key: jax.Array) -> tuple[jax.Array, dict]:
     def loss(theta: jax.Array, chain: sde.Chain):
         score = log_prob.chain_log_prob(velocity_under(theta), chain, schedule=SCHEDULE)
         return gspo.loss(
-            score.log_prob,
-            log_prob.recorded_log_prob(chain).log_prob,
+            score,
+            log_prob.recorded_log_prob(chain),
             worth.advantages,
             worth.weights,
-            score.means,
-            chain.means,
-            chain.stds,
             config=CONFIG,
         )
 

@@ -57,7 +57,8 @@ def _painter(scene: Scene, size: int, supersample: int) -> Any:
     return compilation.jit(
         lambda physics: observe.images(
             look, physics, size=size, shadows=True, supersample=supersample
-        )
+        ),
+        fused=True,
     )
 
 

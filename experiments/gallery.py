@@ -39,7 +39,7 @@ def draw(suite: str, size: int, seed: int) -> Image:
         options: dict[str, Any] = {"shadows": True, "supersample": 2}
         return observe.pictures(look, physics, size=size, outputs=OUTPUTS, **options)
 
-    drawn = compilation.jit(run)(jax.random.key(seed))
+    drawn = compilation.jit(run, fused=True)(jax.random.key(seed))
     return jax.tree.map(np.asarray, drawn)
 
 

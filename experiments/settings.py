@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy.config import PolicyConfig, preset
 from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.rl import gspo
 from omnivla_jax.sim import tasks as task_tables
-from omnivla_jax.train import online
+from omnivla_jax.train import objectives
 from omnivla_jax.train.action import ActionConfig
 from omnivla_jax.train.evaluate import EvaluateConfig
-from omnivla_jax.train.online import OnlineConfig
+from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 
 T = TypeVar("T")
@@ -90,12 +91,13 @@ def _rl(
     raw: Mapping[str, Any], chunks: int, policy: PolicyConfig, sampler: Sampler
 ) -> OnlineConfig:
     rest = {name: value for name, value in raw.items() if name not in ("clip", "kl")}
-    objective = online.objective(
-        policy,
-        sampler,
-        clip_low=raw["clip"],
-        clip_high=raw["clip"],
-        kl_coefficient=raw["kl"],
+    objective = objectives.flow_gspo(
+        gspo.GspoConfig(
+            length=objectives.chunk_length(policy, sampler),
+            clip_low=raw["clip"],
+            clip_high=raw["clip"],
+            kl_coefficient=raw["kl"],
+        )
     )
     optimizer = OptimizerConfig(**raw["optimizer"])
     changes = {"optimizer": optimizer, "objective": objective, "chunks": chunks}

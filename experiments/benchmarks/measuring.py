@@ -46,11 +46,11 @@ def acting(
     def act(params: PyTree, seen: Observation, key: jax.Array) -> jax.Array:
         return sample(params, encode(params, seen), seen.state, key)
 
-    prefix = compilation.jit(encode)
+    prefix = compilation.jit(encode, fused=True)
     cache = prefix(served, seen)
-    denoise = compilation.jit(sample)
+    denoise = compilation.jit(sample, fused=True)
     denoising = timing.fastest(lambda _: denoise(served, cache, seen.state, key))
-    chunk = compilation.jit(act)
+    chunk = compilation.jit(act, fused=True)
     return {
         "prefix_tokens": cache.valid.shape[1],
         "prefix_ms": _ms(timing.fastest(lambda _: prefix(served, seen))),

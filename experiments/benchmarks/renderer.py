@@ -57,7 +57,7 @@ def drawing(look: looks.Look, start: EnvState) -> Any:
             chunk=_CHUNK.value or None,
         ).rgb
 
-    return compilation.jit(draw).lower(start.physics).compile()
+    return compilation.jit(draw, fused=True).lower(start.physics).compile()
 
 
 def rollout(scene: Scene, look: looks.Look, start: EnvState, size: int) -> Any:
@@ -110,7 +110,9 @@ def main(argv: Sequence[str]) -> None:
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     draw = drawing(look, start)
     wall, cpu = timed(lambda: draw(start.physics))
-    play = compilation.jit(lambda state: rollout(scene, look, state, size))
+    play = compilation.jit(
+        lambda state: rollout(scene, look, state, size), fused=scene.engine != "mjx"
+    )
     step_wall, step_cpu = timed(lambda: play(start))
     theirs = rival(scene, look, start)
     steps = count * _STEPS.value

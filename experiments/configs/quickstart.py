@@ -79,7 +79,7 @@ def _stages() -> ConfigDict:
     )
     config.rl = ConfigDict(
         {
-            "updates": 60,
+            "updates": 48,
             "groups": 12,
             "group_size": 8,
             "epochs": 2,

@@ -142,7 +142,7 @@ def make_step(
         after, metrics = jax.lax.scan(one, state, length=config.steps_per_call)
         return after, jax.tree.map(jnp.mean, metrics)
 
-    return compilation.jit(step, donate_argnames=("state",))
+    return compilation.jit(step, fused=True, donate_argnames=("state",))
 
 
 def loss(

@@ -1,6 +1,6 @@
 """The policy in the loop: observations in, simulator actions out, and the records.
 
-Axes: B environments, H chunk length, D action dimensions.
+Axes: B environments, C chunks tried in each, H chunk length, D action dimensions.
 """
 
 from typing import Any, Callable, NamedTuple
@@ -8,22 +8,24 @@ from typing import Any, Callable, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
+from omnivla_jax.core.types import ActionChunk, Observation, PyTree
 from omnivla_jax.flow import sde
 from omnivla_jax.flow.sde import Chain
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.policy.policy import PrefixCache, Sampler
+from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.rl import groups
 from omnivla_jax.train.environment import Environment, running
+from omnivla_jax.train.storage import Storage
 
 
 class Decision(NamedTuple):
-    """What is needed to score a chunk again under other parameters."""
+    """What is needed to score chunks again under other parameters."""
 
-    seen: PrefixCache | Observation  # the observation only where its experts train
+    seen: PyTree  # [B, ...]: what the storage keeps of the input (`storage.py`)
     state: jax.Array  # float32 [B, 8], normalised
-    chain: Chain  # with B leading, so that all leaves are cut alike; see `turned`
+    chain: Chain  # [B C, ...]: batch first, so that all leaves are cut alike; `turned`
 
 
 class Progress(NamedTuple):
@@ -50,27 +52,54 @@ def explorer(
     *,
     config: PolicyConfig,
     sampler: Sampler,
-    keep_observation: bool,
+    storage: Storage,
+    branches: int = 1,
 ) -> Act:
-    """Act by the SDE; the record is a `Decision`. The key is consumed.
-
-    Of each chunk only the executed part is returned.
-    """
-    executed = sampler.exec_horizon or config.horizon
+    """Look, then `decide`; the record is a `Decision`. The key is consumed."""
 
     def act(progress: Progress, key: jax.Array) -> tuple[Decision, ActionChunk]:
-        seen = look(environment, normalizer, progress.env, progress.env.task)
-        cache = policy.encode_prefix(params, seen, config=config)
-        chain = policy.sample_chain(
-            params, cache, seen.state, key, config=config, sampler=sampler
+        seen = look(environment, normalizer, progress.env)
+        decision, chunks = decide(
+            params,
+            progress.env,
+            seen,
+            key,
+            config=config,
+            sampler=sampler,
+            storage=storage,
+            branches=branches,
         )
-        actions = normalize.unnormalize(normalizer.action, chain.states[-1])
-        if sampler.stochastic_steps == "one":
-            chain = sde.stochastic_only(chain)
-        kept = seen if keep_observation else cache
-        return Decision(kept, seen.state, turned(chain)), actions[:, :executed]
+        return decision, normalize.unnormalize(normalizer.action, chunks)
 
     return act
+
+
+def decide(
+    params: PyTree,
+    env: Any,
+    seen: Observation,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    sampler: Sampler,
+    storage: Storage,
+    branches: int,
+) -> tuple[Decision, ActionChunk]:
+    """Draw C = `branches` chunks in every state by the SDE; consumes `key`.
+
+    Returns the record, and the executed part of every chunk, [B C, H, D] in the
+    policy's units: neighbours share a state.
+    """
+    prefix = policy.encode_prefix(params, seen, config=config)
+    shared, state = groups.repeat((prefix, seen.state), branches)
+    chain = policy.sample_chain(
+        params, shared, state, key, config=config, sampler=sampler
+    )
+    chunks = chain.states[-1, :, : sampler.exec_horizon]
+    if sampler.stochastic_steps == "one":
+        chain = sde.stochastic_only(chain)
+    kept = storage.keep(env, seen, prefix)
+    return Decision(kept, seen.state, turned(chain)), chunks
 
 
 def exploiter(
@@ -95,53 +124,48 @@ def exploiter(
     return act
 
 
-def score(
-    params: PyTree, decision: Decision, *, config: PolicyConfig, sampler: Sampler
-) -> ChainScore:
-    """The likelihood of recorded chunks under `params`; encodes only what it must."""
-    cache = decision.seen
-    if isinstance(cache, Observation):
-        cache = policy.encode_prefix(params, cache, config=config)
-    return policy.chain_log_prob(
-        params,
-        cache,
-        decision.state,
-        turned(decision.chain),
-        config=config,
-        sampler=sampler,
-    )
-
-
 def turned(chain: Chain) -> Chain:
     """Exchange the first two axes: [K, B, ...] and [B, K, ...]."""
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), chain)
 
 
 def look(
-    environment: Environment, normalizer: Normalizer, env: Any, told: jax.Array
+    environment: Environment,
+    normalizer: Normalizer,
+    env: Any,
+    told: jax.Array | None = None,
 ) -> Observation:
-    """The observation in the policy's units."""
-    seen = environment.observe(env, told)
+    """The observation in the policy's units; None: told what its task says."""
+    seen = environment.observe(env, env.task if told is None else told)
     return seen._replace(state=normalize.normalize(normalizer.state, seen.state))
 
 
 def play(
-    environment: Environment, progress: Progress, chunk: ActionChunk
+    environment: Environment,
+    progress: Progress,
+    chunk: ActionChunk,
+    *,
+    alignment_weight: float = 0.0,
+    discount: float = 1.0,
 ) -> tuple[Progress, jax.Array, jax.Array]:
     """Execute every action of `chunk` [B, H, D].
 
-    Returns the progress after it, the summed reward float32 [B], and float32 [B]: 1
-    where the episode was running when the chunk began.
+    Returns the progress after it, the chunk's return float32 [B], and float32 [B]: 1
+    where the episode was running when the chunk began. The return is the sum over its
+    control steps of discount^h (success + alignment_weight / H alignment), eq. 16.
     """
     mask = running(progress.env).astype(jnp.float32)
+    horizon = chunk.shape[1]
 
     def control(
         progress: Progress, action: jax.Array
     ) -> tuple[Progress, jax.Array]:
         alive = running(progress.env).astype(jnp.float32)
         env, timestep = environment.step(progress.env, action)
-        aligned = progress.alignment + alive * environment.alignment(env)
-        return Progress(env, aligned, progress.steps + alive), timestep.reward
+        aligned = alive * environment.alignment(env)
+        after = Progress(env, progress.alignment + aligned, progress.steps + alive)
+        return after, timestep.reward + alignment_weight / horizon * aligned
 
     after, rewards = jax.lax.scan(control, progress, jnp.moveaxis(chunk, 1, 0))
-    return after, jnp.sum(rewards, axis=0), mask
+    weights = discount ** jnp.arange(horizon, dtype=jnp.float32)
+    return after, jnp.sum(weights[:, None] * rewards, axis=0), mask

@@ -38,6 +38,7 @@ class Environment(NamedTuple):
     observe: Callable[[Any, jax.Array], Observation]  # (state, told int32 [B]): the
     # observation of an agent that is told the instruction of row `told`
     alignment: Callable[[Any], jax.Array]  # state -> float32 [B], dense reward term
+    fused: bool  # whether programs that hold it may be (`core.compile.jit`)
 
 
 def instructions(texts: Sequence[str], length: int) -> Instructions:
@@ -65,6 +66,7 @@ def simulator(
         step=functools.partial(env.step, scene),
         observe=look_at,
         alignment=functools.partial(reward.alignment, scene),
+        fused=scene.engine != "mjx",
     )
 
 

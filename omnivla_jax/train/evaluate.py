@@ -108,7 +108,7 @@ def make_evaluate(
         env = progress.env
         return Outcome(env.success, env.diverged, progress.steps, record)
 
-    return compilation.jit(evaluate)
+    return compilation.jit(evaluate, fused=environment.fused)
 
 
 def compiled(

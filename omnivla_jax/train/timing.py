@@ -3,7 +3,7 @@
 The fused step cannot be timed from within, so its pieces are compiled on their own:
 physics, rendering, policy (prefix and chain) and update. Their sum is a little more
 than the fused step, which overlaps and fuses across them.
-Axes: B environments, T chunks, E executed actions of a chunk, C = T B chunks.
+Axes: B episodes, C chunks tried in a state, T chunks of an episode.
 """
 
 import functools
@@ -15,14 +15,17 @@ import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Observation, PyTree
-from omnivla_jax.flow import sde
-from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.train import agent, online
+from omnivla_jax.rl import groups
+from omnivla_jax.train import agent, collect, learn, online
+from omnivla_jax.train.collect import Experience
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.online import OnlineConfig
+from omnivla_jax.train.online_config import OnlineConfig
+from omnivla_jax.train.placement import anywhere
 from omnivla_jax.train.state import TrainState
+from omnivla_jax.train.storage import Storage
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
 
@@ -45,34 +48,37 @@ def time_split(
     """
     reset_key, act_key, learn_key = jax.random.split(key, 3)
     reset = compilation.jit(
-        lambda key: online.start(environment, tasks, key, config)
+        lambda key: collect.start(environment, tasks, key, config),
+        fused=environment.fused,
     )
     seconds = functools.partial(_fastest, calls=calls)
     env = reset(reset_key)
     settling = seconds(reset, reset_key)
     stepping = seconds(_physics(environment, config, sampler), env, act_key)
-    observer = _observer(environment)
+    observer = _observer(environment, state.normalizer)
     rendering, seen = seconds(observer, env), observer(env)
-    act = _policy(policy_config, sampler)
-    acting = seconds(act, state.params, seen, act_key)
-    decision = act(state.params, seen, act_key)
-    learn = _learner(policy_config, sampler, config)
+    storage = online.storage(environment, state.normalizer, policy_config, config)
+    act = _policy(policy_config, sampler, storage, config.branches)
+    acting = seconds(act, state.params, env, seen, act_key)
+    decision = act(state.params, env, seen, act_key)
+    learner = _learner(online.scorer(storage, policy_config, sampler), sampler, config)
     experience = _experience(decision, config)
     return {
         "physics": settling + stepping,
         "rendering": config.chunks * rendering,
         "policy": config.chunks * acting,
-        "update": seconds(learn, state, learn_key, experience),
+        "update": seconds(learner, state, learn_key, experience),
     }
 
 
 def _physics(
     environment: Environment, config: OnlineConfig, sampler: Sampler
 ) -> Callable[[Any, jax.Array], Any]:
-    """A whole episode of small random actions."""
+    """A whole episode of small random actions, in every branch."""
 
     def play(env: Any, key: jax.Array) -> Any:
-        batch = config.groups * config.group_size
+        env = groups.repeat(env, config.branches)
+        batch = env.task.shape[0]
         steps = config.chunks * (sampler.exec_horizon or 1)
 
         def control(env: Any, key: jax.Array) -> tuple[Any, None]:
@@ -81,51 +87,50 @@ def _physics(
 
         return jax.lax.scan(control, env, jax.random.split(key, steps))[0]
 
-    return compilation.jit(play)
+    return compilation.jit(play, fused=environment.fused)
 
 
-def _observer(environment: Environment) -> Callable[[Any], Observation]:
-    return compilation.jit(lambda env: environment.observe(env, env.task))
+def _observer(
+    environment: Environment, normalizer: Normalizer
+) -> Callable[[Any], Observation]:
+    look = functools.partial(agent.look, environment, normalizer)
+    return compilation.jit(look, fused=environment.fused)
 
 
 def _policy(
-    policy_config: PolicyConfig, sampler: Sampler
-) -> Callable[[PyTree, Observation, jax.Array], agent.Decision]:
-    """Prefix and chain of one chunk for every environment."""
-
-    def act(params: PyTree, seen: Observation, key: jax.Array) -> agent.Decision:
-        cache = policy.encode_prefix(params, seen, config=policy_config)
-        chain = policy.sample_chain(
-            params, cache, seen.state, key, config=policy_config, sampler=sampler
-        )
-        if sampler.stochastic_steps == "one":
-            chain = sde.stochastic_only(chain)
-        return agent.Decision(cache, seen.state, agent.turned(chain))
-
-    return compilation.jit(act)
+    policy_config: PolicyConfig, sampler: Sampler, storage: Storage, branches: int
+) -> Callable[[PyTree, Any, Observation, jax.Array], agent.Decision]:
+    """Prefix and chains of one decision of every episode."""
+    decide = functools.partial(
+        agent.decide,
+        config=policy_config,
+        sampler=sampler,
+        storage=storage,
+        branches=branches,
+    )
+    return compilation.jit(lambda *given: decide(*given)[0], fused=True)
 
 
 def _learner(
-    policy_config: PolicyConfig, sampler: Sampler, config: OnlineConfig
-) -> Callable[[TrainState, jax.Array, online.Experience], Any]:
-    score = functools.partial(agent.score, config=policy_config, sampler=sampler)
+    score: learn.Score, sampler: Sampler, config: OnlineConfig
+) -> Callable[[TrainState, jax.Array, Experience], Any]:
+    update = functools.partial(
+        learn.learn,
+        score=score,
+        sampler=sampler,
+        config=config,
+        placement=anywhere(),
+    )
+    return compilation.jit(update, fused=True)
 
-    def learn(
-        state: TrainState, key: jax.Array, experience: online.Experience
-    ) -> Any:
-        return online.learn(state, key, experience, score, sampler, config)
 
-    return compilation.jit(learn)
-
-
-def _experience(decision: agent.Decision, config: OnlineConfig) -> online.Experience:
-    """One chunk of every environment, T times over, all of them counting."""
+def _experience(decision: agent.Decision, config: OnlineConfig) -> Experience:
+    """One decision of every episode, T times over, all of them counting."""
     tiled = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), decision
     )
-    count = tiled.state.shape[0]
-    advantage = jnp.where(jnp.arange(count) % 2 == 0, 1.0, -1.0)
-    return online.Experience(tiled, advantage, jnp.ones(count))
+    advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
+    return Experience(tiled, advantage, jnp.ones(config.total))
 
 
 def _fastest(function: Callable[..., Any], *arguments: Any, calls: int) -> float:

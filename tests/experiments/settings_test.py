@@ -16,7 +16,8 @@ def test_the_committed_configs_convert(variant):
     assert settings.evaluation.chunks == settings.rl.chunks
     sampler = settings.sampler
     assert sampler.exec_horizon is not None
-    assert settings.rl.objective.length == sampler.steps * sampler.exec_horizon
+    objective = settings.rl.objective.loss.keywords["config"]
+    assert objective.length == sampler.steps * sampler.exec_horizon
     assert settings.action.optimizer.decay_steps == settings.action.steps
     if not variant:
         assert settings.evaluation.episodes >= 200
@@ -25,7 +26,8 @@ def test_the_committed_configs_convert(variant):
 def test_the_hybrid_sampler_counts_one_step():
     config = quickstart.get_config()
     config.sampler.stochastic_steps = "one"
-    assert from_config(config).rl.objective.length == config.exec_horizon
+    objective = from_config(config).rl.objective.loss.keywords["config"]
+    assert objective.length == config.exec_horizon
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_the_hybrid_sampler_counts_one_step():
         ("policy.preset", "huge", "tiny"),
         ("sampler.schedule", "quadratic", "flow_grpo"),
         ("evaluation.batch_size", 100, "multiple"),
-        ("rl.minibatches", 7, "does not divide"),
+        ("rl.minibatches", 7, "do not divide"),
     ],
 )
 def test_what_does_not_fit_is_named_with_a_remedy(name, value, words):

@@ -11,7 +11,18 @@ import pytest
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.config import preset
-from omnivla_jax.train import action, agent, loop, online, state, streams
+from omnivla_jax.rl import gspo
+from omnivla_jax.train import (
+    action,
+    agent,
+    collect,
+    loop,
+    objectives,
+    online,
+    state,
+    streams,
+)
+from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 from tests.train import reaching
 
@@ -22,9 +33,11 @@ SAMPLER = policy.Sampler(
     drift=sde.corrected,
     exec_horizon=3,
 )
-SETTINGS = online.OnlineConfig(
+SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=4e-4),
-    objective=online.objective(POLICY, SAMPLER),
+    objective=objectives.flow_gspo(
+        gspo.GspoConfig(length=objectives.chunk_length(POLICY, SAMPLER))
+    ),
     updates=12,
     groups=6,
     group_size=8,
@@ -110,7 +123,7 @@ def test_a_step_is_a_function_of_state_and_key(step):
 
 
 def test_groups_share_their_start_and_tasks_take_turns():
-    env = online.start(reaching.make(POLICY), (0, 1, 2), jax.random.key(1), SETTINGS)
+    env = collect.start(reaching.make(POLICY), (0, 1, 2), jax.random.key(1), SETTINGS)
     positions = np.asarray(env.position).reshape(6, 8, 2)
     assert (positions == positions[:, :1]).all()
     assert len(np.unique(positions[:, 0], axis=0)) == 6
@@ -122,7 +135,7 @@ def test_episode_returns_by_hand():
     unused = jnp.zeros(2)
     env = reaching.Point(unused, unused, jnp.array([True, False]), unused)
     progress = agent.Progress(env, jnp.array([1.0, 0.0]), jnp.array([4.0, 0.0]))
-    np.testing.assert_allclose(online.episode_returns(progress, 0.2), [1.05, 0.0])
+    np.testing.assert_allclose(collect.episode_returns(progress, 0.2), [1.05, 0.0])
 
 
 def test_an_update_without_any_signal_changes_nothing():

@@ -61,7 +61,9 @@ def make(config):
             images, words.tokens[told], words.mask[told], proprioception
         )
 
-    return environment.Environment(reset, step, observe, alignment)
+    return environment.Environment(
+        reset, step, observe, alignment, fused=True
+    )
 
 
 def episode(rng, task, *, length=5):

@@ -1,0 +1,143 @@
+"""How an online step learns: E epochs of M minibatches of the objective.
+
+Axes: T B C chunks in all, E epochs, M minibatches, A parts of a minibatch, S chunks of
+a part.
+"""
+
+import dataclasses
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from omnivla_jax.core.types import ChainScore, PyTree
+from omnivla_jax.flow import log_prob
+from omnivla_jax.policy import adaptation
+from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.rl import diagnostics
+from omnivla_jax.train import agent, collect, state
+from omnivla_jax.train.collect import Experience, Metrics
+from omnivla_jax.train.online_config import OnlineConfig
+from omnivla_jax.train.placement import Placement
+from omnivla_jax.train.state import TrainState
+
+# score(params, decision) -> the likelihood of its chunks under `params`
+Score = Callable[[PyTree, agent.Decision], ChainScore]
+# loss(params, which chunks int32 [S]) -> the objective on them, metrics
+Loss = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
+
+
+def learn(
+    before: TrainState,
+    key: jax.Array,
+    experience: Experience,
+    *,
+    score: Score,
+    sampler: Sampler,
+    config: OnlineConfig,
+    placement: Placement,
+) -> tuple[TrainState, Metrics]:
+    """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
+
+    Chunks with weight come first in every epoch, and minibatches without any are
+    skipped: frozen episodes cost neither gradient nor time.
+    """
+    trained = adaptation.trainable_mask(before.params, config.scope)
+    optimizer = state.make_optimizer(config.optimizer, trained)
+    carry = (before.params, before.opt_state)
+
+    def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
+        part = collect.take(experience, index, branches=config.branches)
+        return _loss(params, placement.batch(part), score, sampler, config)
+
+    def minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
+        def update(carry: PyTree) -> tuple[PyTree, Metrics]:
+            params, opt_state = carry
+            gradient, metrics = _gradient(params, index, loss, config)
+            updates, opt_state = optimizer.update(gradient, opt_state, params)
+            return (state.apply(params, updates, trained), opt_state), metrics
+
+        # Adam moves even without a gradient, so an empty minibatch must not count.
+        nothing = _zeros(jax.eval_shape(update, carry)[1])
+        useful = jnp.any(experience.weight[index] > 0)
+        return jax.lax.cond(useful, update, lambda same: (same, nothing), carry)
+
+    index = _minibatches(key, experience.weight, config)
+    (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
+    after = dataclasses.replace(
+        before, step=before.step + 1, params=params, opt_state=opt_state
+    )
+    return after, _averaged(metrics)
+
+
+def _gradient(
+    params: PyTree, index: jax.Array, loss: Loss, config: OnlineConfig
+) -> tuple[PyTree, Metrics]:
+    """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
+
+    The parts' gradients are averaged one by one, so that the memory is that of one.
+    """
+    part = jax.grad(loss, has_aux=True)
+
+    def add(total: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
+        gradient, metrics = part(params, index)
+        return jax.tree.map(jnp.add, total, gradient), metrics
+
+    if config.accumulation == 1:
+        gradient, metrics = part(params, index[0])
+    else:
+        total, parts = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), index)
+        gradient = jax.tree.map(lambda leaf: leaf / config.accumulation, total)
+        metrics = _averaged(parts) | {"weight": jnp.mean(parts["weight"])}
+    return gradient, metrics | {"grad_norm": optax.tree.norm(gradient)}
+
+
+def _loss(
+    params: PyTree,
+    part: Experience,
+    score: Score,
+    sampler: Sampler,
+    config: OnlineConfig,
+) -> tuple[jax.Array, Metrics]:
+    """The objective on S chunks; one half without weight pulls half as hard."""
+    chain = agent.turned(part.decision.chain)
+    old = log_prob.recorded_log_prob(chain, mask=_counted(chain, sampler))
+    new = score(adaptation.merge(params), part.decision)
+    value, metrics = config.objective.loss(new, old, part.advantage, part.weight)
+    share = jnp.mean(part.weight)
+    return share * value, metrics | {"weight": share}
+
+
+def _counted(chain: Any, sampler: Sampler) -> jax.Array:
+    """Which entries of a chunk are executed, bool [H, D]."""
+    horizon, dim = chain.means.shape[-2:]
+    executed = jnp.arange(horizon) < (sampler.exec_horizon or horizon)
+    return jnp.broadcast_to(executed[:, None], (horizon, dim))
+
+
+def _minibatches(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
+    """Which chunks each minibatch takes, int32 [E M, A, S]; consumes `key`."""
+    keys = jax.random.split(key, config.epochs)
+    order = jax.vmap(lambda key: _order(key, weight))(keys)
+    count = config.epochs * config.minibatches
+    return order.reshape(count, config.accumulation, -1)
+
+
+def _order(key: jax.Array, weight: jax.Array) -> jax.Array:
+    """A random order of the chunks in which those without weight end, int32."""
+    return jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
+
+
+def _averaged(metrics: Metrics) -> Metrics:
+    """Means over minibatches or their parts by weight, [E M] -> scalars."""
+    weight = metrics["weight"]
+    return {
+        name: diagnostics.weighted_mean(values, weight)
+        for name, values in metrics.items()
+        if name != "weight"
+    }
+
+
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -1,0 +1,49 @@
+"""How stage III collects, what it rewards and how it learns: one frozen record."""
+
+from dataclasses import dataclass
+
+from omnivla_jax.policy.config import choose
+from omnivla_jax.train.objectives import Objective
+from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.train.storage import STORAGES
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """The settings of `online.step`; N, G, C and T as in `collect.py`."""
+
+    optimizer: OptimizerConfig
+    objective: Objective
+    updates: int
+    groups: int  # N, a multiple of the number of tasks for equal shares
+    chunks: int  # T
+    group_size: int = 8  # G, episodes from every initial state
+    branches: int = 1  # C, chunks tried in every state; the others are dropped
+    epochs: int = 1
+    minibatches: int = 4
+    accumulation: int = 1  # parts that a minibatch's gradient is summed from
+    alignment_weight: float = 0.1  # of the dense term in a return
+    discount: float = 1.0  # gamma, per control step of a chunk (eq. 16)
+    std_floor: float = 0.05  # smallest deviation that advantages are divided by
+    scope: str = "experts:action"  # what trains, see `policy.adaptation`
+    storage: str = "cache"  # what is kept of a decision's input, see `storage.py`
+
+    def __post_init__(self) -> None:
+        choose("storage", self.storage, STORAGES)
+        if self.storage == "cache" and self.scope != "experts:action":
+            raise ValueError(
+                f"storage='cache' keeps prefixes that scope={self.scope!r} may change: "
+                "choose storage='images' or 'state'."
+            )
+        total, parts = self.total, self.minibatches * self.accumulation
+        if total % parts:
+            raise ValueError(
+                f"{self.chunks} chunks of {self.groups} x {self.group_size} episodes "
+                f"with branches={self.branches} make {total}, which minibatches="
+                f"{self.minibatches} of accumulation={self.accumulation} do not divide."
+            )
+
+    @property
+    def total(self) -> int:
+        """Chunks of one update, T N G C."""
+        return self.chunks * self.groups * self.group_size * self.branches

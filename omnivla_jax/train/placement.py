@@ -1,0 +1,96 @@
+"""Where an online step's arrays lie: one device, or a mesh of many.
+
+Batches are split over `data` and `fsdp`, parameters and the optimizer's moments over
+`fsdp` and `tensor` (`core.sharding`); what remains lies everywhere.
+"""
+
+from typing import Any, Callable, NamedTuple
+
+import jax
+from flax.traverse_util import flatten_dict
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from omnivla_jax.core import sharding
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy import policy
+from omnivla_jax.policy.config import PolicyConfig
+
+
+class Placement(NamedTuple):
+    """Two pure functions that say, inside a compiled step, where values belong."""
+
+    state: Callable[[PyTree], PyTree]  # a training state, or any tree of parameters
+    batch: Callable[[PyTree], PyTree]  # a tree of arrays with a leading batch axis
+
+
+def anywhere() -> Placement:
+    """One device, or whatever the compiler prefers."""
+    return Placement(state=lambda tree: tree, batch=lambda tree: tree)
+
+
+def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
+    """Sharded over `mesh`; batches must be multiples of its data x fsdp devices."""
+    split = sharding.batch_sharding(mesh)
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+
+    def batch(tree: PyTree) -> PyTree:
+        for leaf in jax.tree.leaves(tree):
+            if leaf.shape[0] % parts:
+                raise ValueError(
+                    f"A batch of {leaf.shape[0]} does not divide over {parts} devices: "
+                    "make rl.groups x rl.group_size, and each minibatch, a multiple."
+                )
+        return jax.lax.with_sharding_constraint(tree, split)
+
+    def state(tree: PyTree) -> PyTree:
+        return jax.lax.with_sharding_constraint(tree, shardings(tree, mesh, config))
+
+    return Placement(state, batch)
+
+
+def put(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
+    """A training state, or keys, laid out on `mesh`; every process holds the same."""
+    return jax.device_put(tree, shardings(tree, mesh, config))
+
+
+def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
+    """A sharding for every leaf of a training state (arrays or shapes).
+
+    A leaf lies as the parameter whose name its path ends in: moments and averages thus
+    lie beside their parameters, and everything else on every device.
+    """
+    known = flatten_dict(jax.tree.map(_plain, policy.shardings(mesh, config)))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        names = tuple(_name(entry) for entry in path)
+        for start in range(len(names)):
+            if names[start:] in known:
+                return known[names[start:]]
+        return everywhere
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def _plain(place: NamedSharding) -> NamedSharding:
+    """The same, as compiled programs return it: no axes of size 1, no None at the end.
+
+    Otherwise the second step would find other shardings than the first, and be traced
+    again.
+    """
+    entries: list[Any] = []
+    for entry in place.spec:
+        axes = (entry,) if isinstance(entry, str) else entry or ()
+        split = tuple(axis for axis in axes if place.mesh.shape[axis] > 1)
+        entries.append(split[0] if len(split) == 1 else split or None)
+    while entries and entries[-1] is None:
+        entries.pop()
+    return NamedSharding(place.mesh, PartitionSpec(*entries))
+
+
+def _name(entry: Any) -> Any:
+    """The key of one step of a path."""
+    for attribute in ("key", "name", "idx"):
+        if hasattr(entry, attribute):
+            return getattr(entry, attribute)
+    raise TypeError(f"A path cannot hold {entry!r}.")

@@ -174,9 +174,10 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     On which step is not held: after contact float32 is chaotic, and other processors
     round otherwise.
     """
+    episodes = list(recordings.episodes())
     pushed, turned = (
-        next(e for e in recordings.episodes() if (e.suite, e.task) == ("libero_goal", t))
-        for t in (5, 7)
+        next(e for e in episodes if (e.suite, e.task) == ("libero_goal", task))
+        for task in (5, 7)
     )
     chosen = (pushed, turned)
     task = jnp.array([episode.task for episode in chosen])

@@ -31,7 +31,7 @@ def build(settings: Settings, workdir: Workdir) -> Job:
         scene = scenes.make(settings.suite, physics=settings.physics)
         expert.require_scripts(scene, settings.tasks)
         texts = [task.instruction for task in scene.tasks]
-        words = environment.instructions(texts, settings.policy.max_tokens)
+        words = environment.instructions(texts, settings.policy)
         simulator = environment.simulator(scene, words, size=settings.image_size)
     chosen = ", ".join(f'"{texts[task]}"' for task in settings.tasks)
     progress.note("Scene", f"{settings.suite} on {scene.engine}: {chosen}")

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Sequence, TypeVar
 from ml_collections import ConfigDict
 
 from omnivla_jax.flow import schedules, sde
+from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, preset
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import gspo
@@ -79,7 +80,9 @@ def from_config(config: ConfigDict) -> Settings:
 
 def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
     changes = {name: value for name, value in raw.items() if name != "preset"}
-    return dataclasses.replace(preset(raw["preset"]), **changes)
+    config = dataclasses.replace(preset(raw["preset"]), **changes)
+    encoding.encoder(config)  # a wrong path shall be told before anything is made
+    return config
 
 
 def _action(raw: Mapping[str, Any]) -> ActionConfig:

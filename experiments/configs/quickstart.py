@@ -36,7 +36,9 @@ def _quickstart() -> ConfigDict:
     config.tasks = (1, 7, 8)
     config.physics = "auto"
     config.image_size = 64
-    config.policy = ConfigDict({"preset": "tiny", "max_tokens": 16})
+    config.policy = ConfigDict(
+        {"preset": "tiny", "max_tokens": 16, "tokenizer": "words"}
+    )
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
     config.exec_horizon = 8

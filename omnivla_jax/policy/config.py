@@ -30,7 +30,7 @@ class PolicyConfig:
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
     `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
     norms (pi0.5). `state_token`: off where the instruction spells the state out, as
-    in pi0.5.
+    in pi0.5. `tokenizer`: "words", "bytes" or a path (`policy/encoding.py`).
     """
 
     vision: VitConfig
@@ -44,6 +44,7 @@ class PolicyConfig:
     registers: int = 1
     dino: DinoConfig | None = None
     vocab: int = tokenizer.VOCAB
+    tokenizer: str = "words"
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     state_token: bool = True
@@ -210,7 +211,8 @@ def _full() -> PolicyConfig:
         horizon=10,
         max_tokens=48,
         registers=4,
-        vocab=257_152,
+        vocab=257_152,  # with PaliGemma's tokens for places and segments
+        tokenizer="bytes",
     )
 
 

@@ -8,42 +8,36 @@ spelling that the word table knows, if one several times longer.
 
 import functools
 from pathlib import Path
-from typing import Callable, TypeAlias
+from typing import Callable
 
 import numpy as np
 import sentencepiece
 
-from omnivla_jax.policy.tokenizer import padded
+from omnivla_jax.policy.tokenizer import Tokenizer, padded
 
-# (text, length) -> tokens int32 [length] and mask bool [length], padded at the end.
-Encode: TypeAlias = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
-
-VOCAB = 257_152  # with PaliGemma's tokens for places and segments
 BEGIN, FIRST_BYTE = 2, 217  # ids of Gemma's <bos> and <0x00>
 
 
-def encoder(model: Path | None) -> Encode:
-    """The encoder of a SentencePiece model file; None spells in bytes.
+def load(model: Path) -> Tokenizer:
+    """The tokenizer of a SentencePiece model file; ValueError if it is none.
 
-    Raises ValueError if the file is none, and, as does `tokenizer.encode`, on texts
-    that are empty or do not fit.
+    Its encoder raises ValueError, as does that of `tokenizer`, on texts that are empty
+    or do not fit.
     """
-    if model is None:
-        return functools.partial(_encode, _bytes)
     pieces = sentencepiece.SentencePieceProcessor()
     try:
         pieces.Load(str(model))
     except (OSError, RuntimeError) as error:
         raise ValueError(
             f"{model} is no SentencePiece model: give the path of PaliGemma's "
-            "tokenizer, or none to spell in bytes."
+            "tokenizer, or 'bytes' to spell in bytes."
         ) from error
 
     def spell(text: str) -> list[int]:
         # pi0 encodes the line break by itself, so that it cannot join the last word.
         return [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")]
 
-    return functools.partial(_encode, spell)
+    return Tokenizer(functools.partial(_encode, spell), pieces.vocab_size())
 
 
 def _bytes(text: str) -> list[int]:
@@ -57,3 +51,6 @@ def _encode(
     if not clean.strip():
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
     return padded(text, spell(clean), length)
+
+
+BYTES = Tokenizer(functools.partial(_encode, _bytes), FIRST_BYTE + 256)

@@ -73,8 +73,7 @@ def init(key: jax.Array, config: PolicyConfig) -> PyTree:
 
 def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
-    boxed = jax.eval_shape(lambda key: _init_boxed(key, config), jax.random.key(0))
-    return sharding.tree_shardings(mesh, boxed)
+    return sharding.tree_shardings(mesh, _boxed_shapes(config))
 
 
 def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
@@ -85,20 +84,27 @@ def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
     draw = jax.jit(
         functools.partial(init, config=config),
         out_shardings=shardings(mesh, config),
-        compiler_options=compilation.RUNS_ONCE,
+        compiler_options=compilation.compiler_options() | compilation.RUNS_ONCE,
     )
     return draw(key)
 
 
 def shapes(config: PolicyConfig) -> PyTree:
     """The parameter tree as shapes and dtypes; no number is computed."""
-    return jax.eval_shape(functools.partial(init, config=config), jax.random.key(0))
+    return nn.unbox(_boxed_shapes(config))
 
 
 def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:
     """Variables of the transformer for some experts: by part, then by expert."""
     names = list(experts)
     return {"params": {p: {e: params[e][p] for e in names} for p in MOT_PARTS}}
+
+
+@functools.cache
+def _boxed_shapes(config: PolicyConfig) -> PyTree:
+    """Shapes whose leaves carry their logical axis names."""
+    draw = functools.partial(_init_boxed, config=config)
+    return jax.eval_shape(draw, jax.random.key(0))
 
 
 def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:

@@ -8,12 +8,23 @@ words of LIBERO's own instructions none do: SALT was searched for that.
 
 import hashlib
 import re
+from typing import Callable, NamedTuple, TypeAlias
 
 import numpy as np
 
 VOCAB = 512
 PADDING, BEGIN, FIRST_WORD = 0, 1, 2
 SALT = b"71"
+
+# (text, length) -> tokens int32 [length] and mask bool [length], padded at the end.
+Encode: TypeAlias = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Tokenizer(NamedTuple):
+    """An encoder, and the rows of a word table that its ids need."""
+
+    encode: Encode
+    vocab: int
 
 
 def word_id(word: str) -> int:
@@ -52,3 +63,6 @@ def padded(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarr
     padding = length - len(ids)
     tokens = np.array(ids + [PADDING] * padding, np.int32)
     return tokens, np.arange(length) < len(ids)
+
+
+WORDS = Tokenizer(encode, VOCAB)

@@ -79,7 +79,7 @@ def make_dataset(
 ) -> Dataset:
     """Put demonstrations on the device, one row a frame."""
     texts = sorted({episode.instruction for episode in episodes})
-    table = environment.instructions(texts, config.max_tokens)
+    table = environment.instructions(texts, config)
     chunks = [chunk_targets(np.asarray(e.action), config.horizon) for e in episodes]
     rows = [np.full(len(e.action), texts.index(e.instruction)) for e in episodes]
     states = jnp.asarray(np.concatenate([e.state for e in episodes]))

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core.types import Observation, PyTree, TimeStep
-from omnivla_jax.policy import tokenizer
+from omnivla_jax.policy import encoding
+from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.sim import env, reward
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
@@ -41,9 +42,14 @@ class Environment(NamedTuple):
     fused: bool  # whether programs that hold it may be (`core.compile.jit`)
 
 
-def instructions(texts: Sequence[str], length: int) -> Instructions:
-    """Tokenise one text a row; raises ValueError on a text longer than `length`."""
-    rows = [tokenizer.encode(text, length) for text in texts]
+def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
+    """Tokenise one text a row, as `config` says.
+
+    Raises ValueError on a text longer than `config.max_tokens` and on a tokenizer that
+    cannot be read.
+    """
+    encode = encoding.encoder(config)
+    rows = [encode(text, config.max_tokens) for text in texts]
     return Instructions(
         jnp.asarray(np.stack([tokens for tokens, _ in rows])),
         jnp.asarray(np.stack([mask for _, mask in rows])),

@@ -40,6 +40,7 @@ def test_the_hybrid_sampler_counts_one_step():
         ("image_size", 32, "make them equal"),
         ("chunks", 60, "exceed"),
         ("policy.preset", "huge", "tiny"),
+        ("policy.tokenizer", "no.model", "no.model is no SentencePiece model"),
         ("sampler.schedule", "quadratic", "flow_grpo"),
         ("evaluation.batch_size", 100, "multiple"),
         ("rl.minibatches", 7, "do not divide"),

@@ -1,18 +1,19 @@
-"""DINOv2 with registers against transformers, on its own random weights."""
+"""DINOv2 with registers against transformers, whose weights our loader converts."""
 
 import dataclasses
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import transformers
+from flax import traverse_util
 
 from omnivla_jax.models.dinov2 import DinoConfig, Dinov2, resize_positions
 from omnivla_jax.models.vit import VitConfig
+from omnivla_jax.policy.pretrained import recipes, vggt
+from tests.models import once
 from tests.models.random_tree import random_parameters
+from tests.policy.pretrained import dinov2_release
 
 DINO = DinoConfig(grid=5, registers=3)
 CONFIG = VitConfig(
@@ -27,79 +28,32 @@ CONFIG = VitConfig(
 )
 
 
-def reference() -> torch.nn.Module:
-    """A tiny DINOv2 of transformers in which every parameter matters."""
-    config = transformers.Dinov2WithRegistersConfig(
-        hidden_size=CONFIG.width,
-        num_hidden_layers=CONFIG.depth,
-        num_attention_heads=CONFIG.heads,
-        mlp_ratio=CONFIG.mlp_dim // CONFIG.width,
-        image_size=DINO.grid * CONFIG.strides[0],
-        patch_size=CONFIG.strides[0],
-        num_register_tokens=DINO.registers,
-    )
-    model = transformers.Dinov2WithRegistersModel(config).eval()
-    torch.manual_seed(0)
-    for weight in model.parameters():
-        weight.data = 0.3 * torch.randn_like(weight)
-    return model
-
-
-def converted(model: torch.nn.Module) -> dict[str, Any]:
-    """Our parameter tree of a torch module's weights, asked for by name."""
-    state = {name: value.numpy() for name, value in model.state_dict().items()}
-
-    def stack(name: str) -> np.ndarray:
-        found = [key for key in state if ".layer" in key and key.endswith("." + name)]
-        assert len(found) == CONFIG.depth, (name, found)
-        return np.stack([state[key] for key in sorted(found)])
-
-    def dense(*names: str) -> dict[str, np.ndarray]:
-        kernels = [stack(f"{name}.weight").swapaxes(1, 2) for name in names]
-        biases = [stack(f"{name}.bias") for name in names]
-        return {"kernel": np.concatenate(kernels, 2), "bias": np.concatenate(biases, 1)}
-
-    def norm(name: str) -> dict[str, Any]:
-        scale, bias = stack(f"{name}.weight"), stack(f"{name}.bias")
-        return {"norm": {"scale": scale, "bias": bias}}
-
-    patch = "embeddings.patch_embeddings.projection"
-    conv = state[f"{patch}.weight"].transpose(2, 3, 1, 0).reshape(-1, CONFIG.width)
-    final = {"scale": state["layernorm.weight"], "bias": state["layernorm.bias"]}
-    return {
-        "stem": {"conv_0": {"kernel": conv, "bias": state[f"{patch}.bias"]}},
-        "class_token": state["embeddings.cls_token"][0],
-        "register_tokens": state["embeddings.register_tokens"][0],
-        "pos_embedding": state["embeddings.position_embeddings"][0],
-        "blocks": {
-            "ln_1": norm("norm1"),
-            "qkv": dense("q_proj", "k_proj", "v_proj"),
-            "out": dense("o_proj"),
-            "attention_gain": stack("layer_scale1.lambda1"),
-            "ln_2": norm("norm2"),
-            "mlp_in": dense("mlp.fc1"),
-            "mlp_out": dense("mlp.fc2"),
-            "mlp_gain": stack("layer_scale2.lambda1"),
-        },
-        "encoder_norm": {"norm": final},
-    }
+@pytest.fixture(scope="module")
+def model():
+    return dinov2_release.reference(CONFIG, DINO)
 
 
 @pytest.mark.parametrize("size", [20, 12, 28])
-def test_equals_transformers_at_native_and_other_sizes(size):
-    model = reference()
-    pictures = np.random.default_rng(0).normal(size=(2, size, size, 3))
-    pictures = pictures.astype(np.float32)
-    with torch.no_grad():
-        channels_first = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
-        expected = model(channels_first).last_hidden_state.numpy()
-    config = dataclasses.replace(CONFIG, image_size=size)
-    ours = Dinov2(config, DINO)
-    params = jax.tree.map(jnp.asarray, converted(model))
-    shapes = jax.tree.map(jnp.shape, random_parameters(ours, pictures)["params"])
-    assert jax.tree.map(jnp.shape, params) == shapes
-    actual = jax.jit(ours.apply)({"params": params}, pictures)
-    assert np.abs(actual - expected).max() < 1e-4
+def test_equals_transformers_at_native_and_other_sizes(model, size):
+    rng = np.random.default_rng(0)
+    pictures = rng.normal(size=(2, size, size, 3)).astype(np.float32)
+    ours = Dinov2(dataclasses.replace(CONFIG, image_size=size), DINO)
+    params = loaded(model, random_parameters(ours, pictures)["params"])
+    actual = once.jit(ours.apply)({"params": params}, pictures)
+    expected = dinov2_release.tokens(model, pictures)
+    assert np.abs(actual - expected).max() < 1e-4 < np.abs(expected).max()
+
+
+def loaded(model, like):
+    """Our parameters, made by the loader of VGGT's DINOv2; it covers all of `like`."""
+    table = vggt.dinov2("ours", "theirs", CONFIG.depth)
+    arrays = dinov2_release.renamed(model, "theirs")
+    shapes = traverse_util.flatten_dict({"ours": like}, sep="/")
+    made = {
+        name: recipes.make(table[name], arrays.__getitem__, leaf)
+        for name, leaf in shapes.items()
+    }
+    return traverse_util.unflatten_dict(made, sep="/")["ours"]
 
 
 def test_positions_resize_as_torch_does_from_518_to_224_pixels():

@@ -10,6 +10,7 @@ import pytest
 from omnivla_jax.models import spatial_encoder, vit
 from omnivla_jax.models.siglip import Siglip
 from omnivla_jax.models.spatial_encoder import SpatialEncoder
+from tests.models import once
 from tests.models.random_tree import random_parameters
 
 CONFIG = vit.VitConfig(
@@ -29,7 +30,7 @@ def images(seed: int = 0) -> jax.Array:
 
 def view_response(encoder, tokens_per_view: int) -> np.ndarray:
     """[output view, input view]: does changing one view change the other's tokens?"""
-    params, apply = random_parameters(encoder, images()), jax.jit(encoder.apply)
+    params, apply = random_parameters(encoder, images()), once.jit(encoder.apply)
     before = apply(params, images())
     moved = [
         np.abs(apply(params, images().at[:, v].multiply(0.5)) - before)

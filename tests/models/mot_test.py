@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.core import compile
 from omnivla_jax.models import masks
 from omnivla_jax.models.mot import (
     EXPERTS,
@@ -18,6 +17,7 @@ from omnivla_jax.models.mot import (
     MixtureOfTransformers,
     MotConfig,
 )
+from tests.models import once
 from tests.models.random_tree import random_parameters
 
 SHARED = {"depth": 2, "heads": 2, "kv_heads": 1, "head_dim": 4}
@@ -82,7 +82,7 @@ def jacobian():
         hidden, _ = forward(params, tokens, mask)
         return jnp.concatenate([jnp.sum(hidden[n][0] ** 3, axis=-1) for n in EXPERTS])
 
-    return compile.jit(jax.jacrev(outputs))
+    return once.jit(jax.jacrev(outputs))
 
 
 @pytest.mark.parametrize("suffix", ["causal", "bidirectional"])
@@ -100,15 +100,16 @@ def test_cached_equals_uncached(adaptive):
     tokens, mask = streams(), joint_mask(streams(), "causal")
     conditions = {"action": jnp.ones((2, 10))} if adaptive else {}
     params = parameters(conditioned=adaptive)
-    whole, _ = jax.jit(forward)(params, tokens, mask, conditions=conditions)
+    whole, _ = once.jit(forward)(params, tokens, mask, conditions=conditions)
     action = tokens.pop("action")
     valid, prefix = jnp.ones((2, 9), bool), 5
-    apply = functools.partial(MixtureOfTransformers(CONFIG).apply, params)
+    apply = once.jit(MixtureOfTransformers(CONFIG).apply)
     prefix_mask = masks.hide_padding(mask[:prefix, :prefix], valid[:, :prefix])
     where = masks.positions(valid)
-    _, past = apply(tokens, positions=where[:, :prefix], mask=prefix_mask)
+    _, past = apply(params, tokens, positions=where[:, :prefix], mask=prefix_mask)
     assert past.keys.shape == (2, 2, prefix, 1, 4)
     hidden, _ = apply(
+        params,
         {"action": action},
         positions=where[:, prefix:],
         mask=masks.hide_padding(mask[prefix:], valid),
@@ -137,7 +138,7 @@ def test_adaptive_layers_start_as_the_identity():
     module, tokens = MixtureOfTransformers(CONFIG), {"action": streams()["action"]}
     named = {"positions": np.zeros((2, 4), np.int32), "mask": np.ones((2, 4, 4), bool)}
     conditions = {"action": jnp.ones((2, 10))}
-    init = jax.jit(functools.partial(module.init_with_output, conditions=conditions))
+    init = once.jit(functools.partial(module.init_with_output, conditions=conditions))
     (hidden, _), _ = init(jax.random.key(0), tokens, **named)
     rms = jnp.sqrt(jnp.mean(tokens["action"] ** 2, axis=-1, keepdims=True))
     np.testing.assert_allclose(hidden["action"], tokens["action"] / rms, atol=1e-5)
@@ -148,14 +149,13 @@ def test_compilation_choices_change_no_number():
 
     def gradient(config):
         loss = functools.partial(_loss, config=config)
-        return jax.jit(jax.grad(loss))(parameters(), streams())
+        return once.jit(jax.grad(loss))(parameters(), streams())
 
     chex.assert_trees_all_close(gradient(config), gradient(CONFIG), atol=1e-4)
 
 
 def test_no_retrace():
-    traced = chex.assert_max_traces(forward, n=1)
-    step = compile.jit(traced)
+    step = once.jit(chex.assert_max_traces(forward, n=1))
     for seed in (1, 2):
         step(parameters(), streams(seed=seed), joint_mask(streams(), "causal"))
 

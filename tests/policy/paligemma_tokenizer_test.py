@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from omnivla_jax.policy import paligemma_tokenizer as tokenizer
+from omnivla_jax.policy import paligemma_tokenizer as paligemma
 
 SENTENCES = ["put the bowl on the plate", "turn on the stove", "open the drawer"]
 
@@ -21,7 +21,7 @@ def model(tmp_path_factory):
         byte_fallback=True,
         pad_id=0,
         eos_id=1,
-        bos_id=tokenizer.BEGIN,
+        bos_id=paligemma.BEGIN,
         unk_id=3,
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
@@ -32,7 +32,7 @@ def model(tmp_path_factory):
 
 
 def test_pieces_frame_the_text_as_pi0_does(model):
-    tokens, mask = tokenizer.encoder(model)("  turn_on the\nstove ", 32)
+    tokens, mask = paligemma.load(model).encode("  turn_on the\nstove ", 32)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
     assert tokens.dtype == np.int32 and mask.dtype == bool
     assert tokens[0] == pieces.bos_id()
@@ -41,17 +41,17 @@ def test_pieces_frame_the_text_as_pi0_does(model):
     assert not tokens[~mask].any() and mask.tolist() == sorted(mask, reverse=True)
 
 
-def test_bytes_are_those_of_the_text(model):
-    tokens, mask = tokenizer.encoder(None)(" open_é", 12)
-    spelt = tokens[mask][1:] - tokenizer.FIRST_BYTE
-    assert tokens[0] == tokenizer.BEGIN
+def test_bytes_are_those_of_the_text():
+    tokens, mask = paligemma.BYTES.encode(" open_é", 12)
+    spelt = tokens[mask][1:] - paligemma.FIRST_BYTE
+    assert tokens[0] == paligemma.BEGIN
     assert bytes(spelt.tolist()).decode() == "open é\n"
-    assert tokens.max() < tokenizer.FIRST_BYTE + 256
+    assert tokens.max() < paligemma.BYTES.vocab
 
 
 @pytest.mark.parametrize("with_model", [True, False])
 def test_nothing_is_cut_and_nothing_is_empty(model, with_model):
-    encode = tokenizer.encoder(model if with_model else None)
+    encode = (paligemma.load(model) if with_model else paligemma.BYTES).encode
     with pytest.raises(ValueError, match="needs .* tokens, but length=3: shorten"):
         encode("turn on the stove", 3)
     with pytest.raises(ValueError, match="holds no word"):
@@ -62,4 +62,4 @@ def test_a_file_that_is_no_model(tmp_path):
     (tmp_path / "x.model").write_text("nothing of the kind")
     for name in ("x.model", "y.model"):
         with pytest.raises(ValueError, match=f"{name} is no SentencePiece model"):
-            tokenizer.encoder(tmp_path / name)
+            paligemma.load(tmp_path / name)

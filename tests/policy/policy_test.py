@@ -18,6 +18,7 @@ from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.models import masks
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters, policy
+from tests.models import once
 
 CONFIG = configs.preset("debug")
 SAMPLER = policy.Sampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
@@ -27,18 +28,17 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def params():
-    init = compile.jit(policy.init, static_argnames=["config"])
-    return init(jax.random.key(0), config=CONFIG)
+    return random_params(CONFIG)
 
 
 @pytest.fixture(scope="module")
 def encode():
-    return compile.jit(functools.partial(policy.encode_prefix, config=CONFIG))
+    return once.jit(functools.partial(policy.encode_prefix, config=CONFIG))
 
 
 @pytest.fixture(scope="module")
 def velocity():
-    return compile.jit(functools.partial(policy.velocity, config=CONFIG))
+    return once.jit(functools.partial(policy.velocity, config=CONFIG))
 
 
 def observation(seed: int = 0) -> Observation:
@@ -60,9 +60,7 @@ def chunks(seed: int = 0) -> jax.Array:
 def test_experts_are_addressed_by_name(params):
     assert set(params) == {"reasoning", "spatial", "action"}
     assert set(params["action"]) == {"input", "layers", "final_norm", "output"}
-    small = jax.eval_shape(
-        lambda key: policy.init(key, CONFIG.without_spatial()), jax.random.key(0)
-    )
+    small = parameters.shapes(CONFIG.without_spatial())
     assert set(small) == {"reasoning", "action"}
 
 
@@ -95,7 +93,7 @@ def test_cached_velocity_equals_one_joint_pass(form):
         cached = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
         return cached, _joint_velocity(params, seen, chunk, tau, config)
 
-    cached, joint = jax.jit(both)(params, seen, chunks())
+    cached, joint = once.jit(both)(params, seen, chunks())
     assert float(jnp.abs(cached).max()) > 0.1
     np.testing.assert_allclose(cached, joint, atol=1e-5)
 
@@ -126,20 +124,17 @@ def _joint_velocity(params, seen, chunk, tau, config):
 def random_params(config):
     """Parameters without a zero among them, so that every gate is open."""
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(functools.partial(policy.init, config=config), KEY)
     return jax.tree.map(
-        lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), jnp.float32), shapes
+        lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), jnp.float32),
+        parameters.shapes(config),
     )
 
 
 def test_each_form_has_its_own_inputs():
     adaptive = dataclasses.replace(CONFIG, time_conditioning="adaptive")
     blind = FORMS["pi0.5"]
-    shapes = {
-        config: jax.eval_shape(functools.partial(policy.init, config=config), KEY)
-        for config in (CONFIG, adaptive, blind)
-    }
-    inputs = [set(tree["action"]["input"]) for tree in shapes.values()]
+    trees = [parameters.shapes(config) for config in (CONFIG, adaptive, blind)]
+    inputs = [set(tree["action"]["input"]) for tree in trees]
     assert inputs[0] - inputs[1] == {"action_time_mlp_in", "action_time_mlp_out"}
     assert inputs[1] - inputs[0] == {"time_mlp_in", "time_mlp_out"}
     assert inputs[1] - inputs[2] == {"state_proj"}
@@ -167,7 +162,7 @@ def test_actions_are_causal_inside_the_chunk(params, encode, velocity):
 
 def test_sampling_is_deterministic_given_the_key(params, encode):
     seen, cache = observation(), encode(params, observation())
-    draw = compile.jit(
+    draw = once.jit(
         chex.assert_max_traces(policy.sample, n=1), static_argnames=["config", "steps"]
     )
     draw = functools.partial(draw, config=CONFIG, steps=3)
@@ -189,7 +184,7 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps)
         return chain, policy.chain_log_prob(params, cache, state, chain, **named)
 
     chex.clear_trace_counter()  # it counts by name, and this test has two cases
-    step = compile.jit(chex.assert_max_traces(both, n=1))
+    step = once.jit(chex.assert_max_traces(both, n=1))
     step(params, cache, seen.state, jax.random.key(1))
     chain, score = step(params, cache, seen.state, jax.random.key(0))
     recorded = log_prob.recorded_log_prob(chain)
@@ -211,20 +206,17 @@ def test_only_executed_actions_count(params, encode):
         ]
         return scores, log_prob.recorded_log_prob(chain).log_prob
 
-    (whole, tail), every = compile.jit(executed)(seen.state, jax.random.key(0))
+    (whole, tail), every = once.jit(executed)(seen.state, jax.random.key(0))
     np.testing.assert_allclose(whole, tail, atol=1e-4)
     assert float(jnp.abs(whole - every).min()) > 1e-2
 
 
-def test_sharded_init_equals_plain_init(params):
-    mesh = sharding.make_mesh()
-    places = policy.shardings(mesh, CONFIG)
+def test_every_parameter_has_its_place(params):
+    # That they hold the same values there is for `eight_devices.py` to show.
+    places = policy.shardings(sharding.make_mesh(), CONFIG)
     chex.assert_trees_all_equal_structs(places, params)
     kernel = places["action"]["layers"]["attn"]["q_einsum"].spec
     assert tuple(kernel) == (None, "tensor", "fsdp", None)
-    init = functools.partial(policy.init, config=CONFIG)
-    placed = compile.jit(init, out_shardings=places)(jax.random.key(0))
-    chex.assert_trees_all_close(placed, params, atol=1e-6)
 
 
 def test_debug_policy_overfits_four_samples(params):
@@ -252,7 +244,7 @@ def test_debug_policy_overfits_four_samples(params):
         named: dict[str, Any] = {"config": CONFIG, "steps": 5}
         return losses, policy.sample(params, cache, seen.state, key, **named)
 
-    losses, drawn = compile.jit(train)(params, jax.random.key(0))
+    losses, drawn = once.jit(train)(params, jax.random.key(0))
     assert float(losses[-20:].mean()) < 0.2 * float(losses[:20].mean())
     assert float(jnp.mean((drawn - target) ** 2)) < 0.2
 

@@ -48,8 +48,8 @@ def alignment(state):
 
 
 def make(config):
-    """The environment whose words fit `config.max_tokens`."""
-    words = environment.instructions(TEXTS, config.max_tokens)
+    """The environment that tells its tasks as `config` spells them."""
+    words = environment.instructions(TEXTS, config)
 
     def observe(state, told):
         batch = state.task.shape[0]

@@ -15,6 +15,7 @@ import jax
 from flax import traverse_util
 from jax.sharding import Mesh, Sharding
 
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
@@ -68,7 +69,7 @@ def load(
       MismatchError: a file lacks names, has names too many or of other shapes.
       ValueError: a file cannot be read.
     """
-    like = _flat(jax.eval_shape(lambda: parameters.init(key, config)))
+    like = _flat(parameters.shapes(config))
     placed = _flat(parameters.shardings(mesh, config))
     plans = [_plan(source, path, config, like) for source, path in files]
     arrays = {
@@ -143,7 +144,10 @@ def _initial(
         flat = _flat(parameters.init(key, config))
         return {name: flat[name] for name in placed}
 
-    return jax.jit(some, out_shardings=dict(placed))(key) if placed else {}
+    if not placed:
+        return {}
+    options = compilation.compiler_options() | compilation.RUNS_ONCE
+    return jax.jit(some, out_shardings=dict(placed), compiler_options=options)(key)
 
 
 def _flat(tree: PyTree) -> dict[str, Any]:

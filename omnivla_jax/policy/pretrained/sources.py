@@ -14,6 +14,7 @@ from omnivla_jax.policy.pretrained import (
 )
 from omnivla_jax.policy.pretrained.archives import Archive
 from omnivla_jax.policy.pretrained.load import Source
+from omnivla_jax.policy.pretrained.safetensors import safetensors
 
 REASONING = ("reasoning/",)
 REASONING_AND_ACTION = ("reasoning/", "action/")
@@ -61,21 +62,21 @@ SOURCES: Mapping[str, Source] = {
         adapt=openpi.pi05_config,
     ),
     "hf-paligemma": Source(
-        open=_opener(archives.safetensors, hugging_face.PALIGEMMA_RENAMING),
+        open=_opener(safetensors, hugging_face.PALIGEMMA_RENAMING),
         recipes=hugging_face.paligemma,
         covers=REASONING,
         unused=hugging_face.PALIGEMMA_UNUSED,
         adapt=_as_it_is,
     ),
     "hf-siglip": Source(
-        open=_opener(archives.safetensors, hugging_face.SIGLIP_RENAMING),
+        open=_opener(safetensors, hugging_face.SIGLIP_RENAMING),
         recipes=hugging_face.siglip,
         covers=SIGLIP,
         unused=hugging_face.SIGLIP_UNUSED,
         adapt=_as_it_is,
     ),
     "hf-vggt": Source(
-        open=archives.safetensors,
+        open=safetensors,
         recipes=vggt.aggregator,
         covers=(f"{vggt.AGGREGATOR}/",),
         unused=vggt.UNUSED,

@@ -25,13 +25,14 @@ def aggregator(config: PolicyConfig) -> Recipes:
     )
     return (
         {f"{AGGREGATOR}/special_tokens": special}
-        | _dinov2(f"{AGGREGATOR}/dino", "aggregator.patch_embed", depth)
+        | dinov2(f"{AGGREGATOR}/dino", "aggregator.patch_embed", depth)
         | _normed_blocks(f"{rounds}/frame", "aggregator.frame_blocks", depth)
         | _normed_blocks(f"{rounds}/global", "aggregator.global_blocks", depth)
     )
 
 
-def _dinov2(ours: str, theirs: str, depth: int) -> Recipes:
+def dinov2(ours: str, theirs: str, depth: int) -> Recipes:
+    """DINOv2 with registers, called `ours` here and `theirs` in the file."""
     patches = f"{theirs}.patch_embed.proj"
     table = {
         "stem/conv_0/kernel": Recipe((f"{patches}.weight",), "o i h w -> (h w i) o"),

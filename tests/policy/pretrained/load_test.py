@@ -14,9 +14,10 @@ from jax.sharding import PartitionSpec
 from omnivla_jax.core import sharding
 from omnivla_jax.models.layers import posemb_sincos
 from omnivla_jax.policy import parameters
-from omnivla_jax.policy.pretrained import archives, openpi
+from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.policy.pretrained.load import MismatchError, load
 from omnivla_jax.policy.pretrained.sources import source
+from tests.models import once
 from tests.policy.pretrained import fakes
 from tests.policy.pretrained.tiny import CONFIG
 
@@ -29,8 +30,7 @@ TIME_KERNELS = {
 
 def random_params(config):
     """NumPy values in the shapes of `config`; positions alike in every view."""
-    key, rng = jax.random.key(0), np.random.default_rng(0)
-    like = jax.eval_shape(lambda: parameters.init(key, config))
+    like, rng = parameters.shapes(config), np.random.default_rng(0)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
     positions = params["reasoning"]["encoder"]["pos_embedding"]
     positions[:] = positions[0]
@@ -59,7 +59,7 @@ def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
     fakes.write_npz(path, arrays)
     result = loaded("paligemma-npz", path)
     chex.assert_trees_all_equal(result.params["reasoning"], params["reasoning"])
-    fresh = jax.jit(lambda: parameters.init(jax.random.key(0), CONFIG)["action"])()
+    fresh = once.jit(lambda: parameters.init(jax.random.key(0), CONFIG)["action"])()
     chex.assert_trees_all_equal(result.params["action"], fresh)
     assert {name.split("/")[0] for name in result.kept} == {"action"}
     assert len(result.kept) == len(jax.tree.leaves(params["action"]))
@@ -139,41 +139,3 @@ def test_arrays_are_cast_and_sharded(npz):
     assert table.sharding.spec == PartitionSpec("tensor", "fsdp")
     expected = params["reasoning"]["embedder"]["input_embedding"].astype(np.float16)
     np.testing.assert_array_equal(table, expected)
-
-
-def test_npz_holds_bfloat16_as_raw_bytes(tmp_path):
-    values = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
-    np.savez(tmp_path / "a.npz", x=values)
-    archive = archives.npz(tmp_path / "a.npz")
-    assert archive.shapes == {"x": (2, 3)}
-    assert archive.read("x").dtype == jnp.bfloat16
-    np.testing.assert_array_equal(archive.read("x"), values)
-
-
-def test_safetensors_in_parts_of_any_dtype(tmp_path):
-    x, y = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3), np.array([0.5], np.float32)
-    fakes.write_safetensors(tmp_path / "1.safetensors", {"x": x}, "BF16")
-    fakes.write_safetensors(tmp_path / "2.safetensors", {"y": y})
-    index = tmp_path / "model.safetensors.index.json"
-    index.write_text('{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}')
-    for path in (tmp_path, index):
-        archive = archives.safetensors(path)
-        assert archive.shapes == {"x": (2, 3), "y": (1,)}
-        np.testing.assert_array_equal(archive.read("x"), x)
-        np.testing.assert_array_equal(archive.read("y"), y)
-
-
-def test_unreadable_files_are_one_clear_line(tmp_path):
-    with pytest.raises(ValueError, match="nothing at .*weights.npz: download"):
-        archives.npz(tmp_path / "weights.npz")
-    (tmp_path / "a.npz").write_text("no archive")
-    with pytest.raises(ValueError, match="a.npz is no NumPy archive"):
-        archives.npz(tmp_path / "a.npz")
-    (tmp_path / "a.safetensors").write_text("something else entirely")
-    with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
-        archives.safetensors(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty holds no .safetensors"):
-        archives.safetensors(tmp_path / "empty")
-    with pytest.raises(ValueError, match="empty holds no orbax tree"):
-        archives.orbax(tmp_path / "empty")

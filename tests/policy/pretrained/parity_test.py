@@ -1,6 +1,7 @@
 """Our modules against transformers on its own random weights, through our loaders."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import transformers
 
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Observation
+from omnivla_jax.models import masks
 from omnivla_jax.policy import parameters, policy
 from omnivla_jax.policy.pretrained.load import load
 from omnivla_jax.policy.pretrained.sources import source
+from tests.models import once
 from tests.policy.pretrained.tiny import CONFIG
 
 TOLERANCE = 1e-4
 IMAGE_TOKEN, TEXT = 49, [2, 7, 11, 30, 5, 9]
+ANSWER = [8, 12, 4]  # behind the text, each word sees only what comes before it
 ONE_VIEW = dataclasses.replace(CONFIG, views=1)
 VISION, GEMMA = CONFIG.vision, CONFIG.mot.reasoning
 
@@ -85,7 +89,7 @@ def test_siglip(tmp_path):
     # Their tower ends before the head, so that ours is given one that changes nothing.
     encoder["merge"] = {"head": {"kernel": np.eye(18), "bias": np.zeros(18)}}
     tower = dataclasses.replace(parameters.modules(CONFIG).siglip, features=18)
-    ours = tower.apply({"params": encoder}, pictures()[None])
+    ours = once.jit(tower.apply)({"params": encoder}, pictures()[None])
     with torch.no_grad():
         seen = theirs(torch.tensor(pictures()).permute(0, 3, 1, 2)).last_hidden_state
     np.testing.assert_allclose(ours[0], seen.reshape(-1, 18), atol=TOLERANCE)
@@ -104,54 +108,63 @@ def paligemma(tmp_path_factory):
     return theirs, loaded("hf-paligemma", folder, ONE_VIEW).params
 
 
-def reference(model: torch.nn.Module) -> Any:
-    """What theirs makes of one picture and words that all see each other."""
-    ids = torch.tensor([[IMAGE_TOKEN] * VISION.tokens + TEXT])
+@pytest.fixture(scope="module")
+def expected(paligemma) -> Any:
+    """What theirs makes of one picture, a text and an answer, by its prefix-LM mask."""
+    model, _ = paligemma
+    prefix = [IMAGE_TOKEN] * VISION.tokens + TEXT
+    ids = torch.tensor([prefix + ANSWER])
     with torch.no_grad():
         return model(
             input_ids=ids,
             pixel_values=torch.tensor(pictures()[:1]).permute(0, 3, 1, 2),
             attention_mask=torch.ones_like(ids),
-            token_type_ids=torch.zeros_like(ids),
+            token_type_ids=torch.tensor([[0] * len(prefix) + [1] * len(ANSWER)]),
             position_ids=torch.arange(ids.shape[1])[None],
             use_cache=True,
         )
 
 
-def test_paligemma_logits(paligemma):
-    theirs, params = paligemma
-    expected = reference(theirs).logits[..., : CONFIG.vocab]
+def test_paligemma_logits(paligemma, expected):
+    _, params = paligemma
     own, parts = params["reasoning"], parameters.modules(ONE_VIEW)
-    seen = parts.siglip.apply({"params": own["encoder"]}, pictures()[None, :1])
-    words = parts.embedder.apply({"params": own["embedder"]}, np.array([TEXT]))
-    stream = np.concatenate([seen, words], axis=1)
-    count = stream.shape[1]
-    hidden, _ = parts.mot.apply(
-        parameters.mot_variables(params, ["reasoning"]),
-        {"reasoning": stream},
-        positions=np.arange(count)[None],
-        mask=np.ones((1, count, count), bool),
-    )
-    logits = hidden["reasoning"] @ own["embedder"]["input_embedding"].T
-    assert expected.abs().max() > 1
-    np.testing.assert_allclose(logits, expected, atol=TOLERANCE)
+    count = VISION.tokens + len(TEXT + ANSWER)
+    # Our rule table: a prefix that sees itself, then a causal suffix.
+    blocks = {"reasoning": count - len(ANSWER), "action": len(ANSWER)}
+    mask = masks.block_mask(blocks, suffix_attention="causal")
+
+    def logits(own, variables, picture):
+        seen = parts.siglip.apply({"params": own["encoder"]}, picture)
+        words = np.array([TEXT + ANSWER])
+        spelt = parts.embedder.apply({"params": own["embedder"]}, words)
+        hidden, _ = parts.mot.apply(
+            variables,
+            {"reasoning": jnp.concatenate([seen, spelt], axis=1)},
+            positions=np.arange(count)[None],
+            mask=mask[None],
+        )
+        return hidden["reasoning"] @ own["embedder"]["input_embedding"].T
+
+    variables = parameters.mot_variables(params, ["reasoning"])
+    actual = once.jit(logits)(own, variables, pictures()[None, :1])
+    theirs = expected.logits[..., : CONFIG.vocab]
+    assert theirs.abs().max() > 1
+    np.testing.assert_allclose(actual, theirs, atol=TOLERANCE)
 
 
-def test_the_policy_caches_the_keys_and_values_of_paligemma(paligemma):
-    theirs, params = paligemma
-    expected = reference(theirs).past_key_values
+def test_the_policy_caches_the_keys_and_values_of_paligemma(paligemma, expected):
+    _, params = paligemma
     observation = Observation(
         images=jnp.asarray((pictures()[None, :1] + 1) * 127.5),
         tokens=jnp.array([TEXT]),
         token_mask=jnp.ones((1, len(TEXT)), bool),
         state=jnp.zeros((1, CONFIG.state_dim)),
     )
-    cache = policy.encode_prefix(params, observation, config=ONE_VIEW)
+    encode = once.jit(functools.partial(policy.encode_prefix, config=ONE_VIEW))
+    cache = encode(params, observation)
     for layer in range(GEMMA.depth):
-        theirs_here = expected.layers[layer]
-        for ours, other in (
-            (cache.keys, theirs_here.keys),
-            (cache.values, theirs_here.values),
-        ):
-            other = other.permute(0, 2, 1, 3)
+        theirs = expected.past_key_values.layers[layer]
+        pairs = (cache.keys, theirs.keys), (cache.values, theirs.values)
+        for ours, other in pairs:
+            other = other.permute(0, 2, 1, 3)[:, : -len(ANSWER)]
             np.testing.assert_allclose(ours[:, layer], other, atol=TOLERANCE)

@@ -1,4 +1,6 @@
-"""VGGT-1B's names: every array of the published aggregator has its place in ours."""
+"""VGGT-1B's names, and its numbers on small random weights that our loader reads."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -7,55 +9,20 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
+from omnivla_jax.core import sharding
 from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
+from omnivla_jax.models.mot import ExpertConfig
 from omnivla_jax.models.spatial_encoder import SpatialEncoder
-from omnivla_jax.models.vggt import VGGT_1B
+from omnivla_jax.models.vggt import IMAGENET_MEAN, IMAGENET_STD, VGGT_1B, Aggregator
 from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import recipes, vggt
 from omnivla_jax.policy.pretrained.archives import Archive
-from omnivla_jax.policy.pretrained.load import problems
+from omnivla_jax.policy.pretrained.load import load, problems
 from omnivla_jax.policy.pretrained.sources import source
-
-
-def published(width: int, depth: int, patch: int, grid: int, registers: int):
-    """name -> shape, written out from the release's modules."""
-    top, dino = "aggregator", "aggregator.patch_embed"
-    table = {
-        f"{top}.camera_token": (1, 2, 1, width),
-        f"{top}.register_token": (1, 2, registers, width),
-        f"{dino}.cls_token": (1, 1, width),
-        f"{dino}.pos_embed": (1, 1 + grid**2, width),
-        f"{dino}.register_tokens": (1, registers, width),
-        f"{dino}.mask_token": (1, width),
-        f"{dino}.patch_embed.proj.weight": (width, 3, patch, patch),
-        f"{dino}.patch_embed.proj.bias": (width,),
-        f"{dino}.norm.weight": (width,),
-        f"{dino}.norm.bias": (width,),
-        "camera_head.token_norm.weight": (2 * width,),
-    }
-    stacks = (f"{dino}.blocks", f"{top}.frame_blocks", f"{top}.global_blocks")
-    for stack in stacks:
-        for layer in range(depth):
-            table |= block(f"{stack}.{layer}", width, normed=stack != stacks[0])
-    return table
-
-
-def block(name: str, width: int, *, normed: bool):
-    linears = {"attn.qkv": (3, 1), "attn.proj": (1, 1), "mlp.fc1": (4, 1)}
-    linears["mlp.fc2"] = (1, 4)
-    table: dict[str, tuple[int, ...]] = {
-        f"{name}.{gain}.gamma": (width,) for gain in ("ls1", "ls2")
-    }
-    for part, (outputs, inputs) in linears.items():
-        table[f"{name}.{part}.weight"] = (outputs * width, inputs * width)
-        table[f"{name}.{part}.bias"] = (outputs * width,)
-    norms = {"norm1": width, "norm2": width}
-    if normed:
-        norms |= {"attn.q_norm": width // 16, "attn.k_norm": width // 16}
-    for part, size in norms.items():
-        table |= {f"{name}.{part}.{leaf}": (size,) for leaf in ("weight", "bias")}
-    return table
+from tests.models import once
+from tests.policy.pretrained import dinov2_release, fakes, tiny, vggt_reference
+from tests.policy.pretrained.vggt_release import published
 
 
 def parameters_of(vision: VitConfig, dino: DinoConfig):
@@ -106,3 +73,59 @@ def test_values_arrive_where_torch_had_them(full):
     stem = made("dino/stem/conv_0/kernel", 588, 64).reshape(14, 14, 3, 64)
     proj = arrays["aggregator.patch_embed.patch_embed.proj.weight"]
     np.testing.assert_array_equal(stem[3, 5, 1], proj[:, 1, 3, 5])
+
+
+SMALL = VitConfig(
+    image_size=12,
+    strides=(4,),
+    stem_width=16,
+    width=16,
+    mlp_dim=64,
+    depth=2,
+    heads=2,
+    remat="full",
+)
+DINO = DinoConfig(grid=4, registers=2)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """DINOv2 of transformers, all arrays of the file, and our aggregator's of it."""
+    dino = dinov2_release.reference(SMALL, DINO)
+    shapes = published(16, 2, 4, DINO.grid, DINO.registers, heads=SMALL.heads)
+    rng = np.random.default_rng(1)
+    arrays = {
+        name: rng.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    eyes = dinov2_release.renamed(dino, "aggregator.patch_embed")
+    assert {n: a.shape for n, a in eyes.items()}.items() <= shapes.items()
+    path = tmp_path_factory.mktemp("vggt") / "model.safetensors"
+    fakes.write_safetensors(path, arrays | eyes)
+    mesh = sharding.make_mesh()
+    files = [(source("hf-vggt"), path)]
+    params = load(jax.random.key(0), files, config=_policy(), mesh=mesh).params
+    return dino, arrays | eyes, params["spatial"]["encoder"]["aggregator"]
+
+
+def _policy():
+    """A policy that sees as the small VGGT does."""
+    expert = ExpertConfig(20, 24, depth=2, heads=4, kv_heads=1, head_dim=8)
+    mot = dataclasses.replace(tiny.CONFIG.mot, spatial=expert)
+    return dataclasses.replace(
+        tiny.CONFIG, spatial_vision=SMALL, dino=DINO, registers=DINO.registers, mot=mot
+    )
+
+
+def test_the_aggregator_computes_what_the_release_does(release):
+    dino, arrays, params = release
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 12, 12, 3))
+    images = images.astype(np.float32)
+    normed = ((images + 1) / 2 - IMAGENET_MEAN) / IMAGENET_STD
+    seen = dinov2_release.tokens(dino, normed.astype(np.float32))
+    patches = seen[:, 1 + DINO.registers :]
+    expected = vggt_reference.aggregate(arrays, patches, SMALL.heads)
+    ours = Aggregator(SMALL, DINO.registers, DINO)
+    actual = once.jit(ours.apply)({"params": params}, images[None])[0]
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(actual, expected, atol=1e-4)

@@ -1,0 +1,110 @@
+"""Hugging Face's .safetensors files as an archive, read without their library.
+
+A file is the length of its header (8 bytes), the header (JSON: name -> dtype, shape,
+offsets) and the bytes of all arrays. Large weights lie in several, listed by an index.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.policy.pretrained.archives import Archive, existing, undamaged
+
+INDEX = ".index.json"  # what follows `model.safetensors` where it lies in several files
+DTYPES: Mapping[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+class Entry(NamedTuple):
+    """One array of a file."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int  # bytes from the beginning of the file
+    stop: int
+
+
+def safetensors(path: Path) -> Archive:
+    """A .safetensors file, an index of several, or the folder of either.
+
+    Arrays are mapped from the file: only what is used is ever read.
+    Raises ValueError on files of another kind, damaged, cut short, or missing.
+    """
+    entries = {}
+    for file in _files(existing(path)):
+        entries |= _entries(file)
+
+    def read(name: str) -> np.ndarray:
+        entry = entries[name]
+        if not math.prod(entry.shape):
+            return np.zeros(entry.shape, DTYPES[entry.dtype])
+        dtype = DTYPES[entry.dtype]
+        return np.memmap(entry.file, dtype, "r", entry.start, entry.shape)
+
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    return Archive(shapes, undamaged(path, read))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        indices = sorted(path.glob(f"*{INDEX}"))
+        files = sorted(path.glob("*.safetensors"))
+        if not files:
+            raise ValueError(f"{path} holds no .safetensors: name the right folder.")
+        if not indices:
+            return files
+        path = indices[0]
+    if not path.name.endswith(INDEX):
+        return [path]
+    try:
+        names = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no index of .safetensors files.") from error
+    return [existing(path.parent / name) for name in sorted(names)]
+
+
+def _entries(path: Path) -> dict[str, Entry]:
+    """The arrays of one file by name, once it is known to be whole."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(min(length, size))
+    try:
+        header = json.loads(text)
+        found = {
+            name: _entry(path, raw, 8 + length)
+            for name, raw in header.items()
+            if name != "__metadata__"
+        }
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no safetensors file, or a damaged one.") from error
+    end = max((entry.stop for entry in found.values()), default=0)
+    if size < end:
+        raise ValueError(
+            f"{path} has {size} of {end} bytes: the download is not complete, repeat "
+            "it."
+        )
+    if unknown := sorted({entry.dtype for entry in found.values()} - set(DTYPES)):
+        raise ValueError(
+            f"{path} holds numbers of type {', '.join(unknown)}: find the same weights "
+            f"in one of {', '.join(DTYPES)}."
+        )
+    return found
+
+
+def _entry(path: Path, raw: Mapping[str, Any], begin: int) -> Entry:
+    start, stop = raw["data_offsets"]
+    return Entry(path, raw["dtype"], tuple(raw["shape"]), begin + start, begin + stop)

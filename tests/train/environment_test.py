@@ -1,0 +1,24 @@
+"""Tests of what training tells a policy: its tasks, spelt as the policy spells."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy import paligemma_tokenizer, tokenizer
+from omnivla_jax.train import environment
+
+TEXTS = ("turn on", "open")
+SPELLINGS = {"words": tokenizer.WORDS, "bytes": paligemma_tokenizer.BYTES}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_instructions_are_spelt_as_the_policy_says(name):
+    sizes = configs.preset("debug")
+    config = dataclasses.replace(sizes, tokenizer=name, max_tokens=10)
+    words = environment.instructions(TEXTS, config)
+    for row, text in enumerate(TEXTS):
+        tokens, mask = SPELLINGS[name].encode(text, 10)
+        np.testing.assert_array_equal(words.tokens[row], tokens)
+        np.testing.assert_array_equal(words.mask[row], mask)

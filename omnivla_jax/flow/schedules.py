@@ -31,7 +31,17 @@ def flow_grpo(tau: jax.Array, delta: jax.Array) -> jax.Array:
     return jnp.sqrt((1.0 - tau) / jnp.where(tau > 0.0, tau, delta))
 
 
-SHAPES: Mapping[str, Shape] = {"linear": linear, "flow_grpo": flow_grpo}
+def constant(tau: jax.Array, delta: jax.Array) -> jax.Array:
+    """1 at every step: the published companion of the drift `cps` (Flow-CPS)."""
+    del delta
+    return jnp.ones_like(tau)
+
+
+SHAPES: Mapping[str, Shape] = {
+    "linear": linear,
+    "flow_grpo": flow_grpo,
+    "constant": constant,
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Schedule:
     """sigma(tau) = max(scale * shape(tau), floor).
 
     `scale` is the paper's sigma_max (0.1) for `linear` and a (0.5) for `flow_grpo`.
+    The drift `cps` reads sigma as the share of the noise to draw anew, in [0, 1].
     A `floor` above 0 keeps the last steps from dominating the likelihood: under
     0.1 (1 - tau) and K = 10 the last one holds 64.5 % of the chain's divergence.
     """

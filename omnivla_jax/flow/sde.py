@@ -1,58 +1,43 @@
 """The stochastic sampler: the flow's ODE turned into an SDE whose steps have densities.
 
-    dA = drift(A, v, tau, sigma) dtau + sigma dw            (paper, eq. 10)
-    A^{tau+delta} ~ N(A + delta drift, sigma^2 delta I)     (paper, eq. 11-13)
+    A^{tau+delta} ~ N(mean, std^2)      by one of `drifts.py` (paper, eq. 10-13)
 
 Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions. Axis 1 of
 every array of a chain is B, so that chains are sliced into minibatches by one tree map.
 """
 
-from typing import Callable, Mapping, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.flow import ode, path
+from omnivla_jax.flow import ode
+from omnivla_jax.flow.drifts import (
+    DRIFTS,
+    Drift,
+    corrected,
+    cps,
+    noisy_steps,
+    none,
+    paper,
+)
 from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.flow.schedules import Schedule
 
-# drift(x, velocity, tau, sigma) -> dx / dtau [..., H, D]; tau and sigma [...].
-Drift: TypeAlias = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
-
-
-def corrected(
-    x: jax.Array, velocity: jax.Array, tau: jax.Array, sigma: jax.Array
-) -> jax.Array:
-    """v - sigma^2 / (2 (1 - tau)) (A - tau v): the ODE's marginals at every tau.
-
-    The velocity plus sigma^2 / 2 times the score; tau in [0, 1).
-    """
-    pull = path.over_chunk(sigma**2 / 2.0, x)
-    return velocity + pull * path.score(x, velocity, tau)
-
-
-def paper(
-    x: jax.Array, velocity: jax.Array, tau: jax.Array, sigma: jax.Array
-) -> jax.Array:
-    """v + (sigma^2 / 2) (A + (1 - tau) v): eq. 10 as printed.
-
-    It pushes away from the noise instead of along the score, which widens the
-    marginals: N(.5, .3^2) ends with a deviation of .400 at sigma = 1 - tau.
-    """
-    push = path.over_chunk(sigma**2 / 2.0, x)
-    return velocity + push * (x + path.over_chunk(1.0 - tau, x) * velocity)
-
-
-def none(
-    x: jax.Array, velocity: jax.Array, tau: jax.Array, sigma: jax.Array
-) -> jax.Array:
-    """v alone: noise without compensation."""
-    del x, tau, sigma
-    return velocity
-
-
-DRIFTS: Mapping[str, Drift] = {"corrected": corrected, "paper": paper, "none": none}
+__all__ = [
+    "DRIFTS",
+    "Chain",
+    "Drift",
+    "corrected",
+    "cps",
+    "noisy_steps",
+    "none",
+    "paper",
+    "sample",
+    "stochastic_only",
+    "transition",
+]
 
 
 class Chain(NamedTuple):
@@ -60,7 +45,7 @@ class Chain(NamedTuple):
 
     states: jax.Array  # float32 [K + 1, B, H, D]: from noise to the action chunk
     means: jax.Array  # float32 [K, B, H, D]: of the transitions, as sampled
-    stds: jax.Array  # float32 [K, B, 1, 1]: sigma sqrt(delta), 0 on an ODE step
+    stds: jax.Array  # float32 [K, B, 1, 1]: their deviation, 0 on an ODE step
     tau: jax.Array  # float32 [K, B]: where each step begins
     delta: jax.Array  # float32 [K, B]: how far it goes
     stochastic: jax.Array  # bool [K, B]: False on an ODE step, which has no density
@@ -75,18 +60,15 @@ def transition(
     sigma: jax.Array | float,
     drift: Drift = corrected,
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean [..., H, D] and deviation [..., 1, 1] of one Euler-Maruyama step.
+    """Mean [..., H, D] and deviation [..., 1, 1] of one step.
 
     x, velocity float32 [..., H, D]; tau, delta, sigma [...] or scalar, tau < 1.
-    mean = x + delta drift, std = sigma sqrt(delta) (paper, eq. 11-13); sigma = 0 gives
-    the ODE's step exactly.
+    sigma = 0 gives the ODE's step exactly, under every drift.
     """
     chex.assert_equal_shape([x, velocity])
     chex.assert_type([x, velocity], jnp.float32)
-    sigma = jnp.asarray(sigma, jnp.float32)
-    rate = drift(x, velocity, jnp.asarray(tau, jnp.float32), sigma)
-    step = path.over_chunk(delta, x)
-    return x + step * rate, path.over_chunk(sigma, x) * jnp.sqrt(step)
+    tau, delta, sigma = (jnp.asarray(v, jnp.float32) for v in (tau, delta, sigma))
+    return drift(x, velocity, tau, delta, sigma)
 
 
 def sample(
@@ -101,8 +83,8 @@ def sample(
 ) -> Chain:
     """Noise float32 [B, H, D] carried to the data in K steps; the key is consumed.
 
-    `stochastic_step` int [B] in [0, K): only that step of each sample is stochastic
-    and the others follow the ODE (pi_RL's hybrid); None: all are.
+    `stochastic_step` int [B] in [0, noisy_steps(drift, K)): only that step of each
+    sample is stochastic and the others follow the ODE (pi_RL's hybrid); None: all are.
     """
     chex.assert_rank(noise, 3)
     tau, delta, sigma = _grid(schedule, steps, len(noise), stochastic_step)
@@ -117,7 +99,7 @@ def sample(
     inputs = (jax.random.split(key, steps), tau, delta, sigma)
     _, (states, means, stds) = jax.lax.scan(step, noise, inputs)
     states = jnp.concatenate([noise[None], states])
-    return Chain(states, means, stds, tau, delta, sigma > 0.0)
+    return Chain(states, means, stds, tau, delta, jnp.any(stds > 0.0, axis=(2, 3)))
 
 
 def stochastic_only(chain: Chain) -> Chain:

@@ -1,4 +1,4 @@
-"""The stochastic sampler: marginals, limit and order against exact Gaussian flow."""
+"""The stochastic sampler: strong order, what a chain records, and the hybrid mode."""
 
 import functools
 
@@ -13,94 +13,6 @@ from omnivla_jax.flow import ode, sde
 from omnivla_jax.flow.schedules import Schedule, flow_grpo
 
 LOUD = Schedule(scale=1.0)
-
-
-def moments(gaussian, drift: sde.Drift, *, steps: int) -> np.ndarray:
-    """Mean and deviation of every state, [K + 1, 2], without Monte Carlo error.
-
-    Gaussian data make a step affine in x, so two probes give its slope and offset and
-    the moments follow by recursion.
-    """
-    tau = ode.time_grid(steps)
-    probes = jnp.broadcast_to(jnp.array([0.0, 1.0])[:, None, None], (2, 1, 1))
-
-    def step(tau: jax.Array) -> tuple[jax.Array, jax.Array]:
-        times, delta = jnp.full(2, tau), jnp.full(2, 1.0 / steps)
-        mean, std = sde.transition(
-            probes,
-            gaussian.velocity(probes, times),
-            times,
-            delta,
-            sigma=LOUD(times, delta),
-            drift=drift,
-        )
-        return mean[:, 0, 0], std[0, 0, 0]
-
-    rows = [np.array([0.0, 1.0])]
-    means, stds = compilation.jit(jax.vmap(step))(tau)
-    for mean, std in zip(np.asarray(means, np.float64), np.asarray(stds)):
-        slope, offset = mean[1] - mean[0], mean[0]
-        previous = rows[-1]
-        variance = (slope * previous[1]) ** 2 + std**2
-        rows.append(np.array([slope * previous[0] + offset, np.sqrt(variance)]))
-    return np.stack(rows)
-
-
-@pytest.mark.parametrize(
-    "drift, extra",
-    [
-        (sde.corrected, -0.36 / (2 * 0.6) * (0.8 - 0.4 * -0.5)),
-        (sde.paper, 0.36 / 2 * (0.8 + 0.6 * -0.5)),
-        (sde.none, 0.0),
-    ],
-)
-def test_transition_by_hand(drift: sde.Drift, extra: float) -> None:
-    x, v, tau, delta, sigma = 0.8, -0.5, 0.4, 0.1, 0.6
-    mean, std = sde.transition(
-        jnp.full((1, 2, 3), x),
-        jnp.full((1, 2, 3), v),
-        tau,
-        delta,
-        sigma=sigma,
-        drift=drift,
-    )
-    np.testing.assert_allclose(mean, np.full((1, 2, 3), x + delta * (v + extra)), 1e-6)
-    np.testing.assert_allclose(std, np.full((1, 1, 1), 0.6 * np.sqrt(0.1)), 1e-6)
-
-
-def test_every_drift_without_noise_is_the_ode() -> None:
-    x, v = jnp.full((1, 2, 3), 0.8), jnp.full((1, 2, 3), -0.5)
-    for drift in sde.DRIFTS.values():
-        mean, _ = sde.transition(x, v, jnp.full(1, 0.4), 0.1, sigma=0.0, drift=drift)
-        chex.assert_trees_all_equal(mean, x + jnp.float32(0.1) * v)
-
-
-def test_the_corrected_drift_keeps_the_odes_marginals(gaussian) -> None:
-    terminal = moments(gaussian, sde.corrected, steps=1000)
-    for tau in (0.25, 0.5, 0.75, 1.0):
-        mean, std = terminal[int(1000 * tau)]
-        assert mean == pytest.approx(tau * gaussian.mean, rel=0.02)
-        assert std == pytest.approx(float(gaussian.marginal_std(tau)), rel=0.02)
-
-
-def test_the_printed_drift_widens_them(gaussian) -> None:
-    # The limits of K -> infinity by the same recursion in float64: .4000 and .3956.
-    mean, std = moments(gaussian, sde.paper, steps=1000)[-1]
-    assert (mean, std) == pytest.approx((0.5358, 0.4000), abs=1e-3)
-    mean, std = moments(gaussian, sde.none, steps=1000)[-1]
-    assert (mean, std) == pytest.approx((0.5, 0.3956), abs=1e-3)
-
-
-def test_weak_order_one_and_the_right_limit(gaussian) -> None:
-    exact = np.array([gaussian.mean, gaussian.std])
-    errors = np.array(
-        [
-            np.abs(moments(gaussian, sde.corrected, steps=k)[-1] - exact)[1]
-            for k in (64, 128, 256, 512)
-        ]
-    )
-    assert errors[-1] < 2e-3
-    np.testing.assert_allclose(-np.diff(np.log2(errors)), 1.0, atol=0.15)
 
 
 def test_strong_order_one_on_fixed_brownian_paths(gaussian) -> None:

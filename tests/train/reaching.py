@@ -47,6 +47,17 @@ def alignment(state):
     return 1 - jnp.tanh(distance)
 
 
+def terms(state, action, previous_action, names):
+    """Raw reward terms by name; `effort` is minus the size of the action."""
+    table = {
+        "success": state.success.astype(jnp.float32),
+        "alignment": alignment(state),
+        "effort": -jnp.linalg.norm(action, axis=-1),
+        "smoothness": -jnp.linalg.norm(action - previous_action, axis=-1),
+    }
+    return {name: table[name] for name in names}
+
+
 def make(config):
     """The environment whose words fit `config.max_tokens`."""
     words = environment.instructions(TEXTS, config.max_tokens)
@@ -61,7 +72,7 @@ def make(config):
             images, words.tokens[told], words.mask[told], proprioception
         )
 
-    return environment.Environment(reset, step, observe, alignment)
+    return environment.Environment(reset, step, observe, alignment, terms)
 
 
 def episode(rng, task, *, length=5):

@@ -48,6 +48,8 @@ class Settings:
     rl: OnlineConfig
     evaluation: EvaluateConfig
     save_every: int  # calls of a training stage between two checkpoints
+    evaluate_every: int  # updates of Flow-GSPO between two validations; 0: never
+    validation: EvaluateConfig  # which decide what the best checkpoint is
     video_size: int  # pixels a side of each picture
     video_supersample: int = 2  # rays per pixel along a side
 
@@ -59,6 +61,9 @@ def from_config(config: ConfigDict) -> Settings:
     _check_tasks(raw["suite"], raw["tasks"])
     _check_horizon(raw, policy)
     sampler = _sampler(raw["sampler"], raw["exec_horizon"])
+    evaluation = EvaluateConfig(
+        chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
+    )
     return Settings(
         seed=raw["seed"],
         suite=raw["suite"],
@@ -70,10 +75,10 @@ def from_config(config: ConfigDict) -> Settings:
         demonstrations=DemonstrationConfig(**raw["demonstrations"]),
         action=_action(raw["action"]),
         rl=_rl(raw["rl"], raw["chunks"], policy, sampler),
-        evaluation=EvaluateConfig(
-            chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
-        ),
+        evaluation=evaluation,
         save_every=raw["save_every"],
+        evaluate_every=raw["evaluate_every"],
+        validation=dataclasses.replace(evaluation, episodes=raw["validation_episodes"]),
         video_size=raw["video_size"],
     )
 

@@ -1,9 +1,13 @@
 """The folder of a run: what is finished, how long it took, and for which settings.
 
-config.json         the settings it was started with
-phases/NAME.json    the result of a finished phase
-wall_seconds.json   seconds by phase, interrupted attempts included
-checkpoints/NAME/   of the training stages
+config.json              the settings it was started with
+phases/NAME.json         the result of a finished phase
+wall_seconds.json        seconds by phase, interrupted attempts included
+NAME.csv                 the metrics of a training stage, a row an update
+NAME_validation.csv      its success on validation states, where it is evaluated
+tensorboard/NAME/        both as TensorBoard scalars
+checkpoints/NAME/        the latest checkpoints of a training stage
+checkpoints/NAME_best/   the one that did best on the validation states
 """
 
 import contextlib
@@ -25,8 +29,20 @@ class Workdir:
     path: Path
 
     def checkpoints(self, name: str) -> Path:
-        """Where a training stage keeps its checkpoints."""
+        """Where a training stage keeps its latest checkpoints."""
         return self.path / "checkpoints" / name
+
+    def best(self, name: str) -> Path:
+        """Where a training stage keeps the checkpoint that was evaluated best."""
+        return self.path / "checkpoints" / f"{name}_best"
+
+    def table(self, name: str) -> Path:
+        """The CSV file of a training stage's metrics."""
+        return self.path / f"{name}.csv"
+
+    def board(self, name: str) -> Path:
+        """The folder of a training stage's TensorBoard events."""
+        return self.path / "tensorboard" / name
 
     def result(self, phase: str) -> dict[str, Any] | None:
         """What a finished phase found; None while it is not finished."""
@@ -60,7 +76,10 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
     """
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file: choose another --workdir.")
-    holds_something = path.is_dir() and any(path.iterdir())
+    # A run that was killed at its very start has left nothing but a hidden file.
+    holds_something = path.is_dir() and any(
+        not entry.name.startswith(".") for entry in path.iterdir()
+    )
     if holds_something and not resume:
         raise ValueError(
             f"{path} is not empty: add --resume to continue that run, or choose "

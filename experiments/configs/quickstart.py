@@ -50,6 +50,8 @@ def _quickstart() -> ConfigDict:
         {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
     )
     config.save_every = 10  # calls of a training stage
+    config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
+    config.validation_episodes = 70  # a multiple of evaluation.batch_size
     config.video_size = 128
     return config
 
@@ -100,6 +102,7 @@ def _debug_changes() -> ConfigDict:
         {
             "image_size": 16,
             "save_every": 1,
+            "validation_episodes": 3,
             "video_size": 16,
             "policy": {"preset": "debug"},
             "chunks": 2,

@@ -1,44 +1,30 @@
-"""Draws curve.png: success, reward, clipped fraction and KL against the RL update.
+"""Draws learning curves: one run's four metrics, or several runs in one picture.
 
-Axes: N updates.
+Axes: N updates, P points of a common grid, S seeds.
 """
 
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter
 
+from experiments.reporting import panels
 from experiments.reporting.files import replacing
+from experiments.reporting.panels import INK, MUTED, PANELS, Panel
 
-INK, MUTED, GRID = "#1d2430", "#6b7280", "#e5e7eb"
-SMOOTHING = 0.8  # of the exponential average drawn over the measured points
+# Of runs that are compared.
+COLOURS = "#0f766e #b45309 #7c3aed #be123c #1d4ed8 #4d7c0f #a21caf #475569".split()
 
-
-class Panel(NamedTuple):
-    """One of the four pictures: a metric and how it is told."""
-
-    key: str
-    title: str
-    subtitle: str
-    colour: str
-    percent: bool
-
-
-PANELS = (
-    Panel("success", "Success", "share of rollout episodes", "#0f766e", True),
-    Panel("reward", "Reward", "mean return of an episode", "#b45309", False),
-    Panel("clip_fraction", "Clipped fraction", "of the chunk ratios", "#7c3aed", True),
-    Panel("kl", "KL", "of a chunk to its sampling policy, nats", "#be123c", False),
-)
+Rows = Sequence[Mapping[str, float]]  # one record per update, in order
 
 
 def save(
     path: Path,
-    history: Sequence[Mapping[str, float]],
+    history: Rows,
     *,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
@@ -63,21 +49,107 @@ def save(
         figure.savefig(temporary, format="png")
 
 
-def smooth(values: np.ndarray, keep: float = SMOOTHING) -> np.ndarray:
-    """The bias-corrected exponential average of `values` [N]; NaNs carry no weight."""
-    total, weight = 0.0, 0.0
-    averages = []
-    for value in values:
-        total, weight = keep * total, keep * weight
-        if np.isfinite(value):
-            total, weight = total + (1 - keep) * value, weight + (1 - keep)
-        averages.append(total / weight if weight else np.nan)
-    return np.asarray(averages)
+def compare(
+    path: Path,
+    runs: Mapping[str, Sequence[Rows]],
+    *,
+    shown: Sequence[Panel] = PANELS[:2],
+    x: str = "update",
+    x_label: str | None = None,
+    levels: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write several runs' curves in one picture, a panel for each metric.
+
+    A line is the mean over a run's seeds of their smoothed curves; its band reaches
+    from the lowest to the highest seed, over the part of the axis that all have seen.
+
+    Args:
+      path: the PNG to write, whole or not at all.
+      runs: name -> the history of each seed. A metric that a run lacks is left out.
+      shown: which metrics.
+      x: the column that is the horizontal axis, for example environment steps.
+      x_label: what it is called; by default its name.
+      levels: name -> an evaluation {"success", "interval"} of what does not learn,
+        drawn across the panel of success.
+
+    Raises:
+      ValueError: there is nothing to draw, or more than the eight colours can tell.
+    """
+    levels = levels or {}
+    names = [*runs, *levels]
+    if not 1 <= len(names) <= len(COLOURS):
+        raise ValueError(f"{len(names)} runs to compare: give 1 to {len(COLOURS)}.")
+    colours = dict(zip(names, COLOURS))
+    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
+    size = (5.8 * len(shown), 4.6)
+    figure = Figure(figsize=size, dpi=144, facecolor="white", layout=layout)
+    grid = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, panel in zip(grid, shown):
+        panels.style(axes, panel, x_label or x.replace("_", " "))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for name, histories in runs.items():
+            columns = [_column(history, x, panel.key) for history in histories]
+            _draw_seeds(axes, name, columns, colours[name])
+        if panel.key == "success":
+            axes.set_ylim(0, 1)
+            for name, evaluation in levels.items():
+                panels.level(axes, name, evaluation, colours[name])
+    _legend(figure, names)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
-def _draw(axes: Axes, panel: Panel, history: Sequence[Mapping[str, float]]) -> None:
+def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed curves on a common grid: positions [P] and values [S, P].
+
+    Args:
+      columns: of each seed float [2, N]: positions, rising, and values. The grid holds
+        every position within the part that all seeds have seen.
+    """
+    low = max(positions[0] for positions, _ in columns)
+    high = min(positions[-1] for positions, _ in columns)
+    every = np.unique(np.concatenate([positions for positions, _ in columns]))
+    grid = every[(low <= every) & (every <= high)]
+    values = [np.interp(grid, at, panels.smooth(seen)) for at, seen in columns]
+    return grid, np.stack(values)
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    """One legend for all panels, below them, in the order of `names`."""
+    drawn = {line.get_label(): line for axes in figure.axes for line in axes.lines}
+    known = [name for name in names if name in drawn]
+    figure.legend(
+        [drawn[name] for name in known],
+        known,
+        loc="outside lower center",
+        ncols=min(max(len(known), 1), 4),
+        frameon=False,
+        labelcolor=INK,
+    )
+
+
+def _column(history: Rows, x: str, key: str) -> np.ndarray:
+    """Positions and values of one metric where it was recorded, [2, N]."""
+    pairs = [(row[x], row[key]) for row in history if np.isfinite(row.get(key, np.nan))]
+    return np.asarray(pairs, float).reshape(-1, 2).T
+
+
+def _draw_seeds(
+    axes: Axes, name: str, columns: Sequence[np.ndarray], colour: str
+) -> None:
+    """One run: the mean over seeds, inside the band that they span."""
+    recorded = [column for column in columns if column.size]
+    if not recorded:
+        return
+    grid, values = seed_curves(recorded)
+    low, high = values.min(axis=0), values.max(axis=0)
+    axes.fill_between(grid, low, high, color=colour, alpha=0.14, linewidth=0)
+    axes.plot(grid, values.mean(axis=0), color=colour, lw=2.2, label=name)
+
+
+def _draw(axes: Axes, panel: Panel, history: Rows) -> None:
     """One metric: the measured points faint, their average on top."""
-    _style(axes, panel)
+    panels.style(axes, panel, "update")
     values = np.asarray([row.get(panel.key, np.nan) for row in history], float)
     if not np.isfinite(values).any():
         axes.text(0.5, 0.5, "not recorded", color=MUTED, ha="center", va="center")
@@ -85,36 +157,11 @@ def _draw(axes: Axes, panel: Panel, history: Sequence[Mapping[str, float]]) -> N
         return
     updates = [row.get("update", index + 1) for index, row in enumerate(history)]
     axes.plot(updates, values, "o-", color=panel.colour, alpha=0.3, lw=1, ms=2.5)
-    axes.plot(updates, smooth(values), color=panel.colour, lw=2.2)
+    axes.plot(updates, panels.smooth(values), color=panel.colour, lw=2.2)
     if panel.key == "success":
         axes.set_ylim(0, 1)
     elif np.nanmin(values) >= 0:
         axes.set_ylim(bottom=0)
-
-
-def _style(axes: Axes, panel: Panel) -> None:
-    """Title at the left, horizontal grid only, no box."""
-    axes.set_title(
-        panel.title, loc="left", color=INK, fontsize=13, fontweight="bold", pad=22
-    )
-    axes.annotate(
-        panel.subtitle,
-        (0, 1),
-        (0, 8),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=9.5,
-        color=MUTED,
-    )
-    axes.set_xlabel("update", color=MUTED, fontsize=9.5)
-    axes.tick_params(colors=MUTED, labelsize=9.5, length=0)
-    axes.grid(axis="y", color=GRID, linewidth=0.9)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    if panel.percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
 
 def _draw_evaluation(
@@ -123,9 +170,8 @@ def _draw_evaluation(
     """An evaluation as a dashed line inside its 95 % interval."""
     if evaluation is None:
         return
-    success, (low, high) = evaluation["success"], evaluation["interval"]
-    axes.axhspan(low, high, color=colour, alpha=0.1, linewidth=0)
-    axes.axhline(success, color=colour, linewidth=1.2, linestyle=(0, (5, 3)))
+    success = evaluation["success"]
+    panels.level(axes, label, evaluation, colour)
     axes.annotate(
         f"{label}\n{success:.0%}",
         (1, success),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.objects import ARTICULATIONS
+from omnivla_jax.sim.objects import ARTICULATIONS, Articulation
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.sim.tasks import Goal, Task, Zone
@@ -71,7 +71,7 @@ def on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
 def inside(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """In(object, region): the origin lies in the region's axis-aligned extent."""
     site = scene.sites[goal.target]
-    center, orientation = _site_pose(physics, site)
+    center, orientation = site_pose(physics, site)
     half = jnp.asarray(site.region.half_size)
     extent = jnp.abs(jnp.einsum("bij,j->bi", orientation, half))
     position = physics.xpos[:, scene.bodies[goal.subject]]
@@ -81,26 +81,26 @@ def inside(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
 
 def is_open(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """Open(fixture or region): any of its joints is open."""
-    _, high = _articulation(scene, goal)
-    return jnp.any(_joints(scene, physics, goal) < high, axis=-1)
+    _, high = _ends(scene, goal)
+    return jnp.any(joint_positions(scene, physics, goal) < high, axis=-1)
 
 
 def is_closed(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """Close(fixture or region): all of its joints are closed."""
-    low, _ = _articulation(scene, goal)
-    return jnp.all(_joints(scene, physics, goal) > low, axis=-1)
+    low, _ = _ends(scene, goal)
+    return jnp.all(joint_positions(scene, physics, goal) > low, axis=-1)
 
 
 def turned_on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """Turnon(fixture): any of its joints is on."""
-    low, _ = _articulation(scene, goal)
-    return jnp.any(_joints(scene, physics, goal) >= low, axis=-1)
+    low, _ = _ends(scene, goal)
+    return jnp.any(joint_positions(scene, physics, goal) >= low, axis=-1)
 
 
 def turned_off(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """Turnoff(fixture): all of its joints are off."""
-    _, high = _articulation(scene, goal)
-    return jnp.all(_joints(scene, physics, goal) < high, axis=-1)
+    _, high = _ends(scene, goal)
+    return jnp.all(joint_positions(scene, physics, goal) < high, axis=-1)
 
 
 def is_up(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
@@ -126,7 +126,7 @@ def _on_zone(scene: Scene, physics: Physics, goal: Goal, zone: Zone) -> jax.Arra
 
 
 def _on_site(scene: Scene, physics: Physics, goal: Goal, site: Site) -> jax.Array:
-    center, orientation = _site_pose(physics, site)
+    center, orientation = site_pose(physics, site)
     position = physics.xpos[:, scene.bodies[goal.subject]]
     # LIBERO multiplies by R where the site frame would take R^T; kept.
     offset = jnp.einsum("bij,bj->bi", orientation, position - center)
@@ -141,7 +141,8 @@ def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
     return within & (height > -SITE_BELOW) & (height < SITE_ABOVE)
 
 
-def _site_pose(physics: Physics, site: Site) -> tuple[jax.Array, jax.Array]:
+def site_pose(physics: Physics, site: Site) -> tuple[jax.Array, jax.Array]:
+    """A region's centre [B, 3] and axes [B, 3, 3] in the world."""
     position, quaternion = physics.xpos[:, site.body], physics.xquat[:, site.body]
     local = jnp.broadcast_to(jnp.asarray(site.region.position), position.shape)
     turn = jnp.broadcast_to(jnp.asarray(site.region.quaternion), quaternion.shape)
@@ -155,16 +156,20 @@ def _touches(scene: Scene, physics: Physics, first: str, second: str) -> jax.Arr
     return physics.touching[:, scene.contact_pairs.index((first, second))]
 
 
-def _joints(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def joint_positions(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     """[B, n]: the positions of the joints that a goal asks about."""
     rows = [scene.joints[name][0] for name in goal_joints(scene, goal)]
     return physics.qpos[:, jnp.array(rows)]
 
 
-def _articulation(scene: Scene, goal: Goal) -> tuple[float, float]:
+def articulation(scene: Scene, goal: Goal) -> Articulation:
+    """What LIBERO's words mean for the joints that a goal asks about."""
     site = scene.sites.get(goal.subject)
-    fixture = site.instance if site else goal.subject
-    words = ARTICULATIONS[scene.stock.fixtures[fixture]]
-    low_high = getattr(words, goal.predicate)
-    assert low_high is not None, f"{fixture} knows no {goal.predicate!r}"
+    return ARTICULATIONS[scene.stock.fixtures[site.instance if site else goal.subject]]
+
+
+def _ends(scene: Scene, goal: Goal) -> tuple[float, float]:
+    """The range of a joint that the goal's word means."""
+    low_high = getattr(articulation(scene, goal), goal.predicate)
+    assert low_high is not None, f"{goal.subject} knows no {goal.predicate!r}"
     return low_high

@@ -1,16 +1,19 @@
 """Checkpoints: a pytree and a history per step, whole or not there at all.
 
-    directory/step-00000012/tree/          orbax
-    directory/step-00000012/history.json   one record a step
+    directory/step-00000012/tree/                  orbax
+    directory/step-00000012/history/history.json   one record a step
 
-A checkpoint is written under a hidden name and renamed when complete, so whatever
-carries the final name is complete. Older ones go only after that.
+    with checkpoints.writer(directory) as writer:
+        writer.save(state, rows)  # returns once the state is copied; the rest follows
+
+orbax writes in the background, under another name that it changes when everything is
+there: whatever carries the final name is complete. Older ones go only after that.
 """
 
 import contextlib
 import json
 import logging
-import os
+import re
 import shutil
 from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence
@@ -22,7 +25,8 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.metrics import Row
 
 KEEP = 2
-PREFIX, TREE, HISTORY = "step-", "tree", "history.json"
+PREFIX, TREE, HISTORY = "step-", "tree", "history"
+HISTORY_FILE = "history.json"
 
 
 class Restored(NamedTuple):
@@ -32,31 +36,123 @@ class Restored(NamedTuple):
     history: list[Row]
 
 
+class Writer:
+    """Saves in the background. Make one with `writer`, which waits for the last."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self.directory, self.keep = directory, keep
+        self._checkpointer = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(
+                **{
+                    TREE: ocp.StandardCheckpointHandler(),
+                    HISTORY: ocp.JsonCheckpointHandler(HISTORY_FILE),
+                }
+            )
+        )
+
+    def save(
+        self, tree: PyTree, history: Sequence[Row], *, step: int | None = None
+    ) -> Path:
+        """Begin to write one checkpoint, after the one before it is complete.
+
+        Returns once `tree` is copied, so that the next update may overwrite it.
+
+        Args:
+          tree: of arrays.
+          history: one record a step.
+          step: what it is named after; by default the length of its history.
+
+        Raises:
+          OSError or another error of orbax: this or the earlier save failed, for
+            example on a full disk; what was complete is intact.
+        """
+        self.wait()
+        number = len(history) if step is None else step
+        final = self.directory / f"{PREFIX}{number:08d}"
+        with self._tidy_on_failure():
+            if final.exists() and _is_first_process():
+                final.rename(final.with_name(f".replaced-{final.name}"))
+            parts = {
+                TREE: ocp.args.StandardSave(tree),
+                HISTORY: ocp.args.JsonSave(list(history)),
+            }
+            self._checkpointer.save(final, args=ocp.args.Composite(**parts))
+        return final
+
+    def check(self) -> None:
+        """Raise what the background met so far, without waiting for it."""
+        with self._tidy_on_failure():
+            self._checkpointer.check_for_errors()
+
+    def wait(self) -> None:
+        """Wait until nothing is on its way, then drop all but the newest `keep`."""
+        with self._tidy_on_failure():
+            self._checkpointer.wait_until_finished()
+        if _is_first_process():
+            for folder in [*_complete(self.directory)[: -self.keep], *self._rest()]:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Wait, and give up the background thread."""
+        try:
+            self.wait()
+        finally:
+            self._checkpointer.close()
+
+    @contextlib.contextmanager
+    def _tidy_on_failure(self) -> Iterator[None]:
+        """Free the space of what did not get whole, and put back what it replaced."""
+        try:
+            yield
+        except BaseException:
+            if _is_first_process():
+                for folder in self.directory.glob(f".replaced-{PREFIX}*"):
+                    final = folder.with_name(folder.name.removeprefix(".replaced-"))
+                    if not final.exists():
+                        folder.rename(final)
+                for folder in self._rest():
+                    shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _rest(self) -> list[Path]:
+        """What interrupted and replaced saves left behind."""
+        complete = set(_complete(self.directory))
+        return [p for p in self.directory.glob(f"*{PREFIX}*") if p not in complete]
+
+
+@contextlib.contextmanager
+def writer(directory: Path, *, keep: int = KEEP) -> Iterator[Writer]:
+    """A writer into `directory`, which is created; leaving it completes the last save.
+
+    What goes wrong inside is raised after that; a failure of that save itself only
+    where nothing else went wrong.
+    """
+    _silence_orbax()
+    directory = Path(directory).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    opened = Writer(directory, keep)
+    try:
+        yield opened
+    except BaseException:
+        with contextlib.suppress(Exception):
+            opened.close()
+        raise
+    opened.close()
+
+
 def save(directory: Path, tree: PyTree, history: Sequence[Row]) -> Path:
-    """Write one checkpoint, named after the length of its history.
+    """Write one checkpoint, named after the length of its history, and wait for it.
 
     All but the newest `KEEP` are then dropped.
     Raises OSError, for example on a full disk; earlier checkpoints are then intact.
     """
-    directory = Path(directory).absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    final = directory / f"{PREFIX}{len(history):08d}"
-    partial = directory / f".{final.name}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write(partial, tree, history)
-        if final.exists():
-            final.rename(directory / f".replaced-{final.name}-{os.getpid()}")
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    _clean(directory)
-    return final
+    with writer(directory) as opened:
+        return opened.save(tree, history)
 
 
 def latest(directory: Path) -> Path | None:
     """The newest complete checkpoint; None if there is none."""
-    found = sorted(Path(directory).absolute().glob(f"{PREFIX}*"))
+    found = _complete(Path(directory).absolute())
     return found[-1] if found else None
 
 
@@ -71,32 +167,42 @@ def restore(path: Path, like: PyTree) -> Restored:
       ValueError: the files are damaged, or hold another structure.
     """
     path = Path(path).absolute()
-    try:
-        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
+    _silence_orbax()
+    with _one_line(path):
+        with ocp.StandardCheckpointer() as checkpointer:
             tree = checkpointer.restore(path / TREE, jax.eval_shape(lambda: like))
-        history = json.loads((path / HISTORY).read_text("utf-8"))
+    return Restored(tree, history(path))
+
+
+def history(path: Path) -> list[Row]:
+    """The records of a checkpoint alone; raises ValueError on a damaged file."""
+    with _one_line(path):
+        return json.loads((path / HISTORY / HISTORY_FILE).read_text("utf-8"))
+
+
+def _complete(directory: Path) -> list[Path]:
+    """Complete checkpoints, the oldest first."""
+    named = re.compile(re.escape(PREFIX) + r"\d{8,}")
+    found = [p for p in directory.glob(f"{PREFIX}*") if named.fullmatch(p.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))
+
+
+def _is_first_process() -> bool:
+    """Where several processes share a folder, one of them tidies it."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn what reading a checkpoint can raise into one line with a remedy."""
+    try:
+        yield
     except Exception as error:  # orbax and its readers raise whatever they meet
         raise ValueError(
             f"The checkpoint {path} cannot be read ({_first_line(error)}): delete that "
             "folder to fall back on the one before it, or start a new workdir if the "
             "configuration changed."
         ) from error
-    return Restored(tree, history)
-
-
-def _write(folder: Path, tree: PyTree, history: Sequence[Row]) -> None:
-    folder.mkdir()
-    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / TREE, tree)
-        checkpointer.wait_until_finished()
-    (folder / HISTORY).write_text(json.dumps(list(history)), "utf-8")
-
-
-def _clean(directory: Path) -> None:
-    """Remove superseded checkpoints and what interrupted saves left behind."""
-    old = sorted(directory.glob(f"{PREFIX}*"))[:-KEEP]
-    for folder in [*old, *directory.glob(f".*{PREFIX}*")]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(error: BaseException) -> str:
@@ -104,12 +210,10 @@ def _first_line(error: BaseException) -> str:
     return text[:200] or type(error).__name__
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence orbax's log lines; its errors still raise."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(disabled)
+def _silence_orbax() -> None:
+    """Keep orbax's own log lines, tracebacks among them, off the terminal."""
+    logging.getLogger("absl").addFilter(_not_of_orbax)
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    return f"{ocp.__name__.split('.')[0]}/" not in record.pathname

@@ -1,10 +1,10 @@
-"""What training needs of a simulator: four callables, so that any simulator fits.
+"""What training needs of a simulator: a few callables, so that any simulator fits.
 
-Axes: B environments, L language tokens, N instructions.
+Axes: B environments, D action dimensions, L language tokens, N instructions.
 """
 
 import functools
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,24 @@ class Instructions(NamedTuple):
     mask: jax.Array  # bool [N, L]: False on padding
 
 
+# (state after a step, its action [B, D], the action before it [B, D], names of terms)
+# -> the raw value of each term, float32 [B]
+Terms: TypeAlias = Callable[
+    [Any, jax.Array, jax.Array, Iterable[str]], dict[str, jax.Array]
+]
+
+
+def success_only(
+    state: Any, action: jax.Array, previous_action: jax.Array, names: Iterable[str]
+) -> dict[str, jax.Array]:
+    """The one reward term that every simulator has; raises ValueError on others."""
+    del action, previous_action
+    unknown = sorted(set(names) - {"success"})
+    if unknown:
+        raise ValueError(f"This simulator has no reward terms {unknown}, only success.")
+    return {name: state.success.astype(jnp.float32) for name in names}
+
+
 class Environment(NamedTuple):
     """A batched simulator as pure functions; a batch is any pytree, batch first.
 
@@ -40,6 +58,8 @@ class Environment(NamedTuple):
     # observation of an agent that is told the instruction of row `told`
     alignment: Callable[[Any], jax.Array]  # state -> float32 [B], dense reward term
     fused: bool  # whether programs that hold it may be (`core.compile.jit`)
+    terms: Terms = success_only
+    first_action: tuple[float, ...] = env.WAIT_ACTION  # [D]: before the first step
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
@@ -56,9 +76,7 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     )
 
 
-def simulator(
-    scene: Scene, words: Instructions, *, size: int
-) -> Environment:
+def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
     """The project's own simulator and renderer; images have `size` pixels a side."""
     look = looks.look(scene)
 
@@ -73,6 +91,7 @@ def simulator(
         observe=look_at,
         alignment=functools.partial(reward.alignment, scene),
         fused=scene.engine != "mjx",
+        terms=functools.partial(reward.compute, scene),
     )
 
 

@@ -64,10 +64,20 @@ class Outcome(NamedTuple):
 Evaluate = Callable[[PyTree, Normalizer, Start, jax.Array], Outcome]
 
 
-def held_out(seed: int, tasks: Sequence[int], config: EvaluateConfig) -> Start:
-    """The same N initial states for every evaluation of a run; tasks take turns."""
+def held_out(
+    seed: int,
+    tasks: Sequence[int],
+    config: EvaluateConfig,
+    *,
+    stream: str = "evaluation",
+) -> Start:
+    """The same N initial states for every evaluation of a run; tasks take turns.
+
+    What is chosen by its success on one stream's states, such as the best checkpoint
+    on those of "validation", is to be judged on another's.
+    """
     task = jnp.resize(jnp.asarray(tasks, jnp.int32), (config.episodes,))
-    keys = jax.random.split(streams.stream(seed, "evaluation"), config.episodes)
+    keys = jax.random.split(streams.stream(seed, stream), config.episodes)
     return Start(task, keys, task)
 
 

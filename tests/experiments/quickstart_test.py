@@ -3,8 +3,10 @@
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,24 @@ from omnivla_jax.train import checkpoints
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
+LONGER = (
+    "--config.action.steps=6",
+    "--config.rl.updates=6",
+    "--config.evaluate_every=2",
+)
+LAST = "step-00000006"
 STAGES = ("flow_matching", "flow_gspo")
 PHASES = ("before", "after", "swapped_instructions")
 
 
-def launch(workdir, *arguments, config=CONFIG):
-    command = [sys.executable, "-m", "experiments.quickstart", config]
+def command(workdir, *arguments):
+    launcher = [sys.executable, "-m", "experiments.quickstart", CONFIG, *LONGER]
+    return [*launcher, f"--workdir={workdir}", *arguments]
+
+
+def launch(workdir, *arguments):
     return subprocess.run(
-        [*command, f"--workdir={workdir}", *arguments],
+        command(workdir, *arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -39,7 +51,7 @@ def one_line(done, code, *words):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Two steps of both stages, uninterrupted."""
+    """Six steps of both stages, uninterrupted."""
     workdir = tmp_path_factory.mktemp("quickstart") / "whole"
     return workdir, launch(workdir)
 
@@ -78,21 +90,56 @@ def test_a_resumed_run_matches_bit_for_bit(finished, tmp_path):
     workdir = tmp_path / "resumed"
     shutil.copytree(whole, workdir)
     for stage in STAGES:
-        shutil.rmtree(workdir / "checkpoints" / stage / "step-00000002")
+        shutil.rmtree(workdir / "checkpoints" / stage / LAST)
     for name in ("after.mp4", "results.json", "phases/after.json"):
         (workdir / name).unlink()
     done = launch(workdir, "--resume")
     assert done.returncode == 0, done.stderr
-    for stage in STAGES:
-        steps = [folder / "checkpoints" / stage / "step-00000002"
-                 for folder in (whole, workdir)]
-        for ours, theirs in zip(*map(arrays, steps), strict=True):
+    same_outcome(whole, workdir)
+
+
+def same_outcome(whole, workdir):
+    """Parameters, metrics and evaluations of two runs are the same bit for bit."""
+    for stage in (*STAGES, "flow_gspo_best"):
+        folders = [folder / "checkpoints" / stage for folder in (whole, workdir)]
+        newest = [checkpoints.latest(folder) for folder in folders]
+        assert newest[0].name == newest[1].name
+        for ours, theirs in zip(*map(arrays, newest), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        tables = [(f / f"{stage}.csv").read_text() for f in (whole, workdir)]
+    for name, rows in (*zip(STAGES, (6, 6)), ("flow_gspo_validation", 3)):
+        tables = [(f / f"{name}.csv").read_text() for f in (whole, workdir)]
         assert tables[0] == tables[1]
-        assert len(list(csv.reader(tables[0].splitlines()))) == 3
+        assert len(list(csv.reader(tables[0].splitlines()))) == 1 + rows
     results = [json.loads((f / "results.json").read_text()) for f in (whole, workdir)]
-    assert results[0]["after"] == results[1]["after"]
+    for phase in PHASES:
+        assert results[0][phase] == results[1][phase]
+
+
+def kill(workdir, event, seconds, *arguments):
+    """Start the launcher and kill it outright `seconds` after a file has appeared."""
+    with subprocess.Popen(
+        command(workdir, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as process:
+        while not (workdir / event).exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+
+
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(finished, tmp_path):
+    """Once in each stage, a seeded while after its first record."""
+    whole, _ = finished
+    workdir = tmp_path / "killed"
+    seconds = np.random.default_rng(0).uniform(0.0, 0.6, 2)
+    kill(workdir, "flow_matching.csv", seconds[0])
+    assert not (workdir / "phases" / "before.json").exists()
+    kill(workdir, "flow_gspo.csv", seconds[1], "--resume")
+    assert not (workdir / "phases" / "after.json").exists()
+    done = launch(workdir, "--resume")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    same_outcome(whole, workdir)
 
 
 @pytest.mark.parametrize("name", ["flow_matching", "flow_gspo"])

@@ -1,9 +1,14 @@
-"""Tests of omnivla_jax.train.checkpoints: round trip, damage, what is kept."""
+"""Tests of omnivla_jax.train.checkpoints: round trip, overlap, damage, what is kept."""
+
+import contextlib
+import threading
+import time
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from omnivla_jax.policy import normalize
@@ -67,7 +72,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
             if file.is_file():
                 file.write_bytes(file.read_bytes()[:5])
     elif damage == "history":
-        (path / "history.json").write_text('[{"loss"')
+        (path / "history" / "history.json").write_text('[{"loss"')
     else:
         like = like.replace(params={"action": {"other": jnp.zeros(3)}})
     with pytest.raises(ValueError, match=f"(?s){path}.*delete that folder") as error:
@@ -75,21 +80,116 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+@pytest.fixture
+def background(monkeypatch):
+    """Lets a test decide when and how the background writes the history."""
+
+    class Background:
+        gate = threading.Event()
+        error: OSError | None = None
+
+    async def write(handler, content, folder):
+        while not Background.gate.is_set():
+            time.sleep(0.01)
+        if Background.error is not None:
+            raise Background.error
+        await original(handler, content, folder)
+
+    original = ocp.JsonCheckpointHandler._save_fn
+    monkeypatch.setattr(ocp.JsonCheckpointHandler, "_save_fn", write)
+    yield Background
+    Background.gate.set()
+
+
+def test_saving_overlaps_with_updates_that_overwrite_the_state(tmp_path, background):
+    step = jax.jit(
+        lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnames="state"
+    )
+    state = {"w": jnp.zeros((300, 300))}
+    with checkpoints.writer(tmp_path) as writer:
+        for update in (1, 2, 3):
+            background.gate.clear()
+            state = step(state=state)
+            writer.save(state, rows(update))
+            for _ in range(3):
+                state = step(state=state)
+            newest = checkpoints.latest(tmp_path)
+            assert newest is None or newest.name != f"step-{update:08d}"
+            jax.block_until_ready(state)
+            background.gate.set()
+    found = {}
+    for path in sorted(tmp_path.iterdir()):
+        restored = checkpoints.restore(path, state).tree["w"]
+        found[path.name] = np.unique(restored).tolist()
+    assert found == {"step-00000002": [5.0], "step-00000003": [9.0]}
+
+
+FULL = OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("heard", ["check", "save", "end"])
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, background, caplog, heard):
+    background.gate.set()
     path = checkpoints.save(tmp_path, tree(), rows(1))
-
-    def full(*_):
-        (tmp_path / ".step-00000002-partial").mkdir()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "_write", full)
+    background.error = FULL
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save(tmp_path, tree(), rows(2))
-    assert checkpoints.latest(tmp_path) == path
+        with checkpoints.writer(tmp_path) as writer:
+            writer.save(tree(2.0), rows(2))
+            while heard == "check":
+                writer.check()
+            if heard == "save":
+                writer.save(tree(3.0), rows(3))
+                pytest.fail("the failure of the save before was not raised")
+    assert [p.name for p in tmp_path.iterdir()] == [path.name], "swept up at once"
     chex.assert_trees_all_equal(checkpoints.restore(path, tree()).tree, tree())
-    monkeypatch.undo()
+    assert not caplog.records, "orbax has nothing to say on the terminal"
+    background.error = None
     checkpoints.save(tmp_path, tree(), rows(3))
-    assert len(list(tmp_path.iterdir())) == 2, "the partial one is swept up"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_failed_replacement_puts_the_old_one_back(tmp_path, background):
+    background.gate.set()
+    path = checkpoints.save(tmp_path, tree(1.0), rows(5))
+    background.error = FULL
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(tmp_path, tree(2.0), rows(5))
+    assert checkpoints.latest(tmp_path) == path
+    chex.assert_trees_all_equal(checkpoints.restore(path, tree()).tree, tree(1.0))
+
+
+def test_leaving_completes_the_last_save_whatever_ended_the_run(tmp_path, background):
+    timer = threading.Timer(0.3, background.gate.set)
+    with contextlib.suppress(FloatingPointError), checkpoints.writer(tmp_path) as kept:
+        kept.save(tree(3.0), rows(4))
+        timer.start()
+        raise FloatingPointError("loss is nan")
+    newest = checkpoints.latest(tmp_path)
+    assert newest is not None and newest.name == "step-00000004"
+    background.error = FULL
+    with pytest.raises(FloatingPointError), checkpoints.writer(tmp_path) as writer:
+        writer.save(tree(4.0), rows(5))
+        raise FloatingPointError("loss is nan")
+    assert checkpoints.latest(tmp_path) == newest
+
+
+def test_what_a_killed_save_left_is_no_checkpoint_and_is_swept_up(tmp_path):
+    path = checkpoints.save(tmp_path, tree(), rows(1))
+    (tmp_path / "step-00000002.orbax-checkpoint-tmp" / "tree").mkdir(parents=True)
+    (tmp_path / ".replaced-step-00000001").mkdir()
+    assert checkpoints.latest(tmp_path) == path
+    third = checkpoints.save(tmp_path, tree(), rows(3))
+    assert sorted(tmp_path.iterdir()) == [path, third]
+
+
+def test_one_may_be_kept_and_named_apart_from_its_history(tmp_path):
+    with checkpoints.writer(tmp_path, keep=1) as writer:
+        for step in (20, 40):
+            writer.save(tree(), [{"success": step / 100}], step=step)
+    newest = checkpoints.latest(tmp_path)
+    assert newest is not None and list(tmp_path.iterdir()) == [newest]
+    assert newest.name == "step-00000040"
+    assert checkpoints.history(newest) == [{"success": 0.4}]
 
 
 def test_frozen_parameters_have_no_state_and_stay_bit_for_bit():

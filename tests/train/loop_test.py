@@ -53,11 +53,53 @@ def test_the_next_step_is_dispatched_before_metrics_are_read():
     assert events == ["dispatch", "dispatch", "read", "dispatch", "read", "read"]
 
 
-def test_the_first_bad_number_is_named_and_nothing_is_saved_after_it():
+def test_evaluation_comes_between_the_update_and_its_checkpoint():
+    events: list = []
+    loop.run(
+        lambda state: (state + 1, {"loss": state}),
+        jnp.float32(2),
+        steps=7,
+        history=[{"update": 1.0}, {"update": 2.0}],
+        save=lambda s, h: events.append(("save", float(s), len(h))),
+        save_every=4,
+        evaluate=lambda s, h: events.append(("evaluate", float(s), len(h))),
+        evaluate_every=2,
+        report=lambda row: events.append(row["update"]),
+    )
+    assert events == [
+        3, 4, ("evaluate", 4, 4), ("save", 4, 4),
+        5, 6, ("evaluate", 6, 6), 7, ("save", 7, 7),
+    ]
+
+
+def test_bad_numbers_are_named_and_nothing_is_saved_after_them():
     saved = []
-    with pytest.raises(FloatingPointError, match="explode is nan at update 6"):
+    with pytest.raises(FloatingPointError, match="explode is nan at update 6") as error:
         run(9, save=lambda s, h: saved.append(float(s)))
     assert saved == [2.0, 4.0]
+    assert "The checkpoint of update 4 is kept." in str(error.value)
+
+    def bad(state):
+        return state, {"kl": state / 0, "loss": jnp.log(-state), "success": state}
+
+    with pytest.raises(FloatingPointError) as error:
+        loop.run(bad, jnp.float32(1), steps=3, save=lambda *_: None, save_every=1)
+    message = "kl is inf, loss is nan at update 1: lower"
+    assert str(error.value).startswith(message) and "None was kept" in str(error.value)
+
+
+def test_a_bad_parameter_is_no_checkpoint_though_the_metrics_are_good():
+    def overflow(state):
+        grown = {name: value * 1e30 for name, value in state["params"].items()}
+        return {"params": grown, "step": state["step"] + 1}, {"loss": jnp.float32(1)}
+
+    saved: list[Any] = []
+    start = {"params": {"w": jnp.ones(3), "b": jnp.zeros(3)}, "step": jnp.int32(0)}
+    with pytest.raises(FloatingPointError) as error:
+        loop.run(overflow, start, steps=9, save_every=1,
+                 save=lambda *state: saved.append(state))
+    assert "params.w is not finite after update 2:" in str(error.value)
+    assert len(saved) == 1 and "The checkpoint of update 1 is kept" in str(error.value)
 
 
 def test_csv_round_trip(tmp_path):

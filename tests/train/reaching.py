@@ -47,6 +47,17 @@ def alignment(state):
     return 1 - jnp.tanh(distance)
 
 
+def terms(state, action, previous_action, names):
+    """Raw reward terms by name; `effort` is minus the size of the action."""
+    table = {
+        "success": state.success.astype(jnp.float32),
+        "alignment": alignment(state),
+        "effort": -jnp.linalg.norm(action, axis=-1),
+        "smoothness": -jnp.linalg.norm(action - previous_action, axis=-1),
+    }
+    return {name: table[name] for name in names}
+
+
 def make(config):
     """The environment that tells its tasks as `config` spells them."""
     words = environment.instructions(TEXTS, config)
@@ -62,7 +73,7 @@ def make(config):
         )
 
     return environment.Environment(
-        reset, step, observe, alignment, fused=True
+        reset, step, observe, alignment, fused=True, terms=terms
     )
 
 

@@ -1,4 +1,4 @@
-"""Tests of experiments.reporting.curves: the average's worked values, a whole file."""
+"""Tests of experiments.reporting.curves: seeds on one grid, whole files."""
 
 import numpy as np
 import pytest
@@ -10,17 +10,6 @@ HISTORY = [
     {"success": 0.1 * n, "reward": 0.2 * n, "clip_fraction": 0.05, "kl": 1e-3 * n}
     for n in range(8)
 ]
-
-
-def test_the_average_is_corrected_for_its_start():
-    # keep = 1/2: weights 1/2 over 1/2; then (1/4, 1/2) over 3/4.
-    np.testing.assert_allclose(curves.smooth(np.array([2.0, 5.0]), 0.5), [2.0, 4.0])
-    np.testing.assert_allclose(curves.smooth(np.full(9, 3.0)), 3.0)
-
-
-def test_the_average_passes_over_gaps():
-    values = np.array([np.nan, 4.0, np.nan, 4.0])
-    np.testing.assert_allclose(curves.smooth(values), [np.nan, 4.0, 4.0, 4.0])
 
 
 def test_a_readable_picture_is_written_whole(tmp_path):
@@ -40,3 +29,51 @@ def test_a_readable_picture_is_written_whole(tmp_path):
 def test_short_and_incomplete_histories_still_draw(tmp_path, history):
     curves.save(tmp_path / "curve.png", history)
     assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def seed(slope, *, first=1, last=8, key="success"):
+    return [{"update": float(n), key: slope * n} for n in range(first, last + 1)]
+
+
+def test_seeds_meet_on_the_part_that_all_have_seen():
+    columns = [
+        np.array([[0.0, 10.0, 20.0], [0.3, 0.3, 0.3]]),
+        np.array([[5.0, 15.0, 25.0], [0.5, 0.5, 0.5]]),
+    ]
+    grid, values = curves.seed_curves(columns)
+    np.testing.assert_array_equal(grid, [5.0, 10.0, 15.0, 20.0])
+    np.testing.assert_allclose(values, [[0.3] * 4, [0.5] * 4])
+
+
+def test_a_line_and_a_band_for_every_run(tmp_path, monkeypatch):
+    """What is drawn: the mean of the seeds, between the lowest and the highest."""
+    drawn = {}
+
+    def spy(axes, name, columns, colour):
+        original(axes, name, columns, colour)
+        if axes.get_title(loc="left") == "Success" and name == "ours":
+            drawn["line"] = axes.lines[-1].get_xydata()
+            drawn["band"] = axes.collections[-1].get_paths()[0].get_extents()
+
+    original = curves._draw_seeds
+    monkeypatch.setattr(curves, "_draw_seeds", spy)
+    runs = {"ours": [seed(0.0), seed(0.1)], "theirs": [seed(0.05, last=5)]}
+    path = tmp_path / "compared.png"
+    level = {"success": 0.3, "interval": [0.2, 0.4]}
+    curves.compare(path, runs, levels={"before": level}, x_label="control steps")
+    top = curves.seed_curves([curves._column(seed(0.1), "update", "success")])[1][0]
+    np.testing.assert_allclose(drawn["line"][:, 1], top / 2)
+    np.testing.assert_allclose(drawn["band"].intervaly, [0.0, top[-1]])
+    image = Image.open(path)
+    assert image.width >= 1200 and list(tmp_path.iterdir()) == [path]
+
+
+def test_comparing_needs_something_and_not_too_much(tmp_path):
+    many = {f"run {n}": [seed(0.1)] for n in range(9)}
+    for runs in ({}, many):
+        with pytest.raises(ValueError, match="give 1 to 8"):
+            curves.compare(tmp_path / "compared.png", runs)
+    assert not list(tmp_path.iterdir())
+    runs = {"nothing yet": [[]], "another metric": [seed(0.1, key="kl")]}
+    curves.compare(tmp_path / "compared.png", runs)
+    assert (tmp_path / "compared.png").stat().st_size > 10_000

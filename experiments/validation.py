@@ -1,0 +1,75 @@
+"""Keep-best: success on validation states now and then, and the best checkpoint.
+
+The states come from a random stream of their own: what is chosen by them is judged on
+the held-out states of the evaluation phases, which choose nothing.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Sequence
+
+from experiments.job import Job
+from experiments.reporting import tensorboard
+from omnivla_jax.train import checkpoints, evaluate, metrics
+from omnivla_jax.train.metrics import Row
+from omnivla_jax.train.state import TrainState, evaluated
+
+STREAM = "validation"
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Evaluates a stage's state and keeps it where it beats every earlier one."""
+
+    job: Job
+    table: Path  # the CSV file of the validations
+    write: tensorboard.Write
+    writer: checkpoints.Writer  # into the folder of the best
+
+    def evaluate(self, state: TrainState, rows: Sequence[Row]) -> None:
+        """Record the success after the last of `rows`; ties keep the earlier one."""
+        row = _success(self.job, state, update=len(rows))
+        metrics.append(self.table, row)
+        self.write(row)
+        self.writer.wait()
+        best = checkpoints.latest(self.writer.directory)
+        if best is None or row["success"] > checkpoints.history(best)[-1]["success"]:
+            self.writer.save(state, [row], step=len(rows))
+
+
+@contextlib.contextmanager
+def keeper(job: Job, stage: str, *, resumed_after: int) -> Iterator[Keeper]:
+    """Opens the files of a stage's validations; leaving completes the last save.
+
+    What was evaluated beyond the update `resumed_after` will be again.
+    """
+    name = f"{stage}_validation"
+    table = job.workdir.table(name)
+    known = [row for row in metrics.load(table) if row["update"] <= resumed_after]
+    metrics.write(table, known)
+    board = tensorboard.board(job.workdir.board(name), resumed_after=resumed_after)
+    with board as write, checkpoints.writer(job.workdir.best(stage), keep=1) as writer:
+        yield Keeper(job, table, write, writer)
+
+
+def _success(job: Job, state: TrainState, *, update: int) -> Row:
+    """Success with its 95 % interval on the validation states."""
+    settings, config = job.settings, job.settings.validation
+    outcome = evaluate.run(
+        job.evaluator(),
+        evaluated(state),
+        state.normalizer,
+        evaluate.held_out(settings.seed, settings.tasks, config, stream=STREAM),
+        seed=settings.seed,
+        config=config,
+    )
+    successes, diverged = int(outcome.success.sum()), int(outcome.diverged.sum())
+    low, high = evaluate.wilson_interval(successes, config.episodes)
+    return {
+        "update": float(update),
+        "success": successes / config.episodes,
+        "low": low,
+        "high": high,
+        "diverged": float(diverged),
+    }

@@ -1,0 +1,96 @@
+"""Tests of experiments.stage on a toy: interrupted, resumed, evaluated, gone bad."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments import stage, validation
+from experiments.workdir import Workdir
+from omnivla_jax.train import checkpoints, metrics
+
+START = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
+
+
+@jax.jit
+def advance(state):
+    after = {"w": 1.1 * state["w"] + 0.01, "step": state["step"] + 1}
+    return after, {"loss": 1 / after["w"], "gap": jnp.log(6.5 - after["step"])}
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Updates that were evaluated; the success is a function of the state."""
+    seen: list[int] = []
+
+    def success(job, state, *, update):
+        seen.append(update)
+        return {"update": update, "success": float(jnp.sin(9 * state["w"]))}
+
+    monkeypatch.setattr(validation, "_success", success)
+    return seen
+
+
+def run(path, *, calls, step=advance, evaluate_every=2):
+    settings = SimpleNamespace(save_every=3)
+    job = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
+    return stage.run(
+        job,
+        stage.Stage(
+            name="toy",
+            title="Toy",
+            unit="call",
+            calls=calls,
+            like=START,
+            start=lambda: (START, step),
+            shown=("loss",),
+            evaluate_every=evaluate_every,
+        ),
+    )
+
+
+def dying(at):
+    def step(state):
+        if int(state["step"]) == at:
+            raise KeyboardInterrupt
+        return advance(state)
+
+    return step
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, at):
+    whole = run(tmp_path / "whole", calls=6)
+    assert evaluated == [2, 4, 6]
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "again", calls=6, step=dying(at))
+    again = run(tmp_path / "again", calls=6)
+    assert float(again["w"]) == float(whole["w"])
+    folders = [Workdir(tmp_path / name) for name in ("whole", "again")]
+    for name in ("toy", "toy_validation"):
+        rows = [metrics.load(folder.table(name)) for folder in folders]
+        assert rows[0] == rows[1] and rows[0]
+    best = [checkpoints.latest(folder.best("toy")) for folder in folders]
+    assert best[0].name == best[1].name
+    assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.KEEP
+
+
+def test_a_finished_stage_is_only_read(tmp_path, evaluated):
+    first = run(tmp_path, calls=3)
+    assert float(run(tmp_path, calls=3, step=dying(0))["w"]) == float(first["w"])
+
+
+def test_without_validation_there_is_no_best(tmp_path, evaluated):
+    run(tmp_path, calls=3, evaluate_every=0)
+    assert not evaluated and not Workdir(tmp_path).best("toy").exists()
+    assert not Workdir(tmp_path).table("toy_validation").exists()
+
+
+def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
+    with pytest.raises(FloatingPointError, match="gap is nan at update 7.*update 6 is"):
+        run(tmp_path, calls=9)
+    newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
+    assert newest.name == "step-00000006"
+    rows = metrics.load(Workdir(tmp_path).table("toy"))
+    assert len(rows) == 6, "the bad record is told, not recorded"

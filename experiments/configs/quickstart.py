@@ -88,7 +88,7 @@ def _stages() -> ConfigDict:
             "group_size": 8,
             "epochs": 2,
             "minibatches": 4,
-            "alignment_weight": 0.1,
+            "rewards": {"success": 1.0, "alignment": 0.1},
             "clip": 0.2,
             "kl": 0.01,
             "optimizer": {"learning_rate": 1e-4},

@@ -3,7 +3,7 @@
 Axes: B environments, C chunks tried in each, H chunk length, D action dimensions.
 """
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,13 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import groups
+from omnivla_jax.sim.reward import EVENTS
+from omnivla_jax.train import tally
 from omnivla_jax.train.environment import Environment, running
 from omnivla_jax.train.storage import Storage
+from omnivla_jax.train.tally import Tally
+
+Scales: TypeAlias = Mapping[str, float]  # of reward terms, by name
 
 
 class Decision(NamedTuple):
@@ -29,20 +34,18 @@ class Decision(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Episodes on their way, and what their dense reward has summed up to."""
+    """Episodes on their way, and what their reward terms have summed up to."""
 
     env: Any
-    alignment: jax.Array  # float32 [B], summed over the control steps so far
-    steps: jax.Array  # float32 [B], control steps that the episode was running
+    tally: Tally
 
 
 Act = Callable[[Progress, jax.Array], tuple[Any, ActionChunk]]
 
 
-def start(env: Any) -> Progress:
-    """Episodes of which nothing has been played yet."""
-    zeros = jnp.zeros(env.task.shape, jnp.float32)
-    return Progress(env, zeros, zeros)
+def start(environment: Environment, env: Any, scales: Scales) -> Progress:
+    """Episodes of which nothing has been played yet; `scales` by reward term."""
+    return Progress(env, tally.start(environment, env, scales))
 
 
 def explorer(
@@ -141,31 +144,37 @@ def look(
 
 
 def play(
-    environment: Environment,
-    progress: Progress,
-    chunk: ActionChunk,
-    *,
-    alignment_weight: float = 0.0,
-    discount: float = 1.0,
-) -> tuple[Progress, jax.Array, jax.Array]:
+    environment: Environment, progress: Progress, chunk: ActionChunk
+) -> tuple[Progress, jax.Array, dict[str, jax.Array]]:
     """Execute every action of `chunk` [B, H, D].
 
-    Returns the progress after it, the chunk's return float32 [B], and float32 [B]: 1
-    where the episode was running when the chunk began. The return is the sum over its
-    control steps of discount^h (success + alignment_weight / H alignment), eq. 16.
+    Returns the progress after it, float32 [B]: 1 where the episode was running when
+    the chunk began, and the reward terms of every step, float32 [H, B] each.
     """
     mask = running(progress.env).astype(jnp.float32)
-    horizon = chunk.shape[1]
 
     def control(
-        progress: Progress, action: jax.Array
-    ) -> tuple[Progress, jax.Array]:
-        alive = running(progress.env).astype(jnp.float32)
-        env, timestep = environment.step(progress.env, action)
-        aligned = alive * environment.alignment(env)
-        after = Progress(env, progress.alignment + aligned, progress.steps + alive)
-        return after, timestep.reward + alignment_weight / horizon * aligned
+        before: Progress, action: jax.Array
+    ) -> tuple[Progress, dict[str, jax.Array]]:
+        env, _ = environment.step(before.env, action)
+        sums = tally.add(environment, before.tally, before.env, env, action)
+        return Progress(env, sums), tally.since(sums, before.tally).sums
 
-    after, rewards = jax.lax.scan(control, progress, jnp.moveaxis(chunk, 1, 0))
+    after, terms = jax.lax.scan(control, progress, jnp.moveaxis(chunk, 1, 0))
+    return after, mask, terms
+
+
+def chunk_return(
+    terms: Mapping[str, jax.Array], scales: Scales, *, discount: float
+) -> jax.Array:
+    """R = sum_h discount^h r_h (eq. 16), float32 [B], of terms [H, B] by name.
+
+    Events count in full and levels by their mean over the chunk, as in `tally`.
+    """
+    horizon = len(next(iter(terms.values())))
     weights = discount ** jnp.arange(horizon, dtype=jnp.float32)
-    return after, jnp.sum(weights[:, None] * rewards, axis=0), mask
+    summed = {
+        name: weights @ term / (1 if name in EVENTS else horizon)
+        for name, term in terms.items()
+    }
+    return tally.worth(summed, scales)

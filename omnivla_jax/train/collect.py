@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree
 from omnivla_jax.rl import diagnostics, groups, rollout
-from omnivla_jax.train import agent
+from omnivla_jax.train import agent, tally
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement
@@ -50,11 +50,12 @@ def collect(
     progress, record = rollout.rollout(
         act,
         functools.partial(_try, environment, config=config, placement=placement),
-        agent.start(env),
+        agent.start(environment, env, config.rewards),
         play_key,
         num_chunks=config.chunks,
     )
-    returns = episode_returns(progress, config.alignment_weight)
+    terms = tally.values(progress.tally)
+    returns = tally.worth(terms, config.rewards)
     episodes = groups.group_advantages(
         returns, group_size=config.group_size, std_floor=config.std_floor
     )
@@ -67,6 +68,7 @@ def collect(
     experience = Experience(_flat(record.observation), advantage, weight)
     return experience, {
         **_episode_metrics(progress, returns),
+        **tally.metrics(terms),
         **_group_metrics(episodes, chunks, record.mask, config),
     }
 
@@ -98,12 +100,6 @@ def start(
     return groups.repeat(env, config.group_size)
 
 
-def episode_returns(progress: agent.Progress, alignment_weight: float) -> jax.Array:
-    """Success plus the weighted mean alignment over the running steps, float32 [B]."""
-    aligned = progress.alignment / jnp.maximum(progress.steps, 1.0)
-    return progress.env.success.astype(jnp.float32) + alignment_weight * aligned
-
-
 def _try(
     environment: Environment,
     progress: agent.Progress,
@@ -118,13 +114,8 @@ def _try(
     the progress [B], and the chunks' returns and masks, float32 [B C].
     """
     clones = placement.batch(groups.repeat(progress, config.branches))
-    after, reward, mask = agent.play(
-        environment,
-        clones,
-        chunks,
-        alignment_weight=config.alignment_weight,
-        discount=config.discount,
-    )
+    after, mask, terms = agent.play(environment, clones, chunks)
+    reward = agent.chunk_return(terms, config.rewards, discount=config.discount)
     return jax.tree.map(lambda leaf: leaf[:: config.branches], after), reward, mask
 
 
@@ -154,7 +145,7 @@ def _episode_metrics(progress: agent.Progress, returns: jax.Array) -> Metrics:
     return {
         "success": jnp.mean(env.success.astype(jnp.float32)),
         "reward": jnp.mean(returns),
-        "episode_steps": jnp.mean(progress.steps),
+        "episode_steps": jnp.mean(progress.tally.steps),
         "diverged": jnp.sum(env.diverged.astype(jnp.float32)),
     }
 

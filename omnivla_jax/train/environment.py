@@ -56,7 +56,6 @@ class Environment(NamedTuple):
     step: Callable[[Any, jax.Array], tuple[Any, TimeStep]]  # (state, action [B, D])
     observe: Callable[[Any, jax.Array], Observation]  # (state, told int32 [B]): the
     # observation of an agent that is told the instruction of row `told`
-    alignment: Callable[[Any], jax.Array]  # state -> float32 [B], dense reward term
     fused: bool  # whether programs that hold it may be (`core.compile.jit`)
     terms: Terms = success_only
     first_action: tuple[float, ...] = env.WAIT_ACTION  # [D]: before the first step
@@ -89,7 +88,6 @@ def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
         reset=functools.partial(env.reset, scene),
         step=functools.partial(env.step, scene),
         observe=look_at,
-        alignment=functools.partial(reward.alignment, scene),
         fused=scene.engine != "mjx",
         terms=functools.partial(reward.compute, scene),
     )

@@ -113,10 +113,11 @@ def make_evaluate(
             config=policy_config,
             steps=config.steps,
         )
-        progress = agent.start(environment.reset(start.task, start.key))
+        env = environment.reset(start.task, start.key)
+        progress = agent.start(environment, env, {"success": 1.0})
         progress, record = _episodes(environment, act, progress, key, config)
         env = progress.env
-        return Outcome(env.success, env.diverged, progress.steps, record)
+        return Outcome(env.success, env.diverged, progress.tally.steps, record)
 
     return compilation.jit(evaluate, fused=environment.fused)
 

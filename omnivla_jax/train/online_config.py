@@ -1,8 +1,10 @@
 """How stage III collects, what it rewards and how it learns: one frozen record."""
 
 from dataclasses import dataclass
+from typing import Mapping
 
 from omnivla_jax.policy.config import choose
+from omnivla_jax.sim import reward
 from omnivla_jax.train.objectives import Objective
 from omnivla_jax.train.state import OptimizerConfig
 from omnivla_jax.train.storage import STORAGES
@@ -14,6 +16,7 @@ class OnlineConfig:
 
     optimizer: OptimizerConfig
     objective: Objective
+    rewards: Mapping[str, float]  # scales of reward terms, see `sim.reward`
     updates: int
     groups: int  # N, a multiple of the number of tasks for equal shares
     chunks: int  # T
@@ -22,7 +25,6 @@ class OnlineConfig:
     epochs: int = 1
     minibatches: int = 4
     accumulation: int = 1  # parts that a minibatch's gradient is summed from
-    alignment_weight: float = 0.1  # of the dense term in a return
     discount: float = 1.0  # gamma, per control step of a chunk (eq. 16)
     std_floor: float = 0.05  # smallest deviation that advantages are divided by
     scope: str = "experts:action"  # what trains, see `policy.adaptation`
@@ -30,6 +32,7 @@ class OnlineConfig:
 
     def __post_init__(self) -> None:
         choose("storage", self.storage, STORAGES)
+        reward.check(self.rewards)
         if self.storage == "cache" and self.scope != "experts:action":
             raise ValueError(
                 f"storage='cache' keeps prefixes that scope={self.scope!r} may change: "

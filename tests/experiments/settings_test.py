@@ -5,6 +5,7 @@ import pytest
 from experiments.configs import quickstart
 from experiments.settings import from_config
 from omnivla_jax.flow import schedules, sde
+from omnivla_jax.train import objectives
 
 
 @pytest.mark.parametrize("variant", ["", "debug"])
@@ -16,8 +17,8 @@ def test_the_committed_configs_convert(variant):
     assert settings.evaluation.chunks == settings.rl.chunks
     sampler = settings.sampler
     assert sampler.exec_horizon is not None
-    objective = settings.rl.objective.loss.keywords["config"]
-    assert objective.length == sampler.steps * sampler.exec_horizon
+    length = objectives.chunk_length(settings.policy, sampler)
+    assert length == sampler.steps * sampler.exec_horizon
     assert settings.action.optimizer.decay_steps == settings.action.steps
     if not variant:
         assert settings.evaluation.episodes >= 200
@@ -26,8 +27,9 @@ def test_the_committed_configs_convert(variant):
 def test_the_hybrid_sampler_counts_one_step():
     config = quickstart.get_config()
     config.sampler.stochastic_steps = "one"
-    objective = from_config(config).rl.objective.loss.keywords["config"]
-    assert objective.length == config.exec_horizon
+    settings = from_config(config)
+    length = objectives.chunk_length(settings.policy, settings.sampler)
+    assert length == config.exec_horizon
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import dataclasses
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +13,6 @@ from omnivla_jax.policy.config import preset
 from omnivla_jax.rl import gspo
 from omnivla_jax.train import (
     action,
-    agent,
     collect,
     loop,
     objectives,
@@ -44,7 +42,7 @@ SETTINGS = OnlineConfig(
     chunks=3,
     epochs=2,
     minibatches=3,
-    alignment_weight=1.0,
+    rewards={"success": 1.0, "alignment": 1.0},
 )
 # A frozen, untrained prefix hardly tells tasks apart: to see learning, one task.
 TASKS = (0,)
@@ -129,13 +127,6 @@ def test_groups_share_their_start_and_tasks_take_turns():
     assert len(np.unique(positions[:, 0], axis=0)) == 6
     tasks = np.asarray(env.task).reshape(6, 8)[:, 0]
     assert sorted(tasks) == [0, 0, 1, 1, 2, 2]
-
-
-def test_episode_returns_by_hand():
-    unused = jnp.zeros(2)
-    env = reaching.Point(unused, unused, jnp.array([True, False]), unused)
-    progress = agent.Progress(env, jnp.array([1.0, 0.0]), jnp.array([4.0, 0.0]))
-    np.testing.assert_allclose(collect.episode_returns(progress, 0.2), [1.05, 0.0])
 
 
 def test_an_update_without_any_signal_changes_nothing():

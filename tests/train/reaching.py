@@ -73,7 +73,7 @@ def make(config):
         )
 
     return environment.Environment(
-        reset, step, observe, alignment, fused=True, terms=terms
+        reset, step, observe, fused=True, terms=terms
     )
 
 

@@ -52,15 +52,7 @@ def make_step(
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         play_key, learn_key = jax.random.split(jax.random.fold_in(key, state.step))
         kept = storage(environment, state.normalizer, policy_config, config)
-        act = agent.explorer(
-            adaptation.merge(state.params),
-            state.normalizer,
-            environment,
-            config=policy_config,
-            sampler=sampler,
-            storage=kept,
-            branches=config.branches,
-        )
+        act = explorer(state, environment, policy_config, sampler, config)
         experience, played = collect.collect(
             act, play_key, environment, tasks, config=config, placement=placement
         )
@@ -77,6 +69,25 @@ def make_step(
 
     return compilation.jit(
         step, fused=environment.fused, donate_argnames=("state",)
+    )
+
+
+def explorer(
+    state: TrainState,
+    environment: Environment,
+    policy_config: PolicyConfig,
+    sampler: Sampler,
+    config: OnlineConfig,
+) -> agent.Act:
+    """Acts as `state` would, C chunks at a time, and records what learning needs."""
+    return agent.explorer(
+        adaptation.merge(state.params),
+        state.normalizer,
+        environment,
+        config=policy_config,
+        sampler=sampler,
+        storage=storage(environment, state.normalizer, policy_config, config),
+        branches=config.branches,
     )
 
 

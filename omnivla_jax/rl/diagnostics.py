@@ -11,6 +11,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.core.types import ChainScore, PyTree
+from omnivla_jax.rl import kl
+
 
 def ratio_metrics(
     log_ratio: jax.Array, weights: jax.Array, *, low: float, high: float
@@ -20,13 +23,10 @@ def ratio_metrics(
     "Clipped" counts ratios outside [1 - low, 1 + high], whatever their advantage.
     """
     ratio = jnp.exp(log_ratio)
-    mean = weighted_mean(ratio, weights)
     outside = ((ratio < 1.0 - low) | (ratio > 1.0 + high)).astype(jnp.float32)
-    # From squared differences: E[s^2] - mean^2 cancels where s is close to 1.
-    variance = weighted_mean((ratio - mean) ** 2, weights)
     return {
-        "ratio_mean": mean,
-        "ratio_std": jnp.sqrt(variance),
+        "ratio_mean": weighted_mean(ratio, weights),
+        "ratio_std": jnp.sqrt(_weighted_variance(ratio, weights)),
         "log_ratio_mean": weighted_mean(log_ratio, weights),
         "clip_fraction": weighted_mean(outside, weights),
     }
@@ -46,15 +46,82 @@ def kl_metrics(step_kl: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
     return {"kl": total, "kl_last_step_share": share}
 
 
-def group_metrics(zero_variance: jax.Array) -> dict[str, jax.Array]:
-    """The fraction of groups, bool [N], whose episodes all returned the same."""
-    fraction = jnp.mean(zero_variance.astype(jnp.float32))
-    return {"zero_variance_fraction": fraction}
+def chain_metrics(
+    new: ChainScore, old: ChainScore, weights: jax.Array
+) -> dict[str, jax.Array]:
+    """How far N chains' policy is from the one that sampled them, and its entropy."""
+    return {
+        **kl_metrics(kl.exact(new, old), weights),
+        **entropy_metrics(old.log_prob, weights),
+    }
+
+
+def entropy_metrics(log_prob: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
+    """The entropy of the chain in nats, from log-probabilities [N] of its own policy.
+
+    -mean log π_old: an unbiased estimate where π_old sampled the chains. It is a
+    density's: below 0 where the noise is small.
+    """
+    return {"entropy": -weighted_mean(log_prob, weights)}
+
+
+def value_metrics(
+    values: jax.Array, returns: jax.Array, weights: jax.Array
+) -> dict[str, jax.Array]:
+    """Explained variance 1 - Var[R - V] / Var[R] of values for returns, [N], weighted.
+
+    1 is a perfect critic, 0 one that says nothing; 0 too where returns do not vary.
+    """
+    unexplained = _weighted_variance(returns - values, weights)
+    total = _weighted_variance(returns, weights)
+    varies = total > 0.0
+    share = jnp.where(varies, unexplained / jnp.where(varies, total, 1.0), 1.0)
+    return {"explained_variance": 1.0 - share}
+
+
+def expert_norms(gradient: PyTree) -> dict[str, jax.Array]:
+    """The gradient's Euclidean norm under each name on top of its tree.
+
+    The names are the experts' ("reasoning", "spatial", "action"), and "lora" for the
+    adapters of all. A norm that is not finite is reported as it is.
+    """
+    return {
+        f"grad_norm_{name}": jnp.sqrt(
+            sum(
+                (jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(part)),
+                start=jnp.zeros((), jnp.float32),
+            )
+        )
+        for name, part in gradient.items()
+    }
+
+
+def group_metrics(
+    zero_variance: jax.Array, running: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """The fraction of groups, bool [...], whose members all returned the same.
+
+    `running` bool [...] says which groups played at all (None: all did).
+    """
+    if running is None:
+        running = jnp.ones_like(zero_variance)
+    zeros, counted = (part.astype(jnp.float32) for part in (zero_variance, running))
+    return {"zero_variance_fraction": weighted_mean(zeros, counted)}
+
+
+def filter_metrics(kept: jax.Array) -> dict[str, jax.Array]:
+    """The fraction of groups, bool [N], that were left out as too easy or too hard."""
+    return {"filtered_fraction": jnp.mean((~kept).astype(jnp.float32))}
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """sum w x / sum w over [N], and 0 where every weight is 0."""
+    """sum w x / sum w over all axes, and 0 where every weight is 0."""
     chex.assert_equal_shape([values, weights])
     total = jnp.sum(weights)
     some = total > 0.0
     return jnp.where(some, jnp.sum(weights * values) / jnp.where(some, total, 1.0), 0.0)
+
+
+def _weighted_variance(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """From squared differences: E[x^2] - mean^2 cancels where x hardly varies."""
+    return weighted_mean((values - weighted_mean(values, weights)) ** 2, weights)

@@ -53,12 +53,7 @@ def group_advantages(
     """
     chex.assert_rank(returns, 1)
     chex.assert_type(returns, jnp.float32)
-    if len(returns) % group_size:
-        raise ValueError(
-            f"{len(returns)} episodes do not divide into groups of {group_size}: make "
-            "the batch a multiple of the group size."
-        )
-    grouped = returns.reshape(-1, group_size)  # [N, G]
+    grouped = _grouped(returns, group_size)
     centred = grouped - jnp.mean(grouped, axis=1, keepdims=True)
     std = jnp.std(grouped, axis=1, keepdims=True)
     # By equality rather than by std: the mean of equal floats may round.
@@ -67,3 +62,50 @@ def group_advantages(
     scaled = (centred / jnp.maximum(std, std_floor)).reshape(-1)
     advantages = jnp.where(used, scaled, 0.0)
     return GroupAdvantages(advantages, used.astype(jnp.float32), equal)
+
+
+def success_rates(success: jax.Array, *, group_size: int) -> jax.Array:
+    """The mean of success, bool or float32 [B] in [0, 1], over each group: [N].
+
+    Raises ValueError if B is no multiple of G.
+    """
+    chex.assert_rank(success, 1)
+    return jnp.mean(_grouped(success.astype(jnp.float32), group_size), axis=1)
+
+
+def keep_between(success_rate: jax.Array, low: float, high: float) -> jax.Array:
+    """Which groups, by their success rate float32 [N], lie in [low, high]: bool [N].
+
+    The others are too hard or too easy to learn from now: the division by a small
+    deviation would make rare outcomes loud (pi_RL's GRPO keeps .1 to .9). Raises
+    ValueError where nothing could be kept.
+    """
+    chex.assert_type(success_rate, jnp.float32)
+    if not 0.0 <= low <= high <= 1.0:
+        raise ValueError(
+            f"Success rates between {low} and {high} cannot be kept: choose "
+            "0 <= low <= high <= 1."
+        )
+    return (success_rate >= low) & (success_rate <= high)
+
+
+def keep(worth: GroupAdvantages, kept: jax.Array) -> GroupAdvantages:
+    """`worth` with no weight on the groups that are not `kept`, bool [N]."""
+    chex.assert_equal_shape([worth.zero_variance, kept])
+    chex.assert_type(kept, jnp.bool_)
+    group_size = len(worth.weights) // len(kept)
+    used = repeat(kept, group_size)
+    return worth._replace(
+        advantages=jnp.where(used, worth.advantages, 0.0),
+        weights=jnp.where(used, worth.weights, 0.0),
+    )
+
+
+def _grouped(values: jax.Array, group_size: int) -> jax.Array:
+    """[B] as [N, G]."""
+    if len(values) % group_size:
+        raise ValueError(
+            f"{len(values)} episodes do not divide into groups of {group_size}: make "
+            "the batch a multiple of the group size."
+        )
+    return values.reshape(-1, group_size)

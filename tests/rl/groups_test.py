@@ -67,3 +67,29 @@ def test_compiles_once() -> None:
     once = compilation.jit(run)
     for seed in range(2):
         once(jax.random.normal(jax.random.key(seed), (8,)))
+
+
+def test_too_easy_and_too_hard_groups_weigh_nothing_and_are_counted() -> None:
+    success = jnp.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0], bool)
+    rates = groups.success_rates(success, group_size=4)
+    np.testing.assert_array_equal(rates, [0.75, 0.25, 0.0, 0.5])
+    kept = groups.keep_between(rates, 0.3, 0.75)
+    np.testing.assert_array_equal(kept, [True, False, False, True])
+    worth = groups.group_advantages(
+        success.astype(jnp.float32), group_size=4, std_floor=1e-3
+    )
+    found = groups.keep(worth, kept)
+    np.testing.assert_array_equal(found.weights.reshape(4, 4).all(axis=1), kept)
+    np.testing.assert_array_equal(found.advantages[4:12], 0.0)
+    for part in (slice(0, 4), slice(12, 16)):
+        np.testing.assert_array_equal(found.advantages[part], worth.advantages[part])
+    np.testing.assert_array_equal(found.zero_variance, worth.zero_variance)
+    fraction = diagnostics.filter_metrics(kept)["filtered_fraction"]
+    assert float(fraction) == 0.5
+
+
+def test_success_rates_that_cannot_be_kept_are_an_error() -> None:
+    with pytest.raises(ValueError, match="between 0.9 and 0.1"):
+        groups.keep_between(jnp.zeros(3), 0.9, 0.1)
+    with pytest.raises(ValueError, match="groups of 4"):
+        groups.success_rates(jnp.zeros(10), group_size=4)

@@ -19,8 +19,9 @@ FLAGS ?=
 quickstart: $(STAMP)
 	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(FLAGS)
 
+# Most of a test is compiling, which takes one core: a process for each, file by file.
 test: $(TEST_STAMP)
-	@$(RUN) -m pytest $(FLAGS)
+	@$(RUN) -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile $(FLAGS)
 
 lint: $(STAMP)
 	@$(RUN) -m flake8

@@ -4,6 +4,8 @@ import functools
 from dataclasses import dataclass
 from typing import Callable
 
+from jax.sharding import Mesh
+
 from experiments.reporting import progress
 from experiments.settings import Settings
 from experiments.workdir import Workdir
@@ -22,10 +24,11 @@ class Job:
     workdir: Workdir
     scene: Scene
     environment: Environment
+    mesh: Mesh | None  # what stage III is spread over; None: one device
     evaluator: Callable[[], evaluate.Evaluate]  # compiles on its first call
 
 
-def build(settings: Settings, workdir: Workdir) -> Job:
+def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     """The scene and what closes over it; raises ValueError on unknown names."""
     with workdir.clock("scene"):
         scene = scenes.make(settings.suite, physics=settings.physics)
@@ -38,4 +41,4 @@ def build(settings: Settings, workdir: Workdir) -> Job:
     evaluator = functools.cache(
         lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
     )
-    return Job(settings, workdir, scene, simulator, evaluator)
+    return Job(settings, workdir, scene, simulator, mesh, evaluator)

@@ -10,6 +10,7 @@ training stages also continue in the middle, from their last checkpoint.
 from typing import Any, Sequence
 
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments import films, recording, summary, training
 from experiments.job import Job, build
@@ -26,9 +27,9 @@ EVALUATIONS = {
 }
 
 
-def run(settings: Settings, workdir: Workdir) -> dict[str, Any]:
+def run(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> dict[str, Any]:
     """The whole job; returns what results.json holds."""
-    job = build(settings, workdir)
+    job = build(settings, workdir, mesh)
     episodes = recording.demonstrations(job)
     trained = training.flow_matching(job, episodes)
     evaluation(job, "before", trained)

@@ -2,17 +2,20 @@
 
 python -m experiments.quickstart --workdir=runs/quickstart [--resume]
     [--config=experiments/configs/quickstart.py] [--config.rl.group_size=16]
+    [--data=4 --fsdp=2]
 """
 
 from pathlib import Path
 
 from absl import flags, logging
+from jax.sharding import Mesh
 
 from experiments import phases, summary
 from experiments.reporting import errors
 from experiments.settings import from_config
 from experiments.workdir import open_workdir
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import sharding
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +29,9 @@ _CACHE = flags.DEFINE_string(
     str(ROOT / ".cache" / "jax"),
     "Folder of compiled programs, which a second run takes up.",
 )
+_DATA = flags.DEFINE_integer("data", 1, "Devices that stage III's batch is split over.")
+_FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
+_TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that split heads and MLPs.")
 
 
 def main(argv: list[str]) -> None:
@@ -37,9 +43,15 @@ def main(argv: list[str]) -> None:
     settings = from_config(config)
     compilation.enable_cache(Path(_CACHE.value))
     workdir = open_workdir(Path(_WORKDIR.value), config.to_dict(), resume=_RESUME.value)
-    found = phases.run(settings, workdir)
+    found = phases.run(settings, workdir, _mesh())
     print(f"\n{summary.table(found)}")
     print(f"Look at {workdir.path / 'report.html'}")
+
+
+def _mesh() -> Mesh | None:
+    """The devices that the flags ask for; None: one."""
+    shape = {"data": _DATA.value, "fsdp": _FSDP.value, "tensor": _TENSOR.value}
+    return None if set(shape.values()) == {1} else sharding.make_mesh(**shape)
 
 
 if __name__ == "__main__":

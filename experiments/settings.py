@@ -2,23 +2,20 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence, TypeVar
+from typing import Any, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
+from experiments import rl_settings
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import encoding
-from omnivla_jax.policy.config import PolicyConfig, preset
+from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.rl import gspo
 from omnivla_jax.sim import tasks as task_tables
-from omnivla_jax.train import objectives
 from omnivla_jax.train.action import ActionConfig
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def from_config(config: ConfigDict) -> Settings:
         sampler=sampler,
         demonstrations=DemonstrationConfig(**raw["demonstrations"]),
         action=_action(raw["action"]),
-        rl=_rl(raw["rl"], raw["chunks"], policy, sampler),
+        rl=rl_settings.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
         evaluate_every=raw["evaluate_every"],
@@ -84,8 +81,11 @@ def from_config(config: ConfigDict) -> Settings:
 
 
 def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
-    changes = {name: value for name, value in raw.items() if name != "preset"}
+    own = ("preset", "spatial")
+    changes = {name: value for name, value in raw.items() if name not in own}
     config = dataclasses.replace(preset(raw["preset"]), **changes)
+    if not raw["spatial"]:
+        config = config.without_spatial()
     encoding.encoder(config)  # a wrong path shall be told before anything is made
     return config
 
@@ -95,38 +95,15 @@ def _action(raw: Mapping[str, Any]) -> ActionConfig:
     return ActionConfig(**{**raw, "optimizer": optimizer})
 
 
-def _rl(
-    raw: Mapping[str, Any], chunks: int, policy: PolicyConfig, sampler: Sampler
-) -> OnlineConfig:
-    rest = {name: value for name, value in raw.items() if name not in ("clip", "kl")}
-    objective = objectives.flow_gspo(
-        gspo.GspoConfig(
-            length=objectives.chunk_length(policy, sampler),
-            clip_low=raw["clip"],
-            clip_high=raw["clip"],
-            kl_coefficient=raw["kl"],
-        )
-    )
-    optimizer = OptimizerConfig(**raw["optimizer"])
-    changes = {"optimizer": optimizer, "objective": objective, "chunks": chunks}
-    return OnlineConfig(**{**rest, **changes})
-
-
 def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:
-    shape = _choose("sampler.schedule", raw["schedule"], schedules.SHAPES)
+    shape = choose("sampler.schedule", raw["schedule"], schedules.SHAPES)
     return Sampler(
         steps=raw["steps"],
         schedule=schedules.Schedule(shape, scale=raw["scale"], floor=raw["floor"]),
-        drift=_choose("sampler.drift", raw["drift"], sde.DRIFTS),
+        drift=choose("sampler.drift", raw["drift"], sde.DRIFTS),
         exec_horizon=exec_horizon,
         stochastic_steps=raw["stochastic_steps"],
     )
-
-
-def _choose(setting: str, name: str, table: Mapping[str, T]) -> T:
-    if name not in table:
-        raise ValueError(f"{setting} is {name!r}: choose one of {sorted(table)}.")
-    return table[name]
 
 
 def _check_tasks(suite: str, tasks: Sequence[int]) -> None:

@@ -7,10 +7,10 @@ import jax
 
 from experiments import stage
 from experiments.job import Job
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.train import action, loop, online, streams
+from omnivla_jax.train import action, loop, online, placement, streams
 from omnivla_jax.train.state import TrainState
 
 
@@ -48,31 +48,49 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
 def flow_gspo(job: Job, trained: TrainState) -> TrainState:
     """Stage III from what stage II made."""
     settings = job.settings
-    key = streams.stream(settings.seed, "online")
+
+    def create() -> TrainState:
+        return online.create(trained, settings.rl, settings.policy)
 
     def start() -> tuple[TrainState, loop.Step]:
-        state = online.create(trained, settings.rl)
+        state = _spread(job, create())
+        key = _spread(job, streams.stream(settings.seed, "online"))
         step = online.make_step(
             job.environment,
             settings.tasks,
             policy_config=settings.policy,
             sampler=settings.sampler,
             config=settings.rl,
+            placement=_placement(job),
         )
         compiled = step.lower(state, key).compile()
-        return state, lambda state: compiled(state, key)
+        # What was restored lies on one device until its first step.
+        return state, lambda state: compiled(_spread(job, state), key)
 
     training = stage.Stage(
         name="flow_gspo",
         title="Flow-GSPO",
         unit="update",
         calls=settings.rl.updates,
-        like=jax.eval_shape(lambda: online.create(trained, settings.rl)),
+        like=jax.eval_shape(create),
         start=start,
         shown=("success", "reward", "clip_fraction"),
         evaluate_every=settings.evaluate_every,
     )
     return stage.run(job, training)
+
+
+def _placement(job: Job) -> placement.Placement:
+    if job.mesh is None:
+        return placement.anywhere()
+    return placement.on_mesh(job.mesh, job.settings.policy)
+
+
+def _spread(job: Job, tree: PyTree) -> PyTree:
+    """Lay `tree` out on the job's mesh, if it has one; what lies there stays."""
+    if job.mesh is None:
+        return tree
+    return placement.put(tree, job.mesh, job.settings.policy)
 
 
 def _units(config: PolicyConfig) -> normalize.Normalizer:

@@ -91,7 +91,7 @@ def untrained(settings: Settings) -> TrainState:
         identity(settings.policy.state_dim), identity(settings.policy.action_dim)
     )
     before = action.create(params, units, settings.action, seed=settings.seed)
-    return online.create(before, settings.rl)
+    return online.create(before, settings.rl, settings.policy)
 
 
 def experience(
@@ -104,6 +104,7 @@ def experience(
     gather = functools.partial(
         collect.collect,
         act,
+        online.judge(start, simulator, settings.policy),
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,

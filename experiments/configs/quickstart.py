@@ -16,6 +16,8 @@ job on toy sizes, for tests: its numbers mean nothing.
 
 from ml_collections import ConfigDict
 
+from experiments import rl_settings
+
 
 def get_config(variant: str = "") -> ConfigDict:
     """The configuration; `variant` is "" or "debug"."""
@@ -37,7 +39,7 @@ def _quickstart() -> ConfigDict:
     config.physics = "auto"
     config.image_size = 64
     config.policy = ConfigDict(
-        {"preset": "tiny", "max_tokens": 16, "tokenizer": "words"}
+        {"preset": "tiny", "spatial": True, "max_tokens": 16, "tokenizer": "words"}
     )
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
@@ -83,14 +85,13 @@ def _stages() -> ConfigDict:
     )
     config.rl = ConfigDict(
         {
+            **rl_settings.defaults(),
             "updates": 48,
             "groups": 12,
             "group_size": 8,
             "epochs": 2,
             "minibatches": 4,
             "rewards": {"success": 1.0, "alignment": 0.1},
-            "clip": 0.2,
-            "kl": 0.01,
             "optimizer": {"learning_rate": 1e-4},
         }
     )

@@ -50,7 +50,9 @@ def estimate(
     onward = jnp.where(terminated, 0.0, gamma)
     delta = reward + onward * values[1:] - values[:-1]
 
-    def back(later: jax.Array, now: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def back(
+        later: jax.Array, now: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         delta, onward, mask = now
         advantage = mask * (delta + gae_lambda * onward * later)
         return advantage, advantage

@@ -31,6 +31,7 @@ class Decision(NamedTuple):
     seen: PyTree  # [B, ...]: what the storage keeps of the input (`storage.py`)
     state: jax.Array  # float32 [B, 8], normalised
     chain: Chain  # [B C, ...]: batch first, so that all leaves are cut alike; `turned`
+    value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
 
 
 class Progress(NamedTuple):
@@ -102,7 +103,10 @@ def decide(
     if sampler.stochastic_steps == "one":
         chain = sde.stochastic_only(chain)
     kept = storage.keep(env, seen, prefix)
-    return Decision(kept, seen.state, turned(chain)), chunks
+    worth = None
+    if policy.VALUE in params:
+        worth = policy.value(params, prefix, seen.state, config=config)
+    return Decision(kept, seen.state, turned(chain), worth), chunks
 
 
 def exploiter(

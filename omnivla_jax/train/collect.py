@@ -4,39 +4,40 @@
 
 G episodes from one start are a trajectory group: one advantage for all chunks of an
 episode. C chunks tried in one state are a chunk group (paper, eq. 16): the simulator's
-state is cloned, every clone plays its chunk, and one of them goes on. With G = 1 or
-C = 1 only the other kind says anything; with both, the advantages are added.
+state is cloned, every clone plays its chunk, and one of them goes on.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
 state, T decisions of an episode, S chunks taken.
 """
 
 import functools
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree
-from omnivla_jax.rl import diagnostics, groups, rollout
-from omnivla_jax.train import agent, tally
+from omnivla_jax.rl import groups, rollout
+from omnivla_jax.train import agent, tally, worth
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement
+from omnivla_jax.train.worth import Metrics, Worth
 
-Metrics = dict[str, jax.Array]
+# judge(env) -> the critic's value of the states it holds, float32 [B]
+Judge = Callable[[Any], jax.Array]
 
 
 class Experience(NamedTuple):
     """Recorded chunks and what each is worth; chunk i was tried in decision i // C."""
 
     decision: agent.Decision  # T B decisions with T B C chains
-    advantage: jax.Array  # float32 [T B C]
-    weight: jax.Array  # float32 [T B C]: 0 where an episode or its groups say nothing
+    worth: Worth
 
 
 def collect(
     act: agent.Act,
+    judge: Judge,
     key: jax.Array,
     environment: Environment,
     tasks: Sequence[int],
@@ -54,32 +55,26 @@ def collect(
         play_key,
         num_chunks=config.chunks,
     )
-    terms = tally.values(progress.tally)
-    returns = tally.worth(terms, config.rewards)
-    episodes = groups.group_advantages(
-        returns, group_size=config.group_size, std_floor=config.std_floor
-    )
-    chunks = groups.group_advantages(
-        record.reward.reshape(-1),
-        group_size=config.branches,
-        std_floor=config.std_floor,
-    )
-    advantage, weight = _combined(episodes, chunks, record.mask, config)
-    experience = Experience(_flat(record.observation), advantage, weight)
-    return experience, {
-        **_episode_metrics(progress, returns),
-        **tally.metrics(terms),
-        **_group_metrics(episodes, chunks, record.mask, config),
-    }
+    critic = config.objective.critic
+    if critic is None:
+        found, metrics = worth.by_groups(progress, record, config)
+    else:
+        last = judge(progress.env)
+        found, metrics = worth.by_critic(progress, record, last, config, critic)
+    experience = Experience(_flat(record.observation), found)
+    return experience, _episode_metrics(progress, config) | metrics
 
 
 def take(experience: Experience, index: jax.Array, *, branches: int) -> Experience:
     """The chunks `index` int32 [S], each with a decision of its own."""
-    (seen, state, chain), *worth = experience
-    chain, worth = jax.tree.map(lambda leaf: leaf[index], (chain, worth))
-    where = index // branches
-    seen, state = jax.tree.map(lambda leaf: leaf[where], (seen, state))
-    return Experience(agent.Decision(seen, state, chain), *worth)
+    (seen, state, chain, value), (advantage, weight, *critic) = experience
+    own = jax.tree.map(lambda leaf: leaf[index], (chain, advantage, weight))
+    shared = jax.tree.map(
+        lambda leaf: leaf[index // branches], (seen, state, value, critic)
+    )
+    (chain, advantage, weight), (seen, state, value, critic) = own, shared
+    decision = agent.Decision(seen, state, chain, value)
+    return Experience(decision, Worth(advantage, weight, *critic))
 
 
 def start(
@@ -119,52 +114,15 @@ def _try(
     return jax.tree.map(lambda leaf: leaf[:: config.branches], after), reward, mask
 
 
-def _combined(
-    episodes: groups.GroupAdvantages,
-    chunks: groups.GroupAdvantages,
-    mask: jax.Array,
-    config: OnlineConfig,
-) -> tuple[jax.Array, jax.Array]:
-    """Advantage and weight of every chunk, float32 [T B C]; mask [T, B C].
-
-    Only the branch that went on is part of its episode.
-    """
-    went_on = jnp.arange(config.branches) == 0  # [C]
-
-    def spread(values: jax.Array) -> jax.Array:  # [B] -> [T B C]
-        own = jnp.where(went_on, values[:, None], 0.0).reshape(-1)
-        return jnp.tile(own, config.chunks)
-
-    advantage = spread(episodes.advantages) + chunks.advantages
-    weight = jnp.maximum(spread(episodes.weights), chunks.weights)
-    return advantage, mask.reshape(-1) * weight
-
-
-def _episode_metrics(progress: agent.Progress, returns: jax.Array) -> Metrics:
-    env = progress.env
+def _episode_metrics(progress: agent.Progress, config: OnlineConfig) -> Metrics:
+    env, terms = progress.env, tally.values(progress.tally)
     return {
         "success": jnp.mean(env.success.astype(jnp.float32)),
-        "reward": jnp.mean(returns),
+        "reward": jnp.mean(tally.worth(terms, config.rewards)),
         "episode_steps": jnp.mean(progress.tally.steps),
         "diverged": jnp.sum(env.diverged.astype(jnp.float32)),
+        **tally.metrics(terms),
     }
-
-
-def _group_metrics(
-    episodes: groups.GroupAdvantages,
-    chunks: groups.GroupAdvantages,
-    mask: jax.Array,
-    config: OnlineConfig,
-) -> Metrics:
-    """Which share of the groups says nothing, for the kinds that were formed."""
-    metrics: Metrics = {}
-    if config.group_size > 1 or config.branches == 1:
-        metrics |= diagnostics.group_metrics(episodes.zero_variance)
-    if config.branches > 1:
-        ran = mask.reshape(-1, config.branches)[:, 0]
-        dead = chunks.zero_variance.astype(jnp.float32)
-        metrics["zero_variance_chunks"] = diagnostics.weighted_mean(dead, ran)
-    return metrics
 
 
 def _flat(tree: PyTree) -> PyTree:

@@ -162,6 +162,8 @@ def run(
       report: called with (episodes of a finished batch, success so far).
     """
     key = jax.random.fold_in(streams.stream(seed, "evaluation"), config.episodes)
+    # One device evaluates, wherever the policy was trained.
+    params, normalizer = jax.device_put((params, normalizer), jax.local_devices()[0])
     outcomes: list[Outcome] = []
     for low in range(0, config.episodes, config.batch_size):
         batch = jax.tree.map(lambda leaf: leaf[low : low + config.batch_size], start)

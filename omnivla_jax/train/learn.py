@@ -5,7 +5,7 @@ a part.
 """
 
 import dataclasses
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,22 @@ from omnivla_jax.core.types import ChainScore, PyTree
 from omnivla_jax.flow import log_prob
 from omnivla_jax.policy import adaptation
 from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.rl import diagnostics
+from omnivla_jax.rl import diagnostics, ppo
 from omnivla_jax.train import agent, collect, state
-from omnivla_jax.train.collect import Experience, Metrics
+from omnivla_jax.train.collect import Experience
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement
 from omnivla_jax.train.state import TrainState
+from omnivla_jax.train.worth import Metrics
 
-# score(params, decision) -> the likelihood of its chunks under `params`
-Score = Callable[[PyTree, agent.Decision], ChainScore]
+
+class Models(NamedTuple):
+    """What parameters say of recorded decisions."""
+
+    score: Callable[[PyTree, agent.Decision], ChainScore]  # the likelihood of chunks
+    value: Callable[[PyTree, agent.Decision], jax.Array]  # the critic's, float32 [S]
+
+
 # loss(params, which chunks int32 [S]) -> the objective on them, metrics
 Loss = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 
@@ -33,7 +40,7 @@ def learn(
     key: jax.Array,
     experience: Experience,
     *,
-    score: Score,
+    models: Models,
     sampler: Sampler,
     config: OnlineConfig,
     placement: Placement,
@@ -49,7 +56,8 @@ def learn(
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
         part = collect.take(experience, index, branches=config.branches)
-        return _loss(params, placement.batch(part), score, sampler, config)
+        part = placement.batch(part)
+        return _loss(params, before.reference, part, models, sampler, config)
 
     def minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
         def update(carry: PyTree) -> tuple[PyTree, Metrics]:
@@ -60,10 +68,10 @@ def learn(
 
         # Adam moves even without a gradient, so an empty minibatch must not count.
         nothing = _zeros(jax.eval_shape(update, carry)[1])
-        useful = jnp.any(experience.weight[index] > 0)
+        useful = jnp.any(experience.worth.weight[index] > 0)
         return jax.lax.cond(useful, update, lambda same: (same, nothing), carry)
 
-    index = _minibatches(key, experience.weight, config)
+    index = _minibatches(key, experience.worth.weight, config)
     (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
     after = dataclasses.replace(
         before, step=before.step + 1, params=params, opt_state=opt_state
@@ -90,22 +98,43 @@ def _gradient(
         total, parts = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), index)
         gradient = jax.tree.map(lambda leaf: leaf / config.accumulation, total)
         metrics = _averaged(parts) | {"weight": jnp.mean(parts["weight"])}
-    return gradient, metrics | {"grad_norm": optax.tree.norm(gradient)}
+    metrics |= {"grad_norm": optax.tree.norm(gradient)}
+    return gradient, metrics | diagnostics.expert_norms(gradient)
 
 
 def _loss(
     params: PyTree,
+    reference: PyTree | None,
     part: Experience,
-    score: Score,
+    models: Models,
     sampler: Sampler,
     config: OnlineConfig,
 ) -> tuple[jax.Array, Metrics]:
-    """The objective on S chunks; one half without weight pulls half as hard."""
-    chain = agent.turned(part.decision.chain)
-    old = log_prob.recorded_log_prob(chain, mask=_counted(chain, sampler))
-    new = score(adaptation.merge(params), part.decision)
-    value, metrics = config.objective.loss(new, old, part.advantage, part.weight)
-    share = jnp.mean(part.weight)
+    """The objective on S chunks; one half without weight pulls half as hard.
+
+    `reference`: the parameters that the divergence is measured from; None: those that
+    recorded the chunks.
+    """
+    decision, worth = part
+    chain, merged = agent.turned(decision.chain), adaptation.merge(params)
+    value, metrics = config.objective.loss(
+        models.score(merged, decision),
+        log_prob.recorded_log_prob(chain, mask=_counted(chain, sampler)),
+        worth.advantage,
+        worth.weight,
+        reference=None if reference is None else models.score(reference, decision),
+    )
+    critic = config.objective.critic
+    if critic is not None and worth.value is not None and worth.target is not None:
+        critical, more = ppo.value_loss(
+            models.value(merged, decision),
+            worth.value,
+            worth.target,
+            worth.weight,
+            config=critic,
+        )
+        value, metrics = value + critical, metrics | more
+    share = jnp.mean(worth.weight)
     return share * value, metrics | {"weight": share}
 
 

@@ -1,26 +1,35 @@
 """The objectives by name: how recorded chunks are valued, and what loss they give."""
 
 import functools
-from typing import Callable, NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol
 
 import jax
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.rl import gspo
+from omnivla_jax.rl import grpo, gspo, ppo
 
-# (new, old, advantages [S], weights [S]) -> (float32 scalar, metrics)
-Loss: TypeAlias = Callable[
-    [ChainScore, ChainScore, jax.Array, jax.Array],
-    tuple[jax.Array, dict[str, jax.Array]],
-]
+
+class Loss(Protocol):
+    """What a policy's parameters lose on S recorded chunks, and metrics."""
+
+    def __call__(
+        self,
+        new: ChainScore,
+        old: ChainScore,
+        advantages: jax.Array,  # float32 [S]
+        weights: jax.Array,  # float32 [S]
+        *,
+        reference: ChainScore | None,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
 
 
 class Objective(NamedTuple):
     """What stage III minimises."""
 
     loss: Loss
+    critic: ppo.PpoConfig | None = None  # None: chunks are valued within groups
 
 
 def flow_gspo(config: gspo.GspoConfig) -> Objective:
@@ -28,9 +37,29 @@ def flow_gspo(config: gspo.GspoConfig) -> Objective:
     return Objective(functools.partial(gspo.loss, config=config))
 
 
-def chunk_length(config: PolicyConfig, sampler: Sampler) -> int:
-    """|A| = H K: what `sampler` executes, and the steps that it draws."""
+def flow_grpo(config: grpo.GrpoConfig) -> Objective:
+    """Group advantages, one clipped ratio a denoising step."""
+    return Objective(functools.partial(grpo.loss, config=config))
+
+
+def flow_ppo(config: ppo.PpoConfig) -> Objective:
+    """A critic's advantages, one clipped ratio a chunk."""
+    return Objective(functools.partial(ppo.loss, config=config), critic=config)
+
+
+def lengths(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
+    """What a log-ratio may be divided by: |A| = HK in the paper, and other choices.
+
+    H counts the actions that are executed, K the steps that are drawn.
+    """
+    horizon = sampler.exec_horizon or config.horizon
     steps = sampler.steps if sampler.stochastic_steps == "all" else 1
-    return gspo.chunk_length(
-        horizon=sampler.exec_horizon or config.horizon, steps=steps
+    entries = gspo.chunk_length(
+        horizon=horizon, steps=steps, action_dim=config.action_dim
     )
+    return {
+        "1": 1,
+        "HD": horizon * config.action_dim,
+        "HK": gspo.chunk_length(horizon=horizon, steps=steps),
+        "HKD": entries,
+    }

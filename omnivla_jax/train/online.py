@@ -5,7 +5,7 @@
 """
 
 import functools
-from typing import Sequence
+from typing import Any, Sequence
 
 import jax
 import optax
@@ -17,20 +17,30 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.train import agent, collect, learn, state, streams
-from omnivla_jax.train.collect import Metrics
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement, anywhere
 from omnivla_jax.train.state import TrainState
 from omnivla_jax.train.storage import STORAGES, Storage
+from omnivla_jax.train.worth import Metrics
 
 
-def create(before: TrainState, config: OnlineConfig) -> TrainState:
+def create(
+    before: TrainState, config: OnlineConfig, policy_config: PolicyConfig
+) -> TrainState:
     """Stage III at step 0, from what stage II handed on."""
     key = streams.stream(before.seed, "adapters")
     params = adaptation.prepare(state.evaluated(before), key, scope=config.scope)
-    optimizer = _optimizer(params, config)
-    return state.create(params, before.normalizer, optimizer, seed=before.seed)
+    if config.objective.critic is not None:
+        critic_key = streams.stream(before.seed, "critic")
+        params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
+    return state.create(
+        params,
+        before.normalizer,
+        _optimizer(params, config),
+        seed=before.seed,
+        held=config.reference == "sft",
+    )
 
 
 def make_step(
@@ -54,13 +64,19 @@ def make_step(
         kept = storage(environment, state.normalizer, policy_config, config)
         act = explorer(state, environment, policy_config, sampler, config)
         experience, played = collect.collect(
-            act, play_key, environment, tasks, config=config, placement=placement
+            act,
+            judge(state, environment, policy_config),
+            play_key,
+            environment,
+            tasks,
+            config=config,
+            placement=placement,
         )
         after, learned = learn.learn(
             state,
             learn_key,
             experience,
-            score=scorer(kept, policy_config, sampler),
+            models=models(kept, policy_config, sampler),
             sampler=sampler,
             config=config,
             placement=placement,
@@ -91,8 +107,24 @@ def explorer(
     )
 
 
-def scorer(storage: Storage, config: PolicyConfig, sampler: Sampler) -> learn.Score:
-    """How likely recorded chunks are under given parameters."""
+def judge(
+    state: TrainState, environment: Environment, policy_config: PolicyConfig
+) -> collect.Judge:
+    """The critic of `state`, on the simulator's states."""
+    params = adaptation.merge(state.params)
+
+    def value(env: Any) -> jax.Array:
+        seen = agent.look(environment, state.normalizer, env)
+        prefix = policy.encode_prefix(params, seen, config=policy_config)
+        return policy.value(params, prefix, seen.state, config=policy_config)
+
+    return value
+
+
+def models(
+    storage: Storage, policy_config: PolicyConfig, sampler: Sampler
+) -> learn.Models:
+    """What given parameters say of recorded decisions."""
 
     def score(params: PyTree, decision: agent.Decision) -> ChainScore:
         return policy.chain_log_prob(
@@ -100,11 +132,15 @@ def scorer(storage: Storage, config: PolicyConfig, sampler: Sampler) -> learn.Sc
             storage.recall(params, decision.seen),
             decision.state,
             agent.turned(decision.chain),
-            config=config,
+            config=policy_config,
             sampler=sampler,
         )
 
-    return score
+    def value(params: PyTree, decision: agent.Decision) -> jax.Array:
+        prefix = storage.recall(params, decision.seen)
+        return policy.value(params, prefix, decision.state, config=policy_config)
+
+    return learn.Models(score, value)
 
 
 def storage(

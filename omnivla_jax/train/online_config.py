@@ -25,7 +25,10 @@ class OnlineConfig:
     epochs: int = 1
     minibatches: int = 4
     accumulation: int = 1  # parts that a minibatch's gradient is summed from
+    chunk_share: float = 0.0  # of the chunk groups in an advantage, 1 for these alone
+    keep_between: tuple[float, float] = (0.0, 1.0)  # success of groups learned from
     discount: float = 1.0  # gamma, per control step of a chunk (eq. 16)
+    reference: str = "old"  # whose distance the divergence measures, or "sft"
     std_floor: float = 0.05  # smallest deviation that advantages are divided by
     scope: str = "experts:action"  # what trains, see `policy.adaptation`
     storage: str = "cache"  # what is kept of a decision's input, see `storage.py`
@@ -38,6 +41,17 @@ class OnlineConfig:
                 f"storage='cache' keeps prefixes that scope={self.scope!r} may change: "
                 "choose storage='images' or 'state'."
             )
+        if (self.branches > 1) != (self.chunk_share > 0):
+            raise ValueError(
+                f"branches={self.branches} and chunk_share={self.chunk_share}: chunk "
+                "groups need more than one branch, and a share above 0."
+            )
+        if self.objective.critic and self.branches > 1:
+            raise ValueError(
+                f"branches={self.branches}, but a critic values episodes, not groups: "
+                "set branches=1."
+            )
+        choose("reference", self.reference, {"old": None, "sft": None})
         total, parts = self.total, self.minibatches * self.accumulation
         if total % parts:
             raise ValueError(

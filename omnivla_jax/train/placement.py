@@ -4,6 +4,7 @@ Batches are split over `data` and `fsdp`, parameters and the optimizer's moments
 `fsdp` and `tensor` (`core.sharding`); what remains lies everywhere.
 """
 
+import functools
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -59,7 +60,7 @@ def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
     A leaf lies as the parameter whose name its path ends in: moments and averages thus
     lie beside their parameters, and everything else on every device.
     """
-    known = flatten_dict(jax.tree.map(_plain, policy.shardings(mesh, config)))
+    known = _known(mesh, config)
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
@@ -70,6 +71,12 @@ def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
         return everywhere
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+@functools.cache
+def _known(mesh: Mesh, config: PolicyConfig) -> dict[tuple[str, ...], NamedSharding]:
+    """The sharding of every parameter by its path."""
+    return flatten_dict(jax.tree.map(_plain, policy.shardings(mesh, config)))
 
 
 def _plain(place: NamedSharding) -> NamedSharding:

@@ -22,6 +22,7 @@ class TrainState:
     seed: jax.Array  # uint32 []
     params: PyTree  # float32, {"reasoning", "spatial", "action"} and "lora", if any
     average: PyTree  # moving average of `params`; None where none is kept
+    reference: PyTree  # what online learning may not leave; None: nothing is held
     normalizer: Normalizer
     opt_state: optax.OptState  # of the trained parameters only
 
@@ -101,6 +102,7 @@ def create(
     *,
     seed: int | jax.Array,
     averaged: bool = False,
+    held: bool = False,
 ) -> TrainState:
     """A run at step 0 that starts from copies: donating it leaves the originals."""
     return TrainState(
@@ -108,6 +110,7 @@ def create(
         seed=jnp.asarray(seed, jnp.uint32),
         params=jax.tree.map(jnp.copy, params),
         average=jax.tree.map(jnp.copy, params) if averaged else None,
+        reference=jax.tree.map(jnp.copy, params) if held else None,
         normalizer=jax.tree.map(jnp.copy, normalizer),
         opt_state=optimizer.init(params),
     )

@@ -14,6 +14,7 @@ STREAMS = (
     "evaluation",
     "timing",
     "adapters",
+    "critic",
     "validation",
 )
 

@@ -26,6 +26,7 @@ from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import anywhere
 from omnivla_jax.train.state import TrainState
 from omnivla_jax.train.storage import Storage
+from omnivla_jax.train.worth import Worth
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
 
@@ -61,7 +62,8 @@ def time_split(
     act = _policy(policy_config, sampler, storage, config.branches)
     acting = seconds(act, state.params, env, seen, act_key)
     decision = act(state.params, env, seen, act_key)
-    learner = _learner(online.scorer(storage, policy_config, sampler), sampler, config)
+    models = online.models(storage, policy_config, sampler)
+    learner = _learner(models, sampler, config)
     experience = _experience(decision, config)
     return {
         "physics": settling + stepping,
@@ -112,11 +114,11 @@ def _policy(
 
 
 def _learner(
-    score: learn.Score, sampler: Sampler, config: OnlineConfig
+    models: learn.Models, sampler: Sampler, config: OnlineConfig
 ) -> Callable[[TrainState, jax.Array, Experience], Any]:
     update = functools.partial(
         learn.learn,
-        score=score,
+        models=models,
         sampler=sampler,
         config=config,
         placement=anywhere(),
@@ -130,7 +132,8 @@ def _experience(decision: agent.Decision, config: OnlineConfig) -> Experience:
         lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), decision
     )
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
-    return Experience(tiled, advantage, jnp.ones(config.total))
+    worth = Worth(advantage, jnp.ones(config.total), tiled.value, tiled.value)
+    return Experience(tiled, worth)
 
 
 def _fastest(function: Callable[..., Any], *arguments: Any, calls: int) -> float:

@@ -17,7 +17,7 @@ def test_the_committed_configs_convert(variant):
     assert settings.evaluation.chunks == settings.rl.chunks
     sampler = settings.sampler
     assert sampler.exec_horizon is not None
-    length = objectives.chunk_length(settings.policy, sampler)
+    length = objectives.lengths(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
     assert settings.action.optimizer.decay_steps == settings.action.steps
     if not variant:
@@ -28,7 +28,7 @@ def test_the_hybrid_sampler_counts_one_step():
     config = quickstart.get_config()
     config.sampler.stochastic_steps = "one"
     settings = from_config(config)
-    length = objectives.chunk_length(settings.policy, settings.sampler)
+    length = objectives.lengths(settings.policy, settings.sampler)["HK"]
     assert length == config.exec_horizon
 
 

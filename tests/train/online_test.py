@@ -34,7 +34,7 @@ SAMPLER = policy.Sampler(
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=4e-4),
     objective=objectives.flow_gspo(
-        gspo.GspoConfig(length=objectives.chunk_length(POLICY, SAMPLER))
+        gspo.GspoConfig(length=objectives.lengths(POLICY, SAMPLER)["HK"])
     ),
     updates=12,
     groups=6,

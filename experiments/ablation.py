@@ -1,0 +1,63 @@
+"""The paper's ablation by one command: a table, and learning curves in one picture.
+
+python -m experiments.ablation --workdir=runs/ablation
+    [--config=experiments/configs/ablation.py] [--config.rl.updates=100]
+
+What is finished is skipped: run it again after an interruption.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Mapping
+
+from absl import flags, logging
+
+from experiments import variants
+from experiments.reporting import curves, errors
+from experiments.reporting.files import replacing
+from omnivla_jax.core import compile as compilation
+
+ROOT = Path(__file__).parents[1]
+
+_CONFIG = errors.define_config(str(ROOT / "experiments" / "configs" / "ablation.py"))
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for everything the runs leave behind.", required=True
+)
+
+
+def main(argv: list[str]) -> None:
+    """Run what is not finished, write ablation.json and curves.png, print the table."""
+    if argv[1:]:
+        raise flags.Error(f"unknown argument {argv[1]!r}")
+    logging.set_verbosity(logging.ERROR)
+    compilation.enable_cache(ROOT / ".cache" / "jax")
+    root = Path(_WORKDIR.value)
+    results = variants.run(_CONFIG.value, root)
+    found = {name: variants.pooled(of_seeds) for name, of_seeds in results.items()}
+    with replacing(root / "ablation.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+    histories = {
+        name: [result.history for result in of_seeds]
+        for name, of_seeds in results.items()
+    }
+    curves.compare(
+        root / "curves.png",
+        {name: rows for name, rows in histories.items() if all(rows)},
+        levels={name: found[name] for name, rows in histories.items() if not all(rows)},
+    )
+    print(table(found))
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a variant, in Markdown."""
+    lines = ["| variant | success (95 % interval) | by seed |", "|---|---|---|"]
+    for name, row in found.items():
+        low, high = row["interval"]
+        seeds = ", ".join(f"{share:.0%}" for share in row["seeds"])
+        cell = f"{row['success']:.0%} ({low:.0%} to {high:.0%})"
+        lines.append(f"| {name} | {cell} | {seeds} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,65 @@
+"""Tests of experiments.ablation: its variants, its table, and a run on toy sizes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import ablation, variants
+from experiments.configs import ablation as config_file
+from experiments.settings import from_config
+from omnivla_jax.train.evaluate import wilson_interval
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", config_file.VARIANTS)
+def test_every_variant_is_a_config_of_the_main_job(name):
+    config = config_file.get_config()
+    settings = from_config(variants.varied(config, name, seed=2))
+    assert settings.seed == 2 and len(settings.tasks) >= 6
+    assert (settings.policy.mot.spatial is None) == name.startswith("without")
+    assert (settings.rl.objective.critic is not None) == ("PPO" in name)
+    assert (settings.rl.branches > 1) == ("chunk groups" in name)
+
+
+def test_all_variants_that_learn_play_the_same_number_of_steps():
+    config = config_file.get_config()
+    runs = [from_config(variants.varied(config, n, 0)).rl for n in config.variants]
+    totals = {rl.updates * rl.total for rl in runs if rl.updates}
+    assert len(totals) == 1 and len(runs) == 6
+
+
+def test_success_is_pooled_over_the_seeds():
+    of_seeds = [
+        variants.Result({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
+    ]
+    found = variants.pooled(of_seeds)
+    assert found["success"] == 25 / 40 and found["seeds"] == [0.5, 0.75]
+    assert found["interval"] == list(wilson_interval(25, 40))
+    assert "| some | 62% (47% to 76%) | 50%, 75% |" in ablation.table({"some": found})
+
+
+def test_the_launcher_runs_and_skips_what_is_finished(tmp_path):
+    def launch():
+        command = [sys.executable, "-m", "experiments.ablation"]
+        config = "--config=experiments/configs/ablation.py:debug"
+        return subprocess.run(
+            [*command, config, f"--workdir={tmp_path / 'runs'}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=840,
+        )
+
+    done = launch()
+    assert done.returncode == 0, done.stderr
+    assert "| SFT only |" in done.stdout
+    found = json.loads((tmp_path / "runs" / "ablation.json").read_text())
+    assert set(found) == {"SFT only", "+ Flow-GSPO, chunk groups"}
+    assert (tmp_path / "runs" / "curves.png").stat().st_size > 1000
+    again = launch()
+    assert again.returncode == 0, again.stderr
+    assert "trained already" in again.stdout and "compiling" not in again.stdout

@@ -103,7 +103,7 @@ def same_outcome(whole, workdir):
     for stage in (*STAGES, "flow_gspo_best"):
         folders = [folder / "checkpoints" / stage for folder in (whole, workdir)]
         newest = [checkpoints.latest(folder) for folder in folders]
-        assert newest[0].name == newest[1].name
+        assert newest[0] and newest[1] and newest[0].name == newest[1].name
         for ours, theirs in zip(*map(arrays, newest), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     for name, rows in (*zip(STAGES, (6, 6)), ("flow_gspo_validation", 3)):

@@ -1,6 +1,7 @@
 """Tests of experiments.stage on a toy: interrupted, resumed, evaluated, gone bad."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def evaluated(monkeypatch):
 
 def run(path, *, calls, step=advance, evaluate_every=2):
     settings = SimpleNamespace(save_every=3)
-    job = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
+    job: Any = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
     return stage.run(
         job,
         stage.Stage(
@@ -72,7 +73,7 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
         rows = [metrics.load(folder.table(name)) for folder in folders]
         assert rows[0] == rows[1] and rows[0]
     best = [checkpoints.latest(folder.best("toy")) for folder in folders]
-    assert best[0].name == best[1].name
+    assert best[0] and best[1] and best[0].name == best[1].name
     assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.KEEP
 
 
@@ -91,6 +92,6 @@ def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
     with pytest.raises(FloatingPointError, match="gap is nan at update 7.*update 6 is"):
         run(tmp_path, calls=9)
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
-    assert newest.name == "step-00000006"
+    assert newest is not None and newest.name == "step-00000006"
     rows = metrics.load(Workdir(tmp_path).table("toy"))
     assert len(rows) == 6, "the bad record is told, not recorded"

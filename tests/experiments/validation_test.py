@@ -45,6 +45,7 @@ def test_the_best_is_kept_and_ties_keep_the_earlier_one(job):
     assert validate(job, SUCCESS) == [2, 4, 4, 4, 10]
     assert table(job) == SUCCESS
     newest = checkpoints.latest(job.workdir.best("online"))
+    assert newest is not None
     restored = checkpoints.restore(newest, {"w": jnp.float32(0)})
     assert restored.tree["w"] == 10 and restored.history[-1]["success"] == 1.0
     assert list(job.workdir.board("online_validation").iterdir())

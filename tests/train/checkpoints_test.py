@@ -108,6 +108,7 @@ def test_saving_overlaps_with_updates_that_overwrite_the_state(tmp_path, backgro
     state = {"w": jnp.zeros((300, 300))}
     with checkpoints.writer(tmp_path) as writer:
         for update in (1, 2, 3):
+            writer.wait()
             background.gate.clear()
             state = step(state=state)
             writer.save(state, rows(update))

@@ -39,6 +39,9 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
+    out = Path(_OUT.value)
+    if checkpoints.latest(out) or (out.exists() and not out.is_dir()):
+        raise flags.Error(f"--out={out} is taken: name a new folder")
     kinds = [source(name) for name in _FROM.value]
     preset = configs.preset(_PRESET.value)
     config = functools.reduce(lambda c, kind: kind.adapt(c), kinds, preset)
@@ -49,7 +52,7 @@ def main(argv: list[str]) -> None:
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error
-    path = checkpoints.save(Path(_OUT.value), loaded.params, history=[])
+    path = checkpoints.save(out, loaded.params, history=[])
     for name in loaded.kept:
         progress.note("Initial", name)
     progress.note("Stored", f"{path}, {len(loaded.kept)} arrays at initial values")

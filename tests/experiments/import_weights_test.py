@@ -28,25 +28,26 @@ def run(*flags) -> subprocess.CompletedProcess:
 @pytest.fixture
 def params():
     """Every entry its own value, as NumPy arrays."""
-    key = jax.random.key(0)
-    like = jax.eval_shape(lambda: parameters.init(key, CONFIG))
-    rng = np.random.default_rng(0)
+    like, rng = parameters.shapes(CONFIG), np.random.default_rng(0)
     made = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
     positions = made["reasoning"]["encoder"]["pos_embedding"]
     positions[:] = positions[0]
     return made
 
 
-def test_a_checkpoint_for_training_and_what_was_kept(tmp_path, params):
+def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     fakes.write_npz(tmp_path / "pt.npz", fakes.paligemma(params, CONFIG.vision))
     out = tmp_path / "weights"
-    done = run("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
+    command = ("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
+    done = run(*command)
     assert done.returncode == 0, done.stderr
     assert "spatial/encoder" in done.stdout and "reasoning/" not in done.stdout
     newest = checkpoints.latest(out)
     assert newest is not None and str(newest) in done.stdout
     restored = checkpoints.restore(newest, params).tree
     chex.assert_trees_all_equal(restored["reasoning"], params["reasoning"])
+    again = run(*command)
+    assert again.returncode == 2 and f"--out={out} is taken" in again.stderr
 
 
 def test_a_misfit_lists_every_name_and_writes_nothing(tmp_path, params):

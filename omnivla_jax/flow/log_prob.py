@@ -55,12 +55,28 @@ def recorded_log_prob(chain: sde.Chain, *, mask: jax.Array | None = None) -> Cha
     return _score(chain, chain.means, mask)
 
 
+def chain_entropy(
+    chain: sde.Chain, *, stds: jax.Array | None = None, mask: jax.Array | None = None
+) -> jax.Array:
+    """The entropy of a chain's transitions, float32 [B], in nats.
+
+        sum_k 1/2 log(2 pi e sigma_k^2 delta)      over the entries that count
+
+    `stds` are a `ChainScore`'s, for other parameters than those that sampled (only a
+    learned schedule differs); None: as sampled. `mask` as for `chain_log_prob`.
+    """
+    counted = _counted(chain, mask)
+    stds = chain.stds if stds is None else stds
+    chex.assert_equal_shape([stds, chain.stds])
+    density = 0.5 * math.log(2.0 * math.pi * math.e) + jnp.log(_std(chain, stds))
+    return jnp.sum(jnp.where(counted, density, 0.0), axis=(0, 2, 3))
+
+
 def _score(chain: sde.Chain, means: jax.Array, mask: jax.Array | None) -> ChainScore:
     chex.assert_equal_shape([means, chain.means])
     chex.assert_type([means, chain.states, chain.stds], jnp.float32)
     counted = _counted(chain, mask)
-    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
-    std = jnp.where(chain.stochastic[..., None, None], chain.stds, 1.0)
+    std = _std(chain, chain.stds)
     means = jnp.where(counted, means, chain.means)
     z = (chain.states[1:] - means) / std
     density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
@@ -68,6 +84,12 @@ def _score(chain: sde.Chain, means: jax.Array, mask: jax.Array | None) -> ChainS
     # Not from each other: a caller of one of the two pays for one sum.
     total, by_step = jnp.sum(density, axis=(0, 2, 3)), jnp.sum(density, axis=(2, 3))
     return ChainScore(total, by_step, means, chain.stds)
+
+
+def _std(chain: sde.Chain, stds: jax.Array) -> jax.Array:
+    """`stds` where a step has a density, and 1 elsewhere."""
+    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
+    return jnp.where(chain.stochastic[..., None, None], stds, 1.0)
 
 
 def _counted(chain: sde.Chain, mask: jax.Array | None) -> jax.Array:

@@ -4,7 +4,8 @@
      "spatial":   {"encoder", "layers", "final_norm"},
      "action":    {"input", "layers", "final_norm", "output"}}
 
-Every layer stack has its layers on axis 0. An absent expert has no entry.
+Every layer stack has its layers on axis 0. An absent expert has no entry. PPO adds its
+critic, which is no expert, under "value" (`init_value`).
 """
 
 import functools
@@ -25,12 +26,14 @@ from omnivla_jax.models.action_io import (
     ConcatenatedInput,
 )
 from omnivla_jax.models.layers import WordEmbedder
-from omnivla_jax.models.mot import MixtureOfTransformers
+from omnivla_jax.models.mot import LayerCache, MixtureOfTransformers
 from omnivla_jax.models.siglip import Siglip
 from omnivla_jax.models.spatial_encoder import SpatialEncoder
+from omnivla_jax.models.value_head import ValueHead
 from omnivla_jax.policy.config import PolicyConfig
 
 MOT_PARTS = ("layers", "final_norm")
+VALUE = "value"  # where the critic's parameters are kept
 
 
 class Modules(NamedTuple):
@@ -42,6 +45,7 @@ class Modules(NamedTuple):
     mot: MixtureOfTransformers
     action_input: ConcatenatedInput | AdaptiveInput
     action_output: ActionOutput
+    value_head: ValueHead
 
 
 def modules(config: PolicyConfig) -> Modules:
@@ -63,6 +67,7 @@ def modules(config: PolicyConfig) -> Modules:
         mot=MixtureOfTransformers(config.mot),
         action_input=action_input(experts["action"].width, config.state_token),
         action_output=ActionOutput(config.action_dim),
+        value_head=ValueHead(config.value_queries, config.value_width),
     )
 
 
@@ -75,6 +80,17 @@ def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
     boxed = jax.eval_shape(lambda key: _init_boxed(key, config), jax.random.key(0))
     return sharding.tree_shardings(mesh, boxed)
+
+
+def init_value(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """A fresh critic, to be kept as params["value"]; the key is consumed."""
+    return nn.unbox(_init_value_boxed(key, config))
+
+
+def value_shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
+    """The sharding of the critic's every parameter, as `shardings` of the policy's."""
+    draw = functools.partial(_init_value_boxed, config=config)
+    return sharding.tree_shardings(mesh, jax.eval_shape(draw, jax.random.key(0)))
 
 
 def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
@@ -119,6 +135,15 @@ def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     params["action"]["input"] = _fresh(parts.action_input, in_key, state, chunk, tau)
     params["action"]["output"] = _fresh(parts.action_output, out_key, hidden)
     return params
+
+
+def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """The critic's parameters; one prefix token will do."""
+    layer = config.mot.reasoning
+    tokens = jnp.zeros((1, layer.depth, 1, layer.kv_heads, layer.head_dim))
+    cache, valid = LayerCache(tokens, tokens), jnp.ones((1, 1), bool)
+    state = jnp.zeros((1, config.state_dim))
+    return _fresh(modules(config).value_head, key, cache, valid, state)
 
 
 def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:

@@ -9,7 +9,6 @@ Axes: B batch, H chunk length, D action dimensions, S prefix tokens, L layers,
 K/C key/value heads and channels of the cache; K denoising steps of a chain.
 """
 
-from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 import chex
@@ -20,28 +19,36 @@ from flax import linen as nn
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
 from omnivla_jax.flow import log_prob, ode, sde
-from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.models import masks
 from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.parameters import (
+    VALUE,
     init,
     init_sharded,
+    init_value,
     modules,
     mot_variables,
     shardings,
+    value_shardings,
 )
+from omnivla_jax.policy.sampler import Sampler, counted
 
 __all__ = [
     "PrefixCache",
     "Sampler",
+    "chain_entropy",
     "chain_log_prob",
+    "counted",
     "encode_prefix",
     "init",
     "init_sharded",
+    "init_value",
     "sample",
     "sample_chain",
     "shardings",
+    "value",
+    "value_shardings",
     "velocity",
 ]
 
@@ -52,28 +59,6 @@ class PrefixCache(NamedTuple):
     keys: jax.Array  # compute dtype [B, L, S, K, C]
     values: jax.Array  # compute dtype [B, L, S, K, C]
     valid: jax.Array  # bool [B, S]: False on padding words
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """How chains are drawn and scored.
-
-    `exec_horizon`: only the first so many actions of a chunk are executed, so only
-    they count in its likelihood; None counts all. `stochastic_steps`: "all", or "one"
-    random step per chunk with ODE steps around it (pi_RL's hybrid).
-    """
-
-    steps: int
-    schedule: Schedule
-    drift: sde.Drift = sde.corrected
-    exec_horizon: int | None = None
-    stochastic_steps: str = "all"
-
-    def __post_init__(self) -> None:
-        if self.stochastic_steps not in ("all", "one"):
-            raise ValueError(
-                f"stochastic_steps is {self.stochastic_steps!r}; choose 'all' or 'one'."
-            )
 
 
 def encode_prefix(
@@ -128,6 +113,25 @@ def velocity(
     return _apply(parts.action_output, action["output"], acting)
 
 
+def value(
+    params: PyTree, cache: PrefixCache, state: jax.Array, *, config: PolicyConfig
+) -> jax.Array:
+    """The critic's estimate of what follows, float32 [B]; reads params["value"] only.
+
+    No gradient reaches the cache: the critic's loss, large while returns are unknown,
+    must not bend what the policy sees. `state` [B, state_dim].
+    """
+    if VALUE not in params:
+        raise ValueError(
+            f"The parameters {sorted(params)} have no critic: add one, "
+            f"params | {{{VALUE!r}: policy.init_value(key, config)}}."
+        )
+    chex.assert_shape(state, (None, config.state_dim))
+    keys, values, valid = jax.lax.stop_gradient(cache)
+    seen = LayerCache(keys, values)
+    return _apply(modules(config).value_head, params[VALUE], seen, valid, state)
+
+
 def sample(
     params: PyTree,
     cache: PrefixCache,
@@ -153,7 +157,7 @@ def sample_chain(
 ) -> sde.Chain:
     """A chunk by the SDE with every intermediate state recorded; consumes `key`."""
     noise_key, step_key, walk_key = jax.random.split(key, 3)
-    one = jax.random.randint(step_key, state.shape[:1], 0, sampler.steps)
+    one = jax.random.randint(step_key, state.shape[:1], 0, sampler.noisy_steps)
     return sde.sample(
         walk_key,
         _velocity_fn(params, cache, state, config),
@@ -173,20 +177,37 @@ def chain_log_prob(
     *,
     config: PolicyConfig,
     sampler: Sampler,
+    played: jax.Array | None = None,
 ) -> ChainScore:
     """The likelihood of a recorded chain under `params` (paper, eq. 14).
 
-    A hybrid chain scores K times cheaper when cut by `sde.stochastic_only` first.
+    Over the entries that are `counted`; `played` bool [B, H] as there. A hybrid chain
+    scores K times cheaper when cut by `sde.stochastic_only` first.
     """
-    counted = jnp.arange(config.horizon) < (sampler.exec_horizon or config.horizon)
-    shape = (config.horizon, config.action_dim)
     return log_prob.chain_log_prob(
         _velocity_fn(params, cache, state, config),
         chain,
         schedule=sampler.schedule,
         drift=sampler.drift,
-        mask=jnp.broadcast_to(counted[:, None], shape),
+        mask=counted(config, sampler, played=played),
     )
+
+
+def chain_entropy(
+    chain: sde.Chain,
+    score: ChainScore,
+    *,
+    config: PolicyConfig,
+    sampler: Sampler,
+    played: jax.Array | None = None,
+) -> jax.Array:
+    """The entropy float32 [B] of a chain's transitions, as `score` scored it.
+
+    In nats, over the same entries as its likelihood. Constant but for a learned
+    schedule, whose parameters it trains.
+    """
+    mask = counted(config, sampler, played=played)
+    return log_prob.chain_entropy(chain, stds=score.stds, mask=mask)
 
 
 def _velocity_fn(
@@ -228,5 +249,5 @@ def _prefix_streams(
     return streams, jnp.concatenate(valid, axis=1)
 
 
-def _apply(module: nn.Module, params: PyTree, *inputs: jax.Array) -> Any:
+def _apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
     return module.apply({"params": params}, *inputs)

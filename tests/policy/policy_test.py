@@ -265,3 +265,34 @@ def test_no_retrace(params):
     run = compile.jit(chex.assert_max_traces(run, n=1))
     for seed in range(2):
         run(params, observation(seed), chunks(seed), jnp.full(BATCH, 0.1 * seed))
+
+
+def test_the_critic_is_apart_from_the_policy(params, encode):
+    seen, cache = observation(), encode(params, observation())
+    with pytest.raises(ValueError, match="have no critic: add one.*init_value"):
+        policy.value(params, cache, seen.state, config=CONFIG)
+    critic = compile.jit(policy.init_value, static_argnames=["config"])(
+        KEY, config=CONFIG
+    )
+    critic["out"]["kernel"] += 1.0  # fresh, it says 0
+    joint = params | {"value": critic}
+
+    def total(params):
+        cache = policy.encode_prefix(params, seen, config=CONFIG)
+        worth = policy.value(params, cache, seen.state, config=CONFIG)
+        chex.assert_shape(worth, (BATCH,))
+        return jnp.sum(worth**2), worth
+
+    slope, worth = compile.jit(jax.grad(total, has_aux=True))(joint)
+    assert worth.dtype == jnp.float32 and float(jnp.std(worth)) > 1e-3
+    alone = policy.value({"value": critic}, cache, seen.state, config=CONFIG)
+    np.testing.assert_allclose(worth, alone, rtol=1e-4, atol=1e-5)
+    sizes = {
+        name: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+        for name, tree in slope.items()
+    }
+    assert sizes.pop("value") > 0
+    assert sizes == {"reasoning": 0.0, "spatial": 0.0, "action": 0.0}
+    places = policy.value_shardings(sharding.make_mesh(), CONFIG)
+    chex.assert_trees_all_equal_structs(places, critic)
+    assert tuple(places["hidden"]["kernel"].spec) == ("tensor", "fsdp")

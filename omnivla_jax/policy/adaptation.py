@@ -5,8 +5,9 @@ A scope is one word for what trains:
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts, and the action expert's two ends, which are
-                             as new as the robot they speak for (as in openpi)
+                             experts, and the action expert's ends (noise head
+                             included), which are as new as the robot they speak
+                             for (as in openpi)
 
 PPO's critic, the entry "value" of the parameter tree, is no expert and trains under
 every scope. Adapters are one more entry, "lora". The model never sees them: `merge`
@@ -106,5 +107,5 @@ def _rule(scope: str, params: PyTree) -> Callable[[Path], bool]:
         )
     if LORA not in params:
         raise ValueError(f"{scope!r} trains adapters: add them by adaptation.prepare.")
-    ends = (("action", "input"), ("action", "output"))
+    ends = (("action", "input"), ("action", "output"), ("action", "noise"))
     return lambda path: path[0] in (LORA, VALUE) or path[:2] in ends

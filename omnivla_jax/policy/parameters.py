@@ -4,8 +4,9 @@
      "spatial":   {"encoder", "layers", "final_norm"},
      "action":    {"input", "layers", "final_norm", "output"}}
 
-Every layer stack has its layers on axis 0. An absent expert has no entry. PPO adds its
-critic, which is no expert, under "value" (`init_value`).
+Every layer stack has its layers on axis 0. An absent expert has no entry. With
+`noise_head` the action expert has a "noise". PPO adds its critic, which is no expert,
+under "value" (`init_value`).
 """
 
 import functools
@@ -27,6 +28,7 @@ from omnivla_jax.models.action_io import (
 )
 from omnivla_jax.models.layers import WordEmbedder
 from omnivla_jax.models.mot import LayerCache, MixtureOfTransformers
+from omnivla_jax.models.noise_head import NoiseHead
 from omnivla_jax.models.siglip import Siglip
 from omnivla_jax.models.spatial_encoder import SpatialEncoder
 from omnivla_jax.models.value_head import ValueHead
@@ -45,6 +47,7 @@ class Modules(NamedTuple):
     mot: MixtureOfTransformers
     action_input: ConcatenatedInput | AdaptiveInput
     action_output: ActionOutput
+    noise_head: NoiseHead
     value_head: ValueHead
 
 
@@ -67,6 +70,7 @@ def modules(config: PolicyConfig) -> Modules:
         mot=MixtureOfTransformers(config.mot),
         action_input=action_input(experts["action"].width, config.state_token),
         action_output=ActionOutput(config.action_dim),
+        noise_head=NoiseHead(config.action_dim, *config.noise_range),
         value_head=ValueHead(config.value_queries, config.value_width),
     )
 
@@ -80,6 +84,14 @@ def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
     boxed = jax.eval_shape(lambda key: _init_boxed(key, config), jax.random.key(0))
     return sharding.tree_shardings(mesh, boxed)
+
+
+def init_noise(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """A fresh noise head, to be kept as params["action"]["noise"]; consumes `key`.
+
+    For parameters that were trained without one; `init` draws it under `noise_head`.
+    """
+    return nn.unbox(_init_noise_boxed(key, config))
 
 
 def init_value(key: jax.Array, config: PolicyConfig) -> PyTree:
@@ -117,9 +129,15 @@ def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:
     return {"params": {p: {e: params[e][p] for e in names} for p in MOT_PARTS}}
 
 
+def apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
+    """What `module` makes of `inputs` under `params`."""
+    return module.apply({"params": params}, *inputs)
+
+
 def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Parameters whose leaves carry their logical axis names."""
-    mot_key, see_key, word_key, spatial_key, in_key, out_key = jax.random.split(key, 6)
+    keys = jax.random.split(key, 7)
+    mot_key, see_key, word_key, spatial_key, in_key, out_key, noise_key = keys
     parts, size = modules(config), config.vision.image_size
     images = jnp.zeros((1, config.views, size, size, 3))
     words = jnp.zeros((1, config.max_tokens), jnp.int32)
@@ -134,7 +152,15 @@ def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
         params["spatial"]["encoder"] = spatial
     params["action"]["input"] = _fresh(parts.action_input, in_key, state, chunk, tau)
     params["action"]["output"] = _fresh(parts.action_output, out_key, hidden)
+    if config.noise_head:
+        params["action"]["noise"] = _init_noise_boxed(noise_key, config)
     return params
+
+
+def _init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """The noise head's parameters; one action token will do."""
+    token = jnp.zeros((1, 1, config.mot.experts["action"].width))
+    return _fresh(modules(config).noise_head, key, token)
 
 
 def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:

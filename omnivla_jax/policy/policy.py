@@ -9,22 +9,22 @@ Axes: B batch, H chunk length, D action dimensions, S prefix tokens, L layers,
 K/C key/value heads and channels of the cache; K denoising steps of a chain.
 """
 
-from typing import Any, Callable, NamedTuple
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from omnivla_jax.core import precision
-from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
+from omnivla_jax.core.types import ActionChunk, ChainScore, PyTree
 from omnivla_jax.flow import log_prob, ode, sde
 from omnivla_jax.models import masks
 from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.parameters import (
     VALUE,
+    apply,
     init,
+    init_noise,
     init_sharded,
     init_value,
     modules,
@@ -32,6 +32,7 @@ from omnivla_jax.policy.parameters import (
     shardings,
     value_shardings,
 )
+from omnivla_jax.policy.prefix import PrefixCache, encode_prefix
 from omnivla_jax.policy.sampler import Sampler, counted
 
 __all__ = [
@@ -42,8 +43,10 @@ __all__ = [
     "counted",
     "encode_prefix",
     "init",
+    "init_noise",
     "init_sharded",
     "init_value",
+    "noisy_velocity",
     "sample",
     "sample_chain",
     "shardings",
@@ -51,33 +54,6 @@ __all__ = [
     "value_shardings",
     "velocity",
 ]
-
-
-class PrefixCache(NamedTuple):
-    """What an observation leaves behind for every denoising step; batch first."""
-
-    keys: jax.Array  # compute dtype [B, L, S, K, C]
-    values: jax.Array  # compute dtype [B, L, S, K, C]
-    valid: jax.Array  # bool [B, S]: False on padding words
-
-
-def encode_prefix(
-    params: PyTree, observation: Observation, *, config: PolicyConfig
-) -> PrefixCache:
-    """Images and words through reasoning and spatial experts, once per observation.
-
-    Differentiable: stage II trains all experts through the cache.
-    """
-    streams, valid = _prefix_streams(params, observation, config)
-    lengths = {name: x.shape[1] for name, x in streams.items()}
-    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    _, seen = modules(config).mot.apply(
-        mot_variables(params, streams),
-        streams,
-        positions=masks.positions(valid),
-        mask=masks.hide_padding(mask, valid),
-    )
-    return PrefixCache(seen.keys, seen.values, valid)
 
 
 def velocity(
@@ -95,22 +71,32 @@ def velocity(
     (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
     prefix is then shared, not copied.
     """
-    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
-    chex.assert_shape(state, (*tau.shape, config.state_dim))
+    acting = _act(params, cache, state, chunk, tau, config)
+    return apply(modules(config).action_output, params["action"]["output"], acting)
+
+
+def noisy_velocity(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> sde.NoisyVelocity:
+    """`velocity`, and what the noise head says, float32 [B, H, D] each."""
     parts, action = modules(config), params["action"]
-    tokens, time = _apply(parts.action_input, action["input"], state, chunk, tau)
-    own = jnp.ones(tokens.shape[:2], bool)
-    valid = jnp.concatenate([cache.valid, own], axis=1)
-    hidden, _ = parts.mot.apply(
-        mot_variables(params, ["action"]),
-        {"action": tokens},
-        positions=masks.positions(valid)[:, -own.shape[1] :],
-        mask=masks.hide_padding(_suffix_mask(cache, config), valid),
-        past=LayerCache(cache.keys, cache.values),
-        conditions={} if time is None else {"action": time},
+    if "noise" not in action:
+        raise ValueError(
+            "The schedule `learned` needs a noise head, but the action expert has "
+            f"{sorted(action)}: set noise_head in PolicyConfig, and for parameters "
+            "trained without it add policy.init_noise(key, config) as 'noise'."
+        )
+    acting = _act(params, cache, state, chunk, tau, config)
+    return sde.NoisyVelocity(
+        apply(parts.action_output, action["output"], acting),
+        apply(parts.noise_head, action["noise"], acting),
     )
-    acting = hidden["action"][:, -config.horizon :]
-    return _apply(parts.action_output, action["output"], acting)
 
 
 def value(
@@ -129,7 +115,7 @@ def value(
     chex.assert_shape(state, (None, config.state_dim))
     keys, values, valid = jax.lax.stop_gradient(cache)
     seen = LayerCache(keys, values)
-    return _apply(modules(config).value_head, params[VALUE], seen, valid, state)
+    return apply(modules(config).value_head, params[VALUE], seen, valid, state)
 
 
 def sample(
@@ -142,7 +128,7 @@ def sample(
     steps: int,
 ) -> ActionChunk:
     """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`."""
-    velocity_fn = _velocity_fn(params, cache, state, config)
+    velocity_fn = functools.partial(velocity, params, cache, state, config=config)
     return ode.sample(velocity_fn, _noise(key, state, config), steps=steps)
 
 
@@ -160,7 +146,7 @@ def sample_chain(
     one = jax.random.randint(step_key, state.shape[:1], 0, sampler.noisy_steps)
     return sde.sample(
         walk_key,
-        _velocity_fn(params, cache, state, config),
+        _flow_fn(params, cache, state, config, sampler),
         _noise(noise_key, state, config),
         steps=sampler.steps,
         schedule=sampler.schedule,
@@ -185,7 +171,7 @@ def chain_log_prob(
     scores K times cheaper when cut by `sde.stochastic_only` first.
     """
     return log_prob.chain_log_prob(
-        _velocity_fn(params, cache, state, config),
+        _flow_fn(params, cache, state, config, sampler),
         chain,
         schedule=sampler.schedule,
         drift=sampler.drift,
@@ -210,13 +196,42 @@ def chain_entropy(
     return log_prob.chain_entropy(chain, stds=score.stds, mask=mask)
 
 
-def _velocity_fn(
-    params: PyTree, cache: PrefixCache, state: jax.Array, config: PolicyConfig
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    def velocity_fn(chunk: jax.Array, tau: jax.Array) -> jax.Array:
-        return velocity(params, cache, state, chunk, tau, config=config)
+def _flow_fn(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    config: PolicyConfig,
+    sampler: Sampler,
+) -> sde.FlowFn:
+    """What a sampler asks for a velocity, and under a learned schedule for noise."""
+    asked = noisy_velocity if sampler.schedule.learned else velocity
+    return functools.partial(asked, params, cache, state, config=config)
 
-    return velocity_fn
+
+def _act(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    config: PolicyConfig,
+) -> jax.Array:
+    """The action tokens after the last layer, [B, H, E]."""
+    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
+    chex.assert_shape(state, (*tau.shape, config.state_dim))
+    parts, action = modules(config), params["action"]
+    tokens, time = apply(parts.action_input, action["input"], state, chunk, tau)
+    own = jnp.ones(tokens.shape[:2], bool)
+    valid = jnp.concatenate([cache.valid, own], axis=1)
+    hidden, _ = parts.mot.apply(
+        mot_variables(params, ["action"]),
+        {"action": tokens},
+        positions=masks.positions(valid)[:, -own.shape[1] :],
+        mask=masks.hide_padding(_suffix_mask(cache, config), valid),
+        past=LayerCache(cache.keys, cache.values),
+        conditions={} if time is None else {"action": time},
+    )
+    return hidden["action"][:, -config.horizon :]
 
 
 def _noise(key: jax.Array, state: jax.Array, config: PolicyConfig) -> jax.Array:
@@ -229,25 +244,3 @@ def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:
     lengths = {"reasoning": prefix - spatial, "spatial": spatial, **config.suffix}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     return jnp.asarray(mask[prefix:])
-
-
-def _prefix_streams(
-    params: PyTree, observation: Observation, config: PolicyConfig
-) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Tokens of the prefix experts and which of them count, bool [B, S]."""
-    parts = modules(config)
-    images = precision.to_float32(observation.images / 127.5 - 1.0)
-    own = params["reasoning"]
-    seen = _apply(parts.siglip, own["encoder"], images)
-    words = _apply(parts.embedder, own["embedder"], observation.tokens)
-    streams = {"reasoning": jnp.concatenate([seen, words], axis=1)}
-    valid = [jnp.ones(seen.shape[:2], bool), observation.token_mask]
-    if parts.spatial_encoder is not None:
-        spatial = _apply(parts.spatial_encoder, params["spatial"]["encoder"], images)
-        streams["spatial"] = spatial
-        valid.append(jnp.ones(spatial.shape[:2], bool))
-    return streams, jnp.concatenate(valid, axis=1)
-
-
-def _apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
-    return module.apply({"params": params}, *inputs)

@@ -8,6 +8,7 @@ no parameter moves it. Float32 throughout.
 Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions.
 """
 
+import functools
 import math
 
 import chex
@@ -16,12 +17,11 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import sde
-from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.flow.schedules import Schedule
 
 
 def chain_log_prob(
-    velocity_fn: VelocityFn,
+    velocity_fn: sde.FlowFn,
     chain: sde.Chain,
     *,
     schedule: Schedule,
@@ -31,43 +31,72 @@ def chain_log_prob(
     """Score a chain under `velocity_fn`, at the states it went through (eq. 14).
 
     `schedule` and `drift` are those it was sampled with; `mask` bool [B, H, D] or
-    [H, D] says which entries count (None: all). Steps without noise count 0.
+    [H, D] says which entries count (None: all). Steps without noise count 0. Under a
+    learned schedule the deviations, too, are those of `velocity_fn`.
 
     The K velocities come from one call mapped over K: a matrix product with shared
     weights becomes a single large one, and whatever `velocity_fn` closes over per
     sample (the prefix cache) is shared by the steps rather than copied K times.
     """
-    velocities = jax.vmap(velocity_fn)(chain.states[:-1], chain.tau)
-    sigma = jnp.where(chain.stochastic, schedule(chain.tau, chain.delta), 0.0)
-    means, _ = sde.transition(
+    evaluate = functools.partial(sde.evaluate, velocity_fn)
+    velocities, noise = jax.vmap(evaluate)(chain.states[:-1], chain.tau)
+    tau, delta, shaken = chain.tau, chain.delta, chain.stochastic
+    means, stds = sde.transition(
         chain.states[:-1],
         velocities,
-        chain.tau,
-        chain.delta,
-        sigma=sigma,
+        tau,
+        delta,
+        sigma=sde.noise_level(schedule, tau, delta, shaken=shaken, noise=noise),
         drift=drift,
     )
-    return _score(chain, means, mask)
+    chex.assert_equal_shape([means, chain.means])
+    counted = _counted(chain, mask)
+    means = jnp.where(counted, means, chain.means)
+    # Recorded deviations, where parameters have no say: equal whatever XLA fuses.
+    stds = jnp.where(counted, stds, chain.stds) if schedule.learned else chain.stds
+    return _score(chain, means, stds, counted)
 
 
 def recorded_log_prob(chain: sde.Chain, *, mask: jax.Array | None = None) -> ChainScore:
     """Score a chain under the parameters that sampled it: no velocity is computed."""
-    return _score(chain, chain.means, mask)
+    return _score(chain, chain.means, chain.stds, _counted(chain, mask))
 
 
-def _score(chain: sde.Chain, means: jax.Array, mask: jax.Array | None) -> ChainScore:
-    chex.assert_equal_shape([means, chain.means])
-    chex.assert_type([means, chain.states, chain.stds], jnp.float32)
+def chain_entropy(
+    chain: sde.Chain, *, stds: jax.Array | None = None, mask: jax.Array | None = None
+) -> jax.Array:
+    """The entropy of a chain's transitions, float32 [B], in nats.
+
+        sum_k 1/2 log(2 pi e sigma_k^2 delta)      over the entries that count
+
+    `stds` are a `ChainScore`'s, for other parameters than those that sampled (only a
+    learned schedule differs); None: as sampled. `mask` as for `chain_log_prob`.
+    """
     counted = _counted(chain, mask)
-    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
-    std = jnp.where(chain.stochastic[..., None, None], chain.stds, 1.0)
-    means = jnp.where(counted, means, chain.means)
+    stds = chain.stds if stds is None else stds
+    chex.assert_equal_shape([stds, chain.stds])
+    density = 0.5 * math.log(2.0 * math.pi * math.e) + jnp.log(_std(chain, stds))
+    return jnp.sum(jnp.where(counted, density, 0.0), axis=(0, 2, 3))
+
+
+def _score(
+    chain: sde.Chain, means: jax.Array, stds: jax.Array, counted: jax.Array
+) -> ChainScore:
+    chex.assert_equal_shape([stds, chain.stds])
+    chex.assert_type([means, chain.states, stds], jnp.float32)
+    std = _std(chain, stds)
     z = (chain.states[1:] - means) / std
     density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
     density = jnp.where(counted, density, 0.0)
     # Not from each other: a caller of one of the two pays for one sum.
     total, by_step = jnp.sum(density, axis=(0, 2, 3)), jnp.sum(density, axis=(2, 3))
-    return ChainScore(total, by_step, means, chain.stds)
+    return ChainScore(total, by_step, means, stds)
+
+
+def _std(chain: sde.Chain, stds: jax.Array) -> jax.Array:
+    """`stds` where a step has a density, and 1 elsewhere."""
+    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
+    return jnp.where(chain.stochastic[..., None, None], stds, 1.0)
 
 
 def _counted(chain: sde.Chain, mask: jax.Array | None) -> jax.Array:

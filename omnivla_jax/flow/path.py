@@ -44,9 +44,12 @@ def score(x: jax.Array, velocity: jax.Array, tau: jax.Array | float) -> jax.Arra
 def over_chunk(value: jax.Array | float, chunk: jax.Array) -> jax.Array:
     """One value per sample, [...] or a scalar, as [..., 1, 1] to meet [..., H, D].
 
-    An array of any other shape is an error: [K] would silently meet [B] when K = B.
+    One value per entry, [..., H, D], stays as it is. An array of any other shape is an
+    error: [K] would silently meet [B] when K = B.
     """
     samples = chunk.shape[:-2]
     value = jnp.asarray(value)
+    if value.shape == chunk.shape:
+        return value
     chex.assert_shape(value, samples if value.ndim else ())
     return jnp.broadcast_to(value, samples)[..., None, None]

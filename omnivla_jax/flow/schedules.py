@@ -2,7 +2,10 @@
 
 A schedule is a shape (a named function of time), a scale and a floor. All are float32
 per step: tau is where a step begins (0 noise, 1 data), delta how far it goes, and
-sigma is in units of the normalised action per square root of flow time.
+sigma is in units of the normalised action per square root of flow time. The schedule
+`learned` scales what the policy's noise head says, entry by entry.
+
+Axes: ... steps and samples, H actions of a chunk, D action dimensions.
 """
 
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from typing import Callable, Mapping, TypeAlias
 import chex
 import jax
 import jax.numpy as jnp
+
+from omnivla_jax.flow import path
 
 # shape(tau, delta) -> sigma at scale 1; all of one shape.
 Shape: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
@@ -37,18 +42,26 @@ def constant(tau: jax.Array, delta: jax.Array) -> jax.Array:
     return jnp.ones_like(tau)
 
 
+def learned(tau: jax.Array, delta: jax.Array) -> jax.Array:
+    """delta^-1/2: a step's deviation is the noise head's output (Flow-Noise, pi_RL)."""
+    del tau
+    return delta**-0.5
+
+
 SHAPES: Mapping[str, Shape] = {
     "linear": linear,
     "flow_grpo": flow_grpo,
     "constant": constant,
+    "learned": learned,
 }
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """sigma(tau) = max(scale * shape(tau), floor).
+    """sigma(tau) = max(scale * shape(tau), floor), times the noise head if `learned`.
 
-    `scale` is the paper's sigma_max (0.1) for `linear` and a (0.5) for `flow_grpo`.
+    `scale` is the paper's sigma_max (0.1) for `linear`, a (0.5) for `flow_grpo` and 1
+    for `learned`, whose range is the noise head's (0.08 to 0.16 a step).
     The drift `cps` reads sigma as the share of the noise to draw anew, in [0, 1].
     A `floor` above 0 keeps the last steps from dominating the likelihood: under
     0.1 (1 - tau) and K = 10 the last one holds 64.5 % of the chain's divergence.
@@ -65,8 +78,29 @@ class Schedule:
                 "be negative."
             )
 
-    def __call__(self, tau: jax.Array, delta: jax.Array) -> jax.Array:
-        """sigma for steps from tau to tau + delta, both float32 of one shape."""
+    @property
+    def learned(self) -> bool:
+        """Does sigma depend on the policy's parameters?"""
+        return self.shape is learned
+
+    def __call__(
+        self, tau: jax.Array, delta: jax.Array, *, noise: jax.Array | None = None
+    ) -> jax.Array:
+        """sigma [...] for steps from tau to tau + delta, both float32 [...].
+
+        Under `learned` it is [..., H, D]: `noise` float32 [..., H, D] is then needed,
+        and otherwise an error.
+        """
         chex.assert_equal_shape([tau, delta])
         chex.assert_type([tau, delta], jnp.float32)
-        return jnp.maximum(self.scale * self.shape(tau, delta), self.floor)
+        if self.learned != (noise is not None):
+            raise ValueError(
+                "The schedule `learned` needs a noise head, and the others take none: "
+                f"here learned={self.learned} with noise={noise}. Give the sampler a "
+                "velocity function that returns an `sde.NoisyVelocity`."
+            )
+        sigma = self.scale * self.shape(tau, delta)
+        if noise is not None:
+            chex.assert_type(noise, jnp.float32)
+            sigma = path.over_chunk(sigma, noise) * noise
+        return jnp.maximum(sigma, self.floor)

@@ -6,13 +6,13 @@ Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions. A
 every array of a chain is B, so that chains are sliced into minibatches by one tree map.
 """
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple, TypeAlias
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.flow import ode
+from omnivla_jax.flow import ode, path
 from omnivla_jax.flow.drifts import (
     DRIFTS,
     Drift,
@@ -29,8 +29,12 @@ __all__ = [
     "DRIFTS",
     "Chain",
     "Drift",
+    "FlowFn",
+    "NoisyVelocity",
     "corrected",
     "cps",
+    "evaluate",
+    "noise_level",
     "noisy_steps",
     "none",
     "paper",
@@ -40,12 +44,23 @@ __all__ = [
 ]
 
 
+class NoisyVelocity(NamedTuple):
+    """A velocity, and how strongly a learned schedule shakes the step along it."""
+
+    velocity: jax.Array  # float32 [..., H, D]
+    noise: jax.Array | None  # float32 [..., H, D], positive; None: it has no say
+
+
+# flow_fn(x [B, H, D], tau [B]), of either kind.
+FlowFn: TypeAlias = VelocityFn | Callable[[jax.Array, jax.Array], NoisyVelocity]
+
+
 class Chain(NamedTuple):
     """One recorded run of the sampler: every state, and what it takes to score it."""
 
     states: jax.Array  # float32 [K + 1, B, H, D]: from noise to the action chunk
     means: jax.Array  # float32 [K, B, H, D]: of the transitions, as sampled
-    stds: jax.Array  # float32 [K, B, 1, 1]: their deviation, 0 on an ODE step
+    stds: jax.Array  # float32 [K, B, 1, 1], learned [K, B, H, D]: 0 on an ODE step
     tau: jax.Array  # float32 [K, B]: where each step begins
     delta: jax.Array  # float32 [K, B]: how far it goes
     stochastic: jax.Array  # bool [K, B]: False on an ODE step, which has no density
@@ -62,8 +77,9 @@ def transition(
 ) -> tuple[jax.Array, jax.Array]:
     """Mean [..., H, D] and deviation [..., 1, 1] of one step.
 
-    x, velocity float32 [..., H, D]; tau, delta, sigma [...] or scalar, tau < 1.
-    sigma = 0 gives the ODE's step exactly, under every drift.
+    x, velocity float32 [..., H, D]; tau, delta, sigma [...] or scalar, tau < 1. With
+    sigma [..., H, D] the deviation is such, too. sigma = 0 gives the ODE's step
+    exactly, under every drift.
     """
     chex.assert_equal_shape([x, velocity])
     chex.assert_type([x, velocity], jnp.float32)
@@ -73,7 +89,7 @@ def transition(
 
 def sample(
     key: jax.Array,
-    velocity_fn: VelocityFn,
+    velocity_fn: FlowFn,
     noise: jax.Array,
     *,
     steps: int,
@@ -83,23 +99,46 @@ def sample(
 ) -> Chain:
     """Noise float32 [B, H, D] carried to the data in K steps; the key is consumed.
 
-    `stochastic_step` int [B] in [0, noisy_steps(drift, K)): only that step of each
-    sample is stochastic and the others follow the ODE (pi_RL's hybrid); None: all are.
+    `velocity_fn` returns a `NoisyVelocity` for a learned schedule. `stochastic_step`
+    int [B] in [0, noisy_steps(drift, K)): only that step of each sample is stochastic
+    and the others follow the ODE (pi_RL's hybrid); None: all are.
     """
     chex.assert_rank(noise, 3)
-    tau, delta, sigma = _grid(schedule, steps, len(noise), stochastic_step)
+    tau, delta, shaken = _grid(steps, len(noise), stochastic_step)
 
     def step(x: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple]:
-        step_key, tau, delta, sigma = inputs
-        velocity = velocity_fn(x, tau)
+        step_key, tau, delta, shaken = inputs
+        velocity, level = evaluate(velocity_fn, x, tau)
+        sigma = noise_level(schedule, tau, delta, shaken=shaken, noise=level)
         mean, std = transition(x, velocity, tau, delta, sigma=sigma, drift=drift)
         state = mean + std * jax.random.normal(step_key, x.shape)
         return state, (state, mean, std)
 
-    inputs = (jax.random.split(key, steps), tau, delta, sigma)
+    inputs = (jax.random.split(key, steps), tau, delta, shaken)
     _, (states, means, stds) = jax.lax.scan(step, noise, inputs)
     states = jnp.concatenate([noise[None], states])
     return Chain(states, means, stds, tau, delta, jnp.any(stds > 0.0, axis=(2, 3)))
+
+
+def evaluate(velocity_fn: FlowFn, x: jax.Array, tau: jax.Array) -> NoisyVelocity:
+    """What `velocity_fn` says at x [B, H, D] and tau [B]; `noise` None if nothing."""
+    found = velocity_fn(x, tau)
+    return found if isinstance(found, NoisyVelocity) else NoisyVelocity(found, None)
+
+
+def noise_level(
+    schedule: Schedule,
+    tau: jax.Array,
+    delta: jax.Array,
+    *,
+    shaken: jax.Array,
+    noise: jax.Array | None,
+) -> jax.Array:
+    """sigma of steps, [...] or with `noise` [..., H, D]; 0 where not `shaken` [...]."""
+    sigma = schedule(tau, delta, noise=noise)
+    if noise is not None:
+        shaken = path.over_chunk(shaken, noise)
+    return jnp.where(shaken, sigma, 0.0)
 
 
 def stochastic_only(chain: Chain) -> Chain:
@@ -119,14 +158,13 @@ def stochastic_only(chain: Chain) -> Chain:
 
 
 def _grid(
-    schedule: Schedule, steps: int, batch: int, stochastic_step: jax.Array | None
+    steps: int, batch: int, stochastic_step: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """tau, delta and sigma of every step, each float32 [K, B]."""
+    """tau and delta of every step, float32 [K, B], and bool: may it be stochastic?"""
     tau = jnp.broadcast_to(ode.time_grid(steps)[:, None], (steps, batch))
     delta = jnp.full((steps, batch), 1.0 / steps, jnp.float32)
-    sigma = schedule(tau, delta)
-    if stochastic_step is not None:
-        chex.assert_shape(stochastic_step, (batch,))
-        chosen = jax.nn.one_hot(stochastic_step, steps, axis=0, dtype=jnp.float32)
-        sigma = sigma * chosen
-    return tau, delta, sigma
+    if stochastic_step is None:
+        return tau, delta, jnp.ones((steps, batch), bool)
+    chex.assert_shape(stochastic_step, (batch,))
+    shaken = jnp.arange(steps)[:, None] == stochastic_step[None, :]
+    return tau, delta, shaken

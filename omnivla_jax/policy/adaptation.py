@@ -5,11 +5,13 @@ A scope is one word for what trains:
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts, and the action expert's two ends, which are
-                             as new as the robot they speak for (as in openpi)
+                             experts, and the action expert's ends (noise head
+                             included), which are as new as the robot they speak
+                             for (as in openpi)
 
-Adapters are one more entry of the parameter tree, "lora". The model never sees them:
-`merge` adds them to the weights, W [..., in, out] + a b, before a loss and on export.
+PPO's critic, the entry "value" of the parameter tree, is no expert and trains under
+every scope. Adapters are one more entry, "lora". The model never sees them: `merge`
+adds them to the weights, W [..., in, out] + a b, before a loss and on export.
 Gradients of the weights are formed on the way; only the optimizer's memory is saved.
 Axes: R rank; "..." whatever a weight stacks (layers, heads, gate and value).
 """
@@ -22,6 +24,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy.parameters import VALUE
 
 ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear")
 LORA = "lora"
@@ -92,11 +95,11 @@ def _adapted(params: PyTree) -> Iterator[tuple[Path, jax.Array]]:
 def _rule(scope: str, params: PyTree) -> Callable[[Path], bool]:
     """Does the parameter at a path train?"""
     kind, _, listed = scope.partition(":")
-    experts = [name for name in params if name != LORA]
+    experts = [name for name in params if name not in (LORA, VALUE)]
     if scope == "all":
         return lambda path: True
     if kind == "experts" and set(listed.split(",")) <= set(experts):
-        return lambda path: path[0] in listed.split(",")
+        return lambda path: path[0] in (*listed.split(","), VALUE)
     if rank(scope) is None:
         raise ValueError(
             f"Cannot train {scope!r}: write 'all', 'lora:r=16', or 'experts:NAME,NAME' "
@@ -104,5 +107,5 @@ def _rule(scope: str, params: PyTree) -> Callable[[Path], bool]:
         )
     if LORA not in params:
         raise ValueError(f"{scope!r} trains adapters: add them by adaptation.prepare.")
-    ends = (("action", "input"), ("action", "output"))
-    return lambda path: path[0] == LORA or path[:2] in ends
+    ends = (("action", "input"), ("action", "output"), ("action", "noise"))
+    return lambda path: path[0] in (LORA, VALUE) or path[:2] in ends

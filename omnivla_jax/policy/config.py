@@ -31,6 +31,10 @@ class PolicyConfig:
     `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
     norms (pi0.5). `state_token`: off where the instruction spells the state out, as
     in pi0.5. `tokenizer`: "words", "bytes" or a path (`policy/encoding.py`).
+    `real_action_dim`: how many of the action dimensions the robot has, where
+    the rest is padding (pi0's 32); None: all. `noise_head`: for the schedule `learned`,
+    with the deviation of a denoising step in `noise_range` (pi_RL's). `value_queries`
+    and `value_width`: the critic's, where there is one (`models/value_head.py`).
     """
 
     vision: VitConfig
@@ -39,6 +43,7 @@ class PolicyConfig:
     horizon: int  # H, actions in a chunk
     max_tokens: int  # L, words of an instruction with the begin mark
     action_dim: int = 7
+    real_action_dim: int | None = None
     state_dim: int = 8
     views: int = 2
     registers: int = 1
@@ -48,10 +53,23 @@ class PolicyConfig:
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     state_token: bool = True
+    noise_head: bool = False
+    noise_range: tuple[float, float] = (0.08, 0.16)
+    value_queries: int = 4
+    value_width: int = 256
 
     def __post_init__(self) -> None:
         choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
         choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
+        real = self.real_action_dim
+        if real is not None and not 1 <= real <= self.action_dim:
+            raise ValueError(
+                f"real_action_dim is {real}; choose 1 to action_dim={self.action_dim}, "
+                "or None for all."
+            )
+        low, high = self.noise_range
+        if not 0 < low < high:
+            raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")
         if self.mot.action is None:
             raise ValueError("A policy needs an action expert: set mot.action.")
         if (self.spatial_vision is None) != (self.mot.spatial is None):

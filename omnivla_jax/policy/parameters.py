@@ -4,7 +4,9 @@
      "spatial":   {"encoder", "layers", "final_norm"},
      "action":    {"input", "layers", "final_norm", "output"}}
 
-Every layer stack has its layers on axis 0. An absent expert has no entry.
+Every layer stack has its layers on axis 0. An absent expert has no entry. With
+`noise_head` the action expert has a "noise". PPO adds its critic, which is no expert,
+under "value" (`init_value`).
 """
 
 import functools
@@ -25,12 +27,15 @@ from omnivla_jax.models.action_io import (
     ConcatenatedInput,
 )
 from omnivla_jax.models.layers import WordEmbedder
-from omnivla_jax.models.mot import MixtureOfTransformers
+from omnivla_jax.models.mot import LayerCache, MixtureOfTransformers
+from omnivla_jax.models.noise_head import NoiseHead
 from omnivla_jax.models.siglip import Siglip
 from omnivla_jax.models.spatial_encoder import SpatialEncoder
+from omnivla_jax.models.value_head import ValueHead
 from omnivla_jax.policy.config import PolicyConfig
 
 MOT_PARTS = ("layers", "final_norm")
+VALUE = "value"  # where the critic's parameters are kept
 
 
 class Modules(NamedTuple):
@@ -42,6 +47,8 @@ class Modules(NamedTuple):
     mot: MixtureOfTransformers
     action_input: ConcatenatedInput | AdaptiveInput
     action_output: ActionOutput
+    noise_head: NoiseHead
+    value_head: ValueHead
 
 
 def modules(config: PolicyConfig) -> Modules:
@@ -63,6 +70,8 @@ def modules(config: PolicyConfig) -> Modules:
         mot=MixtureOfTransformers(config.mot),
         action_input=action_input(experts["action"].width, config.state_token),
         action_output=ActionOutput(config.action_dim),
+        noise_head=NoiseHead(config.action_dim, *config.noise_range),
+        value_head=ValueHead(config.value_queries, config.value_width),
     )
 
 
@@ -74,6 +83,25 @@ def init(key: jax.Array, config: PolicyConfig) -> PyTree:
 def shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
     """The sharding of every parameter, for `jax.jit(init, out_shardings=...)`."""
     return sharding.tree_shardings(mesh, _boxed_shapes(config))
+
+
+def init_noise(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """A fresh noise head, to be kept as params["action"]["noise"]; consumes `key`.
+
+    For parameters that were trained without one; `init` draws it under `noise_head`.
+    """
+    return nn.unbox(_init_noise_boxed(key, config))
+
+
+def init_value(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """A fresh critic, to be kept as params["value"]; the key is consumed."""
+    return nn.unbox(_init_value_boxed(key, config))
+
+
+def value_shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
+    """The sharding of the critic's every parameter, as `shardings` of the policy's."""
+    draw = functools.partial(_init_value_boxed, config=config)
+    return sharding.tree_shardings(mesh, jax.eval_shape(draw, jax.random.key(0)))
 
 
 def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
@@ -107,9 +135,15 @@ def _boxed_shapes(config: PolicyConfig) -> PyTree:
     return jax.eval_shape(draw, jax.random.key(0))
 
 
+def apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
+    """What `module` makes of `inputs` under `params`."""
+    return module.apply({"params": params}, *inputs)
+
+
 def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Parameters whose leaves carry their logical axis names."""
-    mot_key, see_key, word_key, spatial_key, in_key, out_key = jax.random.split(key, 6)
+    keys = jax.random.split(key, 7)
+    mot_key, see_key, word_key, spatial_key, in_key, out_key, noise_key = keys
     parts, size = modules(config), config.vision.image_size
     images = jnp.zeros((1, config.views, size, size, 3))
     words = jnp.zeros((1, config.max_tokens), jnp.int32)
@@ -124,7 +158,24 @@ def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
         params["spatial"]["encoder"] = spatial
     params["action"]["input"] = _fresh(parts.action_input, in_key, state, chunk, tau)
     params["action"]["output"] = _fresh(parts.action_output, out_key, hidden)
+    if config.noise_head:
+        params["action"]["noise"] = _init_noise_boxed(noise_key, config)
     return params
+
+
+def _init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """The noise head's parameters; one action token will do."""
+    token = jnp.zeros((1, 1, config.mot.experts["action"].width))
+    return _fresh(modules(config).noise_head, key, token)
+
+
+def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """The critic's parameters; one prefix token will do."""
+    layer = config.mot.reasoning
+    tokens = jnp.zeros((1, layer.depth, 1, layer.kv_heads, layer.head_dim))
+    cache, valid = LayerCache(tokens, tokens), jnp.ones((1, 1), bool)
+    state = jnp.zeros((1, config.state_dim))
+    return _fresh(modules(config).value_head, key, cache, valid, state)
 
 
 def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:

@@ -9,90 +9,51 @@ Axes: B batch, H chunk length, D action dimensions, S prefix tokens, L layers,
 K/C key/value heads and channels of the cache; K denoising steps of a chain.
 """
 
-from dataclasses import dataclass
-from typing import Any, Callable, NamedTuple
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from omnivla_jax.core import precision
-from omnivla_jax.core.types import ActionChunk, ChainScore, Observation, PyTree
+from omnivla_jax.core.types import ActionChunk, ChainScore, PyTree
 from omnivla_jax.flow import log_prob, ode, sde
-from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.models import masks
 from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.parameters import (
+    VALUE,
+    apply,
     init,
+    init_noise,
     init_sharded,
+    init_value,
     modules,
     mot_variables,
     shardings,
+    value_shardings,
 )
+from omnivla_jax.policy.prefix import PrefixCache, encode_prefix
+from omnivla_jax.policy.sampler import Sampler, counted
 
 __all__ = [
     "PrefixCache",
     "Sampler",
+    "chain_entropy",
     "chain_log_prob",
+    "counted",
     "encode_prefix",
     "init",
+    "init_noise",
     "init_sharded",
+    "init_value",
+    "noisy_velocity",
     "sample",
     "sample_chain",
     "shardings",
+    "value",
+    "value_shardings",
     "velocity",
 ]
-
-
-class PrefixCache(NamedTuple):
-    """What an observation leaves behind for every denoising step; batch first."""
-
-    keys: jax.Array  # compute dtype [B, L, S, K, C]
-    values: jax.Array  # compute dtype [B, L, S, K, C]
-    valid: jax.Array  # bool [B, S]: False on padding words
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """How chains are drawn and scored.
-
-    `exec_horizon`: only the first so many actions of a chunk are executed, so only
-    they count in its likelihood; None counts all. `stochastic_steps`: "all", or "one"
-    random step per chunk with ODE steps around it (pi_RL's hybrid).
-    """
-
-    steps: int
-    schedule: Schedule
-    drift: sde.Drift = sde.corrected
-    exec_horizon: int | None = None
-    stochastic_steps: str = "all"
-
-    def __post_init__(self) -> None:
-        if self.stochastic_steps not in ("all", "one"):
-            raise ValueError(
-                f"stochastic_steps is {self.stochastic_steps!r}; choose 'all' or 'one'."
-            )
-
-
-def encode_prefix(
-    params: PyTree, observation: Observation, *, config: PolicyConfig
-) -> PrefixCache:
-    """Images and words through reasoning and spatial experts, once per observation.
-
-    Differentiable: stage II trains all experts through the cache.
-    """
-    streams, valid = _prefix_streams(params, observation, config)
-    lengths = {name: x.shape[1] for name, x in streams.items()}
-    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    _, seen = modules(config).mot.apply(
-        mot_variables(params, streams),
-        streams,
-        positions=masks.positions(valid),
-        mask=masks.hide_padding(mask, valid),
-    )
-    return PrefixCache(seen.keys, seen.values, valid)
 
 
 def velocity(
@@ -110,22 +71,51 @@ def velocity(
     (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
     prefix is then shared, not copied.
     """
-    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
-    chex.assert_shape(state, (*tau.shape, config.state_dim))
+    acting = _act(params, cache, state, chunk, tau, config)
+    return apply(modules(config).action_output, params["action"]["output"], acting)
+
+
+def noisy_velocity(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> sde.NoisyVelocity:
+    """`velocity`, and what the noise head says, float32 [B, H, D] each."""
     parts, action = modules(config), params["action"]
-    tokens, time = _apply(parts.action_input, action["input"], state, chunk, tau)
-    own = jnp.ones(tokens.shape[:2], bool)
-    valid = jnp.concatenate([cache.valid, own], axis=1)
-    hidden, _ = parts.mot.apply(
-        mot_variables(params, ["action"]),
-        {"action": tokens},
-        positions=masks.positions(valid)[:, -own.shape[1] :],
-        mask=masks.hide_padding(_suffix_mask(cache, config), valid),
-        past=LayerCache(cache.keys, cache.values),
-        conditions={} if time is None else {"action": time},
+    if "noise" not in action:
+        raise ValueError(
+            "The schedule `learned` needs a noise head, but the action expert has "
+            f"{sorted(action)}: set noise_head in PolicyConfig, and for parameters "
+            "trained without it add policy.init_noise(key, config) as 'noise'."
+        )
+    acting = _act(params, cache, state, chunk, tau, config)
+    return sde.NoisyVelocity(
+        apply(parts.action_output, action["output"], acting),
+        apply(parts.noise_head, action["noise"], acting),
     )
-    acting = hidden["action"][:, -config.horizon :]
-    return _apply(parts.action_output, action["output"], acting)
+
+
+def value(
+    params: PyTree, cache: PrefixCache, state: jax.Array, *, config: PolicyConfig
+) -> jax.Array:
+    """The critic's estimate of what follows, float32 [B]; reads params["value"] only.
+
+    No gradient reaches the cache: the critic's loss, large while returns are unknown,
+    must not bend what the policy sees. `state` [B, state_dim].
+    """
+    if VALUE not in params:
+        raise ValueError(
+            f"The parameters {sorted(params)} have no critic: add one, "
+            f"params | {{{VALUE!r}: policy.init_value(key, config)}}."
+        )
+    chex.assert_shape(state, (None, config.state_dim))
+    keys, values, valid = jax.lax.stop_gradient(cache)
+    seen = LayerCache(keys, values)
+    return apply(modules(config).value_head, params[VALUE], seen, valid, state)
 
 
 def sample(
@@ -138,7 +128,7 @@ def sample(
     steps: int,
 ) -> ActionChunk:
     """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`."""
-    velocity_fn = _velocity_fn(params, cache, state, config)
+    velocity_fn = functools.partial(velocity, params, cache, state, config=config)
     return ode.sample(velocity_fn, _noise(key, state, config), steps=steps)
 
 
@@ -153,10 +143,10 @@ def sample_chain(
 ) -> sde.Chain:
     """A chunk by the SDE with every intermediate state recorded; consumes `key`."""
     noise_key, step_key, walk_key = jax.random.split(key, 3)
-    one = jax.random.randint(step_key, state.shape[:1], 0, sampler.steps)
+    one = jax.random.randint(step_key, state.shape[:1], 0, sampler.noisy_steps)
     return sde.sample(
         walk_key,
-        _velocity_fn(params, cache, state, config),
+        _flow_fn(params, cache, state, config, sampler),
         _noise(noise_key, state, config),
         steps=sampler.steps,
         schedule=sampler.schedule,
@@ -173,29 +163,75 @@ def chain_log_prob(
     *,
     config: PolicyConfig,
     sampler: Sampler,
+    played: jax.Array | None = None,
 ) -> ChainScore:
     """The likelihood of a recorded chain under `params` (paper, eq. 14).
 
-    A hybrid chain scores K times cheaper when cut by `sde.stochastic_only` first.
+    Over the entries that are `counted`; `played` bool [B, H] as there. A hybrid chain
+    scores K times cheaper when cut by `sde.stochastic_only` first.
     """
-    counted = jnp.arange(config.horizon) < (sampler.exec_horizon or config.horizon)
-    shape = (config.horizon, config.action_dim)
     return log_prob.chain_log_prob(
-        _velocity_fn(params, cache, state, config),
+        _flow_fn(params, cache, state, config, sampler),
         chain,
         schedule=sampler.schedule,
         drift=sampler.drift,
-        mask=jnp.broadcast_to(counted[:, None], shape),
+        mask=counted(config, sampler, played=played),
     )
 
 
-def _velocity_fn(
-    params: PyTree, cache: PrefixCache, state: jax.Array, config: PolicyConfig
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    def velocity_fn(chunk: jax.Array, tau: jax.Array) -> jax.Array:
-        return velocity(params, cache, state, chunk, tau, config=config)
+def chain_entropy(
+    chain: sde.Chain,
+    score: ChainScore,
+    *,
+    config: PolicyConfig,
+    sampler: Sampler,
+    played: jax.Array | None = None,
+) -> jax.Array:
+    """The entropy float32 [B] of a chain's transitions, as `score` scored it.
 
-    return velocity_fn
+    In nats, over the same entries as its likelihood. Constant but for a learned
+    schedule, whose parameters it trains.
+    """
+    mask = counted(config, sampler, played=played)
+    return log_prob.chain_entropy(chain, stds=score.stds, mask=mask)
+
+
+def _flow_fn(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    config: PolicyConfig,
+    sampler: Sampler,
+) -> sde.FlowFn:
+    """What a sampler asks for a velocity, and under a learned schedule for noise."""
+    asked = noisy_velocity if sampler.schedule.learned else velocity
+    return functools.partial(asked, params, cache, state, config=config)
+
+
+def _act(
+    params: PyTree,
+    cache: PrefixCache,
+    state: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    config: PolicyConfig,
+) -> jax.Array:
+    """The action tokens after the last layer, [B, H, E]."""
+    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
+    chex.assert_shape(state, (*tau.shape, config.state_dim))
+    parts, action = modules(config), params["action"]
+    tokens, time = apply(parts.action_input, action["input"], state, chunk, tau)
+    own = jnp.ones(tokens.shape[:2], bool)
+    valid = jnp.concatenate([cache.valid, own], axis=1)
+    hidden, _ = parts.mot.apply(
+        mot_variables(params, ["action"]),
+        {"action": tokens},
+        positions=masks.positions(valid)[:, -own.shape[1] :],
+        mask=masks.hide_padding(_suffix_mask(cache, config), valid),
+        past=LayerCache(cache.keys, cache.values),
+        conditions={} if time is None else {"action": time},
+    )
+    return hidden["action"][:, -config.horizon :]
 
 
 def _noise(key: jax.Array, state: jax.Array, config: PolicyConfig) -> jax.Array:
@@ -208,25 +244,3 @@ def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:
     lengths = {"reasoning": prefix - spatial, "spatial": spatial, **config.suffix}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     return jnp.asarray(mask[prefix:])
-
-
-def _prefix_streams(
-    params: PyTree, observation: Observation, config: PolicyConfig
-) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Tokens of the prefix experts and which of them count, bool [B, S]."""
-    parts = modules(config)
-    images = precision.to_float32(observation.images / 127.5 - 1.0)
-    own = params["reasoning"]
-    seen = _apply(parts.siglip, own["encoder"], images)
-    words = _apply(parts.embedder, own["embedder"], observation.tokens)
-    streams = {"reasoning": jnp.concatenate([seen, words], axis=1)}
-    valid = [jnp.ones(seen.shape[:2], bool), observation.token_mask]
-    if parts.spatial_encoder is not None:
-        spatial = _apply(parts.spatial_encoder, params["spatial"]["encoder"], images)
-        streams["spatial"] = spatial
-        valid.append(jnp.ones(spatial.shape[:2], bool))
-    return streams, jnp.concatenate(valid, axis=1)
-
-
-def _apply(module: nn.Module, params: PyTree, *inputs: jax.Array) -> Any:
-    return module.apply({"params": params}, *inputs)

@@ -1,6 +1,7 @@
 """Chain likelihoods against scipy, under the same and other parameters, and masked."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -12,15 +13,35 @@ import scipy.stats
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import log_prob, sde
-from omnivla_jax.flow.schedules import Schedule, flow_grpo
+from omnivla_jax.flow.schedules import Schedule, constant, flow_grpo, learned
 
 K, B, H, D = 5, 4, 3, 2
-SCHEDULE = Schedule(flow_grpo, scale=0.5)
+SCHEDULES = {
+    "linear": Schedule(scale=0.5, floor=0.1),
+    "flow_grpo": Schedule(flow_grpo, scale=0.5),
+    "constant": Schedule(constant, scale=0.3),
+    "learned": Schedule(learned, scale=1.0, floor=0.2),
+}
+SCHEDULE = SCHEDULES["flow_grpo"]
 
 
 def velocity_under(weight: jax.Array):
     """A velocity that mixes entries, as a network does; weight [D, D]."""
     return lambda x, tau: jnp.tanh(x @ weight) - tau[:, None, None] * x
+
+
+def noisy_under(weight: jax.Array):
+    """The same with a noise level for every entry, some below the floor of .2."""
+
+    def flow(x: jax.Array, tau: jax.Array) -> sde.NoisyVelocity:
+        noise = 0.12 * jnp.exp(0.5 * jnp.tanh(x @ weight.T))
+        return sde.NoisyVelocity(velocity_under(weight)(x, tau), noise)
+
+    return flow
+
+
+def flow_under(weight: jax.Array, schedule: Schedule) -> sde.FlowFn:
+    return noisy_under(weight) if schedule.learned else velocity_under(weight)
 
 
 WEIGHT = 0.5 * jax.random.normal(jax.random.key(7), (D, D))
@@ -31,7 +52,7 @@ def draw(chosen: jax.Array | None, schedule: Schedule, drift: sde.Drift) -> sde.
     noise_key, walk_key = jax.random.split(jax.random.key(0))
     return sde.sample(
         walk_key,
-        velocity_under(WEIGHT),
+        flow_under(WEIGHT, schedule),
         jax.random.normal(noise_key, (B, H, D)),
         steps=K,
         schedule=schedule,
@@ -40,12 +61,9 @@ def draw(chosen: jax.Array | None, schedule: Schedule, drift: sde.Drift) -> sde.
     )
 
 
-def sampled(
-    schedule: Schedule = SCHEDULE,
-    drift: sde.Drift = sde.corrected,
-    chosen: jax.Array | None = None,
-) -> sde.Chain:
-    return draw(chosen, schedule, drift)
+@functools.cache
+def sampled(schedule: Schedule = SCHEDULE, drift: sde.Drift = sde.corrected):
+    return draw(None, schedule, drift)
 
 
 @functools.partial(compilation.jit, static_argnames=("schedule", "drift"))
@@ -56,38 +74,106 @@ def scored(
     schedule: Schedule = SCHEDULE,
     drift: sde.Drift = sde.corrected,
 ) -> ChainScore:
+    flow_fn = flow_under(weight, schedule)
     return log_prob.chain_log_prob(
-        velocity_under(weight), chain, schedule=schedule, drift=drift, mask=mask
+        flow_fn, chain, schedule=schedule, drift=drift, mask=mask
     )
 
 
 def densities(chain: sde.Chain) -> np.ndarray:
-    """The oracle: one log-density per entry of every step, [K, B, H, D]."""
+    """The oracle: a log-density per entry of every step that has one, [K, B, H, D]."""
     recorded = (chain.states[1:], chain.means, chain.stds)
     states, means, stds = (np.asarray(leaf, np.float64) for leaf in recorded)
-    return scipy.stats.norm.logpdf(states, loc=means, scale=stds)
+    noisy = np.broadcast_to(stds > 0, means.shape)
+    stds = np.where(noisy, stds, 1.0)
+    return np.where(noisy, scipy.stats.norm.logpdf(states, loc=means, scale=stds), 0.0)
 
 
-def test_matches_scipy() -> None:
-    chain = sampled()
-    score = scored(WEIGHT, chain)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("drift", sde.DRIFTS)
+def test_matches_scipy_and_the_first_ratio_is_one(schedule: str, drift: str) -> None:
+    named: dict[str, Any]
+    named = {"schedule": SCHEDULES[schedule], "drift": sde.DRIFTS[drift]}
+    chain = sampled(**named)
+    score, recorded = scored(WEIGHT, chain, **named), log_prob.recorded_log_prob(chain)
     expected = densities(chain).sum(axis=(2, 3))
-    np.testing.assert_allclose(score.log_prob, expected.sum(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(score.step_log_prob, expected, rtol=1e-5)
-    chex.assert_type(score.log_prob, jnp.float32)
-
-
-@pytest.mark.parametrize("schedule", [SCHEDULE, Schedule()])
-@pytest.mark.parametrize("drift", sde.DRIFTS.values())
-def test_the_first_ratio_is_one(schedule: Schedule, drift: sde.Drift) -> None:
-    chain = sampled(schedule, drift)
-    score = scored(WEIGHT, chain, schedule=schedule, drift=drift)
+    noisy = np.arange(K) < sde.noisy_steps(sde.DRIFTS[drift], K)
+    np.testing.assert_array_equal(expected != 0, np.broadcast_to(noisy, (B, K)).T)
+    for found in (score, recorded):
+        np.testing.assert_allclose(found.log_prob, expected.sum(axis=0), 1e-5, 1e-5)
+        np.testing.assert_allclose(found.step_log_prob, expected, 1e-5, 1e-5)
+        chex.assert_type([found.log_prob, found.step_log_prob], jnp.float32)
     np.testing.assert_allclose(score.means, chain.means, atol=1e-6)
-    recorded = log_prob.recorded_log_prob(chain).log_prob
-    ratio = jnp.exp((score.log_prob - recorded) / (H * K))
-    # The quiet schedule ends with a deviation of .009, where float32 states resolve
-    # a standard score to 1e-5.
-    np.testing.assert_allclose(ratio, 1.0, atol=1e-6 if schedule == SCHEDULE else 1e-5)
+    np.testing.assert_allclose(score.stds, chain.stds, rtol=1e-6)
+    by_step = (score.step_log_prob - recorded.step_log_prob) / (H * D)
+    np.testing.assert_allclose(by_step, 0.0, atol=1e-6)
+
+
+def test_the_first_ratio_of_a_quiet_schedule_is_one() -> None:
+    """It ends with a deviation of .009: float32 resolves a standard score to 1e-5."""
+    quiet = Schedule()
+    chain = sampled(quiet)
+    change = scored(WEIGHT, chain, schedule=quiet).log_prob
+    change -= log_prob.recorded_log_prob(chain).log_prob
+    np.testing.assert_allclose(jnp.exp(change / (H * K)), 1.0, atol=1e-5)
+
+
+def test_the_gradient_reaches_learned_noise() -> None:
+    """Of log s: z^2 - 1 an entry for the likelihood, and 1 for the entropy."""
+    schedule, zero = Schedule(learned, scale=1.0), jnp.zeros(())
+    mask = jnp.arange(H * D).reshape(H, D) % 3 > 0
+
+    def evenly_under(log_noise: jax.Array) -> sde.FlowFn:
+        def flow(x: jax.Array, tau: jax.Array) -> sde.NoisyVelocity:
+            velocity = velocity_under(WEIGHT)(x, tau)
+            return sde.NoisyVelocity(velocity, jnp.full_like(x, jnp.exp(log_noise)))
+
+        return flow
+
+    def totals(log_noise: jax.Array, chain: sde.Chain) -> jax.Array:
+        flow_fn = evenly_under(log_noise)
+        score = log_prob.chain_log_prob(
+            flow_fn, chain, schedule=schedule, drift=sde.none, mask=mask
+        )
+        entropy = log_prob.chain_entropy(chain, stds=score.stds, mask=mask)
+        return jnp.stack([jnp.sum(score.log_prob), jnp.sum(entropy)])
+
+    chain = sde.sample(
+        jax.random.key(0),
+        evenly_under(zero),
+        jnp.ones((B, H, D)),
+        steps=K,
+        schedule=schedule,
+        drift=sde.none,
+    )
+    np.testing.assert_allclose(chain.stds, np.ones((K, B, H, D)), rtol=1e-6)
+    z = np.asarray(chain.states[1:] - chain.means)
+    slopes = compilation.jit(jax.jacobian(totals))(zero, chain)
+    expected = [np.where(mask, z**2 - 1, 0.0).sum(), K * B * mask.sum()]
+    np.testing.assert_allclose(slopes, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["flow_grpo", "learned"])
+@pytest.mark.parametrize("drift", [sde.corrected, sde.cps])
+def test_entropy_matches_scipy(schedule: str, drift: sde.Drift) -> None:
+    chain = sampled(SCHEDULES[schedule], drift)
+    mask = np.arange(H)[:, None] + np.arange(D) < 2
+    stds = np.broadcast_to(np.asarray(chain.stds, np.float64), chain.means.shape)
+    noisy = stds > 0
+    each = np.where(noisy, scipy.stats.norm.entropy(scale=np.where(noisy, stds, 1)), 0)
+    for chosen in (None, mask):
+        given = None if chosen is None else jnp.asarray(chosen)
+        found = log_prob.chain_entropy(chain, mask=given)
+        expected = each if chosen is None else np.where(chosen, each, 0.0)
+        np.testing.assert_allclose(found, expected.sum(axis=(0, 2, 3)), rtol=1e-5)
+
+
+def test_learned_noise_needs_a_head_and_the_others_take_none() -> None:
+    start, key = jnp.ones((B, H, D)), jax.random.key(0)
+    pairs = [(velocity_under, SCHEDULES["learned"]), (noisy_under, SCHEDULE)]
+    for make, schedule in pairs:
+        with pytest.raises(ValueError, match="`learned` needs a noise head"):
+            sde.sample(key, make(WEIGHT), start, steps=2, schedule=schedule)
 
 
 def test_masks_restrict_the_entries() -> None:
@@ -105,7 +191,7 @@ def test_masks_restrict_the_entries() -> None:
 
 def test_the_hybrid_mode_counts_its_one_step() -> None:
     chosen = np.array([0, 4, 2, 2])
-    chain = sampled(chosen=jnp.asarray(chosen))
+    chain = draw(jnp.asarray(chosen), SCHEDULE, sde.corrected)
     full = scored(WEIGHT, chain)
     cut = compilation.jit(sde.stochastic_only)(chain)
     short = scored(WEIGHT, cut)
@@ -115,7 +201,7 @@ def test_the_hybrid_mode_counts_its_one_step() -> None:
 
 
 def test_steps_without_noise_give_finite_gradients() -> None:
-    chain = sampled(chosen=jnp.array([0, 4, 2, 2]))
+    chain = draw(jnp.array([0, 4, 2, 2]), SCHEDULE, sde.corrected)
 
     def total(weight: jax.Array) -> jax.Array:
         score = log_prob.chain_log_prob(

@@ -50,6 +50,8 @@ def test_one_time_per_step_cannot_pass_for_one_per_sample() -> None:
     chain = jnp.zeros((B, B, H, D))  # K = B: broadcasting alone would not notice
     with pytest.raises(AssertionError):
         path.over_chunk(jnp.zeros(B), chain)
+    by_entry = jnp.ones((B, B, H, D))
+    chex.assert_trees_all_equal(path.over_chunk(by_entry, chain), by_entry)
 
 
 def test_interpolate_compiles_once() -> None:

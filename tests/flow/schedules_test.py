@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.flow.schedules import Schedule, flow_grpo, linear
+from omnivla_jax.flow.schedules import Schedule, constant, flow_grpo, learned, linear
 
 TAU = jnp.array([0.0, 0.25, 0.5, 0.75])
 DELTA = jnp.full(4, 0.25)
@@ -19,6 +19,20 @@ def test_flow_grpo_divides_its_first_step_by_the_steps_end() -> None:
     sigma = Schedule(flow_grpo, scale=0.5)(TAU, DELTA)
     worked = [0.5 * 2, 0.5 * np.sqrt(3), 0.5, 0.5 / np.sqrt(3)]
     np.testing.assert_allclose(sigma, worked, rtol=1e-6)
+
+
+def test_learned_noise_is_the_deviation_of_a_step() -> None:
+    noise = jnp.array([0.08, 0.12, 0.16, 0.01])[:, None, None]
+    sigma = Schedule(learned, scale=1.0, floor=0.1)(TAU, DELTA, noise=noise)
+    worked = np.array([0.16, 0.24, 0.32, 0.1])[:, None, None]  # the floor is sigma's
+    np.testing.assert_allclose(sigma, worked, rtol=1e-6)
+    with pytest.raises(ValueError, match="learned=False with noise="):
+        Schedule(linear)(TAU, DELTA, noise=noise)
+
+
+def test_constant_is_constant() -> None:
+    sigma = Schedule(constant, scale=0.5)(TAU, DELTA)
+    np.testing.assert_allclose(sigma, np.full(4, 0.5))
 
 
 def test_the_floor_lifts_only_what_is_below_it() -> None:

@@ -52,6 +52,23 @@ def test_scopes_name_what_trains():
     }
 
 
+@pytest.mark.parametrize("scope", ["all", "experts:action", "lora:r=2"])
+def test_the_critic_trains_under_every_scope(scope):
+    critic = {"query": jnp.ones((2, 3)), "out": {"kernel": jnp.ones((4, 1))}}
+    params = adaptation.prepare(tree() | {"value": critic}, KEY, scope=scope)
+    mask = adaptation.trainable_mask(params, scope)
+    assert all(jax.tree.leaves(mask["value"]))
+    assert "value" not in params.get("lora", {})
+    chex.assert_trees_all_equal(adaptation.merge(params)["value"], critic)
+    after = adaptation.average(params, params, step=jnp.asarray(3), limit=0.9)
+    chex.assert_trees_all_close(after["value"], critic)
+    alone = adaptation.trainable_mask(tree(), "experts:action")
+    if scope == "experts:action":
+        assert {k: v for k, v in mask.items() if k != "value"} == alone
+    with pytest.raises(ValueError, match="names among reasoning, action.$"):
+        adaptation.trainable_mask(params, "experts:value")
+
+
 def test_unknown_scopes_are_refused_with_the_choices():
     for scope in ("experts:hand", "action", "experts:", "lora:r=0", "lora"):
         with pytest.raises(ValueError, match=f"Cannot train '{scope}'.*reasoning, act"):

@@ -67,6 +67,8 @@ def test_errors_name_the_remedy():
         dataclasses.replace(debug, time_conditioning="added")
     with pytest.raises(ValueError, match="suffix_attention is 'both'; choose one of"):
         dataclasses.replace(debug, suffix_attention="both")
+    with pytest.raises(ValueError, match="noise_range is 0.2 to 0.1; choose 0 < low"):
+        dataclasses.replace(debug, noise_range=(0.2, 0.1))
     with pytest.raises(ValueError, match="set mot.action"):
         mot = dataclasses.replace(debug.mot, action=None)
         dataclasses.replace(debug, mot=mot)

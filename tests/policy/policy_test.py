@@ -13,11 +13,11 @@ import pytest
 
 from omnivla_jax.core import compile, sharding
 from omnivla_jax.core.types import Observation
-from omnivla_jax.flow import log_prob, path
-from omnivla_jax.flow.schedules import Schedule
+from omnivla_jax.flow import log_prob, path, sde
+from omnivla_jax.flow.schedules import Schedule, learned
 from omnivla_jax.models import masks
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy import parameters, policy, prefix
 from tests.models import once
 
 CONFIG = configs.preset("debug")
@@ -101,7 +101,7 @@ def test_cached_velocity_equals_one_joint_pass(form):
 def _joint_velocity(params, seen, chunk, tau, config):
     """Prefix and suffix through the transformer together, without a cache."""
     parts, own = parameters.modules(config), params["action"]
-    streams, valid = policy._prefix_streams(params, seen, config)
+    streams, valid = prefix.prefix_streams(params, seen, config)
     lengths = {name: x.shape[1] for name, x in streams.items()} | config.suffix
     streams["action"], time = parts.action_input.apply(
         {"params": own["input"]}, seen.state, chunk, tau
@@ -173,9 +173,16 @@ def test_sampling_is_deterministic_given_the_key(params, encode):
     assert float(jnp.abs(first - other).max()) > 0.1
 
 
-@pytest.mark.parametrize("steps", ["all", "one"])
-def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps):
-    sampler = policy.Sampler(3, Schedule(scale=0.5, floor=0.1), stochastic_steps=steps)
+@pytest.mark.parametrize("steps, drift", [("all", "corrected"), ("one", "cps")])
+def test_unchanged_parameters_give_the_sampled_likelihood(
+    params, encode, steps, drift
+):
+    sampler = policy.Sampler(
+        3,
+        Schedule(scale=0.5, floor=0.1),
+        sde.DRIFTS[drift],
+        stochastic_steps=steps,
+    )
     seen, cache = observation(), encode(params, observation())
 
     def both(params, cache, state, key):
@@ -191,6 +198,40 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps)
     np.testing.assert_allclose(score.log_prob, recorded.log_prob, atol=1e-3)
     drawn = chain.stochastic.sum(axis=0)
     assert drawn.tolist() == [3 if steps == "all" else 1] * BATCH
+
+
+def test_learned_noise_comes_from_the_action_expert(params, encode):
+    config = dataclasses.replace(CONFIG, noise_head=True, noise_range=(0.1, 0.2))
+    sampler = policy.Sampler(3, Schedule(learned, scale=1.0), exec_horizon=2)
+    seen, cache = observation(), encode(params, observation())
+    named: dict[str, Any] = {"config": config, "sampler": sampler}
+    with pytest.raises(ValueError, match="needs a noise head.*policy.init_noise"):
+        policy.sample_chain(params, cache, seen.state, KEY, **named)
+    head = compile.jit(policy.init_noise, static_argnames=["config"])(
+        KEY, config=config
+    )
+    head["out"]["kernel"] += 0.1 * jax.random.normal(KEY, head["out"]["kernel"].shape)
+    params = params | {"action": params["action"] | {"noise": head}}
+
+    def run(params, cache, state, key):
+        chain = policy.sample_chain(params, cache, state, key, **named)
+
+        def total(params):
+            score = policy.chain_log_prob(params, cache, state, chain, **named)
+            entropy = policy.chain_entropy(chain, score, **named)
+            return jnp.sum(score.log_prob + entropy), score
+
+        slope, score = jax.grad(total, has_aux=True)(params)
+        return chain, score, slope["action"]["noise"]
+
+    chain, score, slope = compile.jit(run)(params, cache, seen.state, KEY)
+    chex.assert_shape(chain.stds, (3, BATCH, CONFIG.horizon, 7))
+    assert 0.1 < float(chain.stds.min()) < float(chain.stds.max()) < 0.2
+    recorded = log_prob.recorded_log_prob(chain, mask=policy.counted(config, sampler))
+    np.testing.assert_allclose(score.log_prob, recorded.log_prob, atol=1e-3)
+    assert min(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope)) > 0
+    tree = jax.eval_shape(functools.partial(policy.init, config=config), KEY)
+    chex.assert_trees_all_equal_shapes(tree["action"]["noise"], head)
 
 
 def test_only_executed_actions_count(params, encode):
@@ -257,3 +298,34 @@ def test_no_retrace(params):
     run = compile.jit(chex.assert_max_traces(run, n=1))
     for seed in range(2):
         run(params, observation(seed), chunks(seed), jnp.full(BATCH, 0.1 * seed))
+
+
+def test_the_critic_is_apart_from_the_policy(params, encode):
+    seen, cache = observation(), encode(params, observation())
+    with pytest.raises(ValueError, match="have no critic: add one.*init_value"):
+        policy.value(params, cache, seen.state, config=CONFIG)
+    critic = compile.jit(policy.init_value, static_argnames=["config"])(
+        KEY, config=CONFIG
+    )
+    critic["out"]["kernel"] += 1.0  # fresh, it says 0
+    joint = params | {"value": critic}
+
+    def total(params):
+        cache = policy.encode_prefix(params, seen, config=CONFIG)
+        worth = policy.value(params, cache, seen.state, config=CONFIG)
+        chex.assert_shape(worth, (BATCH,))
+        return jnp.sum(worth**2), worth
+
+    slope, worth = compile.jit(jax.grad(total, has_aux=True))(joint)
+    assert worth.dtype == jnp.float32 and float(jnp.std(worth)) > 1e-3
+    alone = policy.value({"value": critic}, cache, seen.state, config=CONFIG)
+    np.testing.assert_allclose(worth, alone, rtol=1e-4, atol=1e-5)
+    sizes = {
+        name: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+        for name, tree in slope.items()
+    }
+    assert sizes.pop("value") > 0
+    assert sizes == {"reasoning": 0.0, "spatial": 0.0, "action": 0.0}
+    places = policy.value_shardings(sharding.make_mesh(), CONFIG)
+    chex.assert_trees_all_equal_structs(places, critic)
+    assert tuple(places["hidden"]["kernel"].spec) == ("tensor", "fsdp")

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.configs import quickstart
 from experiments.settings import from_config
-from omnivla_jax.policy import normalize
+from omnivla_jax.policy import normalize, policy
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import action, environment, online, streams
 
@@ -31,7 +31,7 @@ def step_and_arguments():
     def start():
         key = streams.stream(0, "init")
         units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
-        params = action.fresh_params(key, settings.policy)
+        params = policy.init(key, settings.policy)
         before = action.create(params, units, settings.action, seed=0)
         return online.create(before, settings.rl, settings.policy)
 

@@ -21,10 +21,14 @@ DIMENSIONS = 32  # of actions and states, padded with zeros
 
 
 def pi0_config(config: PolicyConfig) -> PolicyConfig:
-    """`config` with pi0's ends: 32 dimensions, actions that see each other."""
+    """`config` with pi0's ends: 32 dimensions, actions that see each other.
+
+    The dimensions that `config` has are the real ones.
+    """
     return dataclasses.replace(
         config,
         action_dim=DIMENSIONS,
+        real_action_dim=config.real_action_dim or config.action_dim,
         state_dim=DIMENSIONS,
         suffix_attention="bidirectional",
     )

@@ -1,0 +1,61 @@
+"""The prefix: what the reasoning and spatial experts make of an observation, once.
+
+Axes: B batch, S prefix tokens, L layers, K/C key/value heads and channels of the cache,
+E width of an expert.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.core import precision
+from omnivla_jax.core.types import Observation, PyTree
+from omnivla_jax.models import masks
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.parameters import apply, modules, mot_variables
+
+
+class PrefixCache(NamedTuple):
+    """What an observation leaves behind for every denoising step; batch first."""
+
+    keys: jax.Array  # compute dtype [B, L, S, K, C]
+    values: jax.Array  # compute dtype [B, L, S, K, C]
+    valid: jax.Array  # bool [B, S]: False on padding words
+
+
+def encode_prefix(
+    params: PyTree, observation: Observation, *, config: PolicyConfig
+) -> PrefixCache:
+    """Images and words through reasoning and spatial experts, once per observation.
+
+    Differentiable: stage II trains all experts through the cache.
+    """
+    streams, valid = prefix_streams(params, observation, config)
+    lengths = {name: x.shape[1] for name, x in streams.items()}
+    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
+    _, seen = modules(config).mot.apply(
+        mot_variables(params, streams),
+        streams,
+        positions=masks.positions(valid),
+        mask=masks.hide_padding(mask, valid),
+    )
+    return PrefixCache(seen.keys, seen.values, valid)
+
+
+def prefix_streams(
+    params: PyTree, observation: Observation, config: PolicyConfig
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Tokens [B, S_e, E_e] of the prefix experts, and which count, bool [B, S]."""
+    parts = modules(config)
+    images = precision.to_float32(observation.images / 127.5 - 1.0)
+    own = params["reasoning"]
+    seen = apply(parts.siglip, own["encoder"], images)
+    words = apply(parts.embedder, own["embedder"], observation.tokens)
+    streams = {"reasoning": jnp.concatenate([seen, words], axis=1)}
+    valid = [jnp.ones(seen.shape[:2], bool), observation.token_mask]
+    if parts.spatial_encoder is not None:
+        spatial = apply(parts.spatial_encoder, params["spatial"]["encoder"], images)
+        streams["spatial"] = spatial
+        valid.append(jnp.ones(spatial.shape[:2], bool))
+    return streams, jnp.concatenate(valid, axis=1)

@@ -39,7 +39,13 @@ def _quickstart() -> ConfigDict:
     config.physics = "auto"
     config.image_size = 64
     config.policy = ConfigDict(
-        {"preset": "tiny", "spatial": True, "max_tokens": 16, "tokenizer": "words"}
+        {
+            "preset": "tiny",
+            "spatial": True,
+            "noise_head": False,  # for sampler.schedule = "learned"
+            "max_tokens": 16,
+            "tokenizer": "words",
+        }
     )
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12

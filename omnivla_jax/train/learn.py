@@ -5,16 +5,14 @@ a part.
 """
 
 import dataclasses
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from omnivla_jax.core.types import ChainScore, PyTree
-from omnivla_jax.flow import log_prob
 from omnivla_jax.policy import adaptation
-from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import diagnostics, ppo
 from omnivla_jax.train import agent, collect, state
 from omnivla_jax.train.collect import Experience
@@ -28,6 +26,7 @@ class Models(NamedTuple):
     """What parameters say of recorded decisions."""
 
     score: Callable[[PyTree, agent.Decision], ChainScore]  # the likelihood of chunks
+    recorded: Callable[[agent.Decision], ChainScore]  # the same, as they were sampled
     value: Callable[[PyTree, agent.Decision], jax.Array]  # the critic's, float32 [S]
 
 
@@ -41,7 +40,6 @@ def learn(
     experience: Experience,
     *,
     models: Models,
-    sampler: Sampler,
     config: OnlineConfig,
     placement: Placement,
 ) -> tuple[TrainState, Metrics]:
@@ -57,7 +55,7 @@ def learn(
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
         part = collect.take(experience, index, branches=config.branches)
         part = placement.batch(part)
-        return _loss(params, before.reference, part, models, sampler, config)
+        return _loss(params, before.reference, part, models, config)
 
     def minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
         def update(carry: PyTree) -> tuple[PyTree, Metrics]:
@@ -73,10 +71,8 @@ def learn(
 
     index = _minibatches(key, experience.worth.weight, config)
     (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
-    after = dataclasses.replace(
-        before, step=before.step + 1, params=params, opt_state=opt_state
-    )
-    return after, _averaged(metrics)
+    after = {"step": before.step + 1, "params": params, "opt_state": opt_state}
+    return dataclasses.replace(before, **after), _averaged(metrics)
 
 
 def _gradient(
@@ -107,7 +103,6 @@ def _loss(
     reference: PyTree | None,
     part: Experience,
     models: Models,
-    sampler: Sampler,
     config: OnlineConfig,
 ) -> tuple[jax.Array, Metrics]:
     """The objective on S chunks; one half without weight pulls half as hard.
@@ -116,10 +111,10 @@ def _loss(
     recorded the chunks.
     """
     decision, worth = part
-    chain, merged = agent.turned(decision.chain), adaptation.merge(params)
+    merged = adaptation.merge(params)
     value, metrics = config.objective.loss(
         models.score(merged, decision),
-        log_prob.recorded_log_prob(chain, mask=_counted(chain, sampler)),
+        models.recorded(decision),
         worth.advantage,
         worth.weight,
         reference=None if reference is None else models.score(reference, decision),
@@ -136,13 +131,6 @@ def _loss(
         value, metrics = value + critical, metrics | more
     share = jnp.mean(worth.weight)
     return share * value, metrics | {"weight": share}
-
-
-def _counted(chain: Any, sampler: Sampler) -> jax.Array:
-    """Which entries of a chunk are executed, bool [H, D]."""
-    horizon, dim = chain.means.shape[-2:]
-    executed = jnp.arange(horizon) < (sampler.exec_horizon or horizon)
-    return jnp.broadcast_to(executed[:, None], (horizon, dim))
 
 
 def _minibatches(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:

@@ -50,16 +50,15 @@ def flow_ppo(config: ppo.PpoConfig) -> Objective:
 def lengths(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
     """What a log-ratio may be divided by: |A| = HK in the paper, and other choices.
 
-    H counts the actions that are executed, K the steps that are drawn.
+    H counts the actions that are executed, K the steps that are drawn, D what exists.
     """
     horizon = sampler.exec_horizon or config.horizon
-    steps = sampler.steps if sampler.stochastic_steps == "all" else 1
-    entries = gspo.chunk_length(
-        horizon=horizon, steps=steps, action_dim=config.action_dim
-    )
+    steps = sampler.noisy_steps if sampler.stochastic_steps == "all" else 1
+    dim = config.real_action_dim or config.action_dim
+    entries = gspo.chunk_length(horizon=horizon, steps=steps, action_dim=dim)
     return {
         "1": 1,
-        "HD": horizon * config.action_dim,
+        "HD": horizon * dim,
         "HK": gspo.chunk_length(horizon=horizon, steps=steps),
         "HKD": entries,
     }

@@ -12,6 +12,7 @@ import optax
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import ChainScore, PyTree
+from omnivla_jax.flow import log_prob
 from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
@@ -61,10 +62,8 @@ def make_step(
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         play_key, learn_key = jax.random.split(jax.random.fold_in(key, state.step))
-        kept = storage(environment, state.normalizer, policy_config, config)
-        act = explorer(state, environment, policy_config, sampler, config)
         experience, played = collect.collect(
-            act,
+            explorer(state, environment, policy_config, sampler, config),
             judge(state, environment, policy_config),
             play_key,
             environment,
@@ -76,16 +75,13 @@ def make_step(
             state,
             learn_key,
             experience,
-            models=models(kept, policy_config, sampler),
-            sampler=sampler,
+            models=models(state, environment, policy_config, sampler, config),
             config=config,
             placement=placement,
         )
         return placement.state(after), played | learned
 
-    return compilation.jit(
-        step, fused=environment.fused, donate_argnames=("state",)
-    )
+    return compilation.jit(step, fused=environment.fused, donate_argnames=("state",))
 
 
 def explorer(
@@ -122,25 +118,34 @@ def judge(
 
 
 def models(
-    storage: Storage, policy_config: PolicyConfig, sampler: Sampler
+    state: TrainState,
+    environment: Environment,
+    policy_config: PolicyConfig,
+    sampler: Sampler,
+    config: OnlineConfig,
 ) -> learn.Models:
     """What given parameters say of recorded decisions."""
+    kept = storage(environment, state.normalizer, policy_config, config)
 
     def score(params: PyTree, decision: agent.Decision) -> ChainScore:
         return policy.chain_log_prob(
             params,
-            storage.recall(params, decision.seen),
+            kept.recall(params, decision.seen),
             decision.state,
             agent.turned(decision.chain),
             config=policy_config,
             sampler=sampler,
         )
 
+    def recorded(decision: agent.Decision) -> ChainScore:
+        mask = policy.counted(policy_config, sampler)
+        return log_prob.recorded_log_prob(agent.turned(decision.chain), mask=mask)
+
     def value(params: PyTree, decision: agent.Decision) -> jax.Array:
-        prefix = storage.recall(params, decision.seen)
+        prefix = kept.recall(params, decision.seen)
         return policy.value(params, prefix, decision.state, config=policy_config)
 
-    return learn.Models(score, value)
+    return learn.Models(score, recorded, value)
 
 
 def storage(

@@ -62,8 +62,8 @@ def time_split(
     act = _policy(policy_config, sampler, storage, config.branches)
     acting = seconds(act, state.params, env, seen, act_key)
     decision = act(state.params, env, seen, act_key)
-    models = online.models(storage, policy_config, sampler)
-    learner = _learner(models, sampler, config)
+    models = online.models(state, environment, policy_config, sampler, config)
+    learner = _learner(models, config)
     experience = _experience(decision, config)
     return {
         "physics": settling + stepping,
@@ -114,12 +114,11 @@ def _policy(
 
 
 def _learner(
-    models: learn.Models, sampler: Sampler, config: OnlineConfig
+    models: learn.Models, config: OnlineConfig
 ) -> Callable[[TrainState, jax.Array, Experience], Any]:
     update = functools.partial(
         learn.learn,
         models=models,
-        sampler=sampler,
         config=config,
         placement=anywhere(),
     )

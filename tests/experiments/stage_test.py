@@ -11,7 +11,7 @@ from experiments import stage, validation
 from experiments.workdir import Workdir
 from omnivla_jax.train import checkpoints, metrics
 
-START = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
+START: Any = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
 
 
 @jax.jit

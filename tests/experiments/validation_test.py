@@ -1,6 +1,7 @@
 """Tests of experiments.validation: what is kept as the best, resumed in the middle."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -28,7 +29,7 @@ def validate(job, updates, *, resumed_after=0):
     best = []
     with validation.keeper(job, "online", resumed_after=resumed_after) as keeper:
         for update in updates:
-            state = {"w": jnp.float32(update)}
+            state: Any = {"w": jnp.float32(update)}
             keeper.evaluate(state, [{"update": n} for n in range(update)])
             keeper.writer.wait()
             (folder,) = job.workdir.best("online").iterdir()

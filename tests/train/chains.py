@@ -44,10 +44,14 @@ def _score(params, decision):
     return log_prob.recorded_log_prob(turned._replace(means=means))
 
 
+def _recorded(decision):
+    return log_prob.recorded_log_prob(agent.turned(decision.chain))
+
+
 def _value(params, decision):
     return params["value"]["bias"] + 0.0 * decision.seen
 
 
 def models():
     """What `parameters` say of `decisions`."""
-    return learn.Models(_score, _value)
+    return learn.Models(_score, _recorded, _value)

@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.flow import schedules
 from omnivla_jax.policy import adaptation, normalize
-from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import grpo, gspo, ppo
 from omnivla_jax.train import collect, learn, objectives, state
 from omnivla_jax.train.online_config import OnlineConfig
@@ -19,7 +17,6 @@ from omnivla_jax.train.state import OptimizerConfig
 from tests.train import chains
 
 CHUNKS = 12
-SAMPLER = Sampler(steps=chains.K, schedule=schedules.Schedule())
 CONFIG = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-2, weight_decay=0.0),
     objective=objectives.flow_gspo(gspo.GspoConfig(length=6)),
@@ -63,7 +60,6 @@ def learned(config=CONFIG, given=None):
             key,
             given,
             models=chains.models(),
-            sampler=SAMPLER,
             config=config,
             placement=anywhere(),
         )

@@ -43,7 +43,7 @@ def safetensors(path: Path) -> Archive:
     Arrays are mapped from the file: only what is used is ever read.
     Raises ValueError on files of another kind, damaged, cut short, or missing.
     """
-    entries = {}
+    entries: dict[str, Any] = {}
     for file in _files(existing(path)):
         entries |= _entries(file)
 

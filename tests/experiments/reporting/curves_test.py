@@ -47,7 +47,7 @@ def test_seeds_meet_on_the_part_that_all_have_seen():
 
 def test_a_line_and_a_band_for_every_run(tmp_path, monkeypatch):
     """What is drawn: the mean of the seeds, between the lowest and the highest."""
-    drawn = {}
+    drawn: dict = {}
 
     def spy(axes, name, columns, colour):
         original(axes, name, columns, colour)

@@ -8,6 +8,7 @@ import functools
 from typing import Any, Callable, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -51,7 +52,7 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
 
 def put(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
     """A training state, or keys, laid out on `mesh`; every process holds the same."""
-    return jax.device_put(tree, shardings(tree, mesh, config))
+    return jax.tree.map(_put, tree, shardings(tree, mesh, config))
 
 
 def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
@@ -71,6 +72,14 @@ def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
         return everywhere
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def _put(leaf: jax.Array, place: NamedSharding) -> jax.Array:
+    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.device_put(leaf, place)
+    # Over several processes `device_put` takes numbers, not typed keys.
+    numbers = jax.device_put(jax.random.key_data(leaf), place)
+    return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
 
 
 @functools.cache

@@ -95,7 +95,7 @@ def test_the_rollout_is_that_of_the_branches_it_continued() -> None:
         return state["position"], chosen.action[state["chunk"]]
 
     def play(state, actions):
-        after, reward, mask = move({k: state[k] for k in numbers(last)}, actions)
+        after, reward, mask = move({name: state[name] for name in last}, actions)
         return after | {"chunk": state["chunk"] + 1}, reward, mask
 
     @compilation.jit

@@ -85,10 +85,14 @@ def test_draws_are_independent(scene, sampled):
     assert np.abs(correlation).max() < 0.2
 
 
-def _sampled_qpos(scene, task):
+@functools.cache
+def _drawn(suite):
+    """A suite's scene; `qpos` [10, COUNT, nq] and positions [10, COUNT, F, 3]."""
+    scene = scenes.make(suite)
     sample = compilation.jit(functools.partial(placement.sample, scene))
-    keys = jax.random.split(jax.random.key(3), COUNT)
-    return np.asarray(sample(jnp.full(COUNT, task), keys)[0])
+    task = jnp.repeat(jnp.arange(10), COUNT)
+    drawn = sample(task, jax.random.split(jax.random.key(3), len(task)))[:2]
+    return scene, *(np.asarray(x).reshape(10, COUNT, *x.shape[1:]) for x in drawn)
 
 
 # Means and half ranges of LIBERO's fifty recorded initial states, and the two joints
@@ -118,8 +122,8 @@ RECORDED = [
 
 @pytest.mark.parametrize("suite, task, name, center, half", RECORDED)
 def test_starts_match_libero_s_recorded_ones(suite, task, name, center, half):
-    scene = scenes.make(suite, tasks=(task,))
-    qpos = _sampled_qpos(scene, task)
+    scene, drawn, _ = _drawn(suite)
+    qpos = drawn[task]
     start = scene.joints[f"{name}_joint0"][0]
     spread = (qpos[:, start : start + 2].max(0) - qpos[:, start : start + 2].min(0)) / 2
     np.testing.assert_allclose(qpos[:, start : start + 3].mean(0), center, atol=3e-3)
@@ -137,28 +141,24 @@ def test_starts_match_libero_s_recorded_ones(suite, task, name, center, half):
     ],
 )
 def test_joints_start_as_the_task_says(suite, task, joint, low, high):
-    scene = scenes.make(suite, tasks=(task,))
-    values = _sampled_qpos(scene, task)[:, scene.joints[joint][0]]
+    scene, drawn, _ = _drawn(suite)
+    values = drawn[task][:, scene.joints[joint][0]]
     assert low <= values.min() and values.max() <= high
     assert values.max() - values.min() > 0.95 * (high - low)
 
 
 def test_objects_keep_clear_of_each_other():
-    scene = scenes.make("libero_10", tasks=(4,))  # two mugs' rectangles nearly meet
-    qpos = _sampled_qpos(scene, 4)
-    spots = [
-        qpos[:, scene.joints[f"{n}_joint0"][0] :][:, :2] for n in scene.stock.movables
-    ]
+    scene, drawn, _ = _drawn("libero_10")
+    present = [start.name for start in scene.tasks[4].movables]  # mugs nearly meet
+    spots = [drawn[4][:, scene.joints[f"{n}_joint0"][0] :][:, :2] for n in present]
     for i, first in enumerate(spots):
         for second in spots[:i]:
             assert np.linalg.norm(first - second, axis=1).min() > 0.05
 
 
 def test_a_mixed_batch_parks_what_a_task_lacks():
-    scene = scenes.make("libero_10")
-    rows, keys = jnp.arange(10), jax.random.split(jax.random.key(0), 10)
-    sample = compilation.jit(functools.partial(placement.sample, scene))
-    qpos, position, _ = (np.asarray(x) for x in sample(rows, keys))
+    scene, drawn, positions = _drawn("libero_10")
+    qpos, position = drawn[:, 0], positions[:, 0]
     for row, task in enumerate(scene.tasks):
         present = {start.name for start in task.movables}
         for name in scene.stock.movables:

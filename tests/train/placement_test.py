@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(devices: int, *arguments) -> subprocess.Popen:
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    shared = os.environ.get("XLA_FLAGS", "")
+    flags = f"{shared} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, "-m", "tests.train.many_devices", *map(str, arguments)],
         cwd=ROOT,

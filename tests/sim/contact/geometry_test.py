@@ -1,5 +1,6 @@
 """Tests of contact.geometry: frames, lowest corners and the choice of four points."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -8,6 +9,7 @@ from omnivla_jax.sim.contact import geometry
 from omnivla_jax.sim.contact.geometry import Boxes
 
 COUNT = 50
+spread, corners_below = jax.jit(geometry.spread), jax.jit(geometry.corners_below)
 
 
 def test_tangents_complete_a_right_handed_frame():
@@ -38,7 +40,7 @@ def test_corners_below_are_the_lowest_face():
     half, center = rng.uniform(0.01, 0.1, (3, COUNT)), rng.normal(size=(3, COUNT))
     boxes = Boxes(*map(jnp.float32, (center, axes, half)))
     up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0])[:, None], (3, COUNT))
-    heights, corners = geometry.corners_below(boxes, jnp.zeros((3, COUNT)), up)
+    heights, corners = corners_below(boxes, jnp.zeros((3, COUNT)), up)
     signs = np.array(np.meshgrid(*[(-1, 1)] * 3)).reshape(3, 8)
     every = center[:, None] + np.einsum("ijn,jn,jk->ikn", axes, half, signs)
     np.testing.assert_allclose(heights.min(axis=0), every[2].min(axis=0), atol=1e-6)
@@ -50,7 +52,7 @@ def test_corners_below_are_the_lowest_face():
 
 def choose(u, v, depth):
     columns = (jnp.array(values, jnp.float32)[:, None] for values in (u, v, depth))
-    chosen, counts = geometry.spread(*columns)
+    chosen, counts = spread(*columns)
     return [int(i) for i, there in zip(chosen[:, 0], counts[:, 0]) if there]
 
 

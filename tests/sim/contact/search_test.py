@@ -63,14 +63,15 @@ def compiled(table, data, watched):
     return poses, program.lower(*poses).compile()
 
 
-def run(table, data, watched):
-    poses, program = compiled(table, data, watched)
-    return program(*poses)
+@pytest.fixture(scope="module")
+def searching(table, data, mjx_scene):
+    return compiled(table, data, len(mjx_scene.contact_pairs))
 
 
 @pytest.fixture(scope="module")
-def found(table, data, mjx_scene):
-    return run(table, data, len(mjx_scene.contact_pairs))
+def found(searching):
+    poses, program = searching
+    return program(*poses)
 
 
 def solid_pairs(table, found, row):
@@ -131,10 +132,9 @@ def test_nothing_overflows_and_empty_slots_are_apart(found):
     assert np.all((distance < 0) | (distance == APART))
 
 
-def test_no_list_of_pairs_is_sorted(table, data):
+def test_no_list_of_pairs_is_sorted(searching):
     # XLA turns a top_k whose last value is read into a sort, eight times slower.
-    _, program = compiled(table, data, 0)
-    assert " sort(" not in program.as_text()
+    assert " sort(" not in searching[1].as_text()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,8 @@ def test_no_list_of_pairs_is_sorted(table, data):
 )
 def test_what_does_not_fit_is_counted(table, data, found, budget, lost):
     small = table._replace(budget=table.budget._replace(**budget))
-    overflow = np.asarray(run(small, data, 0).overflow)
+    poses, program = compiled(small, data, 0)
+    overflow = np.asarray(program(*poses).overflow)
     contacts = np.sum(np.asarray(found.contacts.distance) < 0, axis=1)
     pairs = np.array([len(solid_pairs(table, found, row)) for row in range(BATCH)])
     near = np.array([count_near(table, state) for state in data])

@@ -1,22 +1,50 @@
-"""The whole loop on a toy: trajectory groups and GSPO steer a flow to a hidden target.
+"""The whole loop on a toy: every objective steers a flow to an optimum known on paper.
 
-Each episode is two chunks of one 2-D move; its return is how near the target it ends.
+Each episode is two chunks of one 2-D move of half an action; a chunk's reward is how
+near the target T it ends. The policy is the exact flow of N(theta, .2^2), so it is one
+mean action theta.
 """
+
+import functools
+from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
-from omnivla_jax.rl import groups, gspo
+from omnivla_jax.rl import chunk_groups, gae, groups, grpo, gspo, ppo
 from omnivla_jax.rl.rollout import rollout
 
 STEPS, CHUNKS, STATES, GROUP = 4, 2, 4, 16
+UPDATES, EPOCHS = 300, 2
 SCHEDULE = Schedule(scale=0.6, floor=0.3)
-CONFIG = gspo.GspoConfig(length=STEPS, kl_coefficient=0.0)
 TARGET = np.array([0.8, -0.6], np.float32)
+GSPO = functools.partial(
+    gspo.loss, config=gspo.GspoConfig(length=STEPS, kl_coefficient=0.0)
+)
+GRPO = functools.partial(grpo.loss, config=grpo.GrpoConfig(kl_coefficient=0.0))
+# A ratio clipped at .2 after its STEPS-th root, as the others' are.
+CRITIC = ppo.PpoConfig(length=STEPS, gamma=1.0, gae_lambda=0.95)
+PPO = functools.partial(ppo.loss, config=CRITIC)
+
+
+class Played(NamedTuple):
+    """Chunks and what they are worth, [T, B, ...]."""
+
+    chain: sde.Chain
+    features: jax.Array  # [T, B, 4]: of the states that they began in
+    advantages: jax.Array
+    weights: jax.Array
+    returns: jax.Array  # what a critic learns
+    values: jax.Array  # what it said
+
+
+Params = dict[str, jax.Array]  # theta [2], critic [T, 4]
+Play = Callable[[Params, jax.Array], Played]
 
 
 def velocity_under(theta: jax.Array):
@@ -32,14 +60,15 @@ def velocity_under(theta: jax.Array):
     return velocity
 
 
-def act_under(theta: jax.Array):
+def act_under(theta: jax.Array, clones: int = 1):
     def act(state: jax.Array, key: jax.Array):
+        state = groups.repeat(state, clones)
         noise_key, walk_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, (len(state), 1, 2))
         chain = sde.sample(
             walk_key, velocity_under(theta), noise, steps=STEPS, schedule=SCHEDULE
         )
-        return chain, chain.states[-1]
+        return (chain, features(state)), chain.states[-1]
 
     return act
 
@@ -50,43 +79,122 @@ def move(state: jax.Array, actions: jax.Array):
     return state, -distance / CHUNKS, jnp.ones(len(state))
 
 
-def update(theta: jax.Array, key: jax.Array) -> tuple[jax.Array, dict]:
-    start_key, rollout_key = jax.random.split(key)
-    starts = 0.1 * jax.random.normal(start_key, (STATES, 2))
+def starts(key: jax.Array, number: int) -> jax.Array:
+    return 0.1 * jax.random.normal(key, (number, 2))
+
+
+def features(state: jax.Array) -> jax.Array:
+    """Of which the true value is a linear function, [B, 4]."""
+    square = jnp.sum(state**2, axis=-1, keepdims=True)
+    return jnp.concatenate([jnp.ones_like(square), state, square], axis=-1)
+
+
+def trajectory_groups(params: Params, key: jax.Array) -> Played:
+    start_key, play_key = jax.random.split(key)
+    state = groups.repeat(starts(start_key, STATES), GROUP)
     _, seen = rollout(
-        act_under(theta),
-        move,
-        groups.repeat(starts, GROUP),
-        rollout_key,
-        num_chunks=CHUNKS,
+        act_under(params["theta"]), move, state, play_key, num_chunks=CHUNKS
     )
     returns = groups.episode_returns(seen.reward, seen.mask)
     worth = groups.group_advantages(returns, group_size=GROUP, std_floor=1e-3)
+    spread = [jnp.broadcast_to(part, seen.reward.shape) for part in worth[:2]]
+    return Played(*seen.observation, *spread, seen.reward, seen.reward)
 
-    def loss(theta: jax.Array, chain: sde.Chain):
-        score = log_prob.chain_log_prob(velocity_under(theta), chain, schedule=SCHEDULE)
-        return gspo.loss(
-            score,
-            log_prob.recorded_log_prob(chain),
-            worth.advantages,
-            worth.weights,
-            config=CONFIG,
-        )
 
-    slopes, metrics = jax.vmap(jax.grad(loss, has_aux=True), in_axes=(None, 0))(
-        theta, seen.observation
+def clones(params: Params, key: jax.Array) -> Played:
+    start_key, play_key = jax.random.split(key)
+    _, seen, _ = chunk_groups.rollout(
+        act_under(params["theta"], GROUP),
+        move,
+        starts(start_key, STATES),
+        play_key,
+        num_chunks=CHUNKS,
+        group_size=GROUP,
     )
-    theta = theta - 0.2 * slopes.mean(axis=0)
-    return theta, {"return": returns.mean(), "kl": metrics["kl"].mean()}
+    reward = seen.reward[..., None]
+    returns = chunk_groups.chunk_returns(reward, jnp.ones_like(reward), gamma=0.9)
+    # Above every deviation: dividing by each state's own would move the optimum, since
+    # chunk groups meet states of different deviations.
+    worth = chunk_groups.chunk_advantages(
+        returns, seen.mask, group_size=GROUP, std_floor=0.5
+    )
+    return Played(*seen.observation, *worth[:2], seen.reward, seen.reward)
 
 
-def test_gspo_finds_the_optimum() -> None:
+def with_critic(params: Params, key: jax.Array) -> Played:
+    start_key, play_key = jax.random.split(key)
+    state = starts(start_key, STATES * GROUP)
+    _, seen = rollout(
+        act_under(params["theta"]), move, state, play_key, num_chunks=CHUNKS
+    )
+    values = jnp.einsum("tbf,tf->tb", seen.observation[1], params["critic"])
+    after = jnp.zeros_like(values[:1])
+    ended = jnp.zeros(values.shape, bool).at[-1].set(True)
+    found = gae.estimate(
+        seen.reward,
+        jnp.concatenate([values, after]),
+        seen.mask,
+        ended,
+        gamma=CRITIC.gamma,
+        gae_lambda=CRITIC.gae_lambda,
+    )
+    advantages = gae.normalized(found.advantages, seen.mask, std_floor=1e-3)
+    return Played(*seen.observation, advantages, seen.mask, found.returns, values)
+
+
+def policy_loss(objective: Callable, params: Params, part: Played) -> jax.Array:
+    """Of one chunk index, [B, ...]."""
+    velocity = velocity_under(params["theta"])
+    new = log_prob.chain_log_prob(velocity, part.chain, schedule=SCHEDULE)
+    old = log_prob.recorded_log_prob(part.chain)
+    return objective(new, old, part.advantages, part.weights)[0]
+
+
+def critic_loss(params: Params, seen: Played) -> jax.Array:
+    values = jnp.einsum("tbf,tf->tb", seen.features, params["critic"])
+    parts = (values, seen.values, seen.returns, seen.weights)
+    flat = (part.reshape(-1) for part in parts)
+    return ppo.value_loss(*flat, config=CRITIC)[0]
+
+
+def trained(play: Play, objective: Callable, rate: float) -> tuple[Params, Params]:
+    """Parameters after all updates, and after each."""
+
+    def update(params: Params, key: jax.Array) -> tuple[Params, Params]:
+        seen = play(params, key)
+
+        def loss(params: Params) -> jax.Array:
+            by_chunk = functools.partial(policy_loss, objective, params)
+            return jax.vmap(by_chunk)(seen).mean() + critic_loss(params, seen)
+
+        for _ in range(EPOCHS):
+            slope = jax.grad(loss)(params)
+            params = jax.tree.map(lambda leaf, by: leaf - rate * by, params, slope)
+        return params, params
+
     @compilation.jit
-    def train(theta: jax.Array, keys: jax.Array):
-        return jax.lax.scan(update, theta, keys)
+    def train(params: Params, keys: jax.Array):
+        return jax.lax.scan(update, params, keys)
 
-    keys = jax.random.split(jax.random.key(0), 300)
-    theta, metrics = train(jnp.zeros(2), keys)
-    # Rewards count after both chunks: the best single move is 1.2 times the target.
-    np.testing.assert_allclose(theta, 1.2 * TARGET, atol=0.1)
-    assert metrics["return"][-20:].mean() > 0.5 * metrics["return"][0]
+    fresh = {"theta": jnp.zeros(2), "critic": jnp.zeros((CHUNKS, 4))}
+    return train(fresh, jax.random.split(jax.random.key(0), UPDATES))
+
+
+# Rewards count after both chunks, |theta/2 - T|^2 + |theta - T|^2, whose least is at
+# 1.2 T. A chunk group only compares what its own chunk brings, theta/2 - T at first and
+# theta - T from where that led: in balance at 4/3 T.
+@pytest.mark.parametrize(
+    "play, objective, rate, optimum",
+    [
+        pytest.param(trajectory_groups, GSPO, 0.1, 1.2, id="gspo"),
+        pytest.param(trajectory_groups, GRPO, 0.1, 1.2, id="grpo"),
+        pytest.param(with_critic, PPO, 0.1, 1.2, id="ppo"),
+        pytest.param(clones, GSPO, 0.5, 4 / 3, id="gspo_chunk_groups"),
+    ],
+)
+def test_the_optimum_is_found(
+    play: Play, objective: Callable, rate: float, optimum: float
+) -> None:
+    _, history = trained(play, objective, rate)
+    late = np.asarray(history["theta"])[UPDATES // 2 :].mean(axis=0)
+    np.testing.assert_allclose(late, optimum * TARGET, atol=0.05)

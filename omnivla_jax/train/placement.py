@@ -84,8 +84,10 @@ def _put(leaf: jax.Array, place: NamedSharding) -> jax.Array:
 
 @functools.cache
 def _known(mesh: Mesh, config: PolicyConfig) -> dict[tuple[str, ...], NamedSharding]:
-    """The sharding of every parameter by its path."""
-    return flatten_dict(jax.tree.map(_plain, policy.shardings(mesh, config)))
+    """The sharding of every parameter, the critic's included, by its path."""
+    tree = policy.shardings(mesh, config)
+    tree |= {policy.VALUE: policy.value_shardings(mesh, config)}
+    return flatten_dict(jax.tree.map(_plain, tree))
 
 
 def _plain(place: NamedSharding) -> NamedSharding:

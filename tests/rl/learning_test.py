@@ -103,20 +103,22 @@ def trajectory_groups(params: Params, key: jax.Array) -> Played:
 
 def clones(params: Params, key: jax.Array) -> Played:
     start_key, play_key = jax.random.split(key)
-    _, seen, _ = chunk_groups.rollout(
+
+    def attempt(state: jax.Array, actions: jax.Array):
+        after, reward, mask = move(groups.repeat(state, GROUP), actions)
+        return after[::GROUP], reward, mask  # the first clone goes on
+
+    _, seen = rollout(
         act_under(params["theta"], GROUP),
-        move,
+        attempt,
         starts(start_key, STATES),
         play_key,
         num_chunks=CHUNKS,
-        group_size=GROUP,
     )
-    reward = seen.reward[..., None]
-    returns = chunk_groups.chunk_returns(reward, jnp.ones_like(reward), gamma=0.9)
     # Above every deviation: dividing by each state's own would move the optimum, since
     # chunk groups meet states of different deviations.
     worth = chunk_groups.chunk_advantages(
-        returns, seen.mask, group_size=GROUP, std_floor=0.5
+        seen.reward, seen.mask, group_size=GROUP, std_floor=0.5
     )
     return Played(*seen.observation, *worth[:2], seen.reward, seen.reward)
 

@@ -89,8 +89,9 @@ class Writer:
         with self._tidy_on_failure():
             self._checkpointer.wait_until_finished()
         if _is_first_process():
-            for folder in [*_complete(self.directory)[: -self.keep], *self._rest()]:
+            for folder in _complete(self.directory)[: -self.keep]:
                 shutil.rmtree(folder, ignore_errors=True)
+        self._sweep()
 
     def close(self) -> None:
         """Wait, and give up the background thread."""
@@ -98,6 +99,7 @@ class Writer:
             self.wait()
         finally:
             self._checkpointer.close()
+            self._sweep()  # parts of a failed save may have been written on until now
 
     @contextlib.contextmanager
     def _tidy_on_failure(self) -> Iterator[None]:
@@ -110,12 +112,17 @@ class Writer:
                     final = folder.with_name(folder.name.removeprefix(".replaced-"))
                     if not final.exists():
                         folder.rename(final)
-                for folder in self._rest():
-                    shutil.rmtree(folder, ignore_errors=True)
+                self._sweep()
             raise
 
+    def _sweep(self) -> None:
+        """Remove what interrupted and replaced saves left behind."""
+        if _is_first_process():
+            for folder in self._rest():
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _rest(self) -> list[Path]:
-        """What interrupted and replaced saves left behind."""
+        """What is no complete checkpoint."""
         complete = set(_complete(self.directory))
         return [p for p in self.directory.glob(f"*{PREFIX}*") if p not in complete]
 

@@ -34,6 +34,7 @@ def evaluated(monkeypatch):
 
 
 def run(path, *, calls, step=advance, evaluate_every=2):
+    path.mkdir(exist_ok=True)
     settings = SimpleNamespace(save_every=3)
     job: Any = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
     return stage.run(

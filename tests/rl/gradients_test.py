@@ -5,6 +5,8 @@ terms and of their exponentials, some 1e-5 relative, times the cancellation amon
 chunks of both signs: 1e-3 and 1e-5 absolute leave room for that and for nothing else.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ from omnivla_jax.rl import grpo, gspo, ppo
 from tests.rl import linear
 
 # The loss, its settings, and |A|.
-OBJECTIVES = {
+OBJECTIVES: dict[str, Any] = {
     "gspo": (gspo.loss, gspo.GspoConfig, linear.H * linear.K),
     "gspo_hkd": (gspo.loss, gspo.GspoConfig, linear.H * linear.K * linear.D),
     "grpo": (grpo.loss, grpo.GrpoConfig, 1),
@@ -64,7 +66,7 @@ def reference_loss(name: str, theta: np.ndarray, **settings: float) -> float:
         divergence = divergence.sum(axis=0)
     low, high = settings["clip_low"], settings["clip_high"]
     gain = linear.surrogate(ratios(name, theta), low, high)
-    return -np.mean(gain - settings["kl_coefficient"] * divergence)
+    return float(-np.mean(gain - settings["kl_coefficient"] * divergence))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

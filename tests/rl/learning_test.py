@@ -97,8 +97,11 @@ def trajectory_groups(params: Params, key: jax.Array) -> Played:
     )
     returns = groups.episode_returns(seen.reward, seen.mask)
     worth = groups.group_advantages(returns, group_size=GROUP, std_floor=1e-3)
-    spread = [jnp.broadcast_to(part, seen.reward.shape) for part in worth[:2]]
-    return Played(*seen.observation, *spread, seen.reward, seen.reward)
+    advantages, weights = (
+        jnp.broadcast_to(part, seen.reward.shape) for part in worth[:2]
+    )
+    chain, began = seen.observation
+    return Played(chain, began, advantages, weights, seen.reward, seen.reward)
 
 
 def clones(params: Params, key: jax.Array) -> Played:
@@ -120,7 +123,10 @@ def clones(params: Params, key: jax.Array) -> Played:
     worth = chunk_groups.chunk_advantages(
         seen.reward, seen.mask, group_size=GROUP, std_floor=0.5
     )
-    return Played(*seen.observation, *worth[:2], seen.reward, seen.reward)
+    chain, began = seen.observation
+    return Played(
+        chain, began, worth.advantages, worth.weights, seen.reward, seen.reward
+    )
 
 
 def with_critic(params: Params, key: jax.Array) -> Played:
@@ -141,7 +147,8 @@ def with_critic(params: Params, key: jax.Array) -> Played:
         gae_lambda=CRITIC.gae_lambda,
     )
     advantages = gae.normalized(found.advantages, seen.mask, std_floor=1e-3)
-    return Played(*seen.observation, advantages, seen.mask, found.returns, values)
+    chain, began = seen.observation
+    return Played(chain, began, advantages, seen.mask, found.returns, values)
 
 
 def policy_loss(objective: Callable, params: Params, part: Played) -> jax.Array:

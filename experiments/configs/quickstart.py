@@ -3,12 +3,13 @@
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
 
-Measured on two cores of an AMD EPYC, 23 GB, no GPU, on a slow day: 19 min 35 s with the
+Measured on two cores of an AMD EPYC (Zen 3), 23 GB, no GPU: 24 min 1 s with the
 installation. Success on 210 held-out episodes after stage II, after Flow-GSPO, and with
 instructions swapped (95 % Wilson intervals):
-seed 0: 61.4 % (54.7 to 67.8), 95.2 % (91.5 to 97.4), 0.0 % (0.0 to 1.8);
-seed 1: 39.5 % (33.2 to 46.3), 71.4 % (65.0 to 77.1), 0.0 % (0.0 to 1.8);
-seed 2: 41.0 % (34.5 to 47.7), 93.8 % (89.7 to 96.3), 0.0 % (0.0 to 1.8).
+seed 0: 61.0 % (54.2 to 67.3), 79.0 % (73.0 to 84.0), 0.0 % (0.0 to 1.8);
+seed 1: 60.5 % (53.7 to 66.8), 78.1 % (72.0 to 83.2), 0.0 % (0.0 to 1.8).
+With `--config.rl.updates=60` on another machine, before the CPU's fusion emitters were
+used: seed 0 61.4 to 95.2 %, seed 1 39.5 to 71.4 %, seed 2 41.0 to 93.8 %.
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

@@ -141,7 +141,8 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, background, caplog, he
             if heard == "save":
                 writer.save(tree(3.0), rows(3))
                 pytest.fail("the failure of the save before was not raised")
-    assert [p.name for p in tmp_path.iterdir()] == [path.name], "swept up at once"
+    # A thread of orbax's may still write: what it leaves goes with the next save.
+    assert checkpoints.latest(tmp_path) == path
     chex.assert_trees_all_equal(checkpoints.restore(path, tree()).tree, tree())
     assert not caplog.records, "orbax has nothing to say on the terminal"
     background.error = None

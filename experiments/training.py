@@ -9,7 +9,6 @@ from experiments import stage
 from experiments.job import Job
 from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import action, loop, online, placement, streams
 from omnivla_jax.train.state import TrainState
 
@@ -37,7 +36,12 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
         unit="call" if settings.action.steps_per_call > 1 else "step",
         calls=settings.action.steps // settings.action.steps_per_call,
         like=jax.eval_shape(
-            lambda: create(policy.init(key, settings.policy), _units(settings.policy))
+            lambda: create(
+                policy.init(key, settings.policy),
+                normalize.unscaled(
+                    settings.policy.state_dim, settings.policy.action_dim
+                ),
+            )
         ),
         start=start,
         shown=("loss",),
@@ -91,10 +95,3 @@ def _spread(job: Job, tree: PyTree) -> PyTree:
     if job.mesh is None:
         return tree
     return placement.put(tree, job.mesh, job.settings.policy)
-
-
-def _units(config: PolicyConfig) -> normalize.Normalizer:
-    """A normalizer of the right shapes."""
-    return normalize.Normalizer(
-        normalize.identity(config.state_dim), normalize.identity(config.action_dim)
-    )

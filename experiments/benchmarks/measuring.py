@@ -68,9 +68,7 @@ def learning(params: PyTree, config: PolicyConfig, *, batch: int) -> dict[str, A
         draws=1,
         steps_per_call=1,
     )
-    units = normalize.Normalizer(
-        normalize.identity(config.state_dim), normalize.identity(config.action_dim)
-    )
+    units = normalize.unscaled(config.state_dim, config.action_dim)
     work = training_flops(params, config, batch=batch)
     dataset = _dataset(config, batch)
     step = action.make_step(config, settings)

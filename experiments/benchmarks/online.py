@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments.reporting import errors
 from experiments.settings import Settings, from_config
-from omnivla_jax.policy.normalize import Normalizer, identity
+from omnivla_jax.policy.normalize import unscaled
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import (
     action,
@@ -87,9 +87,7 @@ def untrained(settings: Settings) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
     key = streams.stream(settings.seed, "init")
     params = action.fresh_params(key, settings.policy)
-    units = Normalizer(
-        identity(settings.policy.state_dim), identity(settings.policy.action_dim)
-    )
+    units = unscaled(settings.policy.state_dim, settings.policy.action_dim)
     before = action.create(params, units, settings.action, seed=settings.seed)
     return online.create(before, settings.rl, settings.policy)
 

@@ -59,6 +59,11 @@ def identity(dimensions: int) -> Affine:
     return Affine(jnp.zeros(dimensions), jnp.ones(dimensions))
 
 
+def unscaled(state_dim: int, action_dim: int) -> Normalizer:
+    """Maps that change nothing, of the shapes that a policy needs."""
+    return Normalizer(identity(state_dim), identity(action_dim))
+
+
 def normalize(affine: Affine, x: jax.Array) -> jax.Array:
     """x [..., D] in physical or simulator units -> normalised [..., D]."""
     chex.assert_axis_dimension(x, -1, affine.offset.shape[0])

@@ -10,7 +10,7 @@ import optax
 from flax import struct
 
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy import adaptation
+from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.normalize import Normalizer
 
 
@@ -125,9 +125,13 @@ def apply(params: PyTree, updates: PyTree, trained: PyTree) -> PyTree:
 
 
 def evaluated(state: TrainState) -> PyTree:
-    """The parameters to evaluate and hand on: averaged if that is kept, merged."""
+    """The parameters to evaluate and hand on: averaged if that is kept, merged.
+
+    The critic stays behind: programs that act are compiled for policies without one.
+    """
     kept = state.params if state.average is None else state.average
-    return adaptation.merge(kept)
+    merged = adaptation.merge(kept)
+    return {name: tree for name, tree in merged.items() if name != policy.VALUE}
 
 
 def count(params: PyTree) -> int:

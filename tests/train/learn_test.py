@@ -80,6 +80,7 @@ def test_every_objective_moves_towards_what_is_worth_more(name):
     criticised = after.params["value"]["bias"] > 0
     assert bool(criticised) == (name == "ppo")
     assert ("explained_variance" in metrics) == (name == "ppo")
+    assert set(state.evaluated(after)) == {"action"}, "a critic does not act"
 
 
 def test_accumulated_gradients_are_those_of_the_whole_minibatch():

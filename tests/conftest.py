@@ -5,9 +5,10 @@ from pathlib import Path
 
 # Before JAX is imported: tests are small, and their tolerances are for a CPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# LLVM's later passes are five sixths of a compilation, and pay off after many runs.
+# Optimising is most of a compilation, and pays off after more runs than a test makes.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["XLA_FLAGS"] = " ".join(
-    ["--xla_backend_optimization_level=1", os.environ.get("XLA_FLAGS", "")]
+    ["--xla_cpu_use_fusion_emitters=false", os.environ.get("XLA_FLAGS", "")]
 )
 
 from omnivla_jax.core import compile as compilation  # noqa: E402

@@ -12,7 +12,8 @@ CPU_OPTIONS: dict[str, bool] = {"xla_cpu_enable_concurrency_optimized_scheduler"
 
 # Its fusion emitters draw pictures 2.6 times as fast and learn 1.2 times as fast, but
 # recompute MJX's chained body transforms inside every fusion (measured: 1,900 ms
-# instead of 3 ms a step): only for programs without MJX.
+# instead of 3 ms a step): only for programs without MJX. They compile for longer, so
+# JAX_DISABLE_MOST_OPTIMIZATIONS leaves them out as well.
 EMITTERS = "xla_cpu_use_fusion_emitters"
 
 # Initialisers are many small random kernels: optimising them takes 20 s, running them
@@ -24,7 +25,8 @@ def compiler_options(*, fused: bool = False) -> dict[str, bool]:
     """The compiler options for the default backend; other backends take none."""
     if jax.default_backend() != "cpu":
         return {}
-    return CPU_OPTIONS | {EMITTERS: fused}
+    quickly = jax.config.read("jax_disable_most_optimizations")
+    return CPU_OPTIONS | {EMITTERS: fused and not quickly}
 
 
 def jit(

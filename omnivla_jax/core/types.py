@@ -45,7 +45,7 @@ class Transition(NamedTuple):
     observation: PyTree  # the record of `act_fn`: all it takes to score the chunk again
     action: PyTree  # float32 [B, H, D]: the simulator actions of the chunk
     reward: jax.Array  # float32 [B]: summed over the executed part of the chunk
-    mask: jax.Array  # float32 [B]: 1 where the episode was still running
+    mask: jax.Array  # float32 [B, H]: 1 on actions of an episode that still ran
 
 
 class Episode(NamedTuple):

@@ -54,15 +54,18 @@ def counted(
 ) -> jax.Array:
     """Which entries of a chunk its likelihood counts, bool [H, D], or [B, H, D].
 
-    The actions that are executed, in the dimensions that exist. `played` bool [B, H]:
-    False on actions that were not executed after all, behind the end of an episode.
+    The actions that are executed, in the dimensions that exist. `played` bool [B, E] of
+    the E that are executed: False on actions that were not after all, behind the end of
+    an episode.
     """
     horizon, dim = config.horizon, config.action_dim
-    executed = jnp.arange(horizon) < (sampler.exec_horizon or horizon)
+    length = sampler.exec_horizon or horizon
+    executed = jnp.arange(horizon) < length
     real = jnp.arange(dim) < (config.real_action_dim or dim)
     entries = executed[:, None] & real[None, :]
     if played is None:
         return entries
-    chex.assert_shape(played, (None, horizon))
+    chex.assert_shape(played, (None, length))
     chex.assert_type(played, jnp.bool_)
-    return played[..., None] & entries[None]
+    whole = jnp.pad(played, ((0, 0), (0, horizon - length)))
+    return whole[..., None] & entries[None]

@@ -18,7 +18,7 @@ from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import groups
 from omnivla_jax.sim.reward import EVENTS
 from omnivla_jax.train import tally
-from omnivla_jax.train.environment import Environment, running
+from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.storage import Storage
 from omnivla_jax.train.tally import Tally
 
@@ -32,6 +32,8 @@ class Decision(NamedTuple):
     state: jax.Array  # float32 [B, 8], normalised
     chain: Chain  # [B C, ...]: batch first, so that all leaves are cut alike; `turned`
     value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
+    # bool [B C, H]: which actions were executed, known once they are; None: all
+    played: jax.Array | None = None
 
 
 class Progress(NamedTuple):
@@ -152,20 +154,17 @@ def play(
 ) -> tuple[Progress, jax.Array, dict[str, jax.Array]]:
     """Execute every action of `chunk` [B, H, D].
 
-    Returns the progress after it, float32 [B]: 1 where the episode was running when
-    the chunk began, and the reward terms of every step, float32 [H, B] each.
+    Returns the progress after it, the mask float32 [B, H]: 1 on actions of an episode
+    that was still running, and the reward terms of every step, float32 [H, B] each.
     """
-    mask = running(progress.env).astype(jnp.float32)
 
-    def control(
-        before: Progress, action: jax.Array
-    ) -> tuple[Progress, dict[str, jax.Array]]:
+    def control(before: Progress, action: jax.Array) -> tuple[Progress, Tally]:
         env, _ = environment.step(before.env, action)
         sums = tally.add(environment, before.tally, before.env, env, action)
-        return Progress(env, sums), tally.since(sums, before.tally).sums
+        return Progress(env, sums), tally.since(sums, before.tally)
 
-    after, terms = jax.lax.scan(control, progress, jnp.moveaxis(chunk, 1, 0))
-    return after, mask, terms
+    after, passed = jax.lax.scan(control, progress, jnp.moveaxis(chunk, 1, 0))
+    return after, passed.steps.T, passed.sums
 
 
 def chunk_return(

@@ -61,19 +61,20 @@ def collect(
     else:
         last = judge(progress.env)
         found, metrics = worth.by_critic(progress, record, last, config, critic)
-    experience = Experience(_flat(record.observation), found)
+    decision = record.observation._replace(played=record.mask > 0)
+    experience = Experience(_flat(decision), found)
     return experience, _episode_metrics(progress, config) | metrics
 
 
 def take(experience: Experience, index: jax.Array, *, branches: int) -> Experience:
     """The chunks `index` int32 [S], each with a decision of its own."""
-    (seen, state, chain, value), (advantage, weight, *critic) = experience
-    own = jax.tree.map(lambda leaf: leaf[index], (chain, advantage, weight))
+    (seen, state, chain, value, played), (advantage, weight, *critic) = experience
+    own = jax.tree.map(lambda leaf: leaf[index], (chain, played, advantage, weight))
     shared = jax.tree.map(
         lambda leaf: leaf[index // branches], (seen, state, value, critic)
     )
-    (chain, advantage, weight), (seen, state, value, critic) = own, shared
-    decision = agent.Decision(seen, state, chain, value)
+    (chain, played, advantage, weight), (seen, state, value, critic) = own, shared
+    decision = agent.Decision(seen, state, chain, value, played)
     return Experience(decision, Worth(advantage, weight, *critic))
 
 
@@ -106,7 +107,7 @@ def _try(
     """Play C chunks from clones of every state, [B C, H, D], and keep the first clone.
 
     Their noise is independent, so that the first is as random a choice as any. Returns
-    the progress [B], and the chunks' returns and masks, float32 [B C].
+    the progress [B], the chunks' returns float32 [B C] and masks float32 [B C, H].
     """
     clones = placement.batch(groups.repeat(progress, config.branches))
     after, mask, terms = agent.play(environment, clones, chunks)

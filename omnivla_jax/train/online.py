@@ -135,10 +135,11 @@ def models(
             agent.turned(decision.chain),
             config=policy_config,
             sampler=sampler,
+            played=decision.played,
         )
 
     def recorded(decision: agent.Decision) -> ChainScore:
-        mask = policy.counted(policy_config, sampler)
+        mask = policy.counted(policy_config, sampler, played=decision.played)
         return log_prob.recorded_log_prob(agent.turned(decision.chain), mask=mask)
 
     def value(params: PyTree, decision: agent.Decision) -> jax.Array:

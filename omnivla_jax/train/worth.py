@@ -33,9 +33,10 @@ def by_groups(
 ) -> tuple[Worth, Metrics]:
     """Advantages within trajectory groups, chunk groups, or both (eq. 16).
 
-    `record`'s rewards and masks are [T, B C]. Only the branch that went on, the first
-    of every C, is part of its episode.
+    `record`'s rewards are [T, B C], its masks [T, B C, H]. Only the branch that went
+    on, the first of every C, is part of its episode.
     """
+    ran = record.mask[..., 0]  # when the chunk began
     returns = tally.worth(tally.values(progress.tally), config.rewards)
     whole = groups.group_advantages(
         returns, group_size=config.group_size, std_floor=config.std_floor
@@ -44,17 +45,17 @@ def by_groups(
     kept = groups.keep_between(rates, *config.keep_between)
     part = chunk_groups.chunk_advantages(
         record.reward,
-        record.mask,
+        ran,
         group_size=config.branches,
         std_floor=config.std_floor,
     )
     advantage, weight = chunk_groups.mixture(
-        _spread(groups.keep(whole, kept), record.mask, config),
+        _spread(groups.keep(whole, kept), ran, config),
         (part.advantages, part.weights),
         share=config.chunk_share,
     )
     metrics = diagnostics.filter_metrics(kept)
-    metrics |= _zero_variance(whole, part, record.mask, config)
+    metrics |= _zero_variance(whole, part, ran, config)
     return Worth(advantage.reshape(-1), weight.reshape(-1)), metrics
 
 
@@ -66,7 +67,7 @@ def by_critic(
     critic: ppo.PpoConfig,
 ) -> tuple[Worth, Metrics]:
     """Generalised advantages over the chunks; `last_value` [B] is of the last state."""
-    mask, values = record.mask, record.observation.value
+    mask, values = record.mask[..., 0], record.observation.value
     after = running(progress.env).astype(jnp.float32)
     ended = (mask > 0) & (jnp.concatenate([mask[1:], after[None]]) == 0)
     found = gae.estimate(

@@ -21,7 +21,6 @@ LONGER = (
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
 )
-LAST = "step-00000006"
 STAGES = ("flow_matching", "flow_gspo")
 PHASES = ("before", "after", "swapped_instructions")
 
@@ -84,20 +83,6 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
     assert {"seed", "versions", "device", "episodes"} <= set(results)
 
 
-def test_a_resumed_run_matches_bit_for_bit(finished, tmp_path):
-    """Both stages go on from their first step, as after an interruption."""
-    whole, _ = finished
-    workdir = tmp_path / "resumed"
-    shutil.copytree(whole, workdir)
-    for stage in STAGES:
-        shutil.rmtree(workdir / "checkpoints" / stage / LAST)
-    for name in ("after.mp4", "results.json", "phases/after.json"):
-        (workdir / name).unlink()
-    done = launch(workdir, "--resume")
-    assert done.returncode == 0, done.stderr
-    same_outcome(whole, workdir)
-
-
 def same_outcome(whole, workdir):
     """Parameters, metrics and evaluations of two runs are the same bit for bit."""
     for stage in (*STAGES, "flow_gspo_best"):
@@ -129,7 +114,10 @@ def kill(workdir, event, seconds, *arguments):
 
 
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(finished, tmp_path):
-    """Once in each stage, a seeded while after its first record."""
+    """Once in each stage, a seeded while after its first record; then resumed.
+
+    Bit for bit, though every process compiles or loads its programs anew.
+    """
     whole, _ = finished
     workdir = tmp_path / "killed"
     seconds = np.random.default_rng(0).uniform(0.0, 0.6, 2)
@@ -142,12 +130,11 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(finished, tmp
     same_outcome(whole, workdir)
 
 
-@pytest.mark.parametrize("name", ["flow_matching", "flow_gspo"])
-def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path, name):
+def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
     whole, _ = finished
     workdir = tmp_path / "damaged"
     shutil.copytree(whole, workdir)
-    newest = checkpoints.latest(workdir / "checkpoints" / name)
+    newest = checkpoints.latest(workdir / "checkpoints" / "flow_matching")
     assert newest is not None
     for file in (newest / checkpoints.TREE).rglob("*"):
         if file.is_file():

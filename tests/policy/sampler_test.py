@@ -26,7 +26,7 @@ def test_executed_actions_and_real_dimensions_count() -> None:
 
 
 def test_actions_behind_an_episodes_end_do_not_count() -> None:
-    played = jnp.arange(4) < jnp.array([0, 2, 4])[:, None]
+    played = jnp.arange(3) < jnp.array([0, 2, 3])[:, None]
     sampler = Sampler(4, Schedule(), exec_horizon=3)
     entries = np.asarray(counted(PADDED, sampler, played=played))
     assert entries.shape == (3, 4, 10)

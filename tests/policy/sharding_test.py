@@ -8,11 +8,11 @@ from pathlib import Path
 
 def test_policies_on_eight_virtual_devices():
     # The number of devices is fixed when JAX starts, and the other tests want one.
-    devices = "--xla_force_host_platform_device_count=8"
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", Path(__file__).with_name("eight_devices.py")],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"XLA_FLAGS": devices},
+        env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         text=True,
     )

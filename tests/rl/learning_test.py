@@ -76,7 +76,7 @@ def act_under(theta: jax.Array, clones: int = 1):
 def move(state: jax.Array, actions: jax.Array):
     state = state + actions[:, 0] / CHUNKS
     distance = jnp.sum((state - jnp.broadcast_to(TARGET, state.shape)) ** 2, axis=-1)
-    return state, -distance / CHUNKS, jnp.ones(len(state))
+    return state, -distance / CHUNKS, jnp.ones((len(state), 1))
 
 
 def starts(key: jax.Array, number: int) -> jax.Array:
@@ -95,7 +95,7 @@ def trajectory_groups(params: Params, key: jax.Array) -> Played:
     _, seen = rollout(
         act_under(params["theta"]), move, state, play_key, num_chunks=CHUNKS
     )
-    returns = groups.episode_returns(seen.reward, seen.mask)
+    returns = groups.episode_returns(seen.reward, seen.mask[..., 0])
     worth = groups.group_advantages(returns, group_size=GROUP, std_floor=1e-3)
     advantages, weights = (
         jnp.broadcast_to(part, seen.reward.shape) for part in worth[:2]
@@ -121,7 +121,7 @@ def clones(params: Params, key: jax.Array) -> Played:
     # Above every deviation: dividing by each state's own would move the optimum, since
     # chunk groups meet states of different deviations.
     worth = chunk_groups.chunk_advantages(
-        seen.reward, seen.mask, group_size=GROUP, std_floor=0.5
+        seen.reward, seen.mask[..., 0], group_size=GROUP, std_floor=0.5
     )
     chain, began = seen.observation
     return Played(
@@ -141,14 +141,14 @@ def with_critic(params: Params, key: jax.Array) -> Played:
     found = gae.estimate(
         seen.reward,
         jnp.concatenate([values, after]),
-        seen.mask,
+        seen.mask[..., 0],
         ended,
         gamma=CRITIC.gamma,
         gae_lambda=CRITIC.gae_lambda,
     )
-    advantages = gae.normalized(found.advantages, seen.mask, std_floor=1e-3)
+    advantages = gae.normalized(found.advantages, seen.mask[..., 0], std_floor=1e-3)
     chain, began = seen.observation
-    return Played(chain, began, advantages, seen.mask, found.returns, values)
+    return Played(chain, began, advantages, seen.mask[..., 0], found.returns, values)
 
 
 def policy_loss(objective: Callable, params: Params, part: Played) -> jax.Array:

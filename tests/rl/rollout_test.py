@@ -24,7 +24,8 @@ def step(state: dict[str, jax.Array], actions: jax.Array):
     running = (state["count"] < jnp.array([2, 4, 9])).astype(jnp.float32)
     position = state["position"] + running[:, None] * actions.sum(axis=1)
     state = {"position": position, "count": state["count"] + 1}
-    return state, -running * jnp.sum(position**2, axis=-1), running
+    reward = -running * jnp.sum(position**2, axis=-1)
+    return state, reward, jnp.tile(running[:, None], H)
 
 
 def start() -> dict[str, jax.Array]:
@@ -42,7 +43,7 @@ def test_matches_a_python_loop() -> None:
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     chex.assert_trees_all_close(found, expected, atol=1e-6)
     chex.assert_trees_all_close(last, state, atol=1e-6)
-    np.testing.assert_array_equal(found.mask.sum(axis=0), [2, 4, 5])
+    np.testing.assert_array_equal(found.mask.sum(axis=0).T, [[2, 4, 5]] * H)
 
 
 def test_no_chunks_is_an_error() -> None:

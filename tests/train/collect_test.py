@@ -94,6 +94,17 @@ def test_the_first_branch_goes_on():
     np.testing.assert_allclose(metrics["success"], 1 / 3, atol=1e-6)
 
 
+def test_actions_behind_an_episodes_end_are_marked():
+    config = dataclasses.replace(CONFIG, chunks=3)
+    experience, metrics = collected(jnp.tile(jnp.array([[1.0, 0]]), (4, 1)), config)
+    played = np.asarray(experience.decision.played).reshape(3, 3, 4, ACTIONS)
+    episodes = played[:, :, 0].swapaxes(0, 1).reshape(3, -1)  # of the first branch
+    steps = episodes.sum(axis=-1)
+    assert sorted(steps)[0] < 6 and sorted(steps)[1:] == [6, 6], "one reaches its goal"
+    np.testing.assert_array_equal(episodes, np.arange(6) < steps[:, None])
+    np.testing.assert_allclose(metrics["episode_steps"], steps.mean())
+
+
 def test_taking_finds_the_decision_of_every_chunk():
     decision = chains.decisions(jax.random.key(0), 3, branches=2)
     number = jnp.arange(6.0)

@@ -19,9 +19,11 @@ FLAGS ?=
 quickstart: $(STAMP)
 	@$(RUN) -m experiments.quickstart --workdir=runs/quickstart $(FLAGS)
 
-# Most of a test is compiling, which takes one core: a process for each, file by file.
+# Most of a test is compiling, which takes one core: a process for each, file by file,
+# as they come: the launchers, which take longest, are among the first.
 test: $(TEST_STAMP)
-	@$(RUN) -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile $(FLAGS)
+	@$(RUN) -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile \
+		--no-loadscope-reorder $(FLAGS)
 
 lint: $(STAMP)
 	@$(RUN) -m flake8

@@ -38,7 +38,8 @@ def online_config(
     """Check and convert; errors are ValueErrors that name what to change."""
     choose("rl.objective", raw["objective"], OBJECTIVES)
     rest = {name: raw[name] for name in raw if name not in OF_THE_OBJECTIVE}
-    rest["optimizer"] = OptimizerConfig(**raw["optimizer"])
+    steps = max(raw["updates"], 1) * raw["epochs"] * raw["minibatches"]
+    rest["optimizer"] = OptimizerConfig(decay_steps=steps, **raw["optimizer"])
     rest["keep_between"] = tuple(raw["keep_between"])
     objective = OBJECTIVES[raw["objective"]](raw, _shared(raw, policy, sampler))
     return OnlineConfig(objective=objective, chunks=chunks, **rest)

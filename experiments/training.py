@@ -27,7 +27,7 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
         dataset = action.make_dataset(data, normalizer, config=settings.policy)
         state = create(action.fresh_params(key, settings.policy), normalizer)
         step = action.make_step(settings.policy, settings.action)
-        compiled = step.lower(state, dataset).compile()
+        compiled = _compiled(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
     training = stage.Stage(
@@ -67,7 +67,7 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
             config=settings.rl,
             placement=_placement(job),
         )
-        compiled = step.lower(state, key).compile()
+        compiled = _compiled(step, state, key)
         # What was restored lies on one device until its first step.
         return state, lambda state: compiled(_spread(job, state), key)
 
@@ -82,6 +82,18 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
         evaluate_every=settings.evaluate_every,
     )
     return stage.run(job, training)
+
+
+def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:
+    """The program for such arguments, the same one before and after an interruption.
+
+    Restored arrays are bound to their device and fresh ones are not, which the cache of
+    compiled programs takes for two programs: on one device, neither is.
+    """
+    leaves = jax.tree.leaves(arguments)
+    if all(len(leaf.sharding.device_set) == 1 for leaf in leaves):
+        arguments = jax.eval_shape(lambda: arguments)
+    return step.lower(*arguments).compile()
 
 
 def _placement(job: Job) -> placement.Placement:

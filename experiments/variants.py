@@ -33,9 +33,9 @@ class Result(NamedTuple):
 
 def run(config: ConfigDict, root: Path) -> dict[str, list[Result]]:
     """Every variant under every seed, finished ones skipped: name -> by seed."""
-    found: dict[str, list[Result]] = {name: [] for name in config.variants}
+    found: dict[str, list[Result]] = {name: [] for name in config.compared}
     for seed in config.seeds:
-        for name in config.variants:
+        for name in config.compared:
             found[name].append(_result(varied(config, name, seed), root, name))
     return found
 
@@ -44,7 +44,7 @@ def varied(config: ConfigDict, name: str, seed: int) -> ConfigDict:
     """The configuration of one variant: a config of the main job."""
     changed = ConfigDict(config.to_dict())
     changes = changed.variants[name]
-    del changed.variants, changed.seeds
+    del changed.variants, changed.compared, changed.seeds
     changed.update(changes)
     changed.seed = seed
     return changed

@@ -43,9 +43,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config = quickstart.get_config(variant)
     config.seeds = (0, 1, 2)
     config.variants = ConfigDict(VARIANTS)
+    config.compared = tuple(VARIANTS)  # in this order
     if variant == "debug":
-        kept = ("SFT only", "+ Flow-GSPO, chunk groups")
-        config.variants = ConfigDict({name: VARIANTS[name] for name in kept})
+        config.compared = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
         config.seeds = (0,)
         return config
     # put the wine bottle on top of the cabinet, push the plate to the front of the

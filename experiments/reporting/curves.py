@@ -86,10 +86,7 @@ def compare(
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, panel in zip(grid, shown):
         panels.style(axes, panel, x_label or x.replace("_", " "))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        for name, histories in runs.items():
-            columns = [_column(history, x, panel.key) for history in histories]
-            _draw_seeds(axes, name, columns, colours[name])
+        _draw_runs(axes, runs, (x, panel.key), colours)
         if panel.key == "success":
             axes.set_ylim(0, 1)
             for name, evaluation in levels.items():
@@ -112,6 +109,19 @@ def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     grid = every[(low <= every) & (every <= high)]
     values = [np.interp(grid, at, panels.smooth(seen)) for at, seen in columns]
     return grid, np.stack(values)
+
+
+def _draw_runs(
+    axes: Axes,
+    runs: Mapping[str, Sequence[Rows]],
+    columns: tuple[str, str],
+    colours: Mapping[str, str],
+) -> None:
+    """One metric of every run, over the column that is the horizontal axis."""
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for name, histories in runs.items():
+        seeds = [_column(history, *columns) for history in histories]
+        _draw_seeds(axes, name, seeds, colours[name])
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:

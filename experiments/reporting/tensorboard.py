@@ -13,10 +13,6 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-
 STEP = "update"  # the column that is the step
 
 Write = Callable[[Mapping[str, float]], None]
@@ -31,6 +27,11 @@ def board(folder: Path, *, resumed_after: int) -> Iterator[Write]:
       resumed_after: the last update of the checkpoint that was taken up, 0 for none.
         What an interrupted run wrote beyond it is marked as superseded.
     """
+    # Not above: it imports torch where that is installed, which takes four seconds.
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.proto.summary_pb2 import Summary
+
     folder.mkdir(parents=True, exist_ok=True)
     events = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
 

@@ -22,6 +22,8 @@ LONGER = (
     "--config.evaluate_every=2",
 )
 STAGES = ("flow_matching", "flow_gspo")
+# What a run in the middle of flow matching has not written yet.
+LATER = ("step-00000006", "flow_gspo*", "after*", "swapped*", "results.json", "*.html")
 PHASES = ("before", "after", "swapped_instructions")
 
 
@@ -100,10 +102,26 @@ def same_outcome(whole, workdir):
         assert results[0][phase] == results[1][phase]
 
 
-def kill(workdir, event, seconds, *arguments):
-    """Start the launcher and kill it outright `seconds` after a file has appeared."""
+def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(finished, tmp_path):
+    """Taken up in the middle of flow matching, and killed a while into Flow-GSPO.
+
+    Bit for bit, though every process compiles or loads its programs anew.
+    """
+    whole, _ = finished
+    workdir = tmp_path / "killed"
+    shutil.copytree(whole, workdir, ignore=shutil.ignore_patterns(*LATER))
+    seconds = np.random.default_rng(0).uniform(0.0, 0.6)
+    kill(workdir, "flow_gspo.csv", seconds)
+    assert not (workdir / "phases" / "after.json").exists()
+    done = launch(workdir, "--resume")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    same_outcome(whole, workdir)
+
+
+def kill(workdir, event, seconds):
+    """Resume and kill the launcher outright `seconds` after a file has appeared."""
     with subprocess.Popen(
-        command(workdir, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL
+        command(workdir, "--resume"), cwd=ROOT, stdout=subprocess.DEVNULL
     ) as process:
         while not (workdir / event).exists():
             assert process.poll() is None, "it ended before it could be killed"
@@ -111,23 +129,6 @@ def kill(workdir, event, seconds, *arguments):
         time.sleep(seconds)
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-
-
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(finished, tmp_path):
-    """Once in each stage, a seeded while after its first record; then resumed.
-
-    Bit for bit, though every process compiles or loads its programs anew.
-    """
-    whole, _ = finished
-    workdir = tmp_path / "killed"
-    seconds = np.random.default_rng(0).uniform(0.0, 0.6, 2)
-    kill(workdir, "flow_matching.csv", seconds[0])
-    assert not (workdir / "phases" / "before.json").exists()
-    kill(workdir, "flow_gspo.csv", seconds[1], "--resume")
-    assert not (workdir / "phases" / "after.json").exists()
-    done = launch(workdir, "--resume")
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    same_outcome(whole, workdir)
 
 
 def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
@@ -149,8 +150,6 @@ def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
         (["--config.rl.grup_size=3"], 2, ["grup_size"]),
         (["--resum"], 2, ["resum"]),
         (["--config.tasks=(5, 11)"], 1, ["[11]", "0 to 9"]),
-        (["--config.suite=libero_goat"], 1, ["libero_goat", "libero_goal"]),
-        (["--config.sampler.drift=odd"], 1, ["'odd'", "corrected"]),
     ],
 )
 def test_each_mistake_is_one_clear_line(tmp_path, arguments, code, words):
@@ -160,10 +159,3 @@ def test_each_mistake_is_one_clear_line(tmp_path, arguments, code, words):
 def test_a_folder_in_use_needs_resume(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     one_line(launch(tmp_path), 1, "not empty", "--resume")
-    one_line(launch(tmp_path, "--resume"), 1, "no run of this job")
-
-
-def test_resuming_with_other_settings_is_refused(finished):
-    whole, _ = finished
-    done = launch(whole, "--resume", "--config.seed=3")
-    one_line(done, 1, "other settings", "seed")

@@ -20,6 +20,8 @@ def test_the_committed_configs_convert(variant):
     length = objectives.lengths(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
     assert settings.action.optimizer.decay_steps == settings.action.steps
+    rl = settings.rl
+    assert rl.optimizer.decay_steps == rl.updates * rl.epochs * rl.minibatches
     if not variant:
         assert settings.evaluation.episodes >= 200
 

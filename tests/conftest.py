@@ -1,5 +1,6 @@
 """What every test runs under: the CPU, and a disk cache of compiled programs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -14,3 +15,6 @@ os.environ["XLA_FLAGS"] = " ".join(
 from omnivla_jax.core import compile as compilation  # noqa: E402
 
 compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
+
+# Tracing makes many objects that live on: looking for garbage took an eighth of it.
+gc.set_threshold(100_000)

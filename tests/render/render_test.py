@@ -1,5 +1,7 @@
 """Pictures: projection, occlusion, outputs, batches and the number of traces."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -33,9 +35,15 @@ PLACES = np.array([[0, 0, 0], [0.4, 0.3, 0.1], [-0.4, 0.3, 0.1]], np.float32)
 TURNS = np.tile(np.eye(3, dtype=np.float32), (3, 1, 1))
 
 
-def draw(camera=LOOK_DOWN, places=PLACES, turns=TURNS, materials=MATERIALS, **options):
-    options = {"size": 32, **options}
-    return render(SHAPES, materials, types.lights(), camera, places, turns, **options)
+@functools.partial(
+    compile.jit, static_argnames=("size", "outputs", "supersample", "shadows")
+)
+def program(camera, places, materials, **options):
+    return render(SHAPES, materials, types.lights(), camera, places, TURNS, **options)
+
+
+def draw(camera=LOOK_DOWN, places=PLACES, materials=MATERIALS, **options):
+    return program(camera, places, materials, **{"size": 32, **options})
 
 
 def test_points_land_where_the_camera_projects_them():
@@ -94,7 +102,8 @@ def test_vmapped_equals_looped_and_nothing_retraces():
     def batch(heights, places, materials):
         def one(height, place):
             camera = LOOK_DOWN._replace(position=jnp.array([0, 0, 1.0]) * height)
-            return draw(camera, place, materials=materials, outputs=("rgb", "depth"))
+            scene = (SHAPES, materials, types.lights(), camera)
+            return render(*scene, place, TURNS, size=32, outputs=("rgb", "depth"))
 
         return jax.vmap(jax.vmap(one, (0, None)), (None, 0))(heights, places)
 

@@ -6,7 +6,7 @@ one JSON object; the forty tasks take eleven minutes on two cores.
 """
 
 import itertools
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,14 @@ _NOISE = flags.DEFINE_float("noise", 0.0, "Deviation of noise on the arm's comma
 _RECORDED = flags.DEFINE_bool("recorded", False, "Start from LIBERO's own states.")
 GOOD, FAIR = 0.9, 0.5
 Begin = Callable[[jax.Array], env.EnvState]  # episodes after their waiting steps
+
+
+class Played(NamedTuple):
+    """Of B episodes."""
+
+    success: np.ndarray  # bool [B]
+    steps: np.ndarray  # int [B]: control steps until the success
+    overflow: np.ndarray  # int [B]: contacts that found no place
 
 
 def sampled(scene: Scene, task: int, num_states: int) -> Begin:
@@ -59,12 +67,10 @@ def recorded(scene: Scene, task: int, num_states: int) -> Begin:
     return begin
 
 
-def play(
-    scene: Scene, begin: Begin, *, noise: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Episodes of the suite's horizon: success [B] and control steps until it [B]."""
+def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
+    """Episodes of the suite's horizon."""
 
-    def run(key: jax.Array) -> jax.Array:
+    def run(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         reset_key, noise_key = jax.random.split(key)
         first = begin(reset_key)
 
@@ -77,10 +83,13 @@ def play(
             return (state, memory), state.success
 
         keys = jax.random.split(noise_key, scene.suite.horizon)
-        return jax.lax.scan(control, (first, expert.start(first)), keys)[1]
+        start = (first, expert.start(first))
+        (last, _), success = jax.lax.scan(control, start, keys)
+        return success, last.physics.overflow
 
-    success = np.asarray(compilation.jit(run)(jax.random.key(seed)))
-    return success[-1], success.argmax(axis=0) + 1
+    found = compilation.jit(run)(jax.random.key(seed))
+    success, overflow = map(np.asarray, found)
+    return Played(success[-1], success.argmax(axis=0) + 1, overflow)
 
 
 def measure(scene: Scene) -> dict[str, Any]:
@@ -89,11 +98,14 @@ def measure(scene: Scene) -> dict[str, Any]:
     expert.require_scripts(scene, (task,))
     starts = recorded if _RECORDED.value else sampled
     begin = starts(scene, task, _NUM_STATES.value)
-    success, steps = play(scene, begin, noise=_NOISE.value, seed=_SEED.value)
+    played = play(scene, begin, noise=_NOISE.value, seed=_SEED.value)
+    success = played.success
+    steps = played.steps[success]
     return {
         "task": f"{scene.name}/{task}",
         "success": round(float(success.mean()), 3),
-        "steps": round(float(steps[success].mean()), 1) if success.any() else None,
+        "steps": round(float(steps.mean()), 1) if success.any() else None,
+        "contact_overflow": int(played.overflow.sum()),
     }
 
 

@@ -12,17 +12,19 @@ import optax
 import pytest
 
 from omnivla_jax.core import compile, sharding
-from omnivla_jax.core.types import Observation
 from omnivla_jax.flow import log_prob, path, sde
 from omnivla_jax.flow.schedules import Schedule, learned
-from omnivla_jax.models import masks
-from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import parameters, policy, prefix
+from omnivla_jax.policy import parameters, policy
 from tests.models import once
+from tests.policy.debug_inputs import (
+    BATCH,
+    CONFIG,
+    chunks,
+    observation,
+    random_params,
+)
 
-CONFIG = configs.preset("debug")
 SAMPLER = policy.Sampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
-BATCH = 4
 KEY = jax.random.key(0)
 
 
@@ -41,22 +43,6 @@ def velocity():
     return once.jit(functools.partial(policy.velocity, config=CONFIG))
 
 
-def observation(seed: int = 0) -> Observation:
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(2, CONFIG.vocab, (BATCH, CONFIG.max_tokens))
-    lengths = rng.integers(1, CONFIG.max_tokens, (BATCH, 1))
-    return Observation(
-        images=jnp.asarray(rng.integers(0, 256, (BATCH, 2, 16, 16, 3)), jnp.uint8),
-        tokens=jnp.asarray(tokens, jnp.int32),
-        token_mask=jnp.asarray(np.arange(CONFIG.max_tokens) < lengths),
-        state=jnp.asarray(rng.normal(size=(BATCH, 8)), jnp.float32),
-    )
-
-
-def chunks(seed: int = 0) -> jax.Array:
-    return jax.random.normal(jax.random.key(seed), (BATCH, CONFIG.horizon, 7))
-
-
 def test_experts_are_addressed_by_name(params):
     assert set(params) == {"reasoning", "spatial", "action"}
     assert set(params["action"]) == {"input", "layers", "final_norm", "output"}
@@ -72,72 +58,6 @@ def test_cache_is_batch_first_and_indexable(params, encode, velocity):
     inputs = (cache, seen.state, chunks(), tau)
     shuffled = velocity(params, *jax.tree.map(lambda x: x[order], inputs))
     np.testing.assert_allclose(shuffled, straight[order], atol=1e-5)
-
-
-FORMS = {
-    "pi0": CONFIG,
-    "pi0.5": dataclasses.replace(
-        CONFIG, time_conditioning="adaptive", state_token=False
-    ),
-    "two experts": CONFIG.without_spatial(),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_cached_velocity_equals_one_joint_pass(form):
-    params, seen, config = random_params(FORMS[form]), observation(), FORMS[form]
-    tau = jnp.linspace(0.1, 0.9, BATCH)
-
-    def both(params, seen, chunk):
-        cache = policy.encode_prefix(params, seen, config=config)
-        cached = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
-        return cached, _joint_velocity(params, seen, chunk, tau, config)
-
-    cached, joint = once.jit(both)(params, seen, chunks())
-    assert float(jnp.abs(cached).max()) > 0.1
-    np.testing.assert_allclose(cached, joint, atol=1e-5)
-
-
-def _joint_velocity(params, seen, chunk, tau, config):
-    """Prefix and suffix through the transformer together, without a cache."""
-    parts, own = parameters.modules(config), params["action"]
-    streams, valid = prefix.prefix_streams(params, seen, config)
-    lengths = {name: x.shape[1] for name, x in streams.items()} | config.suffix
-    streams["action"], time = parts.action_input.apply(
-        {"params": own["input"]}, seen.state, chunk, tau
-    )
-    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    own_valid = jnp.ones(streams["action"].shape[:2], bool)
-    valid = jnp.concatenate([valid, own_valid], axis=1)
-    hidden, _ = parts.mot.apply(
-        parameters.mot_variables(params, streams),
-        streams,
-        positions=masks.positions(valid),
-        mask=masks.hide_padding(mask, valid),
-        conditions={} if time is None else {"action": time},
-    )
-    return parts.action_output.apply(
-        {"params": own["output"]}, hidden["action"][:, -config.horizon :]
-    )
-
-
-def random_params(config):
-    """Parameters without a zero among them, so that every gate is open."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(0.2 * rng.normal(size=leaf.shape), jnp.float32),
-        parameters.shapes(config),
-    )
-
-
-def test_each_form_has_its_own_inputs():
-    adaptive = dataclasses.replace(CONFIG, time_conditioning="adaptive")
-    blind = FORMS["pi0.5"]
-    trees = [parameters.shapes(config) for config in (CONFIG, adaptive, blind)]
-    inputs = [set(tree["action"]["input"]) for tree in trees]
-    assert inputs[0] - inputs[1] == {"action_time_mlp_in", "action_time_mlp_out"}
-    assert inputs[1] - inputs[0] == {"time_mlp_in", "time_mlp_out"}
-    assert inputs[1] - inputs[2] == {"state_proj"}
 
 
 def test_padding_words_change_nothing(params, encode, velocity):

@@ -32,7 +32,7 @@ MATERIALS = types.materials(
     ]
 )
 PLACES = np.array([[0, 0, 0], [0.4, 0.3, 0.1], [-0.4, 0.3, 0.1]], np.float32)
-TURNS = np.tile(np.eye(3, dtype=np.float32), (3, 1, 1))
+TURNS = jnp.tile(jnp.eye(3), (3, 1, 1))
 
 
 @functools.partial(
@@ -138,7 +138,7 @@ def test_memory_follows_pictures_not_primitives(monkeypatch, backend):
         def run(places):
             def one(place):
                 scene = (shapes, MATERIALS, types.lights(), LOOK_DOWN)
-                return render(*scene, place, jnp.asarray(TURNS), size=size).rgb
+                return render(*scene, place, TURNS, size=size).rgb
 
             return jax.vmap(one)(places)
 

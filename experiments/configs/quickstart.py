@@ -3,13 +3,12 @@
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
 
-Measured on two cores of an AMD EPYC (Zen 3), 23 GB, no GPU: 24 min 1 s with the
+Measured on two cores of an AMD EPYC (Zen 3), 23 GB, no GPU: 25 min 44 s with the
 installation. Success on 210 held-out episodes after stage II, after Flow-GSPO, and with
 instructions swapped (95 % Wilson intervals):
-seed 0: 61.0 % (54.2 to 67.3), 79.0 % (73.0 to 84.0), 0.0 % (0.0 to 1.8);
-seed 1: 60.5 % (53.7 to 66.8), 78.1 % (72.0 to 83.2), 0.0 % (0.0 to 1.8).
-With `--config.rl.updates=60` on another machine, before the CPU's fusion emitters were
-used: seed 0 61.4 to 95.2 %, seed 1 39.5 to 71.4 %, seed 2 41.0 to 93.8 %.
+seed 0: 61.0 % (54.2 to 67.3), 91.9 % (87.4 to 94.9), 0.0 % (0.0 to 1.8);
+seed 1: 60.5 % (53.7 to 66.8), 84.3 % (78.8 to 88.6), 0.0 % (0.0 to 1.8);
+seed 2: 73.8 % (67.5 to 79.3), 89.0 % (84.1 to 92.6), 0.0 % (0.0 to 1.8).
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

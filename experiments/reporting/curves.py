@@ -38,8 +38,7 @@ def save(
       before, after: evaluations {"success", "interval": [low, high]}, drawn as bands
         behind the training curve of success.
     """
-    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
-    figure = Figure(figsize=(11, 6.6), dpi=144, facecolor="white", layout=layout)
+    figure = _figure(11, 6.6)
     for axes, panel in zip(figure.subplots(2, 2).flat, PANELS):
         _draw(axes, panel, history)
         if panel.key == "success":
@@ -77,12 +76,8 @@ def compare(
     """
     levels = levels or {}
     names = [*runs, *levels]
-    if not 1 <= len(names) <= len(COLOURS):
-        raise ValueError(f"{len(names)} runs to compare: give 1 to {len(COLOURS)}.")
-    colours = dict(zip(names, COLOURS))
-    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
-    size = (5.8 * len(shown), 4.6)
-    figure = Figure(figsize=size, dpi=144, facecolor="white", layout=layout)
+    colours = _colours(names)
+    figure = _figure(5.8 * len(shown), 4.6)
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, panel in zip(grid, shown):
         panels.style(axes, panel, x_label or x.replace("_", " "))
@@ -109,6 +104,19 @@ def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     grid = every[(low <= every) & (every <= high)]
     values = [np.interp(grid, at, panels.smooth(seen)) for at, seen in columns]
     return grid, np.stack(values)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty one, in inches."""
+    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
+    return Figure(figsize=(width, height), dpi=144, facecolor="white", layout=layout)
+
+
+def _colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each run, in their order."""
+    if not 1 <= len(names) <= len(COLOURS):
+        raise ValueError(f"{len(names)} runs to compare: give 1 to {len(COLOURS)}.")
+    return dict(zip(names, COLOURS))
 
 
 def _draw_runs(

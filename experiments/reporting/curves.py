@@ -75,8 +75,7 @@ def compare(
       ValueError: there is nothing to draw, or more than the eight colours can tell.
     """
     levels = levels or {}
-    names = [*runs, *levels]
-    colours = _colours(names)
+    colours = _colours([*runs, *levels])
     figure = _figure(5.8 * len(shown), 4.6)
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, panel in zip(grid, shown):
@@ -86,7 +85,7 @@ def compare(
             axes.set_ylim(0, 1)
             for name, evaluation in levels.items():
                 panels.level(axes, name, evaluation, colours[name])
-    _legend(figure, names)
+    _legend(figure, list(colours))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -3,7 +3,9 @@
 python -m experiments.ablation --workdir=runs/ablation
     [--config=experiments/configs/ablation.py] [--config.rl.updates=100]
 
-What is finished is skipped: run it again after an interruption.
+What is finished is not done again: repeat the command after an interruption, or give
+every machine its seeds (`--config.seeds=0,`), lay their folders side by side, and repeat
+it for the table of all.
 """
 
 import json

@@ -1,9 +1,14 @@
 """Variants of the main job, seed by seed: what they share is made once.
 
-    ROOT/seed-0/stage-two-DIGEST/   demonstrations, flow matching, and its evaluation
-    ROOT/seed-0/VARIANT/            Flow-GSPO or a rival, and its evaluation
+    ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
+    ROOT/seed-0/stage-two-DIGEST/       flow matching and its evaluation
+    ROOT/seed-0/VARIANT/                Flow-GSPO or a rival, and its evaluation
+
+Of what is finished only the records are read: seeds may run on several machines and
+their folders be laid side by side, without the checkpoints.
 """
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -16,12 +21,15 @@ from experiments import phases, recording, training
 from experiments.job import Job, build
 from experiments.reporting import progress
 from experiments.settings import from_config
-from experiments.workdir import open_workdir
+from experiments.workdir import Workdir, open_workdir
 from omnivla_jax.train import metrics
 from omnivla_jax.train.evaluate import wilson_interval
+from omnivla_jax.train.state import TrainState
 
 # What stage III alone depends on: variants that differ in nothing else share the rest.
 STAGE_THREE = ("rl", "sampler")
+# What the demonstrations depend on.
+DEMONSTRATIONS = ("seed", "suite", "tasks", "physics", "image_size", "demonstrations")
 
 
 class Result(NamedTuple):
@@ -64,26 +72,44 @@ def pooled(results: list[Result]) -> dict[str, Any]:
 
 
 def _result(config: ConfigDict, root: Path, name: str) -> Result:
-    """Stage II if no other variant has been through it, then this one's stage III."""
+    """A finished variant's records; one that is not finished is trained first."""
     folder = root / f"seed-{config.seed}"
-    shared = _shared_job(config, folder)
-    trained = training.flow_matching(shared, recording.demonstrations(shared))
-    if not config.rl.updates:
-        phases.evaluation(shared, "before", trained)
-        return Result(shared.workdir.result("before") or {}, [])
+    learns = config.rl.updates > 0
+    own = _own(config, folder, name) if learns else _shared(config, folder)
+    phase = "after" if learns else "before"
+    if own.result(phase) is None:
+        progress.note("Variant", f"{name}, seed {config.seed}")
+        job = build(from_config(config), own, None)
+        trained = _stage_two(config, folder, job)
+        tuned = training.flow_gspo(job, trained) if learns else trained
+        phases.evaluation(job, phase, tuned)
+    history = metrics.load(own.table("flow_gspo")) if learns else []
+    return Result(own.result(phase) or {}, history)
+
+
+def _stage_two(config: ConfigDict, folder: Path, job: Job) -> TrainState:
+    """What flow matching makes, unless another variant has been through it."""
+    recorded = dataclasses.replace(job, workdir=_recorded(config, folder))
+    shared = dataclasses.replace(job, workdir=_shared(config, folder))
+    return training.flow_matching(shared, recording.demonstrations(recorded))
+
+
+def _own(config: ConfigDict, folder: Path, name: str) -> Workdir:
     words = re.findall("[a-z0-9]+", name.lower())
-    own = folder / "-".join(words)
-    progress.note("Variant", name)
-    workdir = open_workdir(own, config.to_dict(), resume=True)
-    job = build(from_config(config), workdir, None)
-    phases.evaluation(job, "after", training.flow_gspo(job, trained))
-    history = metrics.load(job.workdir.path / "flow_gspo.csv")
-    return Result(job.workdir.result("after") or {}, history)
+    return open_workdir(folder / "-".join(words), config.to_dict(), resume=True)
 
 
-def _shared_job(config: ConfigDict, folder: Path) -> Job:
-    """The job of stage II, whose folder is named after what it depends on."""
-    common = {k: v for k, v in config.to_dict().items() if k not in STAGE_THREE}
-    digest = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()
-    path = folder / f"stage-two-{digest[:8]}"
-    return build(from_config(config), open_workdir(path, common, resume=True), None)
+def _shared(config: ConfigDict, folder: Path) -> Workdir:
+    parts = {k: v for k, v in config.to_dict().items() if k not in STAGE_THREE}
+    return _digested(folder, "stage-two", parts)
+
+
+def _recorded(config: ConfigDict, folder: Path) -> Workdir:
+    parts = {k: v for k, v in config.to_dict().items() if k in DEMONSTRATIONS}
+    return _digested(folder, "demonstrations", parts)
+
+
+def _digested(folder: Path, name: str, parts: dict[str, Any]) -> Workdir:
+    """A folder named after the settings that its content depends on."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return open_workdir(folder / f"{name}-{digest[:8]}", parts, resume=True)

@@ -1,6 +1,7 @@
 """Tests of experiments.ablation: its variants, its table, and a run on toy sizes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_success_is_pooled_over_the_seeds():
     assert "| some | 62% (47% to 76%) | 50%, 75% |" in ablation.table({"some": found})
 
 
-def test_the_launcher_runs_and_skips_what_is_finished(tmp_path):
+def test_the_launcher_runs_and_reads_the_records_of_what_is_finished(tmp_path):
     def launch():
         command = [sys.executable, "-m", "experiments.ablation"]
         config = "--config=experiments/configs/ablation.py:debug"
@@ -60,6 +61,9 @@ def test_the_launcher_runs_and_skips_what_is_finished(tmp_path):
     assert list(found) == ["SFT only", "+ PPO", "+ Flow-GSPO, chunk groups"]
     assert all(f"| {name} |" in done.stdout for name in found)
     assert (tmp_path / "runs" / "curves.png").stat().st_size > 1000
+    for folder in (tmp_path / "runs").glob("seed-0/*/"):
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     again = launch()
     assert again.returncode == 0, again.stderr
-    assert "trained already" in again.stdout and "compiling" not in again.stdout
+    assert again.stdout in done.stdout and "compiling" not in again.stdout
+    assert len(list((tmp_path / "runs" / "seed-0").glob("demonstrations-*"))) == 1

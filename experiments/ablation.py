@@ -4,8 +4,8 @@ python -m experiments.ablation --workdir=runs/ablation
     [--config=experiments/configs/ablation.py] [--config.rl.updates=100]
 
 What is finished is not done again: repeat the command after an interruption, or give
-every machine its seeds (`--config.seeds=0,`), lay their folders side by side, and repeat
-it for the table of all.
+every machine its seeds (`--config.seeds=0,`), lay their folders side by side, and
+repeat it for the table of all.
 """
 
 import json
@@ -52,7 +52,10 @@ def main(argv: list[str]) -> None:
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """One row a variant, in Markdown."""
-    lines = ["| variant | success (95 % interval) | by seed |", "|---|---|---|"]
+    lines = [
+        "| variant | success (95 % interval over episodes) | by seed |",
+        "|---|---|---|",
+    ]
     for name, row in found.items():
         low, high = row["interval"]
         seeds = ", ".join(f"{share:.0%}" for share in row["seeds"])

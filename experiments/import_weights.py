@@ -1,33 +1,32 @@
 """Turns public weights into a checkpoint of this project's parameters.
 
     python -m experiments.import_weights --from=paligemma-npz,hf-vggt
-        --path=pt_224.npz,VGGT-1B --out=weights [--preset=full] [--seed=0]
+        --path=pt_224.npz,VGGT-1B --out=weights [--preset=full] [--nospatial] [--seed=0]
 
 Sources and paths come in pairs; what no source covers starts at its initial value.
-`--out` gets an orbax tree as `omnivla_jax.train.checkpoints` writes and reads it.
+`--out` gets the parameters and a record of what they presuppose (`weights.py`): stage
+II of the main job starts from them under `--config.policy.weights=weights`.
 """
 
-import functools
 import sys
 from pathlib import Path
 
-import jax
 from absl import flags, logging
 
+from experiments import weights
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core import sharding
-from omnivla_jax.policy import config as configs
-from omnivla_jax.policy.pretrained.load import MismatchError, load
-from omnivla_jax.policy.pretrained.sources import SOURCES, source
+from omnivla_jax.policy.pretrained.load import MismatchError
+from omnivla_jax.policy.pretrained.sources import SOURCES
 from omnivla_jax.train import checkpoints
 
 _FROM = flags.DEFINE_list(
     "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder of the checkpoint.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _PRESET = flags.DEFINE_string("preset", "full", "The policy to fill.")
+_SPATIAL = flags.DEFINE_boolean("spatial", True, "With the spatial expert.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of initial values.")
 
 
@@ -42,20 +41,16 @@ def main(argv: list[str]) -> None:
     out = Path(_OUT.value)
     if checkpoints.latest(out) or (out.exists() and not out.is_dir()):
         raise flags.Error(f"--out={out} is taken: name a new folder")
-    kinds = [source(name) for name in _FROM.value]
-    preset = configs.preset(_PRESET.value)
-    config = functools.reduce(lambda c, kind: kind.adapt(c), kinds, preset)
-    files = list(zip(kinds, map(Path, _PATH.value)))
-    mesh = sharding.make_mesh(fsdp=len(jax.devices()))
+    pairs = tuple(zip(_FROM.value, _PATH.value))
+    record = weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})
     try:
-        loaded = load(jax.random.key(_SEED.value), files, config=config, mesh=mesh)
+        loaded = weights.import_files(out, record, seed=_SEED.value)
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error
-    path = checkpoints.save(out, loaded.params, history=[])
     for name in loaded.kept:
         progress.note("Initial", name)
-    progress.note("Stored", f"{path}, {len(loaded.kept)} arrays at initial values")
+    progress.note("Stored", f"{out}, {len(loaded.kept)} arrays at initial values")
 
 
 if __name__ == "__main__":

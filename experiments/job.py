@@ -24,7 +24,7 @@ class Job:
     workdir: Workdir
     scene: Scene
     environment: Environment
-    mesh: Mesh | None  # what stage III is spread over; None: one device
+    mesh: Mesh | None  # what training is spread over; None: one device
     evaluator: Callable[[], evaluate.Evaluate]  # compiles on its first call
 
 

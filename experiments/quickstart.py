@@ -29,7 +29,7 @@ _CACHE = flags.DEFINE_string(
     str(ROOT / ".cache" / "jax"),
     "Folder of compiled programs, which a second run takes up.",
 )
-_DATA = flags.DEFINE_integer("data", 1, "Devices that stage III's batch is split over.")
+_DATA = flags.DEFINE_integer("data", 1, "Devices that batches are split over.")
 _FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
 _TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that split heads and MLPs.")
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from experiments import rl_settings
+from experiments import rl_settings, weights
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -39,6 +40,7 @@ class Settings:
     physics: str
     image_size: int
     policy: PolicyConfig
+    weights: Path | None  # imported, which stage II starts from; None: random ones
     sampler: Sampler
     demonstrations: DemonstrationConfig
     action: ActionConfig
@@ -68,6 +70,7 @@ def from_config(config: ConfigDict) -> Settings:
         physics=raw["physics"],
         image_size=raw["image_size"],
         policy=policy,
+        weights=_weights(raw["policy"]),
         sampler=sampler,
         demonstrations=DemonstrationConfig(**raw["demonstrations"]),
         action=_action(raw["action"]),
@@ -81,13 +84,23 @@ def from_config(config: ConfigDict) -> Settings:
 
 
 def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
-    own = ("preset", "spatial")
-    changes = {name: value for name, value in raw.items() if name not in own}
+    own = ("preset", "spatial", "weights")
+    changes = {
+        name: value
+        for name, value in raw.items()
+        if name not in own and value is not None
+    }
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
+    if folder := _weights(raw):
+        config = weights.adapted(folder, config)
     encoding.encoder(config)  # a wrong path shall be told before anything is made
     return config
+
+
+def _weights(raw: Mapping[str, Any]) -> Path | None:
+    return Path(raw["weights"]) if raw["weights"] else None
 
 
 def _action(raw: Mapping[str, Any]) -> ActionConfig:

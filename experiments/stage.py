@@ -54,12 +54,13 @@ def run(job: Job, stage: Stage) -> TrainState:
     ):
         with bar.compiling():
             state, step = stage.start()
+            state = restored.tree if restored else state  # the other one is dropped
             if stage.evaluate_every:
                 job.evaluator()
         with _trail(job, stage, history, bar) as trail:
             state, _ = loop.run(
                 step,
-                restored.tree if restored else state,
+                state,
                 steps=stage.calls,
                 history=history,
                 save_every=job.settings.save_every,

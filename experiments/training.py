@@ -1,12 +1,13 @@
 """The two training phases: flow matching, then Flow-GSPO, each resumed mid-way."""
 
 import functools
-from typing import Callable
+from typing import Any, Callable
 
 import jax
 
-from experiments import stage
+from experiments import stage, weights
 from experiments.job import Job
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import action, loop, online, placement, streams
@@ -14,19 +15,20 @@ from omnivla_jax.train.state import TrainState
 
 
 def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState:
-    """Stage II on the demonstrations."""
+    """Stage II on the demonstrations, from imported or random parameters."""
     settings = job.settings
-    key = streams.stream(settings.seed, "init")
+    config, key = settings.policy, streams.stream(settings.seed, "init")
+    _check_batch(job)
     create = functools.partial(
         action.create, config=settings.action, seed=settings.seed
     )
 
     def start() -> tuple[TrainState, loop.Step]:
         data = episodes()
-        normalizer = action.fit_normalizer(data)
-        dataset = action.make_dataset(data, normalizer, config=settings.policy)
-        state = create(action.fresh_params(key, settings.policy), normalizer)
-        step = action.make_step(settings.policy, settings.action)
+        normalizer = _spread(job, action.fit_normalizer(data))
+        dataset = _spread(job, action.make_dataset(data, normalizer, config=config))
+        state = _made(job, create, _initial(job, key), normalizer)
+        step = action.make_step(config, settings.action, placement=_placement(job))
         compiled = _compiled(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
@@ -35,13 +37,12 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
         title="Flow matching",
         unit="call" if settings.action.steps_per_call > 1 else "step",
         calls=settings.action.steps // settings.action.steps_per_call,
-        like=jax.eval_shape(
+        like=_like(
+            job,
             lambda: create(
-                policy.init(key, settings.policy),
-                normalize.unscaled(
-                    settings.policy.state_dim, settings.policy.action_dim
-                ),
-            )
+                policy.init(key, config),
+                normalize.unscaled(config.robot_state_dim, config.robot_action_dim),
+            ),
         ),
         start=start,
         shown=("loss",),
@@ -52,12 +53,12 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
 def flow_gspo(job: Job, trained: TrainState) -> TrainState:
     """Stage III from what stage II made."""
     settings = job.settings
-
-    def create() -> TrainState:
-        return online.create(trained, settings.rl, settings.policy)
+    create = functools.partial(
+        online.create, config=settings.rl, policy_config=settings.policy
+    )
 
     def start() -> tuple[TrainState, loop.Step]:
-        state = _spread(job, create())
+        state = _made(job, create, trained)
         key = _spread(job, streams.stream(settings.seed, "online"))
         step = online.make_step(
             job.environment,
@@ -68,15 +69,14 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
             placement=_placement(job),
         )
         compiled = _compiled(step, state, key)
-        # What was restored lies on one device until its first step.
-        return state, lambda state: compiled(_spread(job, state), key)
+        return state, lambda state: compiled(state, key)
 
     training = stage.Stage(
         name="flow_gspo",
         title="Flow-GSPO",
         unit="update",
         calls=settings.rl.updates,
-        like=jax.eval_shape(create),
+        like=_like(job, create, trained),
         start=start,
         shown=("success", "reward", "clip_fraction"),
         evaluate_every=settings.evaluate_every,
@@ -94,6 +94,51 @@ def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compil
     if all(len(leaf.sharding.device_set) == 1 for leaf in leaves):
         arguments = jax.eval_shape(lambda: arguments)
     return step.lower(*arguments).compile()
+
+
+def _check_batch(job: Job) -> None:
+    """Tell in stage II's own words which batch the mesh cannot split."""
+    if job.mesh is None:
+        return
+    size = job.settings.action.batch_size
+    parts = job.mesh.shape["data"] * job.mesh.shape["fsdp"]
+    if size % parts:
+        raise ValueError(
+            f"action.batch_size={size} does not divide over {parts} devices: make it a "
+            "multiple, or choose other --data and --fsdp."
+        )
+
+
+def _initial(job: Job, key: jax.Array) -> PyTree:
+    """What stage II starts from; no device holds more than its part."""
+    folder, config = job.settings.weights, job.settings.policy
+    if folder is not None:
+        return weights.restore(folder, key, config, mesh=job.mesh)
+    if job.mesh is None:
+        return action.fresh_params(key, config)
+    return policy.init_sharded(key, config, mesh=job.mesh)
+
+
+def _made(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainState:
+    """`make(*arguments)`, every array made where the job's mesh, if any, wants it."""
+    if job.mesh is None:
+        return make(*arguments)
+    places = _places(job, jax.eval_shape(make, *arguments))
+    return compilation.jit(make, out_shardings=places)(*arguments)
+
+
+def _like(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainState:
+    """Shapes of `make(*arguments)`, and where on the job's mesh, if any, they lie."""
+    shapes = jax.eval_shape(make, *arguments)
+    if job.mesh is None:
+        return shapes
+    places = _places(job, shapes)
+    return jax.tree.map(lambda x, place: x.update(sharding=place), shapes, places)
+
+
+def _places(job: Job, tree: PyTree) -> PyTree:
+    assert job.mesh is not None
+    return placement.shardings(tree, job.mesh, job.settings.policy)
 
 
 def _placement(job: Job) -> placement.Placement:

@@ -1,15 +1,16 @@
 """Times of a policy's prefix, denoising steps and training steps.
 
-Random inputs and weights; for acting, weights are cast to the compute dtype once.
-Times are the best of five. `mfu` is model FLOPs (matrix products, nothing counted twice
-for rematerialisation) per second of a training step, over the peak that `peak_source`
-names.
+Random inputs and weights. Acting holds the weights in the compute dtype and nothing
+else, learning only its training state: with the gradient, four float32 numbers a
+parameter, which for `full` make 66 GiB. Times are the best of five. `mfu` is model
+FLOPs (matrix products, nothing counted twice for rematerialisation) per second of a
+training step, over the peak that `peak_source` names.
 """
 
 import dataclasses
 import functools
 import resource
-from typing import Any
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,27 +20,24 @@ from experiments.benchmarks import flops, timing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
-from omnivla_jax.policy import normalize, policy
+from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import action, state
-from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
-    params = action.fresh_params(jax.random.key(0), config)
-    found = {"parameters": state.count(params)}
-    found |= acting(params, config, batch=batch, steps=steps)
-    found |= learning(params, config, batch=batch)
+    found = {"parameters": state.count(parameters.shapes(config))}
+    found |= acting(config, batch=batch, steps=steps)
+    found |= learning(config, batch=batch)
     return found | _memory()
 
 
-def acting(
-    params: PyTree, config: PolicyConfig, *, batch: int, steps: int
-) -> dict[str, Any]:
+def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """Prefix, denoising and both in one program."""
-    served = jax.jit(precision.to_compute)(params)
-    seen, key = _observation(config, batch), jax.random.key(1)
+    served = _once(functools.partial(served_params, config=config))
+    seen, key = _seen(dataset_of(config, batch)), jax.random.key(1)
     encode = functools.partial(policy.encode_prefix, config=config)
     sample = functools.partial(policy.sample, config=config, steps=steps)
 
@@ -59,20 +57,12 @@ def acting(
     }
 
 
-def learning(params: PyTree, config: PolicyConfig, *, batch: int) -> dict[str, Any]:
+def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     """A step of stage II on as many observations, one flow time each."""
-    settings = action.ActionConfig(
-        OptimizerConfig(learning_rate=1e-4),
-        steps=1,
-        batch_size=batch,
-        draws=1,
-        steps_per_call=1,
-    )
-    units = normalize.unscaled(config.state_dim, config.action_dim)
-    work = training_flops(params, config, batch=batch)
-    dataset = _dataset(config, batch)
-    step = action.make_step(config, settings)
-    start = action.create(params, units, settings, seed=0)
+    work, learner = training_flops(config, batch=batch), settings(batch)
+    dataset = dataset_of(config, batch)
+    step = action.make_step(config, learner)
+    start = _once(functools.partial(fresh_state, config=config, learner=learner))
     seconds = timing.fastest(lambda before: step(before, dataset)[0], start)
     peak, source = flops.peak()
     return {
@@ -85,18 +75,47 @@ def learning(params: PyTree, config: PolicyConfig, *, batch: int) -> dict[str, A
     }
 
 
-def training_flops(params: PyTree, config: PolicyConfig, *, batch: int) -> float:
-    """Model FLOPs of one training step."""
+def settings(batch: int) -> action.ActionConfig:
+    """How a step on `batch` observations is taken."""
+    return action.ActionConfig(
+        OptimizerConfig(learning_rate=1e-4),
+        steps=1,
+        batch_size=batch,
+        draws=1,
+        steps_per_call=1,
+    )
+
+
+def served_params(key: jax.Array, *, config: PolicyConfig) -> PyTree:
+    """Random parameters in the compute dtype; consumes `key`."""
+    return precision.to_compute(policy.init(key, config))
+
+
+def fresh_state(
+    key: jax.Array, *, config: PolicyConfig, learner: action.ActionConfig
+) -> TrainState:
+    """Stage II at step 0 with random parameters; consumes `key`."""
+    units = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
+    return action.create(policy.init(key, config), units, learner, seed=0)
+
+
+def training_flops(config: PolicyConfig, *, batch: int) -> float:
+    """Model FLOPs of one training step, counted from shapes alone."""
     gradient = jax.grad(functools.partial(action.loss, config=_plain(config), draws=1))
-    chunk = jnp.zeros((batch, config.horizon, config.action_dim))
-    seen = _observation(config, batch)
-    return flops.count(gradient, params, jax.random.key(0), seen, chunk)
+    data = jax.eval_shape(functools.partial(dataset_of, config, batch))
+    shapes, key = parameters.shapes(config), jax.random.key(0)
+    return flops.count(gradient, shapes, key, _seen(data), data.chunk)
 
 
 def tokens(config: PolicyConfig) -> int:
     """Tokens of one observation and its chunk that go through the transformer."""
     seen = config.views * config.vision.tokens + config.max_tokens
     return seen + config.spatial_tokens + sum(config.suffix.values())
+
+
+def _once(draw: Callable[[jax.Array], PyTree]) -> PyTree:
+    """What `draw` makes of a key, in one program: what it holds on the way is freed."""
+    return jax.jit(draw, compiler_options=compilation.RUNS_ONCE)(jax.random.key(0))
 
 
 def _plain(config: PolicyConfig) -> PolicyConfig:
@@ -111,12 +130,12 @@ def _plain(config: PolicyConfig) -> PolicyConfig:
     return dataclasses.replace(config, **stored)
 
 
-def _observation(config: PolicyConfig, batch: int) -> Observation:
-    data = _dataset(config, batch)
+def _seen(data: action.Dataset) -> Observation:
     return Observation(data.images, data.tokens, data.token_mask, data.state)
 
 
-def _dataset(config: PolicyConfig, frames: int) -> action.Dataset:
+def dataset_of(config: PolicyConfig, frames: int) -> action.Dataset:
+    """Random demonstrations, of which every frame has an instruction of its own."""
     rng, size = np.random.default_rng(0), config.vision.image_size
     images = rng.integers(0, 256, (frames, config.views, size, size, 3))
     words = rng.integers(0, config.vocab, (frames, config.max_tokens))

@@ -42,16 +42,19 @@ _UPDATES = flags.DEFINE_integer("updates", 3, "Timed updates.", lower_bound=1)
 def main(argv: list[str]) -> None:
     """Measure and print."""
     del argv
-    found = measure(from_config(_CONFIG.value), _UPDATES.value)
-    print(json.dumps({"benchmark": "online", **found}))
-
-
-def measure(settings: Settings, updates: int) -> dict[str, Any]:
-    """Compile the step, run it, and take the same work apart."""
+    settings = from_config(_CONFIG.value)
     scene = scenes.make(settings.suite, physics=settings.physics)
     texts = [task.instruction for task in scene.tasks]
     words = environment.instructions(texts, settings.policy)
     simulator = environment.simulator(scene, words, size=settings.image_size)
+    found = measure(settings, simulator, _UPDATES.value)
+    print(json.dumps({"benchmark": "online", "physics": scene.engine, **found}))
+
+
+def measure(
+    settings: Settings, simulator: Environment, updates: int
+) -> dict[str, Any]:
+    """Compile the step, run it, and take the same work apart."""
     start, key = untrained(settings), streams.stream(settings.seed, "online")
     shared: dict[str, Any] = {
         "policy_config": settings.policy,
@@ -69,7 +72,6 @@ def measure(settings: Settings, updates: int) -> dict[str, Any]:
     seconds = timed(program, start, key, updates)
     steps = settings.rl.total * (settings.sampler.exec_horizon or 1)
     return {
-        "physics": scene.engine,
         "environments": settings.rl.total // settings.rl.chunks,
         "control_steps": steps,
         "control_steps_per_second": steps / seconds,
@@ -85,11 +87,11 @@ def measure(settings: Settings, updates: int) -> dict[str, Any]:
 
 def untrained(settings: Settings) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
-    key = streams.stream(settings.seed, "init")
-    params = action.fresh_params(key, settings.policy)
-    units = unscaled(settings.policy.state_dim, settings.policy.action_dim)
+    key, config = streams.stream(settings.seed, "init"), settings.policy
+    params = action.fresh_params(key, config)
+    units = unscaled(config.robot_state_dim, config.robot_action_dim)
     before = action.create(params, units, settings.action, seed=settings.seed)
-    return online.create(before, settings.rl, settings.policy)
+    return online.create(before, settings.rl, config)
 
 
 def experience(

@@ -1,7 +1,9 @@
 """How long a policy takes to see, to denoise and to learn, on the default device.
 
 Run: `python -m experiments.benchmarks.policy --preset=tiny --batch=8 --steps=10`;
-prints one JSON object, see `measuring`. `--steps` are denoising steps.
+prints one JSON object, see `measuring`. `--steps` are denoising steps. JAX takes three
+quarters of a GPU's memory: `XLA_PYTHON_CLIENT_MEM_FRACTION=0.95` lets it take more,
+which `--preset=full` needs on 80 GB (not yet measured there).
 """
 
 import json

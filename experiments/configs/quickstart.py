@@ -15,6 +15,7 @@ job on toy sizes, for tests: its numbers mean nothing.
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from experiments import rl_settings
 
@@ -42,9 +43,11 @@ def _quickstart() -> ConfigDict:
         {
             "preset": "tiny",
             "spatial": True,
+            "weights": "",  # a folder that experiments.import_weights wrote
             "noise_head": False,  # for sampler.schedule = "learned"
-            "max_tokens": 16,
-            "tokenizer": "words",
+            # None: the preset's, public weights being spelt unlike the others
+            "max_tokens": placeholder(int),
+            "tokenizer": placeholder(str),
         }
     )
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
@@ -112,7 +115,7 @@ def _debug_changes() -> ConfigDict:
             "save_every": 1,
             "validation_episodes": 3,
             "video_size": 16,
-            "policy": {"preset": "debug"},
+            "policy": {"preset": "debug", "max_tokens": 16},
             "chunks": 2,
             "exec_horizon": 2,
             "demonstrations": {"episodes": 3, "batch_size": 3},

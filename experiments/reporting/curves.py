@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter
 
 from experiments.reporting import panels
 from experiments.reporting.files import replacing
-from experiments.reporting.panels import INK, MUTED, PANELS, Panel
+from experiments.reporting.panels import COMPARED, INK, MUTED, PANELS, Panel
 
 # Of runs that are compared.
 COLOURS = "#0f766e #b45309 #7c3aed #be123c #1d4ed8 #4d7c0f #a21caf #475569".split()
@@ -52,7 +52,7 @@ def compare(
     path: Path,
     runs: Mapping[str, Sequence[Rows]],
     *,
-    shown: Sequence[Panel] = PANELS[:2],
+    shown: Sequence[Panel] = COMPARED,
     x: str = "update",
     x_label: str | None = None,
     levels: Mapping[str, Mapping[str, Any]] | None = None,

@@ -30,6 +30,12 @@ PANELS = (
     Panel("kl", "KL", "of a chunk to its sampling policy, nats", "#be123c", False),
 )
 
+# Of runs that are compared: their rewards are scaled differently, the raw term is not.
+COMPARED = (
+    PANELS[0],
+    Panel("reward_alignment", "Alignment", "raw reward term, mean", "#b45309", False),
+)
+
 
 def smooth(values: np.ndarray, keep: float = SMOOTHING) -> np.ndarray:
     """The bias-corrected exponential average of `values` [N]; NaNs carry no weight."""

@@ -49,7 +49,7 @@ class AdaptiveInput(nn.Module):
     """state [B, S], chunk [B, H, D], tau [B] -> suffix, as in pi0.5.
 
     The flow time goes through a two-layer MLP into the norms of every layer and leaves
-    the tokens alone. pi0.5 writes the state into its prompt: `state_token` off.
+    the tokens alone. pi0.5 has no state token: `state_token` off.
     """
 
     width: int

@@ -37,9 +37,10 @@ class ValueHead(nn.Module):
     ) -> jax.Array:
         found = self._look_up(cache, valid)
         x = jnp.concatenate([found, precision.to_float32(state)], axis=-1)
-        x = nn.gelu(Dense(self.width, (None, "mlp"), name="from_prefix")(x))
-        x = nn.gelu(Dense(self.width, ("mlp", "embed"), name="hidden")(x))
-        out = Dense(1, ("embed", None), from_zero=True, name="out")
+        # Split by columns: few meshes divide the L Q K C + D rows.
+        x = nn.gelu(Dense(self.width, (None, "embed"), name="from_prefix")(x))
+        x = nn.gelu(Dense(self.width, ("embed", "mlp"), name="hidden")(x))
+        out = Dense(1, ("mlp", None), from_zero=True, name="out")
         return out(x)[:, 0]
 
     def _look_up(self, cache: LayerCache, valid: jax.Array) -> jax.Array:

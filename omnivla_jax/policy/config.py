@@ -29,12 +29,14 @@ class PolicyConfig:
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
     `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
-    norms (pi0.5). `state_token`: off where the instruction spells the state out, as
-    in pi0.5. `tokenizer`: "words", "bytes" or a path (`policy/encoding.py`).
-    `real_action_dim`: how many of the action dimensions the robot has, where
-    the rest is padding (pi0's 32); None: all. `noise_head`: for the schedule `learned`,
-    with the deviation of a denoising step in `noise_range` (pi_RL's). `value_queries`
-    and `value_width`: the critic's, where there is one (`models/value_head.py`).
+    norms (pi0.5). `state_token`: off in policies that are not shown the robot's state,
+    as openpi's `pi05_libero` (`discrete_state_input=False`); pi0.5's other prompt,
+    which spells the state out, does not exist here. `tokenizer`: "words", "bytes" or a
+    path (`policy/encoding.py`). `real_action_dim` and `real_state_dim`: how many
+    dimensions the robot has, where the rest is padding (pi0's 32); None: all.
+    `noise_head`: for the schedule `learned`, with the deviation of a denoising step in
+    `noise_range` (pi_RL's). `value_queries` and `value_width`: the critic's, where
+    there is one (`models/value_head.py`).
     """
 
     vision: VitConfig
@@ -45,6 +47,7 @@ class PolicyConfig:
     action_dim: int = 7
     real_action_dim: int | None = None
     state_dim: int = 8
+    real_state_dim: int | None = None
     views: int = 2
     registers: int = 1
     dino: DinoConfig | None = None
@@ -61,12 +64,8 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
         choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
-        real = self.real_action_dim
-        if real is not None and not 1 <= real <= self.action_dim:
-            raise ValueError(
-                f"real_action_dim is {real}; choose 1 to action_dim={self.action_dim}, "
-                "or None for all."
-            )
+        _check_real("action_dim", self.real_action_dim, self.action_dim)
+        _check_real("state_dim", self.real_state_dim, self.state_dim)
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")
@@ -77,6 +76,16 @@ class PolicyConfig:
                 "spatial_vision and mot.spatial must both be set or both be None, but "
                 f"got {self.spatial_vision} and {self.mot.spatial}."
             )
+
+    @property
+    def robot_action_dim(self) -> int:
+        """Dimensions of an action that the robot has; the others are padding."""
+        return self.real_action_dim or self.action_dim
+
+    @property
+    def robot_state_dim(self) -> int:
+        """Dimensions of a state that the robot has; the others are padding."""
+        return self.real_state_dim or self.state_dim
 
     @property
     def spatial_tokens(self) -> int:
@@ -94,6 +103,13 @@ class PolicyConfig:
         """The same policy with two experts (the paper's ablation)."""
         mot = dataclasses.replace(self.mot, spatial=None)
         return dataclasses.replace(self, spatial_vision=None, mot=mot)
+
+
+def _check_real(name: str, real: int | None, whole: int) -> None:
+    if real is not None and not 1 <= real <= whole:
+        raise ValueError(
+            f"real_{name} is {real}; choose 1 to {name}={whole}, or None for all."
+        )
 
 
 def _tiny() -> PolicyConfig:
@@ -203,7 +219,8 @@ def _full() -> PolicyConfig:
     """The size of pi0 with VGGT-1B beside it: what public weights are loaded into.
 
     PaliGemma (gemma_2b, SigLIP So400m/14 at 224 pixels) reasons, a gemma_300m acts;
-    the spatial expert has the action expert's widths.
+    the spatial expert has the action expert's widths. Its tokens hold LIBERO's longest
+    instruction, 88 letters, spelt in bytes; openpi gives pi0 48 of SentencePiece's.
     """
     shared = {"depth": 18, "heads": 8, "kv_heads": 1, "head_dim": 256}
     return PolicyConfig(
@@ -227,7 +244,7 @@ def _full() -> PolicyConfig:
             unroll=1,
         ),
         horizon=10,
-        max_tokens=48,
+        max_tokens=128,
         registers=4,
         vocab=257_152,  # with PaliGemma's tokens for places and segments
         tokenizer="bytes",

@@ -58,10 +58,10 @@ def counted(
     the E that are executed: False on actions that were not after all, behind the end of
     an episode.
     """
-    horizon, dim = config.horizon, config.action_dim
+    horizon = config.horizon
     length = sampler.exec_horizon or horizon
     executed = jnp.arange(horizon) < length
-    real = jnp.arange(dim) < (config.real_action_dim or dim)
+    real = jnp.arange(config.action_dim) < config.robot_action_dim
     entries = executed[:, None] & real[None, :]
     if played is None:
         return entries

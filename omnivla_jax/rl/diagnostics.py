@@ -32,15 +32,18 @@ def ratio_metrics(
     }
 
 
-def kl_metrics(step_kl: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
+def kl_metrics(
+    step_kl: jax.Array, dense: jax.Array, weights: jax.Array
+) -> dict[str, jax.Array]:
     """The mean divergence of a chain, and the last step's share of it; [K, N], [N].
 
-    The share is 0 where the policy has not moved at all, and says nothing about chains
-    that were cut down to their stochastic step.
+    `dense` bool [K] says which steps have a density: the last of these is meant. The
+    share is 0 where the policy has not moved at all, and says nothing about chains that
+    were cut down to their stochastic step.
     """
-    chex.assert_rank(step_kl, 2)
+    chex.assert_rank([step_kl, dense], [2, 1])
     total = weighted_mean(jnp.sum(step_kl, axis=0), weights)
-    last = weighted_mean(step_kl[-1], weights)
+    last = weighted_mean(step_kl[len(dense) - 1 - jnp.argmax(dense[::-1])], weights)
     moved = total > 0.0
     share = jnp.where(moved, last / jnp.where(moved, total, 1.0), 0.0)
     return {"kl": total, "kl_last_step_share": share}
@@ -50,8 +53,9 @@ def chain_metrics(
     new: ChainScore, old: ChainScore, weights: jax.Array
 ) -> dict[str, jax.Array]:
     """How far N chains' policy is from the one that sampled them, and its entropy."""
+    dense = jnp.any(old.stds > 0.0, axis=(1, 2, 3))
     return {
-        **kl_metrics(kl.exact(new, old), weights),
+        **kl_metrics(kl.exact(new, old), dense, weights),
         **entropy_metrics(old.log_prob, weights),
     }
 

@@ -22,6 +22,7 @@ from omnivla_jax.flow import path
 from omnivla_jax.policy import adaptation, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import environment, state, streams
+from omnivla_jax.train.placement import Placement, anywhere
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
@@ -36,8 +37,8 @@ class Dataset(NamedTuple):
     """Demonstrations, frame by frame, in the policy's units."""
 
     images: jax.Array  # uint8 [F, V, S, S, 3]
-    state: jax.Array  # float32 [F, 8], normalised
-    chunk: jax.Array  # float32 [F, H, D], normalised
+    state: jax.Array  # float32 [F, state_dim], normalised, then padded with zeros
+    chunk: jax.Array  # float32 [F, H, D], likewise
     instruction: jax.Array  # int32 [F], row of `tokens`
     tokens: jax.Array  # int32 [I, L]
     token_mask: jax.Array  # bool [I, L]
@@ -77,18 +78,23 @@ def make_dataset(
     *,
     config: PolicyConfig,
 ) -> Dataset:
-    """Put demonstrations on the device, one row a frame."""
+    """Put demonstrations on the device, one row a frame.
+
+    Raises ValueError if states or actions are not the robot's that `config` describes.
+    """
+    _check_dimensions(normalizer, config)
     texts = sorted({episode.instruction for episode in episodes})
     table = environment.instructions(texts, config)
     chunks = [chunk_targets(np.asarray(e.action), config.horizon) for e in episodes]
     rows = [np.full(len(e.action), texts.index(e.instruction)) for e in episodes]
-    states = jnp.asarray(np.concatenate([e.state for e in episodes]))
+    state = normalize.normalize(
+        normalizer.state, jnp.asarray(np.concatenate([e.state for e in episodes]))
+    )
+    chunk = normalize.normalize(normalizer.action, jnp.asarray(np.concatenate(chunks)))
     return Dataset(
         images=jnp.asarray(np.concatenate([e.images for e in episodes])),
-        state=normalize.normalize(normalizer.state, states),
-        chunk=normalize.normalize(
-            normalizer.action, jnp.asarray(np.concatenate(chunks))
-        ),
+        state=normalize.padded(state, config.state_dim),
+        chunk=normalize.padded(chunk, config.action_dim),
         instruction=jnp.asarray(np.concatenate(rows), jnp.int32),
         tokens=table.tokens,
         token_mask=table.mask,
@@ -127,20 +133,25 @@ def create(
 
 
 def make_step(
-    policy_config: PolicyConfig, config: ActionConfig
+    policy_config: PolicyConfig,
+    config: ActionConfig,
+    *,
+    placement: Placement = anywhere(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
     One call makes `steps_per_call` optimizer steps; the metrics are their means. The
-    randomness is a function of the state's seed and step.
+    randomness is a function of the state's seed and step. On a mesh, `placement` splits
+    the batch and the parameters; hand in a state that lies there already
+    (`placement.shardings`).
     """
 
     def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
         def one(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            return _update(carry, dataset, policy_config, config)
+            return _update(carry, dataset, policy_config, config, placement)
 
         after, metrics = jax.lax.scan(one, state, length=config.steps_per_call)
-        return after, jax.tree.map(jnp.mean, metrics)
+        return placement.state(after), jax.tree.map(jnp.mean, metrics)
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
 
@@ -156,10 +167,13 @@ def loss(
 ) -> jax.Array:
     """The flow-matching loss of a batch, float32 []; consumes `key`.
 
+    The mean over all action dimensions, padding included, as openpi's: a padded
+    policy learns to turn noise into zeros there.
+
     Args:
       params: of the policy.
       observation: N observations, `state` normalised.
-      chunk: float32 [N, H, D], normalised.
+      chunk: float32 [N, H, D], normalised and padded.
       draws: R, pairs of noise and tau for each observation.
     """
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
@@ -188,17 +202,30 @@ def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
 
 
+def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:
+    found = len(normalizer.state.offset), len(normalizer.action.offset)
+    expected = config.robot_state_dim, config.robot_action_dim
+    if found != expected:
+        raise ValueError(
+            f"States and actions have {found} dimensions in the demonstrations, but "
+            f"{expected} in the policy: set real_state_dim and real_action_dim, or "
+            "state_dim and action_dim where nothing is padded."
+        )
+
+
 def _update(
     before: TrainState,
     dataset: Dataset,
     policy_config: PolicyConfig,
     config: ActionConfig,
+    placement: Placement,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch drawn by the step's own key."""
     stream = streams.stream(before.seed, "action")
     key = jax.random.fold_in(stream, before.step)
     batch_key, loss_key = jax.random.split(key)
-    observation, chunk = _draw(batch_key, dataset, config.batch_size)
+    batch = _draw(batch_key, dataset, config.batch_size)
+    observation, chunk = placement.batch(batch)
     value, gradient = jax.value_and_grad(_merged_loss)(
         before.params,
         loss_key,

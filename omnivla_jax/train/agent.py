@@ -29,7 +29,7 @@ class Decision(NamedTuple):
     """What is needed to score chunks again under other parameters."""
 
     seen: PyTree  # [B, ...]: what the storage keeps of the input (`storage.py`)
-    state: jax.Array  # float32 [B, 8], normalised
+    state: jax.Array  # float32 [B, state_dim], normalised and padded
     chain: Chain  # [B C, ...]: batch first, so that all leaves are cut alike; `turned`
     value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
     # bool [B C, H]: which actions were executed, known once they are; None: all
@@ -64,7 +64,7 @@ def explorer(
     """Look, then `decide`; the record is a `Decision`. The key is consumed."""
 
     def act(progress: Progress, key: jax.Array) -> tuple[Decision, ActionChunk]:
-        seen = look(environment, normalizer, progress.env)
+        seen = look(environment, normalizer, progress.env, config=config)
         decision, chunks = decide(
             params,
             progress.env,
@@ -75,7 +75,7 @@ def explorer(
             storage=storage,
             branches=branches,
         )
-        return decision, normalize.unnormalize(normalizer.action, chunks)
+        return decision, commands(normalizer, chunks, config)
 
     return act
 
@@ -123,12 +123,12 @@ def exploiter(
     """Act by the ODE, told the instructions of rows `told` [B]; records nothing."""
 
     def act(progress: Progress, key: jax.Array) -> tuple[None, ActionChunk]:
-        seen = look(environment, normalizer, progress.env, told)
+        seen = look(environment, normalizer, progress.env, told, config=config)
         cache = policy.encode_prefix(params, seen, config=config)
         chunk = policy.sample(
             params, cache, seen.state, key, config=config, steps=steps
         )
-        return None, normalize.unnormalize(normalizer.action, chunk)
+        return None, commands(normalizer, chunk, config)
 
     return act
 
@@ -143,10 +143,21 @@ def look(
     normalizer: Normalizer,
     env: Any,
     told: jax.Array | None = None,
+    *,
+    config: PolicyConfig,
 ) -> Observation:
     """The observation in the policy's units; None: told what its task says."""
     seen = environment.observe(env, env.task if told is None else told)
-    return seen._replace(state=normalize.normalize(normalizer.state, seen.state))
+    state = normalize.normalize(normalizer.state, seen.state)
+    return seen._replace(state=normalize.padded(state, config.state_dim))
+
+
+def commands(
+    normalizer: Normalizer, chunk: ActionChunk, config: PolicyConfig
+) -> jax.Array:
+    """The policy's chunk [..., D] as simulator actions, its padding taken away."""
+    real = normalize.robot_part(chunk, config.robot_action_dim)
+    return normalize.unnormalize(normalizer.action, real)
 
 
 def play(

@@ -16,10 +16,11 @@ import logging
 import re
 import shutil
 from pathlib import Path
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import jax
 import orbax.checkpoint as ocp
+from jax.sharding import Sharding, SingleDeviceSharding
 
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.metrics import Row
@@ -168,23 +169,50 @@ def restore(path: Path, like: PyTree) -> Restored:
 
     Args:
       path: what `latest` gave.
-      like: a tree of arrays or `jax.ShapeDtypeStruct`s.
+      like: a tree of arrays or `jax.ShapeDtypeStruct`s. What has a sharding is read
+        onto it, each device its own part, and everything else onto one device.
 
     Raises:
       ValueError: the files are damaged, or hold another structure.
     """
     path = Path(path).absolute()
     _silence_orbax()
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    wanted = jax.tree.map(
+        lambda leaf, shape: shape.update(sharding=_sharding(leaf) or here),
+        like,
+        jax.eval_shape(lambda: like),
+    )
     with _one_line(path):
         with ocp.StandardCheckpointer() as checkpointer:
-            tree = checkpointer.restore(path / TREE, jax.eval_shape(lambda: like))
+            tree = checkpointer.restore(path / TREE, wanted)
     return Restored(tree, history(path))
+
+
+def shapes(path: Path) -> PyTree:
+    """The tree of a checkpoint as shapes; no array is read.
+
+    Raises ValueError if the files are damaged.
+    """
+    path = Path(path).absolute()
+    _silence_orbax()
+    with _one_line(path):
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.metadata(path / TREE).item_metadata
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found.tree
+            )
 
 
 def history(path: Path) -> list[Row]:
     """The records of a checkpoint alone; raises ValueError on a damaged file."""
     with _one_line(path):
         return json.loads((path / HISTORY / HISTORY_FILE).read_text("utf-8"))
+
+
+def _sharding(leaf: Any) -> Sharding | None:
+    known = isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct))
+    return leaf.sharding if known else None
 
 
 def _complete(directory: Path) -> list[Path]:

@@ -131,7 +131,9 @@ def compiled(
     task = jax.ShapeDtypeStruct(shape, jnp.int32)
     start = Start(task, jax.ShapeDtypeStruct(shape, key.dtype), task)
     params = jax.eval_shape(functools.partial(policy.init, config=policy_config), key)
-    normalizer = normalize.unscaled(policy_config.state_dim, policy_config.action_dim)
+    normalizer = normalize.unscaled(
+        policy_config.robot_state_dim, policy_config.robot_action_dim
+    )
     program = make_evaluate(environment, policy_config, config)
     return program.lower(params, normalizer, start, key).compile()
 

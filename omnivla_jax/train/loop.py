@@ -17,6 +17,8 @@ from omnivla_jax.train.metrics import Row
 
 POLL_SECONDS = 0.01
 MOST_NAMES = 3  # that are told of the terms which are not finite
+# Told first: what else is not finite follows from them.
+TERMS = ("surrogate", "kl_penalty", "value_loss", "loss")
 
 Step = Callable[[Any], tuple[Any, Mapping[str, jax.Array]]]
 
@@ -93,9 +95,12 @@ def _fetch(metrics: Mapping[str, jax.Array], update: int, kept: int) -> Row:
     values = jax.device_get(wait(dict(metrics)))
     row = {"update": float(update)}
     row |= {name: float(value) for name, value in values.items()}
-    bad = [f"{name} is {v}" for name, v in row.items() if not math.isfinite(v)]
+    bad = {name: value for name, value in row.items() if not math.isfinite(value)}
     if bad:
-        raise FloatingPointError(_verdict(bad, f"at update {update}", kept))
+        terms = [name for name in TERMS if name in bad]
+        order = terms + [name for name in bad if name not in TERMS]
+        told = [f"{name} is {bad[name]}" for name in order]
+        raise FloatingPointError(_verdict(told, f"at update {update}", kept))
     return row
 
 

@@ -54,7 +54,7 @@ def lengths(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
     """
     horizon = sampler.exec_horizon or config.horizon
     steps = sampler.noisy_steps if sampler.stochastic_steps == "all" else 1
-    dim = config.real_action_dim or config.action_dim
+    dim = config.robot_action_dim
     entries = gspo.chunk_length(horizon=horizon, steps=steps, action_dim=dim)
     return {
         "1": 1,

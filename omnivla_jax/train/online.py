@@ -110,7 +110,7 @@ def judge(
     params = adaptation.merge(state.params)
 
     def value(env: Any) -> jax.Array:
-        seen = agent.look(environment, state.normalizer, env)
+        seen = agent.look(environment, state.normalizer, env, config=policy_config)
         prefix = policy.encode_prefix(params, seen, config=policy_config)
         return policy.value(params, prefix, seen.state, config=policy_config)
 
@@ -156,7 +156,9 @@ def storage(
     config: OnlineConfig,
 ) -> Storage:
     """How decisions are kept until they are learned from."""
-    look = functools.partial(agent.look, environment, normalizer)
+    look = functools.partial(
+        agent.look, environment, normalizer, config=policy_config
+    )
     return STORAGES[config.storage](look, policy_config)
 
 

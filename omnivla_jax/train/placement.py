@@ -5,6 +5,7 @@ Batches are split over `data` and `fsdp`, parameters and the optimizer's moments
 """
 
 import functools
+import math
 from typing import Any, Callable, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy import policy
+from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.config import PolicyConfig
 
 
@@ -58,8 +59,9 @@ def put(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
 def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
     """A sharding for every leaf of a training state (arrays or shapes).
 
-    A leaf lies as the parameter whose name its path ends in: moments and averages thus
-    lie beside their parameters, and everything else on every device.
+    A leaf lies as the parameter whose name its path ends in, an adapter's as the weight
+    that it adapts (`_adapter`): moments and averages thus lie beside their parameters,
+    and everything else on every device.
     """
     known = _known(mesh, config)
     everywhere = NamedSharding(mesh, PartitionSpec())
@@ -69,6 +71,9 @@ def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
         for start in range(len(names)):
             if names[start:] in known:
                 return known[names[start:]]
+            adapted = names[start + 1 : -1]
+            if names[start] == adaptation.LORA and adapted in known:
+                return _adapter(known[adapted], names[-1], leaf.shape)
         return everywhere
 
     return jax.tree_util.tree_map_with_path(place, tree)
@@ -90,6 +95,25 @@ def _known(mesh: Mesh, config: PolicyConfig) -> dict[tuple[str, ...], NamedShard
     return flatten_dict(jax.tree.map(_plain, tree))
 
 
+def _adapter(
+    weight: NamedSharding, factor: str, shape: tuple[int, ...]
+) -> NamedSharding:
+    """Where a [..., in, R] or b [..., R, out] lies, given its weight [..., in, out].
+
+    The rank is too short to split, so that the long axis takes the mesh axes of both of
+    the weight's, as far as they divide it, its own first: an adapter has as many shards
+    as its weight. By its own alone, all of b would lie on every device where nothing
+    splits the MLP's hidden width.
+    """
+    entries = [_axes(entry) for entry in weight.spec]
+    *stacked, wide, out = entries + [()] * (len(shape) - len(entries))
+    long, length = (wide + out, shape[-2]) if factor == "a" else (out + wide, shape[-1])
+    while length % math.prod(weight.mesh.shape[axis] for axis in long):
+        long = long[:-1]
+    ends = (long, None) if factor == "a" else (None, long)
+    return _plain(NamedSharding(weight.mesh, PartitionSpec(*stacked, *ends)))
+
+
 def _plain(place: NamedSharding) -> NamedSharding:
     """The same, as compiled programs return it: no axes of size 1, no None at the end.
 
@@ -98,12 +122,16 @@ def _plain(place: NamedSharding) -> NamedSharding:
     """
     entries: list[Any] = []
     for entry in place.spec:
-        axes = (entry,) if isinstance(entry, str) else entry or ()
-        split = tuple(axis for axis in axes if place.mesh.shape[axis] > 1)
+        split = tuple(axis for axis in _axes(entry) if place.mesh.shape[axis] > 1)
         entries.append(split[0] if len(split) == 1 else split or None)
     while entries and entries[-1] is None:
         entries.pop()
     return NamedSharding(place.mesh, PartitionSpec(*entries))
+
+
+def _axes(entry: Any) -> tuple[str, ...]:
+    """The mesh axes that one entry of a spec names."""
+    return (entry,) if isinstance(entry, str) else tuple(entry or ())
 
 
 def _name(entry: Any) -> Any:

@@ -56,7 +56,7 @@ def time_split(
     env = reset(reset_key)
     settling = seconds(reset, reset_key)
     stepping = seconds(_physics(environment, config, sampler), env, act_key)
-    observer = _observer(environment, state.normalizer)
+    observer = _observer(environment, state.normalizer, policy_config)
     rendering, seen = seconds(observer, env), observer(env)
     storage = online.storage(environment, state.normalizer, policy_config, config)
     act = _policy(policy_config, sampler, storage, config.branches)
@@ -93,9 +93,9 @@ def _physics(
 
 
 def _observer(
-    environment: Environment, normalizer: Normalizer
+    environment: Environment, normalizer: Normalizer, config: PolicyConfig
 ) -> Callable[[Any], Observation]:
-    look = functools.partial(agent.look, environment, normalizer)
+    look = functools.partial(agent.look, environment, normalizer, config=config)
     return compilation.jit(look, fused=environment.fused)
 
 

@@ -54,8 +54,14 @@ def by_groups(
         (part.advantages, part.weights),
         share=config.chunk_share,
     )
-    metrics = diagnostics.filter_metrics(kept)
-    metrics |= _zero_variance(whole, part, ran, config)
+    metrics: Metrics = {}
+    if config.chunk_share < 1:
+        metrics |= diagnostics.group_metrics(whole.zero_variance)
+        metrics |= diagnostics.filter_metrics(kept)
+    if config.chunk_share > 0:
+        in_state = ran[:, :: config.branches] > 0
+        chunks = diagnostics.group_metrics(part.zero_variance, in_state)
+        metrics |= {f"{name}_chunks": value for name, value in chunks.items()}
     return Worth(advantage.reshape(-1), weight.reshape(-1)), metrics
 
 
@@ -94,17 +100,3 @@ def _spread(
 
     advantages = jnp.broadcast_to(over(episodes.advantages), mask.shape)
     return advantages, mask * over(episodes.weights)
-
-
-def _zero_variance(
-    whole: GroupAdvantages, part: GroupAdvantages, mask: jax.Array, config: OnlineConfig
-) -> Metrics:
-    """Which share of the groups says nothing, for the kinds that have a share."""
-    metrics: Metrics = {}
-    if config.chunk_share < 1:
-        metrics |= diagnostics.group_metrics(whole.zero_variance)
-    if config.chunk_share > 0:
-        ran = mask[:, :: config.branches] > 0
-        chunks = diagnostics.group_metrics(part.zero_variance, ran)
-        metrics |= {f"{name}_chunks": value for name, value in chunks.items()}
-    return metrics

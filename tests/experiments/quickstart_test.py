@@ -110,7 +110,8 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(finished, tm
     whole, _ = finished
     workdir = tmp_path / "killed"
     shutil.copytree(whole, workdir, ignore=shutil.ignore_patterns(*LATER))
-    seconds = np.random.default_rng(0).uniform(0.0, 0.6)
+    seconds = np.random.default_rng().uniform(0.0, 0.6)
+    print(f"killed {seconds:.3f} s into Flow-GSPO")  # shown where the test fails
     kill(workdir, "flow_gspo.csv", seconds)
     assert not (workdir / "phases" / "after.json").exists()
     done = launch(workdir, "--resume")

@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Observation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy.pretrained.load import load
+from omnivla_jax.policy.pretrained.sources import source
 from tests.models import once
+from tests.policy.pretrained import fakes, tiny
 
 KEY = jax.random.key(0)
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}
@@ -101,6 +105,29 @@ def test_no_large_array_of_full_is_replicated():
         if replicated
     }
     assert whole and max(whole.values()) <= 4 * 2**20, whole
+
+
+def test_public_weights_are_loaded_in_shards(tmp_path):
+    params, path = fakes.random_params(tiny.CONFIG), tmp_path / "pt.npz"
+    fakes.write_npz(path, fakes.paligemma(params))
+    mesh = sharding.make_mesh(fsdp=2, tensor=2)
+    files = [(source("paligemma-npz"), path)]
+    result = load(KEY, files, config=tiny.CONFIG, mesh=mesh)
+    found = traverse_util.flatten_dict(result.params, sep="/")
+    chex.assert_trees_all_equal(result.params["reasoning"], params["reasoning"])
+    shards = {
+        "reasoning/embedder/input_embedding": (25, 12),  # of [50, 24]
+        "reasoning/encoder/blocks/mlp_in/kernel": (3, 9, 10),  # of [3, 18, 20]
+        "reasoning/layers/attn/q_einsum": (2, 2, 12, 8),  # of [2, 4, 24, 8]
+        "reasoning/layers/mlp/linear": (2, 14, 12),  # of [2, 28, 24]
+        "action/layers/attn/q_einsum": (2, 2, 8, 8),  # of [2, 4, 16, 8]
+        "action/layers/mlp/linear": (2, 18, 8),  # of [2, 36, 16]
+    }
+    kept = {name for name in shards if name.startswith("action")}
+    assert kept == set(shards) & set(result.kept)
+    for name, shape in shards.items():
+        parts = found[name].addressable_shards
+        assert [part.data.shape for part in parts] == [shape] * 4, name
 
 
 def test_an_array_that_does_not_divide_is_named():

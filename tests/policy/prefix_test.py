@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from tests.policy.debug_inputs import (
     random_params,
 )
 
+PI0 = dataclasses.replace(CONFIG, suffix_attention="bidirectional")
 FORMS = {
-    "pi0": CONFIG,
-    "pi0.5": dataclasses.replace(
-        CONFIG, time_conditioning="adaptive", state_token=False
-    ),
+    "paper": CONFIG,
+    "pi0": PI0,
+    "pi0.5": dataclasses.replace(PI0, time_conditioning="adaptive", state_token=False),
     "two experts": CONFIG.without_spatial(),
 }
 
@@ -62,6 +63,30 @@ def _joint_velocity(params, seen, chunk, tau, config):
     return parts.action_output.apply(
         {"params": own["output"]}, hidden["action"][:, -config.horizon :]
     )
+
+
+@pytest.mark.parametrize(
+    "form, earlier_only", [("paper", True), ("pi0", False), ("pi0.5", False)]
+)
+def test_an_action_depends_on_later_ones_in_pi0_only(form, earlier_only):
+    params, seen, config = random_params(FORMS[form]), observation(), FORMS[form]
+    tau, count = jnp.linspace(0.1, 0.9, BATCH), config.horizon
+
+    def changes(params, seen, chunk):
+        """How far action i [H, H] moves when action j does, the largest of a batch."""
+        cache = policy.encode_prefix(params, seen, config=config)
+
+        def velocity(chunk):
+            return policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+
+        moved = chunk + jnp.eye(count)[:, None, :, None]  # [j, B, H, D]
+        change = jax.vmap(velocity)(moved) - velocity(chunk)
+        return jnp.abs(change).max(axis=(1, 3)).T
+
+    found = once.jit(changes)(params, seen, chunks())
+    everything = np.ones((count, count), bool)
+    expected = np.tril(everything) if earlier_only else everything
+    np.testing.assert_array_equal(found > 1e-4, expected, err_msg=str(found))
 
 
 def test_each_form_has_its_own_inputs():

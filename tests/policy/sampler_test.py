@@ -1,6 +1,7 @@
 """Which entries of a chunk count, and samplers that cannot score what they draw."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,6 +46,8 @@ def test_cps_has_one_noisy_step_less() -> None:
 
 
 @pytest.mark.parametrize("real", [0, 11])
-def test_real_dimensions_are_some_of_all(real: int) -> None:
-    with pytest.raises(ValueError, match=f"real_action_dim is {real}; choose 1 to"):
-        dataclasses.replace(PADDED, real_action_dim=real)
+@pytest.mark.parametrize("name", ["real_action_dim", "real_state_dim"])
+def test_real_dimensions_are_some_of_all(name: str, real: int) -> None:
+    change: Any = {name: real}
+    with pytest.raises(ValueError, match=f"{name} is {real}; choose 1 to"):
+        dataclasses.replace(PADDED, **change)

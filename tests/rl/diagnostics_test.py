@@ -23,13 +23,14 @@ def test_ratio_metrics_by_hand() -> None:
 
 def test_the_last_steps_share_of_the_divergence() -> None:
     step_kl = jnp.array([[1.0, 2.0], [0.0, 1.0], [3.0, 5.0]])
-    found = diagnostics.kl_metrics(step_kl, jnp.ones(2))
-    assert float(found["kl"]) == pytest.approx(6.0)
-    assert float(found["kl_last_step_share"]) == pytest.approx(8 / 12)
+    for dense, share in (([1, 1, 1], 8 / 12), ([1, 1, 0], 1 / 12)):
+        found = diagnostics.kl_metrics(step_kl, jnp.array(dense, bool), jnp.ones(2))
+        assert float(found["kl"]) == pytest.approx(6.0)
+        assert float(found["kl_last_step_share"]) == pytest.approx(share)
 
 
 def test_a_policy_that_has_not_moved_has_no_share() -> None:
-    found = diagnostics.kl_metrics(jnp.zeros((3, 2)), jnp.ones(2))
+    found = diagnostics.kl_metrics(jnp.zeros((3, 2)), jnp.ones(3, bool), jnp.ones(2))
     assert float(found["kl_last_step_share"]) == 0.0
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import paligemma_tokenizer, tokenizer
+from omnivla_jax.sim import tasks
 from omnivla_jax.train import environment
 
 TEXTS = ("turn on", "open")
@@ -22,3 +23,15 @@ def test_instructions_are_spelt_as_the_policy_says(name):
         tokens, mask = SPELLINGS[name].encode(text, 10)
         np.testing.assert_array_equal(words.tokens[row], tokens)
         np.testing.assert_array_equal(words.mask[row], mask)
+
+
+@pytest.mark.parametrize(
+    "name", ["libero_spatial", "libero_object", "libero_goal", "libero_10"]
+)
+def test_full_spells_every_libero_instruction_without_a_download(name):
+    config = configs.preset("full")
+    texts = [task.instruction for task in tasks.suite(name).tasks]
+    words = environment.instructions(texts, config)
+    longest = max(map(len, texts)) + 2  # a begin mark, a line break
+    assert int(words.mask.sum(axis=1).max()) == longest
+    assert longest <= 0.75 * config.max_tokens, "no room for rewording"

@@ -1,23 +1,45 @@
 """The whole online step, lowered for accelerators: nothing in it needs the host."""
 
 import re
+from typing import Any
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import pytest
 
 from experiments.configs import quickstart
 from experiments.settings import from_config
+from omnivla_jax.core import precision
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import action, environment, online, streams
 
+FORMS: dict[str, dict[str, Any]] = {
+    "gspo, both kinds of group": {"branches": 2, "chunk_share": 0.5},
+    "ppo, states stored": {"objective": "ppo", "length": "1", "storage": "state"},
+}
+
 
 @pytest.fixture(scope="module")
-def step_and_arguments():
-    """The debug job on MJX, its state as shapes: nothing is run."""
-    settings = from_config(quickstart.get_config("debug"))
-    scene = scenes.make(settings.suite, tasks=settings.tasks[:1], physics="mjx")
+def scene():
+    """One task on MJX."""
+    config = quickstart.get_config("debug")
+    return scenes.make(config.suite, tasks=config.tasks[:1], physics="mjx")
+
+
+@pytest.fixture
+def on_an_accelerator(monkeypatch):
+    """Whatever asks for the device gets the answer that it will get there."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert precision.compute_dtype() == jnp.bfloat16
+
+
+def step_and_arguments(scene, changes):
+    """The debug job's step, and its state as shapes: nothing is run."""
+    config = quickstart.get_config("debug")
+    config.rl.update(changes)
+    settings = from_config(config)
     texts = [task.instruction for task in scene.tasks]
     words = environment.instructions(texts, settings.policy)
     step = online.make_step(
@@ -38,12 +60,15 @@ def step_and_arguments():
     return step, (jax.eval_shape(start), streams.stream(0, "online"))
 
 
-def test_the_step_lowers_without_the_host(step_and_arguments):
-    step, arguments = step_and_arguments
+@pytest.mark.usefixtures("on_an_accelerator")
+@pytest.mark.parametrize("form", FORMS)
+def test_the_step_lowers_without_the_host(scene, form):
+    step, arguments = step_and_arguments(scene, FORMS[form])
     platforms = ("tpu", "cuda")
     exported = jax.export.export(step, platforms=platforms)(*arguments)
     assert exported.platforms == platforms
     text = exported.mlir_module()
     assert "while" in text  # the episode is in it
+    assert "bf16" in text  # and it is the accelerators' program
     called = set(re.findall(r"custom_call\s+@([\w.]+)", text))
     assert not {name for name in called if "callback" in name or "host" in name}, called

@@ -84,8 +84,21 @@ def test_bad_numbers_are_named_and_nothing_is_saved_after_them():
 
     with pytest.raises(FloatingPointError) as error:
         loop.run(bad, jnp.float32(1), steps=3, save=lambda *_: None, save_every=1)
-    message = "kl is inf, loss is nan at update 1: lower"
+    message = "loss is nan, kl is inf at update 1: lower"
     assert str(error.value).startswith(message) and "None was kept" in str(error.value)
+
+
+def test_the_offending_term_comes_before_what_follows_from_it():
+    """A critic that overflows makes every metric of the policy bad one update later."""
+    names = ("grad_norm", "grad_norm_action", "grad_norm_value", "kl", "value_loss")
+
+    def bad(state):
+        return state, {name: state / 0 for name in names} | {"surrogate": state}
+
+    with pytest.raises(FloatingPointError) as error:
+        loop.run(bad, jnp.float32(1), steps=3, save=lambda *_: None, save_every=1)
+    assert str(error.value).startswith("value_loss is inf, grad_norm is inf, ")
+    assert "and 2 others at update 1" in str(error.value)
 
 
 def test_a_bad_parameter_is_no_checkpoint_though_the_metrics_are_good():

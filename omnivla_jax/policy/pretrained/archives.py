@@ -68,7 +68,7 @@ def orbax(path: Path) -> Archive:
     """An orbax tree, named by its keys with slashes; or the folder of its `params`."""
     inner = existing(path) / "params"
     folder = (inner if inner.is_dir() else path).absolute()
-    leaves = traverse_util.flatten_dict(_orbax_metadata(folder), sep="/")
+    shapes = _orbax_shapes(folder)
 
     def nested(name: str, leaf: Any) -> Any:
         return traverse_util.unflatten_dict({name: leaf}, sep="/")
@@ -83,7 +83,6 @@ def orbax(path: Path) -> Archive:
             (array,) = jax.tree.leaves(checkpointer.restore(folder, args=arguments))
         return array
 
-    shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
     return Archive(shapes, undamaged(path, read))
 
 
@@ -119,10 +118,19 @@ def _npy_shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
         return read(stream)[0]
 
 
-def _orbax_metadata(folder: Path) -> Any:
-    """The tree of shapes in an orbax checkpoint."""
+def _orbax_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, of a tree that consists of dictionaries and arrays alone."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            return checkpointer.metadata(folder).item_metadata.tree
+            tree = checkpointer.metadata(folder).item_metadata.tree
     except Exception as error:  # orbax and its readers raise whatever they meet
         raise ValueError(f"{folder} holds no orbax tree, or a damaged one.") from error
+    named = isinstance(tree, dict)
+    leaves = traverse_util.flatten_dict(tree, sep="/") if named else {"its root": tree}
+    others = [n for n, leaf in leaves.items() if getattr(leaf, "shape", None) is None]
+    if others:
+        raise ValueError(
+            f"{folder} holds a list, text or nothing, no array, under {others[0]} "
+            f"({len(others)} such names): name the folder of the parameters alone."
+        )
+    return {name: tuple(leaf.shape) for name, leaf in leaves.items()}

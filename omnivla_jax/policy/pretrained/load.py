@@ -6,6 +6,7 @@ One parameter is read, cast and placed on its devices at a time. What no file co
 starts at its initial value and is named in `loaded.kept`.
 """
 
+import functools
 import re
 from collections import Counter
 from pathlib import Path
@@ -20,9 +21,17 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.pretrained.archives import Archive
-from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes, make, shape, sources
+from omnivla_jax.policy.pretrained.recipes import (
+    Recipe,
+    Recipes,
+    groups,
+    make,
+    shape,
+    sources,
+)
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
+Problems = Sequence[tuple[str, str]]  # (kind, name and what is wrong with it)
 
 
 class Source(NamedTuple):
@@ -43,14 +52,18 @@ class Loaded(NamedTuple):
 
 
 class MismatchError(ValueError):
-    """A file and a policy that do not fit: every name that is amiss, one a line."""
+    """Files and a policy that do not fit: every name that is amiss, one a line."""
 
-    def __init__(self, path: Path, problems: Sequence[tuple[str, str]]) -> None:
-        counts = Counter(kind for kind, _ in problems)
-        listed = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        self.summary = f"{path} does not fit the policy: {listed}."
-        lines = [f"  {kind}: {text}" for kind, text in problems]
-        super().__init__("\n".join([self.summary, *lines]))
+    def __init__(self, files: Sequence[tuple[Path, Problems]]) -> None:
+        summaries, lines = [], []
+        for path, found in files:
+            counts = Counter(kind for kind, _ in found)
+            listed = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            summaries.append(f"{path} does not fit the policy: {listed}.")
+            lines.append(summaries[-1])
+            lines += [f"  {kind}: {text}" for kind, text in found]
+        self.summary = " ".join(summaries)
+        super().__init__("\n".join(lines))
 
 
 def load(
@@ -66,15 +79,14 @@ def load(
     cover a parameter the later one counts.
 
     Raises:
-      MismatchError: a file lacks names, has names too many or of other shapes.
+      MismatchError: files lack names, have names too many or of other shapes.
       ValueError: a file cannot be read.
     """
     like = _flat(parameters.shapes(config))
     placed = _flat(parameters.shardings(mesh, config))
-    plans = [_plan(source, path, config, like) for source, path in files]
     arrays = {
         name: _place(recipe, archive, like[name], placed[name])
-        for archive, recipes in plans
+        for archive, recipes in _plans(files, config, like)
         for name, recipe in recipes.items()
     }
     kept = tuple(sorted(set(like) - set(arrays)))
@@ -84,12 +96,14 @@ def load(
 
 def problems(
     archive: Archive, recipes: Recipes, like: Shapes, source: Source
-) -> list[tuple[str, str]]:
-    """Every (kind, name and what is wrong with it), without reading an array."""
-    wanted = {
-        name: set().union(*sources(recipe)) for name, recipe in recipes.items()
+) -> Problems:
+    """Whatever does not fit, found without reading an array."""
+    used = {
+        name
+        for recipe in recipes.values()
+        for names in sources(recipe)
+        for name in names
     }
-    used: set[str] = set().union(*wanted.values())
     found = [("missing name", name) for name in sorted(used - set(archive.shapes))]
     unused = re.compile("|".join(source.unused) or r"(?!)")
     for name in sorted(set(archive.shapes) - used):
@@ -100,30 +114,40 @@ def problems(
         found.append(("parameter without a source", name))
     for name in sorted(set(recipes) - set(like)):
         found.append(("parameter that the policy lacks", name))
-    present = [n for n in recipes if n in like and wanted[n] <= set(archive.shapes)]
-    return found + _misshaped(archive, {n: recipes[n] for n in present}, like)
+    ours = {name: recipes[name] for name in sorted(set(recipes) & set(like))}
+    return found + _misshaped(archive, ours, like)
 
 
-def _plan(
-    source: Source, path: Path, config: PolicyConfig, like: Shapes
-) -> tuple[Archive, Recipes]:
-    archive, recipes = source.open(path), source.recipes(config)
-    if found := problems(archive, recipes, like, source):
-        raise MismatchError(path, found)
-    return archive, recipes
+def _plans(
+    files: Sequence[tuple[Source, Path]], config: PolicyConfig, like: Shapes
+) -> list[tuple[Archive, Recipes]]:
+    plans = [(source.open(path), source.recipes(config)) for source, path in files]
+    found = [
+        (path, problems(archive, recipes, like, source))
+        for (source, path), (archive, recipes) in zip(files, plans)
+    ]
+    if misfits := [(path, amiss) for path, amiss in found if amiss]:
+        raise MismatchError(misfits)
+    return plans
 
 
 def _misshaped(
     archive: Archive, recipes: Recipes, like: Shapes
 ) -> list[tuple[str, str]]:
+    """Each array of each layer by itself: others may be missing or wrong as well."""
     found = []
-    for name, recipe in sorted(recipes.items()):
-        if (made := shape(recipe, archive.shapes)) != like[name].shape:
-            first = next(sources(recipe))
-            theirs = ", ".join(f"{n} {archive.shapes[n]}" for n in first)
-            became = "no such array" if made is None else str(made)
-            text = f"{name} {like[name].shape}: {theirs} makes {became}"
-            found.append(("mis-shaped parameter", text))
+    for ours, recipe in recipes.items():
+        wanted = like[ours].shape
+        makes = functools.cache(functools.partial(shape, recipe))  # layers are alike
+        for names in groups(recipe):
+            theirs = {n: archive.shapes[n] for n in names if n in archive.shapes}
+            if len(theirs) < len(names):
+                continue
+            if (made := makes(tuple(theirs.values()))) != wanted:
+                listed = ", ".join(f"{name} {size}" for name, size in theirs.items())
+                became = "no array" if made is None else str(made)
+                text = f"{listed} makes {became}, but {ours} is {wanted}"
+                found.append(("mis-shaped array", text))
     return found
 
 

@@ -28,14 +28,18 @@ def pi0_config(config: PolicyConfig) -> PolicyConfig:
     return dataclasses.replace(
         config,
         action_dim=DIMENSIONS,
-        real_action_dim=config.real_action_dim or config.action_dim,
+        real_action_dim=config.robot_action_dim,
         state_dim=DIMENSIONS,
+        real_state_dim=config.robot_state_dim,
         suffix_attention="bidirectional",
     )
 
 
 def pi05_config(config: PolicyConfig) -> PolicyConfig:
-    """As `pi0_config`, with the time in the norms and the state in the prompt."""
+    """As `pi0_config`, with the time in the norms and no state.
+
+    Like openpi's `pi05_libero`: blind to the state, which its prompt does not spell.
+    """
     return dataclasses.replace(
         pi0_config(config), time_conditioning="adaptive", state_token=False
     )

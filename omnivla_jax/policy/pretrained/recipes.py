@@ -3,7 +3,7 @@
 Names of ours are paths in the tree of `policy/parameters.py`, parts joined by slashes.
 """
 
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import einops
 import jax
@@ -41,21 +41,30 @@ def sources(recipe: Recipe) -> Iterator[tuple[str, ...]]:
         yield tuple(name.replace("{layer}", str(layer)) for name in recipe.names)
 
 
-def shape(
-    recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[int, ...] | None:
-    """The shape that `recipe` makes; None where the arrays do not fit its pattern."""
-    made = set()
+def groups(recipe: Recipe) -> Iterator[tuple[str, ...]]:
+    """Names whose arrays fit or do not, whatever the others are like.
+
+    One at a time; all of a layer where they are joined, because their sizes add up.
+    """
     for names in sources(recipe):
-        arrays = [jax.ShapeDtypeStruct(shapes[name], np.float32) for name in names]
-        try:
-            made.add(jax.eval_shape(lambda *x: _piece(recipe, x), *arrays).shape)
-        except (einops.EinopsError, ValueError, TypeError):
-            return None
-    if len(made) != 1:
+        yield from [(name,) for name in names] if recipe.pack is None else [names]
+
+
+def shape(
+    recipe: Recipe, arrays: Sequence[tuple[int, ...]]
+) -> tuple[int, ...] | None:
+    """The shape that `recipe` makes if all its groups have arrays of these shapes.
+
+    None where they do not fit its pattern.
+    """
+    if recipe.pack is None:
+        arrays = [*arrays] * len(recipe.names)
+    traced = [jax.ShapeDtypeStruct(array, np.float32) for array in arrays]
+    try:
+        piece = jax.eval_shape(lambda *x: _piece(recipe, x), *traced).shape
+    except (einops.EinopsError, ValueError, TypeError):
         return None
-    (one,) = made
-    return one if recipe.layers is None else (recipe.layers, *one)
+    return piece if recipe.layers is None else (recipe.layers, *piece)
 
 
 def make(

@@ -26,6 +26,9 @@ DTYPES: Mapping[str, Any] = {
     "BOOL": np.bool_,
 }
 
+# What JSON of another form than expected ends in.
+MALFORMED = (ValueError, LookupError, AttributeError, TypeError)
+
 
 class Entry(NamedTuple):
     """One array of a file."""
@@ -41,11 +44,18 @@ def safetensors(path: Path) -> Archive:
     """A .safetensors file, an index of several, or the folder of either.
 
     Arrays are mapped from the file: only what is used is ever read.
-    Raises ValueError on files of another kind, damaged, cut short, or missing.
+    Raises ValueError on files of another kind, damaged, cut short, or missing, and
+    where two parts hold one name.
     """
-    entries: dict[str, Any] = {}
+    entries: dict[str, Entry] = {}
     for file in _files(existing(path)):
-        entries |= _entries(file)
+        found = _entries(file)
+        if twice := sorted(set(entries) & set(found)):
+            raise ValueError(
+                f"{entries[twice[0]].file} and {file} both hold {twice[0]} "
+                f"({len(twice)} such names): name the file to read, or remove one."
+            )
+        entries |= found
 
     def read(name: str) -> np.ndarray:
         entry = entries[name]
@@ -71,25 +81,25 @@ def _files(path: Path) -> list[Path]:
         return [path]
     try:
         names = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        files = [path.parent / name for name in sorted(names)]
+    except MALFORMED as error:
         raise ValueError(f"{path} is no index of .safetensors files.") from error
-    return [existing(path.parent / name) for name in sorted(names)]
+    return [existing(file) for file in files]
 
 
 def _entries(path: Path) -> dict[str, Entry]:
     """The arrays of one file by name, once it is known to be whole."""
     size = path.stat().st_size
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        text = file.read(min(length, size))
     try:
-        header = json.loads(text)
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, size)))
         found = {
             name: _entry(path, raw, 8 + length)
             for name, raw in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+    except (*MALFORMED, IsADirectoryError) as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one.") from error
     end = max((entry.stop for entry in found.values()), default=0)
     if size < end:
@@ -102,9 +112,24 @@ def _entries(path: Path) -> dict[str, Entry]:
             f"{path} holds numbers of type {', '.join(unknown)}: find the same weights "
             f"in one of {', '.join(DTYPES)}."
         )
+    for name, entry in found.items():
+        _check_size(name, entry)
     return found
 
 
 def _entry(path: Path, raw: Mapping[str, Any], begin: int) -> Entry:
-    start, stop = raw["data_offsets"]
-    return Entry(path, raw["dtype"], tuple(raw["shape"]), begin + start, begin + stop)
+    dtype, shape, (start, stop) = raw["dtype"], tuple(raw["shape"]), raw["data_offsets"]
+    counted = all(type(size) is int and size >= 0 for size in (start, stop, *shape))
+    if not (counted and isinstance(dtype, str)):
+        raise ValueError(f"{raw} describes no array.")
+    return Entry(path, dtype, shape, begin + start, begin + stop)
+
+
+def _check_size(name: str, entry: Entry) -> None:
+    taken = math.prod(entry.shape) * np.dtype(DTYPES[entry.dtype]).itemsize
+    if entry.stop - entry.start != taken:
+        raise ValueError(
+            f"{name} in {entry.file}: {entry.dtype} {entry.shape} takes {taken} bytes, "
+            f"its header gives {entry.stop - entry.start}: the file is damaged, repeat "
+            "the download."
+        )

@@ -49,7 +49,47 @@ def test_what_is_not_there_or_of_another_kind_is_one_clear_line(tmp_path):
             archives.orbax(tmp_path / name)
 
 
-@pytest.mark.parametrize("text", ["something else entirely", '{"x": 1}', "[]", ""])
+@pytest.mark.parametrize(
+    "strange", [{"x": [np.ones(2), np.ones(3)]}, {"x": "text"}, {"x": None}]
+)
+def test_an_orbax_tree_of_more_than_arrays_is_one_clear_line(tmp_path, strange):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", {"params": {"w": np.ones(2)}, **strange})
+    text = r"tree holds .* no array, under x \(1 such names\): name the folder of the"
+    with pytest.raises(ValueError, match=text) as caught:
+        archives.orbax(tmp_path / "tree")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_orbax_list_is_no_tree_of_names(tmp_path):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", [np.ones(2)])
+    with pytest.raises(ValueError, match="holds a list.* no array, under its root"):
+        archives.orbax(tmp_path / "tree")
+
+
+def described(**changes) -> str:
+    """A header of one float32 array [2, 3], with `changes`."""
+    entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+    return json.dumps({"x": entry | changes})
+
+
+HEADERS = [
+    "something else entirely",
+    '{"x": 1}',
+    "[]",
+    "",
+    described(shape=[-2, -3]),
+    described(shape=["2", 3]),
+    described(shape=[2.0, 3]),
+    described(data_offsets=[-24, 0]),
+    described(data_offsets=[0, 24, 48]),
+    described(dtype=32),
+    described(dtype=["F32"]),
+]
+
+
+@pytest.mark.parametrize("text", HEADERS)
 def test_a_header_that_is_none(tmp_path, text):
     path = tmp_path / "a.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
@@ -57,7 +97,11 @@ def test_a_header_that_is_none(tmp_path, text):
         safetensors(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": ["x"]}'])
+MAPS = ('["x"]', '{"x": 1}', '{"x": 1, "y": "a"}', '{"x": ["a"]}', '{"x": null}')
+INDICES = ["{", "[]", "{}", *('{"weight_map": %s}' % x for x in MAPS)]
+
+
+@pytest.mark.parametrize("text", INDICES)
 def test_an_index_that_is_none(tmp_path, text):
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(text)
@@ -70,6 +114,41 @@ def test_a_part_that_is_missing(tmp_path):
     path.write_text(json.dumps({"weight_map": {"x": "1.safetensors"}}))
     with pytest.raises(ValueError, match="nothing at .*1.safetensors: download"):
         safetensors(path)
+
+
+@pytest.mark.parametrize(
+    "changes, takes, gives",
+    [
+        ({"shape": [2, 2]}, 16, 24),
+        ({"shape": [2, 0]}, 0, 24),
+        ({"dtype": "F64"}, 48, 24),
+        ({"data_offsets": [4, 24]}, 24, 20),
+        ({"data_offsets": [24, 0]}, 24, -24),
+    ],
+)
+def test_a_header_that_contradicts_itself(tmp_path, changes, takes, gives):
+    text, path = described(**changes), tmp_path / "a.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(24))
+    message = f"x in {path}: .* takes {takes} bytes, its header gives {gives}: the file"
+    with pytest.raises(ValueError, match=message):
+        safetensors(path)
+
+
+def test_a_name_in_two_parts(tmp_path):
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    fakes.write_safetensors(first, {"x": np.zeros(2, np.float32)})
+    both = {"y": np.zeros(1, np.float32), "x": np.ones(2, np.float32)}
+    fakes.write_safetensors(second, both)
+    text = rf"{first} and {second} both hold x \(1 such names\): name the file to read"
+    with pytest.raises(ValueError, match=text):
+        safetensors(tmp_path)
+    assert safetensors(second).shapes == {"y": (1,), "x": (2,)}
+
+
+def test_a_folder_called_as_a_file_is(tmp_path):
+    (tmp_path / "a.safetensors").mkdir()
+    with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
+        safetensors(tmp_path)
 
 
 def test_downloads_cut_short(tmp_path):

@@ -7,9 +7,20 @@ be made twice to go unseen.
 import json
 from typing import Any
 
+import jax
 import numpy as np
 
+from omnivla_jax.policy import parameters
 from tests.policy.pretrained.tiny import CONFIG
+
+
+def random_params(config):
+    """NumPy values in the shapes of `config`; positions alike in every view."""
+    like, rng = parameters.shapes(config), np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
+    positions = params["reasoning"]["encoder"]["pos_embedding"]
+    positions[:] = positions[0]
+    return params
 
 
 def paligemma(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
@@ -20,12 +31,13 @@ def paligemma(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
     return arrays | {"llm/embedder/input_embedding": words}
 
 
-def pi0(params) -> dict[str, np.ndarray]:
+def pi0(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
     """openpi's names; a velocity that points the other way."""
     own = params["action"]
     ends = _dense(own["input"], "state_proj", "action_in_proj")
     ends |= _dense(own["input"], "action_time_mlp_in", "action_time_mlp_out")
-    return _both_experts(params) | _scales(own, "_1") | ends | _output(own)
+    both = _both_experts(params, vision) | _scales(own, "_1")
+    return both | ends | _output(own)
 
 
 def pi05(params) -> dict[str, np.ndarray]:
@@ -37,7 +49,7 @@ def pi05(params) -> dict[str, np.ndarray]:
         leaves = _modulation(own, ("layers", name))
         norms |= {f"llm/layers/{name}_1/Dense_0/{k}": v for k, v in leaves}
     norms = {f"PaliGemma/{name}": array for name, array in norms.items()}
-    return _both_experts(params) | norms | ends | _output(own)
+    return _both_experts(params, CONFIG.vision) | norms | ends | _output(own)
 
 
 def write_npz(path, arrays):
@@ -112,8 +124,8 @@ def _modulation(own, path):
     return own["modulation"].items()
 
 
-def _both_experts(params) -> dict[str, np.ndarray]:
-    arrays = paligemma(params) | _decoder(params["action"], "_1")
+def _both_experts(params, vision) -> dict[str, np.ndarray]:
+    arrays = paligemma(params, vision) | _decoder(params["action"], "_1")
     return {f"PaliGemma/{name}": array for name, array in arrays.items()}
 
 

@@ -28,15 +28,6 @@ TIME_KERNELS = {
 }
 
 
-def random_params(config):
-    """NumPy values in the shapes of `config`; positions alike in every view."""
-    like, rng = parameters.shapes(config), np.random.default_rng(0)
-    params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), like)
-    positions = params["reasoning"]["encoder"]["pos_embedding"]
-    positions[:] = positions[0]
-    return params
-
-
 def loaded(name, path, config=CONFIG, **axes):
     mesh = sharding.make_mesh(**axes)
     key, files = jax.random.key(0), [(source(name), path)]
@@ -50,7 +41,7 @@ def flat(tree):
 @pytest.fixture
 def npz(tmp_path):
     """Arrays of a complete PaliGemma, the file to write them to, the parameters."""
-    params = random_params(CONFIG)
+    params = fakes.random_params(CONFIG)
     return fakes.paligemma(params), tmp_path / "pt.npz", params
 
 
@@ -71,7 +62,7 @@ def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
 )
 @pytest.mark.parametrize("with_values", [False, True])
 def test_openpi_trees(tmp_path, name, config, write, with_values):
-    params = random_params(config)
+    params = fakes.random_params(config)
     arrays = write(params)
     if with_values:  # as openpi saves during training
         arrays = {f"{key}/value": array for key, array in arrays.items()}
@@ -110,13 +101,78 @@ def test_every_name_that_is_amiss_is_in_one_error(npz):
     with pytest.raises(MismatchError) as caught:
         loaded("paligemma-npz", path)
     text = str(caught.value)
-    counts = "2 missing name, 1 surplus name, 2 mis-shaped parameter"
+    counts = "2 missing name, 1 surplus name, 2 mis-shaped array"
     assert counts in caught.value.summary and str(path) in caught.value.summary
     assert all(f"missing name: {name}\n" in text for name in missing)
     assert "surplus name: llm/novel (2, 3)\n" in text
-    assert "final_norm/scale (24,): llm/final_norm/scale (25,) makes (25,)" in text
-    assert "img/embedding/kernel (4, 4, 18) makes no such array" in text
+    norm = "llm/final_norm/scale (25,) makes (25,), but reasoning/final_norm/scale is"
+    assert f"mis-shaped array: {norm} (24,)" in text
+    assert "mis-shaped array: img/embedding/kernel (4, 4, 18) makes no array" in text
     assert len(text.splitlines()) == 6
+
+
+def siglip_arrays():
+    """Zeros in Hugging Face's names and shapes: three layers, width 18, MLP 20."""
+    shapes = {
+        "embeddings.patch_embedding.weight": (18, 3, 4, 4),
+        "embeddings.patch_embedding.bias": (18,),
+        "embeddings.position_embedding.weight": (9, 18),
+        "post_layernorm.weight": (18,),
+        "post_layernorm.bias": (18,),
+    }
+    linears = {f"self_attn.{name}_proj": (18, 18) for name in ("q", "k", "v", "out")}
+    linears |= {"mlp.fc1": (20, 18), "mlp.fc2": (18, 20)}
+    norms = {"layer_norm1": (18,), "layer_norm2": (18,)}
+    for layer in range(3):
+        for name, shape in (linears | norms).items():
+            shapes[f"encoder.layers.{layer}.{name}.weight"] = shape
+            shapes[f"encoder.layers.{layer}.{name}.bias"] = shape[:1]
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
+def test_each_layer_is_judged_whatever_the_others_are_like(tmp_path):
+    arrays, path = siglip_arrays(), tmp_path / "model.safetensors"
+    blocks, layer = "reasoning/encoder/blocks", "encoder.layers"
+    del arrays[f"{layer}.0.mlp.fc1.weight"], arrays[f"{layer}.1.self_attn.q_proj.bias"]
+    wrong = {
+        f"{layer}.1.self_attn.k_proj.bias": (19,),
+        f"{layer}.2.mlp.fc1.weight": (20, 17),
+        f"{layer}.2.mlp.fc2.weight": (18, 20, 1),
+    }
+    arrays |= {name: np.zeros(shape, np.float32) for name, shape in wrong.items()}
+    fakes.write_safetensors(path, arrays)
+    with pytest.raises(MismatchError) as caught:
+        loaded("hf-siglip", path)
+    assert str(caught.value).splitlines() == [
+        f"{path} does not fit the policy: 2 missing name, 3 mis-shaped array.",
+        f"  missing name: {layer}.0.mlp.fc1.weight",
+        f"  missing name: {layer}.1.self_attn.q_proj.bias",
+        f"  mis-shaped array: {layer}.2.mlp.fc1.weight (20, 17) makes (3, 17, 20), "
+        f"but {blocks}/mlp_in/kernel is (3, 18, 20)",
+        f"  mis-shaped array: {layer}.2.mlp.fc2.weight (18, 20, 1) makes no array, "
+        f"but {blocks}/mlp_out/kernel is (3, 20, 18)",
+        f"  mis-shaped array: {layer}.1.self_attn.k_proj.bias (19,) makes (3, 57), "
+        f"but {blocks}/qkv/bias is (3, 54)",
+    ]
+
+
+def test_the_misfits_of_all_files_are_in_one_error(npz, tmp_path):
+    first, path, _ = npz
+    second, other = siglip_arrays(), tmp_path / "model.safetensors"
+    del first["img/head/bias"], second["post_layernorm.bias"]
+    fakes.write_npz(path, first)
+    fakes.write_safetensors(other, second)
+    files = [(source("paligemma-npz"), path), (source("hf-siglip"), other)]
+    with pytest.raises(MismatchError) as caught:
+        load(jax.random.key(0), files, config=CONFIG, mesh=sharding.make_mesh())
+    ends = [f"{p} does not fit the policy: 1 missing name." for p in (path, other)]
+    assert caught.value.summary == " ".join(ends)
+    assert str(caught.value).splitlines() == [
+        ends[0],
+        "  missing name: img/head/bias",
+        ends[1],
+        "  missing name: post_layernorm.bias",
+    ]
 
 
 def test_a_policy_of_another_make_is_told_apart(npz):

@@ -117,6 +117,25 @@ def _policy():
     )
 
 
+def test_tokens_that_are_joined_are_judged_together():
+    like, recipes_of = parameters_of(SMALL, DINO), vggt.aggregator(_policy())
+    shapes = published(16, 2, 4, DINO.grid, DINO.registers, heads=SMALL.heads)
+
+    def found():
+        archive = Archive(shapes, read=lambda name: np.zeros(shapes[name]))
+        return problems(archive, recipes_of, like, source("hf-vggt"))
+
+    assert not found()
+    shapes["aggregator.camera_token"] = (1, 2, 1, 15)
+    text = (
+        "aggregator.camera_token (1, 2, 1, 15), aggregator.register_token (1, 2, 2, 16)"
+        f" makes no array, but {vggt.AGGREGATOR}/special_tokens is (2, 3, 16)"
+    )
+    assert found() == [("mis-shaped array", text)]
+    del shapes["aggregator.register_token"]
+    assert found() == [("missing name", "aggregator.register_token")]
+
+
 def test_the_aggregator_computes_what_the_release_does(release):
     dino, arrays, params = release
     images = np.random.default_rng(0).uniform(-1, 1, (3, 12, 12, 3))

@@ -1,0 +1,142 @@
+"""Imported weights in a folder: the parameters, and what they presuppose of a policy.
+
+    FOLDER/weights.json    the preset, the sources, what was changed of the preset
+    FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
+"""
+
+import dataclasses
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Sequence
+
+import jax
+from flax.traverse_util import flatten_dict
+from jax.sharding import Mesh
+
+from experiments.reporting.files import replacing
+from omnivla_jax.core import sharding
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy import parameters
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.load import Loaded, load
+from omnivla_jax.policy.pretrained.sources import source
+from omnivla_jax.train import checkpoints
+
+RECORD = "weights.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where parameters came from and which policy they are for."""
+
+    preset: str
+    spatial: bool  # whether the policy has the spatial expert
+    sources: tuple[tuple[str, str], ...]  # (kind, path), in order
+    adapted: dict[str, Any]  # settings of PolicyConfig that differ from the preset's
+
+
+def import_files(folder: Path, record: Record, *, seed: int) -> Loaded:
+    """Load the files that `record` names into its policy and store the result.
+
+    Returns the parameters, and which of them no file covers: those are drawn by `seed`.
+    Raises ValueError on an unknown name, and what `load` raises.
+    """
+    kinds = [(source(name), Path(path)) for name, path in record.sources]
+    before = configs.preset(record.preset)
+    before = before if record.spatial else before.without_spatial()
+    config = functools.reduce(lambda so_far, kind: kind[0].adapt(so_far), kinds, before)
+    mesh = sharding.make_mesh(fsdp=len(jax.devices()))
+    loaded = load(jax.random.key(seed), kinds, config=config, mesh=mesh)
+    written = dataclasses.replace(record, adapted=_changes(before, config))
+    with replacing(folder / RECORD) as temporary:
+        text = json.dumps(dataclasses.asdict(written), indent=2)
+        temporary.write_text(f"{text}\n", "utf-8")
+    checkpoints.save(folder, loaded.params, history=[])
+    return loaded
+
+
+def adapted(folder: Path, config: PolicyConfig) -> PolicyConfig:
+    """`config` as the weights in `folder` presuppose it; no array is read.
+
+    Raises ValueError if there are none, or if they do not fit `config`.
+    """
+    path, record = _stored(folder)
+    changed = dataclasses.replace(config, **record.adapted)
+    there = _sizes(checkpoints.shapes(path))
+    here = _sizes(parameters.shapes(_without_noise(changed)))
+    differing = [
+        f"{name} {there.get(name, 'missing')} instead of {here.get(name, 'none')}"
+        for name in sorted(set(there) | set(here))
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        kind = "with" if record.spatial else "without"
+        raise ValueError(
+            f"The weights in {folder}, imported for preset {record.preset!r} {kind} "
+            f"the spatial expert, do not fit policy.preset and policy.spatial: "
+            f"{differing[0]}, {len(differing)} names in all. Choose the same, or "
+            "import them again for these."
+        )
+    return changed
+
+
+def restore(
+    folder: Path, key: jax.Array, config: PolicyConfig, *, mesh: Mesh | None
+) -> PyTree:
+    """The parameters in `folder`, spread over `mesh`; None: on one device.
+
+    `config` is what `adapted` returned. `key` is consumed by a noise head, which
+    imported weights never have.
+    """
+    path, _ = _stored(folder)
+    stored = _without_noise(config)
+    like = parameters.shapes(stored)
+    if mesh is not None:
+        places = parameters.shardings(mesh, stored)
+        like = jax.tree.map(lambda x, place: x.update(sharding=place), like, places)
+    try:
+        params = checkpoints.restore(path, like).tree
+    except ValueError as error:
+        raise ValueError(
+            f"The weights in {folder} cannot be read: import them again."
+        ) from error
+    if config.noise_head:
+        params["action"]["noise"] = parameters.init_noise(key, config)
+    return params
+
+
+def _stored(folder: Path) -> tuple[Path, Record]:
+    """Where the parameters lie, and their record."""
+    path, file = checkpoints.latest(folder), folder / RECORD
+    if path is None or not file.is_file():
+        raise ValueError(
+            f"policy.weights={folder} holds no imported weights: make them with "
+            f"`python -m experiments.import_weights --out={folder}`, or leave it empty."
+        )
+    try:
+        return path, Record(**json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}): import the weights again."
+        ) from error
+
+
+def _changes(before: PolicyConfig, after: PolicyConfig) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(PolicyConfig)]
+    return {
+        name: getattr(after, name)
+        for name in names
+        if getattr(after, name) != getattr(before, name)
+    }
+
+
+def _without_noise(config: PolicyConfig) -> PolicyConfig:
+    return dataclasses.replace(config, noise_head=False)
+
+
+def _sizes(tree: PyTree) -> dict[str, Sequence[int]]:
+    flat = flatten_dict(tree, sep="/")
+    return {name: tuple(leaf.shape) for name, leaf in flat.items()}

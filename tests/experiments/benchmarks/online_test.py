@@ -1,0 +1,25 @@
+"""Tests of the whole loop's benchmark on a stand-in simulator."""
+
+import dataclasses
+
+import pytest
+
+from experiments.benchmarks import online
+from experiments.configs import quickstart
+from experiments.settings import from_config
+from tests.train import reaching
+
+
+def test_the_loop_is_measured():
+    """Rates are the counted steps by the second; the storage is what is kept."""
+    settings = from_config(quickstart.get_config("debug"))
+    settings = dataclasses.replace(settings, tasks=(0, 1, 2))
+    found = online.measure(settings, reaching.make(settings.policy), updates=2)
+    episodes, chunks, actions = 3 * 2, 2, 2
+    assert found["environments"] == episodes
+    assert found["control_steps"] == episodes * chunks * actions
+    rate = found["control_steps"] / found["seconds_per_update"]
+    assert found["control_steps_per_second"] == pytest.approx(rate)
+    assert all(seconds > 0 for seconds in found["seconds"].values())
+    assert found["compile_seconds"] > 0 and found["storage"] == "cache"
+    assert 0 < found["experience_mib"] < found["peak_memory_mib"]

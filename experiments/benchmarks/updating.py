@@ -1,0 +1,100 @@
+"""Times of whole online updates: sampling, physics, rendering and learning.
+
+The policy is untrained, so that hardly an episode ends early and the control steps that
+are counted are played.
+"""
+
+import functools
+import resource
+import time
+from typing import Any
+
+import jax
+
+from experiments.settings import Settings
+from omnivla_jax.policy.normalize import unscaled
+from omnivla_jax.train import action, collect, online, storage, streams, timing
+from omnivla_jax.train.environment import Environment
+from omnivla_jax.train.placement import anywhere
+from omnivla_jax.train.state import TrainState
+
+MIB = 2**20
+
+
+def measure(
+    settings: Settings, simulator: Environment, updates: int
+) -> dict[str, Any]:
+    """Compile the step, run it, and take the same work apart."""
+    start, key = untrained(settings), streams.stream(settings.seed, "online")
+    shared: dict[str, Any] = {
+        "policy_config": settings.policy,
+        "sampler": settings.sampler,
+        "config": settings.rl,
+    }
+    parts = timing.time_split(
+        start, key, environment=simulator, tasks=settings.tasks, **shared
+    )
+    stored = experience(start, key, simulator, settings)
+    begin = time.perf_counter()
+    step = online.make_step(simulator, settings.tasks, **shared)
+    program = step.lower(start, key).compile()
+    compiling = time.perf_counter() - begin
+    seconds = timed(program, start, key, updates)
+    steps = settings.rl.total * (settings.sampler.exec_horizon or 1)
+    return {
+        "environments": settings.rl.total // settings.rl.chunks,
+        "control_steps": steps,
+        "control_steps_per_second": steps / seconds,
+        "seconds_per_update": seconds,
+        "seconds": parts,
+        "compile_seconds": compiling,
+        "storage": settings.rl.storage,
+        "experience_mib": storage.nbytes(stored) / MIB,
+        "peak_memory_mib": peak_memory() / MIB,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def untrained(settings: Settings) -> TrainState:
+    """Stage III at step 0 from random parameters, in units of the commands."""
+    key, config = streams.stream(settings.seed, "init"), settings.policy
+    params = action.fresh_params(key, config)
+    units = unscaled(config.robot_state_dim, config.robot_action_dim)
+    before = action.create(params, units, settings.action, seed=settings.seed)
+    return online.create(before, settings.rl, config)
+
+
+def experience(
+    start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
+) -> collect.Experience:
+    """What one update stores, as shapes."""
+    act = online.explorer(
+        start, simulator, settings.policy, settings.sampler, settings.rl
+    )
+    gather = functools.partial(
+        collect.collect,
+        act,
+        online.judge(start, simulator, settings.policy),
+        environment=simulator,
+        tasks=settings.tasks,
+        config=settings.rl,
+        placement=anywhere(),
+    )
+    return jax.eval_shape(gather, key)[0]
+
+
+def timed(program: Any, current: TrainState, key: jax.Array, updates: int) -> float:
+    """Seconds per update after the first one."""
+    current, metrics = jax.block_until_ready(program(current, key))
+    begin = time.perf_counter()
+    for _ in range(updates):
+        current, metrics = program(current, key)
+    jax.block_until_ready((current, metrics))
+    return (time.perf_counter() - begin) / updates
+
+
+def peak_memory() -> int:
+    """Bytes: the device's peak, or where it does not tell, the process's."""
+    stats = jax.devices()[0].memory_stats() or {}
+    own = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return stats.get("peak_bytes_in_use", own)

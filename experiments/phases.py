@@ -41,7 +41,7 @@ def run(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> dict[str, An
 
 
 def evaluation(job: Job, phase: str, state: TrainState) -> None:
-    """Success on the held-out initial states, and a video of the first episodes."""
+    """Success on the held-out initial states, and a video of those recorded."""
     if job.workdir.result(phase) is not None:
         return progress.note(EVALUATIONS[phase], "evaluated already")
     settings, config = job.settings, job.settings.evaluation
@@ -66,7 +66,7 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
         )
         texts = [task.instruction for task in job.scene.tasks]
         found = evaluate.summarise(outcome.success, np.asarray(start.task), texts)
-        if phase != "swapped_instructions":
+        if settings.evaluation.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])
     diverged = {"diverged": int(outcome.diverged.sum())}

@@ -51,6 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.seeds = (0, 1, 2)
     config.variants = ConfigDict(VARIANTS)
     config.compared = tuple(VARIANTS)  # in this order
+    config.evaluation.recorded = 0  # no videos
     if variant == "debug":
         config.compared = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
         config.seeds = (0,)

@@ -34,7 +34,7 @@ class EvaluateConfig:
     chunks: int  # T
     exec_horizon: int  # E
     steps: int = 10  # of the ODE
-    recorded: int = 4  # R, the first episodes of the first batch
+    recorded: int = 4  # R, the first episodes of the first batch; 0: none
 
     def __post_init__(self) -> None:
         if self.episodes % self.batch_size:
@@ -238,7 +238,8 @@ def _episodes(
     progress, record = jax.lax.scan(
         chunk, progress, jax.random.split(key, config.chunks)
     )
-    return progress, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), record)
+    steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
+    return progress, jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), record)
 
 
 def _estimate(success: np.ndarray) -> dict[str, Any]:

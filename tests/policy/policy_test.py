@@ -248,4 +248,4 @@ def test_the_critic_is_apart_from_the_policy(params, encode):
     assert sizes == {"reasoning": 0.0, "spatial": 0.0, "action": 0.0}
     places = policy.value_shardings(sharding.make_mesh(), CONFIG)
     chex.assert_trees_all_equal_structs(places, critic)
-    assert tuple(places["hidden"]["kernel"].spec) == ("tensor", "fsdp")
+    assert tuple(places["hidden"]["kernel"].spec) == ("fsdp", "tensor")

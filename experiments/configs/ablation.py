@@ -1,6 +1,9 @@
 """The paper's ablation on six libero_goal tasks: objectives, groups, spatial expert.
 
-Command: `python -m experiments.ablation --workdir=runs/ablation`. Not yet measured.
+Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured so far, on
+two cores of an AMD EPYC, seed 0, 210 held-out episodes: SFT only 55.2 % (48.5 to 61.8),
++ Flow-GSPO in trajectory groups 70.0 % (63.5 to 75.8). Its learning rate and clip are
+the quickstart's; those of its rivals are not tuned.
 
 Every variant of a seed starts from the same flow-matching policy (the one without the
 spatial expert from its own) and plays the same number of control steps.

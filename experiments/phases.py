@@ -66,7 +66,7 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
         )
         texts = [task.instruction for task in job.scene.tasks]
         found = evaluate.summarise(outcome.success, np.asarray(start.task), texts)
-        if settings.evaluation.recorded and phase != "swapped_instructions":
+        if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])
     diverged = {"diverged": int(outcome.diverged.sum())}

@@ -8,6 +8,7 @@ import jax
 from experiments import stage, weights
 from experiments.job import Job
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import action, loop, online, placement, streams
@@ -132,8 +133,7 @@ def _like(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainSt
     shapes = jax.eval_shape(make, *arguments)
     if job.mesh is None:
         return shapes
-    places = _places(job, shapes)
-    return jax.tree.map(lambda x, place: x.update(sharding=place), shapes, places)
+    return sharding.placed(shapes, _places(job, shapes))
 
 
 def _places(job: Job, tree: PyTree) -> PyTree:

@@ -95,8 +95,7 @@ def restore(
     stored = _without_noise(config)
     like = parameters.shapes(stored)
     if mesh is not None:
-        places = parameters.shardings(mesh, stored)
-        like = jax.tree.map(lambda x, place: x.update(sharding=place), like, places)
+        like = sharding.placed(like, parameters.shardings(mesh, stored))
     try:
         params = checkpoints.restore(path, like).tree
     except ValueError as error:

@@ -9,14 +9,13 @@ training step, over the peak that `peak_source` names.
 
 import dataclasses
 import functools
-import resource
 from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import flops, timing
+from experiments.benchmarks import flops, memory, timing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
@@ -156,10 +155,5 @@ def _ms(seconds: float) -> float:
 
 def _memory() -> dict[str, Any]:
     """The device's peak where it keeps one, else that of this process."""
-    stats = jax.devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in stats:
-        size, source = stats["peak_bytes_in_use"], "device"
-    else:
-        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        size, source = 1024 * kibibytes, "process"
-    return {"peak_memory_mib": round(size / 2**20), "peak_memory_source": source}
+    size, source = memory.peak()
+    return {"peak_memory_mib": round(size / memory.MIB), "peak_memory_source": source}

@@ -5,20 +5,18 @@ are counted are played.
 """
 
 import functools
-import resource
 import time
 from typing import Any
 
 import jax
 
+from experiments.benchmarks import memory
 from experiments.settings import Settings
 from omnivla_jax.policy.normalize import unscaled
 from omnivla_jax.train import action, collect, online, storage, streams, timing
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.placement import anywhere
 from omnivla_jax.train.state import TrainState
-
-MIB = 2**20
 
 
 def measure(
@@ -49,8 +47,8 @@ def measure(
         "seconds": parts,
         "compile_seconds": compiling,
         "storage": settings.rl.storage,
-        "experience_mib": storage.nbytes(stored) / MIB,
-        "peak_memory_mib": peak_memory() / MIB,
+        "experience_mib": storage.nbytes(stored) / memory.MIB,
+        "peak_memory_mib": memory.peak()[0] / memory.MIB,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
 
@@ -91,10 +89,3 @@ def timed(program: Any, current: TrainState, key: jax.Array, updates: int) -> fl
         current, metrics = program(current, key)
     jax.block_until_ready((current, metrics))
     return (time.perf_counter() - begin) / updates
-
-
-def peak_memory() -> int:
-    """Bytes: the device's peak, or where it does not tell, the process's."""
-    stats = jax.devices()[0].memory_stats() or {}
-    own = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return stats.get("peak_bytes_in_use", own)

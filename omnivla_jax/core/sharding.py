@@ -50,6 +50,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return nn.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
 
 
+def placed(shapes: PyTree, places: PyTree) -> PyTree:
+    """`jax.ShapeDtypeStruct`s that know where they lie; trees of one structure."""
+    return jax.tree.map(lambda leaf, to: leaf.update(sharding=to), shapes, places)
+
+
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
     """Shardings of a tree whose leaves carry Flax logical axis names.
 

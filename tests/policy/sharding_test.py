@@ -1,19 +1,9 @@
 """Runs the tests for eight devices on as many virtual ones, apart from this process."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests import virtual_devices
 
 
 def test_policies_on_eight_virtual_devices():
-    # The number of devices is fixed when JAX starts, and the other tests want one.
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
-    outcome = subprocess.run(
-        [sys.executable, "-m", "pytest", Path(__file__).with_name("eight_devices.py")],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-    )
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    virtual_devices.run("pytest", Path(__file__).with_name("eight_devices.py"))

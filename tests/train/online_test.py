@@ -59,15 +59,20 @@ def fresh(settings=SETTINGS, network=POLICY):
     )
 
 
+def make_step(settings=SETTINGS, network=POLICY, sampler=SAMPLER):
+    """The step of `fresh`'s policy in the stand-in simulator."""
+    return online.make_step(
+        reaching.make(network),
+        TASKS,
+        policy_config=network,
+        sampler=sampler,
+        config=settings,
+    )
+
+
 @pytest.fixture(scope="module")
 def step():
-    return online.make_step(
-        reaching.make(POLICY),
-        TASKS,
-        policy_config=POLICY,
-        sampler=SAMPLER,
-        config=SETTINGS,
-    )
+    return make_step()
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +133,7 @@ def test_the_first_ratio_is_one(changes):
     settings = dataclasses.replace(
         SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
     )
-    step = online.make_step(
-        reaching.make(network),
-        TASKS,
-        policy_config=network,
-        sampler=dataclasses.replace(SAMPLER, **changes),
-        config=settings,
-    )
+    step = make_step(settings, network, dataclasses.replace(SAMPLER, **changes))
     after, metrics = step(fresh(settings, network), streams.stream(0, "online"))
     assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
     assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
@@ -158,14 +157,7 @@ def test_groups_share_their_start_and_tasks_take_turns():
 def test_an_update_without_any_signal_changes_nothing():
     """All weights 0: not even Adam's momentum or the weight decay may act."""
     settings = dataclasses.replace(SETTINGS, groups=1, group_size=1, chunks=3)
-    learn = online.make_step(
-        reaching.make(POLICY),
-        TASKS,
-        policy_config=POLICY,
-        sampler=SAMPLER,
-        config=settings,
-    )
-    after, metrics = learn(fresh(settings), streams.stream(0, "online"))
+    after, metrics = make_step(settings)(fresh(settings), streams.stream(0, "online"))
     chex.assert_trees_all_equal(fresh(settings).params, after.params)
     assert metrics["zero_variance_fraction"] == 1 and metrics["loss"] == 0
 

@@ -6,10 +6,6 @@ it apart, since the number of devices is fixed when JAX starts.
 
 import functools
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,6 +22,7 @@ from omnivla_jax.rl import ppo
 from omnivla_jax.train import objectives, online, placement, state
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
+from tests import virtual_devices
 
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-4),
@@ -114,15 +111,7 @@ def test_a_mesh_axis_that_does_not_divide_an_adapter_is_left_out():
 
 
 def test_a_compiled_program_returns_adapters_as_they_lay():
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
-    outcome = subprocess.run(
-        [sys.executable, "-m", "tests.train.specs_test"],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-    )
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    virtual_devices.run("tests.train.specs_test")
 
 
 def main() -> None:

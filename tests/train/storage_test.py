@@ -10,7 +10,7 @@ import pytest
 
 from omnivla_jax.train import agent, collect, online, storage, streams
 from tests.train import reaching
-from tests.train.online_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
+from tests.train.online_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh, make_step
 
 CONFIG = dataclasses.replace(
     SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
@@ -23,14 +23,7 @@ def learned():
 
     def one(name):
         config = dataclasses.replace(CONFIG, storage=name)
-        step = online.make_step(
-            reaching.make(POLICY),
-            TASKS,
-            policy_config=POLICY,
-            sampler=SAMPLER,
-            config=config,
-        )
-        return step(fresh(config), streams.stream(0, "online"))
+        return make_step(config)(fresh(config), streams.stream(0, "online"))
 
     return {name: one(name) for name in ("cache", "state")}
 

@@ -80,7 +80,7 @@ def compile_model(
     if watched:
         _watch_contacts(spec, watched)
     elif not visual:
-        _flatten_table(spec, stock)
+        _flatten_tables(spec, stock)
     model = spec.compile()
     if preset.explicit_damping:
         _cap_damping(model)
@@ -182,21 +182,24 @@ def _drop_looks(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
 
 
-def _flatten_table(spec: mujoco.MjSpec, stock: Inventory) -> None:
-    """The table top as a plane, for MJX, where there is only one.
+def _flatten_tables(spec: mujoco.MjSpec, stock: Inventory) -> None:
+    """Table tops as planes, for MJX, which stands things on the highest one.
 
     A plane takes four points of each body; a slab takes four of each of its boxes, so
-    that things at rest would fill the engine's budget of contacts.
+    that things at rest would fill the engine's budget of contacts. Tables of other
+    arenas are parked far below.
     """
-    slab = ARENAS[stock.arenas[0]].table
-    if len(stock.arenas) > 1 or slab is None:
-        return
-    spec.delete(spec.geom("floor"))
-    (top,) = spec.body(table_body(stock.arenas[0])).geoms
-    (x0, y0, _), (x1, y1, z) = slab.low, slab.high
-    top.type = mujoco.mjtGeom.mjGEOM_PLANE
-    top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)
-    top.pos = ((x0 + x1) / 2, (y0 + y1) / 2, z)
+    slabs = {name: ARENAS[name].table for name in stock.arenas}
+    if all(slabs.values()):
+        spec.delete(spec.geom("floor"))
+    for name, slab in slabs.items():
+        if slab is None:
+            continue
+        (x0, y0, _), (x1, y1, z) = slab.low, slab.high
+        (top,) = spec.body(table_body(name)).geoms
+        top.type = mujoco.mjtGeom.mjGEOM_PLANE
+        top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)
+        top.pos = ((x0 + x1) / 2, (y0 + y1) / 2, z)
 
 
 def _cap_damping(model: mujoco.MjModel) -> None:

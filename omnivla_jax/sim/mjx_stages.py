@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.contact import newton, rows, search, tables
+from omnivla_jax.sim.contact import active, newton, rows, search, tables
 from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
@@ -28,6 +28,7 @@ class Engine(NamedTuple):
     blank: mjx.Data
     contacts: tables.ContactTables
     joints: rows.JointTables
+    slots: active.Slots | None
 
 
 @functools.lru_cache(maxsize=8)
@@ -39,13 +40,19 @@ def engine(scene: Scene) -> Engine:
         (scene.bodies[first], scene.bodies[second])
         for first, second in scene.contact_pairs
     ]
+    starts = [scene.tasks[row].movables for row in scene.playable]
+    crowd = tables.Crowd(
+        movables=max(len(row) for row in starts),
+        stacked=any(start.reference for row in starts for start in row),
+    )
     # Under a trace these would be tracers, which must not outlive it in a cache.
     with jax.ensure_compile_time_eval():
         return Engine(
             mjx.put_model(bare, impl="jax"),
             mjx.make_data(bare, impl="jax"),
-            tables.build(scene.model, watched),
+            tables.build(scene.model, watched, crowd),
             rows.joint_tables(scene.model),
+            active.slots(scene.model, crowd.movables),
         )
 
 
@@ -103,17 +110,32 @@ def constrain(
 ) -> mjx.Data:
     """Adds the accelerations and forces of contacts, limits and joint friction."""
     shared = engine(scene)
-    motion = _motion(scene.model, data)
-    problem = newton.Problem(
-        mass(scene, data),
-        data.qfrc_smooth,
-        rows.contact_rows(shared.contacts, found, motion, data.qvel),
-        rows.joint_rows(shared.joints, data.qpos, data.qvel),
+    chosen = active.choose(shared.slots, shared.contacts, found)
+    inertia = active.take_square(chosen, mass(scene, data))
+    motion, qvel, force, warm, smooth, joints = active.take(
+        chosen,
+        (
+            _motion(scene.model, data),
+            data.qvel,
+            data.qfrc_smooth,
+            warmstart,
+            data.qacc_smooth,
+            rows.joint_rows(shared.joints, data.qpos, data.qvel),
+        ),
     )
-    acceleration, force = newton.solve(
-        problem, warmstart, data.qacc_smooth, iterations=scene.preset.iterations
+    if chosen is not None:
+        motion = motion._replace(dofs=chosen.dofs)
+    cones = rows.contact_rows(shared.contacts, found, motion, qvel)
+    acceleration, push = newton.solve(
+        newton.Problem(inertia, force, cones, joints),
+        warm,
+        smooth,
+        iterations=scene.preset.iterations,
     )
-    return data.replace(qacc=acceleration, qfrc_constraint=force)
+    return data.replace(
+        qacc=active.put(chosen, acceleration, data.qacc_smooth),
+        qfrc_constraint=active.put(chosen, push, jnp.zeros_like(data.qacc_smooth)),
+    )
 
 
 def mass(scene: Scene, data: mjx.Data) -> jax.Array:

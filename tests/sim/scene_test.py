@@ -1,10 +1,12 @@
 """Tests of omnivla_jax.sim.scene: robosuite's and LIBERO's numbers in the model."""
 
+import mujoco
 import numpy as np
 import pytest
 
 from omnivla_jax.sim import assembly, panda
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.arenas import ARENAS, table_body
 
 # kg, from LIBERO's and robosuite's models.
 MASSES = {
@@ -133,3 +135,18 @@ def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
     name = arguments.pop("name", "libero_goal")
     with pytest.raises(ValueError, match=f"(?s){bad}.*{known}"):
         scenes.make(name, **arguments)
+
+
+def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():
+    scene = scenes.make("libero_10", tasks=(0, 2, 5), physics="mjx")
+    plane, box = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{n}")) for n in ("PLANE", "BOX"))
+    names = {table_body(name) for name in scene.stock.arenas}
+    assert len(names) == 3
+    for model, kind in ((scene.model, plane), (scene.watched_model, box)):
+        for name in names:
+            (top,) = np.flatnonzero(model.geom_bodyid == model.body(name).id)
+            assert model.geom_type[top] == kind
+            height = model.geom_pos[top, 2] + model.geom_size[top, 2] * (kind == box)
+            slab = ARENAS[name.removesuffix("_table")].table
+            np.testing.assert_allclose(height, slab.high[2], atol=1e-9)
+    assert not np.any(scene.model.geom_bodyid == 0)  # no floor below the tables

@@ -39,8 +39,8 @@ class Joints(NamedTuple):
     limit_reference: jax.Array  # [B, V]
     limit_weight: jax.Array  # [B, V]
     drag_reference: jax.Array  # [B, V]
-    drag_weight: jax.Array  # [V]
-    drag: jax.Array  # [V]: greatest friction force
+    drag_weight: jax.Array  # [B, V]
+    drag: jax.Array  # [B, V]: greatest friction force
 
 
 class JointTables(NamedTuple):
@@ -64,6 +64,7 @@ class Motion(NamedTuple):
 
     angular: jax.Array  # [B, V, 3]
     linear: jax.Array  # [B, V, 3]
+    dofs: jax.Array | None = None  # int32 [B, V] of the model's; None: all, in order
 
 
 def joint_tables(model: mujoco.MjModel) -> JointTables:
@@ -110,8 +111,8 @@ def joint_rows(tables: JointTables, qpos: jax.Array, qvel: jax.Array) -> Joints:
         limit_reference=pull,
         limit_weight=jnp.where(beyond, _weight(stiff, tables.inverse_weight), 0.0),
         drag_reference=-tables.drag_damping * qvel,
-        drag_weight=tables.drag_weight,
-        drag=tables.drag,
+        drag_weight=jnp.broadcast_to(tables.drag_weight, qvel.shape),
+        drag=jnp.broadcast_to(tables.drag, qvel.shape),
     )
 
 
@@ -156,9 +157,11 @@ def _weight(stiff: jax.Array, inverse_weight: jax.Array) -> jax.Array:
 
 def _jacobian(tables: ContactTables, contacts: Contacts, motion: Motion) -> jax.Array:
     """How the second body moves relative to the first: [B, 4, K, V]."""
-    first, second = (jnp.asarray(ends)[contacts.entry] for ends in tables.bodies)
-    moves = jnp.asarray(tables.moves, jnp.float32)
-    share = moves[second] - moves[first]  # [B, K, V]
+    first, second = (
+        _moves(tables, jnp.asarray(ends)[contacts.entry], motion.dofs)
+        for ends in tables.bodies
+    )
+    share = second - first  # [B, K, V]
     share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
     normal = contacts.normal
     directions = jnp.stack([normal, *tangents(normal)])  # [3, 3, B, K]
@@ -168,3 +171,11 @@ def _jacobian(tables: ContactTables, contacts: Contacts, motion: Motion) -> jax.
     rows = jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)
     axes = jnp.concatenate([motion.angular, motion.linear], axis=-1)  # [B, V, 6]
     return jnp.einsum("brkx,bvx->brkv", rows, axes) * share[:, None]
+
+
+def _moves(
+    tables: ContactTables, bodies: jax.Array, dofs: jax.Array | None
+) -> jax.Array:
+    """float32 [B, K, V]: 1 where a degree of freedom moves one of `bodies` [B, K]."""
+    moves = jnp.asarray(tables.moves, jnp.float32)
+    return moves[bodies] if dofs is None else moves[bodies[:, :, None], dofs[:, None]]

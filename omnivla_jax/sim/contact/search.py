@@ -1,10 +1,11 @@
 """Finds a batch's contacts within fixed budgets and counts those that do not fit.
 
 Every candidate pair's world-aligned boxes are compared; the nearest are tested by
-separating axes; those that overlap most get contact points. A body's contacts with a
-plane are reduced to four.
-Axes: B environments, D driving geoms, G geoms, N near pairs, S solid pairs,
-W body-plane groups, P watched pairs, K contacts. Vectors lead with their components.
+separating axes; those that overlap most get contact points. A body's contacts with the
+ground, the highest plane, are reduced to four.
+Axes: B environments, D driving geoms, G geoms, N near pairs, S solid pairs, L boxes and
+W bodies that meet planes, P watched pairs, K contacts. Vectors lead with their
+components.
 """
 
 from typing import NamedTuple
@@ -56,10 +57,9 @@ def search(
     geoms = Boxes(center, axes, jnp.asarray(tables.half)[:, None])
     near, gap, crowded = _near_pairs(tables, geoms)
     solid, tight = _solid_contacts(tables, geoms, near, gap)
-    flat, height = _plane_contacts(tables, geoms)
+    flat, height, lines = _ground_contacts(tables, geoms)
     contacts, surplus = _deepest(solid, flat, tables.budget.contacts)
-    lines = tables.candidates.size + jnp.arange(len(tables.planes))
-    entry = jnp.concatenate([near, jnp.broadcast_to(lines, height.shape)], axis=-1)
+    entry = jnp.concatenate([near, lines], axis=-1)
     overlaps = jnp.concatenate([gap, height], axis=-1) < 0
     touching = _touching(tables, entry, overlaps, watched)
     return Found(contacts, touching, crowded + tight + surplus)
@@ -127,27 +127,31 @@ def _join(values: jax.Array) -> jax.Array:
     return moved.reshape(moved.shape[:-2] + (-1,))
 
 
-def _plane_contacts(tables: ContactTables, geoms: Boxes) -> tuple[Contacts, jax.Array]:
-    """Contacts [B, 4 W] with planes, and each box's height [B, L] above its plane."""
-    planes = tables.planes
-    point, frame = geoms.center[..., planes], geoms.axes[..., planes]
-    solid = Boxes(*(part[..., tables.plane_boxes] for part in geoms))
-    height, corner = corners_below(solid, point, frame[:, 2])  # [4, B, L]
-    u, v = (dot(corner, frame[:, k, None]) for k in range(2))
+def _ground_contacts(
+    tables: ContactTables, geoms: Boxes
+) -> tuple[Contacts, jax.Array, jax.Array]:
+    """Contacts [B, 4 W] with the ground; heights above it and entries [B, L]."""
+    highest = jnp.argmax(geoms.center[2][:, tables.planes], axis=-1)
+    ground = _pick(geoms, jnp.asarray(tables.planes)[highest][:, None])
+    up = ground.axes[:, 2]
+    solid = Boxes(*(part[..., tables.grounded] for part in geoms))
+    height, corner = corners_below(solid, ground.center, up)  # [4, B, L]
+    height = jnp.where(jnp.asarray(tables.meets)[highest], height, APART)
+    u, v = (dot(corner, ground.axes[:, k, None]) for k in range(2))
     u, v, depth, corner = (_by_group(tables, x) for x in (u, v, -height, corner))
     chosen, counts = spread(u, v, depth)  # [4, B, W]
     depth = take_rows(depth, chosen)
     corner = jnp.take_along_axis(corner, chosen[None], axis=1, mode="clip")
-    normal = frame[:, 2][..., tables.groups[:, 0]][:, None]
     member = chosen % tables.groups.shape[1]
-    line = jnp.asarray(tables.groups)[jnp.arange(len(tables.groups)), member]
+    row = jnp.asarray(tables.groups)[jnp.arange(len(tables.groups)), member]
+    first = tables.candidates.size + len(tables.grounded) * highest[:, None]
     contacts = Contacts(
         _join(jnp.where(counts, -depth, APART)),
-        _join(corner + 0.5 * depth * normal),
-        _join(jnp.broadcast_to(normal, corner.shape)),
-        _join(line + tables.candidates.size),
+        _join(corner + 0.5 * depth * up[:, None]),
+        _join(jnp.broadcast_to(up[:, None], corner.shape)),
+        _join(first + row),
     )
-    return contacts, height.min(axis=0)
+    return contacts, height.min(axis=0), first + jnp.arange(len(tables.grounded))
 
 
 def _by_group(tables: ContactTables, values: jax.Array) -> jax.Array:

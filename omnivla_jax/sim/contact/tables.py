@@ -1,12 +1,12 @@
 """Which geoms of a model can touch and how their contacts respond: static tables.
 
 Boxes meet boxes in a dense grid: D driving geoms, a small set of which every pair has
-one, times all G geoms. Boxes meet planes body by body.
-Axes: E entries (the D * G grid cells, then L box-plane pairs), W body-plane groups,
-N bodies, V degrees of freedom.
+one, times all G geoms. Boxes meet the ground body by body.
+Axes: E entries (the D * G grid cells, then P planes times L boxes), W groups of boxes
+of one body, N bodies, V degrees of freedom.
 """
 
-from typing import NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 import mujoco
 import numpy as np
@@ -23,10 +23,18 @@ _PLANE, _BOX, _CAPSULE = (
     )
 )
 
-# In libero_goal, with four movables, recorded episodes and random actions took up to 70
-# near pairs, 12 pairs and 34 points, 16 of which were movables resting on the table.
-NEAR, PAIRS = 96, 16
-POINTS, POINTS_PER_MOVABLE = 24, 4
+# Most of what layouts of all 40 tasks, random actions and recorded episodes took: 70
+# near pairs; 12 pairs and 18 points beside four of each movable that rests, or 18 pairs
+# and 40 points when a bowl lands on a cabinet.
+NEAR, PAIRS, STACKED_PAIRS = 96, 16, 8
+POINTS, POINTS_PER_MOVABLE, STACKED_POINTS = 24, 4, 12
+
+
+class Crowd(NamedTuple):
+    """What may touch at a time."""
+
+    movables: int  # at most so many free bodies
+    stacked: bool  # some of them start on others, or on fixtures
 
 
 class Budget(NamedTuple):
@@ -43,8 +51,9 @@ class ContactTables(NamedTuple):
     half: np.ndarray  # [3, G] half sizes
     drivers: np.ndarray  # [D] geoms
     candidates: np.ndarray  # bool [D, G]: which cells are pairs
-    planes: np.ndarray  # [L] geoms
-    plane_boxes: np.ndarray  # [L] geoms
+    planes: np.ndarray  # [P] geoms, of which the highest is the ground
+    grounded: np.ndarray  # [L] geoms: boxes that some plane meets
+    meets: np.ndarray  # bool [P, L]
     groups: np.ndarray  # [W, S] rows of L; padded by repetition
     bodies: np.ndarray  # [2, E]
     moves: np.ndarray  # bool [N, V]: which degrees of freedom move which body
@@ -56,12 +65,15 @@ class ContactTables(NamedTuple):
     budget: Budget
 
 
-def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactTables:
+def build(
+    model: mujoco.MjModel, watched: Sequence[tuple[int, int]], crowd: Crowd
+) -> ContactTables:
     """The tables of `model`.
 
     Args:
       model: boxes and planes; a capsule collides as the box around it.
       watched: pairs of root bodies whose touching is asked for.
+      crowd: for how much there is to be room.
 
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
@@ -71,28 +83,34 @@ def build(model: mujoco.MjModel, watched: Sequence[tuple[int, int]]) -> ContactT
     flat = [pair for pair in pairs if model.geom_type[pair[0]] == _PLANE]
     solid = [pair for pair in pairs if model.geom_type[pair[0]] != _PLANE]
     drivers, candidates = _grid(solid, model.ngeom)
-    planes, boxes = (np.array([p[k] for p in flat], int) for k in range(2))
-    first = np.concatenate([np.repeat(drivers, model.ngeom), planes])
-    second = np.concatenate([np.tile(np.arange(model.ngeom), len(drivers)), boxes])
+    planes, grounded = (_each(pair[k] for pair in flat) for k in range(2))
+    grids = ((drivers, np.arange(model.ngeom)), (planes, grounded))
+    first = np.concatenate([np.repeat(one, len(other)) for one, other in grids])
+    second = np.concatenate([np.tile(other, len(one)) for one, other in grids])
     return ContactTables(
         half=_half_sizes(model),
         drivers=drivers,
         candidates=candidates,
         planes=planes,
-        plane_boxes=boxes,
-        groups=_groups(planes, model.geom_bodyid[boxes]),
+        grounded=grounded,
+        meets=np.array([[(one, box) in flat for box in grounded] for one in planes]),
+        groups=_groups(model.geom_bodyid[grounded]),
         bodies=np.stack([model.geom_bodyid[first], model.geom_bodyid[second]]),
         moves=_moves(model),
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
         impratio=float(model.opt.impratio),
-        budget=_budget(model),
+        budget=_budget(crowd),
     )
 
 
-def _budget(model: mujoco.MjModel) -> Budget:
-    free = int(np.sum(model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE)))
-    return Budget(NEAR, PAIRS, POINTS + POINTS_PER_MOVABLE * free)
+def _budget(crowd: Crowd) -> Budget:
+    points = POINTS + POINTS_PER_MOVABLE * crowd.movables
+    return Budget(
+        NEAR,
+        PAIRS + STACKED_PAIRS * crowd.stacked,
+        points + STACKED_POINTS * crowd.stacked,
+    )
 
 
 def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
@@ -137,14 +155,16 @@ def _grid(pairs: list[tuple[int, int]], geoms: int) -> tuple[np.ndarray, np.ndar
     return np.array(drivers, int), np.array(rows, bool).reshape(len(rows), geoms)
 
 
-def _groups(planes: np.ndarray, bodies: np.ndarray) -> np.ndarray:
-    keys = list(dict.fromkeys(zip(planes.tolist(), bodies.tolist())))
-    members = [
-        np.flatnonzero((planes == plane) & (bodies == body)) for plane, body in keys
-    ]
+def _each(geoms: Iterable[int]) -> np.ndarray:
+    """The different ones, in their first order."""
+    return np.array(list(dict.fromkeys(geoms)), int)
+
+
+def _groups(bodies: np.ndarray) -> np.ndarray:
+    members = [np.flatnonzero(bodies == body) for body in dict.fromkeys(bodies)]
     size = max((len(rows) for rows in members), default=0)
     padded = [np.resize(rows, size) for rows in members]
-    return np.array(padded, int).reshape(len(keys), size)
+    return np.array(padded, int).reshape(len(members), size)
 
 
 def _watched_rows(

@@ -52,32 +52,54 @@ def _states(model):
     return states
 
 
+class Pieces(NamedTuple):
+    """What a problem is made of, for states that C MuJoCo has been through."""
+
+    table: tables.ContactTables
+    contacts: search.Contacts
+    mass: jax.Array
+    force: jax.Array
+    motion: rows.Motion
+    qvel: jax.Array
+    joints: rows.Joints
+
+
+def _pieces(model, states):
+    def batch(read):
+        return jnp.float32(np.array([read(data) for data in states]))
+
+    table = tables.build(model, [], tables.Crowd(movables=2, stacked=False))
+    center = batch(lambda data: data.geom_xpos).transpose(2, 0, 1)
+    axes = batch(lambda data: data.geom_xmat.reshape(-1, 3, 3)).transpose(2, 3, 0, 1)
+    program = jax.jit(lambda at, turned: search.search(table, at, turned, 0))
+    roots = model.body_rootid[model.dof_bodyid]
+    cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
+    qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
+    return Pieces(
+        table,
+        program(center, axes).contacts,
+        batch(lambda data: _full_mass(model, data)),
+        batch(lambda data: data.qfrc_smooth),
+        rows.Motion(cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)),
+        qvel,
+        rows.joint_rows(rows.joint_tables(model), qpos, qvel),
+    )
+
+
+@pytest.fixture(scope="session")
+def pieces():
+    """A function of a model and its states."""
+    return _pieces
+
+
 @pytest.fixture(scope="session")
 def world():
     model = mujoco.MjModel.from_xml_string(XML)
     states = _states(model)
-
-    def batch(read):
-        return jnp.float32(np.array([read(data) for data in states]))
-
-    table = tables.build(model, [])
-    center = batch(lambda data: data.geom_xpos).transpose(2, 0, 1)
-    axes = batch(lambda data: data.geom_xmat.reshape(-1, 3, 3)).transpose(2, 3, 0, 1)
-    program = jax.jit(lambda at, turned: search.search(table, at, turned, 0))
-    contacts = program(center, axes).contacts
-    roots = model.body_rootid[model.dof_bodyid]
-    cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
-    motion = rows.Motion(
-        cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)
-    )
-    qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
-    problem = newton.Problem(
-        batch(lambda data: _full_mass(model, data)),
-        batch(lambda data: data.qfrc_smooth),
-        rows.contact_rows(table, contacts, motion, qvel),
-        rows.joint_rows(rows.joint_tables(model), qpos, qvel),
-    )
-    return World(model, states, contacts, problem)
+    found = _pieces(model, states)
+    cones = rows.contact_rows(found.table, found.contacts, found.motion, found.qvel)
+    problem = newton.Problem(found.mass, found.force, cones, found.joints)
+    return World(model, states, found.contacts, problem)
 
 
 def _full_mass(model, data):

@@ -56,8 +56,9 @@ def test_limits_and_joint_friction_are_mujoco_s(world):
             np.testing.assert_allclose(aim, data.efc_aref[address], rtol=1e-3)
             np.testing.assert_allclose(weight, data.efc_D[address], rtol=1e-3)
         (address,) = np.flatnonzero(data.efc_type == FRICTION)
-        (dof,) = np.flatnonzero(np.asarray(joints.drag))
-        np.testing.assert_allclose(joints.drag_weight[dof], data.efc_D[address], 1e-4)
+        (dof,) = np.flatnonzero(np.asarray(joints.drag[row]))
+        weight = joints.drag_weight[row, dof]
+        np.testing.assert_allclose(weight, data.efc_D[address], rtol=1e-4)
         aim = joints.drag_reference[row, dof]
         np.testing.assert_allclose(aim, data.efc_aref[address], rtol=1e-4, atol=1e-6)
     assert limits == 2  # the lower and the upper one

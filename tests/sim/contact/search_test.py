@@ -14,6 +14,7 @@ from omnivla_jax.sim.contact.boxes import APART
 
 BATCH = 3
 WORKTOP = 0.9  # m: the table of libero_goal
+CROWD = tables.Crowd(movables=4, stacked=False)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def mjx_scene():
 def table(mjx_scene):
     bodies = mjx_scene.bodies
     pairs = [(bodies[one], bodies[other]) for one, other in mjx_scene.contact_pairs]
-    return tables.build(mjx_scene.model, pairs)
+    return tables.build(mjx_scene.model, pairs, CROWD)
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +164,30 @@ def count_near(table, state):
     apart = np.abs(state.geom_xpos[table.drivers, None] - state.geom_xpos[None])
     apart = np.max(apart - reach[table.drivers, None] - reach[None], axis=-1)
     return np.sum((apart < 0) & table.candidates)
+
+
+# A crate over two tables, one of which is parked far below.
+TABLES = """<mujoco><worldbody>
+  <body><geom type="plane" size="1 1 .1" friction=".3 .01 .001"/></body>
+  <body><geom type="plane" size="1 1 .1" friction=".7 .01 .001"/></body>
+  <body><freejoint/><geom type="box" size=".05 .05 .05" friction=".1 .01 .001"/></body>
+</worldbody></mujoco>"""
+
+
+def test_the_highest_plane_is_the_ground():
+    model = mujoco.MjModel.from_xml_string(TABLES)
+    table = tables.build(model, [], tables.Crowd(movables=1, stacked=False))
+    heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
+    center = np.zeros((3, BATCH, model.ngeom), np.float32)
+    center[2] = heights
+    axes = np.broadcast_to(np.eye(3)[:, :, None, None], (3, *center.shape))
+    found = search.search(table, jnp.float32(center), jnp.float32(axes), 0)
+    there = np.asarray(found.contacts.distance) < 0
+    np.testing.assert_array_equal(there.sum(axis=1), [4, 4, 0])
+    entry = np.asarray(found.contacts.entry)
+    for row, ground in ((0, 0), (1, 1)):
+        rows = entry[row, there[row]]
+        np.testing.assert_array_equal(table.bodies[0, rows], ground + 1)
+        np.testing.assert_allclose(table.response[0, rows], (0.3, 0.7)[ground])
+        height = np.asarray(found.contacts.position)[2, row, there[row]]
+        np.testing.assert_allclose(height, heights[row, ground], atol=1e-3)

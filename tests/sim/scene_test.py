@@ -148,5 +148,6 @@ def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():
             assert model.geom_type[top] == kind
             height = model.geom_pos[top, 2] + model.geom_size[top, 2] * (kind == box)
             slab = ARENAS[name.removesuffix("_table")].table
+            assert slab is not None
             np.testing.assert_allclose(height, slab.high[2], atol=1e-9)
     assert not np.any(scene.model.geom_bodyid == 0)  # no floor below the tables

@@ -95,6 +95,7 @@ def test_who_touches_comes_first_and_the_hinge_is_always_there(model, found):
 def test_taking_and_putting_back(model, found):
     static = active.slots(model, 2)
     chosen = active.choose(static, found[0].table, found[0].contacts)
+    assert chosen is not None
     values = jnp.arange(3.0 * model.nv).reshape(3, model.nv)
     back = active.put(chosen, 2 * active.take(chosen, values), values)
     there = (np.arange(model.nv) == np.asarray(chosen.dofs)[..., None]).any(axis=1)

@@ -75,15 +75,38 @@ def _near_pairs(
     apart = jnp.abs(at - geoms.center[:, :, None]) - size - reach[:, :, None]
     apart = jnp.maximum(jnp.maximum(apart[0], apart[1]), apart[2])  # [B, D, G]
     apart = jnp.where(tables.candidates, apart, APART)
-    apart = apart.reshape(apart.shape[0], -1)
+    cells, apart, left_out = _nearest_drivers(tables, apart)
     room = min(tables.budget.near, apart.shape[-1])
-    value, near = jax.lax.top_k(-apart, room)
+    value, rank = jax.lax.top_k(-apart, room)
+    near = jnp.take_along_axis(cells, rank, axis=-1, mode="clip")
     gap = separation(*_pair(tables, geoms, near))
     gap = jnp.where(value > 0, gap, APART)
     # To count what lies beyond would cost as much as finding what lies within.
     # Asking for the last value only would make XLA sort all pairs.
-    full = jnp.all(value > 0, axis=-1) & (room < apart.shape[-1])
-    return near, gap, full.astype(jnp.int32)
+    full = jnp.all(value > 0, axis=-1) & (room < tables.candidates.size)
+    return near, gap, full.astype(jnp.int32) + left_out
+
+
+def _nearest_drivers(
+    tables: ContactTables, apart: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Cells [B, R G] of the R drivers nearest to anything, their values, the overflow.
+
+    The cells of a scene of many things are too many to be ranked all together.
+    """
+    batch, drivers, geoms = apart.shape
+    room = min(tables.budget.drivers, drivers)
+    cells = jnp.arange(drivers * geoms).reshape(1, drivers, geoms)
+    cells = jnp.broadcast_to(cells, apart.shape)
+    nearest = apart.min(axis=-1)
+    if room < drivers:
+        _, rows = jax.lax.top_k(-nearest, room)
+        cells, apart = (
+            jnp.take_along_axis(values, rows[..., None], axis=1, mode="clip")
+            for values in (cells, apart)
+        )
+    flat = (batch, -1)
+    return cells.reshape(flat), apart.reshape(flat), _beyond(nearest < 0, room)
 
 
 def _pair(tables: ContactTables, geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:

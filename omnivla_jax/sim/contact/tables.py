@@ -26,7 +26,7 @@ _PLANE, _BOX, _CAPSULE = (
 # Most of what layouts of all 40 tasks, random actions and recorded episodes took: 70
 # near pairs; 12 pairs and 18 points beside four of each movable that rests, or 18 pairs
 # and 40 points when a bowl lands on a cabinet.
-NEAR, PAIRS, STACKED_PAIRS = 96, 16, 8
+DRIVERS, NEAR, PAIRS, STACKED_PAIRS = 48, 96, 16, 8
 POINTS, POINTS_PER_MOVABLE, STACKED_POINTS = 24, 4, 12
 
 
@@ -40,6 +40,7 @@ class Crowd(NamedTuple):
 class Budget(NamedTuple):
     """How much an environment has room for."""
 
+    drivers: int  # driving geoms in pairs of boxes whose world-aligned boxes overlap
     near: int  # pairs of boxes whose world-aligned boxes overlap
     pairs: int  # pairs of boxes that overlap
     contacts: int  # contact points
@@ -107,6 +108,7 @@ def build(
 def _budget(crowd: Crowd) -> Budget:
     points = POINTS + POINTS_PER_MOVABLE * crowd.movables
     return Budget(
+        DRIVERS,
         NEAR,
         PAIRS + STACKED_PAIRS * crowd.stacked,
         points + STACKED_POINTS * crowd.stacked,

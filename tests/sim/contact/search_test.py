@@ -141,29 +141,34 @@ def test_no_list_of_pairs_is_sorted(searching):
 @pytest.mark.parametrize(
     "budget, lost",
     [
-        ({"contacts": 5}, lambda contacts, pairs, near: contacts - 5),
-        ({"pairs": 1}, lambda contacts, pairs, near: np.maximum(pairs - 1, 0)),
-        ({"near": 3}, lambda contacts, pairs, near: near >= 3),
+        ({"contacts": 5}, lambda there: there["contacts"] - 5),
+        ({"pairs": 1}, lambda there: np.maximum(there["pairs"] - 1, 0)),
+        ({"near": 3}, lambda there: there["near"] >= 3),
+        ({"drivers": 2}, lambda there: np.maximum(there["drivers"] - 2, 0)),
     ],
 )
 def test_what_does_not_fit_is_counted(table, data, found, budget, lost):
     small = table._replace(budget=table.budget._replace(**budget))
     poses, program = compiled(small, data, 0)
     overflow = np.asarray(program(*poses).overflow)
-    contacts = np.sum(np.asarray(found.contacts.distance) < 0, axis=1)
-    pairs = np.array([len(solid_pairs(table, found, row)) for row in range(BATCH)])
-    near = np.array([count_near(table, state) for state in data])
-    np.testing.assert_array_equal(overflow, lost(contacts, pairs, near))
+    near = np.array([near_pairs(table, state) for state in data])
+    there = {
+        "contacts": np.sum(np.asarray(found.contacts.distance) < 0, axis=1),
+        "pairs": np.array([len(solid_pairs(table, found, k)) for k in range(BATCH)]),
+        "near": near.sum(axis=(1, 2)),
+        "drivers": near.any(axis=2).sum(axis=1),
+    }
+    np.testing.assert_array_equal(overflow, lost(there))
     assert overflow.max() > 0
 
 
-def count_near(table, state):
-    """How many candidate pairs' world-aligned boxes overlap."""
+def near_pairs(table, state):
+    """bool [D, G]: candidate pairs whose world-aligned boxes overlap."""
     axes = np.abs(state.geom_xmat.reshape(-1, 3, 3))
     reach = np.einsum("gij,jg->gi", axes, table.half)
     apart = np.abs(state.geom_xpos[table.drivers, None] - state.geom_xpos[None])
     apart = np.max(apart - reach[table.drivers, None] - reach[None], axis=-1)
-    return np.sum((apart < 0) & table.candidates)
+    return (apart < 0) & table.candidates
 
 
 # A crate over two tables, one of which is parked far below.

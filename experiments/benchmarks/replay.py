@@ -1,7 +1,8 @@
 """Recorded LIBERO episodes replayed open loop: same verdict, and how much earlier.
 
 Run: `python -m experiments.benchmarks.replay [--preset=faithful] [--physics=mjx]`.
-Prints one JSON object; `--folder` takes other recordings in the same format.
+Prints one JSON object; `--folder` takes other recordings in the same format, `--mixed`
+plays them in the scene of the whole suite instead of one of their own task.
 """
 
 import itertools
@@ -19,6 +20,7 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 
 _FOLDER = flags.DEFINE_string("folder", "", "Recordings; empty: those committed.")
+_MIXED = flags.DEFINE_bool("mixed", False, "In the scene of all the suite's tasks.")
 NEVER = -1
 
 
@@ -66,13 +68,14 @@ def main(argv: Sequence[str]) -> None:
     )
     for (suite, task), episodes in recorded:
         group = list(episodes)
-        scene = options.scene(suite, (task,))
+        scene = options.scene(suite, None if _MIXED.value else (task,))
         for episode, step in zip(group, replay(scene, group)):
             rows.append((f"{suite}/{task}", episode.trial, episode.success_step, step))
     agree = [(there == NEVER) == (here == NEVER) for _, _, there, here in rows]
     options.report(
         "replay",
         scene.engine,
+        mixed=_MIXED.value,
         episodes=len(rows),
         agree=float(np.mean(agree)),
         steps=[

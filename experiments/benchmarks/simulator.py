@@ -3,14 +3,18 @@
 Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
 with `--physics=mjx|mujoco`, `--preset=...`, `--tasks=4` and `--against=mujoco`, which
 runs both engines in one run and adds their ratio. Prints one JSON object.
-Random actions after a reset, no cameras, one jitted scan; the best of three.
+Random actions after a reset, no cameras, one jitted scan; the best of three. Machines
+differ: `bare_steps_per_second` is what C MuJoCo's own `mj_step` takes on one thread of
+this one, for one environment of the same scene at rest, without a controller.
 """
 
+import copy
 import time
 from typing import Any, Sequence
 
 import jax
 import jax.numpy as jnp
+import mujoco
 from absl import app, flags
 
 from experiments.benchmarks import options
@@ -25,6 +29,7 @@ _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 40, "Control steps a run.", lower_bound=1)
 _AGAINST = flags.DEFINE_enum("against", None, ["mjx", "mujoco"], "A second engine.")
 REPEATS = 3
+BARE_STEPS = 1000
 
 
 def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
@@ -59,6 +64,22 @@ def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
     }
 
 
+def bare_rate(scene: Scene, start: env.EnvState) -> int:
+    """Steps a second of `mj_step` alone, on one thread, from the first state."""
+    model = copy.copy(scene.watched_model)
+    for column, name in enumerate(scene.posed):
+        model.body_pos[scene.bodies[name]] = start.physics.fixture_pos[0, column]
+        model.body_quat[scene.bodies[name]] = start.physics.fixture_quat[0, column]
+    data = mujoco.MjData(model)
+    data.qpos[:] = start.physics.qpos[0]
+    walls = []
+    for _ in range(REPEATS):
+        wall = time.perf_counter()
+        mujoco.mj_step(model, data, nstep=BARE_STEPS)
+        walls.append(time.perf_counter() - wall)
+    return round(BARE_STEPS / min(walls))
+
+
 def main(argv: Sequence[str]) -> None:
     """Measure one engine, or two from the same states."""
     del argv
@@ -68,6 +89,7 @@ def main(argv: Sequence[str]) -> None:
     keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     found = measure(scene, start, steps=_STEPS.value)
+    found["bare_steps_per_second"] = bare_rate(scene, start)
     if _AGAINST.value:
         other = scenes.make(
             _SUITE.value, tasks=rows, physics=_AGAINST.value, preset=options.preset()

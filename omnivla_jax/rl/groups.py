@@ -29,8 +29,9 @@ def repeat(tree: PyTree, group_size: int) -> PyTree:
     """Every leaf [N, ...] as [N G, ...]: each initial state G times in a row."""
 
     def copies(leaf: jax.Array) -> jax.Array:
-        shape = (len(leaf), group_size, *leaf.shape[1:])
-        return jnp.broadcast_to(leaf[:, None], shape).reshape(-1, *leaf.shape[1:])
+        count, *rest = leaf.shape
+        copied = jnp.broadcast_to(leaf[:, None], (count, group_size, *rest))
+        return copied.reshape(count * group_size, *rest)  # a leaf may be empty
 
     return jax.tree.map(copies, tree)
 

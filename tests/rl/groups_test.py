@@ -45,8 +45,10 @@ def test_a_batch_that_does_not_divide_is_an_error() -> None:
 
 def test_repeat_puts_a_group_side_by_side() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
-    tree = {"x": jnp.arange(6.0).reshape(3, 2), "key": keys}
+    nothing = jnp.zeros((3, 0), bool)  # a scene's touching pairs where no goal asks
+    tree = {"x": jnp.arange(6.0).reshape(3, 2), "key": keys, "nothing": nothing}
     copies = groups.repeat(tree, 2)
+    assert copies["nothing"].shape == (6, 0)
     np.testing.assert_array_equal(copies["x"], np.repeat(tree["x"], 2, axis=0))
     data = np.asarray(jax.random.key_data(copies["key"]))
     original = np.asarray(jax.random.key_data(keys))

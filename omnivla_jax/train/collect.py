@@ -128,4 +128,9 @@ def _episode_metrics(progress: agent.Progress, config: OnlineConfig) -> Metrics:
 
 def _flat(tree: PyTree) -> PyTree:
     """[T, B, ...] -> [T B, ...]."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+
+    def joined(leaf: jax.Array) -> jax.Array:
+        steps, batch, *rest = leaf.shape
+        return leaf.reshape(steps * batch, *rest)  # a leaf may be empty
+
+    return jax.tree.map(joined, tree)

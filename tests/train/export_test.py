@@ -20,9 +20,9 @@ CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
 
 @pytest.fixture(scope="module")
 def scene():
-    """One task on MJX."""
+    """One task on MJX; no goal asks for contacts, so that part of its state is empty."""
     config = quickstart.get_config("debug")
-    return scenes.make(config.suite, tasks=config.tasks[:1], physics="mjx")
+    return scenes.make(config.suite, tasks=config.tasks[1:2], physics="mjx")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def step_and_arguments(scene):
     words = environment.instructions(texts, settings.policy)
     step = online.make_step(
         environment.simulator(scene, words, size=settings.image_size),
-        settings.tasks[:1],
+        settings.tasks[1:2],
         policy_config=settings.policy,
         sampler=settings.sampler,
         config=settings.rl,

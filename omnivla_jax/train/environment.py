@@ -93,6 +93,28 @@ def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
     )
 
 
+def apart(
+    environment: Environment,
+    divided: Callable[[Callable[..., Any]], Callable[..., Any]],
+) -> Environment:
+    """The same simulator, each of its functions of batches `divided`."""
+
+    def terms(
+        state: Any, action: jax.Array, before: jax.Array, names: Iterable[str]
+    ) -> dict[str, jax.Array]:
+        def named(*rows: Any) -> dict[str, jax.Array]:
+            return environment.terms(rows[0], rows[1], rows[2], names)
+
+        return divided(named)(state, action, before)
+
+    return environment._replace(
+        reset=divided(environment.reset),
+        step=divided(environment.step),
+        observe=divided(environment.observe),
+        terms=terms,
+    )
+
+
 def running(state: Any) -> jax.Array:
     """bool [B]: episodes that an action can still change."""
     return ~(state.success | state.diverged)

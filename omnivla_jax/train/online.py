@@ -18,7 +18,7 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.train import agent, collect, learn, state, streams
-from omnivla_jax.train.environment import Environment
+from omnivla_jax.train.environment import Environment, apart
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement, anywhere
 from omnivla_jax.train.state import TrainState
@@ -59,6 +59,8 @@ def make_step(
     On a mesh, `placement` splits the batch and the parameters; hand in a state that
     lies there already (`placement.shardings`).
     """
+
+    environment = apart(environment, placement.apart)
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         play_key, learn_key = jax.random.split(jax.random.fold_in(key, state.step))

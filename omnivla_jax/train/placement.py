@@ -18,23 +18,32 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import adaptation, policy
 from omnivla_jax.policy.config import PolicyConfig
 
+# Of trees of arrays with one leading batch axis.
+Batched = Callable[..., PyTree]
+
 
 class Placement(NamedTuple):
-    """Two pure functions that say, inside a compiled step, where values belong."""
+    """Pure functions that say, inside a compiled step, where values belong."""
 
     state: Callable[[PyTree], PyTree]  # a training state, or any tree of parameters
     batch: Callable[[PyTree], PyTree]  # a tree of arrays with a leading batch axis
+    # A function whose rows know nothing of each other, so that no device asks another.
+    apart: Callable[[Batched], Batched]
 
 
 def anywhere() -> Placement:
     """One device, or whatever the compiler prefers."""
-    return Placement(state=lambda tree: tree, batch=lambda tree: tree)
+    return Placement(
+        state=lambda tree: tree,
+        batch=lambda tree: tree,
+        apart=lambda function: function,
+    )
 
 
 def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
     """Sharded over `mesh`; batches must be multiples of its data x fsdp devices."""
     split = sharding.batch_sharding(mesh)
-    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    rows, parts = split.spec, mesh.shape["data"] * mesh.shape["fsdp"]
 
     def batch(tree: PyTree) -> PyTree:
         for leaf in jax.tree.leaves(tree):
@@ -48,7 +57,20 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
     def state(tree: PyTree) -> PyTree:
         return jax.lax.with_sharding_constraint(tree, shardings(tree, mesh, config))
 
-    return Placement(state, batch)
+    def apart(function: Batched) -> Batched:
+        # Left to itself the compiler gathers the whole batch for every top_k of MJX's
+        # contact search, on every device in every substep.
+        parted = jax.shard_map(
+            function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False
+        )
+
+        def run(*batches: PyTree) -> PyTree:
+            size = jax.tree.leaves(batches)[0].shape[0]
+            return (function if size % parts else parted)(*batches)
+
+        return run
+
+    return Placement(state, batch, apart)
 
 
 def put(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:

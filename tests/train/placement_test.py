@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import virtual_devices
 from tests.train import many_devices
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +76,7 @@ def test_two_processes_learn_what_one_learns(eight, tmp_path):
     finished(*(launch(4, out, address, process) for process in range(2)))
     with np.load(out) as found:
         assert_same(part(dict(found), "mesh/"), part(eight, "mesh/"))
+
+
+def test_no_device_asks_another_in_mjx():
+    virtual_devices.run("tests.train.mjx_on_devices")

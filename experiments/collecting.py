@@ -48,10 +48,16 @@ def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
 
     Raises:
       FileExistsError: there are parts of an earlier collection and `resume` is off.
-      ValueError: those parts are of another plan, or the expert fails too often.
+      ValueError: an unknown task; those parts are of another plan, or what is to be
+        resumed was finished with another number of episodes; the expert fails too
+        often.
     """
-    parts = _open_parts(plan, directory, resume=resume)
+    _require_tasks(plan)
     total = plan.episodes * len(plan.tasks)
+    if resume and _is_finished(directory, total):
+        progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
+        return total
+    parts = _open_parts(plan, directory, resume=resume)
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
         for scene, rows in _scenes(plan):
             play = _Play(scene, plan)
@@ -90,6 +96,14 @@ class _Play:
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
         return list(demos.successes(self.scene, rows, whole))
+
+
+def _require_tasks(plan: Plan) -> None:
+    """Unknown tasks get the scene's error before anything is played or written."""
+    count = len(task_tables.suite(plan.suite).tasks)
+    unknown = [row for row in plan.tasks if row not in range(count)]
+    if unknown:
+        scenes.make(plan.suite, tasks=unknown)
 
 
 def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
@@ -145,10 +159,28 @@ def _joined(plan: Plan, parts: Path) -> Iterator[Episode]:
                 yield from rlds.read(part)
 
 
+def _is_finished(directory: Path, total: int) -> bool:
+    """Whether a whole dataset lies there, of which no unfinished parts are left."""
+    found = rlds.count(directory)
+    if not found or _note(directory).exists():
+        return False
+    if found != total:
+        raise ValueError(
+            f"{directory} is finished, with {found} episodes where {total} are asked "
+            "for: leave out --resume to replace it, or choose another --out."
+        )
+    return True
+
+
+def _note(directory: Path) -> Path:
+    """Where an unfinished collection keeps its plan, beside its parts."""
+    return directory.with_name(f".{directory.name}.parts") / "plan.json"
+
+
 def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
-    parts = directory.with_name(f".{directory.name}.parts")
+    note = _note(directory)
+    parts = note.parent
     written = json.dumps(asdict(plan), indent=1)
-    note = parts / "plan.json"
     if not note.exists():
         parts.mkdir(parents=True, exist_ok=True)
         note.write_text(written)

@@ -5,10 +5,10 @@ Grammar: `libero/envs/bddl_utils.py`. Names are case-insensitive and lower-cased
 
 import re
 from pathlib import Path
-from typing import Iterator, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 PREDICATES = ("on", "in", "open", "close", "turnon", "turnoff", "up")
-_BINARY = ("on", "in")
+BINARY = ("on", "in")  # the others take one name
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
@@ -44,7 +44,7 @@ class RegionSpec(NamedTuple):
     target: str
     ranges: tuple[tuple[float, float, float, float], ...]  # x0, y0, x1, y1 in m
     yaw: tuple[float, float]  # rad, for fixtures
-    line: int
+    line: int  # of the target
 
 
 class Problem(NamedTuple):
@@ -57,6 +57,7 @@ class Problem(NamedTuple):
     objects: dict[str, str]  # instance -> category, in qpos order
     init: tuple[Statement, ...]
     goal: tuple[Statement, ...]
+    lines: dict[str, int]  # of the problem class, and of each instance's category
 
 
 def read(path: Path) -> Problem:
@@ -68,8 +69,8 @@ def parse(text: str, path: str) -> Problem:
     """Parse BDDL `text`; `path` names it in errors.
 
     Raises:
-      BddlError: on unbalanced parentheses, missing sections, unknown predicates or
-        wrong arities.
+      BddlError: on unbalanced parentheses, missing sections, unknown predicates,
+        wrong arities or a goal that asks for nothing.
     """
     words = [
         Word(match.group().lower(), number)
@@ -77,14 +78,20 @@ def parse(text: str, path: str) -> Problem:
         for match in _TOKEN.finditer(line.split(";")[0])
     ]
     sections = _sections(_tree(words, path), path)
+    problem = _leaf(_need(sections, "problem", path), path)
+    fixtures = _instances(sections.get(":fixtures", [])[1:], path)
+    objects = _instances(_need(sections, ":objects", path)[1:], path)
+    categories = {**fixtures, **objects}
     return Problem(
         path=path,
-        problem=_leaf(_need(sections, "problem", path), path),
-        regions=_regions(sections.get(":regions", []), path),
-        fixtures=_instances(sections.get(":fixtures", []), path),
-        objects=_instances(_need(sections, ":objects", path), path),
-        init=tuple(_statement(tree, path) for tree in sections.get(":init", [])),
-        goal=tuple(_goals(_need(sections, ":goal", path), path)),
+        problem=problem.text,
+        regions=_regions(sections.get(":regions", [])[1:], path),
+        fixtures={name: category.text for name, category in fixtures.items()},
+        objects={name: category.text for name, category in objects.items()},
+        init=tuple(_statement(tree, path) for tree in sections.get(":init", [])[1:]),
+        goal=_goals(_need(sections, ":goal", path), path),
+        lines={word: at.line for word, at in categories.items()}
+        | {problem.text: problem.line},
     )
 
 
@@ -109,12 +116,12 @@ def _tree(words: list[Word], path: str) -> list[Tree]:
     return stack[0][0]
 
 
-def _sections(tree: list[Tree], path: str) -> dict[str, list[Tree]]:
+def _sections(tree: Tree, path: str) -> dict[str, list[Tree]]:
+    """The parts of `(name (key ...) (key ...))` by their keys, which stay in front."""
     sections: dict[str, list[Tree]] = {}
-    for part in tree[1:]:
-        if isinstance(part, Word):
-            raise BddlError(path, part.line, f"expected a section, got {part.text!r}.")
-        sections[_head(part, path).text] = _tail(part, path)
+    for part in _tail(tree, path):
+        head = _head(part, path)
+        sections[head.text] = [head, *_tail(part, path)]
     return sections
 
 
@@ -127,30 +134,29 @@ def _need(sections: dict[str, list[Tree]], name: str, path: str) -> list[Tree]:
 def _regions(trees: Sequence[Tree], path: str) -> dict[str, RegionSpec]:
     regions = {}
     for tree in trees:
-        head, fields = _head(tree, path), {}
-        for field in _tail(tree, path):
-            fields[_head(field, path).text] = _tail(field, path)
+        head, fields = _head(tree, path), _sections(tree, path)
         target = _leaf(_need(fields, ":target", path), path)
         ranges = [_numbers(row, path, 4) for row in _rows(fields.get(":ranges"))]
         yaws = [_numbers(row, path, 2) for row in _rows(fields.get(":yaw_rotation"))]
         low, high = yaws[0] if yaws else (0.0, 0.0)
-        regions[f"{target}_{head.text}"] = RegionSpec(
-            target,
+        regions[f"{target.text}_{head.text}"] = RegionSpec(
+            target.text,
             tuple((row[0], row[1], row[2], row[3]) for row in ranges),
             (low, high),
-            head.line,
+            target.line,
         )
     return regions
 
 
 def _rows(field: Sequence[Tree] | None) -> list[Tree]:
-    if not field or isinstance(field[0], Word):
+    if not field or len(field) < 2 or isinstance(field[1], Word):
         return []
-    return field[0]
+    return field[1]
 
 
 def _numbers(row: Tree, path: str, count: int) -> tuple[float, ...]:
-    words = [word for word in row if isinstance(word, Word)]
+    cells = [row] if isinstance(row, Word) else row
+    words = [word for word in cells if isinstance(word, Word)]
     try:
         values = tuple(float(word.text) for word in words)
     except ValueError:
@@ -162,9 +168,9 @@ def _numbers(row: Tree, path: str, count: int) -> tuple[float, ...]:
     return values
 
 
-def _instances(trees: Sequence[Tree], path: str) -> dict[str, str]:
+def _instances(trees: Sequence[Tree], path: str) -> dict[str, Word]:
     """`a b - category` lines as {a: category, b: category}, grouped by category."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, Word]] = {}
     waiting: list[str] = []
     words = iter(trees)
     for word in words:
@@ -175,17 +181,22 @@ def _instances(trees: Sequence[Tree], path: str) -> dict[str, str]:
         category = next(words, None)
         if category is None:
             raise BddlError(path, _word(word, path).line, "no category after '-'.")
-        groups.setdefault(_word(category, path).text, []).extend(waiting)
+        kind = _word(category, path)
+        groups.setdefault(kind.text, {}).update(dict.fromkeys(waiting, kind))
         waiting = []
-    return {name: group for group, names in groups.items() for name in names}
+    return {name: kind for group in groups.values() for name, kind in group.items()}
 
 
-def _goals(trees: Sequence[Tree], path: str) -> Iterator[Statement]:
-    for tree in trees:
-        if not isinstance(tree, Word) and _head(tree, path).text == "and":
-            yield from (_statement(part, path) for part in _tail(tree, path))
-        else:
-            yield _statement(tree, path)
+def _goals(section: Sequence[Tree], path: str) -> tuple[Statement, ...]:
+    goals: list[Statement] = []
+    for tree in section[1:]:
+        conjunction = _head(tree, path).text == "and"
+        parts = _tail(tree, path) if conjunction else [tree]
+        goals += [_statement(part, path) for part in parts]
+    if not goals:
+        line, known = _word(section[0], path).line, ", ".join(PREDICATES)
+        raise BddlError(path, line, f":goal asks for nothing: it takes {known}.")
+    return tuple(goals)
 
 
 def _statement(tree: Tree, path: str) -> Statement:
@@ -196,7 +207,7 @@ def _statement(tree: Tree, path: str) -> Statement:
             path, head.line, f"unknown predicate {head.text!r}: known are {known}."
         )
     names = [_word(word, path).text for word in _tail(tree, path)]
-    arity = 2 if head.text in _BINARY else 1
+    arity = 2 if head.text in BINARY else 1
     if len(names) != arity:
         raise BddlError(
             path, head.line, f"'{head.text}' takes {arity} names, got {names}."
@@ -224,7 +235,10 @@ def _word(tree: Tree, path: str) -> Word:
     raise BddlError(path, _head(tree, path).line, "expected a name, got '(...)'.")
 
 
-def _leaf(trees: Sequence[Tree], path: str) -> str:
-    if len(trees) != 1:
-        raise BddlError(path, 1, f"expected one name, got {len(trees)}.")
-    return _word(trees[0], path).text
+def _leaf(section: Sequence[Tree], path: str) -> Word:
+    head, names = _word(section[0], path), section[1:]
+    if len(names) != 1:
+        raise BddlError(
+            path, head.line, f"{head.text!r} takes one name, got {len(names)}."
+        )
+    return _word(names[0], path)

@@ -6,11 +6,10 @@ Lengths in m; rectangles are relative to the centre of the workspace; angles in 
 import functools
 import re
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-from omnivla_jax.sim import bddl, libero_files
-from omnivla_jax.sim.arenas import ARENAS, Arena, arena_of
-from omnivla_jax.sim.objects import CATEGORIES, Category
+from omnivla_jax.sim import bddl, bddl_check, libero_files
+from omnivla_jax.sim.arenas import ARENAS, Arena
 
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1
 ZONE_HALF_HEIGHT = 0.007  # m
@@ -92,31 +91,24 @@ def _suite(name: str) -> Suite:
 
 
 def read_task(path: Path) -> Task:
-    """The task described by the BDDL file at `path`, its names checked."""
+    """The task described by the BDDL file at `path`, checked to be playable.
+
+    Raises:
+      BddlError: naming file, line and what is known there.
+    """
     problem = bddl.read(path)
-    arena = arena_of(problem.problem)
-    if arena is None:
-        known = sorted(row.problem for row in ARENAS.values())
-        _fail(problem, 1, f"unknown problem class {problem.problem!r}", known)
-    fixtures = {
-        name: category
-        for name, category in problem.fixtures.items()
-        if name != ARENAS[arena].workspace
-    }
-    _check_categories(problem, fixtures)
-    starts = _starts(problem, fixtures)
-    joints = [row for row in problem.init if row.predicate not in ("on", "in")]
-    for row in (*joints, *problem.goal):
-        _check_names(problem, row)
+    names = bddl_check.checked(problem)
+    starts = _starts(problem, {**names.objects, **names.fixtures})
+    joints = [row for row in problem.init if row.predicate not in bddl.BINARY]
     return Task(
         name=path.stem,
         instruction=_SCENE_PREFIX.sub("", path.stem).replace("_", " "),
-        arena=arena,
-        movables=tuple(starts[name] for name in problem.objects),
-        fixtures=tuple(starts[name] for name in fixtures),
+        arena=names.arena,
+        movables=tuple(starts[name] for name in names.objects),
+        fixtures=tuple(starts[name] for name in names.fixtures),
         joints=tuple(Goal(*row[:3]) for row in joints),
         goal=tuple(
-            Goal(*row[:3], zone=_zone(problem, row.target, ARENAS[arena]))
+            Goal(*row[:3], zone=_zone(problem, row.target, ARENAS[names.arena]))
             for row in problem.goal
         ),
     )
@@ -142,20 +134,12 @@ def _zone(problem: bddl.Problem, name: str, arena: Arena) -> Zone | None:
     return Zone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
 
 
-def _starts(problem: bddl.Problem, fixtures: dict[str, str]) -> dict[str, Start]:
-    """Every instance's start; an error for those without one."""
-    instances = {**problem.objects, **fixtures}
-    starts: dict[str, Start] = {}
-    for row in problem.init:
-        if row.predicate not in ("on", "in"):
-            continue
-        if row.subject not in instances:
-            _fail(problem, row.line, f"unknown object {row.subject!r}", instances)
-        starts[row.subject] = _start(problem, row, instances)
-    missing = sorted(set(instances) - set(starts))
-    if missing:
-        _fail(problem, 1, f"no (On ...) in :init places {missing}; placed are", starts)
-    return starts
+def _starts(problem: bddl.Problem, instances: dict[str, str]) -> dict[str, Start]:
+    return {
+        row.subject: _start(problem, row, instances)
+        for row in problem.init
+        if row.predicate in bddl.BINARY
+    }
 
 
 def _start(
@@ -165,7 +149,6 @@ def _start(
     region = problem.regions.get(row.target)
     if region is not None and region.ranges:
         return Start(row.subject, category, region.ranges, region.yaw)
-    _check_names(problem, row)
     reference, site = split_region(row.target, instances)
     return Start(
         row.subject,
@@ -174,47 +157,6 @@ def _start(
         reference=reference,
         region=site,
     )
-
-
-def _check_categories(problem: bddl.Problem, fixtures: dict[str, str]) -> None:
-    for name, category in {**problem.objects, **fixtures}.items():
-        if category not in CATEGORIES:
-            line = _line_of(problem, category)
-            _fail(problem, line, f"unknown object category {category!r}", CATEGORIES)
-        if CATEGORIES[category].fixture != (name in fixtures):
-            kind = ":fixtures" if CATEGORIES[category].fixture else ":objects"
-            line = _line_of(problem, category)
-            _fail(problem, line, f"{category!r} belongs into {kind}; here are", [name])
-
-
-def _line_of(problem: bddl.Problem, word: str) -> int:
-    lines = Path(problem.path).read_text(encoding="utf-8").lower().splitlines()
-    return next((i for i, text in enumerate(lines, 1) if word in text), 1)
-
-
-def _check_names(problem: bddl.Problem, row: bddl.Statement) -> None:
-    instances = {**problem.objects, **problem.fixtures}
-    for name in filter(None, (row.subject, row.target)):
-        if name in problem.regions and problem.regions[name].ranges:
-            continue
-        instance, region = split_region(name, instances)
-        if not instance:
-            known = [*instances, *problem.regions]
-            _fail(problem, row.line, f"unknown object or region {name!r}", known)
-        regions = _regions_of(CATEGORIES.get(instances[instance]))
-        if region and region not in regions:
-            _fail(problem, row.line, f"{instance!r} has no region {region!r}", regions)
-
-
-def _regions_of(category: Category | None) -> tuple[str, ...]:
-    if category is None:
-        return ()
-    return tuple(name for part in category.parts for name in part.regions)
-
-
-def _fail(problem: bddl.Problem, line: int, what: str, known: object) -> NoReturn:
-    names = ", ".join(sorted(str(name) for name in known))  # type: ignore[attr-defined]
-    raise bddl.BddlError(problem.path, line, f"{what}: known are {names}.")
 
 
 class Inventory(NamedTuple):

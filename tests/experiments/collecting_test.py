@@ -65,6 +65,24 @@ def test_an_interrupted_collection_resumes_to_the_same_episodes(
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+def test_what_is_finished_is_not_collected_again(whole, monkeypatch, capsys):
+    monkeypatch.setattr(collecting, "_Play", None)  # nothing is played
+    assert collecting.collect(PLAN, whole, resume=True) == 4
+    assert "demos is finished: nothing to resume" in capsys.readouterr().out
+    more = dataclasses.replace(PLAN, episodes=3)
+    with pytest.raises(ValueError, match="4 episodes where 6 .*leave out --resume"):
+        collecting.collect(more, whole, resume=True)
+    assert rlds.count(whole) == 4 and not list(whole.parent.glob(".*"))
+
+
+@pytest.mark.parametrize("row", [99, -1])
+def test_an_unknown_task_is_one_line_and_leaves_nothing(tmp_path, row):
+    plan = dataclasses.replace(PLAN, tasks=(7, row))
+    with pytest.raises(ValueError, match=rf"Unknown tasks \[{row}\] .*0 to 9"):
+        collecting.collect(plan, tmp_path / "demos", resume=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(collecting._Play, "batch", lambda *arguments: [])
     with pytest.raises(ValueError, match="2 episodes short of 2 .*turn on the stove"):

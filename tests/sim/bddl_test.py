@@ -21,6 +21,7 @@ TEXT = """(define (problem LIBERO_Tabletop_Manipulation)
   (:goal (And (On cup_1 shelf_1_top_side) (Close shelf_1)))
 )
 """
+GOAL = "(And (On cup_1 shelf_1_top_side) (Close shelf_1))"
 
 
 def test_every_section_of_a_worked_file():
@@ -30,6 +31,7 @@ def test_every_section_of_a_worked_file():
     assert cup.target == "main_table" and cup.yaw == (0.5, 0.6)
     assert cup.ranges == ((-0.1, 0.0, 0.1, 0.2), (0.0, 0.0, 1.0, 1.0))
     assert problem.regions["shelf_1_top_side"].ranges == ()
+    assert problem.regions["shelf_1_top_side"].line == 7
     assert problem.fixtures == {"main_table": "table", "shelf_1": "shelf"}
     # LIBERO groups instances by category, and qpos follows.
     assert list(problem.objects) == ["cup_1", "cup_2", "cup_3", "ball_1"]
@@ -41,12 +43,19 @@ def test_every_section_of_a_worked_file():
         ("on", 15),
         ("close", 15),
     ]
+    assert problem.lines == {
+        "libero_tabletop_manipulation": 1,
+        "main_table": 8,
+        "shelf_1": 9,
+        "cup_1": 10,
+        "cup_2": 10,
+        "cup_3": 12,
+        "ball_1": 11,
+    }
 
 
 def test_a_goal_needs_no_and():
-    text = TEXT.replace(
-        "(And (On cup_1 shelf_1_top_side) (Close shelf_1))", "(Up cup_1)"
-    )
+    text = TEXT.replace(GOAL, "(Up cup_1)")
     assert bddl.parse(text, "cup.bddl").goal[0][:3] == ("up", "cup_1", "")
 
 
@@ -56,14 +65,18 @@ def test_a_goal_needs_no_and():
         ("(Open shelf_1)", "(Stacked shelf_1)", r"14.*'stacked'.*turnon"),
         ("(Open shelf_1)", "(Open shelf_1 cup_1)", r"14.*takes 1 names"),
         ("(Open shelf_1)", "Open", r"14.*expected '\(\.\.\.\)'"),
-        ("(Open shelf_1))", "(Open shelf_1)", r"not closed"),
-        ("(:goal", ") (:goal", r"too many|expected one"),
+        ("(Open shelf_1))", "(Open shelf_1)", r"\d+: .*not closed"),
+        ("(:goal", ") (:goal", r"\d+: .*(too many|expected one)"),
         ("0.0 0.1 0.2)", "0.0 0.1)", r"5.*expected 4 numbers, got '-0.1 0.0 0.1'"),
-        ("(:goal", "(:gaol", r"no '\(:goal"),
+        ("(:goal", "(:gaol", r"1: no '\(:goal"),
+        ("((-0.1 0.0 0.1 0.2) (0 0 1 1))", "(0.5 1)", r"5.*4 numbers, got '0.5'"),
+        ("(:target shelf_1)", "(:target)", r"7.*':target' takes one name, got 0"),
         ("- shelf)", "-)", r"9.*no category"),
+        (GOAL, "(And )", r"15: :goal asks for nothing: it takes on, in, open"),
+        (GOAL, "", r"15: :goal asks for nothing"),
     ],
 )
 def test_errors_name_file_line_and_remedy(old, new, message):
     assert old in TEXT
-    with pytest.raises(bddl.BddlError, match=rf"(?s)cup\.bddl:.*{message}"):
+    with pytest.raises(bddl.BddlError, match=rf"^cup\.bddl:{message}"):
         bddl.parse(TEXT.replace(old, new), "cup.bddl")

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Sequence
 
-from absl import flags
+from absl import app, flags
 
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
@@ -19,9 +19,26 @@ def preset() -> str:
     return _PRESET.value
 
 
-def scene(suite: str, tasks: Sequence[int] | None = None) -> Scene:
-    """The scene of `suite` with the engine and preset of the command line."""
-    return scenes.make(suite, tasks=tasks, physics=_PHYSICS.value, preset=_PRESET.value)
+def engine(against: str | None = None) -> str:
+    """The engine of the command line; `auto` beside another is the one it is not.
+
+    Raises:
+      UsageError: the two are the same.
+    """
+    chosen = _PHYSICS.value
+    if against is None:
+        return scenes.choose_engine(chosen)
+    if chosen == against:
+        raise app.UsageError(f"--physics and --against are both {against}.")
+    return "mjx" if against == "mujoco" else "mujoco"
+
+
+def scene(
+    suite: str, tasks: Sequence[int] | None = None, *, physics: str | None = None
+) -> Scene:
+    """The scene of `suite` with the preset of the command line, and its engine."""
+    chosen = physics or engine()
+    return scenes.make(suite, tasks=tasks, physics=chosen, preset=_PRESET.value)
 
 
 def report(benchmark: str, engine: str, **found: Any) -> None:

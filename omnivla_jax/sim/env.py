@@ -1,7 +1,8 @@
 """The environment: reset, restore and step, pure functions on a batch of episodes.
 
 No auto-reset: an episode that succeeded or diverged stays as it is, which is what a
-fixed-length scan and grouped rollouts want. Axes: B environments, F fixtures.
+fixed-length scan and grouped rollouts want. One out of time says so and goes on.
+Axes: B environments, F fixtures.
 """
 
 import dataclasses
@@ -85,7 +86,7 @@ def step(scene: Scene, state: EnvState, action: jax.Array) -> tuple[EnvState, Ti
 
     Args:
       scene: the static tables.
-      state: the batch; episodes that ended keep their state.
+      state: the batch; episodes that succeeded or diverged keep their state.
       action: float32 [B, 7]: OSC_POSE translation, rotation, gripper in [-1, 1].
 
     Returns:

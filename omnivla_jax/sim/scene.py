@@ -106,7 +106,7 @@ def make(
         playable=playable,
         stock=stock,
         preset=PRESETS[preset],
-        engine=_choose_engine(physics),
+        engine=choose_engine(physics),
         model=model,
         watched_model=compile_model(stock, PRESETS[preset], watched=pairs),
         visual_model=compile_model(stock, PRESETS[preset], visual=True),
@@ -118,6 +118,15 @@ def make(
         home_mat=home_mat,
         contact_pairs=pairs,
     )
+
+
+def choose_engine(physics: str) -> str:
+    """`mjx` or `mujoco`; `auto` chooses by device. Raises ValueError on others."""
+    if physics == "auto":
+        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+    if physics not in ("mjx", "mujoco"):
+        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
+    return physics
 
 
 def goal_body(scene: Scene, goal: Goal) -> int:
@@ -147,14 +156,6 @@ def _playable(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
             f"Unknown tasks {wrong} of {table.name}: choose among 0 to {count - 1}."
         )
     return rows
-
-
-def _choose_engine(physics: str) -> str:
-    if physics == "auto":
-        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
-    if physics not in ("mjx", "mujoco"):
-        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
-    return physics
 
 
 def _contact_pairs(

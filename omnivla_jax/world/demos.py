@@ -119,9 +119,9 @@ def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:
 
 
 def successes(scene: Scene, task: jax.Array, recording: Recording) -> Iterator[Episode]:
-    """The episodes that reached their goal, each cut after the step that did."""
-    tasks = np.asarray(task)
-    arrays = jax.tree.map(np.asarray, recording)
+    """The episodes that reached their goal in time, each cut after that step."""
+    tasks, horizon = np.asarray(task), scene.suite.horizon
+    arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], recording)
     for index in np.flatnonzero(arrays.success[-1]):
         length = int(arrays.success[:, index].argmax()) + 1
         row = int(tasks[index])

@@ -100,6 +100,22 @@ def test_the_arm_agrees_closely_and_has_moved(start, moved):
     assert float(jnp.abs(actual.qpos - start.qpos)[:, :7].max()) > 0.1
 
 
+def test_the_controller_sleeps_through_the_first_update(scene, mjx_step, start):
+    """After a restore only gravity is held for one substep: both engines lag alike."""
+    everyone, ends = jnp.ones(BATCH, bool), []
+    for program in (_compiled(engine_mujoco, scene), mjx_step):
+        awake, fresh = (
+            program(dataclasses.replace(start, fresh=flags), everyone, ACTION)
+            for flags in (~everyone, everyone)
+        )
+        assert not np.any(fresh.fresh)
+        ends.append(fresh.qpos[0, :7])
+        lag = jnp.abs(awake.qpos - fresh.qpos)[:, :7].max(axis=1)
+        assert np.all(lag > 1e-4), lag
+    theirs, ours = ends
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 def test_poses_and_contacts_of_a_state_agree(scene, mjx_scene, start):
     program = compilation.jit(lambda physics: engine_mjx.forward(mjx_scene, physics))
     blank = dataclasses.replace(

@@ -133,6 +133,16 @@ def test_copies_of_one_state_move_alike(step, settled):
         chex.assert_trees_all_equal(_row(copies, row), _row(copies, 0))
 
 
+def test_copies_differ_by_their_own_actions_alone(step, settled):
+    copies = jax.tree.map(lambda leaf: jnp.repeat(leaf[3:], BATCH, axis=0), settled)
+    action = jnp.repeat(_actions()[:1], BATCH, axis=0)
+    alike, _ = step(copies, action)
+    apart, _ = step(copies, action.at[1].set(-action[1]))
+    for row in (0, 2, 3):
+        chex.assert_trees_all_equal(_row(apart, row), _row(alike, row))
+    assert float(jnp.abs(apart.physics.qpos - alike.physics.qpos)[1].max()) > 1e-3
+
+
 def test_a_state_survives_the_disk_bit_for_bit(step, settled, tmp_path):
     state, _ = step(settled, _actions())
     with checkpoints.StandardCheckpointer() as checkpointer:

@@ -9,8 +9,6 @@ engine's, with the batch innermost, halves the time.
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from omnivla_jax.sim import panda, rotation
 from omnivla_jax.sim.rotation import Array
 
@@ -20,9 +18,6 @@ DAMPING = 2.0 * STIFFNESS**0.5
 NULL_STIFFNESS = 10.0
 NULL_DAMPING = 2.0 * NULL_STIFFNESS**0.5
 GRIPPER_PER_CONTROL_STEP = 0.25  # 25 substeps of 0.01
-# The mass and Jacobian terms are refreshed this often (in s): measured to keep the
-# outcome of recorded episodes, while a refresh once a control step does not.
-REFRESH_INTERVAL = 0.025
 
 
 class Arm(NamedTuple):
@@ -131,11 +126,6 @@ def finger_targets(closing: Array, xp: Any) -> Array:
     """Positions [B, 2] the finger servos aim at."""
     half = panda.FINGER_TRAVEL / 2
     return xp.stack([half - half * closing, half * closing - half], axis=-1)
-
-
-def refresh_substeps(timestep: float, substeps: int) -> int:
-    """How many substeps share one refresh of the controller's matrices."""
-    return int(np.clip(round(REFRESH_INTERVAL / timestep), 1, substeps))
 
 
 def spd_inverse(matrices: Array, xp: Any) -> Array:

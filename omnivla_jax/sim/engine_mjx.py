@@ -118,9 +118,8 @@ def _substep(
     found = mjx_stages.contacts(scene, data)
     arm = _read_arm(scene, data)
     substeps = scene.preset.substeps
-    refresh = control.refresh_substeps(scene.preset.timestep, substeps)
     terms = jax.lax.cond(
-        index % refresh == 0,
+        index % scene.preset.refresh == 0,
         lambda: control.dynamics(
             mjx_stages.mass(scene, data)[:, _ARM, _ARM], arm.jacobian, jnp
         ),

@@ -126,8 +126,7 @@ def _run_substeps(
     ids: np.ndarray | None,
 ) -> dict[str, Any]:
     """Controller and integrator, alternating; returns the controller's new state."""
-    timestep, substeps = scene.preset.timestep, scene.preset.substeps
-    refresh = control.refresh_substeps(timestep, substeps)
+    substeps = scene.preset.substeps
     clipped = np.clip(action.astype(np.float64), -1.0, 1.0)
     arm = _read_arm(scene, pool)
     held = control.PoseGoal(
@@ -139,7 +138,7 @@ def _run_substeps(
     for substep in range(substeps):
         if substep:
             arm = _read_arm(scene, pool)
-        if substep % refresh == 0:
+        if substep % scene.preset.refresh == 0:
             terms = control.dynamics(_arm_mass(scene, pool), arm.jacobian, np)
         torque = control.torque(terms, arm, goal, np)
         if substep == 0:  # LIBERO's controller sleeps through its first update

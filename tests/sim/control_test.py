@@ -125,10 +125,3 @@ def test_gripper_ramp_by_hand(substeps):
 def test_finger_targets():
     targets = control.finger_targets(np.array([-1.0, 0.0, 1.0]), np)
     np.testing.assert_allclose(targets, [[0.04, -0.04], [0.02, -0.02], [0.0, 0.0]])
-
-
-@pytest.mark.parametrize(
-    "timestep, substeps, expected", [(0.005, 10, 5), (0.002, 25, 12), (0.1, 1, 1)]
-)
-def test_refresh_interval_in_substeps(timestep, substeps, expected):
-    assert control.refresh_substeps(timestep, substeps) == expected

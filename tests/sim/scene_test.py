@@ -114,6 +114,8 @@ def test_the_three_models_share_their_bodies_and_joints(scene):
 def test_control_steps_last_50_ms(preset):
     choice = assembly.PRESETS[preset]
     np.testing.assert_allclose(choice.timestep * choice.substeps, 0.05)
+    refresh = 0.002 if preset == "original" else 0.025  # s: LIBERO's, and measured
+    np.testing.assert_allclose(choice.timestep * choice.refresh, refresh)
 
 
 def test_scenes_are_hashed_by_identity(scene):

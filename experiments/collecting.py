@@ -52,7 +52,7 @@ def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
         resumed was finished with another number of episodes; the expert fails too
         often.
     """
-    _require_tasks(plan)
+    scenes.playable_rows(task_tables.suite(plan.suite), plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
@@ -96,14 +96,6 @@ class _Play:
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
         return list(demos.successes(self.scene, rows, whole))
-
-
-def _require_tasks(plan: Plan) -> None:
-    """Unknown tasks get the scene's error before anything is played or written."""
-    count = len(task_tables.suite(plan.suite).tasks)
-    unknown = [row for row in plan.tasks if row not in range(count)]
-    if unknown:
-        scenes.make(plan.suite, tasks=unknown)
 
 
 def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:

@@ -19,25 +19,25 @@ def preset() -> str:
     return _PRESET.value
 
 
-def engine(against: str | None = None) -> str:
-    """The engine of the command line; `auto` beside another is the one it is not.
+def physics(against: str | None = None) -> str:
+    """The engine of the command line; beside another, `auto` is the one it is not.
 
     Raises:
       UsageError: the two are the same.
     """
     chosen = _PHYSICS.value
-    if against is None:
-        return scenes.choose_engine(chosen)
     if chosen == against:
         raise app.UsageError(f"--physics and --against are both {against}.")
-    return "mjx" if against == "mujoco" else "mujoco"
+    if chosen == "auto" and against:
+        return "mjx" if against == "mujoco" else "mujoco"
+    return chosen
 
 
 def scene(
-    suite: str, tasks: Sequence[int] | None = None, *, physics: str | None = None
+    suite: str, tasks: Sequence[int] | None = None, *, engine: str | None = None
 ) -> Scene:
     """The scene of `suite` with the preset of the command line, and its engine."""
-    chosen = physics or engine()
+    chosen = engine or physics()
     return scenes.make(suite, tasks=tasks, physics=chosen, preset=_PRESET.value)
 
 

@@ -9,7 +9,6 @@ this one, for one environment of the same scene at rest, without a controller.
 `cached_compile_seconds` is a second compilation from JAX's disk cache, with tracing.
 """
 
-import copy
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from absl import app, flags
 
 from experiments.benchmarks import options
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env
+from omnivla_jax.sim import engine_mujoco, env
 from omnivla_jax.sim.scene import Scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
@@ -76,12 +75,9 @@ def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]
 
 def bare_rate(scene: Scene, start: env.EnvState) -> int:
     """Steps a second of `mj_step` alone, on one thread, from the first state."""
-    model = copy.copy(scene.watched_model)
-    for column, name in enumerate(scene.posed):
-        model.body_pos[scene.bodies[name]] = start.physics.fixture_pos[0, column]
-        model.body_quat[scene.bodies[name]] = start.physics.fixture_quat[0, column]
-    data = mujoco.MjData(model)
-    data.qpos[:] = start.physics.qpos[0]
+    model, data = engine_mujoco.single(
+        scene, scene.watched_model, start.physics, row=0
+    )
     walls = []
     for _ in range(REPEATS):
         wall = time.perf_counter()
@@ -95,32 +91,31 @@ def main(argv: Sequence[str]) -> None:
     del argv
     with tempfile.TemporaryDirectory() as folder:
         compilation.enable_cache(Path(folder))
-        options.report(
-            "simulator",
-            options.engine(_AGAINST.value),
-            suite=_SUITE.value,
-            num_envs=_NUM_ENVS.value,
-            device=str(jax.devices()[0].device_kind),
-            **_measured(),
-        )
+        _report()
 
 
-def _measured() -> dict[str, Any]:
+def _report() -> None:
     rows = tuple(int(row) for row in _TASKS.value) or None
-    engine = options.engine(_AGAINST.value)
-    scene = options.scene(_SUITE.value, rows, physics=engine)
+    scene = options.scene(_SUITE.value, rows, engine=options.physics(_AGAINST.value))
     task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
     keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     found = measure(scene, start, steps=_STEPS.value)
     found["bare_steps_per_second"] = bare_rate(scene, start)
     if _AGAINST.value:
-        other = options.scene(_SUITE.value, rows, physics=_AGAINST.value)
+        other = options.scene(_SUITE.value, rows, engine=_AGAINST.value)
         theirs = measure(other, start, steps=_STEPS.value)
         name = "control_steps_per_second"
         found |= {"against": {"physics": _AGAINST.value} | theirs}
         found["ratio"] = round(found[name] / theirs[name], 3)
-    return found
+    options.report(
+        "simulator",
+        scene.engine,
+        suite=_SUITE.value,
+        num_envs=_NUM_ENVS.value,
+        device=str(jax.devices()[0].device_kind),
+        **found,
+    )
 
 
 if __name__ == "__main__":

@@ -68,14 +68,7 @@ def compile_model(
         spec.add_material(name=material)
     for shape in drawn if visual else ():
         meshes.add(spec, shape.kind, shape.size, shape.vertices)
-    rooms.add(spec, stock.arenas)
-    base = ARENAS[stock.arenas[0]].robot_base
-    panda.add_panda(spec, base)
-    rooms.add_pedestal(spec.body(BASE_BODY), base[2])
-    for name, category in stock.movables.items():
-        _add_movable(spec, name, category)
-    for name, category in stock.fixtures.items():
-        _add_fixture(spec, name, category)
+    _add_bodies(spec, stock)
     if visual:
         rooms.add_lamps(spec)
     else:
@@ -88,6 +81,18 @@ def compile_model(
     if preset.explicit_damping:
         _cap_damping(model)
     return model
+
+
+def _add_bodies(spec: mujoco.MjSpec, stock: Inventory) -> None:
+    """Rooms, the robot, movables and fixtures, in this order."""
+    rooms.add(spec, stock.arenas)
+    base = ARENAS[stock.arenas[0]].robot_base
+    panda.add_panda(spec, base)
+    rooms.add_pedestal(spec.body(BASE_BODY), base[2])
+    for name, category in stock.movables.items():
+        _add_movable(spec, name, category)
+    for name, category in stock.fixtures.items():
+        _add_fixture(spec, name, category)
 
 
 def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:

@@ -120,9 +120,7 @@ def _substep(
     substeps = scene.preset.substeps
     terms = jax.lax.cond(
         index % scene.preset.refresh == 0,
-        lambda: control.dynamics(
-            mjx_stages.mass(scene, data)[:, _ARM, _ARM], arm.jacobian, jnp
-        ),
+        lambda: _arm_dynamics(scene, data, arm),
         lambda: motion.terms,
     )
     # LIBERO's controller sleeps through its first update after a reset.
@@ -148,6 +146,11 @@ def _substep(
         ),
         None,
     )
+
+
+def _arm_dynamics(scene: Scene, data: mjx.Data, arm: control.Arm) -> control.Dynamics:
+    mass = mjx_stages.mass(scene, data)[:, _ARM, _ARM]
+    return control.dynamics(mass, arm.jacobian, jnp)
 
 
 def _read_arm(scene: Scene, data: mjx.Data) -> control.Arm:

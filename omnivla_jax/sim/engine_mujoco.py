@@ -5,6 +5,7 @@ fields. Arrays of the controller keep the batch innermost in memory, see `contro
 Axes: B environments, N bodies, F bodies whose pose is data, P watched contact pairs.
 """
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -49,6 +50,26 @@ def forward(scene: Scene, physics: Physics) -> Physics:
     host = functools.partial(_look, scene)
     name = f"mujoco.forward {_digest(scene)}"
     return host_call(name, host, _shapes(physics), physics)
+
+
+def single(
+    scene: Scene, model: mujoco.MjModel, physics: Physics, row: int
+) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    """One environment of a batch as C MuJoCo's own, at rest; nothing is computed yet.
+
+    Args:
+      scene: the static tables.
+      model: one of the scene's; it is copied.
+      physics: the batch's state.
+      row: which environment.
+    """
+    model = copy.copy(model)
+    bodies = [scene.bodies[name] for name in scene.posed]
+    model.body_pos[bodies] = physics.fixture_pos[row]
+    model.body_quat[bodies] = physics.fixture_quat[row]
+    data = mujoco.MjData(model)
+    data.qpos[:] = physics.qpos[row]
+    return model, data
 
 
 def _shapes(physics: Physics) -> Physics:

@@ -95,7 +95,7 @@ def make(
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(name)
-    playable = _playable(table, tasks)
+    playable = playable_rows(table, tasks)
     stock = inventory(tuple(table.tasks[row] for row in playable))
     model = compile_model(stock, PRESETS[preset])
     pairs = _contact_pairs(table, playable, stock)
@@ -106,7 +106,7 @@ def make(
         playable=playable,
         stock=stock,
         preset=PRESETS[preset],
-        engine=choose_engine(physics),
+        engine=_choose_engine(physics),
         model=model,
         watched_model=compile_model(stock, PRESETS[preset], watched=pairs),
         visual_model=compile_model(stock, PRESETS[preset], visual=True),
@@ -120,13 +120,16 @@ def make(
     )
 
 
-def choose_engine(physics: str) -> str:
-    """`mjx` or `mujoco`; `auto` chooses by device. Raises ValueError on others."""
-    if physics == "auto":
-        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
-    if physics not in ("mjx", "mujoco"):
-        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
-    return physics
+def playable_rows(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
+    """`tasks`, or all rows; raises ValueError where one is no row of `table`."""
+    count = len(table.tasks)
+    rows = tuple(range(count)) if tasks is None else tuple(int(row) for row in tasks)
+    wrong = [row for row in rows if not 0 <= row < count]
+    if wrong or not rows:
+        raise ValueError(
+            f"Unknown tasks {wrong} of {table.name}: choose among 0 to {count - 1}."
+        )
+    return rows
 
 
 def goal_body(scene: Scene, goal: Goal) -> int:
@@ -147,15 +150,12 @@ def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
     return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)
 
 
-def _playable(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
-    count = len(table.tasks)
-    rows = tuple(range(count)) if tasks is None else tuple(int(row) for row in tasks)
-    wrong = [row for row in rows if not 0 <= row < count]
-    if wrong or not rows:
-        raise ValueError(
-            f"Unknown tasks {wrong} of {table.name}: choose among 0 to {count - 1}."
-        )
-    return rows
+def _choose_engine(physics: str) -> str:
+    if physics == "auto":
+        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+    if physics not in ("mjx", "mujoco"):
+        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
+    return physics
 
 
 def _contact_pairs(

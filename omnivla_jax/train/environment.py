@@ -16,6 +16,7 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.sim import env, reward
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
+from omnivla_jax.train.placement import Batched
 from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
 
@@ -94,18 +95,16 @@ def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
 
 
 def apart(
-    environment: Environment,
-    divided: Callable[[Callable[..., Any]], Callable[..., Any]],
+    environment: Environment, divided: Callable[[Batched], Batched]
 ) -> Environment:
     """The same simulator, each of its functions of batches `divided`."""
 
     def terms(
         state: Any, action: jax.Array, before: jax.Array, names: Iterable[str]
     ) -> dict[str, jax.Array]:
-        def named(*rows: Any) -> dict[str, jax.Array]:
-            return environment.terms(rows[0], rows[1], rows[2], names)
-
-        return divided(named)(state, action, before)
+        return divided(lambda now, a, b: environment.terms(now, a, b, names))(
+            state, action, before
+        )
 
     return environment._replace(
         reset=divided(environment.reset),

@@ -51,8 +51,7 @@ def _says(path, line, *parts):
     ],
 )  # fmt: skip
 def test_declarations_are_checked_at_their_own_lines(write, old, new, says):
-    path, line = write(old, new)
-    _says(path, line, *says)
+    _says(*write(old, new), *says)
 
 
 def test_what_is_placed_nowhere_is_named_where_it_is_declared(write):
@@ -88,8 +87,7 @@ def test_what_is_placed_nowhere_is_named_where_it_is_declared(write):
     ("(Up wooden_cabinet_1)", ("'up' does not take", "akita.*plate_1.$")),
 ])  # fmt: skip
 def test_goals_that_nothing_can_judge(write, goal, says):
-    path, line = write(GOAL, goal)
-    _says(path, line, *says)
+    _says(*write(GOAL, goal), *says)
 
 
 @pytest.mark.parametrize("old, new, says", [
@@ -112,8 +110,7 @@ def test_goals_that_nothing_can_judge(write, goal, says):
     (INIT_OPEN, "(Up plate_1)", ("'up' does not take.*it takes nothing here",)),
 ])  # fmt: skip
 def test_starts_that_nothing_can_set_up(write, old, new, says):
-    path, line = write(old, new)
-    _says(path, line, *says)
+    _says(*write(old, new), *says)
 
 
 def test_no_tower_of_three_can_be_set_up(write):

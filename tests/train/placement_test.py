@@ -18,9 +18,10 @@ from tests.train import many_devices
 ROOT = Path(__file__).parents[2]
 
 
-def launch(devices: int, *arguments) -> subprocess.Popen:
+def launch(*arguments) -> subprocess.Popen:
+    """One of two processes, with four of the eight devices."""
     shared = os.environ.get("XLA_FLAGS", "")
-    flags = f"{shared} --xla_force_host_platform_device_count={devices}"
+    flags = f"{shared} --xla_force_host_platform_device_count=4"
     return subprocess.Popen(
         [sys.executable, "-m", "tests.train.many_devices", *map(str, arguments)],
         cwd=ROOT,
@@ -41,7 +42,7 @@ def finished(*processes: subprocess.Popen) -> None:
 def eight(tmp_path_factory):
     """The results of the mesh and of a device alone, by name."""
     out = tmp_path_factory.mktemp("eight") / "step.npz"
-    finished(launch(8, out))
+    virtual_devices.run("tests.train.many_devices", out)
     with np.load(out) as found:
         return dict(found)
 
@@ -73,7 +74,7 @@ def test_two_processes_learn_what_one_learns(eight, tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     out = tmp_path / "step.npz"
-    finished(*(launch(4, out, address, process) for process in range(2)))
+    finished(*(launch(out, address, process) for process in range(2)))
     with np.load(out) as found:
         assert_same(part(dict(found), "mesh/"), part(eight, "mesh/"))
 

@@ -26,7 +26,8 @@ class Slots(NamedTuple):
     always: np.ndarray  # [R]
     starts: np.ndarray  # [M]: each movable's first degree of freedom
     movable: np.ndarray  # [N]: which movable a body is, -1 for none
-    column: np.ndarray  # [V]: its place among R, or within its movable
+    owner: np.ndarray  # [V]: which movable's it is, -1 for none
+    column: np.ndarray  # [V]: its place within its movable, or else among R
     room: int  # S
 
 
@@ -43,14 +44,13 @@ def slots(model: mujoco.MjModel, room: int) -> Slots | None:
     if len(free) <= room:
         return None
     starts = model.jnt_dofadr[free]
-    owned = starts[:, None] + np.arange(FREE)
-    always = np.setdiff1d(np.arange(model.nv), owned)
-    column = np.arange(model.nv)
-    column[always] = np.arange(len(always))
-    column[owned] = np.arange(FREE)
     movable = np.full(model.nbody, -1)
     movable[model.jnt_bodyid[free]] = np.arange(len(free))
-    return Slots(always, starts, movable, column, room)
+    owner = movable[model.dof_bodyid]
+    always = np.flatnonzero(owner < 0)
+    column = np.arange(model.nv) - starts[owner]
+    column[always] = np.arange(len(always))
+    return Slots(always, starts, movable, owner, column, room)
 
 
 def choose(
@@ -110,8 +110,6 @@ def _touching(static: Slots, tables: ContactTables, found: Contacts) -> jax.Arra
 
 def _columns(static: Slots, slot: jax.Array, size: int) -> jax.Array:
     """int32 [B, V]: where each degree of freedom is among A = `size`."""
-    every = np.arange(len(static.column))
-    owner = np.maximum(np.searchsorted(static.starts, every, "right") - 1, 0)
-    place = len(static.always) + FREE * slot[:, owner] + static.column
-    place = jnp.where(slot[:, owner] < static.room, place, size)
-    return jnp.where(np.isin(every, static.always), static.column, place)
+    place = len(static.always) + FREE * slot[:, static.owner] + static.column
+    place = jnp.where(slot[:, static.owner] < static.room, place, size)
+    return jnp.where(static.owner < 0, static.column, place)

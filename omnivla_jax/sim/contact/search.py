@@ -75,10 +75,12 @@ def _near_pairs(
     apart = jnp.abs(at - geoms.center[:, :, None]) - size - reach[:, :, None]
     apart = jnp.maximum(jnp.maximum(apart[0], apart[1]), apart[2])  # [B, D, G]
     apart = jnp.where(tables.candidates, apart, APART)
-    cells, apart, left_out = _nearest_drivers(tables, apart)
-    room = min(tables.budget.near, apart.shape[-1])
-    value, rank = jax.lax.top_k(-apart, room)
-    near = jnp.take_along_axis(cells, rank, axis=-1, mode="clip")
+    rows, apart, left_out = _nearest_drivers(tables, apart)
+    _, chosen, geoms_each = apart.shape
+    room = min(tables.budget.near, chosen * geoms_each)
+    value, rank = jax.lax.top_k(-apart.reshape(len(apart), -1), room)
+    driver = jnp.take_along_axis(rows, rank // geoms_each, axis=-1, mode="clip")
+    near = driver * geoms_each + rank % geoms_each
     gap = separation(*_pair(tables, geoms, near))
     gap = jnp.where(value > 0, gap, APART)
     # To count what lies beyond would cost as much as finding what lies within.
@@ -90,23 +92,19 @@ def _near_pairs(
 def _nearest_drivers(
     tables: ContactTables, apart: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cells [B, R G] of the R drivers nearest to anything, their values, the overflow.
+    """Rows [B, R] of the drivers nearest to anything, theirs [B, R, G], the overflow.
 
     The cells of a scene of many things are too many to be ranked all together.
     """
-    batch, drivers, geoms = apart.shape
+    batch, drivers, _ = apart.shape
     room = min(tables.budget.drivers, drivers)
-    cells = jnp.arange(drivers * geoms).reshape(1, drivers, geoms)
-    cells = jnp.broadcast_to(cells, apart.shape)
     nearest = apart.min(axis=-1)
     if room < drivers:
         _, rows = jax.lax.top_k(-nearest, room)
-        cells, apart = (
-            jnp.take_along_axis(values, rows[..., None], axis=1, mode="clip")
-            for values in (cells, apart)
-        )
-    flat = (batch, -1)
-    return cells.reshape(flat), apart.reshape(flat), _beyond(nearest < 0, room)
+        apart = jnp.take_along_axis(apart, rows[..., None], axis=1, mode="clip")
+    else:
+        rows = jnp.broadcast_to(jnp.arange(drivers), (batch, drivers))
+    return rows, apart, _beyond(nearest < 0, room)
 
 
 def _pair(tables: ContactTables, geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:

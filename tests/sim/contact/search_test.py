@@ -1,13 +1,12 @@
 """Tests of contact.search: the scene's contacts against C MuJoCo's."""
 
-import copy
-
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import engine_mujoco
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.contact import search, tables
 from omnivla_jax.sim.contact.boxes import APART
@@ -36,13 +35,7 @@ def data(mjx_scene, settled):
 
 
 def _state(scene, physics, row):
-    model = copy.copy(scene.model)
-    for column, name in enumerate(scene.posed):
-        body = scene.bodies[name]
-        model.body_pos[body] = physics.fixture_pos[row, column]
-        model.body_quat[body] = physics.fixture_quat[row, column]
-    data = mujoco.MjData(model)
-    data.qpos[:] = physics.qpos[row]
+    model, data = engine_mujoco.single(scene, scene.model, physics, row)
     mujoco.mj_forward(model, data)
     plate, hand = data.body("plate_1").xpos, data.body("eef").xpos
     places = {1: plate + [0.0, 0.0, 0.0035], 2: hand + [0.0, 0.01, -0.03]}

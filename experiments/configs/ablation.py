@@ -17,23 +17,26 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
-# states. A chunk is too short for the task's own reward to tell chunks apart, so the
-# dense term counts ten times as much, and smaller differences matter.
+# states. A chunk is too short for success to tell chunks apart: how far it carried the
+# task does, and how near the gripper is to what the task is about. (By alignment alone,
+# at weight 1, seed 0 learned to hold on to things: 10.0 % of 210 episodes.)
 CHUNK_GROUPS = {
     "group_size": 1,
     "branches": 8,
     "chunk_share": 1.0,
     "std_floor": 0.02,
-    "rewards": {"success": 1.0, "alignment": 1.0},
+    "rewards": {"success": 1.0, "progress": 1.0, "alignment": 0.3},
 }
 # Every episode begins in a state of its own: a critic needs no groups. The dense term
-# is paid in every chunk: a twelfth of its weight each.
+# is paid in every chunk: a twelfth of its weight each. The rate is the better of two on
+# seed 0: at the others' 1e-4 it ended at 61.0 %.
 CRITIC = {
     "groups": 96,
     "group_size": 1,
     "objective": "ppo",
     "length": "1",
     "rewards": {"success": 1.0, "alignment": 0.1 / 12},
+    "optimizer": {"learning_rate": 3e-5},
 }
 
 VARIANTS = {

@@ -1,8 +1,8 @@
 """MJX as a physics engine: controller, contacts and solver inside the program.
 
 Same contract as the C engine's. A substep is one pass through the stages; only the
-body poses are computed once more, at the start of the control step.
-Axes: B environments, N bodies, P watched contact pairs.
+jointed bodies' poses are computed once more, at the start of the control step.
+Axes: B environments, C bodies of a play, Q watched contact pairs.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import control, mjx_stages, panda, rotation
+from omnivla_jax.sim import control, mjx_stages, panda, plays, rotation
 from omnivla_jax.sim.mjx_stages import each
 from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
@@ -24,31 +24,34 @@ _ARM = slice(0, panda.NUM_JOINTS)
 class _Motion(NamedTuple):
     """What changes from substep to substep."""
 
-    qpos: jax.Array  # [B, nq]
-    qvel: jax.Array  # [B, nv]
-    warmstart: jax.Array  # [B, nv]
+    state: plays.State
     closing: jax.Array  # [B]
     terms: control.Dynamics
-    xpos: jax.Array  # [B, N, 3]
-    xquat: jax.Array  # [B, N, 4]
-    touching: jax.Array  # [B, P]
+    xpos: jax.Array  # [B, C, 3]
+    xquat: jax.Array  # [B, C, 4]
+    touching: jax.Array  # bool [B, Q]
     overflow: jax.Array  # int32 [B]
 
 
 def control_step(
-    scene: Scene, physics: Physics, action: jax.Array, active: jax.Array
+    scene: Scene,
+    physics: Physics,
+    task: jax.Array,
+    action: jax.Array,
+    active: jax.Array,
 ) -> Physics:
     """Advance by one control step of 50 ms, controller and substeps included.
 
     Args:
       scene: the static tables.
       physics: the batch's state.
+      task: int32 [B]; what a task lacks stays as it is.
       action: float32 [B, 7] in [-1, 1].
       active: bool [B]; the others are left as they are.
     """
     # TensorFloat-32, the default on recent GPUs, makes the physics drift.
     with jax.default_matmul_precision("highest"):
-        after = _advance(scene, physics, jnp.clip(action, -1.0, 1.0))
+        after = _advance(scene, physics, task, jnp.clip(action, -1.0, 1.0))
 
     def select(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(active.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
@@ -56,68 +59,86 @@ def control_step(
     return jax.tree.map(select, after, physics)
 
 
-def forward(scene: Scene, physics: Physics) -> Physics:
+def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
     """Recompute body poses and contacts from `qpos`, without stepping."""
+    tables = plays.plays(scene)
+    play = jnp.asarray(tables.of_task)[task]
+    state = plays.enter(tables, play, physics)
     with jax.default_matmul_precision("highest"):
-        data = each(scene, physics, mjx_stages.pose, physics.qpos)
-        found = mjx_stages.contacts(scene, data)
-    return dataclasses.replace(
-        physics, xpos=data.xpos, xquat=data.xquat, touching=found.touching
-    )
+        data = each(scene, physics, mjx_stages.pose, state.qpos)
+        at = mjx_stages.free_poses(scene, state.qpos)
+        found = mjx_stages.contacts(scene, play, data, at)
+    poses = mjx_stages.bodies(data, at)
+    after = plays.leave(tables, play, physics, state, *poses)
+    return dataclasses.replace(after, touching=found.touching)
 
 
-def _advance(scene: Scene, physics: Physics, action: jax.Array) -> Physics:
+def _advance(
+    scene: Scene, physics: Physics, task: jax.Array, action: jax.Array
+) -> Physics:
     """One control step of every environment."""
-    hand, batch = scene.bodies[panda.EEF_BODY], action.shape[0]
-    now = each(scene, physics, mjx_stages.pose, physics.qpos)
-    orientation = rotation.matrix(now.xquat[:, hand], jnp)
-    current = control.PoseGoal(now.xpos[:, hand], orientation)
-    held = control.PoseGoal(physics.goal_pos, physics.goal_mat)
-    goal = control.set_goal(action, current, held, physics.fresh, jnp)
-    motion = _Motion(
-        qpos=physics.qpos,
-        qvel=physics.qvel,
-        warmstart=physics.warmstart,
-        closing=physics.gripper,
-        terms=control.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
-        xpos=physics.xpos,
-        xquat=physics.xquat,
-        touching=physics.touching,
-        overflow=physics.overflow,
-    )
-    substep = functools.partial(_substep, scene, physics, action, goal)
-    motion, _ = jax.lax.scan(substep, motion, jnp.arange(scene.preset.substeps))
+    tables = plays.plays(scene)
+    play = jnp.asarray(tables.of_task)[task]
+    state = plays.enter(tables, play, physics)
+    goal = _goal(scene, physics, state, action)
+    start = _start(scene, physics, state)
+    substep = functools.partial(_substep, scene, physics, play, action, goal)
+    motion, _ = jax.lax.scan(substep, start, jnp.arange(scene.preset.substeps))
+    after = plays.leave(tables, play, physics, motion.state, motion.xpos, motion.xquat)
     return dataclasses.replace(
-        physics,
-        qpos=motion.qpos,
-        qvel=motion.qvel,
-        warmstart=motion.warmstart,
+        after,
         goal_pos=goal.position,
         goal_mat=goal.orientation,
         gripper=motion.closing,
         fresh=jnp.zeros_like(physics.fresh),
-        xpos=motion.xpos,
-        xquat=motion.xquat,
         touching=motion.touching,
         overflow=motion.overflow,
+    )
+
+
+def _goal(
+    scene: Scene, physics: Physics, state: plays.State, action: jax.Array
+) -> control.PoseGoal:
+    """Where the controller pulls the hand during this control step."""
+    hand = scene.bodies[panda.EEF_BODY]
+    now = each(scene, physics, mjx_stages.pose, state.qpos)
+    orientation = rotation.matrix(now.xquat[:, hand], jnp)
+    current = control.PoseGoal(now.xpos[:, hand], orientation)
+    held = control.PoseGoal(physics.goal_pos, physics.goal_mat)
+    return control.set_goal(action, current, held, physics.fresh, jnp)
+
+
+def _start(scene: Scene, physics: Physics, state: plays.State) -> _Motion:
+    """Before the first substep, which fills in what is 0 here."""
+    batch, bodies = len(state.qpos), mjx_stages.body_count(scene)
+    return _Motion(
+        state=state,
+        closing=physics.gripper,
+        terms=control.Dynamics(
+            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
+        ),
+        xpos=jnp.zeros((batch, bodies, 3)),
+        xquat=jnp.zeros((batch, bodies, 4)),
+        touching=physics.touching,
+        overflow=physics.overflow,
     )
 
 
 def _substep(
     scene: Scene,
     physics: Physics,
+    play: jax.Array,
     action: jax.Array,
     goal: control.PoseGoal,
     motion: _Motion,
     index: jax.Array,
 ) -> tuple[_Motion, None]:
     """Controller, then integrator."""
-    data = each(scene, physics, mjx_stages.smooth, motion.qpos, motion.qvel)
-    found = mjx_stages.contacts(scene, data)
+    state, substeps = motion.state, scene.preset.substeps
+    data = each(scene, physics, mjx_stages.smooth, state.qpos, state.qvel)
+    flight = mjx_stages.fly(scene, play, state)
+    found = mjx_stages.contacts(scene, play, data, flight.at)
     arm = _read_arm(scene, data)
-    substeps = scene.preset.substeps
     terms = jax.lax.cond(
         index % scene.preset.refresh == 0,
         lambda: _arm_dynamics(scene, data, arm),
@@ -129,23 +150,12 @@ def _substep(
     closing = control.ramp_gripper(motion.closing, action[:, 6], substeps, jnp)
     ctrl = jnp.concatenate([torque, control.finger_targets(closing, jnp)], axis=-1)
     data = each(scene, physics, mjx_stages.unconstrained, data, ctrl)
-    data = mjx_stages.constrain(scene, data, found.contacts, motion.warmstart)
-    after = each(scene, physics, mjx_stages.integrate, data)
-    return (
-        _Motion(
-            qpos=after.qpos,
-            qvel=after.qvel,
-            warmstart=after.qacc_warmstart,
-            closing=closing,
-            terms=terms,
-            # As in the C engine, poses and contacts before the last substep remain.
-            xpos=data.xpos,
-            xquat=data.xquat,
-            touching=found.touching,
-            overflow=motion.overflow + found.overflow,
-        ),
-        None,
-    )
+    solved = mjx_stages.constrain(scene, data, flight, found, state)
+    after = mjx_stages.integrate(scene, physics, data, flight, state, solved)
+    # As in the C engine, poses and contacts before the last substep remain.
+    poses = mjx_stages.bodies(data, flight.at)
+    overflow = motion.overflow + found.overflow
+    return _Motion(after, closing, terms, *poses, found.touching, overflow), None
 
 
 def _arm_dynamics(scene: Scene, data: mjx.Data, arm: control.Arm) -> control.Dynamics:

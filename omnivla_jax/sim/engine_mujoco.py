@@ -30,23 +30,30 @@ _FINGERS = slice(panda.NUM_JOINTS, panda.NUM_JOINTS + 2)
 
 
 def control_step(
-    scene: Scene, physics: Physics, action: jax.Array, active: jax.Array
+    scene: Scene,
+    physics: Physics,
+    task: jax.Array,
+    action: jax.Array,
+    active: jax.Array,
 ) -> Physics:
     """Advance by one control step of 50 ms, controller and substeps included.
 
     Args:
       scene: the static tables.
       physics: the batch's state.
+      task: int32 [B]; here all of the scene is stepped, whatever the task.
       action: float32 [B, 7] in [-1, 1].
       active: bool [B]; the others are left as they are.
     """
+    del task
     host = functools.partial(_advance, scene)
     name = f"mujoco.control_step {_digest(scene)}"
     return host_call(name, host, _shapes(physics), physics, action, active)
 
 
-def forward(scene: Scene, physics: Physics) -> Physics:
+def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
     """Recompute body poses and contacts from `qpos`, without stepping."""
+    del task
     host = functools.partial(_look, scene)
     name = f"mujoco.forward {_digest(scene)}"
     return host_call(name, host, _shapes(physics), physics)

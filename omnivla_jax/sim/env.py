@@ -36,7 +36,7 @@ def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
     chex.assert_equal_shape([task, keys])
     qpos, fixture_pos, fixture_quat = placement.sample(scene, task, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
-    start = physics.restored(scene, qpos, qvel, fixture_pos, fixture_quat)
+    start = physics.restored(scene, task, qpos, qvel, fixture_pos, fixture_quat)
     return settle(scene, _episode(start, task))
 
 
@@ -66,7 +66,7 @@ def restore(
     task = jnp.asarray(task, jnp.int32)
     qpos, qvel = recorded.to_scene(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
     positions, quaternions = _fixture_poses(scene, task, fixtures or {})
-    start = physics.restored(scene, qpos, qvel, positions, quaternions)
+    start = physics.restored(scene, task, qpos, qvel, positions, quaternions)
     return _episode(start, task)
 
 
@@ -139,7 +139,9 @@ def _episode(start: Physics, task: jax.Array) -> EnvState:
 
 def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     """Step the physics; an environment whose numbers explode keeps its last state."""
-    after = physics.control_step(scene, state.physics, action, ~state.frozen)
+    after = physics.control_step(
+        scene, state.physics, state.task, action, ~state.frozen
+    )
     after = _hold_parked(scene, state.task, after)
     sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
 

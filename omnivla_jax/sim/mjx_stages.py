@@ -1,9 +1,9 @@
-"""The stages of one physics substep: MJX's smooth dynamics, our contacts and solver.
+"""The stages of one physics substep: what is jointed by MJX, the rest by ours.
 
 MJX's own collision driver, constraint rows and solver are left out: on a CPU they take
-nine tenths of a substep. Every environment carries its own fixture poses, as batched
-fields of one shared model.
-Axes: B environments, F fixtures.
+nine tenths of a substep. So are free bodies, which need no tree. Every environment
+carries its own fixture poses, as batched fields of one shared model.
+Axes: B environments; S slots, C bodies, Q positions and V degrees of freedom of a play.
 """
 
 import copy
@@ -15,53 +15,80 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.contact import active, newton, rows, search, tables
+from omnivla_jax.sim import free_bodies, plays
+from omnivla_jax.sim.assembly import compile_model
+from omnivla_jax.sim.contact import newton, rows, search, tables
+from omnivla_jax.sim.contact.pairs import of
 from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
 
 class Engine(NamedTuple):
-    """The scene's model and an empty state, on the device, and the static tables."""
+    """What is jointed and an empty state of it, on the device, and static tables."""
 
     model: mjx.Model  # without contacts and constraints
     blank: mjx.Data
+    roots: np.ndarray  # int [V of the model]: the root body of each degree of freedom
+    plays: plays.Plays
+    movables: free_bodies.Constants  # of each movable; an empty slot's last
+    around: free_bodies.Medium
     contacts: tables.ContactTables
     joints: rows.JointTables
-    slots: active.Slots | None
+
+
+class Flight(NamedTuple):
+    """The free bodies of a batch, between contacts."""
+
+    bodies: free_bodies.Constants  # [B, S, ...]
+    at: free_bodies.Pose
+    dynamics: free_bodies.Dynamics
 
 
 @functools.lru_cache(maxsize=8)
 def engine(scene: Scene) -> Engine:
     """What all programs of one scene share."""
-    bare, flags = copy.copy(scene.model), mujoco.mjtDisableBit
+    jointed = _jointed_model(scene)
+    bare, flags = copy.copy(jointed), mujoco.mjtDisableBit
     bare.opt.disableflags |= int(flags.mjDSBL_CONTACT) | int(flags.mjDSBL_CONSTRAINT)
     watched = [
         (scene.bodies[first], scene.bodies[second])
         for first, second in scene.contact_pairs
     ]
-    starts = [scene.tasks[row].movables for row in scene.playable]
-    crowd = tables.Crowd(
-        movables=max(len(row) for row in starts),
-        stacked=any(start.reference for row in starts for start in row),
-    )
+    starts = [start for row in scene.playable for start in scene.tasks[row].movables]
+    cast = plays.plays(scene)
+    movables = [scene.bodies[name] for name in scene.stock.movables]
     # Under a trace these would be tracers, which must not outlive it in a cache.
     with jax.ensure_compile_time_eval():
         return Engine(
             mjx.put_model(bare, impl="jax"),
             mjx.make_data(bare, impl="jax"),
-            tables.build(scene.model, watched, crowd),
-            rows.joint_tables(scene.model),
-            active.slots(scene.model, crowd.movables),
+            jointed.body_rootid[jointed.dof_bodyid],
+            cast,
+            free_bodies.constants(scene.model, movables),
+            free_bodies.medium(scene.model),
+            tables.build(
+                scene.model,
+                watched,
+                plays.casts(cast),
+                stacked=any(start.reference for start in starts),
+            ),
+            rows.joint_tables(jointed),
         )
+
+
+def _jointed_model(scene: Scene) -> mujoco.MjModel:
+    """The scene without movables: the same bodies and joints in the same order."""
+    return compile_model(scene.stock._replace(movables={}), scene.preset)
 
 
 def each(
     scene: Scene, physics: Physics, stage: Callable[..., mjx.Data], *values: Any
 ) -> mjx.Data:
     """`stage(engine, *values)` for every environment, with its own fixtures."""
-    ids = np.array([scene.bodies[name] for name in scene.posed])
     shared = engine(scene)
+    jointed = shared.plays.jointed.bodies.tolist()
+    ids = np.array([jointed.index(scene.bodies[name]) for name in scene.posed])
 
     def one(position: jax.Array, quaternion: jax.Array, *own: Any) -> mjx.Data:
         model = shared.model.replace(
@@ -74,12 +101,14 @@ def each(
 
 
 def pose(engine: Engine, qpos: jax.Array) -> mjx.Data:
-    """Body and geom poses only."""
+    """Poses of what is jointed only; of `qpos` [Q] the rest is left out."""
+    qpos = qpos[: engine.model.nq]
     return mjx.kinematics(engine.model, engine.blank.replace(qpos=qpos))
 
 
 def smooth(engine: Engine, qpos: jax.Array, qvel: jax.Array) -> mjx.Data:
-    """Everything that positions and velocities determine, but contacts."""
+    """All that positions and velocities of what is jointed determine, but contacts."""
+    qpos, qvel = qpos[: engine.model.nq], qvel[: engine.model.nv]
     data = engine.blank.replace(qpos=qpos, qvel=qvel)
     position = (mjx.kinematics, mjx.com_pos, mjx.crb, mjx.factor_m, mjx.transmission)
     for stage in (*position, mjx.fwd_velocity):
@@ -93,58 +122,143 @@ def unconstrained(engine: Engine, data: mjx.Data, ctrl: jax.Array) -> mjx.Data:
     return mjx.fwd_acceleration(engine.model, data)
 
 
-def integrate(engine: Engine, data: mjx.Data) -> mjx.Data:
-    """Euler's step with the acceleration in `data`."""
-    return mjx.euler(engine.model, data)
+def free_poses(scene: Scene, qpos: jax.Array) -> free_bodies.Pose:
+    """Where the slots' bodies are in `qpos` [B, Q]."""
+    jointed = qpos[:, engine(scene).model.nq :]
+    return free_bodies.pose(jointed.reshape(len(qpos), -1, plays.POSE))
 
 
-def contacts(scene: Scene, data: mjx.Data) -> search.Found:
+def fly(scene: Scene, play: jax.Array, state: plays.State) -> Flight:
+    """All that positions and velocities of the free bodies determine."""
+    shared = engine(scene)
+    bodies = jax.tree.map(
+        lambda table: of(play, table[shared.plays.movable]), shared.movables
+    )
+    qvel = state.qvel[:, shared.model.nv :].reshape(len(play), -1, plays.FREE)
+    at = free_poses(scene, state.qpos)
+    return Flight(
+        bodies, at, free_bodies.dynamics(bodies, shared.around, at, qvel)
+    )
+
+
+def body_count(scene: Scene) -> int:
+    """C."""
+    tables = engine(scene).plays
+    return len(tables.jointed.bodies) + tables.movable.shape[1]
+
+
+def bodies(data: mjx.Data, at: free_bodies.Pose) -> tuple[jax.Array, jax.Array]:
+    """Positions [B, C, 3] and quaternions [B, C, 4] of a play's bodies."""
+    return (
+        jnp.concatenate([data.xpos, at.position], axis=1),
+        jnp.concatenate([data.xquat, at.quaternion], axis=1),
+    )
+
+
+def contacts(
+    scene: Scene, play: jax.Array, data: mjx.Data, at: free_bodies.Pose
+) -> search.Found:
     """Contacts, watched pairs and overflow at the batch's poses."""
-    center = data.geom_xpos.transpose(2, 0, 1)
-    axes = data.geom_xmat.transpose(2, 3, 0, 1)
-    return search.search(engine(scene).contacts, center, axes, len(scene.contact_pairs))
+    table = engine(scene).contacts
+    position = jnp.concatenate([data.xpos, at.position], axis=1)
+    matrix = jnp.concatenate([data.xmat, at.matrix], axis=1)
+    geoms = search.boxes(table, play, position, matrix)
+    return search.search(table, play, geoms, len(scene.contact_pairs))
 
 
 def constrain(
-    scene: Scene, data: mjx.Data, found: search.Contacts, warmstart: jax.Array
-) -> mjx.Data:
-    """Adds the accelerations and forces of contacts, limits and joint friction."""
-    shared = engine(scene)
-    chosen = active.choose(shared.slots, shared.contacts, found)
-    inertia = active.take_square(chosen, mass(scene, data))
-    motion, qvel, force, warm, smooth, joints = active.take(
-        chosen,
-        (
-            _motion(scene.model, data),
-            data.qvel,
-            data.qfrc_smooth,
-            warmstart,
-            data.qacc_smooth,
-            rows.joint_rows(shared.joints, data.qpos, data.qvel),
+    scene: Scene,
+    data: mjx.Data,
+    flight: Flight,
+    found: search.Found,
+    state: plays.State,
+) -> tuple[jax.Array, jax.Array]:
+    """Accelerations, and forces of contacts, limits and joint friction: [B, V]."""
+    shared, free = engine(scene), flight.dynamics
+    turn, slide = free_bodies.axes(flight.at)
+    motion = _motion(shared, data, turn, slide)
+    single = rows.Motion(*(part.reshape(-1, *part.shape[2:]) for part in (turn, slide)))
+    own = state.qvel[:, shared.model.nv :].reshape(-1, plays.FREE)
+    table = shared.contacts
+    problem = newton.Problem(
+        mass=_blocks(mass(scene, data), free.mass),
+        force=_joined(data.qfrc_smooth, free.force),
+        cones=(
+            rows.contact_rows(table, found.contacts, motion, state.qvel),
+            rows.standing_rows(table, found.standing, single, own),
         ),
+        joints=_joint_rows(shared, data, state.qvel.shape[1]),
     )
-    if chosen is not None:
-        motion = motion._replace(dofs=chosen.dofs)
-    cones = rows.contact_rows(shared.contacts, found, motion, qvel)
-    acceleration, push = newton.solve(
-        newton.Problem(inertia, force, cones, joints),
-        warm,
-        smooth,
-        iterations=scene.preset.iterations,
+    start = _joined(data.qacc_smooth, free.acceleration)
+    iterations = scene.preset.iterations
+    return newton.solve(problem, state.warmstart, start, iterations=iterations)
+
+
+def integrate(
+    scene: Scene,
+    physics: Physics,
+    data: mjx.Data,
+    flight: Flight,
+    state: plays.State,
+    solved: tuple[jax.Array, jax.Array],
+) -> plays.State:
+    """Euler's step with accelerations and constraint forces `solved` [B, V]."""
+    model = engine(scene).model
+    acceleration, push = solved
+    own = acceleration[:, model.nv :].reshape(len(push), -1, plays.FREE)
+    speed = state.qvel[:, model.nv :].reshape(own.shape)
+    change, timestep = own, scene.preset.timestep
+    if not scene.preset.explicit_damping:
+        change = free_bodies.damped(
+            flight.bodies, flight.dynamics.mass, own, timestep
+        )
+    data = data.replace(
+        qacc=acceleration[:, : model.nv], qfrc_constraint=push[:, : model.nv]
     )
-    return data.replace(
-        qacc=active.put(chosen, acceleration, data.qacc_smooth),
-        qfrc_constraint=active.put(chosen, push, jnp.zeros_like(data.qacc_smooth)),
+    after = each(scene, physics, lambda shared, own: mjx.euler(shared.model, own), data)
+    qpos, qvel = free_bodies.integrate(flight.at, speed, change, timestep)
+    return plays.State(
+        _joined(after.qpos, qpos), _joined(after.qvel, qvel), acceleration
     )
 
 
 def mass(scene: Scene, data: mjx.Data) -> jax.Array:
-    """The inertia matrices [B, V, V]."""
+    """The inertia matrices of what is jointed."""
     return jax.vmap(functools.partial(mjx.full_m, engine(scene).model))(data)
 
 
-def _motion(model: mujoco.MjModel, data: mjx.Data) -> rows.Motion:
+def _joined(jointed: jax.Array, free: jax.Array) -> jax.Array:
+    return jnp.concatenate([jointed, free.reshape(len(free), -1)], axis=1)
+
+
+def _blocks(jointed: jax.Array, free: jax.Array) -> jax.Array:
+    """[B, V, V] of what is jointed and [B, S, 6, 6]."""
+    size = jointed.shape[1] + free.shape[1] * free.shape[2]
+    rest = size - jointed.shape[1]
+    padded = jnp.pad(jointed, ((0, 0), (0, rest), (0, rest)))
+    return padded + newton.block_diagonal(free, size)
+
+
+def _joint_rows(shared: Engine, data: mjx.Data, size: int) -> rows.Joints:
+    """Those of what is jointed; the free bodies' [B, V] weigh nothing."""
+    found = rows.joint_rows(shared.joints, data.qpos, data.qvel)
+
+    def pad(row: jax.Array) -> jax.Array:
+        return jnp.pad(row, ((0, 0), (0, size - row.shape[1])))
+
+    return jax.tree.map(pad, found)
+
+
+def _motion(
+    shared: Engine, data: mjx.Data, turn: jax.Array, slide: jax.Array
+) -> rows.Motion:
     # MJX's motion axes are about the centre of mass of the whole tree.
-    roots = model.body_rootid[model.dof_bodyid]
     angular, linear = data.cdof[..., :3], data.cdof[..., 3:]
-    return rows.Motion(angular, linear - jnp.cross(angular, data.subtree_com[:, roots]))
+    linear = linear - jnp.cross(angular, data.subtree_com[:, shared.roots])
+    pairs = ((angular, turn), (linear, slide))
+    return rows.Motion(
+        *(
+            jnp.concatenate([one, free.reshape(len(free), -1, 3)], axis=1)
+            for one, free in pairs
+        )
+    )

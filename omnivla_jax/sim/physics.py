@@ -12,21 +12,27 @@ _ENGINES = {"mjx": engine_mjx, "mujoco": engine_mujoco}
 
 
 def control_step(
-    scene: Scene, physics: Physics, action: jax.Array, active: jax.Array
+    scene: Scene,
+    physics: Physics,
+    task: jax.Array,
+    action: jax.Array,
+    active: jax.Array,
 ) -> Physics:
     """Advance the active environments by 50 ms.
 
     Args:
       scene: the static tables, which name the engine.
       physics: the batch's state.
+      task: int32 [B].
       action: float32 [B, 7]: LIBERO's OSC_POSE command, clipped to [-1, 1].
       active: bool [B]; the others keep their state.
     """
-    return _ENGINES[scene.engine].control_step(scene, physics, action, active)
+    return _ENGINES[scene.engine].control_step(scene, physics, task, action, active)
 
 
 def restored(
     scene: Scene,
+    task: jax.Array,
     qpos: jax.Array,
     qvel: jax.Array,
     fixture_pos: jax.Array,
@@ -36,6 +42,7 @@ def restored(
 
     Args:
       scene: the static tables.
+      task: int32 [B].
       qpos: float32 [B, nq]; qvel: float32 [B, nv].
       fixture_pos: float32 [B, F, 3]; fixture_quat: float32 [B, F, 4] wxyz.
     """
@@ -57,4 +64,4 @@ def restored(
         touching=jnp.zeros((batch, len(scene.contact_pairs)), bool),
         overflow=jnp.zeros(batch, jnp.int32),
     )
-    return _ENGINES[scene.engine].forward(scene, state)
+    return _ENGINES[scene.engine].forward(scene, state, task)

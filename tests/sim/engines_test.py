@@ -12,7 +12,14 @@ import pytest
 
 from experiments.benchmarks import recordings
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import engine_mjx, engine_mujoco, env, mjx_stages, predicates
+from omnivla_jax.sim import (
+    engine_mjx,
+    engine_mujoco,
+    env,
+    mjx_stages,
+    plays,
+    predicates,
+)
 from omnivla_jax.sim import scene as scenes
 
 BATCH = 2
@@ -52,7 +59,8 @@ def start(scene, settled):
     )
     seat = physics.qpos[1, plate : plate + 3] + jnp.array([0.0, 0.0, 0.0037])
     qpos = physics.qpos.at[1, bowl : bowl + 3].set(seat)
-    return engine_mujoco.forward(scene, dataclasses.replace(physics, qpos=qpos))
+    moved = dataclasses.replace(physics, qpos=qpos)
+    return engine_mujoco.forward(scene, moved, settled.task[:BATCH])
 
 
 def _compiled(engine, scene):
@@ -60,7 +68,8 @@ def _compiled(engine, scene):
 
     @chex.assert_max_traces(n=1)
     def control_step(physics, active, action):
-        return engine.control_step(scene, physics, action, active)
+        task = jnp.arange(BATCH)  # all of libero_goal's play with the same things
+        return engine.control_step(scene, physics, task, action, active)
 
     return compilation.jit(control_step)
 
@@ -117,7 +126,9 @@ def test_the_controller_sleeps_through_the_first_update(scene, mjx_step, start):
 
 
 def test_poses_and_contacts_of_a_state_agree(scene, mjx_scene, start):
-    program = compilation.jit(lambda physics: engine_mjx.forward(mjx_scene, physics))
+    program = compilation.jit(
+        lambda physics: engine_mjx.forward(mjx_scene, physics, jnp.arange(BATCH))
+    )
     blank = dataclasses.replace(
         start,
         xpos=jnp.zeros_like(start.xpos),
@@ -157,12 +168,14 @@ def test_mjx_moves_copies_alike_whatever_their_neighbours_do(mjx_step, start):
 
 
 def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
-    physics = moved[1]
+    physics, jointed = moved[1], plays.plays(mjx_scene).jointed
 
     def probe(physics):
-        data = mjx_stages.each(
-            mjx_scene, physics, mjx_stages.smooth, physics.qpos, physics.qvel
+        qpos, qvel = (
+            physics.qpos[:, jointed.positions],
+            physics.qvel[:, jointed.velocities],
         )
+        data = mjx_stages.each(mjx_scene, physics, mjx_stages.smooth, qpos, qvel)
         return mjx_stages.mass(mjx_scene, data), engine_mjx._read_arm(mjx_scene, data)
 
     mass, arm = compilation.jit(probe)(physics)
@@ -172,7 +185,8 @@ def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
         mujoco.mj_forward(scene.model, data)
         full = np.zeros((scene.model.nv, scene.model.nv))
         mujoco.mj_fullM(scene.model, data, full)
-        np.testing.assert_allclose(mass[row], full, atol=1e-4, err_msg="mass")
+        own = full[np.ix_(jointed.velocities, jointed.velocities)]
+        np.testing.assert_allclose(mass[row], own, atol=1e-4, err_msg="mass")
         np.testing.assert_allclose(
             arm.bias[row], data.qfrc_bias[:7], atol=1e-3, err_msg="bias"
         )

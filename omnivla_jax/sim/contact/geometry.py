@@ -22,6 +22,30 @@ class Boxes(NamedTuple):
     half: jax.Array  # [3, ...]
 
 
+class Contacts(NamedTuple):
+    """Contact points; those at a distance of 0 or more are empty places."""
+
+    distance: jax.Array  # [B, K]
+    position: jax.Array  # [3, B, K]
+    normal: jax.Array  # [3, B, K]: from the first body to the second
+    entry: jax.Array  # int32 [B, K]: row of the tables
+
+
+def pick(geoms: Boxes, index: jax.Array) -> Boxes:
+    """Each environment's geoms `index` [B, N]."""
+    half = jnp.broadcast_to(geoms.half, geoms.center.shape)
+    flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
+    every = jnp.concatenate([geoms.center, flat, half])
+    taken = jnp.take_along_axis(every, index[None], axis=-1, mode="clip")
+    return Boxes(taken[:3], taken[3:12].reshape((3, 3) + index.shape), taken[12:])
+
+
+def join(values: jax.Array) -> jax.Array:
+    """[..., 4, B, N] to [..., B, 4 N]."""
+    moved = jnp.moveaxis(values, -3, -2)
+    return moved.reshape(moved.shape[:-2] + (-1,))
+
+
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
     """Inner products [...] of vectors [3, ...]."""
     # Written out: as a dot_general XLA would call a matrix product for each pair.

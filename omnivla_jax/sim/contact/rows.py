@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.contact.geometry import cross, tangents
+from omnivla_jax.sim.contact.geometry import Contacts, cross, tangents
 from omnivla_jax.sim.contact.impedance import impedance, reference_gains
-from omnivla_jax.sim.contact.search import Contacts
 from omnivla_jax.sim.contact.tables import ContactTables
 
 MIN_VALUE = mujoco.mjMINVAL
@@ -64,7 +63,6 @@ class Motion(NamedTuple):
 
     angular: jax.Array  # [B, V, 3]
     linear: jax.Array  # [B, V, 3]
-    dofs: jax.Array | None = None  # int32 [B, V] of the model's; None: all, in order
 
 
 def joint_tables(model: mujoco.MjModel) -> JointTables:
@@ -117,20 +115,40 @@ def joint_rows(tables: JointTables, qpos: jax.Array, qvel: jax.Array) -> Joints:
 
 
 def contact_rows(
+    tables: ContactTables, contacts: Contacts, motion: Motion, qvel: jax.Array
+) -> Cones:
+    """The rows of contacts; empty places have a Jacobian and a reference of 0.
+
+    Args:
+      tables: of the model.
+      contacts: [B, K].
+      motion: of the degrees of freedom.
+      qvel: [B, V].
+    """
+    first, second = jnp.asarray(tables.bodies)[:, contacts.entry]
+    moves = jnp.asarray(tables.moves, jnp.float32)
+    share = moves[second] - moves[first]  # [B, K, V]
+    return _cones(tables, contacts, motion, qvel, share)
+
+
+def standing_rows(
+    tables: ContactTables, contacts: Contacts, motion: Motion, qvel: jax.Array
+) -> Cones:
+    """The same for free bodies [B] on a ground that does not move; V is 6."""
+    share = jnp.ones(contacts.distance.shape + (1,))
+    return _cones(tables, contacts, motion, qvel, share)
+
+
+def _cones(
     tables: ContactTables,
     contacts: Contacts,
     motion: Motion,
     qvel: jax.Array,
+    share: jax.Array,
 ) -> Cones:
-    """The rows of contacts; empty slots have a Jacobian and a reference of 0.
-
-    Args:
-      tables: of the model.
-      contacts: of the batch.
-      motion: of the degrees of freedom.
-      qvel: [B, V].
-    """
-    jacobian = _jacobian(tables, contacts, motion)
+    """The rows where a degree of freedom moves the second body `share` [B, K, V] more."""
+    share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
+    jacobian = _jacobian(contacts, motion) * share[:, None]
     rows = jnp.asarray(tables.response)[:, contacts.entry]  # [10, B, K]
     friction, spin, stiffness, damping, inverse_weight = rows[:5]
     stiff = impedance(rows[5:], contacts.distance)
@@ -155,14 +173,8 @@ def _weight(stiff: jax.Array, inverse_weight: jax.Array) -> jax.Array:
     return 1 / jnp.maximum(inverse_weight * (1 - stiff) / stiff, MIN_VALUE)
 
 
-def _jacobian(tables: ContactTables, contacts: Contacts, motion: Motion) -> jax.Array:
-    """How the second body moves relative to the first: [B, 4, K, V]."""
-    first, second = (
-        _moves(tables, jnp.asarray(ends)[contacts.entry], motion.dofs)
-        for ends in tables.bodies
-    )
-    share = second - first  # [B, K, V]
-    share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
+def _jacobian(contacts: Contacts, motion: Motion) -> jax.Array:
+    """How each degree of freedom would move the contact points: [B, 4, K, V]."""
     normal = contacts.normal
     directions = jnp.stack([normal, *tangents(normal)])  # [3, 3, B, K]
     moments = jnp.stack([cross(contacts.position, row) for row in directions])
@@ -170,12 +182,4 @@ def _jacobian(tables: ContactTables, contacts: Contacts, motion: Motion) -> jax.
     slides = jnp.concatenate([directions, jnp.zeros_like(normal)[None]])
     rows = jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)
     axes = jnp.concatenate([motion.angular, motion.linear], axis=-1)  # [B, V, 6]
-    return jnp.einsum("brkx,bvx->brkv", rows, axes) * share[:, None]
-
-
-def _moves(
-    tables: ContactTables, bodies: jax.Array, dofs: jax.Array | None
-) -> jax.Array:
-    """float32 [B, K, V]: 1 where a degree of freedom moves one of `bodies` [B, K]."""
-    moves = jnp.asarray(tables.moves, jnp.float32)
-    return moves[bodies] if dofs is None else moves[bodies[:, :, None], dofs[:, None]]
+    return jnp.einsum("brkx,bvx->brkv", rows, axes)

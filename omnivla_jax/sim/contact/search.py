@@ -1,10 +1,9 @@
 """Finds a batch's contacts within fixed budgets and counts those that do not fit.
 
 Every candidate pair's world-aligned boxes are compared; the nearest are tested by
-separating axes; those that overlap most get contact points. A body's contacts with the
-ground, the highest plane, are reduced to four.
-Axes: B environments, D driving geoms, G geoms, N near pairs, S solid pairs, L boxes and
-W bodies that meet planes, P watched pairs, K contacts. Vectors lead with their
+separating axes; those that overlap most get contact points.
+Axes: B environments; G geoms, D driving ones, L boxes that meet planes, S slots and C
+bodies of a cast; N near pairs, Q watched pairs, K contacts. Vectors lead with their
 components.
 """
 
@@ -14,78 +13,94 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim.contact.boxes import APART, separation, touch
-from omnivla_jax.sim.contact.geometry import (
-    Boxes,
-    corners_below,
-    dot,
-    spread,
-    take_rows,
-)
+from omnivla_jax.sim.contact.geometry import Boxes, Contacts, join, pick
+from omnivla_jax.sim.contact.ground import ground_contacts
+from omnivla_jax.sim.contact.pairs import of
 from omnivla_jax.sim.contact.tables import ContactTables
-
-
-class Contacts(NamedTuple):
-    """Contact points; those at a distance of 0 or more are empty slots."""
-
-    distance: jax.Array  # [B, K]
-    position: jax.Array  # [3, B, K]
-    normal: jax.Array  # [3, B, K]: from the first body to the second
-    entry: jax.Array  # int32 [B, K]: row of the tables
 
 
 class Found(NamedTuple):
     """The outcome of a search."""
 
     contacts: Contacts
-    touching: jax.Array  # bool [B, P]
+    standing: Contacts  # [B * S, 4]: of each slot's body with the ground
+    touching: jax.Array  # bool [B, Q]
     # int32 [B]: overlapping pairs and contact points without room, and 1 where the
     # list of near pairs is full, so that more might overlap.
     overflow: jax.Array
 
 
+def boxes(
+    tables: ContactTables, cast: jax.Array, position: jax.Array, matrix: jax.Array
+) -> Boxes:
+    """The geoms [B, G] of casts [B] whose bodies are at `position` and `matrix`.
+
+    Args:
+      tables: of the model.
+      cast: int32 [B].
+      position: [B, C, 3].
+      matrix: [B, C, 3, 3].
+    """
+    body = of(cast, tables.body)
+    flat = jnp.concatenate([position, matrix.reshape(*matrix.shape[:2], 9)], axis=-1)
+    flat = jnp.take_along_axis(flat.transpose(2, 0, 1), body[None], -1, mode="clip")
+    axes = flat[3:].reshape(3, 3, *flat.shape[1:])
+    place, turn, half = (
+        jnp.moveaxis(of(cast, table), 0, -2)
+        for table in (tables.place, tables.turn, tables.half)
+    )
+    center = flat[:3] + jnp.sum(axes * place, axis=1)
+    return Boxes(center, jnp.sum(axes[:, :, None] * turn, axis=1), half)
+
+
 def search(
-    tables: ContactTables, center: jax.Array, axes: jax.Array, watched: int
+    tables: ContactTables, cast: jax.Array, geoms: Boxes, watched: int
 ) -> Found:
     """All contacts of a batch.
 
     Args:
       tables: of the model.
-      center: [3, B, G] of the geoms.
-      axes: [3, 3, B, G]: world component, then geom axis.
-      watched: P.
+      cast: int32 [B].
+      geoms: [B, G].
+      watched: Q.
     """
-    geoms = Boxes(center, axes, jnp.asarray(tables.half)[:, None])
-    near, gap, crowded = _near_pairs(tables, geoms)
+    near, gap, crowded = _near_pairs(tables, cast, geoms)
     solid, tight = _solid_contacts(tables, geoms, near, gap)
-    flat, height, lines = _ground_contacts(tables, geoms)
-    contacts, surplus = _deepest(solid, flat, tables.budget.contacts)
-    entry = jnp.concatenate([near, lines], axis=-1)
-    overlaps = jnp.concatenate([gap, height], axis=-1) < 0
-    touching = _touching(tables, entry, overlaps, watched)
-    return Found(contacts, touching, crowded + tight + surplus)
+    ground = ground_contacts(tables.pairs, cast, geoms)
+    contacts, surplus = _deepest(solid, ground.contacts, tables.budget.contacts)
+    start = (cast * tables.pairs.entries)[:, None]
+    entry = start + jnp.concatenate([near, ground.entry], axis=-1)
+    overlaps = jnp.concatenate([gap, ground.height], axis=-1) < 0
+    own = start.repeat(tables.pairs.slots, axis=0)
+    return Found(
+        contacts._replace(entry=start + contacts.entry),
+        ground.standing._replace(entry=own + ground.standing.entry),
+        _touching(tables, entry, overlaps, watched),
+        crowded + tight + surplus,
+    )
 
 
 def _near_pairs(
-    tables: ContactTables, geoms: Boxes
+    tables: ContactTables, cast: jax.Array, geoms: Boxes
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Cells [B, N] of the nearest pairs, their separation [B, N], which are full."""
+    _, drivers, every = tables.pairs.candidates.shape
     reach = jnp.abs(geoms.axes) * geoms.half
     reach = reach[:, 0] + reach[:, 1] + reach[:, 2]  # [3, B, G], along world axes
-    at, size = (part[..., tables.drivers, None] for part in (geoms.center, reach))
+    at, size = (part[..., :drivers, None] for part in (geoms.center, reach))
     apart = jnp.abs(at - geoms.center[:, :, None]) - size - reach[:, :, None]
     apart = jnp.maximum(jnp.maximum(apart[0], apart[1]), apart[2])  # [B, D, G]
-    apart = jnp.where(tables.candidates, apart, APART)
+    apart = jnp.where(of(cast, tables.pairs.candidates), apart, APART)
     rows, apart, left_out = _nearest_drivers(tables, apart)
-    _, chosen, geoms_each = apart.shape
-    room = min(tables.budget.near, chosen * geoms_each)
+    room = min(tables.budget.near, apart.shape[1] * every)
     value, rank = jax.lax.top_k(-apart.reshape(len(apart), -1), room)
-    driver = jnp.take_along_axis(rows, rank // geoms_each, axis=-1, mode="clip")
-    near = driver * geoms_each + rank % geoms_each
-    gap = separation(*_pair(tables, geoms, near))
+    driver = jnp.take_along_axis(rows, rank // every, axis=-1, mode="clip")
+    near = driver * every + rank % every
+    gap = separation(*_pair(geoms, near))
     gap = jnp.where(value > 0, gap, APART)
     # To count what lies beyond would cost as much as finding what lies within.
     # Asking for the last value only would make XLA sort all pairs.
-    full = jnp.all(value > 0, axis=-1) & (room < tables.candidates.size)
+    full = jnp.all(value > 0, axis=-1) & (room < drivers * every)
     return near, gap, full.astype(jnp.int32) + left_out
 
 
@@ -107,20 +122,10 @@ def _nearest_drivers(
     return rows, apart, _beyond(nearest < 0, room)
 
 
-def _pair(tables: ContactTables, geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:
+def _pair(geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:
     """The two boxes of each cell [B, N]."""
-    count = tables.candidates.shape[1]
-    driver = jnp.asarray(tables.drivers)[cells // count]
-    return _pick(geoms, driver), _pick(geoms, cells % count)
-
-
-def _pick(geoms: Boxes, index: jax.Array) -> Boxes:
-    """Each environment's geoms `index` [B, N]."""
-    half = jnp.broadcast_to(geoms.half, geoms.center.shape)
-    flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
-    every = jnp.concatenate([geoms.center, flat, half])
-    taken = jnp.take_along_axis(every, index[None], axis=-1, mode="clip")
-    return Boxes(taken[:3], taken[3:12].reshape((3, 3) + index.shape), taken[12:])
+    count = geoms.center.shape[-1]
+    return pick(geoms, cells // count), pick(geoms, cells % count)
 
 
 def _solid_contacts(
@@ -130,56 +135,16 @@ def _solid_contacts(
     room = min(tables.budget.pairs, gap.shape[-1])
     value, rank = jax.lax.top_k(-gap, room)
     cells = jnp.take_along_axis(near, rank, axis=-1, mode="clip")
-    points = touch(*_pair(tables, geoms, cells))
+    points = touch(*_pair(geoms, cells))
     distance = jnp.where(value > 0, points.distance, APART)
     normal = jnp.broadcast_to(points.normal[:, None], points.position.shape)
     found = Contacts(
-        _join(distance),
-        _join(points.position),
-        _join(normal),
-        _join(jnp.broadcast_to(cells, distance.shape)),
+        join(distance),
+        join(points.position),
+        join(normal),
+        join(jnp.broadcast_to(cells, distance.shape)),
     )
     return found, _beyond(gap < 0, room)
-
-
-def _join(values: jax.Array) -> jax.Array:
-    """[..., 4, B, N] to [..., B, 4 N]."""
-    moved = jnp.moveaxis(values, -3, -2)
-    return moved.reshape(moved.shape[:-2] + (-1,))
-
-
-def _ground_contacts(
-    tables: ContactTables, geoms: Boxes
-) -> tuple[Contacts, jax.Array, jax.Array]:
-    """Contacts [B, 4 W] with the ground; heights above it and entries [B, L]."""
-    highest = jnp.argmax(geoms.center[2][:, tables.planes], axis=-1)
-    ground = _pick(geoms, jnp.asarray(tables.planes)[highest][:, None])
-    up = ground.axes[:, 2]
-    solid = Boxes(*(part[..., tables.grounded] for part in geoms))
-    height, corner = corners_below(solid, ground.center, up)  # [4, B, L]
-    height = jnp.where(jnp.asarray(tables.meets)[highest], height, APART)
-    u, v = (dot(corner, ground.axes[:, k, None]) for k in range(2))
-    u, v, depth, corner = (_by_group(tables, x) for x in (u, v, -height, corner))
-    chosen, counts = spread(u, v, depth)  # [4, B, W]
-    depth = take_rows(depth, chosen)
-    corner = jnp.take_along_axis(corner, chosen[None], axis=1, mode="clip")
-    member = chosen % tables.groups.shape[1]
-    row = jnp.asarray(tables.groups)[jnp.arange(len(tables.groups)), member]
-    first = tables.candidates.size + len(tables.grounded) * highest[:, None]
-    contacts = Contacts(
-        _join(jnp.where(counts, -depth, APART)),
-        _join(corner + 0.5 * depth * up[:, None]),
-        _join(jnp.broadcast_to(up[:, None], corner.shape)),
-        _join(first + row),
-    )
-    return contacts, height.min(axis=0), first + jnp.arange(len(tables.grounded))
-
-
-def _by_group(tables: ContactTables, values: jax.Array) -> jax.Array:
-    """Corners [..., 4, B, L] as candidates [..., 4 S, B, W], the box fastest."""
-    grouped = jnp.moveaxis(values[..., tables.groups], -1, -3)  # [..., 4, S, B, W]
-    shape = grouped.shape
-    return grouped.reshape(shape[:-4] + (shape[-4] * shape[-3],) + shape[-2:])
 
 
 def _deepest(

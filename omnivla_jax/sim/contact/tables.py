@@ -1,40 +1,25 @@
-"""Which geoms of a model can touch and how their contacts respond: static tables.
+"""How the contacts of a model's casts respond, beside who can touch: static tables.
 
-Boxes meet boxes in a dense grid: D driving geoms, a small set of which every pair has
-one, times all G geoms. Boxes meet the ground body by body.
-Axes: E entries (the D * G grid cells, then P planes times L boxes), W groups of boxes
-of one body, N bodies, V degrees of freedom.
+Axes: P casts, N bodies of the model, C of a cast, V degrees of freedom of a cast; G
+geoms and E pairs of a cast, as `pairs` lays them out.
 """
 
-from typing import Iterable, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import mujoco
 import numpy as np
 
+from omnivla_jax.sim import rotation
 from omnivla_jax.sim.contact.impedance import reference_gains
-from omnivla_jax.sim.quiet_mjx import collision_driver
+from omnivla_jax.sim.contact.pairs import PLANE, Cast, Pairs, ends, find
 
-_PLANE, _BOX, _CAPSULE = (
-    int(kind)
-    for kind in (
-        mujoco.mjtGeom.mjGEOM_PLANE,
-        mujoco.mjtGeom.mjGEOM_BOX,
-        mujoco.mjtGeom.mjGEOM_CAPSULE,
-    )
-)
+_BOX, _CAPSULE = int(mujoco.mjtGeom.mjGEOM_BOX), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
 
 # Most of what layouts of all 40 tasks, random actions and recorded episodes took: 70
 # near pairs; 12 pairs and 18 points beside four of each movable that rests, or 18 pairs
 # and 40 points when a bowl lands on a cabinet.
 DRIVERS, NEAR, PAIRS, STACKED_PAIRS = 48, 96, 16, 8
-POINTS, POINTS_PER_MOVABLE, STACKED_POINTS = 24, 4, 12
-
-
-class Crowd(NamedTuple):
-    """What may touch at a time."""
-
-    movables: int  # at most so many free bodies
-    stacked: bool  # some of them start on others, or on fixtures
+POINTS, STACKED_POINTS = 24, 12
 
 
 class Budget(NamedTuple):
@@ -43,23 +28,21 @@ class Budget(NamedTuple):
     drivers: int  # driving geoms in pairs of boxes whose world-aligned boxes overlap
     near: int  # pairs of boxes whose world-aligned boxes overlap
     pairs: int  # pairs of boxes that overlap
-    contacts: int  # contact points
+    contacts: int  # contact points, beside the four of each slot on the ground
 
 
 class ContactTables(NamedTuple):
     """What the contact search knows before it starts."""
 
-    half: np.ndarray  # [3, G] half sizes
-    drivers: np.ndarray  # [D] geoms
-    candidates: np.ndarray  # bool [D, G]: which cells are pairs
-    planes: np.ndarray  # [P] geoms, of which the highest is the ground
-    grounded: np.ndarray  # [L] geoms: boxes that some plane meets
-    meets: np.ndarray  # bool [P, L]
-    groups: np.ndarray  # [W, S] rows of L; padded by repetition
-    bodies: np.ndarray  # [2, E]
-    moves: np.ndarray  # bool [N, V]: which degrees of freedom move which body
-    watched: np.ndarray  # [E]: row of the watched pair, -1 for none
-    # [10, E]: sliding friction, spin friction (m; 0 for none), stiffness (1/s^2),
+    pairs: Pairs
+    body: np.ndarray  # int [P, G] in C
+    place: np.ndarray  # [P, 3, G] m, in the body's frame
+    turn: np.ndarray  # [P, 3, 3, G]
+    half: np.ndarray  # [P, 3, G] half sizes
+    bodies: np.ndarray  # int [2, P * E] in C
+    moves: np.ndarray  # bool [C, V]: which degrees of freedom move which body
+    watched: np.ndarray  # int [P * E]: row of the watched pair, -1 for none
+    # [10, P * E]: sliding friction, spin friction (m; 0 for none), stiffness (1/s^2),
     # damping (1/s), the bodies' inverse weight (1/kg) and the clipped solimp.
     response: np.ndarray
     impratio: float  # how much stiffer friction is than the normal
@@ -67,58 +50,55 @@ class ContactTables(NamedTuple):
 
 
 def build(
-    model: mujoco.MjModel, watched: Sequence[tuple[int, int]], crowd: Crowd
+    model: mujoco.MjModel,
+    watched: Sequence[tuple[int, int]],
+    casts: Sequence[Cast],
+    *,
+    stacked: bool = False,
 ) -> ContactTables:
     """The tables of `model`.
 
     Args:
       model: boxes and planes; a capsule collides as the box around it.
       watched: pairs of root bodies whose touching is asked for.
-      crowd: for how much there is to be room.
+      casts: who takes part, in each kind of episode.
+      stacked: whether something starts on a movable or on a fixture.
 
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
     """
-    pairs = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
+    pairs = find(model, casts)
     _check(model, pairs)
-    flat = [pair for pair in pairs if model.geom_type[pair[0]] == _PLANE]
-    solid = [pair for pair in pairs if model.geom_type[pair[0]] != _PLANE]
-    drivers, candidates = _grid(solid, model.ngeom)
-    planes, grounded = (_each(pair[k] for pair in flat) for k in range(2))
-    grids = ((drivers, np.arange(model.ngeom)), (planes, grounded))
-    first = np.concatenate([np.repeat(one, len(other)) for one, other in grids])
-    second = np.concatenate([np.tile(other, len(one)) for one, other in grids])
+    there = pairs.geoms >= 0
+    geoms = np.where(there, pairs.geoms, 0)
+    first, second = (np.take_along_axis(geoms, rows, 1).ravel() for rows in ends(pairs))
+    where = np.stack([cast.bodies[model.geom_bodyid] for cast in casts])  # [P, geoms]
+    cast = np.arange(len(casts)).repeat(pairs.entries)
+    turns = rotation.matrix(model.geom_quat, np)
     return ContactTables(
-        half=_half_sizes(model),
-        drivers=drivers,
-        candidates=candidates,
-        planes=planes,
-        grounded=grounded,
-        meets=np.array([[(one, box) in flat for box in grounded] for one in planes]),
-        groups=_groups(model.geom_bodyid[grounded]),
-        bodies=np.stack([model.geom_bodyid[first], model.geom_bodyid[second]]),
-        moves=_moves(model),
+        pairs=pairs,
+        body=np.take_along_axis(where, geoms, axis=1),
+        place=np.moveaxis(model.geom_pos[geoms], -1, 1).astype(np.float32),
+        turn=np.moveaxis(turns[geoms], 1, -1).astype(np.float32),
+        half=np.moveaxis(_half_sizes(model)[geoms] * there[..., None], -1, 1),
+        bodies=np.stack([where[cast, first], where[cast, second]]),
+        moves=_moves(model, casts),
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
         impratio=float(model.opt.impratio),
-        budget=_budget(crowd),
+        budget=Budget(
+            DRIVERS,
+            NEAR,
+            PAIRS + STACKED_PAIRS * stacked,
+            POINTS + STACKED_POINTS * stacked,
+        ),
     )
 
 
-def _budget(crowd: Crowd) -> Budget:
-    points = POINTS + POINTS_PER_MOVABLE * crowd.movables
-    return Budget(
-        DRIVERS,
-        NEAR,
-        PAIRS + STACKED_PAIRS * crowd.stacked,
-        points + STACKED_POINTS * crowd.stacked,
-    )
-
-
-def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
-    for geom in sorted({geom for pair in pairs for geom in pair}):
+def _check(model: mujoco.MjModel, pairs: Pairs) -> None:
+    for geom in np.unique(pairs.geoms[pairs.geoms >= 0]):
         body = model.body(model.geom_bodyid[geom]).name
-        if model.geom_type[geom] not in (_PLANE, _BOX, _CAPSULE):
+        if model.geom_type[geom] not in (PLANE, _BOX, _CAPSULE):
             kind = mujoco.mjtGeom(model.geom_type[geom]).name
             raise ValueError(
                 f"A geom of body {body!r} collides as {kind}: the MJX engine knows "
@@ -138,35 +118,9 @@ def _check(model: mujoco.MjModel, pairs: list[tuple[int, int]]) -> None:
 
 def _half_sizes(model: mujoco.MjModel) -> np.ndarray:
     radius, length = model.geom_size[:, 0], model.geom_size[:, 1]
-    around = np.stack([radius, radius, radius + length])
+    around = np.stack([radius, radius, radius + length], axis=-1)
     capsules = model.geom_type == _CAPSULE
-    return np.where(capsules, around, model.geom_size.T).astype(np.float32)
-
-
-def _grid(pairs: list[tuple[int, int]], geoms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Driving geoms [D] and which cells [D, G] are pairs, each pair once."""
-    touches = np.zeros((geoms, geoms), bool)
-    for first, second in pairs:
-        touches[first, second] = touches[second, first] = True
-    drivers, rows = [], []
-    while touches.any():  # greedily: the geom with most pairs left
-        busiest = int(touches.sum(axis=1).argmax())
-        drivers.append(busiest)
-        rows.append(touches[busiest].copy())
-        touches[busiest] = touches[:, busiest] = False
-    return np.array(drivers, int), np.array(rows, bool).reshape(len(rows), geoms)
-
-
-def _each(geoms: Iterable[int]) -> np.ndarray:
-    """The different ones, in their first order."""
-    return np.array(list(dict.fromkeys(geoms)), int)
-
-
-def _groups(bodies: np.ndarray) -> np.ndarray:
-    members = [np.flatnonzero(bodies == body) for body in dict.fromkeys(bodies)]
-    size = max((len(rows) for rows in members), default=0)
-    padded = [np.resize(rows, size) for rows in members]
-    return np.array(padded, int).reshape(len(members), size)
+    return np.where(capsules[:, None], around, model.geom_size).astype(np.float32)
 
 
 def _watched_rows(
@@ -184,12 +138,16 @@ def _watched_rows(
     return rows
 
 
-def _moves(model: mujoco.MjModel) -> np.ndarray:
-    moves = np.zeros((model.nbody, model.nv), bool)
+def _moves(model: mujoco.MjModel, casts: Sequence[Cast]) -> np.ndarray:
+    every = np.zeros((model.nbody, model.nv + 1), bool)  # the last moves nothing
     for body in range(1, model.nbody):  # parents come first
-        moves[body] = moves[model.body_parentid[body]]
+        every[body] = every[model.body_parentid[body]]
         start = model.body_dofadr[body]
-        moves[body, start : start + model.body_dofnum[body]] = True
+        every[body, start : start + model.body_dofnum[body]] = True
+    moves = np.zeros((casts[0].size, len(casts[0].dofs)), bool)
+    for cast in casts:
+        for body in np.flatnonzero(cast.present):
+            moves[cast.bodies[body]] |= every[body, cast.dofs]
     return moves
 
 

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim.contact import newton, rows, search, tables
+from omnivla_jax.sim.contact import geometry, newton, pairs, rows, search, tables
 
 # A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
 XML = """<mujoco>
@@ -36,7 +36,7 @@ class World(NamedTuple):
 
     model: mujoco.MjModel
     data: list[mujoco.MjData]
-    contacts: search.Contacts
+    contacts: geometry.Contacts
     problem: newton.Problem
 
 
@@ -56,7 +56,8 @@ class Pieces(NamedTuple):
     """What a problem is made of, for states that C MuJoCo has been through."""
 
     table: tables.ContactTables
-    contacts: search.Contacts
+    contacts: geometry.Contacts
+    standing: geometry.Contacts
     mass: jax.Array
     force: jax.Array
     motion: rows.Motion
@@ -64,26 +65,47 @@ class Pieces(NamedTuple):
     joints: rows.Joints
 
 
-def _pieces(model, states):
+def _pieces(model, states, slots=0):
     def batch(read):
         return jnp.float32(np.array([read(data) for data in states]))
 
-    table = tables.build(model, [], tables.Crowd(movables=2, stacked=False))
-    center = batch(lambda data: data.geom_xpos).transpose(2, 0, 1)
-    axes = batch(lambda data: data.geom_xmat.reshape(-1, 3, 3)).transpose(2, 3, 0, 1)
-    program = jax.jit(lambda at, turned: search.search(table, at, turned, 0))
+    table = tables.build(model, [], [pairs.whole(model)._replace(slots=slots)])
+    position = batch(lambda data: data.xpos)
+    matrix = batch(lambda data: data.xmat.reshape(-1, 3, 3))
+    cast = jnp.zeros(len(states), int)
+
+    @jax.jit
+    def program(position, matrix):
+        geoms = search.boxes(table, cast, position, matrix)
+        return search.search(table, cast, geoms, 0)
+
+    found = program(position, matrix)
     roots = model.body_rootid[model.dof_bodyid]
     cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
     qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
     return Pieces(
         table,
-        program(center, axes).contacts,
+        found.contacts,
+        found.standing,
         batch(lambda data: _full_mass(model, data)),
         batch(lambda data: data.qfrc_smooth),
         rows.Motion(cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)),
         qvel,
         rows.joint_rows(rows.joint_tables(model), qpos, qvel),
     )
+
+
+def _entries(found, cast=0):
+    geoms = found.geoms[cast]
+    real = np.concatenate([found.candidates[cast].ravel(), found.meets[cast].ravel()])
+    rows = zip(*(ends[cast] for ends in pairs.ends(found)), real)
+    return [frozenset(geoms[[a, b]].tolist()) if ok else None for a, b, ok in rows]
+
+
+@pytest.fixture(scope="session")
+def entries():
+    """A function of the pairs of a cast: the geoms of each entry that is a pair."""
+    return _entries
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +120,7 @@ def world():
     states = _states(model)
     found = _pieces(model, states)
     cones = rows.contact_rows(found.table, found.contacts, found.motion, found.qvel)
-    problem = newton.Problem(found.mass, found.force, cones, found.joints)
+    problem = newton.Problem(found.mass, found.force, (cones,), found.joints)
     return World(model, states, found.contacts, problem)
 
 

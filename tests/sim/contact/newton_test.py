@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim.contact import newton
+from omnivla_jax.sim.contact import newton, rows
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +50,8 @@ def test_every_iteration_lowers_the_cost(world, smooth, solve):
 
 def cost(world, acceleration, smooth):
     problem = world.problem
-    residual = jnp.einsum("brkv,bv->brk", problem.cones.jacobian, acceleration)
-    point = newton._Point(
-        acceleration,
-        jnp.einsum("bvw,bw->bv", problem.mass, acceleration),
-        residual - problem.cones.reference,
-    )
+    inertial = jnp.einsum("bvw,bw->bv", problem.mass, acceleration)
+    point = newton._point(problem, acceleration, inertial)
     return np.asarray(newton._cost(problem, point, smooth))
 
 
@@ -71,6 +68,48 @@ def test_without_constraints_nothing_changes(world, smooth, solve):
     np.testing.assert_allclose(acceleration[flying, :7], smooth[flying, :7], atol=1e-3)
     np.testing.assert_allclose(force[flying, :7], 0.0, atol=1e-4)
     assert abs(force[flying, 7]) <= 0.2 + 1e-4  # the frictionloss
+
+
+# A crate at rest on the floor, and one that has landed on a hinged arm.
+CRATE = """<body pos="{x} 0 {z}"><freejoint/>
+  <geom type="box" size=".05 .05 .05" mass=".3" friction=".5 .02 .001"/></body>"""
+STANDING = f"""<mujoco><option timestep="0.005" impratio="20" cone="elliptic"/>
+<worldbody><geom type="plane" size="2 2 .1"/>
+  <body pos="1 0 .03"><joint type="hinge" axis="0 1 0"/>
+    <geom type="box" size=".2 .02 .02" mass="1"/></body>
+  {CRATE.format(x=0, z=0.049)}{CRATE.format(x=1, z=0.0995)}
+</worldbody></mujoco>"""
+
+
+def test_a_crate_apart_is_solved_as_with_all_others(pieces):
+    """What stands on the ground may be a set of its own: the same minimum."""
+    model = mujoco.MjModel.from_xml_string(STANDING)
+    data = mujoco.MjData(model)
+    data.qvel[:] = np.linspace(-0.3, 0.5, model.nv)
+    mujoco.mj_forward(model, data)
+    found = pieces(model, [data])
+    apart = pieces(model, [data], slots=2)
+    assert np.sum(np.asarray(apart.standing.distance) < 0, axis=1).tolist() == [4, 0]
+    smooth = jnp.float32(data.qacc_smooth)[None]
+    both = []
+    for part in (found, apart):
+        cones = [rows.contact_rows(part.table, part.contacts, part.motion, part.qvel)]
+        if part is apart:
+            own = rows.Motion(*(x[0, 1:].reshape(2, 6, 3) for x in part.motion))
+            speed = part.qvel[0, 1:].reshape(2, 6)
+            cones.append(rows.standing_rows(part.table, part.standing, own, speed))
+        problem = newton.Problem(part.mass, part.force, tuple(cones), part.joints)
+        both.append(newton.solve(problem, smooth, smooth, iterations=8))
+    for ours, theirs in zip(*both):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(both[0][0][0], data.qacc, rtol=1e-2, atol=1e-2)
+
+
+def test_blocks_lie_where_they_end():
+    blocks = jnp.arange(1.0, 9.0).reshape(1, 2, 2, 2)
+    square = np.zeros((5, 5))
+    square[1:3, 1:3], square[3:, 3:] = blocks[0]
+    np.testing.assert_array_equal(newton.block_diagonal(blocks, 5)[0], square)
 
 
 def test_nan_stays_in_its_own_row(smooth, solve):

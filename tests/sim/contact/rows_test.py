@@ -20,7 +20,7 @@ def test_contact_rows_are_mujoco_s(world):
             address = data.contact.efc_address[gaps.argmin()]
             assert gaps.min() < 1e-5
             span = slice(address, address + 4)
-            cones = [part[row] for part in world.problem.cones]
+            cones = [part[row] for part in world.problem.cones[0]]
             jacobian, transposed, reference, weight, _ = cones
             np.testing.assert_allclose(jacobian[:, slot], full[span], atol=1e-5)
             np.testing.assert_array_equal(transposed[..., slot].T, jacobian[:, slot])
@@ -32,7 +32,7 @@ def test_contact_rows_are_mujoco_s(world):
 
 
 def test_empty_slots_pull_at_nothing(world):
-    cones = world.problem.cones
+    (cones,) = world.problem.cones
     empty = np.asarray(world.contacts.distance) >= 0
     assert empty.any()
     assert not np.asarray(cones.jacobian).swapaxes(1, 2)[empty].any()

@@ -1,19 +1,19 @@
 """Tests of contact.search: the scene's contacts against C MuJoCo's."""
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import engine_mujoco
+from omnivla_jax.sim import engine_mujoco, plays
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim.contact import search, tables
+from omnivla_jax.sim.contact import pairs, search, tables
 from omnivla_jax.sim.contact.boxes import APART
 
 BATCH = 3
 WORKTOP = 0.9  # m: the table of libero_goal
-CROWD = tables.Crowd(movables=4, stacked=False)
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,17 @@ def mjx_scene():
 
 
 @pytest.fixture(scope="module")
-def table(mjx_scene):
+def cast(mjx_scene):
+    """Libero_goal's only one: all tasks play with the same things."""
+    (only,) = plays.casts(plays.plays(mjx_scene))
+    return only
+
+
+@pytest.fixture(scope="module")
+def table(mjx_scene, cast):
     bodies = mjx_scene.bodies
-    pairs = [(bodies[one], bodies[other]) for one, other in mjx_scene.contact_pairs]
-    return tables.build(mjx_scene.model, pairs, CROWD)
+    watched = [(bodies[one], bodies[other]) for one, other in mjx_scene.contact_pairs]
+    return tables.build(mjx_scene.model, watched, [cast])
 
 
 @pytest.fixture(scope="module")
@@ -46,43 +53,66 @@ def _state(scene, physics, row):
     return data
 
 
-def compiled(table, data, watched):
-    """The geoms' poses and the search compiled for them."""
-    center = np.array([state.geom_xpos for state in data]).transpose(2, 0, 1)
-    axes = np.array([state.geom_xmat.reshape(-1, 3, 3) for state in data])
-    poses = jnp.float32(center), jnp.float32(axes.transpose(2, 3, 0, 1))
-    program = compilation.jit(
-        lambda center, axes: search.search(table, center, axes, watched)
-    )
-    return poses, program.lower(*poses).compile()
+def poses(cast, data):
+    """Positions and matrices of the cast's bodies."""
+    order = np.argsort(cast.bodies)
+    position = np.array([state.xpos[order] for state in data])
+    matrix = np.array([state.xmat[order].reshape(-1, 3, 3) for state in data])
+    return jnp.float32(position), jnp.float32(matrix)
+
+
+def compiled(table, cast, data, watched):
+    """The bodies' poses and the search compiled for them."""
+    of = jnp.zeros(len(data), int)
+
+    def run(position, matrix):
+        geoms = search.boxes(table, of, position, matrix)
+        return geoms, search.search(table, of, geoms, watched)
+
+    arguments = poses(cast, data)
+    return arguments, compilation.jit(run).lower(*arguments).compile()
 
 
 @pytest.fixture(scope="module")
-def searching(table, data, mjx_scene):
-    return compiled(table, data, len(mjx_scene.contact_pairs))
+def searching(table, cast, data, mjx_scene):
+    return compiled(table, cast, data, len(mjx_scene.contact_pairs))
 
 
 @pytest.fixture(scope="module")
 def found(searching):
-    poses, program = searching
-    return program(*poses)
+    arguments, program = searching
+    return program(*arguments)[1]
 
 
-def solid_pairs(table, found, row):
+def test_geoms_are_where_c_mujoco_has_them(table, data, searching):
+    arguments, program = searching
+    geoms, _ = program(*arguments)
+    rows = table.pairs.geoms[0]
+    assert len(rows) == data[0].model.ngeom and rows.min() == 0
+    for row, state in enumerate(data):
+        center, axes = state.geom_xpos[rows], state.geom_xmat[rows].reshape(-1, 3, 3)
+        np.testing.assert_allclose(geoms.center[:, row].T, center, atol=1e-6)
+        np.testing.assert_allclose(
+            geoms.axes[:, :, row].transpose(2, 0, 1), axes, atol=1e-6
+        )
+
+
+def solid_pairs(entries, table, found, row):
     """Pairs of boxes with contacts -> their deepest distance."""
     pairs: dict[frozenset[int], float] = {}
-    columns = table.candidates.shape[1]
+    geoms = entries(table.pairs)
     there = np.asarray(found.contacts.distance[row]) < 0
     for slot in np.flatnonzero(there):
         entry = int(found.contacts.entry[row, slot])
-        if entry < table.candidates.size:
-            key = frozenset((int(table.drivers[entry // columns]), entry % columns))
+        if entry < table.pairs.cells:
             distance = float(found.contacts.distance[row, slot])
-            pairs[key] = min(distance, pairs.get(key, 0.0))
+            pairs[geoms[entry]] = min(distance, pairs.get(geoms[entry], 0.0))
     return pairs
 
 
-def test_pairs_of_boxes_and_their_depths_are_c_mujoco_s(table, data, found, mjx_scene):
+def test_pairs_of_boxes_and_their_depths_are_c_mujoco_s(
+    entries, table, data, found, mjx_scene
+):
     plane = int(mujoco.mjtGeom.mjGEOM_PLANE)
     for row, state in enumerate(data):
         expected: dict[frozenset[int], float] = {}
@@ -90,23 +120,25 @@ def test_pairs_of_boxes_and_their_depths_are_c_mujoco_s(table, data, found, mjx_
             if mjx_scene.model.geom_type[contact.geom[0]] != plane and contact.dist < 0:
                 key = frozenset(contact.geom.tolist())
                 expected[key] = min(contact.dist, expected.get(key, 0.0))
-        ours = solid_pairs(table, found, row)
+        ours = solid_pairs(entries, table, found, row)
         assert ours.keys() == expected.keys()
         for key, distance in ours.items():
             np.testing.assert_allclose(distance, expected[key], atol=1e-6)
     assert len(ours) > 1  # the hand and the bowl
 
 
-def test_things_at_rest_stand_on_up_to_four_points(table, data, found, mjx_scene):
-    flat = np.asarray(found.contacts.entry) >= table.candidates.size
-    flat &= np.asarray(found.contacts.distance) < 0
-    bodies = np.asarray(table.bodies)[1, np.asarray(found.contacts.entry)]
+def test_things_at_rest_stand_on_up_to_four_points(table, cast, found, mjx_scene):
+    standing = jax.tree.map(np.asarray, found.standing)
+    there = (standing.distance < 0).reshape(BATCH, cast.slots, 4)
+    body = table.bodies[1, standing.entry].reshape(there.shape)
     for name in ("plate_1", "cream_cheese_1", "wine_bottle_1"):
-        points = np.sum(flat & (bodies == mjx_scene.bodies[name]), axis=1)
+        row = cast.bodies[mjx_scene.bodies[name]]
+        points = np.sum(there & (body == row), axis=(1, 2))
         assert np.all((points >= 3) & (points <= 4)), name
-    height = np.asarray(found.contacts.position)[2][flat]
-    np.testing.assert_allclose(height, WORKTOP, atol=1e-3)
-    np.testing.assert_allclose(np.asarray(found.contacts.normal)[2][flat], 1.0)
+    flat = there.reshape(-1, 4)
+    np.testing.assert_allclose(standing.position[2][flat], WORKTOP, atol=1e-3)
+    np.testing.assert_allclose(standing.normal[2][flat], 1.0)
+    assert np.all(standing.entry[flat] >= table.pairs.cells)
 
 
 def test_touching_is_c_mujoco_s(data, found, mjx_scene):
@@ -134,20 +166,22 @@ def test_no_list_of_pairs_is_sorted(searching):
 @pytest.mark.parametrize(
     "budget, lost",
     [
-        ({"contacts": 5}, lambda there: there["contacts"] - 5),
+        ({"contacts": 2}, lambda there: np.maximum(there["contacts"] - 2, 0)),
         ({"pairs": 1}, lambda there: np.maximum(there["pairs"] - 1, 0)),
         ({"near": 3}, lambda there: there["near"] >= 3),
         ({"drivers": 2}, lambda there: np.maximum(there["drivers"] - 2, 0)),
     ],
 )
-def test_what_does_not_fit_is_counted(table, data, found, budget, lost):
+def test_what_does_not_fit_is_counted(entries, table, cast, data, found, budget, lost):
     small = table._replace(budget=table.budget._replace(**budget))
-    poses, program = compiled(small, data, 0)
-    overflow = np.asarray(program(*poses).overflow)
+    arguments, program = compiled(small, cast, data, 0)
+    overflow = np.asarray(program(*arguments)[1].overflow)
     near = np.array([near_pairs(table, state) for state in data])
     there = {
         "contacts": np.sum(np.asarray(found.contacts.distance) < 0, axis=1),
-        "pairs": np.array([len(solid_pairs(table, found, k)) for k in range(BATCH)]),
+        "pairs": np.array(
+            [len(solid_pairs(entries, table, found, k)) for k in range(BATCH)]
+        ),
         "near": near.sum(axis=(1, 2)),
         "drivers": near.any(axis=2).sum(axis=1),
     }
@@ -157,11 +191,14 @@ def test_what_does_not_fit_is_counted(table, data, found, budget, lost):
 
 def near_pairs(table, state):
     """bool [D, G]: candidate pairs whose world-aligned boxes overlap."""
-    axes = np.abs(state.geom_xmat.reshape(-1, 3, 3))
-    reach = np.einsum("gij,jg->gi", axes, table.half)
-    apart = np.abs(state.geom_xpos[table.drivers, None] - state.geom_xpos[None])
-    apart = np.max(apart - reach[table.drivers, None] - reach[None], axis=-1)
-    return (apart < 0) & table.candidates
+    rows, half = table.pairs.geoms[0], table.half[0]
+    axes = np.abs(state.geom_xmat[rows].reshape(-1, 3, 3))
+    reach = np.einsum("gij,jg->gi", axes, half)
+    at, candidates = state.geom_xpos[rows], table.pairs.candidates[0]
+    drivers = len(candidates)
+    apart = np.abs(at[:drivers, None] - at)
+    apart = np.max(apart - reach[:drivers, None] - reach, axis=-1)
+    return (apart < 0) & candidates
 
 
 # A crate over two tables, one of which is parked far below.
@@ -174,18 +211,21 @@ TABLES = """<mujoco><worldbody>
 
 def test_the_highest_plane_is_the_ground():
     model = mujoco.MjModel.from_xml_string(TABLES)
-    table = tables.build(model, [], tables.Crowd(movables=1, stacked=False))
+    cast = pairs.whole(model)._replace(slots=1)
+    table = tables.build(model, [], [cast])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
-    center = np.zeros((3, BATCH, model.ngeom), np.float32)
-    center[2] = heights
-    axes = np.broadcast_to(np.eye(3)[:, :, None, None], (3, *center.shape))
-    found = search.search(table, jnp.float32(center), jnp.float32(axes), 0)
-    there = np.asarray(found.contacts.distance) < 0
+    position = np.zeros((BATCH, model.nbody, 3), np.float32)
+    position[:, 1:, 2] = heights
+    matrix = np.broadcast_to(np.eye(3, dtype=np.float32), (*position.shape, 3))
+    of = jnp.zeros(BATCH, int)
+    geoms = search.boxes(table, of, jnp.asarray(position), jnp.asarray(matrix))
+    found = search.search(table, of, geoms, 0).standing
+    there = np.asarray(found.distance) < 0
     np.testing.assert_array_equal(there.sum(axis=1), [4, 4, 0])
-    entry = np.asarray(found.contacts.entry)
+    entry = np.asarray(found.entry)
     for row, ground in ((0, 0), (1, 1)):
         rows = entry[row, there[row]]
         np.testing.assert_array_equal(table.bodies[0, rows], ground + 1)
         np.testing.assert_allclose(table.response[0, rows], (0.3, 0.7)[ground])
-        height = np.asarray(found.contacts.position)[2, row, there[row]]
+        height = np.asarray(found.position)[2, row, there[row]]
         np.testing.assert_allclose(height, heights[row, ground], atol=1e-3)

@@ -1,11 +1,10 @@
-"""Tests of contact.tables: which geoms pair up, and MuJoCo's mixed parameters."""
+"""Tests of contact.tables: MuJoCo's mixed parameters, and where geoms are."""
 
 import mujoco
 import numpy as np
 import pytest
-from mujoco.mjx._src import collision_driver
 
-from omnivla_jax.sim.contact import tables
+from omnivla_jax.sim.contact import pairs, tables
 
 XML = """<mujoco><option timestep="0.005" impratio="7"/><worldbody>
   <geom name="floor" type="plane" size="1 1 .1" friction=".6 .01 .001"/>
@@ -17,7 +16,6 @@ XML = """<mujoco><option timestep="0.005" impratio="7"/><worldbody>
     <geom name="b" type="box" size=".03 .03 .001" condim="4" {extra}/></body>
 </worldbody></mujoco>"""
 CAPSULE = 'type="capsule" size=".03 .04"'
-CROWD = tables.Crowd(movables=2, stacked=False)
 
 
 @pytest.fixture(scope="module")
@@ -25,39 +23,18 @@ def model():
     return mujoco.MjModel.from_xml_string(XML.format(extra=""))
 
 
-def entry_pairs(table, geoms):
-    """The pairs (unordered) of each entry that is one."""
-    grid = [
-        (table.drivers[i], j) if table.candidates[i, j] else None
-        for i in range(len(table.drivers))
-        for j in range(geoms)
-    ]
-    ground = [
-        (plane, box) if meets else None
-        for plane, row in zip(table.planes, table.meets)
-        for box, meets in zip(table.grounded, row)
-    ]
-    return grid + ground
+def build(model, watched=(), **how):
+    return tables.build(model, watched, [pairs.whole(model)], **how)
 
 
-def test_every_candidate_pair_is_one_entry(scene):
-    model = scene.model
-    table = tables.build(model, [], CROWD)
-    pairs = [p for p in entry_pairs(table, model.ngeom) if p is not None]
-    expected = {frozenset((a, b)) for a, b, _ in collision_driver.geom_pairs(model)}
-    assert len(pairs) == len(expected)
-    assert {frozenset(int(g) for g in pair) for pair in pairs} == expected
-    assert len(table.drivers) < model.ngeom / 2
-
-
-def test_parameters_are_those_of_c_mujoco_s_contacts(model):
-    table = tables.build(model, [], CROWD)
+def test_parameters_are_those_of_c_mujoco_s_contacts(model, entries):
+    table = build(model)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     found = set()
-    for index, pair in enumerate(entry_pairs(table, model.ngeom)):
+    for index, pair in enumerate(entries(table.pairs)):
         for contact in data.contact:
-            if pair is None or set(contact.geom) != {int(g) for g in pair}:
+            if pair != set(contact.geom.tolist()):
                 continue
             found.add(index)
             slide, spin, stiffness, damping = table.response[:4, index]
@@ -71,9 +48,9 @@ def test_parameters_are_those_of_c_mujoco_s_contacts(model):
 
 
 def test_weights_and_moves_follow_the_bodies(model):
-    table = tables.build(model, [], CROWD)
+    table = build(model)
     np.testing.assert_array_equal(table.moves.sum(axis=1), [0, 6, 6])
-    row = table.candidates.size  # the first plane entry: floor and crate
+    row = table.pairs.cells  # the first plane entry: floor and crate
     assert [int(body) for body in table.bodies[:, row]] == [0, 1]
     np.testing.assert_allclose(
         table.response[4, row], model.body_invweight0[1, 0], rtol=1e-6
@@ -81,26 +58,19 @@ def test_weights_and_moves_follow_the_bodies(model):
     assert table.impratio == 7
 
 
-def test_boxes_of_one_body_share_a_group(model):
-    table = tables.build(model, [], CROWD)
-    bodies = [set(model.geom_bodyid[table.grounded[row]]) for row in table.groups]
-    assert bodies == [{1}, {2}]
-    assert set(table.groups[1]) == {2}  # padded by itself
-
-
 def test_watched_pairs_in_either_order(model):
     for pair in ((1, 2), (2, 1)):
-        table = tables.build(model, [pair], CROWD)
+        table = build(model, [pair])
         for row, ends in zip(table.watched, table.bodies.T):
             assert (row == 0) == (set(ends.tolist()) == {1, 2})
 
 
-def test_priority_wins():
+def test_priority_wins(entries):
     model = mujoco.MjModel.from_xml_string(
         XML.format(extra='priority="1" friction=".1 .2 .3" solref=".05 1"')
     )
-    table = tables.build(model, [], CROWD)
-    for index, pair in enumerate(entry_pairs(table, model.ngeom)):
+    table = build(model)
+    for index, pair in enumerate(entries(table.pairs)):
         if pair is not None and 3 in pair:
             np.testing.assert_allclose(table.response[:2, index], [0.1, 0.2], 1e-6)
 
@@ -108,10 +78,10 @@ def test_priority_wins():
 def test_a_capsule_collides_as_the_box_around_it():
     text = XML.format(extra="").replace('type="box" size=".03 .03 .001"', CAPSULE)
     model = mujoco.MjModel.from_xml_string(text)
-    table = tables.build(model, [], CROWD)
-    np.testing.assert_allclose(table.half[:, 3], [0.03, 0.03, 0.07], rtol=1e-6)
-    np.testing.assert_allclose(table.half[:, 1], 0.05, rtol=1e-6)
-    assert any(pair is not None and 3 in pair for pair in entry_pairs(table, 4))
+    table = build(model)
+    half = dict(zip(table.pairs.geoms[0].tolist(), table.half[0].T))
+    np.testing.assert_allclose(half[3], [0.03, 0.03, 0.07], rtol=1e-6)
+    np.testing.assert_allclose(half[1], 0.05, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +100,20 @@ def test_what_the_engine_does_not_know_is_an_error(extra, named):
     if "condim" in extra:
         text = text.replace('condim="4" ', "")
     with pytest.raises(ValueError, match=f"lid.*{named}"):
-        tables.build(mujoco.MjModel.from_xml_string(text), [], CROWD)
+        build(mujoco.MjModel.from_xml_string(text))
 
 
 def test_more_room_where_things_start_on_others(model):
-    few, many = (
-        tables.build(model, [], tables.Crowd(movables=3, stacked=stacked)).budget
-        for stacked in (False, True)
-    )
+    few, many = (build(model, stacked=stacked).budget for stacked in (False, True))
     assert many.pairs > few.pairs and many.contacts > few.contacts
-    larger = tables.build(model, [], tables.Crowd(movables=4, stacked=False)).budget
-    assert larger.contacts == few.contacts + 4  # points of what stands on the ground
+
+
+def test_geoms_are_placed_as_c_mujoco_places_them(model):
+    """A cast without the crate: the lid's box has its own place and size."""
+    present = np.array([True, False, True])
+    cast = pairs.Cast(np.array([0, 0, 1]), present, np.arange(6, 12), 2, 1)
+    table = tables.build(model, [], [cast])
+    geoms = table.pairs.geoms[0].tolist()
+    assert geoms == [0, 3] and table.body[0].tolist() == [0, 1]
+    np.testing.assert_allclose(table.half[0, :, 1], model.geom_size[3], rtol=1e-6)
+    np.testing.assert_array_equal(table.moves, [[False] * 6, [True] * 6])

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim.contact.boxes import APART, separation, touch
-from omnivla_jax.sim.contact.geometry import Boxes, Contacts, join, pick
+from omnivla_jax.sim.contact.geometry import Boxes, Contacts, dot, join, pick
 from omnivla_jax.sim.contact.ground import ground_contacts
 from omnivla_jax.sim.contact.pairs import of
 from omnivla_jax.sim.contact.tables import ContactTables
@@ -44,13 +44,14 @@ def boxes(
     body = of(cast, tables.body)
     flat = jnp.concatenate([position, matrix.reshape(*matrix.shape[:2], 9)], axis=-1)
     flat = jnp.take_along_axis(flat.transpose(2, 0, 1), body[None], -1, mode="clip")
-    axes = flat[3:].reshape(3, 3, *flat.shape[1:])
+    columns = flat[3:].reshape(3, 3, *flat.shape[1:]).swapaxes(0, 1)  # axis, component
     place, turn, half = (
         jnp.moveaxis(of(cast, table), 0, -2)
         for table in (tables.place, tables.turn, tables.half)
     )
-    center = flat[:3] + jnp.sum(axes * place, axis=1)
-    return Boxes(center, jnp.sum(axes[:, :, None] * turn, axis=1), half)
+    center = flat[:3] + dot(columns, place[:, None])
+    axes = dot(columns[:, :, None], turn[:, None])
+    return Boxes(center, axes, half)
 
 
 def search(

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from omnivla_jax.sim import control, rotation
+from omnivla_jax.sim.rotation import Array
 
 MIN_MOMENT = 1e-12  # kg m2: MJX's floor of what the fluid's box is made from
 
@@ -20,13 +21,13 @@ MIN_MOMENT = 1e-12  # kg m2: MJX's floor of what the fluid's box is made from
 class Constants(NamedTuple):
     """What does not change, of each body."""
 
-    mass: np.ndarray  # [...]
-    center: np.ndarray  # [..., 3] of mass, in the body's frame
-    inertia: np.ndarray  # [..., 3, 3] about it, in the body's frame
-    inverse: np.ndarray  # [..., 3, 3] of it
-    damping: np.ndarray  # [..., 6] of the joint
-    frame: np.ndarray  # [..., 3, 3]: the inertia's principal axes
-    box: np.ndarray  # [..., 3] m: edges, along them, of the box with this inertia
+    mass: Array  # [...]
+    center: Array  # [..., 3] of mass, in the body's frame
+    inertia: Array  # [..., 3, 3] about it, in the body's frame
+    inverse: Array  # [..., 3, 3] of it
+    damping: Array  # [..., 6] of the joint
+    frame: Array  # [..., 3, 3]: the inertia's principal axes
+    box: Array  # [..., 3] m: edges, along them, of the box with this inertia
 
 
 class Medium(NamedTuple):
@@ -93,9 +94,7 @@ def pose(qpos: jax.Array) -> Pose:
     return Pose(qpos[..., :3], quaternion, rotation.matrix(quaternion, jnp))
 
 
-def dynamics(
-    bodies: Constants, around: Medium, at: Pose, qvel: jax.Array
-) -> Dynamics:
+def dynamics(bodies: Constants, around: Medium, at: Pose, qvel: jax.Array) -> Dynamics:
     """Mass matrices, forces and accelerations at `qvel` [B, S, 6]."""
     force = _force(bodies, around, at, qvel)
     return Dynamics(_mass(bodies, at), force, _accelerate(bodies, at, force))
@@ -144,9 +143,7 @@ def _mass(bodies: Constants, at: Pose) -> jax.Array:
     return jnp.concatenate([jnp.concatenate([weight, side], axis=-1), below], axis=-2)
 
 
-def _force(
-    bodies: Constants, around: Medium, at: Pose, qvel: jax.Array
-) -> jax.Array:
+def _force(bodies: Constants, around: Medium, at: Pose, qvel: jax.Array) -> jax.Array:
     """[B, S, 6]: gravity, gyroscopic and centrifugal forces, the fluid's, damping."""
     spin = qvel[..., 3:]  # the body's frame from here on
     speed = _turn_back(at, qvel[..., :3]) + rotation.cross(spin, bodies.center, jnp)
@@ -186,7 +183,7 @@ def _accelerate(bodies: Constants, at: Pose, force: jax.Array) -> jax.Array:
     return jnp.concatenate([_apply(at.matrix, straight), spin], axis=-1)
 
 
-def _apply(matrices: jax.Array, vectors: jax.Array) -> jax.Array:
+def _apply(matrices: Array, vectors: jax.Array) -> jax.Array:
     return jnp.sum(matrices * vectors[..., None, :], axis=-1)
 
 
@@ -195,7 +192,7 @@ def _turn_back(at: Pose, vectors: jax.Array) -> jax.Array:
     return _apply(at.matrix.mT, vectors)
 
 
-def _skew(vectors: jax.Array) -> jax.Array:
+def _skew(vectors: Array) -> jax.Array:
     """[..., 3, 3]: the cross product with `vectors` [..., 3], from the left."""
     x, y, z = (vectors[..., k] for k in range(3))
     zero = jnp.zeros_like(x)

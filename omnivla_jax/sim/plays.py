@@ -65,7 +65,9 @@ def plays(scene: Scene) -> Plays:
     positions = _rows(scene, jointed.positions, movable, POSE)
     velocities = _rows(scene, jointed.velocities, movable, FREE)
     return Plays(
-        of_task=np.array([kinds.index(casts.get(row, kinds[0])) for row in _all(scene)]),
+        of_task=np.array(
+            [kinds.index(casts.get(row, kinds[0])) for row in range(scene.num_tasks)]
+        ),
         jointed=jointed,
         movable=movable,
         present=present,
@@ -135,16 +137,14 @@ def casts(tables: Plays) -> list[Cast]:
     size = len(tables.jointed.bodies) + slots
     return [
         Cast(np.where(there, bodies, 0), there, dofs, size, slots)
-        for there, bodies, dofs in zip(
-            tables.present, tables.bodies, tables.velocities
-        )
+        for there, bodies, dofs in zip(tables.present, tables.bodies, tables.velocities)
     ]
 
 
 def _gather(
     play: jax.Array, rows: np.ndarray, values: jax.Array, beyond: jax.Array
 ) -> jax.Array:
-    """Entries `rows` [P, n] of `values` [B, m, ...] followed by `beyond` [B, k, ...]."""
+    """Entries `rows` [P, n] of `values` [B, m, ...] with `beyond` [B, k, ...] after."""
     every = jnp.concatenate([values, beyond], axis=1)
     index = of(play, rows)
     index = index.reshape(index.shape + (1,) * (every.ndim - 2))
@@ -160,10 +160,6 @@ def _cast(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
     absent |= set(scene.stock.fixtures) - fixtures
     absent |= {table_body(name) for name in tables - {task.arena}}
     return movables, frozenset(absent)
-
-
-def _all(scene: Scene) -> range:
-    return range(scene.num_tasks)
 
 
 def _jointed(scene: Scene) -> Jointed:

@@ -55,7 +55,8 @@ def ground_contacts(pairs: Pairs, cast: jax.Array, geoms: Boxes) -> Ground:
     u, v = (dot(corner, ground.axes[:, k, None]) for k in range(2))
     feet, depth, member = _feet(groups, _Sole(u, v, -height, corner))
     first = pairs.cells + grounded.shape[1] * highest
-    line = jnp.take_along_axis(groups, member.transpose(1, 2, 0), axis=-1, mode="clip")
+    member = member.transpose(1, 2, 0)  # [B, W, 4]
+    line = jnp.take_along_axis(groups, member, axis=-1, mode="clip")
     contacts = Contacts(
         jnp.where(depth > 0, -depth, APART),
         feet + 0.5 * depth * up[:, None],
@@ -76,7 +77,7 @@ def _rows(pairs: Pairs, cast: jax.Array) -> tuple[jax.Array, ...]:
 def _feet(
     groups: jax.Array, corners: _Sole
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Four corners [3, 4, B, W] of each body, depths (0: none), members of the group."""
+    """Four corners [3, 4, B, W] of each body, depths (0: none), members of groups."""
     sole = _Sole(*(_by_group(groups, part) for part in corners))
     chosen, counts = spread(sole.u, sole.v, sole.depth)  # [4, B, W]
     depth = jnp.where(counts, take_rows(sole.depth, chosen), 0.0)
@@ -87,7 +88,8 @@ def _feet(
 def _by_group(groups: jax.Array, values: jax.Array) -> jax.Array:
     """Corners [..., 4, B, L] as candidates [..., 4 n, B, W], the box fastest."""
     batch, bodies, size = groups.shape
-    index = groups.transpose(2, 0, 1).reshape((1,) * (values.ndim - 2) + (size, batch, -1))
+    index = groups.transpose(2, 0, 1)
+    index = index.reshape((1,) * (values.ndim - 2) + index.shape)
     every = jnp.take_along_axis(values[..., None, :, :], index, axis=-1, mode="clip")
     shape = values.shape[:-3] + (values.shape[-3] * size, batch, bodies)
     return every.reshape(shape)

@@ -202,8 +202,9 @@ def _slopes(
     joint_slope, joint_bend = costs.joint_slopes(problem.joints, moved.acceleration)
     single = (moved.inertial - problem.force + joint_slope) * line.acceleration
     double = (line.inertial + joint_bend * line.acceleration) * line.acceleration
-    total = single.sum(axis=-1), double.sum(axis=-1)
+    slope, curvature = single.sum(axis=-1), double.sum(axis=-1)
     for cones, *rows in zip(problem.cones, moved.residuals, line.residuals):
-        found = costs.contact_slopes(cones, *rows)
-        total = tuple(one + _total(part, step) for one, part in zip(total, found))
-    return total
+        of_contacts, their_bend = costs.contact_slopes(cones, *rows)
+        slope += _total(of_contacts, step)
+        curvature += _total(their_bend, step)
+    return slope, curvature

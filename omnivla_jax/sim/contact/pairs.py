@@ -95,8 +95,8 @@ def find(model: mujoco.MjModel, casts: Sequence[Cast]) -> Pairs:
 def ends(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """Rows [P, E] in G of both geoms of every entry."""
     count, drivers, geoms = pairs.candidates.shape
-    grid = np.tile(np.arange(drivers), (count, 1)), np.tile(np.arange(geoms), (count, 1))
-    tables = (grid, (pairs.planes, pairs.grounded))
+    grid = (np.tile(np.arange(size), (count, 1)) for size in (drivers, geoms))
+    tables = (tuple(grid), (pairs.planes, pairs.grounded))
     first = [one.repeat(other.shape[1], axis=1) for one, other in tables]
     second = [np.tile(other, one.shape[1]) for one, other in tables]
     return np.concatenate(first, axis=1), np.concatenate(second, axis=1)

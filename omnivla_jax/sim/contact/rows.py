@@ -146,7 +146,7 @@ def _cones(
     qvel: jax.Array,
     share: jax.Array,
 ) -> Cones:
-    """The rows where a degree of freedom moves the second body `share` [B, K, V] more."""
+    """The rows of second bodies that move [B, K, V] of a degree of freedom more."""
     share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
     jacobian = _jacobian(contacts, motion) * share[:, None]
     rows = jnp.asarray(tables.response)[:, contacts.entry]  # [10, B, K]

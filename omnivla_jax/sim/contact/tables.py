@@ -96,7 +96,7 @@ def build(
 
 
 def _check(model: mujoco.MjModel, pairs: Pairs) -> None:
-    for geom in np.unique(pairs.geoms[pairs.geoms >= 0]):
+    for geom in np.unique(pairs.geoms[pairs.geoms >= 0]).tolist():
         body = model.body(model.geom_bodyid[geom]).name
         if model.geom_type[geom] not in (PLANE, _BOX, _CAPSULE):
             kind = mujoco.mjtGeom(model.geom_type[geom]).name
@@ -146,8 +146,8 @@ def _moves(model: mujoco.MjModel, casts: Sequence[Cast]) -> np.ndarray:
         every[body, start : start + model.body_dofnum[body]] = True
     moves = np.zeros((casts[0].size, len(casts[0].dofs)), bool)
     for cast in casts:
-        for body in np.flatnonzero(cast.present):
-            moves[cast.bodies[body]] |= every[body, cast.dofs]
+        for row, here in zip(cast.bodies[cast.present], every[cast.present]):
+            moves[row] |= here[cast.dofs]
     return moves
 
 

@@ -124,8 +124,8 @@ def unconstrained(engine: Engine, data: mjx.Data, ctrl: jax.Array) -> mjx.Data:
 
 def free_poses(scene: Scene, qpos: jax.Array) -> free_bodies.Pose:
     """Where the slots' bodies are in `qpos` [B, Q]."""
-    jointed = qpos[:, engine(scene).model.nq :]
-    return free_bodies.pose(jointed.reshape(len(qpos), -1, plays.POSE))
+    slots = qpos[:, engine(scene).model.nq :]
+    return free_bodies.pose(slots.reshape(len(qpos), -1, plays.POSE))
 
 
 def fly(scene: Scene, play: jax.Array, state: plays.State) -> Flight:
@@ -136,9 +136,7 @@ def fly(scene: Scene, play: jax.Array, state: plays.State) -> Flight:
     )
     qvel = state.qvel[:, shared.model.nv :].reshape(len(play), -1, plays.FREE)
     at = free_poses(scene, state.qpos)
-    return Flight(
-        bodies, at, free_bodies.dynamics(bodies, shared.around, at, qvel)
-    )
+    return Flight(bodies, at, free_bodies.dynamics(bodies, shared.around, at, qvel))
 
 
 def body_count(scene: Scene) -> int:
@@ -204,18 +202,16 @@ def integrate(
 ) -> plays.State:
     """Euler's step with accelerations and constraint forces `solved` [B, V]."""
     model = engine(scene).model
-    acceleration, push = solved
-    own = acceleration[:, model.nv :].reshape(len(push), -1, plays.FREE)
-    speed = state.qvel[:, model.nv :].reshape(own.shape)
-    change, timestep = own, scene.preset.timestep
-    if not scene.preset.explicit_damping:
-        change = free_bodies.damped(
-            flight.bodies, flight.dynamics.mass, own, timestep
-        )
+    (acceleration, push), timestep = solved, scene.preset.timestep
     data = data.replace(
         qacc=acceleration[:, : model.nv], qfrc_constraint=push[:, : model.nv]
     )
     after = each(scene, physics, lambda shared, own: mjx.euler(shared.model, own), data)
+    change = acceleration[:, model.nv :].reshape(len(push), -1, plays.FREE)
+    speed = state.qvel[:, model.nv :].reshape(change.shape)
+    if not scene.preset.explicit_damping:
+        free = flight.dynamics.mass
+        change = free_bodies.damped(flight.bodies, free, change, timestep)
     qpos, qvel = free_bodies.integrate(flight.at, speed, change, timestep)
     return plays.State(
         _joined(after.qpos, qpos), _joined(after.qvel, qvel), acceleration

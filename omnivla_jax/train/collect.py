@@ -63,7 +63,7 @@ def collect(
         found, metrics = worth.by_critic(progress, record, last, config, critic)
     decision = record.observation._replace(played=record.mask > 0)
     experience = Experience(_flat(decision), found)
-    return experience, _episode_metrics(progress, config) | metrics
+    return experience, _episode_metrics(environment, progress, config) | metrics
 
 
 def take(experience: Experience, index: jax.Array, *, branches: int) -> Experience:
@@ -115,13 +115,17 @@ def _try(
     return jax.tree.map(lambda leaf: leaf[:: config.branches], after), reward, mask
 
 
-def _episode_metrics(progress: agent.Progress, config: OnlineConfig) -> Metrics:
+def _episode_metrics(
+    environment: Environment, progress: agent.Progress, config: OnlineConfig
+) -> Metrics:
     env, terms = progress.env, tally.values(progress.tally)
+    faults = environment.faults(env)
     return {
         "success": jnp.mean(env.success.astype(jnp.float32)),
         "reward": jnp.mean(tally.worth(terms, config.rewards)),
         "episode_steps": jnp.mean(progress.tally.steps),
         "diverged": jnp.sum(env.diverged.astype(jnp.float32)),
+        **{name: jnp.sum(n, dtype=jnp.float32) for name, n in faults.items()},
         **tally.metrics(terms),
     }
 

@@ -46,6 +46,12 @@ def success_only(
     return {name: state.success.astype(jnp.float32) for name in names}
 
 
+def no_faults(state: Any) -> dict[str, jax.Array]:
+    """Of a simulator that counts none."""
+    del state
+    return {}
+
+
 class Environment(NamedTuple):
     """A batched simulator as pure functions; a batch is any pytree, batch first.
 
@@ -60,6 +66,8 @@ class Environment(NamedTuple):
     fused: bool  # whether programs that hold it may be (`core.compile.jit`)
     terms: Terms = success_only
     first_action: tuple[float, ...] = env.WAIT_ACTION  # [D]: before the first step
+    # state -> counts [B] by name of what the simulator could not do; each is a metric
+    faults: Callable[[Any], dict[str, jax.Array]] = no_faults
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
@@ -91,6 +99,7 @@ def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
         observe=look_at,
         fused=scene.engine != "mjx",
         terms=functools.partial(reward.compute, scene),
+        faults=lambda state: {"contact_overflow": state.physics.overflow},
     )
 
 

@@ -43,13 +43,13 @@ def walking(directions):
     return act
 
 
-def collected(directions, config=CONFIG):
+def collected(directions, config=CONFIG, **changes):
     run = jax.jit(
         lambda key: collect.collect(
             walking(directions),
             lambda env: jnp.zeros(len(env.task)),
             key,
-            reaching.make(POLICY),
+            reaching.make(POLICY)._replace(**changes),
             TASKS,
             config=config,
             placement=anywhere(),
@@ -103,6 +103,14 @@ def test_actions_behind_an_episodes_end_are_marked():
     assert sorted(steps)[0] < 6 and sorted(steps)[1:] == [6, 6], "one reaches its goal"
     np.testing.assert_array_equal(episodes, np.arange(6) < steps[:, None])
     np.testing.assert_allclose(metrics["episode_steps"], steps.mean())
+
+
+def test_what_the_simulator_could_not_do_is_a_metric():
+    _, metrics = collected(
+        jnp.tile(jnp.array([[1.0, 0.0]]), (4, 1)),
+        faults=lambda env: {"lost": jnp.where(env.position[:, 0] > 0, 2, 0)},
+    )
+    assert metrics["lost"] == 2 * CONFIG.groups
 
 
 def test_taking_finds_the_decision_of_every_chunk():

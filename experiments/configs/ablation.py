@@ -1,11 +1,12 @@
 """The paper's ablation on six libero_goal tasks: objectives, groups, spatial expert.
 
 Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured so far, on
-two cores of an AMD EPYC, seed 0, 210 held-out episodes: SFT only 55.2 % (48.5 to 61.8),
-without the spatial expert 65.2 % (58.6 to 71.4); + GRPO 71.4 % (65.0 to 77.1);
-+ Flow-GSPO in trajectory groups 70.0 % (63.5 to 75.8), in chunk groups 10.0 % (6.6 to
-14.8), without the spatial expert 70.5 % (64.0 to 76.2). Learning rate and clip are the
-quickstart's for all; PPO at 3e-5 instead of 1e-4 ended at 66.2 % (59.6 to 72.2).
+two cores of an AMD EPYC, 210 held-out episodes a seed. Seeds 0, 1 and 2: SFT only 55.2,
+47.1 and 60.0 %, without the spatial expert 65.2, 61.4 and 63.8 %; + PPO 66.2, 63.3 and
+63.3 %. Seed 0: + GRPO 71.4 % (65.0 to 77.1); + Flow-GSPO in trajectory groups 70.0 %
+(63.5 to 75.8), without the spatial expert 70.5 % (64.0 to 76.2), in chunk groups scored
+by alignment 10.0 % (6.6 to 14.8). Clip, and learning rate but PPO's, are the
+quickstart's for all.
 
 Every variant of a seed starts from the same flow-matching policy (the one without the
 spatial expert from its own) and plays the same number of control steps.

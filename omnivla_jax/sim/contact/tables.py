@@ -16,8 +16,8 @@ from omnivla_jax.sim.contact.pairs import PLANE, Cast, Pairs, ends, find
 _BOX, _CAPSULE = int(mujoco.mjtGeom.mjGEOM_BOX), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
 
 # Most of what layouts of all 40 tasks, random actions and recorded episodes took: 70
-# near pairs; 12 pairs and 18 points beside the four of each movable on the ground, or 18
-# pairs and 49 points when a bowl lands on a cabinet.
+# near pairs; 12 pairs and 18 points beside the four of each movable on the ground, or
+# 18 pairs and 49 points when a bowl lands on a cabinet.
 DRIVERS, NEAR, PAIRS, STACKED_PAIRS = 48, 96, 16, 8
 POINTS, STACKED_POINTS = 24, 32
 

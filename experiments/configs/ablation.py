@@ -3,8 +3,7 @@
 Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured so far, on
 two cores of an AMD EPYC, 210 held-out episodes a seed. Seeds 0, 1 and 2: SFT only 55.2,
 47.1 and 60.0 %, without the spatial expert 65.2, 61.4 and 63.8 %; + PPO 66.2, 63.3 and
-63.3 %; + GRPO 71.4, 71.4 and 73.3 %. Seed 0:
-+ Flow-GSPO in trajectory groups 70.0 %
+63.3 %; + GRPO 71.4, 71.4 and 73.3 %. Seed 0: + Flow-GSPO in trajectory groups 70.0 %
 (63.5 to 75.8), without the spatial expert 70.5 % (64.0 to 76.2), in chunk groups scored
 by alignment 10.0 % (6.6 to 14.8). Clip, and learning rate but PPO's, are the
 quickstart's for all.

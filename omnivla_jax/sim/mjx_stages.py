@@ -158,7 +158,7 @@ def contacts(
 ) -> search.Found:
     """Contacts, watched pairs and overflow at the batch's poses."""
     table = engine(scene).contacts
-    position = jnp.concatenate([data.xpos, at.position], axis=1)
+    position, _ = bodies(data, at)
     matrix = jnp.concatenate([data.xmat, at.matrix], axis=1)
     geoms = search.boxes(table, play, position, matrix)
     return search.search(table, play, geoms, len(scene.contact_pairs))

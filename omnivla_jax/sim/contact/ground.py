@@ -34,7 +34,7 @@ class Ground(NamedTuple):
 
 
 class _Sole(NamedTuple):
-    """Corners [..., 4 n, B, W] that may touch the ground, or four that do."""
+    """Corners [..., 4 n, B, W] that may touch the ground."""
 
     u: jax.Array  # along the ground
     v: jax.Array

@@ -86,13 +86,13 @@ def build(
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
         impratio=float(model.opt.impratio),
-        budget=Budget(
-            DRIVERS,
-            NEAR,
-            PAIRS + STACKED_PAIRS * stacked,
-            POINTS + STACKED_POINTS * stacked,
-        ),
+        budget=_budget(stacked),
     )
+
+
+def _budget(stacked: bool) -> Budget:
+    pairs, points = PAIRS + STACKED_PAIRS * stacked, POINTS + STACKED_POINTS * stacked
+    return Budget(DRIVERS, NEAR, pairs, points)
 
 
 def _check(model: mujoco.MjModel, pairs: Pairs) -> None:

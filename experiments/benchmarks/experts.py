@@ -2,10 +2,10 @@
 
 Run: `python -m experiments.benchmarks.experts [--suite=libero_goal] [--tasks=0,3]`.
 With `--recorded` the states are LIBERO's own, read from the installed hf-libero. Prints
-one JSON object; the forty tasks take eleven minutes on two cores.
+one JSON object. The tasks of a suite are played at once, mixed, by one program.
 """
 
-import itertools
+import functools
 from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
@@ -32,37 +32,37 @@ Begin = Callable[[jax.Array], env.EnvState]  # episodes after their waiting step
 class Played(NamedTuple):
     """Of B episodes."""
 
+    task: np.ndarray  # int [B]
     success: np.ndarray  # bool [B]
     steps: np.ndarray  # int [B]: control steps until the success
     overflow: np.ndarray  # int [B]: contacts that found no place
 
 
-def sampled(scene: Scene, task: int, num_states: int) -> Begin:
-    """Episodes from the built-in placement sampler."""
+def sampled(scene: Scene, num_states: int) -> Begin:
+    """Episodes of every task from the built-in placement sampler."""
+    task = jnp.repeat(jnp.array(scene.playable), num_states)
 
     def begin(key: jax.Array) -> env.EnvState:
-        keys = jax.random.split(key, num_states)
-        return env.reset(scene, jnp.full(num_states, task), keys)
+        return env.reset(scene, task, jax.random.split(key, len(task)))
 
     return begin
 
 
-def recorded(scene: Scene, task: int, num_states: int) -> Begin:
-    """Episodes from LIBERO's recorded states, fixtures at the centres of their regions.
+def recorded(scene: Scene, num_states: int) -> Begin:
+    """Episodes of every task from LIBERO's recorded states.
 
-    The files hold no fixture poses: LIBERO samples those at every reset.
+    The files hold no fixture poses: LIBERO samples those at every reset. Here fixtures
+    stand at the centres of their regions.
     """
-    table = libero_files.initial_states(scene.name, scene.suite.tasks[task].name)
-    if num_states > len(table):
-        raise ValueError(f"{num_states=}: LIBERO recorded {len(table)} of task {task}.")
-    width = scene.model.nq
-    qpos, qvel = table[:num_states, 1 : 1 + width], table[:num_states, 1 + width :]
+    restores = [
+        functools.partial(_restore, scene, task, num_states) for task in scene.playable
+    ]
 
     def begin(key: jax.Array) -> env.EnvState:
         del key
-        rows = jnp.full(num_states, task)
-        start = env.restore(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
-        return env.settle(scene, start)
+        starts = [restore() for restore in restores]
+        joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *starts)
+        return env.settle(scene, joined)
 
     return begin
 
@@ -70,7 +70,7 @@ def recorded(scene: Scene, task: int, num_states: int) -> Begin:
 def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
     """Episodes of the suite's horizon."""
 
-    def run(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def run(key: jax.Array) -> tuple[jax.Array, env.EnvState]:
         reset_key, noise_key = jax.random.split(key)
         first = begin(reset_key)
 
@@ -85,38 +85,31 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
         keys = jax.random.split(noise_key, scene.suite.horizon)
         start = (first, expert.start(first))
         (last, _), success = jax.lax.scan(control, start, keys)
-        return success, last.physics.overflow
+        return success, last
 
-    found = compilation.jit(run)(jax.random.key(seed))
-    success, overflow = map(np.asarray, found)
-    return Played(success[-1], success.argmax(axis=0) + 1, overflow)
+    success, last = compilation.jit(run)(jax.random.key(seed))
+    won = np.asarray(success)
+    task, overflow = map(np.asarray, (last.task, last.physics.overflow))
+    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow)
 
 
-def measure(scene: Scene) -> dict[str, Any]:
-    """One row of the report, for the one task that `scene` holds."""
-    (task,) = scene.playable
-    expert.require_scripts(scene, (task,))
+def measure(scene: Scene) -> list[dict[str, Any]]:
+    """One row of the report for every task that `scene` holds."""
+    expert.require_scripts(scene, scene.playable)
     starts = recorded if _RECORDED.value else sampled
-    begin = starts(scene, task, _NUM_STATES.value)
+    begin = starts(scene, _NUM_STATES.value)
     played = play(scene, begin, noise=_NOISE.value, seed=_SEED.value)
-    success = played.success
-    steps = played.steps[success]
-    return {
-        "task": f"{scene.name}/{task}",
-        "success": round(float(success.mean()), 3),
-        "steps": round(float(steps.mean()), 1) if success.any() else None,
-        "contact_overflow": int(played.overflow.sum()),
-    }
+    return [_row(scene.name, task, played) for task in scene.playable]
 
 
 def main(argv: Sequence[str]) -> None:
     """Play every task; print success, mean steps and how many tasks do well."""
     del argv
-    chosen = [int(task) for task in _TASKS.value] or list(range(10))
+    chosen = [int(task) for task in _TASKS.value] or None
     rows = []
-    for suite, task in itertools.product(_SUITES.value, chosen):
-        scene = options.scene(suite, (task,))
-        rows.append(measure(scene))
+    for suite in _SUITES.value:
+        scene = options.scene(suite, chosen)
+        rows += measure(scene)
     rates = np.array([row["success"] for row in rows])
     options.report(
         "experts",
@@ -129,6 +122,29 @@ def main(argv: Sequence[str]) -> None:
         fair=int((rates >= FAIR).sum()),
         tasks=rows,
     )
+
+
+def _restore(scene: Scene, task: int, num_states: int) -> env.EnvState:
+    table = libero_files.initial_states(scene.name, scene.suite.tasks[task].name)
+    if num_states > len(table):
+        raise ValueError(f"{num_states=}: LIBERO recorded {len(table)} of task {task}.")
+    free = len(scene.tasks[task].movables)  # a free joint: 7 positions, 6 velocities
+    width = (table.shape[1] - 1 + free) // 2
+    qpos, qvel = table[:num_states, 1 : 1 + width], table[:num_states, 1 + width :]
+    rows = jnp.full(num_states, task)
+    return env.restore(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
+
+
+def _row(suite: str, task: int, played: Played) -> dict[str, Any]:
+    of_task = played.task == task
+    success = played.success[of_task]
+    steps = played.steps[of_task][success]
+    return {
+        "task": f"{suite}/{task}",
+        "success": round(float(success.mean()), 3),
+        "steps": round(float(steps.mean()), 1) if success.any() else None,
+        "contact_overflow": int(played.overflow[of_task].sum()),
+    }
 
 
 if __name__ == "__main__":

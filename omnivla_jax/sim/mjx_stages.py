@@ -58,8 +58,10 @@ def engine(scene: Scene) -> Engine:
     starts = [start for row in scene.playable for start in scene.tasks[row].movables]
     cast = plays.plays(scene)
     movables = [scene.bodies[name] for name in scene.stock.movables]
-    # Under a trace these would be tracers, which must not outlive it in a cache.
-    with jax.ensure_compile_time_eval():
+    # Under a trace these would be tracers, and of its mesh, which must not outlive it
+    # in a cache.
+    nowhere = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
+    with jax.ensure_compile_time_eval(), nowhere:
         return Engine(
             mjx.put_model(bare, impl="jax"),
             mjx.make_data(bare, impl="jax"),

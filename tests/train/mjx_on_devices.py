@@ -42,6 +42,9 @@ def main() -> None:
     moved = np.abs(found.physics.qpos - start.physics.qpos)[:, :7].max(axis=1)
     assert np.all(moved > 1e-2), moved
     assert len(found.physics.qpos.sharding.device_set) == 8
+    # What the scene keeps between programs must not be bound to the first one's mesh.
+    alone = placement.on_mesh(sharding.make_mesh(), POLICY).apart
+    jax.eval_shape(player(scene, alone), start)
 
 
 def player(scene: scenes.Scene, divided):

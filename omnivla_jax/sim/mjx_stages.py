@@ -55,7 +55,6 @@ def engine(scene: Scene) -> Engine:
         (scene.bodies[first], scene.bodies[second])
         for first, second in scene.contact_pairs
     ]
-    starts = [start for row in scene.playable for start in scene.tasks[row].movables]
     cast = plays.plays(scene)
     movables = [scene.bodies[name] for name in scene.stock.movables]
     # Under a trace these would be tracers, and of its mesh, which must not outlive it
@@ -73,10 +72,18 @@ def engine(scene: Scene) -> Engine:
                 scene.model,
                 watched,
                 plays.casts(cast),
-                stacked=any(start.reference for start in starts),
+                crowded=_is_crowded(scene),
             ),
             rows.joint_tables(jointed),
         )
+
+
+def _is_crowded(scene: Scene) -> bool:
+    """Whether in some task things start on others, or several goals must hold."""
+    tasks = [scene.tasks[row] for row in scene.playable]
+    starts = [start for task in tasks for start in task.movables]
+    several = any(len(task.goal) > 1 for task in tasks)
+    return several or any(start.reference for start in starts)
 
 
 def _jointed_model(scene: Scene) -> mujoco.MjModel:

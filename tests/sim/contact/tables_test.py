@@ -103,8 +103,8 @@ def test_what_the_engine_does_not_know_is_an_error(extra, named):
         build(mujoco.MjModel.from_xml_string(text))
 
 
-def test_more_room_where_things_start_on_others(model):
-    few, many = (build(model, stacked=stacked).budget for stacked in (False, True))
+def test_more_room_where_things_crowd(model):
+    few, many = (build(model, crowded=crowded).budget for crowded in (False, True))
     assert many.pairs > few.pairs and many.contacts > few.contacts
 
 

@@ -4,9 +4,10 @@ Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured so f
 two cores of an AMD EPYC, 210 held-out episodes a seed. Seeds 0, 1 and 2: SFT only 55.2,
 47.1 and 60.0 %, without the spatial expert 65.2, 61.4 and 63.8 %; + PPO 66.2, 63.3 and
 63.3 %; + GRPO 71.4, 71.4 and 73.3 %. Seed 1: + Flow-GSPO in trajectory groups 70.0 %
-(63.5 to 75.8), without the spatial expert 81.4 % (75.6 to 86.1). The clip of Flow-GSPO is the best of three on seed 1: .02 ended at
-64.8 %, .2, which clips nothing, at 54.8 % (70.0 and 68.6 % under seeds 0 and 2). PPO's
-rate is the better of two on seed 0. What is not said here is the quickstart's.
+(63.5 to 75.8), without the spatial expert 81.4 % (75.6 to 86.1). The clip of Flow-GSPO
+is the best of three on seed 1: .02 ended at 64.8 %, .2, which clips nothing, at 54.8 %
+(70.0 and 68.6 % under seeds 0 and 2). PPO's rate is the better of two on seed 0. What
+is not said here is the quickstart's.
 
 Every variant of a seed starts from the same flow-matching policy (the one without the
 spatial expert from its own) and plays the same number of control steps.

@@ -5,7 +5,6 @@ With `--recorded` the states are LIBERO's own, read from the installed hf-libero
 one JSON object. The tasks of a suite are played at once, mixed, by one program.
 """
 
-import functools
 from typing import Any, Callable, NamedTuple, Sequence
 
 import jax
@@ -54,13 +53,14 @@ def recorded(scene: Scene, num_states: int) -> Begin:
     The files hold no fixture poses: LIBERO samples those at every reset. Here fixtures
     stand at the centres of their regions.
     """
-    restores = [
-        functools.partial(_restore, scene, task, num_states) for task in scene.playable
-    ]
+    states = {task: _states(scene, task, num_states) for task in scene.playable}
 
     def begin(key: jax.Array) -> env.EnvState:
         del key
-        starts = [restore() for restore in restores]
+        starts = [
+            env.restore(scene, jnp.full(num_states, task), qpos, qvel)
+            for task, (qpos, qvel) in states.items()
+        ]
         joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *starts)
         return env.settle(scene, joined)
 
@@ -124,15 +124,17 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _restore(scene: Scene, task: int, num_states: int) -> env.EnvState:
+def _states(
+    scene: Scene, task: int, num_states: int
+) -> tuple[jax.Array, jax.Array]:
+    """LIBERO's `qpos` and `qvel` of the first states of a task, in its own widths."""
     table = libero_files.initial_states(scene.name, scene.suite.tasks[task].name)
     if num_states > len(table):
         raise ValueError(f"{num_states=}: LIBERO recorded {len(table)} of task {task}.")
     free = len(scene.tasks[task].movables)  # a free joint: 7 positions, 6 velocities
     width = (table.shape[1] - 1 + free) // 2
-    qpos, qvel = table[:num_states, 1 : 1 + width], table[:num_states, 1 + width :]
-    rows = jnp.full(num_states, task)
-    return env.restore(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
+    rows = jnp.asarray(table[:num_states, 1:])
+    return rows[:, :width], rows[:, width:]
 
 
 def _row(suite: str, task: int, played: Played) -> dict[str, Any]:

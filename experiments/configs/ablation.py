@@ -5,7 +5,7 @@ two cores of an AMD EPYC, 210 held-out episodes a seed. Seeds 0, 1 and 2: SFT on
 47.1 and 60.0 %, without the spatial expert 65.2, 61.4 and 63.8 %; + PPO 66.2, 63.3 and
 63.3 %; + GRPO 71.4, 71.4 and 73.3 %. Seed 1: + Flow-GSPO in trajectory groups 70.0 %
 (63.5 to 75.8), without the spatial expert 81.4 % (75.6 to 86.1). The clip of Flow-GSPO
-is the best of three on seed 1: .02 ended at 64.8 %, .2, which clips nothing, at 54.8 %
+is the best of three on seed 1: .02 ended at 64.8 %, .2, which hardly clips, at 54.8 %
 (70.0 and 68.6 % under seeds 0 and 2). PPO's rate is the better of two on seed 0. What
 is not said here is the quickstart's.
 
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 
 # A chunk's ratio is the 32nd root (|A| = HK) of its likelihoods' quotient. It spreads
-# by .02 in the first updates, so that GRPO's 0.2 would clip nothing.
+# by .02 in the first updates, so that GRPO's 0.2 would hardly clip.
 CHUNK_CLIP = (0.01, 0.01)
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
 # states. A chunk is too short for success to tell chunks apart: how far it carried the

@@ -17,7 +17,7 @@ import numpy as np
 
 from omnivla_jax.sim import free_bodies, plays
 from omnivla_jax.sim.assembly import compile_model
-from omnivla_jax.sim.contact import newton, rows, search, tables
+from omnivla_jax.sim.contact import jacobian, newton, rows, search, tables
 from omnivla_jax.sim.contact.pairs import of
 from omnivla_jax.sim.quiet_mjx import mjx
 from omnivla_jax.sim.scene import Scene
@@ -72,18 +72,19 @@ def engine(scene: Scene) -> Engine:
                 scene.model,
                 watched,
                 plays.casts(cast),
-                crowded=_is_crowded(scene),
+                room=_room(scene),
             ),
             rows.joint_tables(jointed),
         )
 
 
-def _is_crowded(scene: Scene) -> bool:
-    """Whether in some task things start on others, or several goals must hold."""
+def _room(scene: Scene) -> tables.Room:
+    """What the fullest of the scene's tasks needs."""
     tasks = [scene.tasks[row] for row in scene.playable]
-    starts = [start for task in tasks for start in task.movables]
+    if any(start.reference for task in tasks for start in task.movables):
+        return tables.STACKED
     several = any(len(task.goal) > 1 for task in tasks)
-    return several or any(start.reference for start in starts)
+    return tables.GATHERED if several else tables.SPARSE
 
 
 def _jointed_model(scene: Scene) -> mujoco.MjModel:
@@ -184,15 +185,12 @@ def constrain(
     shared, free = engine(scene), flight.dynamics
     turn, slide = free_bodies.axes(flight.at)
     motion = _motion(shared, data, turn, slide)
-    single = rows.Motion(*(part.reshape(-1, *part.shape[2:]) for part in (turn, slide)))
-    own = state.qvel[:, shared.model.nv :].reshape(-1, plays.FREE)
     table = shared.contacts
     problem = newton.Problem(
         mass=_blocks(mass(scene, data), free.mass),
         force=_joined(data.qfrc_smooth, free.force),
-        cones=(
-            rows.contact_rows(table, found.contacts, motion, state.qvel),
-            rows.standing_rows(table, found.standing, single, own),
+        cones=rows.contact_rows(
+            table, found.contacts, found.standing, motion, state.qvel
         ),
         joints=_joint_rows(shared, data, state.qvel.shape[1]),
     )
@@ -241,7 +239,7 @@ def _blocks(jointed: jax.Array, free: jax.Array) -> jax.Array:
     size = jointed.shape[1] + free.shape[1] * free.shape[2]
     rest = size - jointed.shape[1]
     padded = jnp.pad(jointed, ((0, 0), (0, rest), (0, rest)))
-    return padded + newton.block_diagonal(free, size)
+    return padded + jacobian.block_diagonal(free, size)
 
 
 def _joint_rows(shared: Engine, data: mjx.Data, size: int) -> rows.Joints:

@@ -28,7 +28,7 @@ class Ground(NamedTuple):
     """What stands on the ground."""
 
     contacts: Contacts  # [B, 4 (W - S)]
-    standing: Contacts  # [B * S, 4]: of the slots' bodies
+    standing: Contacts  # [B, 4 S]: of the slots' bodies
     height: jax.Array  # [B, L] m: of the boxes above it
     entry: jax.Array  # int32 [B, L]: rows of the cast's entries
 
@@ -99,5 +99,5 @@ def _apart(contacts: Contacts, slots: int) -> tuple[Contacts, Contacts]:
     """Contacts [4, B, W] by environment, and those of the slots body by body."""
     others = contacts.distance.shape[-1] - slots
     standing = (jnp.moveaxis(part[..., others:], -3, -1) for part in contacts)
-    flat = (part.reshape(part.shape[:-3] + (-1, 4)) for part in standing)
+    flat = (part.reshape(*part.shape[:-2], -1) for part in standing)
     return Contacts(*(join(part[..., :others]) for part in contacts)), Contacts(*flat)

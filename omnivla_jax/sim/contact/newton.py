@@ -2,10 +2,7 @@
 
 Minimises MuJoCo's primal cost: half the squared distance from the unconstrained
 acceleration in the metric of the mass matrix, plus the costs of all constraint rows.
-Contacts may come in sets: one set sees all degrees of freedom, another those of one of
-the bodies that come last, which makes its share of the Hessian a small block.
-Axes: B environments, K contacts, V degrees of freedom, 4 rows a contact; S parts of an
-environment, of v degrees of freedom each, that a set sees (1 of V, or S of 6).
+Axes: B environments, K contacts, V degrees of freedom, 4 rows a contact.
 """
 
 from typing import NamedTuple
@@ -15,6 +12,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.sim.contact import costs
 from omnivla_jax.sim.contact.costs import TINY
+from omnivla_jax.sim.contact.jacobian import along, back, gram
 from omnivla_jax.sim.contact.rows import Cones, Joints
 
 # Slopes evaluated in one line search; on recorded LIBERO episodes more change nothing.
@@ -27,7 +25,7 @@ class Problem(NamedTuple):
 
     mass: jax.Array  # [B, V, V]
     force: jax.Array  # [B, V]: all but the constraints'
-    cones: tuple[Cones, ...]  # [B * S, ...]: sets that see the last S * v of V
+    cones: Cones
     joints: Joints
 
 
@@ -36,7 +34,7 @@ class _Point(NamedTuple):
 
     acceleration: jax.Array  # [B, V]
     inertial: jax.Array  # [B, V]: mass times acceleration
-    residuals: tuple[jax.Array, ...]  # [B * S, 4, K]: of each set of contacts
+    residual: jax.Array  # [B, 4, K]: of the contacts
 
 
 class _Bracket(NamedTuple):
@@ -69,39 +67,18 @@ def solve(
     return point.acceleration, _constraint_force(problem, point)
 
 
-def block_diagonal(blocks: jax.Array, size: int) -> jax.Array:
-    """[B, V, V], V = `size`, of blocks [B, S, v, v] that end where it ends."""
-    batch, parts, width, _ = blocks.shape
-    apart = blocks[:, :, :, None] * jnp.eye(parts)[:, None, :, None]
-    front = size - parts * width
-    square = apart.reshape(batch, parts * width, parts * width)
-    return jnp.pad(square, ((0, 0), (front, 0), (front, 0)))
-
-
 def _start(problem: Problem, warm: jax.Array, smooth: jax.Array) -> _Point:
     first = _point(problem, warm, jnp.einsum("bvw,bw->bv", problem.mass, warm))
     second = _point(problem, smooth, problem.force)
     better = _cost(problem, first, smooth) < _cost(problem, second, smooth)
-
-    def choose(one: jax.Array, other: jax.Array) -> jax.Array:
-        parts = len(one) // len(better)  # of an environment
-        return jnp.where(_like(better.repeat(parts), one), one, other)
-
-    return jax.tree.map(choose, first, second)
+    return jax.tree.map(
+        lambda one, other: jnp.where(_like(better, one), one, other), first, second
+    )
 
 
 def _point(problem: Problem, acceleration: jax.Array, inertial: jax.Array) -> _Point:
-    moved = (_along(cones, acceleration) for cones in problem.cones)
-    residuals = (row - cones.reference for row, cones in zip(moved, problem.cones))
-    return _Point(acceleration, inertial, tuple(residuals))
-
-
-def _along(cones: Cones, acceleration: jax.Array) -> jax.Array:
-    """[B * S, 4, K]: how contacts accelerate where all degrees of freedom do."""
-    seen, width = len(cones.jacobian), cones.jacobian.shape[-1]
-    count = seen // len(acceleration) * width
-    own = acceleration[:, acceleration.shape[1] - count :].reshape(seen, width)
-    return jnp.einsum("brkv,bv->brk", cones.jacobian, own)
+    moved = along(problem.cones.jacobian, acceleration)
+    return _Point(acceleration, inertial, moved - problem.cones.reference)
 
 
 def _like(values: jax.Array, other: jax.Array) -> jax.Array:
@@ -112,48 +89,24 @@ def _like(values: jax.Array, other: jax.Array) -> jax.Array:
 def _cost(problem: Problem, point: _Point, smooth: jax.Array) -> jax.Array:
     """Twice the cost [B] of a point."""
     total = (point.inertial - problem.force) * (point.acceleration - smooth)
-    total = _total(total + costs.joint_cost(problem.joints, point.acceleration), smooth)
-    for cones, residual in zip(problem.cones, point.residuals):
-        total += _total(costs.contact_cost(cones, residual), smooth)
-    return total
-
-
-def _total(values: jax.Array, like: jax.Array) -> jax.Array:
-    """Sums [B] of `values` [B * S, ...]; `like` is [B, ...]."""
-    return values.reshape(len(like), -1).sum(axis=-1)
+    total += costs.joint_cost(problem.joints, point.acceleration)
+    contacts = costs.contact_cost(problem.cones, point.residual)
+    return total.sum(axis=-1) + contacts.sum(axis=-1)
 
 
 def _constraint_force(problem: Problem, point: _Point) -> jax.Array:
     slope, _ = costs.joint_slopes(problem.joints, point.acceleration)
-    total = -slope
-    for cones, residual in zip(problem.cones, point.residuals):
-        force = costs.contact_force(cones, residual)
-        own = jnp.einsum("bvrk,brk->bv", cones.transposed, force)
-        own = own.reshape(len(total), -1)
-        total += jnp.pad(own, ((0, 0), (total.shape[1] - own.shape[1], 0)))
-    return total
+    force = costs.contact_force(problem.cones, point.residual)
+    return back(problem.cones.jacobian, force) - slope
 
 
 def _derivatives(problem: Problem, point: _Point) -> tuple[jax.Array, jax.Array]:
     """Gradient [B, V] and Hessian [B, V, V] of the cost."""
     gradient = point.inertial - problem.force - _constraint_force(problem, point)
     _, curvature = costs.joint_slopes(problem.joints, point.acceleration)
-    batch, size = curvature.shape
-    hessian = problem.mass + curvature[:, :, None] * jnp.eye(size)
-    for cones, residual in zip(problem.cones, point.residuals):
-        own = _contact_hessian(cones, residual)
-        hessian += block_diagonal(own.reshape(batch, -1, *own.shape[1:]), size)
-    return gradient, hessian
-
-
-def _contact_hessian(cones: Cones, residual: jax.Array) -> jax.Array:
-    """[B * S, v, v]."""
-    block = costs.contact_hessian(cones, residual)
-    # V varies fastest, so that XLA computes a block once and not for each of them.
-    weighted = sum(
-        block[:, :, j, :, None] * cones.jacobian[:, j, None] for j in range(4)
-    )
-    return jnp.einsum("bvrk,brkw->bvw", cones.transposed, weighted)
+    bend = costs.contact_hessian(problem.cones, point.residual)
+    diagonal = curvature[:, :, None] * jnp.eye(curvature.shape[1])
+    return gradient, problem.mass + diagonal + gram(problem.cones.jacobian, bend)
 
 
 def _line_search(problem: Problem, point: _Point, search: jax.Array) -> _Point:
@@ -161,7 +114,7 @@ def _line_search(problem: Problem, point: _Point, search: jax.Array) -> _Point:
     line = _Point(
         search,
         jnp.einsum("bvw,bw->bv", problem.mass, search),
-        tuple(_along(cones, search) for cones in problem.cones),
+        along(problem.cones.jacobian, search),
     )
     zero = jnp.zeros_like(search[:, 0])
     first, second = _slopes(problem, point, line, zero)
@@ -186,12 +139,9 @@ def _line_search(problem: Problem, point: _Point, search: jax.Array) -> _Point:
 
 def _moved(point: _Point, line: _Point, step: jax.Array) -> _Point:
     """`point` after a step of length `step` [B] along `line`."""
-
-    def move(value: jax.Array, change: jax.Array) -> jax.Array:
-        parts = len(value) // len(step)  # of an environment
-        return value + _like(step.repeat(parts), value) * change
-
-    return jax.tree.map(move, point, line)
+    return jax.tree.map(
+        lambda value, change: value + _like(step, value) * change, point, line
+    )
 
 
 def _slopes(
@@ -202,9 +152,8 @@ def _slopes(
     joint_slope, joint_bend = costs.joint_slopes(problem.joints, moved.acceleration)
     single = (moved.inertial - problem.force + joint_slope) * line.acceleration
     double = (line.inertial + joint_bend * line.acceleration) * line.acceleration
-    slope, curvature = single.sum(axis=-1), double.sum(axis=-1)
-    for cones, *rows in zip(problem.cones, moved.residuals, line.residuals):
-        of_contacts, their_bend = costs.contact_slopes(cones, *rows)
-        slope += _total(of_contacts, step)
-        curvature += _total(their_bend, step)
-    return slope, curvature
+    slope, bend = costs.contact_slopes(problem.cones, moved.residual, line.residual)
+    return (
+        single.sum(axis=-1) + slope.sum(axis=-1),
+        double.sum(axis=-1) + bend.sum(axis=-1),
+    )

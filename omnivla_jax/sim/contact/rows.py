@@ -3,8 +3,9 @@
 MuJoCo's soft constraints: each row pulls the acceleration J a towards a reference,
 with a weight that follows from the row's impedance. Limits and joint friction act on
 single degrees of freedom, so their rows need no Jacobian.
-Axes: B environments, K contacts, V degrees of freedom; the 4 rows of a contact are
-its normal, two tangents and the spin about the normal.
+Axes: B environments, K contacts, of boxes before those of S slots with the ground, V
+degrees of freedom; the 4 rows of a contact are its normal, two tangents and the spin
+about the normal.
 """
 
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from omnivla_jax.sim.contact import jacobian
 from omnivla_jax.sim.contact.geometry import Contacts, cross, tangents
 from omnivla_jax.sim.contact.impedance import impedance, reference_gains
 from omnivla_jax.sim.contact.tables import ContactTables
@@ -24,8 +26,7 @@ MIN_VALUE = mujoco.mjMINVAL
 class Cones(NamedTuple):
     """Frictional contacts."""
 
-    jacobian: jax.Array  # [B, 4, K, V]
-    transposed: jax.Array  # [B, V, 4, K]: the same, so that no product copies it
+    jacobian: jacobian.Jacobian
     reference: jax.Array  # [B, 4, K]: acceleration aimed at
     weight: jax.Array  # [B, 4, K]
     friction: jax.Array  # [B, 4, K]: regularised, sliding twice, spin
@@ -115,54 +116,37 @@ def joint_rows(tables: JointTables, qpos: jax.Array, qvel: jax.Array) -> Joints:
 
 
 def contact_rows(
-    tables: ContactTables, contacts: Contacts, motion: Motion, qvel: jax.Array
+    tables: ContactTables,
+    contacts: Contacts,
+    standing: Contacts,
+    motion: Motion,
+    qvel: jax.Array,
 ) -> Cones:
     """The rows of contacts; empty places have a Jacobian and a reference of 0.
 
     Args:
       tables: of the model.
-      contacts: [B, K].
-      motion: of the degrees of freedom.
+      contacts: [B, K] of boxes.
+      standing: [B, 4 S] of each slot's body with a ground that does not move.
+      motion: of the degrees of freedom, those of the slots last.
       qvel: [B, V].
     """
-    first, second = jnp.asarray(tables.bodies)[:, contacts.entry]
-    moves = jnp.asarray(tables.moves, jnp.float32)
-    share = moves[second] - moves[first]  # [B, K, V]
-    return _cones(tables, contacts, motion, qvel, share)
-
-
-def standing_rows(
-    tables: ContactTables, contacts: Contacts, motion: Motion, qvel: jax.Array
-) -> Cones:
-    """The same for free bodies [B] on a ground that does not move; V is 6."""
-    share = jnp.ones(contacts.distance.shape + (1,))
-    return _cones(tables, contacts, motion, qvel, share)
-
-
-def _cones(
-    tables: ContactTables,
-    contacts: Contacts,
-    motion: Motion,
-    qvel: jax.Array,
-    share: jax.Array,
-) -> Cones:
-    """The rows of second bodies that move [B, K, V] of a degree of freedom more."""
-    share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
-    jacobian = _jacobian(contacts, motion) * share[:, None]
-    rows = jnp.asarray(tables.response)[:, contacts.entry]  # [10, B, K]
-    friction, spin, stiffness, damping, inverse_weight = rows[:5]
-    stiff = impedance(rows[5:], contacts.distance)
-    speed = jnp.einsum("brkv,bv->brk", jacobian, qvel)
-    push = stiffness * stiff * jnp.minimum(contacts.distance, 0.0)
-    reference = (-damping[:, None] * speed).at[:, 0].add(-push)
+    every = jax.tree.map(
+        lambda *parts: jnp.concatenate(parts, axis=-1), contacts, standing
+    )
+    moves = _jacobian(tables, contacts, standing, motion)
+    response = jnp.asarray(tables.response)[:, every.entry]  # [10, B, K + 4 S]
+    friction, spin, stiffness, damping, inverse_weight = response[:5]
+    stiff = impedance(response[5:], every.distance)
+    push = stiffness * stiff * jnp.minimum(every.distance, 0.0)
+    reference = -damping[:, None] * jacobian.along(moves, qvel)
     normal = _weight(stiff, inverse_weight)
     slide = normal * tables.impratio
     turn = slide * (spin / friction) ** 2
     regular = friction / np.sqrt(tables.impratio)
     return Cones(
-        jacobian,
-        jacobian.transpose(0, 3, 1, 2),
-        reference,
+        moves,
+        reference.at[:, 0].add(-push),
         jnp.stack([normal, slide, slide, turn], axis=1),
         jnp.stack([regular, friction, friction, spin], axis=1),
     )
@@ -173,13 +157,35 @@ def _weight(stiff: jax.Array, inverse_weight: jax.Array) -> jax.Array:
     return 1 / jnp.maximum(inverse_weight * (1 - stiff) / stiff, MIN_VALUE)
 
 
-def _jacobian(contacts: Contacts, motion: Motion) -> jax.Array:
-    """How each degree of freedom would move the contact points: [B, 4, K, V]."""
+def _jacobian(
+    tables: ContactTables, contacts: Contacts, standing: Contacts, motion: Motion
+) -> jacobian.Jacobian:
+    first, second = jnp.asarray(tables.bodies)[:, contacts.entry]
+    moves = jnp.asarray(tables.moves, jnp.float32)
+    share = moves[second] - moves[first]  # [B, K, V]
+    share = jnp.where(contacts.distance[..., None] < 0, share, 0.0)
+    axes = jnp.concatenate([motion.angular, motion.linear], axis=-1).mT  # [B, 6, V]
+    met = _spans(contacts).reshape(len(axes), -1, 6) @ axes
+    stood = _stood(standing, axes)
+    return jacobian.Jacobian(met * jnp.tile(share, (1, 4, 1)), stood)
+
+
+def _stood(standing: Contacts, axes: jax.Array) -> jax.Array:
+    """[B * S, 4 * 4, 6] of the slots, whose `axes` are the last of [B, 6, V]."""
+    (batch, count), feet = standing.distance.shape, jacobian.FEET
+    slots, free = count // feet, jacobian.FREE
+    there = jnp.where(standing.distance < 0, 1.0, 0.0)[:, None, :, None]
+    spans = (_spans(standing) * there).reshape(batch, 4, slots, feet, 6)
+    spans = spans.swapaxes(1, 2).reshape(batch * slots, 4 * feet, 6)
+    own = axes[..., axes.shape[-1] - slots * free :].reshape(batch, 6, slots, free)
+    return spans @ own.swapaxes(1, 2).reshape(batch * slots, 6, free)
+
+
+def _spans(contacts: Contacts) -> jax.Array:
+    """What turn and slide at the origin are multiplied by: [B, 4, K, 6]."""
     normal = contacts.normal
     directions = jnp.stack([normal, *tangents(normal)])  # [3, 3, B, K]
     moments = jnp.stack([cross(contacts.position, row) for row in directions])
     turns = jnp.concatenate([moments, normal[None]])  # [4, 3, B, K]
     slides = jnp.concatenate([directions, jnp.zeros_like(normal)[None]])
-    rows = jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)
-    axes = jnp.concatenate([motion.angular, motion.linear], axis=-1)  # [B, V, 6]
-    return jnp.einsum("brkx,bvx->brkv", rows, axes)
+    return jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)

@@ -23,7 +23,7 @@ class Found(NamedTuple):
     """The outcome of a search."""
 
     contacts: Contacts
-    standing: Contacts  # [B * S, 4]: of each slot's body with the ground
+    standing: Contacts  # [B, 4 S]: four of each slot's body with the ground
     touching: jax.Array  # bool [B, Q]
     # int32 [B]: overlapping pairs and contact points without room, and 1 where the
     # list of near pairs is full, so that more might overlap.
@@ -72,10 +72,9 @@ def search(
     start = (cast * tables.pairs.entries)[:, None]
     entry = start + jnp.concatenate([near, ground.entry], axis=-1)
     overlaps = jnp.concatenate([gap, ground.height], axis=-1) < 0
-    own = start.repeat(tables.pairs.slots, axis=0)
     return Found(
         contacts._replace(entry=start + contacts.entry),
-        ground.standing._replace(entry=own + ground.standing.entry),
+        ground.standing._replace(entry=start + ground.standing.entry),
         _touching(tables, entry, overlaps, watched),
         crowded + tight + surplus,
     )

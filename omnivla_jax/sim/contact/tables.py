@@ -15,11 +15,24 @@ from omnivla_jax.sim.contact.pairs import PLANE, Cast, Pairs, ends, find
 
 _BOX, _CAPSULE = int(mujoco.mjtGeom.mjGEOM_BOX), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
 
-# Most of what layouts of all 40 tasks, random actions, recorded episodes and the expert
-# took: 70 near pairs; 12 pairs and 28 points (a bottle across both fingers) beside the
-# four of each movable on the ground, or 20 pairs and 49 points where things crowd.
-DRIVERS, NEAR, PAIRS, CROWDED_PAIRS = 48, 96, 16, 8
-POINTS, CROWDED_POINTS = 32, 24
+# Layouts of all 40 tasks, random actions, recorded episodes and the expert took no more
+# than 70 near pairs; pairs and points are those of `Room`.
+DRIVERS, NEAR = 48, 96
+
+
+class Room(NamedTuple):
+    """For boxes that overlap, and for the points that they touch in."""
+
+    pairs: int
+    points: int
+
+
+# The most that was taken: 12 pairs and 28 points (a bottle across both fingers);
+SPARSE = Room(16, 32)
+# 20 and 45 where several things are brought together;
+GATHERED = Room(22, 48)
+# 18 and 49 where things start on others.
+STACKED = Room(24, 56)
 
 
 class Budget(NamedTuple):
@@ -54,7 +67,7 @@ def build(
     watched: Sequence[tuple[int, int]],
     casts: Sequence[Cast],
     *,
-    crowded: bool = False,
+    room: Room = SPARSE,
 ) -> ContactTables:
     """The tables of `model`.
 
@@ -62,7 +75,7 @@ def build(
       model: boxes and planes; a capsule collides as the box around it.
       watched: pairs of root bodies whose touching is asked for.
       casts: who takes part, in each kind of episode.
-      crowded: whether things lie on others, or several are to be brought together.
+      room: what an environment may take.
 
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
@@ -86,13 +99,8 @@ def build(
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
         impratio=float(model.opt.impratio),
-        budget=_budget(crowded),
+        budget=Budget(DRIVERS, NEAR, room.pairs, room.points),
     )
-
-
-def _budget(crowded: bool) -> Budget:
-    pairs, points = PAIRS + CROWDED_PAIRS * crowded, POINTS + CROWDED_POINTS * crowded
-    return Budget(DRIVERS, NEAR, pairs, points)
 
 
 def _check(model: mujoco.MjModel, pairs: Pairs) -> None:

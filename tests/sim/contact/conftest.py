@@ -119,9 +119,19 @@ def world():
     model = mujoco.MjModel.from_xml_string(XML)
     states = _states(model)
     found = _pieces(model, states)
-    cones = rows.contact_rows(found.table, found.contacts, found.motion, found.qvel)
-    problem = newton.Problem(found.mass, found.force, (cones,), found.joints)
-    return World(model, states, found.contacts, problem)
+    return World(model, states, found.contacts, _problem(found))
+
+
+def _problem(found):
+    contacts = found.contacts, found.standing
+    cones = rows.contact_rows(found.table, *contacts, found.motion, found.qvel)
+    return newton.Problem(found.mass, found.force, cones, found.joints)
+
+
+@pytest.fixture(scope="session")
+def problem():
+    """A function of the pieces: the problem."""
+    return _problem
 
 
 def _full_mass(model, data):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.sim.contact import costs
+from omnivla_jax.sim.contact.jacobian import Jacobian
 from omnivla_jax.sim.contact.rows import Cones, Joints
 
 SLOTS = 60
@@ -17,8 +18,8 @@ def cones():
     weight, friction = rng.uniform(0.5, 2.0, (2, 1, 4, SLOTS)).astype(np.float32)
     # MuJoCo's rows of one contact: weights in the ratio of the squared frictions.
     weight = weight[:, :1] * (friction / friction[:, :1]) ** 2
-    empty = jnp.zeros(0)
-    return Cones(empty, empty, empty, jnp.asarray(weight), jnp.asarray(friction))
+    moves = Jacobian(jnp.zeros(0), jnp.zeros(0))
+    return Cones(moves, jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction))
 
 
 @pytest.fixture(scope="module")

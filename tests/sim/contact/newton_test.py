@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim.contact import newton, rows
+from omnivla_jax.sim.contact import newton
 
 
 @pytest.fixture(scope="module")
@@ -81,35 +81,24 @@ STANDING = f"""<mujoco><option timestep="0.005" impratio="20" cone="elliptic"/>
 </worldbody></mujoco>"""
 
 
-def test_a_crate_apart_is_solved_as_with_all_others(pieces):
-    """What stands on the ground may be a set of its own: the same minimum."""
+def test_a_crate_apart_is_solved_as_with_all_others(pieces, problem):
+    """What stands on the ground may be kept by itself: the same minimum."""
     model = mujoco.MjModel.from_xml_string(STANDING)
     data = mujoco.MjData(model)
     data.qvel[:] = np.linspace(-0.3, 0.5, model.nv)
     mujoco.mj_forward(model, data)
     found = pieces(model, [data])
     apart = pieces(model, [data], slots=2)
-    assert np.sum(np.asarray(apart.standing.distance) < 0, axis=1).tolist() == [4, 0]
+    there = np.asarray(apart.standing.distance).reshape(2, 4) < 0
+    assert np.sum(there, axis=1).tolist() == [4, 0]
     smooth = jnp.float32(data.qacc_smooth)[None]
-    both = []
-    for part in (found, apart):
-        cones = [rows.contact_rows(part.table, part.contacts, part.motion, part.qvel)]
-        if part is apart:
-            own = rows.Motion(*(x[0, 1:].reshape(2, 6, 3) for x in part.motion))
-            speed = part.qvel[0, 1:].reshape(2, 6)
-            cones.append(rows.standing_rows(part.table, part.standing, own, speed))
-        problem = newton.Problem(part.mass, part.force, tuple(cones), part.joints)
-        both.append(newton.solve(problem, smooth, smooth, iterations=8))
+    both = [
+        newton.solve(problem(part), smooth, smooth, iterations=8)
+        for part in (found, apart)
+    ]
     for ours, theirs in zip(*both):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(both[0][0][0], data.qacc, rtol=1e-2, atol=1e-2)
-
-
-def test_blocks_lie_where_they_end():
-    blocks = jnp.arange(1.0, 9.0).reshape(1, 2, 2, 2)
-    square = np.zeros((5, 5))
-    square[1:3, 1:3], square[3:, 3:] = blocks[0]
-    np.testing.assert_array_equal(newton.block_diagonal(blocks, 5)[0], square)
 
 
 def test_nan_stays_in_its_own_row(smooth, solve):

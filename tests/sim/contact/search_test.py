@@ -135,7 +135,7 @@ def test_things_at_rest_stand_on_up_to_four_points(table, cast, found, mjx_scene
         row = cast.bodies[mjx_scene.bodies[name]]
         points = np.sum(there & (body == row), axis=(1, 2))
         assert np.all((points >= 3) & (points <= 4)), name
-    flat = there.reshape(-1, 4)
+    flat = there.reshape(BATCH, -1)
     np.testing.assert_allclose(standing.position[2][flat], WORKTOP, atol=1e-3)
     np.testing.assert_allclose(standing.normal[2][flat], 1.0)
     assert np.all(standing.entry[flat] >= table.pairs.cells)

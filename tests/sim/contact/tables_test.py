@@ -103,9 +103,9 @@ def test_what_the_engine_does_not_know_is_an_error(extra, named):
         build(mujoco.MjModel.from_xml_string(text))
 
 
-def test_more_room_where_things_crowd(model):
-    few, many = (build(model, crowded=crowded).budget for crowded in (False, True))
-    assert many.pairs > few.pairs and many.contacts > few.contacts
+def test_the_budget_has_the_room_asked_for(model):
+    budget = build(model, room=tables.Room(3, 5)).budget
+    assert (budget.pairs, budget.contacts) == (3, 5)
 
 
 def test_geoms_are_placed_as_c_mujoco_places_them(model):

@@ -85,11 +85,11 @@ def _near_pairs(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Cells [B, N] of the nearest pairs, their separation [B, N], which are full."""
     _, drivers, every = tables.pairs.candidates.shape
-    reach = jnp.abs(geoms.axes) * geoms.half
-    reach = reach[:, 0] + reach[:, 1] + reach[:, 2]  # [3, B, G], along world axes
-    at, size = (part[..., :drivers, None] for part in (geoms.center, reach))
-    apart = jnp.abs(at - geoms.center[:, :, None]) - size - reach[:, :, None]
-    apart = jnp.maximum(jnp.maximum(apart[0], apart[1]), apart[2])  # [B, D, G]
+    low, high = _bounds(geoms)
+    beyond = low[..., :drivers, None] - high[:, :, None]
+    before = low[:, :, None] - high[..., :drivers, None]
+    x, y, z = jnp.maximum(beyond, before)
+    apart = jnp.maximum(jnp.maximum(x, y), z)  # [B, D, G]
     apart = jnp.where(of(cast, tables.pairs.candidates), apart, APART)
     rows, apart, left_out = _nearest_drivers(tables, apart)
     room = min(tables.budget.near, apart.shape[1] * every)
@@ -102,6 +102,17 @@ def _near_pairs(
     # Asking for the last value only would make XLA sort all pairs.
     full = jnp.all(value > 0, axis=-1) & (room < drivers * every)
     return near, gap, full.astype(jnp.int32) + left_out
+
+
+def _bounds(geoms: Boxes) -> tuple[jax.Array, jax.Array]:
+    """The least and greatest coordinates [3, B, G] of world-aligned boxes around."""
+    reach, center = jnp.abs(geoms.axes) * geoms.half, geoms.center[:, None]
+    # Reductions, so that XLA computes a box once and not for each of its pairs.
+    low, high = (
+        jnp.sum(jnp.concatenate([center, side * reach], axis=1), axis=1)
+        for side in (-1.0, 1.0)
+    )
+    return low, high
 
 
 def _nearest_drivers(

@@ -21,6 +21,7 @@ from omnivla_jax.sim import (
     predicates,
 )
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.contact import tables
 
 BATCH = 2
 STEPS = 8
@@ -89,6 +90,19 @@ def moved(scene, mjx_step, start):
             physics = program(physics, jnp.ones(BATCH, bool), ACTION)
         results.append(physics)
     return results
+
+
+@pytest.mark.parametrize(
+    ("suite", "room"),
+    [
+        ("libero_goal", tables.SPARSE),
+        ("libero_10", tables.GATHERED),
+        ("libero_spatial", tables.STACKED),
+    ],
+)
+def test_contacts_have_the_room_of_the_fullest_task(suite, room):
+    budget = mjx_stages.engine(scenes.make(suite, physics="mjx")).contacts.budget
+    assert (budget.pairs, budget.contacts) == room
 
 
 @pytest.mark.parametrize("name", TOLERANCES)

@@ -65,18 +65,13 @@ def block_diagonal(blocks: jax.Array, size: int) -> jax.Array:
     return jnp.pad(square, ((0, 0), (front, 0), (front, 0)))
 
 
-def by_body(values: jax.Array) -> jax.Array:
-    """[B * S, ..., 4] of values [B, ..., 4 S] of contacts with the ground."""
-    batch, *middle, count = values.shape
-    bodies = values.reshape(batch, *middle, count // FEET, FEET)
-    bodies = jnp.moveaxis(bodies, -2, 1)
-    return bodies.reshape(batch * (count // FEET), *middle, FEET)
-
-
 def _parts(jacobian: Jacobian, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[B, ..., K] and [B * S, ..., 4] of `values` [B, ..., K + 4 S]."""
     met, stood = jnp.split(values, [jacobian.met.shape[1] // 4], axis=-1)
-    return met, by_body(stood)
+    batch, *middle, count = stood.shape
+    bodies = stood.reshape(batch, *middle, count // FEET, FEET)
+    bodies = jnp.moveaxis(bodies, -2, 1)
+    return met, bodies.reshape(batch * (count // FEET), *middle, FEET)
 
 
 def _weighted(weight: jax.Array, rows: jax.Array) -> jax.Array:

@@ -96,8 +96,15 @@ def make(
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(name)
     playable = playable_rows(table, tasks)
+    return _assembled(name, table, playable, _choose_engine(physics), PRESETS[preset])
+
+
+def _assembled(
+    name: str, table: Suite, playable: tuple[int, ...], engine: str, preset: Preset
+) -> Scene:
+    """The scene of the tasks `playable`, its models compiled."""
     stock = inventory(tuple(table.tasks[row] for row in playable))
-    model = compile_model(stock, PRESETS[preset])
+    model = compile_model(stock, preset)
     pairs = _contact_pairs(table, playable, stock)
     home_offset, home_mat = _home_pose(model)
     return Scene(
@@ -105,11 +112,11 @@ def make(
         suite=table,
         playable=playable,
         stock=stock,
-        preset=PRESETS[preset],
-        engine=_choose_engine(physics),
+        preset=preset,
+        engine=engine,
         model=model,
-        watched_model=compile_model(stock, PRESETS[preset], watched=pairs),
-        visual_model=compile_model(stock, PRESETS[preset], visual=True),
+        watched_model=compile_model(stock, preset, watched=pairs),
+        visual_model=compile_model(stock, preset, visual=True),
         bodies={model.body(i).name: i for i in range(model.nbody)},
         joints=_joint_addresses(model),
         sites=_sites(stock, model),

@@ -62,6 +62,15 @@ def test_plain_tfds_reads_the_layout_of_modified_libero(stored, episodes):
     assert set(steps[0]["observation"]) == {
         *("image", "wrist_image", "state", "joint_state"),
     }
+    arrays = steps[0]["observation"] | {"action": steps[0]["action"]}
+    shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    assert shapes == {
+        "image": ((SIDE, SIDE, 3), np.uint8),
+        "wrist_image": ((SIDE, SIDE, 3), np.uint8),
+        "state": ((8,), np.float32),
+        "joint_state": ((7,), np.float32),
+        "action": ((7,), np.float32),
+    }
     assert set(example["episode_metadata"]) == {"file_path", "task_id"}
     assert [step["reward"] for step in steps] == [0.0] * (len(steps) - 1) + [1.0]
     assert [step["discount"] for step in steps] == [1.0] * len(steps)

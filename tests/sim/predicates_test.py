@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from omnivla_jax.sim import predicates
+from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.sim.tasks import Goal, suite
 
@@ -172,6 +173,21 @@ REGION = {DRAWER: "wooden_cabinet_1_middle_region", KNOB: "flat_stove_1"}
 def test_joint_thresholds(scene, function, word, joint, value, expected):
     physics = world(scene, joints={joint: value})
     assert verdict(function, scene, physics, word, REGION[joint]) == expected
+
+
+@pytest.mark.parametrize(
+    "function, word, value, expected",
+    [
+        (predicates.is_open, "open", -1.3001, True),
+        (predicates.is_open, "open", -1.2999, False),
+        (predicates.is_closed, "close", -0.0049, True),
+        (predicates.is_closed, "close", -0.0051, False),
+    ],
+)
+def test_microwave_thresholds(function, word, value, expected):
+    kitchen = scenes.make("libero_10", tasks=(9,), physics="mujoco")
+    physics = world(kitchen, joints={"microwave_1_microjoint": value})
+    assert verdict(function, kitchen, physics, word, "microwave_1") == expected
 
 
 def test_a_cabinet_is_open_by_any_drawer_and_closed_by_all(scene):

@@ -33,10 +33,9 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     with workdir.clock("scene"):
         scene = scenes.make(settings.suite, physics=settings.physics)
         expert.require_scripts(scene, settings.tasks)
-        texts = [task.instruction for task in scene.tasks]
-        words = environment.instructions(texts, settings.policy)
-        simulator = environment.simulator(scene, words, size=settings.image_size)
-    chosen = ", ".join(f'"{texts[task]}"' for task in settings.tasks)
+        size = settings.image_size
+        simulator = environment.simulator(scene, settings.policy, size=size)
+    chosen = ", ".join(f'"{scene.tasks[row].instruction}"' for row in settings.tasks)
     progress.note("Scene", f"{settings.suite} on {scene.engine}: {chosen}")
     evaluator = functools.cache(
         lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)

@@ -26,9 +26,8 @@ def main(argv: list[str]) -> None:
     del argv
     settings = from_config(_CONFIG.value)
     scene = scenes.make(settings.suite, physics=settings.physics)
-    texts = [task.instruction for task in scene.tasks]
-    words = environment.instructions(texts, settings.policy)
-    simulator = environment.simulator(scene, words, size=settings.image_size)
+    size = settings.image_size
+    simulator = environment.simulator(scene, settings.policy, size=size)
     found = updating.measure(settings, simulator, _UPDATES.value)
     print(json.dumps({"benchmark": "online", "physics": scene.engine, **found}))
 

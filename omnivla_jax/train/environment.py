@@ -84,8 +84,12 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     )
 
 
-def simulator(scene: Scene, words: Instructions, *, size: int) -> Environment:
-    """The project's own simulator and renderer; images have `size` pixels a side."""
+def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
+    """The project's own simulator and renderer, which tells its tasks as `config` does.
+
+    Images have `size` pixels a side. Raises ValueError as `instructions` does.
+    """
+    words = instructions([task.instruction for task in scene.tasks], config)
     look = looks.look(scene)
 
     def look_at(state: EnvState, told: jax.Array) -> Observation:

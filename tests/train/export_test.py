@@ -37,10 +37,8 @@ def step_and_arguments(scene):
     config = quickstart.get_config("debug")
     config.rl.update(CHANGES)
     settings = from_config(config)
-    texts = [task.instruction for task in scene.tasks]
-    words = environment.instructions(texts, settings.policy)
     step = online.make_step(
-        environment.simulator(scene, words, size=settings.image_size),
+        environment.simulator(scene, settings.policy, size=settings.image_size),
         settings.tasks[1:2],
         policy_config=settings.policy,
         sampler=settings.sampler,

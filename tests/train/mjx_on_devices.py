@@ -3,6 +3,7 @@
     python -m tests.train.mjx_on_devices
 """
 
+import dataclasses
 import re
 
 import jax
@@ -49,8 +50,8 @@ def main() -> None:
 
 def player(scene: scenes.Scene, divided):
     """A program of a few control steps to the side, away from things."""
-    words = environment.Instructions(jnp.zeros((10, 4), int), jnp.ones((10, 4), bool))
-    simulator = environment.simulator(scene, words, size=SIDE)
+    told = dataclasses.replace(POLICY, max_tokens=16)
+    simulator = environment.simulator(scene, told, size=SIDE)
     simulator = environment.apart(simulator, divided)
     action = jnp.tile(jnp.array([0.3, 0.5, 0.0, 0.1, 0.0, 0.2, 1.0]), (BATCH, 1))
 

@@ -42,10 +42,12 @@ def main(argv: list[str]) -> None:
         name: [result.history for result in of_seeds]
         for name, of_seeds in results.items()
     }
+    learned = {name: rows for name, rows in histories.items() if all(rows)}
     curves.compare(
         root / "curves.png",
-        {name: rows for name, rows in histories.items() if all(rows)},
-        levels={name: found[name] for name, rows in histories.items() if not all(rows)},
+        learned,
+        levels={name: row for name, row in found.items() if name not in learned},
+        ends={name: found[name] for name in learned},
     )
     print(table(found))
 

@@ -1,14 +1,13 @@
 """The paper's ablation on six libero_goal tasks: objectives, groups, spatial expert.
 
-Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured so far, on
-two cores of an AMD EPYC, 210 held-out episodes a seed. Seeds 0, 1 and 2: SFT only 55.2,
+Command: `python -m experiments.ablation --workdir=runs/ablation`. Measured on two
+cores of an AMD EPYC, seeds 0, 1 and 2, 210 held-out episodes a seed: SFT only 55.2,
 47.1 and 60.0 %, without the spatial expert 65.2, 61.4 and 63.8 %; + PPO 66.2, 63.3 and
 63.3 %; + GRPO 71.4, 71.4 and 73.3 %; + Flow-GSPO in trajectory groups 68.1, 70.0 and
-71.0 %. Seeds 0 and 1: without the spatial expert 71.9 and 81.4 %. Seeds 0 and 2: in
-chunk groups 60.5 and 70.5 %. The clip of Flow-GSPO is the best of three on seed 1: .02
-ended at 64.8 %, .2, which hardly clips, at 54.8 % (70.0 and 68.6 % under seeds 0 and
-2). PPO's rate is the better of two on seed 0. What is not said here is the
-quickstart's.
+71.0 %, in chunk groups 60.5, 48.6 and 70.5 %, without the spatial expert 71.9, 81.4
+and 75.7 %. The clip of Flow-GSPO is the best of three on seed 1: .02 ended at 64.8 %,
+.2, which hardly clips, at 54.8 % (70.0 and 68.6 % under seeds 0 and 2). PPO's rate is
+the better of two on seed 0. What is not said here is the quickstart's.
 
 Every variant of a seed starts from the same flow-matching policy (the one without the
 spatial expert from its own) and plays the same number of control steps.

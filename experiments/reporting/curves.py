@@ -19,15 +19,18 @@ from experiments.reporting.panels import COMPARED, INK, MUTED, PANELS, Panel
 # Of runs that are compared.
 COLOURS = "#0f766e #b45309 #7c3aed #be123c #1d4ed8 #4d7c0f #a21caf #475569".split()
 
+ENDS_APART = 0.02  # of the curves' length
+
 Rows = Sequence[Mapping[str, float]]  # one record per update, in order
+Evaluation = Mapping[str, Any]  # {"success", "interval": [low, high]}
 
 
 def save(
     path: Path,
     history: Rows,
     *,
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
+    before: Evaluation | None = None,
+    after: Evaluation | None = None,
 ) -> None:
     """Write the four panels as a PNG.
 
@@ -55,7 +58,8 @@ def compare(
     shown: Sequence[Panel] = COMPARED,
     x: str = "update",
     x_label: str | None = None,
-    levels: Mapping[str, Mapping[str, Any]] | None = None,
+    levels: Mapping[str, Evaluation] | None = None,
+    ends: Mapping[str, Evaluation] | None = None,
 ) -> None:
     """Write several runs' curves in one picture, a panel for each metric.
 
@@ -68,8 +72,9 @@ def compare(
       shown: which metrics.
       x: the column that is the horizontal axis, for example environment steps.
       x_label: what it is called; by default its name.
-      levels: name -> an evaluation {"success", "interval"} of what does not learn,
-        drawn across the panel of success.
+      levels: name -> the evaluation of what does not learn, drawn across the panel of
+        success.
+      ends: name -> a run's evaluation after its last update, drawn there.
 
     Raises:
       ValueError: there is nothing to draw, or more than the eight colours can tell.
@@ -82,9 +87,9 @@ def compare(
         panels.style(axes, panel, x_label or x.replace("_", " "))
         _draw_runs(axes, runs, (x, panel.key), colours)
         if panel.key == "success":
-            axes.set_ylim(0, 1)
             for name, evaluation in levels.items():
                 panels.level(axes, name, evaluation, colours[name])
+            _draw_ends(axes, ends or {}, colours)
     _legend(figure, list(colours))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -129,6 +134,16 @@ def _draw_runs(
     for name, histories in runs.items():
         seeds = [_column(history, *columns) for history in histories]
         _draw_seeds(axes, name, seeds, colours[name])
+
+
+def _draw_ends(
+    axes: Axes, ends: Mapping[str, Evaluation], colours: Mapping[str, str]
+) -> None:
+    """Evaluations beside the last update, from left to right in their order."""
+    start, stop = axes.dataLim.intervalx
+    for place, (name, evaluation) in enumerate(ends.items(), 1):
+        x = stop + ENDS_APART * place * (stop - start)
+        panels.end(axes, x, evaluation, colours[name])
 
 
 def _legend(figure: Figure, names: Sequence[str]) -> None:
@@ -182,7 +197,7 @@ def _draw(axes: Axes, panel: Panel, history: Rows) -> None:
 
 
 def _draw_evaluation(
-    axes: Axes, evaluation: Mapping[str, Any] | None, label: str, colour: str
+    axes: Axes, evaluation: Evaluation | None, label: str, colour: str
 ) -> None:
     """An evaluation as a dashed line inside its 95 % interval."""
     if evaluation is None:

@@ -31,8 +31,9 @@ PANELS = (
 )
 
 # Of runs that are compared: their rewards are scaled differently, the raw term is not.
+_EXPLAINED = "lines: exploring; dots and dashes: held-out episodes, 95 % intervals"
 COMPARED = (
-    PANELS[0],
+    PANELS[0]._replace(subtitle=_EXPLAINED),
     Panel("reward_alignment", "Alignment", "raw reward term, mean", "#b45309", False),
 )
 
@@ -72,6 +73,12 @@ def style(axes: Axes, panel: Panel, x_label: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+
+
+def end(axes: Axes, x: float, evaluation: Mapping[str, Any], colour: str) -> None:
+    """What a run came to: a dot on its 95 % interval, at `x`."""
+    axes.vlines(x, *evaluation["interval"], color=colour, lw=1.2, alpha=0.6)
+    axes.plot(x, evaluation["success"], "o", color=colour, ms=5)
 
 
 def level(axes: Axes, name: str, evaluation: Mapping[str, Any], colour: str) -> None:

@@ -68,6 +68,26 @@ def test_a_line_and_a_band_for_every_run(tmp_path, monkeypatch):
     assert image.width >= 1200 and list(tmp_path.iterdir()) == [path]
 
 
+def test_what_runs_came_to_stands_beside_their_last_update(tmp_path, monkeypatch):
+    drawn = []
+
+    def spy(axes, x, evaluation, colour):
+        drawn.append((x, evaluation["success"], colour))
+        original(axes, x, evaluation, colour)
+
+    original = curves.panels.end
+    monkeypatch.setattr(curves.panels, "end", spy)
+    runs = {"ours": [seed(0.1, last=11)], "theirs": [seed(0.05, last=11)]}
+    ends = {
+        "theirs": {"success": 0.4, "interval": [0.3, 0.5]},
+        "ours": {"success": 0.7, "interval": [0.6, 0.8]},
+    }
+    curves.compare(tmp_path / "compared.png", runs, ends=ends)
+    (x_theirs, *theirs), (x_ours, *ours) = drawn
+    np.testing.assert_allclose((x_theirs, x_ours), (11.2, 11.4))
+    assert theirs == [0.4, curves.COLOURS[1]] and ours == [0.7, curves.COLOURS[0]]
+
+
 def test_comparing_needs_something_and_not_too_much(tmp_path):
     many = {f"run {n}": [seed(0.1)] for n in range(9)}
     for runs in ({}, many):

@@ -79,7 +79,7 @@ def compare(
     Raises:
       ValueError: there is nothing to draw, or more than the eight colours can tell.
     """
-    levels = levels or {}
+    levels, ends = levels or {}, ends or {}
     colours = _colours([*runs, *levels])
     figure = _figure(5.8 * len(shown), 4.6)
     grid = figure.subplots(1, len(shown), squeeze=False)[0]
@@ -87,9 +87,7 @@ def compare(
         panels.style(axes, panel, x_label or x.replace("_", " "))
         _draw_runs(axes, runs, (x, panel.key), colours)
         if panel.key == "success":
-            for name, evaluation in levels.items():
-                panels.level(axes, name, evaluation, colours[name])
-            _draw_ends(axes, ends or {}, colours)
+            _draw_outcomes(axes, levels, ends, colours)
     _legend(figure, list(colours))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -136,10 +134,15 @@ def _draw_runs(
         _draw_seeds(axes, name, seeds, colours[name])
 
 
-def _draw_ends(
-    axes: Axes, ends: Mapping[str, Evaluation], colours: Mapping[str, str]
+def _draw_outcomes(
+    axes: Axes,
+    levels: Mapping[str, Evaluation],
+    ends: Mapping[str, Evaluation],
+    colours: Mapping[str, str],
 ) -> None:
-    """Evaluations beside the last update, from left to right in their order."""
+    """Levels across the panel; ends beside the last update, in their order."""
+    for name, evaluation in levels.items():
+        panels.level(axes, name, evaluation, colours[name])
     start, stop = axes.dataLim.intervalx
     for place, (name, evaluation) in enumerate(ends.items(), 1):
         x = stop + ENDS_APART * place * (stop - start)

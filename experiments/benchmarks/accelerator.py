@@ -1,0 +1,253 @@
+"""Measures a machine with an accelerator: one command, the most valuable rows first.
+
+Run: `python -m experiments.benchmarks.accelerator --minutes=25 --out=DIR`, or some
+rows: `--rows=render_64,step_4096`. Every row is a process of its own under its own
+time limit, and appends one JSON object to DIR/rows.jsonl, so that a run that is cut
+off leaves what it has. Compiled programs are kept in DIR/cache: `compile_seconds` of a
+second run is a warm one. Needs no network, ffmpeg, tfds or torch. `--scale=0.01`
+shrinks every batch, for a trial on a CPU: its numbers mean nothing.
+
+Rows: pictures of 1,024 environments (`render_PIXELS`), control steps of libero_goal on
+MJX (`step_ENVIRONMENTS`, `step_SUITE_4096`, with cameras `cameras_ENVIRONMENTS`),
+latency and training step of a policy (`policy_PRESET_BATCH`), the whole online loop
+(`online_PRESET_ENVIRONMENTS`).
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import precision
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState, Physics
+from omnivla_jax.world import look as looks
+from omnivla_jax.world import observe
+
+ROOT = Path(__file__).parents[2]
+TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
+STEPS = 8  # control steps of a timed run: an action chunk
+REPEATS = 3
+LEAST_SECONDS = 45  # a row that would get less is not started
+
+_MINUTES = flags.DEFINE_float("minutes", 25.0, "For all rows.", lower_bound=0.1)
+_OUT = flags.DEFINE_string("out", None, "Folder of rows.jsonl and logs.", required=True)
+_ROWS = flags.DEFINE_list("rows", [], "Which rows; none: all, in order.")
+_ROW = flags.DEFINE_string("row", None, "Measure one row here; used by the command.")
+_SCALE = flags.DEFINE_float("scale", 1.0, "Of every batch size; below 1 for trials.")
+
+
+class Row(NamedTuple):
+    """One measurement: its time limit, and what it runs."""
+
+    limit_seconds: float
+    measure: Callable[..., dict[str, Any]]
+    arguments: Mapping[str, Any]
+
+
+def render(*, num_envs: int, size: int) -> dict[str, Any]:
+    """Draw both cameras of every environment, as policies see them: no shadows."""
+    scene = scenes.make("libero_goal", tasks=TASKS, physics="mjx")
+    look, start = looks.look(scene), initial_states(scene, num_envs)
+
+    def draw(physics: Physics) -> jax.Array:
+        return observe.images(look, physics, size=size)
+
+    program, compiled = compile_timed(draw, start.physics)
+    seconds = fastest(lambda _: program(start.physics), None)
+    pictures = len(look.cameras) * num_envs
+    return {
+        "frames_per_second": round(pictures / seconds),
+        "milliseconds_per_batch": round(1e3 * seconds, 3),
+        "temporary_kib_per_picture": round(
+            program.memory_analysis().temp_size_in_bytes / pictures / 1024, 1
+        ),
+        "compile_seconds": round(compiled, 1),
+    }
+
+
+def step(
+    *, num_envs: int, suite: str = "libero_goal", cameras: int = 0, engine: str = "mjx"
+) -> dict[str, Any]:
+    """Step random actions; `cameras` pixels a side are drawn after every step."""
+    scene = scenes.make(suite, tasks=TASKS, physics=engine)
+    look, start = looks.look(scene), initial_states(scene, num_envs)
+
+    def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
+        shape = (num_envs, env.ACTION_SIZE)
+        action = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        after, _ = env.step(scene, state, action)
+        if not cameras:
+            return after, jnp.zeros(())
+        drawn = observe.images(look, after.physics, size=cameras)
+        return after, jnp.mean(drawn, dtype=jnp.float32)
+
+    def run(state: EnvState) -> tuple[EnvState, jax.Array]:
+        keys = jax.random.split(jax.random.key(0), STEPS)
+        return jax.lax.scan(one, state, keys)  # unread, pictures would not be drawn
+
+    program, compiled = compile_timed(run, start)
+    seconds = fastest(program, start)
+    end, _ = program(start)
+    return {
+        "control_steps_per_second": round(num_envs * STEPS / seconds),
+        "milliseconds_per_control_step": round(1e3 * seconds / STEPS, 3),
+        "compile_seconds": round(compiled, 1),
+        "contact_overflow": int(end.physics.overflow.sum()),
+        "diverged": int(end.diverged.sum()),
+    }
+
+
+def policy(*, preset: str, batch: int) -> dict[str, Any]:
+    """Time a policy's prefix, denoising and training steps."""
+    from experiments.benchmarks.measuring import measure
+    from omnivla_jax.policy import config
+
+    return measure(config.preset(preset), batch=batch, steps=10)
+
+
+def online(*, preset: str, num_envs: int) -> dict[str, Any]:
+    """Time the quickstart's whole online loop with another policy and batch."""
+    from experiments.benchmarks import updating
+    from experiments.configs import quickstart
+    from experiments.settings import from_config
+    from omnivla_jax.train import environment
+
+    config = quickstart.get_config()
+    config.physics, config.policy.preset = "mjx", preset
+    config.image_size = {"tiny": 64, "small": 128, "full": 224}[preset]
+    config.rl.groups = max(num_envs // config.rl.group_size, 1)
+    settings = from_config(config)
+    scene = scenes.make(settings.suite, tasks=settings.tasks, physics="mjx")
+    size = settings.image_size
+    simulator = environment.simulator(scene, settings.policy, size=size)
+    return updating.measure(settings, simulator, updates=2)
+
+
+def rows() -> dict[str, Row]:
+    """All rows by name, the most valuable first."""
+    found = {
+        "step_256": Row(240, step, {"num_envs": 256}),
+        "render_64": Row(180, render, {"num_envs": 1024, "size": 64}),
+        "online_tiny_96": Row(580, online, {"preset": "tiny", "num_envs": 96}),
+        "step_4096": Row(240, step, {"num_envs": 4096}),
+        "render_128": Row(180, render, {"num_envs": 1024, "size": 128}),
+        "cameras_1024": Row(240, step, {"num_envs": 1024, "cameras": 128}),
+        "policy_small_1": Row(400, policy, {"preset": "small", "batch": 1}),
+        "policy_small_64": Row(180, policy, {"preset": "small", "batch": 64}),
+        "online_small_512": Row(420, online, {"preset": "small", "num_envs": 512}),
+        "step_1024": Row(240, step, {"num_envs": 1024}),
+        "step_8192": Row(240, step, {"num_envs": 8192}),
+        "render_224": Row(180, render, {"num_envs": 1024, "size": 224}),
+        "policy_full_1": Row(240, policy, {"preset": "full", "batch": 1}),
+        "policy_full_64": Row(240, policy, {"preset": "full", "batch": 64}),
+        "online_small_2048": Row(420, online, {"preset": "small", "num_envs": 2048}),
+    }
+    for suite in ("libero_spatial", "libero_object", "libero_10"):
+        arguments = {"num_envs": 4096, "suite": suite}
+        found[f"step_{suite}_4096"] = Row(240, step, arguments)
+    return found
+
+
+def initial_states(scene: Scene, num_envs: int) -> EnvState:
+    """States after a reset, the scene's tasks in turn."""
+    task = jnp.resize(jnp.asarray(scene.playable), (num_envs,))
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    program = compilation.jit(lambda task, keys: env.reset(scene, task, keys))
+    return jax.block_until_ready(program(task, keys))
+
+
+def compile_timed(run: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """The compiled program, and the seconds that tracing and compiling took."""
+    begin = time.perf_counter()
+    program = compilation.jit(run).lower(*arguments).compile()
+    return program, time.perf_counter() - begin
+
+
+def fastest(program: Callable[[Any], Any], argument: Any) -> float:
+    """Seconds of the fastest of some runs, after one that warms up."""
+    jax.block_until_ready(program(argument))
+    seconds = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        jax.block_until_ready(program(argument))
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+def measure_row(name: str) -> dict[str, Any]:
+    """One row, measured in this process."""
+    row = rows()[name]
+    arguments = dict(row.arguments)
+    for size in ("num_envs", "batch"):
+        if size in arguments:
+            arguments[size] = max(round(arguments[size] * _SCALE.value), 1)
+    compilation.enable_cache(Path(_OUT.value).absolute() / "cache")
+    return {
+        "row": name,
+        **arguments,
+        **row.measure(**arguments),
+        "device": jax.devices()[0].device_kind,
+        "dtype": precision.compute_dtype().name,
+        "jax": jax.__version__,
+    }
+
+
+def run_row(name: str, out: Path, limit: float) -> dict[str, Any]:
+    """One row in a process of its own: what it printed last, or why it has none."""
+    command = [sys.executable, "-m", __spec__.name, f"--row={name}", f"--out={out}"]
+    begin, log = time.perf_counter(), out / f"{name}.log"
+    with log.open("w") as errors:
+        try:
+            done = subprocess.run(
+                [*command, f"--scale={_SCALE.value}"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"row": name, "failed": f"not finished in {limit:.0f} s"}
+    if done.returncode:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+        return {"row": name, "failed": lines[-1][:300], "log": log.name}
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return found | {"wall_seconds": round(time.perf_counter() - begin, 1)}
+
+
+def main(argv: list[str]) -> None:
+    """Measure one row, or all within the minutes given."""
+    del argv
+    if _ROW.value:
+        return print(json.dumps(measure_row(_ROW.value)))
+    known, out = rows(), Path(_OUT.value).absolute()
+    unknown = [name for name in _ROWS.value if name not in known]
+    if unknown:
+        raise app.UsageError(f"Unknown rows {unknown}: choose among {list(known)}.")
+    out.mkdir(parents=True, exist_ok=True)
+    end = time.perf_counter() + 60 * _MINUTES.value
+    for name in _ROWS.value or known:
+        left = end - time.perf_counter()
+        if left < LEAST_SECONDS:
+            print(json.dumps({"row": name, "failed": "no time left"}), flush=True)
+            continue
+        found = json.dumps(run_row(name, out, min(known[name].limit_seconds, left)))
+        with (out / "rows.jsonl").open("a") as table:
+            table.write(found + "\n")
+        print(found, flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -40,7 +40,7 @@ def main() -> None:
         written = time.perf_counter()
         rlds.read(directory)
         done = time.perf_counter()
-        size = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
+        size = sum(path.stat().st_size for path in directory.rglob("*")) / 1e6
     print(
         f"demonstrations: {EPISODES} episodes, {size:.0f} MB, "
         f"written in {written - start:.1f} s, read in {done - written:.1f} s"

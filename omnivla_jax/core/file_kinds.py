@@ -22,6 +22,7 @@ class FileKind(NamedTuple):
 
 
 _AGAIN = "download it again"
+_OTHER = "name another file, or what reads files of this kind"
 MISSING = FileKind("not there", "check the path, or download it first")
 FOLDER = FileKind("a folder", "name the file in it")
 EMPTY = FileKind("an empty file", _AGAIN)
@@ -31,23 +32,23 @@ GIT_LFS = FileKind(
 )
 HTML = FileKind("a web page, not the file itself", f"{_AGAIN} by its direct link")
 XML = FileKind("an XML file", _AGAIN)
-JSON = FileKind("a JSON file", "name another")
+JSON = FileKind("a JSON file", _OTHER)
 TEXT = FileKind("a text file", _AGAIN)
-NPZ = FileKind("a NumPy archive (.npz)", "name another")
-NPY = FileKind("a single NumPy array (.npy)", "name another")
+NPZ = FileKind("a NumPy archive (.npz)", _OTHER)
+NPY = FileKind("a single NumPy array (.npy)", _OTHER)
 TORCH = FileKind(
     "a PyTorch checkpoint",
     "convert it with `safetensors.torch.save_file(torch.load(path, weights_only=True), out)`",
 )
 PICKLE = FileKind("a Python pickle", "convert it where you trust its source")
-SAFETENSORS = FileKind("a safetensors file", "name another")
-HDF5 = FileKind("an HDF5 file", "name another")
+SAFETENSORS = FileKind("a safetensors file", _OTHER)
+HDF5 = FileKind("an HDF5 file", _OTHER)
 GGUF = FileKind("a GGUF file", "find the same weights as safetensors")
 ZIP = FileKind("a zip archive", "unpack it and name what is in it")
 CUT_ZIP = FileKind("the beginning of a zip archive without its end", _AGAIN)
 GZIP = FileKind("a gzip archive", "unpack it and name what is in it")
 TAR = FileKind("a tar archive", "unpack it and name what is in it")
-UNKNOWN = FileKind("of an unknown kind", "it may be damaged: get it again")
+UNKNOWN = FileKind("of an unknown kind", "get it again, it may be damaged")
 
 
 def identify(path: Path) -> FileKind:
@@ -66,9 +67,14 @@ def identify(path: Path) -> FileKind:
 
 def describe(path: Path) -> str:
     """One line: what lies at `path`, and the remedy."""
+    return f"{path} is {kind_and_remedy(path)}."
+
+
+def kind_and_remedy(path: Path) -> str:
+    """The same without the path, to go on with after "is no ... but"."""
     kind = identify(path)
     quoted = f" ({_beginning(path)!r} ...)" if kind is TEXT else ""
-    return f"{path} is {kind.name}{quoted}: {kind.remedy}."
+    return f"{kind.name}{quoted}: {kind.remedy}"
 
 
 def describe_or(path: Path, fallback: str) -> str:

@@ -54,7 +54,7 @@ def _short(data: bytes) -> int:
 @functools.cache
 def _byte_table() -> np.ndarray:
     """uint32 [256]: what a byte becomes after its eight bits."""
-    table = np.arange(256, dtype=np.uint32)
+    table: np.ndarray = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = (table >> 1) ^ np.where(table & 1, np.uint32(POLYNOMIAL), np.uint32(0))
     return table

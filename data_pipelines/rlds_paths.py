@@ -112,7 +112,7 @@ def _newest(path: Path) -> list[Path]:
     for level in range(1, LEVELS + 1):
         for file in path.glob("/".join(["*"] * level) + f"/{INFO_FILE}"):
             folder = file.parent
-            hidden = any(part.startswith(".") for part in folder.relative_to(path).parts)
+            hidden = any(p.startswith(".") for p in folder.relative_to(path).parts)
             if hidden or not VERSION.fullmatch(folder.name):
                 continue
             other = newest.setdefault(folder.parent, folder)

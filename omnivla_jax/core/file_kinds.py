@@ -1,7 +1,8 @@
 """What a file is, told by its first bytes rather than its name.
 
-Downloads go wrong in few ways: Git leaves a pointer instead of a large file, a server
-sends a page instead of the file, a transfer stops early. `describe` says so in one line.
+Downloads go wrong in few ways: Git leaves a pointer instead of a large file, a
+server sends a page instead of the file, a transfer stops early. `describe` says so in
+one line.
 """
 
 import zipfile
@@ -38,7 +39,8 @@ NPZ = FileKind("a NumPy archive (.npz)", _OTHER)
 NPY = FileKind("a single NumPy array (.npy)", _OTHER)
 TORCH = FileKind(
     "a PyTorch checkpoint",
-    "convert it with `safetensors.torch.save_file(torch.load(path, weights_only=True), out)`",
+    "convert it with `safetensors.torch.save_file(torch.load(PATH, "
+    "weights_only=True), OUT)`",
 )
 PICKLE = FileKind("a Python pickle", "convert it where you trust its source")
 SAFETENSORS = FileKind("a safetensors file", _OTHER)

@@ -54,6 +54,8 @@ FILES = {
     ),
     "pickle": (pickle.dumps([1, 2]), file_kinds.PICKLE),
     "safetensors": ((2).to_bytes(8, "little") + b"{}", file_kinds.SAFETENSORS),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(88), file_kinds.HDF5),
+    "gguf": (b"GGUF" + bytes(88), file_kinds.GGUF),
     "zip": (zipped(readme=b"hello"), file_kinds.ZIP),
     "gzip": (gzip.compress(b"hello"), file_kinds.GZIP),
     "tar": (tarred(), file_kinds.TAR),

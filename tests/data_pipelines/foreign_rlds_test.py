@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,13 +45,13 @@ def tree(**changes):
     )
 
 
-def example(number: int, **changes):
+def example(number: int, **changes: Any) -> dict[str, Any]:
     file = io.BytesIO()
     colour = np.full((SIDE, SIDE, 3), 40 * number, np.uint8)
     colour[:, SIDE // 2 :] = 255  # the right half: the left one once it is upright
     Image.fromarray(colour).save(file, "jpeg", quality=95)
     picture = file.getvalue()
-    seen = {
+    seen: dict[str, Any] = {
         "image": picture,
         "wrist_image": picture,
         "state": np.arange(8, dtype=np.float32),
@@ -126,7 +127,8 @@ def test_a_joint_state_that_is_not_there_is_not_a_number(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["wrist_image", "language_instruction", "action"])
 def test_a_feature_that_is_missing_is_named(tmp_path, monkeypatch, name):
     folder = store(tmp_path, monkeypatch, kinds={name: None}, values={name: None})
-    with pytest.raises(ValueError, match=f"features.json has no steps/.*{name}") as error:
+    text = f"features.json has no steps/.*{name}"
+    with pytest.raises(ValueError, match=text) as error:
         rlds.read(folder)
     assert len(str(error.value).splitlines()) == 1
 

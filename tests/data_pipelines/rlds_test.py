@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,65 +73,6 @@ def test_files_lie_where_tfds_looks_for_them(folder, stored, file_format):
     assert info["fileFormat"] == file_format
     (split,) = info["splits"]
     assert (split["name"], split["shardLengths"]) == ("train", ["12"])
-
-
-def test_the_bytes_of_an_example_are_those_of_tf_train_example(tmp_path, episodes):
-    folder = rlds.write(tmp_path / "x", episodes[:2], name="libero_goal")
-    (shard,) = folder.glob("*.tfrecord-*")
-    for raw, episode in zip(tfrecord.read(shard), episodes):
-        features = parse_example(raw)
-        assert len(features["steps/observation/image"]) == len(episode.action)
-        assert features["steps/observation/image"][0].startswith(b"\x89PNG")
-        actions = np.asarray(features["steps/action"], np.float32).reshape(-1, 7)
-        np.testing.assert_array_equal(actions, episode.action)
-        told = episode.instruction.encode()
-        assert features["steps/language_instruction"] == [told] * len(episode.action)
-        assert features["episode_metadata/task_id"] == [episode.task]
-        assert features["steps/is_first"] == [1] + [0] * (len(episode.action) - 1)
-
-
-def parse_example(raw: bytes) -> dict[str, list]:
-    """A tf.train.Example by hand: Features{map name -> bytes, float or int64 list}."""
-    found = {}
-    for _, entry in fields(dict(fields(raw))[1]):
-        parts = dict(fields(entry))
-        ((kind, content),) = fields(parts[2])
-        values = [value for _, value in fields(content)]
-        if kind == 2:  # packed floats
-            values = np.frombuffer(values[0], "<f4").tolist()
-        elif kind == 3:  # packed varints
-            values = varints(values[0])
-        found[parts[1].decode()] = values
-    return found
-
-
-def fields(data: bytes) -> list[tuple[int, bytes]]:
-    """(number, content) of a protobuf message that has only length-delimited fields."""
-    found, position = [], 0
-    while position < len(data):
-        tag, position = varint(data, position)
-        assert tag & 7 == 2
-        size, position = varint(data, position)
-        found.append((tag >> 3, data[position : position + size]))
-        position += size
-    return found
-
-
-def varint(data: bytes, position: int) -> tuple[int, int]:
-    value, shift = 0, 0
-    while True:
-        value |= (data[position] & 127) << shift
-        position, shift = position + 1, shift + 7
-        if data[position - 1] < 128:
-            return value, position
-
-
-def varints(data: bytes) -> list[int]:
-    found, position = [], 0
-    while position < len(data):
-        value, position = varint(data, position)
-        found.append(value)
-    return found
 
 
 def test_plain_tfds_picks_array_records_at_random(tmp_path, episodes):
@@ -239,6 +181,27 @@ def test_a_damaged_folder_gives_one_line_that_names_the_file(folder, damage):
         rlds.read(folder)
     assert len(str(error.value).splitlines()) == 1
     assert "delete" not in str(error.value) and "remove" not in str(error.value)
+
+
+def test_several_shards_are_read_in_order_and_a_missing_one_is_named(
+    tmp_path, episodes
+):
+    folder = rlds.write(tmp_path / "x", episodes, name="libero_goal")
+    (whole,) = folder.glob("*.tfrecord-*")
+    records, stem = list(tfrecord.read(whole)), f"{folder}/libero_goal-train.tfrecord"
+    whole.rename(tmp_path / "whole")
+    tfrecord.write(Path(f"{stem}-00000-of-00002"), records[:5])
+    tfrecord.write(Path(f"{stem}-00001-of-00002"), records[5:])
+    file = folder / rlds_builder.INFO_FILE
+    info = json.loads(file.read_text())
+    info["splits"][0]["shardLengths"] = ["5", "7"]
+    file.write_text(json.dumps(info))
+    found = [episode.instruction for episode in rlds.read(tmp_path / "x")]
+    assert found == [episode.instruction for episode in episodes]
+    Path(f"{stem}-00001-of-00002").unlink()
+    with pytest.raises(ValueError, match=f"{stem}-00001-of-00002 is missing"):
+        rlds.read(folder)
+    assert rlds.count(folder) == 0
 
 
 @pytest.mark.parametrize("damage", ["split", "format", "fewer"])

@@ -197,7 +197,7 @@ def test_numbers_of_an_unknown_type(tmp_path):
 
 
 OTHERS = {
-    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git-LFS"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "Git-LFS"),
     "page": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a web page"),
     "empty": (b"", "an empty file: download it again"),
     "text": (b"Entry not found", r"a text file \('Entry not found' ...\)"),
@@ -278,7 +278,7 @@ def test_a_header_cut_short(tmp_path):
     path = tmp_path / "a.safetensors"
     fakes.write_safetensors(path, {"x": np.zeros(64)}, "F64")
     path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(ValueError, match="has 30 bytes, its header alone takes .*repeat"):
+    with pytest.raises(ValueError, match="30 bytes, its header alone takes .*repeat"):
         safetensors(path)
     path.write_bytes(path.read_bytes()[:5])
     with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):

@@ -168,10 +168,10 @@ def _shards(info: Any, directory: Path) -> list[tuple[Path, int]]:
     paths = [Path(path) for path in split.filepaths]
     missing = [path for path in paths if not path.exists()]
     if missing or not paths:
-        what = f"{missing[0]} is missing" if missing else "no file is listed"
+        what = f"{missing[0]} is missing" if missing else "it lists no files"
         raise ValueError(
-            f"{directory} is not complete: {what}, of {len(paths)} files "
-            f"{len(missing)}: get them again."
+            f"{directory} is not complete: {what} ({len(missing)} of {len(paths)} "
+            "files are not there): get them again."
         )
     return list(zip(paths, split.shard_lengths, strict=True))
 

@@ -10,7 +10,7 @@ def test_the_bytes_of_an_example_are_those_of_tf_train_example(tmp_path):
     episodes = [make_episode(seed, length=2 + seed) for seed in range(2)]
     folder = rlds.write(tmp_path / "x", episodes, name="libero_goal")
     (shard,) = folder.glob("*.tfrecord-*")
-    for raw, episode in zip(tfrecord.read(shard), episodes):
+    for raw, episode in zip(tfrecord.read(shard), episodes, strict=True):
         features = parse_example(raw)
         assert len(features["steps/observation/image"]) == len(episode.action)
         assert features["steps/observation/image"][0].startswith(b"\x89PNG")

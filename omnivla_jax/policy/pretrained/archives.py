@@ -58,9 +58,12 @@ def npz(path: Path) -> Archive:
         with zipfile.ZipFile(path) as file:
             members = [name for name in file.namelist() if name.endswith(".npy")]
             shapes = {name: _npy_shape(file, name) for name in members}
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # zipfile and its decoders raise whatever they meet
+        damaged = file_kinds.identify(path) in (file_kinds.NPZ, file_kinds.ZIP)
         raise ValueError(
-            f"{path} is no NumPy archive but {file_kinds.kind_and_remedy(path)}."
+            f"{path} is a damaged NumPy archive: repeat the download."
+            if damaged
+            else f"{path} is no NumPy archive but {file_kinds.kind_and_remedy(path)}."
         ) from error
     if not members:
         raise ValueError(
@@ -189,7 +192,10 @@ def _orbax_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(folder).item_metadata.tree
     except Exception as error:  # orbax and its readers raise whatever they meet
-        raise ValueError(f"{folder} holds no orbax tree, or a damaged one.") from error
+        index, text = folder / ORBAX_TREE, "holds no orbax tree, or a damaged one"
+        if index.exists() and file_kinds.identify(index) is not file_kinds.JSON:
+            text = f"{text}: {file_kinds.describe(index)}"
+        raise ValueError(f"{folder} {text.rstrip('.')}.") from error
     named = isinstance(tree, dict)
     leaves = traverse_util.flatten_dict(tree, sep="/") if named else {"its root": tree}
     others = [n for n, leaf in leaves.items() if getattr(leaf, "shape", None) is None]

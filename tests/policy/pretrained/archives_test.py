@@ -239,6 +239,21 @@ def test_a_zip_that_is_no_archive_of_arrays(tmp_path):
         archives.npz(tmp_path / "a.npz")
 
 
+def test_an_array_of_an_archive_that_is_none(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("x.npy", "no array")
+    with pytest.raises(ValueError, match="a.npz is a damaged NumPy archive: repeat"):
+        archives.npz(tmp_path / "a.npz")
+
+
+def test_an_orbax_tree_that_git_left_pointers_of(tmp_path):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", {"x": np.ones(2)})
+    (tmp_path / "tree" / "_METADATA").write_bytes(OTHERS["pointer"][0])
+    with pytest.raises(ValueError, match="tree holds no .*_METADATA is a Git-LFS poi"):
+        archives.orbax(tmp_path / "tree")
+
+
 def test_a_folder_of_several_archives(tmp_path):
     for name in ("a", "b"):
         np.savez(tmp_path / f"{name}.npz", x=np.zeros(1))

@@ -1,7 +1,11 @@
 """Demonstrations on disk, in the RLDS layout of OpenVLA's modified_libero_rlds.
 
-Written and read through TensorFlow Datasets as ArrayRecord files, whose records are
-picked at random without TensorFlow: `tfds.builder_from_directory(...).as_data_source`.
+    DATA_DIR/NAME/1.0.0/NAME-train.tfrecord-00000-of-00001
+    DATA_DIR/NAME/1.0.0/dataset_info.json, features.json
+
+`tfds.load(NAME, data_dir=DATA_DIR)` reads that with TensorFlow, `read` without it. As
+ArrayRecord files (`file_format="array_record"`) records are picked at random without
+TensorFlow: `tfds.builder(NAME, data_dir=DATA_DIR).as_data_source("train")`.
 
 Axes: T steps of an episode, V camera views (agent, wrist), S image side.
 """
@@ -19,83 +23,109 @@ from typing import Any, Iterable, Iterator
 import numpy as np
 from PIL import Image
 
-from data_pipelines import rlds_builder
+from data_pipelines import rlds_builder, rlds_features, rlds_paths
 from omnivla_jax.core.orientation import oriented
 from omnivla_jax.core.types import Episode
 
 STORED = "modified_libero_rlds"  # how pictures lie on disk
+UNKNOWN_TASK = -1  # of a dataset that does not number its tasks
+_NO_JOINTS = np.full(7, np.nan, np.float32)
 
 
-def write(directory: Path, episodes: Iterable[Episode], *, name: str) -> None:
-    """Store demonstrations in `directory`, whole or not at all, one at a time.
+def write(
+    directory: Path,
+    episodes: Iterable[Episode],
+    *,
+    name: str,
+    file_format: str = "tfrecord",
+) -> Path:
+    """Store demonstrations below `directory`, whole or not at all, one at a time.
 
     The files are made in a temporary folder beside `directory`, then renamed. An
-    earlier set of demonstrations is replaced; any other content is left alone.
+    earlier set that this program wrote under the same name is replaced; any other
+    content is left alone.
 
     Args:
-      directory: the folder to create; `tfds.builder_from_directory` reads it.
+      directory: tfds' data_dir, created where it is missing.
       episodes: at least one, in the order in which `read` returns them.
-      name: the dataset's name, in lower_snake_case, for example "libero_goal".
+      name: the dataset's name: a suite, or the path of a BDDL file.
+      file_format: "tfrecord" or "array_record".
+
+    Returns:
+      The folder of the files, `directory`/NAME/1.0.0.
 
     Raises:
-      ValueError: no episodes, or an episode whose arrays disagree.
-      FileExistsError: `directory` holds something that is not demonstrations.
+      ValueError: no episodes, or an episode whose arrays disagree; an unknown format.
+      FileExistsError: what would be replaced was not written by this program.
       OSError: the files cannot be written, for example because the disk is full.
     """
-    directory = Path(directory)
+    directory, name = Path(directory).expanduser(), rlds_paths.dataset_name(name)
+    if file_format not in rlds_builder.FORMATS:
+        known = ", ".join(rlds_builder.FORMATS)
+        raise ValueError(f"File format {file_format!r}: choose one of {known}.")
     waiting = iter(episodes)
     first = next(waiting, None)
     if first is None:
         raise ValueError("There are no demonstrations to write: collect some first.")
     side = int(np.shape(first.images)[2])
     checked = _checked(itertools.chain([first], waiting), side)
-    _check_replaceable(directory)
+    rlds_paths.check_writable(directory, name)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_sibling(directory) as workspace:
         with _quiet_tfds():
             pairs = _Counted(_examples(checked, name))
-            built = rlds_builder.build(workspace, pairs, name=name, side=side)
+            built = rlds_builder.build(
+                workspace, pairs, name=name, side=side, file_format=file_format
+            )
             _require_complete(built, pairs.count)
-        if directory.exists():
-            directory.rename(workspace / "replaced")
-        built.rename(directory)
+        rlds_paths.check_writable(directory, name)  # hours may have passed
+        return _put(built, directory, name, workspace)
 
 
-def read(directory: Path) -> list[Episode]:
-    """Load every demonstration of `directory`, in the order they were written.
+def read(path: Path) -> list[Episode]:
+    """Load every demonstration of a dataset, in the order of its files.
+
+    Datasets of others are read as well, where they have the features of
+    modified_libero_rlds: a task that they do not number is `UNKNOWN_TASK`, a joint
+    state that they do not hold is NaN.
+
+    Args:
+      path: a version folder, the folder of a name, or a data_dir with one dataset.
 
     Raises:
-      FileNotFoundError: there are no demonstrations in `directory`.
-      ValueError: the files are there but damaged, or of another layout.
+      FileNotFoundError: there are no demonstrations.
+      ValueError: the files are there but damaged, of another layout, or several sets;
+        one line with the file, and the record's number where it is one record.
     """
-    directory = Path(directory)
-    if not (directory / rlds_builder.INFO_FILE).exists():
-        raise FileNotFoundError(
-            f"No demonstrations in {directory}: run without --resume to collect them, "
-            "or name the folder that holds them."
-        )
-    try:
-        with _quiet_tfds():
-            return [_episode(example) for example in rlds_builder.examples(directory)]
-    except Exception as error:  # tfds and ArrayRecord raise whatever they meet
-        raise ValueError(
-            f"The demonstrations in {directory} cannot be read "
-            f"({_first_line(error)}): delete that folder and collect them again."
-        ) from error
+    folder = rlds_paths.resolve(path)
+    with _quiet_tfds():
+        rlds_features.check(rlds_builder.feature_tree(folder), folder)
+        return [_episode(record) for record in rlds_builder.examples(folder)]
 
 
-def count(directory: Path) -> int:
-    """How many demonstrations `directory` holds, 0 where it is no whole set of them."""
+def count(path: Path, name: str | None = None) -> int:
+    """How many demonstrations lie there, 0 where they are no whole set.
+
+    `path` and `name` as `rlds_paths.resolve` takes them; reads no images.
+    """
+    if name is not None:
+        name = rlds_paths.dataset_name(name)
     try:
         with _quiet_tfds():
-            return rlds_builder.count(Path(directory))
+            return rlds_builder.count(rlds_paths.resolve(path, name))
     except Exception:  # whatever keeps tfds from opening it makes it incomplete
         return 0
 
 
-def is_complete(directory: Path) -> bool:
-    """Whether `directory` holds a whole set of demonstrations; reads no images."""
-    return count(directory) > 0
+def is_complete(path: Path) -> bool:
+    """Whether a whole set of demonstrations lies there; reads no images."""
+    return count(path) > 0
+
+
+def check_writable(directory: Path, name: str) -> None:
+    """What `write` refuses, found before the work: see its FileExistsError."""
+    directory = Path(directory).expanduser()
+    rlds_paths.check_writable(directory, rlds_paths.dataset_name(name))
 
 
 def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any]]:
@@ -129,19 +159,34 @@ def _steps(episode: Episode) -> list[dict[str, Any]]:
     ]
 
 
-def _episode(example: dict[str, Any]) -> Episode:
+def _episode(record: rlds_builder.Record) -> Episode:
     """A demonstration from one decoded RLDS example."""
-    steps = list(example["steps"])
-    seen = [step["observation"] for step in steps]
-    images = np.stack([np.stack([o["image"], o["wrist_image"]]) for o in seen])
-    return Episode(
-        images=oriented(images, STORED),
-        state=np.stack([o["state"] for o in seen]),
-        joint_state=np.stack([o["joint_state"] for o in seen]),
-        action=np.stack([step["action"] for step in steps]),
-        instruction=steps[0]["language_instruction"].decode("utf-8"),
-        task=int(example["episode_metadata"]["task_id"]),
-    )
+    with rlds_builder.named_damage(record.where):
+        steps = list(record.example["steps"])
+        if not steps:
+            raise ValueError("an episode without steps")
+        seen = [step["observation"] for step in steps]
+        images = np.stack([np.stack([o["image"], o["wrist_image"]]) for o in seen])
+        joints = [o.get("joint_state", _NO_JOINTS) for o in seen]
+        metadata = record.example.get("episode_metadata", {})
+        episode = Episode(
+            images=oriented(images, STORED),
+            state=_numbers("observation/state", [o["state"] for o in seen]),
+            joint_state=np.asarray(joints, np.float32),
+            action=_numbers("action", [step["action"] for step in steps]),
+            instruction=steps[0]["language_instruction"].decode("utf-8"),
+            task=int(metadata.get("task_id", UNKNOWN_TASK)),
+        )
+    return episode
+
+
+def _numbers(name: str, rows: list[Any]) -> np.ndarray:
+    """float32 [T, ...]; ValueError where one is not finite."""
+    array = np.asarray(rows, np.float32)
+    if not np.isfinite(array).all():
+        step = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise ValueError(f"steps/{name} of step {step} is not finite")
+    return array
 
 
 def _png(image: np.ndarray) -> io.BytesIO:
@@ -188,18 +233,22 @@ def _checked(episodes: Iterable[Episode], side: int) -> Iterator[Episode]:
         yield episode
 
 
-def _check_replaceable(directory: Path) -> None:
-    """Refuse to replace anything but nothing, an empty folder or demonstrations."""
-    if not directory.exists():
-        return
-    if directory.is_dir():
-        names = [path.name for path in directory.iterdir()]
-        if not names or rlds_builder.INFO_FILE in names:
-            return
-    raise FileExistsError(
-        f"{directory} exists and holds no demonstrations: move it away, or choose "
-        "another folder."
-    )
+def _put(built: Path, directory: Path, name: str, workspace: Path) -> Path:
+    """Move finished files to their place; what they replace goes with `workspace`."""
+    final = rlds_paths.version_folder(directory, name)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    replaced = workspace / "replaced"
+    if final.exists():
+        final.rename(replaced)
+    try:
+        built.rename(final)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(final)
+        raise
+    for file in rlds_paths.flat_files(directory):
+        file.replace(workspace / file.name)
+    return final
 
 
 def _require_complete(directory: Path, expected: int) -> None:
@@ -234,8 +283,3 @@ def _quiet_tfds() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type when it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -2,15 +2,20 @@
 
     python -m experiments.collect_demos --suite=libero_object --out=data/libero_object
         [--tasks=0,3] [--episodes=50] [--image_size=256] [--noise=0.05] [--resume]
+        [--file_format=tfrecord]
 
-`tfds.builder_from_directory(--out)` reads it, with the features of OpenVLA's
-modified_libero_rlds.
+The files lie in OUT/NAME/1.0.0, where NAME is the suite's or the BDDL file's, with the
+features of OpenVLA's modified_libero_rlds. With TensorFlow `tfds.load(NAME,
+data_dir=OUT)` reads them, without it `data_pipelines.rlds.read(OUT)`. Written as
+`--file_format=array_record`, plain tfds needs no TensorFlow for them:
+`tfds.builder(NAME, data_dir=OUT).as_data_source("train")`.
 """
 
 from pathlib import Path
 
 from absl import flags, logging
 
+from data_pipelines import rlds_builder
 from experiments import collecting
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
@@ -19,7 +24,7 @@ from omnivla_jax.sim import tasks
 ROOT = Path(__file__).parents[1]
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "A suite or a BDDL file.")
-_OUT = flags.DEFINE_string("out", None, "Folder of the dataset.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder of datasets (data_dir).", required=True)
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all.")
 _EPISODES = flags.DEFINE_integer("episodes", 50, "Successes per task.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", 10, "Played at once.", lower_bound=1)
@@ -29,6 +34,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of layouts and noise.")
 _PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
 _PRESET = flags.DEFINE_enum(
     "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
+)
+_FORMAT = flags.DEFINE_enum(
+    "file_format", "tfrecord", list(rlds_builder.FORMATS), "Of the dataset's files."
 )
 _RESUME = flags.DEFINE_boolean("resume", False, "Continue what was interrupted.")
 
@@ -51,8 +59,11 @@ def main(argv: list[str]) -> None:
         physics=_PHYSICS.value,
         preset=_PRESET.value,
     )
-    stored = collecting.collect(plan, Path(_OUT.value), resume=_RESUME.value)
-    progress.note("Stored", f"{stored} episodes in {_OUT.value}")
+    out = Path(_OUT.value).expanduser()
+    stored = collecting.collect(
+        plan, out, resume=_RESUME.value, file_format=_FORMAT.value
+    )
+    progress.note("Stored", f"{stored} episodes in {out}")
 
 
 if __name__ == "__main__":

@@ -43,27 +43,39 @@ class Plan:
     preset: str
 
 
-def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
+def collect(
+    plan: Plan, directory: Path, *, resume: bool, file_format: str = "tfrecord"
+) -> int:
     """Record, sort out and store; returns the number of episodes.
 
+    Args:
+      plan: what to collect.
+      directory: tfds' data_dir; the dataset gets the suite's or BDDL file's name.
+      resume: go on with an interrupted collection.
+      file_format: of the dataset, "tfrecord" or "array_record".
+
     Raises:
-      FileExistsError: there are parts of an earlier collection and `resume` is off.
+      FileExistsError: there are parts of an earlier collection and `resume` is off, or
+        files that this program did not write are in the way.
       ValueError: an unknown task; those parts are of another plan, or what is to be
         resumed was finished with another number of episodes; the expert fails too
         often.
     """
     scenes.playable_rows(task_tables.suite(plan.suite), plan.tasks)
     total = plan.episodes * len(plan.tasks)
-    if resume and _is_finished(directory, total):
+    if resume and _is_finished(plan, directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
         return total
+    rlds.check_writable(directory, plan.suite)  # before hours of work, not after
     parts = _open_parts(plan, directory, resume=resume)
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
         for scene, rows in _scenes(plan):
             play = _Play(scene, plan)
             for task in rows:
                 _collect_task(play, plan, task, parts, bar)
-    rlds.write(directory, _joined(plan, parts), name=Path(plan.suite).stem)
+    rlds.write(
+        directory, _joined(plan, parts), name=plan.suite, file_format=file_format
+    )
     shutil.rmtree(parts)
     return total
 
@@ -151,15 +163,16 @@ def _joined(plan: Plan, parts: Path) -> Iterator[Episode]:
                 yield from rlds.read(part)
 
 
-def _is_finished(directory: Path, total: int) -> bool:
+def _is_finished(plan: Plan, directory: Path, total: int) -> bool:
     """Whether a whole dataset lies there, of which no unfinished parts are left."""
-    found = rlds.count(directory)
+    found = rlds.count(directory, plan.suite)
     if not found or _note(directory).exists():
         return False
     if found != total:
         raise ValueError(
             f"{directory} is finished, with {found} episodes where {total} are asked "
-            "for: leave out --resume to replace it, or choose another --out."
+            "for: choose another --out, or leave out --resume to collect anew "
+            "(only what this program wrote is replaced)."
         )
     return True
 
@@ -174,15 +187,20 @@ def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
     parts = note.parent
     written = json.dumps(asdict(plan), indent=1)
     if not note.exists():
+        if parts.exists() and any(parts.iterdir()):  # it goes when all is collected
+            raise FileExistsError(
+                f"{parts} holds files of no collection: choose another --out."
+            )
         parts.mkdir(parents=True, exist_ok=True)
         note.write_text(written)
     elif not resume:
         raise FileExistsError(
-            f"{parts} holds an unfinished collection: add --resume, or delete it."
+            f"{parts} holds an unfinished collection of this program: add --resume to "
+            "continue it, or choose another --out."
         )
     elif note.read_text() != written:
         raise ValueError(
             f"{parts} was collected with other flags ({note}): repeat those, or "
-            "delete it."
+            "choose another --out."
         )
     return parts

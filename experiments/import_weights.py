@@ -38,9 +38,8 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
-    out = Path(_OUT.value)
-    if checkpoints.latest(out) or (out.exists() and not out.is_dir()):
-        raise flags.Error(f"--out={out} is taken: name a new folder")
+    out = Path(_OUT.value).expanduser()
+    _require_free(out)
     pairs = tuple(zip(_FROM.value, _PATH.value))
     record = weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})
     try:
@@ -51,6 +50,18 @@ def main(argv: list[str]) -> None:
     for name in loaded.kept:
         progress.note("Initial", name)
     progress.note("Stored", f"{out}, {len(loaded.kept)} arrays at initial values")
+
+
+def _require_free(out: Path) -> None:
+    """Refuse a folder that holds anything but what an interrupted import left."""
+    if not out.exists():
+        return
+    if out.is_dir():
+        names = {entry.name for entry in out.iterdir()}
+        rest = {name for name in names if not checkpoints.UNFINISHED.fullmatch(name)}
+        if not rest or (rest == {weights.RECORD} and weights.is_record(out)):
+            return
+    raise flags.Error(f"--out={out} is taken: name a new folder")
 
 
 if __name__ == "__main__":

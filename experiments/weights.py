@@ -123,6 +123,15 @@ def _stored(folder: Path) -> tuple[Path, Record]:
         ) from error
 
 
+def is_record(folder: Path) -> bool:
+    """Whether `folder` holds a record that an import wrote."""
+    try:
+        Record(**json.loads((folder / RECORD).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
+
+
 def _changes(before: PolicyConfig, after: PolicyConfig) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(PolicyConfig)]
     return {

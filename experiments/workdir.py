@@ -89,7 +89,7 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
     recorded = _read(path / CONFIG)
     if recorded is None and holds_something:
         raise ValueError(
-            f"{path} holds no run of this job: choose another --workdir, or empty it."
+            f"{path} holds no run of this job: choose another --workdir."
         )
     if recorded is None:
         _write(path / CONFIG, wanted)
@@ -122,7 +122,8 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(
-            f"{path} cannot be read ({error}): delete it to redo that phase."
+            f"{path} cannot be read ({error}): move it away to redo that "
+            "phase, or choose another --workdir."
         ) from error
 
 

@@ -2,7 +2,9 @@
 
 Run: `python -m experiments.benchmarks.demonstrations`.
 120 episodes of 100 steps, two 64x64 pictures a step.
-Measured on one core of a 2-core machine: written in 17.9 s, read in 8.4 s (138 MB).
+Measured on one core of a 2-core machine: written in 17.9 s, read in 8.4 s (138 MB),
+as ArrayRecord. TFRecord takes the same: for 25 episodes 2.4 to 2.6 s of the processor
+to write and 1.2 s to read, against 2.4 and 1.1 s.
 """
 
 import tempfile
@@ -40,7 +42,7 @@ def main() -> None:
         written = time.perf_counter()
         rlds.read(directory)
         done = time.perf_counter()
-        size = sum(path.stat().st_size for path in directory.iterdir()) / 1e6
+        size = sum(path.stat().st_size for path in directory.rglob("*")) / 1e6
     print(
         f"demonstrations: {EPISODES} episodes, {size:.0f} MB, "
         f"written in {written - start:.1f} s, read in {done - written:.1f} s"

@@ -53,7 +53,7 @@ class Episode(NamedTuple):
 
     images: Any  # uint8 [T, V, S, S, 3], upright
     state: Any  # float32 [T, 8]
-    joint_state: Any  # float32 [T, 7]
+    joint_state: Any  # float32 [T, 7]; NaN where a dataset does not hold it
     action: Any  # float32 [T, 7]: simulator actions in [-1, 1], -1 open, +1 close
     instruction: str
-    task: int
+    task: int  # row of the suite; -1 where a dataset does not number its tasks

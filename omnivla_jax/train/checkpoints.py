@@ -28,6 +28,9 @@ from omnivla_jax.train.metrics import Row
 KEEP = 2
 PREFIX, TREE, HISTORY = "step-", "tree", "history"
 HISTORY_FILE = "history.json"
+UNFINISHED = re.compile(
+    rf"\.replaced-{PREFIX}\d{{8,}}|{PREFIX}\d{{8,}}\.orbax-checkpoint-tmp.*"
+)
 
 
 class Restored(NamedTuple):
@@ -91,7 +94,8 @@ class Writer:
             self._checkpointer.wait_until_finished()
         if _is_first_process():
             for folder in _complete(self.directory)[: -self.keep]:
-                shutil.rmtree(folder, ignore_errors=True)
+                if (folder / TREE).is_dir() and (folder / HISTORY).is_dir():  # ours
+                    shutil.rmtree(folder, ignore_errors=True)
         self._sweep()
 
     def close(self) -> None:
@@ -123,9 +127,9 @@ class Writer:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _rest(self) -> list[Path]:
-        """What is no complete checkpoint."""
-        complete = set(_complete(self.directory))
-        return [p for p in self.directory.glob(f"*{PREFIX}*") if p not in complete]
+        """What is no complete checkpoint, by names that nothing but a save gives."""
+        found = self.directory.glob(f"*{PREFIX}*")
+        return [path for path in found if UNFINISHED.fullmatch(path.name)]
 
 
 @contextlib.contextmanager
@@ -234,9 +238,9 @@ def _one_line(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # orbax and its readers raise whatever they meet
         raise ValueError(
-            f"The checkpoint {path} cannot be read ({_first_line(error)}): delete that "
-            "folder to fall back on the one before it, or start a new workdir if the "
-            "configuration changed."
+            f"The checkpoint {path} cannot be read ({_first_line(error)}): move that "
+            "folder away to fall back on the one before it, or start a new workdir if "
+            "the configuration changed."
         ) from error
 
 

@@ -75,6 +75,30 @@ def test_what_is_finished_is_not_collected_again(whole, monkeypatch, capsys):
     assert rlds.count(whole) == 4 and not list(whole.parent.glob(".*"))
 
 
+def test_files_of_others_are_found_before_anything_is_played(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "_Play", None)  # nothing is played
+    theirs = tmp_path / "out" / "libero_goal" / "1.0.0" / "notes.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("of mine")
+    with pytest.raises(FileExistsError, match="1.0.0 holds files that this program"):
+        collecting.collect(PLAN, tmp_path / "out", resume=False)
+    parts = tmp_path / ".other.parts" / "notes.txt"
+    parts.parent.mkdir()
+    parts.write_text("of mine")
+    with pytest.raises(FileExistsError, match="holds files of no collection"):
+        collecting.collect(PLAN, tmp_path / "other", resume=False)
+    assert theirs.exists() and parts.exists()
+
+
+def test_messages_never_ask_to_delete(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "_Play", None)
+    with pytest.raises(TypeError):  # begun, and interrupted
+        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+    with pytest.raises(FileExistsError, match="--resume") as error:
+        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+    assert "delete" not in str(error.value)
+
+
 @pytest.mark.parametrize("row", [99, -1])
 def test_an_unknown_task_is_one_line_and_leaves_nothing(tmp_path, row):
     plan = dataclasses.replace(PLAN, tasks=(7, row))

@@ -52,6 +52,15 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert again.returncode == 2 and f"--out={out} is taken" in again.stderr
 
 
+def test_a_folder_with_something_else_is_not_written_to(tmp_path):
+    out = tmp_path / "weights"
+    out.mkdir()
+    (out / "weights.json").write_text('{"of": "mine"}')
+    done = run("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
+    assert done.returncode == 2 and f"--out={out} is taken" in done.stderr
+    assert (out / "weights.json").read_text() == '{"of": "mine"}'
+
+
 def test_a_misfit_lists_every_name_and_writes_nothing(tmp_path, params):
     arrays = fakes.paligemma(params, CONFIG.vision)
     del arrays["img/head/bias"]

@@ -142,7 +142,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
         if file.is_file():
             file.write_bytes(file.read_bytes()[:7])
     done = launch(workdir, "--resume")
-    one_line(done, 1, str(newest), "delete that folder")
+    one_line(done, 1, str(newest), "move that folder away")
 
 
 @pytest.mark.parametrize(

@@ -47,5 +47,5 @@ def test_a_damaged_marker_is_one_clear_line(tmp_path):
     workdir = open_workdir(tmp_path, CONFIG, resume=False)
     workdir.finish("before", {})
     (tmp_path / "phases" / "before.json").write_text("{")
-    with pytest.raises(ValueError, match="delete it to redo"):
+    with pytest.raises(ValueError, match="move it away to redo"):
         workdir.result("before")

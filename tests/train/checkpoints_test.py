@@ -75,7 +75,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
         (path / "history" / "history.json").write_text('[{"loss"')
     else:
         like = like.replace(params={"action": {"other": jnp.zeros(3)}})
-    with pytest.raises(ValueError, match=f"(?s){path}.*delete that folder") as error:
+    with pytest.raises(ValueError, match=f"(?s){path}.*move that folder away") as error:
         checkpoints.restore(path, like)
     assert "\n" not in str(error.value)
 
@@ -182,6 +182,18 @@ def test_what_a_killed_save_left_is_no_checkpoint_and_is_swept_up(tmp_path):
     assert checkpoints.latest(tmp_path) == path
     third = checkpoints.save(tmp_path, tree(), rows(3))
     assert sorted(tmp_path.iterdir()) == [path, third]
+
+
+def test_what_others_put_there_stays(tmp_path):
+    theirs = [tmp_path / name for name in ("my-step-notes", "step-00000000", "step-1")]
+    for folder in theirs:
+        folder.mkdir()
+        (folder / "notes.txt").write_text("of mine")
+    with checkpoints.writer(tmp_path, keep=1) as writer:
+        for step in (1, 2, 3):
+            last = writer.save(tree(), rows(step))
+    assert sorted(tmp_path.iterdir()) == sorted([*theirs, last])
+    assert all((folder / "notes.txt").exists() for folder in theirs)
 
 
 def test_one_may_be_kept_and_named_apart_from_its_history(tmp_path):

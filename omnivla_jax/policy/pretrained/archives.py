@@ -16,7 +16,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from omnivla_jax.core import file_kinds
+
 T = TypeVar("T")
+ORBAX_TREE = "_METADATA"  # the file that makes a folder an orbax tree
 
 
 class Archive(NamedTuple):
@@ -46,13 +49,26 @@ def renamed(archive: Archive, rules: Sequence[tuple[str, str]]) -> Archive:
 
 
 def npz(path: Path) -> Archive:
-    """A NumPy archive, as PaliGemma was published."""
+    """A NumPy archive, as PaliGemma was published; or the folder of a single one.
+
+    Raises ValueError, which names what lies there instead, or that it is damaged.
+    """
+    path = _one_npz(existing(path))
     try:
-        with zipfile.ZipFile(existing(path)) as file:
+        with zipfile.ZipFile(path) as file:
             members = [name for name in file.namelist() if name.endswith(".npy")]
             shapes = {name: _npy_shape(file, name) for name in members}
-    except (zipfile.BadZipFile, IsADirectoryError) as error:
-        raise ValueError(f"{path} is no NumPy archive, or a damaged one.") from error
+    except Exception as error:  # zipfile and its decoders raise whatever they meet
+        damaged = file_kinds.identify(path) in (file_kinds.NPZ, file_kinds.ZIP)
+        raise ValueError(
+            f"{path} is a damaged NumPy archive: repeat the download."
+            if damaged
+            else f"{path} is no NumPy archive but {file_kinds.kind_and_remedy(path)}."
+        ) from error
+    if not members:
+        raise ValueError(
+            f"{path} is no NumPy archive but {file_kinds.kind_and_remedy(path)}."
+        )
 
     def read(name: str) -> np.ndarray:
         with np.load(path) as file:
@@ -65,9 +81,12 @@ def npz(path: Path) -> Archive:
 
 
 def orbax(path: Path) -> Archive:
-    """An orbax tree, named by its keys with slashes; or the folder of its `params`."""
-    inner = existing(path) / "params"
-    folder = (inner if inner.is_dir() else path).absolute()
+    """An orbax tree, named by its keys with slashes; or the folder of its `params`.
+
+    Raises ValueError, which names the trees below where `path` is a folder of several,
+    or what lies there instead.
+    """
+    folder = _orbax_folder(existing(path)).absolute()
     shapes = _orbax_shapes(folder)
 
     def nested(name: str, leaf: Any) -> Any:
@@ -87,7 +106,8 @@ def orbax(path: Path) -> Archive:
 
 
 def existing(path: Path) -> Path:
-    """`path`; ValueError where there is nothing."""
+    """`path` with its `~` spelt out; ValueError where there is nothing."""
+    path = Path(path).expanduser()
     if not path.exists():
         raise ValueError(f"There is nothing at {path}: download the weights first.")
     return path
@@ -110,6 +130,20 @@ def undamaged(path: Path, read: Callable[[str], T]) -> Callable[[str], T]:
     return careful
 
 
+def _one_npz(path: Path) -> Path:
+    """The archive in a folder of one; any file as it is."""
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*.npz"))
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(file.name for file in found) or "none"
+    raise ValueError(
+        f"{path} is no NumPy archive but a folder, with {len(found)} of them "
+        f"({listed}): name the file."
+    )
+
+
 def _npy_shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
     with file.open(name) as stream:
         version = np.lib.format.read_magic(stream)
@@ -118,13 +152,50 @@ def _npy_shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
         return read(stream)[0]
 
 
+def _orbax_folder(path: Path) -> Path:
+    """The tree at `path` or in its `params`."""
+    if not path.is_dir():
+        raise ValueError(
+            f"{path} holds no orbax tree, which is a folder, but is "
+            f"{file_kinds.kind_and_remedy(path)}."
+        )
+    for folder in (path / "params", path):
+        if _is_orbax_tree(folder):
+            return folder
+    for level in ("*/params", "*/*/params", "*", "*/*"):
+        if below := [file.parent for file in path.glob(f"{level}/{ORBAX_TREE}")]:
+            raise ValueError(
+                f"{path} holds no orbax tree itself, but {len(below)} below it: name "
+                f"one of them, for example {max(below, key=_step)}."
+            )
+    if around := [parent for parent in path.parents[:2] if _is_orbax_tree(parent)]:
+        raise ValueError(
+            f"{path} holds no orbax tree, it is inside of one: name {around[0]}."
+        )
+    inner = path / "params"
+    return inner if inner.is_dir() else path  # an older orbax: it says what is wrong
+
+
+def _is_orbax_tree(folder: Path) -> bool:
+    return (folder / ORBAX_TREE).is_file()
+
+
+def _step(folder: Path) -> tuple[int, str]:
+    """Sorts checkpoints by the last number in their path."""
+    numbers = re.findall(r"\d+", str(folder))
+    return (int(numbers[-1]) if numbers else -1, str(folder))
+
+
 def _orbax_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Shapes by name, of a tree that consists of dictionaries and arrays alone."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(folder).item_metadata.tree
     except Exception as error:  # orbax and its readers raise whatever they meet
-        raise ValueError(f"{folder} holds no orbax tree, or a damaged one.") from error
+        index, text = folder / ORBAX_TREE, "holds no orbax tree, or a damaged one"
+        if index.exists() and file_kinds.identify(index) is not file_kinds.JSON:
+            text = f"{text}: {file_kinds.describe(index)}"
+        raise ValueError(f"{folder} {text.rstrip('.')}.") from error
     named = isinstance(tree, dict)
     leaves = traverse_util.flatten_dict(tree, sep="/") if named else {"its root": tree}
     others = [n for n, leaf in leaves.items() if getattr(leaf, "shape", None) is None]

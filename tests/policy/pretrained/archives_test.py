@@ -1,6 +1,9 @@
 """Tests of reading files: every dtype, several parts, and each damage in one line."""
 
 import json
+import pickle
+import zipfile
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,8 +41,9 @@ def test_what_is_not_there_or_of_another_kind_is_one_clear_line(tmp_path):
     with pytest.raises(ValueError, match="nothing at .*weights.npz: download"):
         archives.npz(tmp_path / "weights.npz")
     (tmp_path / "a.npz").write_text("no archive")
-    for path in (tmp_path / "a.npz", tmp_path):
-        with pytest.raises(ValueError, match=f"{path} is no NumPy archive"):
+    for path in (tmp_path / "a.npz", tmp_path):  # the folder of a single one
+        text = r"a.npz is no NumPy archive but a text file \('no archive' ...\): downl"
+        with pytest.raises(ValueError, match=text):
             archives.npz(path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no .safetensors"):
@@ -163,7 +167,8 @@ def test_downloads_cut_short(tmp_path):
     np.savez(tmp_path / "a.npz", x=values)
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[:-99])
-    with pytest.raises(ValueError, match="a.npz is no NumPy archive, or a damaged one"):
+    text = "a.npz is no NumPy archive but the beginning of a zip archive"
+    with pytest.raises(ValueError, match=text):
         archives.npz(tmp_path / "a.npz")
 
 
@@ -189,3 +194,141 @@ def test_numbers_of_an_unknown_type(tmp_path):
     fakes.write_safetensors(tmp_path / "a.safetensors", {"x": np.zeros(2)}, "F8_E4M3")
     with pytest.raises(ValueError, match="numbers of type F8_E4M3: find the same wei"):
         safetensors(tmp_path)
+
+
+OTHERS = {
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid", "Git-LFS"),
+    "page": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a web page"),
+    "empty": (b"", "an empty file: download it again"),
+    "text": (b"Entry not found", r"a text file \('Entry not found' ...\)"),
+    "pickle": (pickle.dumps({"x": 1}), "a Python pickle"),
+}
+
+
+@pytest.mark.parametrize("content, text", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize("reader", [archives.npz, archives.orbax, safetensors])
+def test_a_download_that_went_wrong_is_named_for_what_it_is(
+    tmp_path, reader, content, text
+):
+    path = tmp_path / "weights"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path} .*{text}") as caught:
+        reader(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pytorch_checkpoint_is_named_with_what_lies_beside_it(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", b"")
+    for reader in (archives.npz, safetensors):
+        with pytest.raises(ValueError, match="a PyTorch checkpoint: convert it with"):
+            reader(path)
+    with pytest.raises(ValueError, match=r"PyTorch checkpoints \(pytorch_model.bin\)"):
+        safetensors(tmp_path)
+    fakes.write_safetensors(tmp_path / "model.safetensors", {"x": np.zeros(2)}, "F64")
+    with pytest.raises(ValueError, match="name model.safetensors beside it"):
+        safetensors(path)
+    assert safetensors(tmp_path).shapes == {"x": (2,)}
+
+
+def test_a_zip_that_is_no_archive_of_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match="but a zip archive: unpack it"):
+        archives.npz(tmp_path / "a.npz")
+
+
+def test_an_array_of_an_archive_that_is_none(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("x.npy", "no array")
+    with pytest.raises(ValueError, match="a.npz is a damaged NumPy archive: repeat"):
+        archives.npz(tmp_path / "a.npz")
+
+
+def test_an_orbax_tree_that_git_left_pointers_of(tmp_path):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", {"x": np.ones(2)})
+    (tmp_path / "tree" / "_METADATA").write_bytes(OTHERS["pointer"][0])
+    with pytest.raises(ValueError, match="tree holds no .*_METADATA is a Git-LFS poi"):
+        archives.orbax(tmp_path / "tree")
+
+
+def test_a_folder_of_several_archives(tmp_path):
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros(1))
+    with pytest.raises(ValueError, match=r"with 2 of them \(a.npz, b.npz\): name"):
+        archives.npz(tmp_path)
+
+
+def test_parts_without_an_index(tmp_path):
+    names = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    for number, name in enumerate(names):
+        fakes.write_safetensors(tmp_path / name, {f"x{number}": np.zeros(1)}, "F64")
+    assert safetensors(tmp_path).shapes == {"x0": (1,), "x1": (1,)}
+    with pytest.raises(ValueError, match="is part 2 of 2: name the folder"):
+        safetensors(tmp_path / names[1])
+    (tmp_path / names[0]).rename(tmp_path / "model-00001-of-00003.old")
+    with pytest.raises(ValueError, match=f"{names[0]} is missing, download it"):
+        safetensors(tmp_path)
+
+
+def test_several_indices(tmp_path):
+    for kind in ("", ".fp16"):
+        (tmp_path / f"model{kind}.safetensors.index.json").write_text("{}")
+    with pytest.raises(ValueError, match="several indices .*: name one"):
+        safetensors(tmp_path)
+
+
+def test_a_folder_above_the_weights(tmp_path):
+    snapshot = tmp_path / "models--x" / "snapshots" / "1234"
+    snapshot.mkdir(parents=True)
+    fakes.write_safetensors(snapshot / "model.safetensors", {"x": np.zeros(1)}, "F64")
+    for path in (snapshot.parent, tmp_path / "models--x"):
+        with pytest.raises(ValueError, match=f"name the folder below it, {snapshot}"):
+            safetensors(path)
+
+
+def test_a_header_cut_short(tmp_path):
+    path = tmp_path / "a.safetensors"
+    fakes.write_safetensors(path, {"x": np.zeros(64)}, "F64")
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(ValueError, match="30 bytes, its header alone takes .*repeat"):
+        safetensors(path)
+    path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
+        safetensors(path)
+
+
+def test_an_orbax_run_above_its_steps(tmp_path):
+    run = tmp_path / "checkpoints" / "pi0_libero"
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        for step in (900, 1000):
+            checkpointer.save(run / str(step) / "params", {"x": np.ones(2)})
+        checkpointer.save(run / "1000" / "train_state", {"y": np.ones(2)})
+    assert archives.orbax(run / "1000").shapes == {"x": (2,)}
+    assert archives.orbax(run / "1000" / "params").shapes == {"x": (2,)}
+    for path in (run, run.parent):
+        text = f"but 2 below it: name one of them, for example {run}/1000/params"
+        with pytest.raises(ValueError, match=text):
+            archives.orbax(path)
+    inner = next(p for p in (run / "1000" / "params").iterdir() if p.is_dir())
+    with pytest.raises(ValueError, match="is inside of one: name .*/1000/params"):
+        archives.orbax(inner)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    fakes.write_safetensors(tmp_path / "a.safetensors", {"x": np.zeros(3)}, "F64")
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", {"x": np.ones(3)})
+    for reader, name in (
+        (archives.npz, "a.npz"),
+        (safetensors, "a.safetensors"),
+        (archives.orbax, "tree"),
+    ):
+        archive = reader(Path("~") / name)
+        assert archive.shapes == {"x": (3,)} and archive.read("x").shape == (3,)
+    with pytest.raises(ValueError, match=f"nothing at {tmp_path}/absent"):
+        safetensors(Path("~/absent"))

@@ -1,0 +1,142 @@
+"""Where RLDS datasets lie: DATA_DIR/NAME/VERSION, as tensorflow-datasets has them."""
+
+import json
+import re
+from pathlib import Path
+
+from data_pipelines.rlds_builder import (
+    DESCRIPTION,
+    FEATURES_FILE,
+    FORMATS,
+    INFO_FILE,
+    RELEASE,
+    SPLIT,
+)
+
+LEVELS = 3  # folders below a data_dir: name, perhaps a config, version
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+SHARD = re.compile(rf"\w+-{SPLIT}\.({'|'.join(FORMATS)})-\d{{5}}-of-\d{{5}}")
+
+
+def dataset_name(text: str) -> str:
+    """A name that tfds takes, of a suite or of the path of a BDDL file."""
+    stem = re.sub(r"\.bddl$", "", Path(text).name, flags=re.IGNORECASE)
+    name = re.sub(r"[^a-z0-9_]+", "_", stem.lower()).strip("_")
+    return name if re.match(r"[a-z]", name) else f"dataset_{name}".rstrip("_")
+
+
+def version_folder(directory: Path, name: str) -> Path:
+    """Where the dataset `name` lies below the data_dir `directory`."""
+    return directory / name / RELEASE
+
+
+def resolve(path: Path, name: str | None = None) -> Path:
+    """The version folder that `path` means.
+
+    Args:
+      path: the version folder itself, the folder of a name, or a data_dir.
+      name: of the dataset in that data_dir; None: the only one.
+
+    Returns:
+      A folder with a dataset_info.json; of several versions the newest.
+
+    Raises:
+      FileNotFoundError: there is no dataset.
+      ValueError: there are several.
+    """
+    path = Path(path).expanduser()
+    if (path / INFO_FILE).exists():
+        return path
+    found = _newest(path if name is None else path / name)
+    if not found:
+        raise FileNotFoundError(_absent(path if name is None else path / name))
+    if len(found) > 1:
+        names = ", ".join(str(folder.relative_to(path).parent) for folder in found)
+        raise ValueError(f"{path} holds several datasets ({names}): name one of them.")
+    return found[0]
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether `folder` holds a dataset that this program wrote, and nothing else."""
+    allowed = set(_files(folder))
+    return _describes_ours(folder) and all(p in allowed for p in folder.iterdir())
+
+
+def check_writable(directory: Path, name: str) -> None:
+    """Refuse what writing the dataset `name` into `directory` would overwrite.
+
+    Raises FileExistsError where something lies there that this program did not write.
+    """
+    directory, final = Path(directory).expanduser(), version_folder(directory, name)
+    for folder in (directory, directory / name, final):
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"{folder} is a file: choose another folder.")
+    if (directory / INFO_FILE).exists() and not _describes_ours(directory):
+        raise FileExistsError(
+            f"{directory} is itself a dataset, which this program did not write: "
+            "choose another folder."
+        )
+    if final.exists() and any(final.iterdir()) and not is_ours(final):
+        raise FileExistsError(
+            f"{final} holds files that this program did not write: choose another "
+            "folder."
+        )
+
+
+def flat_files(directory: Path) -> list[Path]:
+    """Files of a dataset that this program once wrote without name and version."""
+    return _files(directory) if _describes_ours(directory) else []
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a dataset consists of."""
+    named = (INFO_FILE, FEATURES_FILE)
+    return [
+        path
+        for path in folder.iterdir()
+        if path.is_file() and (path.name in named or SHARD.fullmatch(path.name))
+    ]
+
+
+def _describes_ours(folder: Path) -> bool:
+    try:
+        info = json.loads((folder / INFO_FILE).read_text("utf-8"))
+        return info["description"].startswith(DESCRIPTION.splitlines()[0])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def _newest(path: Path) -> list[Path]:
+    """The newest version of every dataset at or below `path`."""
+    newest: dict[Path, Path] = {}
+    for level in range(1, LEVELS + 1):
+        for file in path.glob("/".join(["*"] * level) + f"/{INFO_FILE}"):
+            folder = file.parent
+            hidden = any(p.startswith(".") for p in folder.relative_to(path).parts)
+            if hidden or not VERSION.fullmatch(folder.name):
+                continue
+            other = newest.setdefault(folder.parent, folder)
+            newest[folder.parent] = max(other, folder, key=_number)
+    return sorted(newest.values())
+
+
+def _number(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.name.split("."))
+
+
+def _absent(path: Path) -> str:
+    """What to say where no dataset was found."""
+    if not path.exists():
+        return f"No demonstrations in {path}: there is no such folder."
+    if not path.is_dir():
+        return f"No demonstrations in {path}: it is a file, name the folder it is in."
+    shards = sorted(file.name for file in path.iterdir() if SHARD.search(file.name))
+    if shards:
+        return (
+            f"No demonstrations in {path}: {shards[0]} is there, but no {INFO_FILE} "
+            "beside it, without which its features are unknown."
+        )
+    return (
+        f"No demonstrations in {path}: name the folder with {INFO_FILE}, or one at "
+        "most three levels above it."
+    )

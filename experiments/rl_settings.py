@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Callable, Mapping
 
+from ml_collections.config_dict import placeholder
+
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import grpo, gspo, kl, ppo
@@ -14,8 +16,10 @@ from omnivla_jax.train.state import OptimizerConfig
 # Settings of the objective; the rest of `rl` is stage III's own.
 OF_THE_OBJECTIVE: Mapping[str, Any] = {
     "objective": "gspo",
-    "length": "HK",  # |A|, what a log-ratio is divided by: see `objectives.lengths`
-    "clip": (0.2, 0.2),  # how far below and above 1 a ratio counts
+    # |A|, what a log-ratio is divided by, see `objectives.lengths`; and how far below
+    # and above 1 a ratio counts, such as (0.2, 0.2). None: the objective's own.
+    "length": None,
+    "clip": None,
     "kl": 0.01,
     "kl_kind": "exact",
     "critic": {"gamma": 0.99, "gae_lambda": 0.95, "value_clip": 0.2},  # PPO's
@@ -29,7 +33,9 @@ def defaults() -> dict[str, Any]:
         for field in dataclasses.fields(OnlineConfig)
         if field.default is not dataclasses.MISSING
     }
-    return {**own, **OF_THE_OBJECTIVE}
+    # Placeholders are shared by all who hold them: every config gets its own.
+    unset = {"length": placeholder(str), "clip": placeholder(tuple)}
+    return {**own, **OF_THE_OBJECTIVE, **unset}
 
 
 def online_config(
@@ -62,6 +68,7 @@ def _ppo(raw: Mapping[str, Any], shared: Mapping[str, Any]) -> Objective:
 OBJECTIVES: Mapping[
     str, Callable[[Mapping[str, Any], Mapping[str, Any]], Objective]
 ] = {"gspo": _gspo, "grpo": _grpo, "ppo": _ppo}
+LENGTHS = {"gspo": "HK", "grpo": "1", "ppo": "1"}  # as published
 
 
 def _shared(
@@ -69,9 +76,10 @@ def _shared(
 ) -> dict[str, Any]:
     """What the three objectives' records have in common."""
     lengths = objectives.lengths(policy, sampler)
-    low, high = raw["clip"]
+    low, high = raw["clip"] or (None, None)
+    length = raw["length"] or LENGTHS[raw["objective"]]
     return {
-        "length": choose("rl.length", raw["length"], lengths),
+        "length": choose("rl.length", length, lengths),
         "clip_low": low,
         "clip_high": high,
         "kl_coefficient": raw["kl"],

@@ -18,9 +18,6 @@ from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
 
-# A chunk's ratio is the 32nd root (|A| = HK) of its likelihoods' quotient. It spreads
-# by .02 in the first updates, so that GRPO's 0.2 would hardly clip.
-CHUNK_CLIP = (0.01, 0.01)
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
 # states. A chunk is too short for success to tell chunks apart: how far it carried the
 # task does. The floor keeps chunks that carried it nowhere from being told apart.
@@ -29,7 +26,6 @@ CHUNK_GROUPS = {
     "branches": 8,
     "chunk_share": 1.0,
     "std_floor": 0.02,
-    "clip": CHUNK_CLIP,
     "rewards": {"success": 1.0, "progress": 1.0},
 }
 # Every episode begins in a state of its own: a critic needs no groups. The dense term
@@ -39,7 +35,6 @@ CRITIC = {
     "groups": 96,
     "group_size": 1,
     "objective": "ppo",
-    "length": "1",
     "rewards": {"success": 1.0, "alignment": 0.1 / 12},
     "optimizer": {"learning_rate": 3e-5},
 }
@@ -51,13 +46,10 @@ VARIANTS = {
         "rl": {"updates": 0},
     },
     "+ PPO": {"rl": CRITIC},
-    "+ GRPO": {"rl": {"objective": "grpo", "length": "1"}},
-    "+ Flow-GSPO, trajectory groups": {"rl": {"clip": CHUNK_CLIP}},
+    "+ GRPO": {"rl": {"objective": "grpo"}},
+    "+ Flow-GSPO, trajectory groups": {},
     "+ Flow-GSPO, chunk groups": {"rl": CHUNK_GROUPS},
-    "+ Flow-GSPO, without the spatial expert": {
-        "policy": {"spatial": False},
-        "rl": {"clip": CHUNK_CLIP},
-    },
+    "+ Flow-GSPO, without the spatial expert": {"policy": {"spatial": False}},
 }
 
 

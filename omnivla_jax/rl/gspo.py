@@ -14,28 +14,41 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
-from omnivla_jax.rl.surrogate import check_clip, clipped
+from omnivla_jax.rl.surrogate import clip_bounds, clipped
+
+
+# How far a chunk's log-likelihood may move before its ratio is clipped. PPO's 0.2 on a
+# ratio that is the |A|-th root allows 0.2 |A| nats and hardly ever clips.
+CLIP_NATS = 0.32
 
 
 @dataclass(frozen=True)
 class GspoConfig:
-    """Settings of the objective; the defaults are the paper's.
+    """Settings of the objective; the defaults are the paper's, but for the clip.
 
     `length` is |A| (see `chunk_length`), `clip_low` and `clip_high` bound the ratio to
-    [1 - clip_low, 1 + clip_high], `kl_coefficient` is beta, `kl_kind` one of `kl.KINDS`
-    or another function of its kind.
+    [1 - clip_low, 1 + clip_high] and are `CLIP_NATS / length` where they are None,
+    `kl_coefficient` is beta, `kl_kind` one of `kl.KINDS` or another function of its
+    kind.
     """
 
     length: int
-    clip_low: float = 0.2
-    clip_high: float = 0.2
+    clip_low: float | None = None
+    clip_high: float | None = None
     kl_coefficient: float = 0.01
     kl_kind: kl.StepKl = kl.exact
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"length is {self.length}, but |A| is at least 1.")
-        check_clip(self.clip_low, self.clip_high)
+        _ = self.clip  # refuse bounds that no ratio could keep
+
+    @property
+    def clip(self) -> tuple[float, float]:
+        """How far below and above 1 a ratio counts."""
+        return clip_bounds(
+            self.clip_low, self.clip_high, length=self.length, nats=CLIP_NATS
+        )
 
 
 def chunk_length(*, horizon: int, steps: int, action_dim: int = 1) -> int:
@@ -69,9 +82,10 @@ def loss(
     chex.assert_rank([new.log_prob, new.means, new.stds], [1, 4, 4])
     chex.assert_equal_shape([new.log_prob, old.log_prob, advantages, weights])
     chex.assert_type([old.log_prob, advantages, weights], jnp.float32)
+    low, high = config.clip
     log_ratio = chunk_log_ratio(new.log_prob, old.log_prob, length=config.length)
     surrogate = clipped(
-        jnp.exp(log_ratio), advantages, low=config.clip_low, high=config.clip_high
+        jnp.exp(log_ratio), advantages, low=low, high=high
     )
     step_kl = config.kl_kind(new, old if reference is None else reference)  # [K, N]
     penalty = jnp.sum(step_kl, axis=0)
@@ -82,7 +96,7 @@ def loss(
         "surrogate": diagnostics.weighted_mean(surrogate, weights),
         "kl_penalty": diagnostics.weighted_mean(penalty, weights),
         **diagnostics.ratio_metrics(
-            log_ratio, weights, low=config.clip_low, high=config.clip_high
+            log_ratio, weights, low=low, high=high
         ),
         **diagnostics.chain_metrics(new, old, weights),
     }

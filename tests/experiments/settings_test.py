@@ -35,6 +35,20 @@ def test_the_hybrid_sampler_counts_one_step():
 
 
 @pytest.mark.parametrize(
+    "objective, length, clip",
+    [("gspo", 32, 0.32 / 32), ("grpo", 1, 0.2), ("ppo", 1, 0.2)],
+)
+def test_clip_and_length_suit_the_objective(objective, length, clip):
+    config = quickstart.get_config()
+    config.rl.update({"objective": objective, "groups": 96, "group_size": 1})
+    chosen = from_config(config).rl.objective.loss.keywords["config"]
+    assert (chosen.length, chosen.clip) == (length, (clip, clip))
+    config.rl.update({"length": "HK", "clip": (0.1, 0.3)})
+    chosen = from_config(config).rl.objective.loss.keywords["config"]
+    assert (chosen.length, chosen.clip) == (32, (0.1, 0.3))
+
+
+@pytest.mark.parametrize(
     "name, value, words",
     [
         ("tasks", (5, 11), "0 to 9"),

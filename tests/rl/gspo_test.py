@@ -101,6 +101,18 @@ def test_lengths_and_bad_settings() -> None:
         gspo.GspoConfig(length=1, clip_low=1.5)
 
 
+@pytest.mark.parametrize("length", [1, 4, 32, 224])
+def test_the_default_clip_cuts_the_same_chunks_whatever_the_length(length) -> None:
+    """Log-likelihoods that moved by .1, .3, .35 and 5 nats: the last two are cut."""
+    moved = jnp.array([0.1, 0.3, 0.35, 5.0])
+    low, high = gspo.GspoConfig(length=length).clip
+    ratio = jnp.exp(moved / length)
+    cut = ratio > 1.0 + high
+    # At |A| = 1 the exponential bends: 1 + .32 is reached at log 1.32 = .28 nats.
+    expected = [False, length == 1, True, True]
+    assert cut.tolist() == expected and low == high
+
+
 def test_compiles_once() -> None:
     chain = linear.sampled()
 

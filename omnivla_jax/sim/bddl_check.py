@@ -9,7 +9,6 @@ from omnivla_jax.sim import bddl, category_variants
 from omnivla_jax.sim.arenas import ARENAS, arena_of
 from omnivla_jax.sim.objects import ARTICULATIONS, CATEGORIES, Articulation
 
-
 _TABLE_HINT = (
     f", and the rows of {category_variants.TABLE.name}; a file of more rows is given "
     "as `categories`"
@@ -97,10 +96,11 @@ def _with_categories(
             if name == workspace:
                 fixtures[name] = asked
                 continue
-            line, category = problem.lines[name], category_variants.resolve(asked, table)
+            line = problem.lines[name]
+            category = category_variants.resolve(asked, table)
             if category is None:
-                _fail(problem, line, f"unknown object category {asked!r}", CATEGORIES,
-                      after=_TABLE_HINT)  # fmt: skip
+                what = f"unknown object category {asked!r}"
+                _fail(problem, line, what, CATEGORIES, after=_TABLE_HINT)
             kind = CATEGORIES[category]
             if kind.fixture != declared_fixture and not kind.pinned:
                 place = ":objects" if declared_fixture else ":fixtures"

@@ -60,7 +60,7 @@ def incomplete_suite(name: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def libero_90() -> dict[str, Any]:
-    """LIBERO-90's `horizon`, `tasks`, and the `missing` categories of `lacking` tasks."""
+    """LIBERO-90's `horizon`, `tasks`, and `missing` categories of `lacking` tasks."""
     return json.loads((_DATA / "libero_90.json").read_text())
 
 

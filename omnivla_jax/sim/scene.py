@@ -114,7 +114,8 @@ def make(
         categories=categories,
     )
     playable = playable_rows(table, tasks)
-    return _assembled(str(name), table, playable, _choose_engine(physics), PRESETS[preset])
+    engine = _choose_engine(physics)
+    return _assembled(str(name), table, playable, engine, PRESETS[preset])
 
 
 def _assembled(

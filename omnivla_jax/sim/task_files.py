@@ -29,8 +29,8 @@ class TaskFilesError(BddlError):
         lines = [f"  {_place(error)}: {error.summary}" for error in failures[:_LISTED]]
         if len(failures) > _LISTED:
             lines.append(f"  ... and {len(failures) - _LISTED} more files.")
-        end = f"{folder}: {_reasons(failures)}; "
-        end += f"skip_unknown=True takes the other {loaded}." if loaded else "none loads."
+        rest = f"skip_unknown=True takes the other {loaded}" if loaded else "none loads"
+        end = f"{folder}: {_reasons(failures)}; {rest}."
         message = f"{len(failures)} of {total} task files cannot be loaded:"
         super().__init__(folder, 0, "\n".join([message, *lines, end]))
 
@@ -135,7 +135,8 @@ def _in_folder(folder: Path) -> list[Path]:
     paths = [path for path in inside if _is_task_file(path)]
     if paths:
         return paths
-    below = [p.name for p in inside if p.is_dir() and any(map(_is_task_file, p.iterdir()))]
+    folders = [path for path in inside if path.is_dir()]
+    below = [p.name for p in folders if any(map(_is_task_file, p.iterdir()))]
     hint = f"; its folders {', '.join(below)} have" if below else ""
     message = f"a folder without {ENDING} files{hint}: give the folder that holds them."
     raise BddlError(str(folder), 0, message)
@@ -165,13 +166,13 @@ def _unknown(name: str, path: Path) -> str:
     if incomplete:
         return incomplete
     if len(path.parts) > 1:
-        return f"{path}: no such file or folder: give a {ENDING} file or a folder of them."
+        return f"{path}: no such file or folder: give a {ENDING} file or its folder."
     spelt = name.lower().replace("-", "_")
     near = difflib.get_close_matches(spelt, known, n=1)
     hint = f"is it {near[0]!r}? It is one of " if near else "choose "
     return (
-        f"Unknown suite {name!r}: {hint}{', '.join(known)}, a {ENDING} file or a folder "
-        "of them."
+        f"Unknown suite {name!r}: {hint}{', '.join(known)}, a {ENDING} file or a "
+        "folder of them."
     )
 
 

@@ -47,7 +47,7 @@ def read_text(path: Path) -> str:
             "a Git-LFS pointer, not the file itself: run `git lfs pull` in its "
             "repository."
         )
-    if start.startswith(_ANNEX_POINTER) or "\n" not in start and _ANNEX_POINTER in start:
+    if _ANNEX_POINTER in start.split("\n")[0]:
         raise TextFileError(
             "a git-annex pointer, not the file itself: run `git annex get` in its "
             "repository."

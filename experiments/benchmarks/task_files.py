@@ -257,7 +257,8 @@ def _with_distractors(text: str, workspace: str, count: int, first: int) -> str:
           (:yaw_rotation ((0.0 0.0))))"""
         objects += f"\n    {category}_{k + 1} - {category}"
         init += f"\n    (On {category}_{k + 1} {workspace}_add_object_region_{k})"
-    for section, more in ((":regions", regions), (":objects", objects), (":init", init)):
+    sections = {":regions": regions, ":objects": objects, ":init": init}
+    for section, more in sections.items():
         text = text.replace(f"({section}", f"({section}{more}", 1)
     return text
 

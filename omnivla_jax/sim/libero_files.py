@@ -48,10 +48,9 @@ def incomplete_suite(name: str) -> str:
         return ""
     table, installed = libero_90(), libero_root()
     lacking = ", ".join(table["missing"])
-    own = "" if spelt == "libero_90" else f"it holds libero_90, and of {spelt} "
     files = "its files" if installed is None else f"{installed}/bddl_files/libero_90"
     return (
-        f"{name!r} is incomplete: {own}{table['lacking']} of libero_90's "
+        f"{name!r} is incomplete: {table['lacking']} of libero_90's "
         f"{len(table['tasks'])} tasks need the objects {lacking}, which have no shapes "
         f"here yet; a folder of {files} with skip_unknown=True loads the others. "
         f"Complete are {', '.join(suite_names())}."

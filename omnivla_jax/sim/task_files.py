@@ -79,22 +79,22 @@ def say(told: Sequence[Told], source: str, prompt: str) -> None:
     preambles = [t for t in told if libero_plus.is_preamble(t.instruction)]
     if preambles:
         warn(
-            f"{_files(preambles)} of {source} hold a language model's introduction "
+            f"{_files(preambles)} of {source} with a language model's introduction "
             f"instead of an instruction ({_names(preambles)}): leave them out."
         )
     looks = [t for t in told if t.appearance]
     if looks:
         warn(
-            f"{_files(looks)} of {source} name light or surfaces that are not known "
-            f"here ({_names(looks)}): they look as their base does, and "
-            "Task.appearance keeps the name."
+            f"{_files(looks)} of {source} with light or surfaces that are not known "
+            f"here ({_names(looks)}): the look is the base's, and Task.appearance "
+            "keeps the name."
         )
     overlaid = [t for t in told if set(t.variant.kinds) & set(_OVERLAY)]
     if overlaid:
         warn(
-            f"{_files(overlaid)} of {source} vary camera, arm or image noise "
-            f"({_names(overlaid)}): Task.variant keeps the numbers, and the scene is "
-            "the base's."
+            f"{_files(overlaid)} of {source} with another camera, arm or image noise "
+            f"({_names(overlaid)}): the scene is the base's, and Task.variant keeps "
+            "the numbers."
         )
     stand_ins = sorted({name for t in told for name in t.stand_ins})
     if stand_ins:
@@ -113,19 +113,20 @@ def _say_language(told: Sequence[Told], source: str, prompt: str) -> None:
     silent = [t for t in told if not t.language]
     if silent:
         warn(
-            f"{_files(silent)} of {source} have no :language: told are the names' "
+            f"{_files(silent)} of {source} without :language: told are the name's "
             f"words, such as {silent[0].instruction!r} ({_names(silent)})."
         )
     other = [t for t in told if t.language and t.language != t.words.lower()]
     if not other:
         return
     first = other[0]
-    tells = "the names'" if first.instruction != first.language else ":language"
+    sources = (":language", first.language), ("name", first.words)
+    kept = first.instruction == first.language
+    (tells, _), (leaves, unsaid) = sources if kept else sources[::-1]
+    example = f"such as {first.instruction!r} of {first.path.name}"
     warn(
-        f":language and name differ in {_files(other)} of {source}; told is {tells} "
-        f"(prompt={prompt!r}), such as {first.instruction!r} of {first.path.name}, "
-        f"where {'the name' if tells == ':language' else ':language'} says "
-        f"{(first.words if tells == ':language' else first.language)!r}."
+        f":language and name differ in {_files(other)} of {source}; told is the "
+        f"{tells} (prompt={prompt!r}), {example}, whose {leaves} says {unsaid!r}."
     )
 
 

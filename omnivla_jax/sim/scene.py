@@ -115,7 +115,7 @@ def make(
     )
     playable = playable_rows(table, tasks)
     engine = _choose_engine(physics)
-    return _assembled(str(name), table, playable, engine, PRESETS[preset])
+    return _assembled(table.name, table, playable, engine, PRESETS[preset])
 
 
 def _assembled(

@@ -63,7 +63,7 @@ def suite(
     names; files and folders are told what their `:language` says.
 
     Args:
-      name: of the suite, or a path.
+      name: of the suite, or a path; a `Path` is never one of LIBERO's own suites.
       prompt: of files: `clean`, `as_published` (what LIBERO-Plus tells) or `file_name`;
         see `libero_plus.instruction`.
       horizon: time limit in control steps; None: LIBERO's, and 600 for a user's files.
@@ -77,13 +77,15 @@ def suite(
     """
     libero_plus.check_prompt(prompt)
     limit = None if horizon is None else _checked_horizon(horizon)
-    if str(name) in libero_files.suite_names():
-        found = _libero_suite(str(name))._replace(prompt=prompt)
+    known = str(name) in libero_files.suite_names()
+    if known and not isinstance(name, Path):
+        found = _libero_suite(name)._replace(prompt=prompt)
     else:
-        paths = task_files.find(str(name))
+        called = f"./{name}" if known else str(name)  # a folder called as a suite
+        paths = task_files.find(called)
         key = tuple((path, *_version(path)) for path in paths)
         table = category_variants.table(categories)
-        found = _file_suite(str(name), key, prompt, skip_unknown, table)
+        found = _file_suite(called, key, prompt, skip_unknown, table)
     return found if limit is None else found._replace(horizon=limit)
 
 

@@ -139,3 +139,14 @@ def test_libero_90_lists_every_task_once():
     if installed is not None:
         paths = Path(installed, "bddl_files", "libero_90").glob("*.bddl")
         assert {path.stem for path in paths} == set(table["tasks"])
+
+
+def test_a_folder_called_as_a_suite_is_read_where_a_path_is_given(folder, monkeypatch):
+    (folder / "libero_goal").mkdir()
+    (folder / "good.bddl").rename(folder / "libero_goal" / "good.bddl")
+    monkeypatch.chdir(folder)
+    assert len(tasks.suite("libero_goal").tasks) == 10
+    for name in (Path("libero_goal"), "./libero_goal", folder / "libero_goal"):
+        suite = tasks.suite(name)
+        assert [task.name for task in suite.tasks] == ["good"]
+        assert suite.name != "libero_goal"

@@ -22,7 +22,7 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from omnivla_jax.sim import shape_changes
-from omnivla_jax.sim.objects import ARTICULATIONS, CATEGORIES, Category
+from omnivla_jax.sim.objects import ARTICULATIONS, CATEGORIES
 
 TABLE = Path(__file__).parent / "data" / "category_variants.json"
 PRIMITIVES = {"box": 3, "cylinder": 2}  # how many numbers their size has
@@ -41,7 +41,10 @@ class CategoryVariant(NamedTuple):
     size: tuple[float, ...] = ()  # m, of a box or cylinder
 
 
-Table = tuple[tuple[str, CategoryVariant], ...]  # hashable; later rows come first
+Table = tuple[tuple[str, CategoryVariant], ...]  # a name and its row; hashable
+
+
+_BUILT: dict[str, str] = {}  # category -> its description, in this process
 
 
 class TableError(ValueError):
@@ -49,7 +52,7 @@ class TableError(ValueError):
 
 
 def table(extra: str | Path | Mapping[str, Any] | None = None) -> Table:
-    """The rows of this package's table and of a user's, which come first.
+    """The rows of this package's table and of a user's, which replace its own.
 
     Args:
       extra: a JSON file, or its contents as a mapping.
@@ -105,9 +108,6 @@ def stands_in(name: str, rows: Table) -> bool:
     return variant is not None and name not in CATEGORIES and variant.stand_in
 
 
-_BUILT: dict[str, str] = {}  # category -> its description
-
-
 def _register(name: str, variant: CategoryVariant, base: str) -> None:
     if base in PRIMITIVES:
         category, drawn = shape_changes.solid(base, variant.size)
@@ -128,12 +128,6 @@ def _register(name: str, variant: CategoryVariant, base: str) -> None:
         drawn = shape_changes.painted(drawn, variant.colour)
     CATEGORIES.derived[name] = category
     shape_changes.register_looks(name, drawn)
-
-
-def category_of(name: str, rows: Table) -> Category | None:
-    """The category that `name` stands for, built where it is a variant; or None."""
-    found = resolve(name, rows)
-    return None if found is None else CATEGORIES[found]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TaskFilesError(BddlError):
         if len(failures) > _LISTED:
             lines.append(f"  ... and {len(failures) - _LISTED} more files.")
         rest = f"skip_unknown=True takes the other {loaded}" if loaded else "none loads"
-        end = f"{folder}: {_reasons(failures)}; {rest}."
+        end = f"{folder}: {reasons(failures)}; {rest}."
         message = f"{len(failures)} of {total} task files cannot be loaded:"
         super().__init__(folder, 0, "\n".join([message, *lines, end]))
 
@@ -66,11 +66,6 @@ def find(name: str) -> list[Path]:
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name!r} cannot be opened: {error}.") from error
     raise ValueError(_unknown(name, path))
-
-
-def failures_by_reason(failures: Sequence[BddlError]) -> str:
-    """What is wrong with how many files, and some of them."""
-    return _reasons(failures)
 
 
 def say(told: Sequence[Told], source: str, prompt: str) -> None:
@@ -182,7 +177,8 @@ def _place(error: BddlError) -> str:
     return f"{name}:{error.line}" if error.line else name
 
 
-def _reasons(failures: Iterable[BddlError]) -> str:
+def reasons(failures: Iterable[BddlError]) -> str:
+    """What is wrong, and with how many files."""
     counts = Counter(error.summary.rstrip(".") for error in failures)
     return "; ".join(f"{reason} ({n})" for reason, n in counts.most_common())
 

@@ -116,7 +116,7 @@ def _file_suite(
     if failures and not (skip_unknown and read):
         raise task_files.TaskFilesError(name, failures, len(read))
     if failures:
-        reasons = task_files.failures_by_reason(failures)
+        reasons = task_files.reasons(failures)
         task_files.warn(
             f"{len(failures)} of {len(files)} files of {name} are skipped: {reasons}."
         )

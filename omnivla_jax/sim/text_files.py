@@ -14,7 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))  # left by editors, dropped
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\x1a"))  # dropped
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 _ANNEX_POINTER = "/annex/objects/"
 _BINARY = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive"}

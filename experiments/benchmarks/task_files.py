@@ -182,7 +182,7 @@ def main(_: list[str]) -> None:
         key: sum(row[key] for row in counts.values())
         for key in ("files", "loaded", "right")
     }
-    print(json.dumps({"benchmark": "task_files", **total, "kinds": counts}, indent=1))
+    print(json.dumps({"benchmark": "task_files", **total, "kinds": counts}))
 
 
 def _counted(rows: list[Remade], bases: dict[str, Path]) -> dict[str, Any]:

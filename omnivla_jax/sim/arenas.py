@@ -38,6 +38,11 @@ class Arena(NamedTuple):
     camera_quaternion: Quaternion
     table: Slab | None  # None: things stand on the floor
 
+    @property
+    def surface_z(self) -> float:
+        """The height of what things rest on."""
+        return self.table.high[2] if self.table else 0.0
+
 
 _OBJECT_FRICTION: Vector = (0.95, 0.3, 0.1)
 _FROM_ABOVE: Quaternion = (0.6380177736, 0.3048497438, 0.3048498631, 0.6380177736)
@@ -120,11 +125,20 @@ ARENAS: dict[str, Arena] = {
 FLOOR_FRICTION: Vector = (1.0, 0.005, 0.0001)
 
 
-def arena_of(problem: str) -> str | None:
-    """The arena of a LIBERO problem class, or None."""
+def arena_of(problem: str) -> tuple[str, str] | None:
+    """The arena of a problem class and what the class adds to it, or None.
+
+    LIBERO-Plus names light and surfaces in the class, behind LIBERO's own name:
+    `libero_floor_manipulation_floor_light_sync_modified_7`.
+
+    Args:
+      problem: LIBERO's problem class, lower case.
+    """
     for name, arena in ARENAS.items():
-        if arena.problem == problem:
-            return name
+        if problem == arena.problem:
+            return name, ""
+        if problem.startswith(arena.problem + "_"):
+            return name, problem[len(arena.problem) + 1 :]
     return None
 
 

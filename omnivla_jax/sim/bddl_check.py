@@ -5,15 +5,21 @@ LIBERO's rules: `libero/envs/predicates` and `bddl_base_domain.py`.
 
 from typing import Collection, Iterable, NamedTuple, NoReturn
 
-from omnivla_jax.sim import bddl
+from omnivla_jax.sim import bddl, category_variants
 from omnivla_jax.sim.arenas import ARENAS, arena_of
 from omnivla_jax.sim.objects import ARTICULATIONS, CATEGORIES, Articulation
+
+_TABLE_HINT = (
+    f", and the rows of {category_variants.TABLE.name}; a file of more rows is given "
+    "as `categories`"
+)
 
 
 class Names(NamedTuple):
     """What the statements of a file can name."""
 
     arena: str
+    appearance: str  # what the problem class says of light and surfaces
     objects: dict[str, str]  # instance -> category, in qpos order
     fixtures: dict[str, str]  # the same, without the workspace
     zones: tuple[str, ...]  # the workspace's rectangles
@@ -43,15 +49,23 @@ class _Allowed(NamedTuple):
     targets: Collection[str] = ("",)
 
 
-def checked(problem: bddl.Problem) -> Names:
+def checked(
+    problem: bddl.Problem, table: category_variants.Table | None = None
+) -> Names:
     """The names of a file, of which every statement makes sense.
+
+    Args:
+      problem: what the file says.
+      table: categories that are others recoloured or rescaled; None: this package's.
 
     Raises:
       BddlError: naming file, line and what is known or allowed there.
     """
-    arena = _arena(problem)
-    _check_categories(problem, ARENAS[arena].workspace)
-    names = _names(problem, arena)
+    arena, appearance = _arena(problem)
+    if table is None:
+        table = category_variants.table()
+    problem = _with_categories(problem, ARENAS[arena].workspace, table)
+    names = _names(problem, arena, appearance)
     _check_regions(problem, names)
     for row in problem.init:
         _check(problem, names, row, _startable(problem, names, row), ":init")
@@ -61,32 +75,42 @@ def checked(problem: bddl.Problem) -> Names:
     return names
 
 
-def _arena(problem: bddl.Problem) -> str:
-    name = arena_of(problem.problem)
-    if name is None:
+def _arena(problem: bddl.Problem) -> tuple[str, str]:
+    found = arena_of(problem.problem)
+    if found is None:
         line = problem.lines[problem.problem]
         known = (arena.problem for arena in ARENAS.values())
         _fail(problem, line, f"unknown problem class {problem.problem!r}", known)
-    return name
+    return found
 
 
-def _check_categories(problem: bddl.Problem, workspace: str) -> None:
+def _with_categories(
+    problem: bddl.Problem, workspace: str, table: category_variants.Table
+) -> bddl.Problem:
+    """`problem` with categories that exist; what does not move is a fixture."""
+    objects: dict[str, str] = {}
+    fixtures: dict[str, str] = {}
     sections = ((False, problem.objects), (True, problem.fixtures))
-    for fixture, instances in sections:
-        for name, category in instances.items():
+    for declared_fixture, instances in sections:
+        for name, asked in instances.items():
             if name == workspace:
+                fixtures[name] = asked
                 continue
             line = problem.lines[name]
-            if category not in CATEGORIES:
-                what = f"unknown object category {category!r}"
-                _fail(problem, line, what, CATEGORIES)
-            if CATEGORIES[category].fixture != fixture:
-                place = ":objects" if fixture else ":fixtures"
-                message = f"{name!r} is a {category!r}: it belongs into {place}."
+            category = category_variants.resolve(asked, table)
+            if category is None:
+                what = f"unknown object category {asked!r}"
+                _fail(problem, line, what, CATEGORIES, after=_TABLE_HINT)
+            kind = CATEGORIES[category]
+            if kind.fixture != declared_fixture and not kind.pinned:
+                place = ":objects" if declared_fixture else ":fixtures"
+                message = f"{name!r} is a {asked!r}: it belongs into {place}."
                 raise bddl.BddlError(problem.path, line, message)
+            (fixtures if kind.fixture else objects)[name] = category
+    return problem._replace(objects=objects, fixtures=fixtures)
 
 
-def _names(problem: bddl.Problem, arena: str) -> Names:
+def _names(problem: bddl.Problem, arena: str, appearance: str) -> Names:
     workspace = ARENAS[arena].workspace
     fixtures = {n: kind for n, kind in problem.fixtures.items() if n != workspace}
     sites, moving = {}, {}
@@ -100,7 +124,7 @@ def _names(problem: bddl.Problem, arena: str) -> Names:
             if words is not None and part.joint:
                 moving.update(dict.fromkeys(own, words))
     zones = tuple(n for n, region in problem.regions.items() if region.ranges)
-    return Names(arena, problem.objects, fixtures, zones, sites, moving)
+    return Names(arena, appearance, problem.objects, fixtures, zones, sites, moving)
 
 
 def _check_regions(problem: bddl.Problem, names: Names) -> None:
@@ -183,7 +207,16 @@ def _moved_by(names: Names, predicate: str) -> tuple[str, ...]:
 
 
 def _check_starts(problem: bddl.Problem, names: Names) -> None:
-    placed = [row.subject for row in problem.init if row.predicate in bddl.BINARY]
+    """Whether :init places everything, and nothing twice."""
+    placed: dict[str, int] = {}
+    for row in problem.init:
+        if row.predicate not in bddl.BINARY:
+            continue
+        if row.subject in placed:
+            first = placed[row.subject]
+            what = f"a second place for {row.subject!r}: the first is in line {first}."
+            raise bddl.BddlError(problem.path, row.line, what)
+        placed[row.subject] = row.line
     for name in names.instances:
         if name not in placed:
             what = f"no (On ...) in :init places {name!r}"
@@ -196,6 +229,8 @@ def _fail(
     what: str,
     known: Iterable[str],
     lead: str = "known are",
+    after: str = "",
 ) -> NoReturn:
     listed = ", ".join(sorted(known)) or "nothing here"
-    raise bddl.BddlError(problem.path, line, f"{what}: {lead} {listed}.")
+    message = f"{what}: {lead} {listed}{after}."
+    raise bddl.BddlError(problem.path, line, message, f"{what}.")

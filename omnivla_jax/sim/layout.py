@@ -268,7 +268,10 @@ def _posed_body(
     category = CATEGORIES[start.category]
     x0, y0, x1, y1 = start.ranges[0]
     x, y, z = arena.offset
-    z += arena.fixture_lift - category.bottom
+    if category.pinned:
+        z = arena.surface_z - category.bottom
+    else:
+        z += arena.fixture_lift - category.bottom
     low, high = (x0 + x, y0 + y, z), (x1 + x, y1 + y, z)
     return low, high, UPRIGHT, start.yaw, category.radius
 

@@ -5,6 +5,7 @@ package `hf-libero` is installed (`pip install --no-deps hf-libero`) its own fil
 read instead, and its fifty recorded initial states per task with them.
 """
 
+import functools
 import importlib.util
 import io
 import json
@@ -38,6 +39,28 @@ def suite_files(name: str) -> SuiteFiles:
     root = _DATA / "bddl" if installed is None else installed / "bddl_files"
     paths = tuple(root / name / f"{task}.bddl" for task in row["tasks"])
     return SuiteFiles(row["horizon"], paths)
+
+
+def incomplete_suite(name: str) -> str:
+    """What of LIBERO's suite `name` is missing here, and what to do; "" of others."""
+    spelt = name.lower().replace("-", "_")
+    if spelt not in ("libero_90", "libero_100", "libero_130"):
+        return ""
+    table, installed = libero_90(), libero_root()
+    lacking = ", ".join(table["missing"])
+    files = "its files" if installed is None else f"{installed}/bddl_files/libero_90"
+    return (
+        f"{name!r} is incomplete: {table['lacking']} of libero_90's "
+        f"{len(table['tasks'])} tasks need the objects {lacking}, which have no shapes "
+        f"here yet; a folder of {files} with skip_unknown=True loads the others. "
+        f"Complete are {', '.join(suite_names())}."
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def libero_90() -> dict[str, Any]:
+    """LIBERO-90's `horizon`, `tasks`, and `missing` categories of `lacking` tasks."""
+    return json.loads((_DATA / "libero_90.json").read_text())
 
 
 def libero_root() -> Path | None:

@@ -65,6 +65,24 @@ class Category(NamedTuple):
     bottom: float  # z of LIBERO's bottom_site, on which placement rests
     top: float  # z of its top_site
     radius: float  # LIBERO's horizontal_radius
+    # An object that does not move: a fixture whose `bottom` is its lowest point.
+    pinned: bool = False
+
+
+class Categories(dict[str, Category]):
+    """LIBERO's categories by name; what `derived` holds is found, but not listed."""
+
+    def __init__(self, listed: Mapping[str, Category]):
+        super().__init__(listed)
+        self.derived: dict[str, Category] = {}
+        self.bases: dict[str, str] = {}  # derived name -> its base category
+
+    def __missing__(self, name: str) -> Category:
+        return self.derived[name]
+
+    def base(self, name: str) -> str:
+        """LIBERO's category behind a derived one, or `name` itself."""
+        return self.bases.get(name, name)
 
 
 class Articulation(NamedTuple):
@@ -117,6 +135,7 @@ _FIXED: dict[str, Quaternion] = {
 
 def start_orientation(category: str) -> tuple[Quaternion, tuple[float, float]]:
     """LIBERO's initial orientation: a quaternion and a range of yaw before it."""
+    category = CATEGORIES.base(category)
     if category in _FIXED:
         return _FIXED[category], (0.0, 0.0)
     low, high = _ABOUT_X.get(category, (_QUARTER, _QUARTER))
@@ -191,7 +210,7 @@ def _quaternion(values: list[float]) -> Quaternion:
     return w, x, y, z
 
 
-CATEGORIES: dict[str, Category] = _load()
+CATEGORIES = Categories(_load())
 
 
 @functools.lru_cache(maxsize=None)

@@ -4,6 +4,7 @@ One scene serves all its tasks; layouts, fixture poses and the task itself are d
 """
 
 import dataclasses
+from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import jax
@@ -15,6 +16,7 @@ from omnivla_jax.sim.arenas import ARENAS, BASE_BODY, CAMERA_BODY, Arena, table_
 from omnivla_jax.sim.assembly import PRESETS, Preset, compile_model
 from omnivla_jax.sim.objects import CATEGORIES, Region
 from omnivla_jax.sim.tasks import (
+    Categories,
     Goal,
     Inventory,
     Suite,
@@ -71,11 +73,15 @@ class Scene:
 
 
 def make(
-    name: str,
+    name: str | Path,
     *,
     tasks: Sequence[int] | None = None,
     physics: str = "auto",
     preset: str = "fast",
+    prompt: str = "clean",
+    horizon: int | None = None,
+    skip_unknown: bool = False,
+    categories: Categories = None,
 ) -> Scene:
     """Build a scene for tasks of suite `name`.
 
@@ -88,15 +94,28 @@ def make(
       tasks: rows of the suite; None takes them all. Task numbers stay the suite's.
       physics: `mjx`, `mujoco`, or `auto` (C MuJoCo on a CPU, MJX elsewhere).
       preset: `original`, `faithful` or `fast`.
+      prompt: what files tell the policy: `clean`, `as_published` or `file_name`.
+      horizon: time limit in control steps; None: the suite's, 600 for a user's files.
+      skip_unknown: leave out the files of a folder that cannot be loaded.
+      categories: a JSON file, or a mapping, of categories that are others recoloured,
+        rescaled or fixed; see `tasks.suite` for these four.
 
     Raises:
       ValueError: naming the unknown suite, task, engine or preset and the known ones.
+      BddlError: naming the task file, the line and what is known there.
     """
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
-    table = suite(name)
+    table = suite(
+        name,
+        prompt=prompt,
+        horizon=horizon,
+        skip_unknown=skip_unknown,
+        categories=categories,
+    )
     playable = playable_rows(table, tasks)
-    return _assembled(name, table, playable, _choose_engine(physics), PRESETS[preset])
+    engine = _choose_engine(physics)
+    return _assembled(table.name, table, playable, engine, PRESETS[preset])
 
 
 def _assembled(

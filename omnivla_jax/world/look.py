@@ -23,7 +23,7 @@ from omnivla_jax.sim.objects import UPRIGHT
 from omnivla_jax.sim.primitives import VISIBLE_GROUP
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
-from omnivla_jax.world.finish import MATERIALS
+from omnivla_jax.world.finish import MATERIALS, material
 from omnivla_jax.world.proprioception import HAND_BODY
 
 _KINDS = {
@@ -56,9 +56,10 @@ class Look(NamedTuple):
 
 def look(scene: Scene) -> Look:
     """The default look of `scene`: LIBERO's two cameras, daylight."""
-    names = tuple(MATERIALS)
     model = scene.visual_model
     visible = np.flatnonzero(model.geom_group == VISIBLE_GROUP)
+    used = {model.mat(model.geom_matid[geom]).name for geom in visible}
+    names = (*MATERIALS, *sorted(used - set(MATERIALS)))  # behind: what is recoloured
     agent = Mount(
         scene.bodies[CAMERA_BODY], np.zeros(3, np.float32), _unit(UPRIGHT), AGENT_FOVY
     )
@@ -70,7 +71,7 @@ def look(scene: Scene) -> Look:
     )
     return Look(
         types.shapes([_primitive(model, int(geom), names) for geom in visible]),
-        types.materials(list(MATERIALS.values())),
+        types.materials([material(name) for name in names]),
         types.lights(),
         (agent, wrist),
     )

@@ -4,12 +4,16 @@ import re
 
 import pytest
 
-from omnivla_jax.sim import bddl, libero_files, tasks
+from omnivla_jax.sim import bddl, libero_files, task_files, tasks
 
 INIT_PLATE = "(On plate_1 main_table_plate_region)"
 INIT_BOWL = "(In akita_black_bowl_1 wooden_cabinet_1_top_region)"
 INIT_OPEN = "(Open wooden_cabinet_1_top_region)"
 GOAL = "(On akita_black_bowl_1 plate_1)"
+# These files are called otherwise than their :language says.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::omnivla_jax.sim.task_files.TaskFileWarning"
+)
 
 
 @pytest.fixture
@@ -52,6 +56,22 @@ def _says(path, line, *parts):
 )  # fmt: skip
 def test_declarations_are_checked_at_their_own_lines(write, old, new, says):
     _says(*write(old, new), *says)
+
+
+def test_what_is_placed_twice_is_named(write):
+    path, line = write(INIT_PLATE, f"{INIT_PLATE}\n(On plate_1 cookies_1)")
+    _says(path, line + 1, f"a second place for 'plate_1': the first is in line {line}")
+
+
+@pytest.mark.parametrize("suffix", ["tabletop_light_sync_modified_12", "x"])
+def test_problem_classes_with_a_suffix_are_their_base(write, suffix):
+    name = "LIBERO_Tabletop_Manipulation"
+    path, _ = write(name, f"Libero_Tabletop_Manipulation_{suffix}")
+    with pytest.warns(task_files.TaskFileWarning, match="light or surfaces"):
+        task = tasks.read_task(path)
+    assert (task.arena, task.appearance) == ("tabletop", suffix)
+    path, line = write(name, f"{name}2")
+    _says(path, line, "unknown problem class 'libero_tabletop_manipulation2'")
 
 
 def test_what_is_placed_nowhere_is_named_where_it_is_declared(write):

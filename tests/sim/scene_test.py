@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import assembly, panda
+from omnivla_jax.sim import assembly, layout, libero_files, panda
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.arenas import ARENAS, table_body
 
@@ -137,6 +137,30 @@ def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
     name = arguments.pop("name", "libero_goal")
     with pytest.raises(ValueError, match=f"(?s){bad}.*{known}"):
         scenes.make(name, **arguments)
+
+
+@pytest.mark.filterwarnings("ignore::omnivla_jax.sim.task_files.TaskFileWarning")
+def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
+    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    for old, new in (("- plate", "- wide_plate"), ("- wine_bottle", "- pole")):
+        text = text.replace(old, new)
+    path = tmp_path / "mine.bddl"
+    path.write_text(text)
+    table = {
+        "wide_plate": {"base": "plate", "scale": 1.5},
+        "pole": {"base": "cylinder", "size": [0.03, 0.2], "fixed": True},
+    }
+    scene = scenes.make(path, physics="mujoco", horizon=7, categories=table)
+    assert scene.suite.horizon == 7 and scene.name == str(path)
+    mass = MASSES["plate_1"] * 1.5**3
+    np.testing.assert_allclose(scene.model.body("plate_1").mass, mass, atol=2e-4)
+    assert "wine_bottle_1_joint0" not in scene.joints  # welded where it is sampled
+    assert scene.stock.fixtures["wine_bottle_1"] == "pole"
+    rows = layout.layout(scene).posed
+    post = scene.posed.index("wine_bottle_1")
+    height = ARENAS["tabletop"].surface_z + 0.1  # half of it stands above the middle
+    np.testing.assert_allclose([rows.low[0, post, 2], rows.high[0, post, 2]], height)
+    np.testing.assert_allclose(rows.low[0, post, :2], (-0.21, -0.06), atol=1e-9)
 
 
 def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():

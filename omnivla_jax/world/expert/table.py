@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.tasks import Task
 from omnivla_jax.world.expert import phases
+from omnivla_jax.world.expert.matching import find_script, goal_text
 from omnivla_jax.world.expert.phases import Phase, Script
-from omnivla_jax.world.expert.scripts import SCRIPTS
 
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
 FRAMES = (phases.FIXED, phases.KEPT, "x", "y", "z")
@@ -47,16 +48,29 @@ def rows(scene: Scene) -> Rows:
     return jax.tree.map(jnp.asarray, _host_rows(scene))
 
 
-def require_scripts(scene: Scene, tasks: tuple[int, ...]) -> None:
-    """Raise a ValueError that names the tasks nobody has written a script for."""
-    missing = [
-        scene.tasks[task].instruction
-        for task in tasks
-        if scene.tasks[task].instruction not in SCRIPTS
-    ]
-    if missing:
-        known = [i for i, t in enumerate(scene.tasks) if t.instruction in SCRIPTS]
-        raise ValueError(f"No script for {missing}: choose among tasks {known}.")
+def require_scripts(scene: Scene, tasks: Sequence[int]) -> None:
+    """Check that the expert knows how to do all of `tasks`.
+
+    Args:
+      scene: whose suite the tasks are rows of.
+      tasks: what is to be demonstrated.
+
+    Raises:
+      ValueError: naming the tasks nobody has written a script for, their goals, and
+        the tasks of the suite that have one.
+    """
+    missing = [task for task in tasks if find_script(scene.tasks[task]) is None]
+    if not missing:
+        return
+    named = "; ".join(
+        f"{scene.tasks[task].instruction!r} ({goal_text(scene.tasks[task])})"
+        for task in missing
+    )
+    known = [i for i, task in enumerate(scene.tasks) if find_script(task) is not None]
+    others = f" Tasks with a script: {', '.join(map(str, known))}." if known else ""
+    raise ValueError(
+        f"No script for {named}: record with your own policy or give a dataset.{others}"
+    )
 
 
 def columns(scene: Scene, scripts: Sequence[Script]) -> Rows:
@@ -84,13 +98,15 @@ def names(script: Script) -> set[str]:
 
 @functools.lru_cache(maxsize=16)
 def _host_rows(scene: Scene) -> Rows:
-    return columns(scene, [_script(scene, task.instruction) for task in scene.tasks])
+    return columns(scene, [_script(scene, task) for task in scene.tasks])
 
 
-def _script(scene: Scene, instruction: str) -> Script:
+def _script(scene: Scene, task: Task) -> Script:
     """The task's script, unless this scene leaves out something that it needs."""
-    script = SCRIPTS.get(instruction, _STILL)
-    return script if names(script) <= set(scene.bodies) else _STILL
+    script = find_script(task)
+    if script is None or not names(script) <= set(scene.bodies):
+        return _STILL
+    return script
 
 
 def _column(

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import rlds
+from experiments.recording import dataset_name
 from experiments.reporting import progress
+from experiments.settings import check_tasks
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim import tasks as task_tables
@@ -48,11 +50,12 @@ def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
 
     Raises:
       FileExistsError: there are parts of an earlier collection and `resume` is off.
-      ValueError: an unknown task; those parts are of another plan, or what is to be
-        resumed was finished with another number of episodes; the expert fails too
-        often.
+      ValueError: an unknown task, or one without a script; those parts are of another
+        plan, or what is to be resumed was finished with another number of episodes;
+        the expert fails too often.
     """
-    scenes.playable_rows(task_tables.suite(plan.suite), plan.tasks)
+    check_tasks(plan.suite, plan.tasks, example="--tasks=0")
+    expert.require_scripts(task_tables.suite(plan.suite), plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
@@ -63,7 +66,7 @@ def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
             play = _Play(scene, plan)
             for task in rows:
                 _collect_task(play, plan, task, parts, bar)
-    rlds.write(directory, _joined(plan, parts), name=Path(plan.suite).stem)
+    rlds.write(directory, _joined(plan, parts), name=dataset_name(plan.suite))
     shutil.rmtree(parts)
     return total
 
@@ -108,7 +111,6 @@ def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
         scene = scenes.make(
             plan.suite, tasks=rows, physics=plan.physics, preset=plan.preset
         )
-        expert.require_scripts(scene, tuple(rows))
         yield scene, tuple(rows)
 
 
@@ -128,7 +130,8 @@ def _collect_task(
     instruction = play.scene.tasks[task].instruction
     raise ValueError(
         f"The expert is {wanted} episodes short of {plan.episodes} for "
-        f"{instruction!r} (task {task}): lower --noise, or ask for fewer --episodes."
+        f"{instruction!r} (task {task}): lower --noise, ask for fewer --episodes, or "
+        "record with your own policy."
     )
 
 
@@ -178,11 +181,12 @@ def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
         note.write_text(written)
     elif not resume:
         raise FileExistsError(
-            f"{parts} holds an unfinished collection: add --resume, or delete it."
+            f"{parts} holds an unfinished collection: add --resume, or choose "
+            "another --out."
         )
     elif note.read_text() != written:
         raise ValueError(
             f"{parts} was collected with other flags ({note}): repeat those, or "
-            "delete it."
+            "choose another --out."
         )
     return parts

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.tasks import Task
+from omnivla_jax.sim.tasks import Suite, Task
 from omnivla_jax.world.expert import phases
 from omnivla_jax.world.expert.matching import find_script, goal_text
 from omnivla_jax.world.expert.phases import Phase, Script
@@ -48,29 +48,34 @@ def rows(scene: Scene) -> Rows:
     return jax.tree.map(jnp.asarray, _host_rows(scene))
 
 
-def require_scripts(scene: Scene, tasks: Sequence[int]) -> None:
+def require_scripts(suite: Suite | Scene, tasks: Sequence[int]) -> None:
     """Check that the expert knows how to do all of `tasks`.
 
     Args:
-      scene: whose suite the tasks are rows of.
-      tasks: what is to be demonstrated.
+      suite: whose tasks they are, or a scene of it.
+      tasks: what is to be demonstrated, rows of the suite.
 
     Raises:
       ValueError: naming the tasks nobody has written a script for, their goals, and
         the tasks of the suite that have one.
     """
-    missing = [task for task in tasks if find_script(scene.tasks[task]) is None]
+    missing = [task for task in tasks if find_script(suite.tasks[task]) is None]
     if not missing:
         return
-    named = "; ".join(
-        f"{scene.tasks[task].instruction!r} ({goal_text(scene.tasks[task])})"
-        for task in missing
-    )
-    known = [i for i, task in enumerate(scene.tasks) if find_script(task) is not None]
-    others = f" Tasks with a script: {', '.join(map(str, known))}." if known else ""
+    first, more = suite.tasks[missing[0]], len(missing) - 1
+    known = [i for i, task in enumerate(suite.tasks) if find_script(task) is not None]
     raise ValueError(
-        f"No script for {named}: record with your own policy or give a dataset.{others}"
+        f"no script for {first.instruction!r} ({goal_text(first)})"
+        + (f" and {more} more of tasks {_listed(missing)}" if more else "")
+        + ": record with your own policy or give a dataset"
+        + (f", or choose tasks with a script: {_listed(known)}." if known else ".")
     )
+
+
+def _listed(tasks: Sequence[int]) -> str:
+    """At most sixteen numbers."""
+    shown = ",".join(map(str, tasks[:16]))
+    return shown if len(tasks) <= 16 else f"{shown} and {len(tasks) - 16} more"
 
 
 def columns(scene: Scene, scripts: Sequence[Script]) -> Rows:

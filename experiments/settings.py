@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 from ml_collections import ConfigDict
 
 from experiments import rl_settings, weights
+from experiments.reporting import progress
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -57,7 +58,8 @@ class Settings:
 def from_config(config: ConfigDict) -> Settings:
     """Check and convert; errors are ValueErrors that name what to change."""
     raw = config.to_dict()
-    policy = _policy(raw["policy"])
+    folder = _weights(raw["policy"])
+    policy = _policy(raw["policy"], folder)
     check_tasks(raw["suite"], raw["tasks"], example="--config.tasks=0,")
     _check_horizon(raw, policy)
     sampler = _sampler(raw["sampler"], raw["exec_horizon"])
@@ -71,7 +73,7 @@ def from_config(config: ConfigDict) -> Settings:
         physics=raw["physics"],
         image_size=raw["image_size"],
         policy=policy,
-        weights=_weights(raw["policy"]),
+        weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
         action=_action(raw["action"]),
@@ -84,7 +86,7 @@ def from_config(config: ConfigDict) -> Settings:
     )
 
 
-def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
+def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     own = ("preset", "spatial", "weights")
     changes = {
         name: value
@@ -94,14 +96,20 @@ def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
-    if folder := _weights(raw):
+    if folder is not None:
         config = weights.adapted(folder, config)
     encoding.encoder(config)  # a wrong path shall be told before anything is made
     return config
 
 
 def _weights(raw: Mapping[str, Any]) -> Path | None:
-    return Path(raw["weights"]) if raw["weights"] else None
+    if not raw["weights"]:
+        return None
+    path = Path(raw["weights"]).expanduser()
+    folder = weights.locate(path)
+    if folder != path:
+        progress.note("Weights", f"{path} means {folder}")
+    return folder
 
 
 def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
@@ -112,7 +120,11 @@ def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
             f"demonstrations.episodes={fields['episodes']} for {tasks} tasks: keep at "
             "least one of each."
         )
-    return DemonstrationConfig(**fields, dataset=Path(dataset) if dataset else None)
+    return DemonstrationConfig(**fields, dataset=_path(dataset))
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
 def _action(raw: Mapping[str, Any]) -> ActionConfig:

@@ -30,6 +30,7 @@ PREFIX, TREE, HISTORY = "step-", "tree", "history"
 HISTORY_FILE = "history.json"
 RUN_FOLDER = "checkpoints"  # where a run keeps the folders of its stages
 _STEP = re.compile(re.escape(PREFIX) + r"\d{8,}")
+_LEFT_OVER = re.compile(rf"\.replaced-{_STEP.pattern}|{_STEP.pattern}\..*")
 # How orbax says that a checkpoint is whole, but not of what was asked for.
 _MISFITS = ("do not match", "not compatible with the stored shape")
 
@@ -127,9 +128,9 @@ class Writer:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _rest(self) -> list[Path]:
-        """What is no complete checkpoint."""
-        complete = set(_complete(self.directory))
-        return [p for p in self.directory.glob(f"*{PREFIX}*") if p not in complete]
+        """What is no complete checkpoint, and nobody else's."""
+        found = self.directory.glob(f"*{PREFIX}*")
+        return [path for path in found if _LEFT_OVER.fullmatch(path.name)]
 
 
 @contextlib.contextmanager
@@ -190,8 +191,8 @@ def find(path: Path) -> Path:
     if len(stages) == 1:
         return _complete(stages[0])[-1]
     if stages:
-        names = ", ".join(str(folder) for folder in stages)
-        raise ValueError(f"{path} has checkpoints of several stages: name one, {names}.")
+        names = ", ".join(map(str, stages))
+        raise ValueError(f"{path} has checkpoints of several stages: name one, {names}")
     raise ValueError(f"{path} holds no checkpoint: {contents(path)}.")
 
 
@@ -290,8 +291,8 @@ def _one_line(path: Path) -> Iterator[None]:
                 "with, or start a new workdir."
             ) from error
         raise ValueError(
-            f"The checkpoint {path} cannot be read ({_first_line(error)}): delete that "
-            "folder to fall back on the one before it, or start a new workdir."
+            f"The checkpoint {path} cannot be read ({_first_line(error)}): move that "
+            "folder away to fall back on the one before it, or start a new workdir."
         ) from error
 
 

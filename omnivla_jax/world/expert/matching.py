@@ -110,7 +110,7 @@ def _renamings(known: Task, task: Task) -> Iterator[Names]:
     theirs, ours = _starts(known), _starts(task)
     free = _instances(task)
     choices = [
-        [name for name in free if ours[name].category == theirs[asked].category]
+        [name for name in free if _kind(ours[name]) == _kind(theirs[asked])]
         for asked in _instances(known)
     ]
     wanted = {_goal_parts(task, goal) for goal in task.goal}
@@ -178,7 +178,12 @@ def _match(scripted: ScriptedTask, task: Task, names: Names) -> _Match:
 def _relation(task: Task, start: Start) -> tuple[str, str, str]:
     """On or in which region of what category something starts; on the table: ""."""
     below = _starts(task).get(start.reference)
-    return start.relation, below.category if below else "", start.region
+    return start.relation, _kind(below) if below else "", start.region
+
+
+def _kind(start: Start) -> str:
+    """What decides how a thing is grasped and what fits on it: its category."""
+    return start.category
 
 
 def _between(a: Start, b: Start) -> float:

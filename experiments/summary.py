@@ -34,7 +34,8 @@ def write(settings: Settings, workdir: Workdir) -> dict[str, Any]:
         curve = workdir.path / "curve.png"
         curves.save(curve, history, before=found["before"], after=found["after"])
         names = {"Before Flow-GSPO": "before.mp4", "After Flow-GSPO": "after.mp4"}
-        videos = {caption: workdir.path / name for caption, name in names.items()}
+        recorded = settings.evaluation.recorded > 0
+        videos = {c: workdir.path / name for c, name in names.items() if recorded}
         page = workdir.path / "report.html"
         report.write(page, found, history, curve=curve, videos=videos)
     found = results(settings, workdir)  # with the seconds that this took

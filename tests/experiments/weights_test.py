@@ -86,7 +86,7 @@ def test_a_noise_head_is_drawn_beside_them(pi0):
 
 def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
     folder, _ = pi0
-    with pytest.raises(ValueError, match="holds no imported weights: it is empty; make"):
+    with pytest.raises(ValueError, match="holds no imported weights: it is empty;"):
         settings(tmp_path)
     with pytest.raises(ValueError, match="with the spatial expert, do not fit") as e:
         settings(folder, **{"policy.spatial": False})

@@ -1,4 +1,4 @@
-"""Tests of experiments.phases: whose instruction is heard, and what tasks are called."""
+"""Tests of experiments.phases: whose words are heard, and what tasks are called."""
 
 from types import SimpleNamespace
 from typing import Any

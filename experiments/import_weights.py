@@ -18,6 +18,7 @@ from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.load import MismatchError
 from omnivla_jax.policy.pretrained.sources import SOURCES
+from omnivla_jax.train import checkpoints
 
 _FROM = flags.DEFINE_list(
     "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
     out = Path(_OUT.value)
-    if weights.is_taken(out):
+    if checkpoints.latest(out) or (out.exists() and not out.is_dir()):
         raise flags.Error(f"--out={out} is taken: name a new folder")
     pairs = tuple(zip(_FROM.value, _PATH.value))
     record = weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})

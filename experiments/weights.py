@@ -109,15 +109,6 @@ def restore(
     return params
 
 
-def is_taken(out: Path) -> bool:
-    """Whether something lies there, but for what an interrupted import left."""
-    if not out.is_dir():
-        return out.exists()
-    names = {path.name for path in out.iterdir()} - {RECORD}
-    rest = [name for name in names if not name.startswith((".", checkpoints.PREFIX))]
-    return bool(rest) or checkpoints.latest(out) is not None
-
-
 def locate(path: Path) -> Path:
     """The folder of imported weights that `path` means.
 

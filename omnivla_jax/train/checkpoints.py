@@ -30,7 +30,6 @@ PREFIX, TREE, HISTORY = "step-", "tree", "history"
 HISTORY_FILE = "history.json"
 RUN_FOLDER = "checkpoints"  # where a run keeps the folders of its stages
 _STEP = re.compile(re.escape(PREFIX) + r"\d{8,}")
-_LEFT_OVER = re.compile(rf"\.replaced-{_STEP.pattern}|{_STEP.pattern}\..*")
 # How orbax says that a checkpoint is whole, but not of what was asked for.
 _MISFITS = ("do not match", "not compatible with the stored shape")
 
@@ -128,9 +127,9 @@ class Writer:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _rest(self) -> list[Path]:
-        """What is no complete checkpoint, and nobody else's."""
-        found = self.directory.glob(f"*{PREFIX}*")
-        return [path for path in found if _LEFT_OVER.fullmatch(path.name)]
+        """What is no complete checkpoint."""
+        complete = set(_complete(self.directory))
+        return [p for p in self.directory.glob(f"*{PREFIX}*") if p not in complete]
 
 
 @contextlib.contextmanager

@@ -52,16 +52,6 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert again.returncode == 2 and f"--out={out} is taken" in again.stderr
 
 
-def test_only_a_new_folder_or_an_interrupted_import_is_written_to(tmp_path):
-    assert not weights.is_taken(tmp_path / "new")
-    (tmp_path / "step-00000000.orbax-checkpoint-tmp").mkdir()
-    (tmp_path / weights.RECORD).write_text("{}")
-    assert not weights.is_taken(tmp_path)
-    (tmp_path / "config.json").write_text("{}")  # a run's, or a model's
-    assert weights.is_taken(tmp_path)
-    assert weights.is_taken(tmp_path / "config.json")
-
-
 def test_a_misfit_lists_every_name_and_writes_nothing(tmp_path, params):
     arrays = fakes.paligemma(params, CONFIG.vision)
     del arrays["img/head/bias"]

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import rlds
-from experiments.recording import dataset_name
 from experiments.reporting import progress
 from experiments.settings import check_tasks
 from omnivla_jax.core.types import Episode
@@ -66,7 +65,7 @@ def collect(plan: Plan, directory: Path, *, resume: bool) -> int:
             play = _Play(scene, plan)
             for task in rows:
                 _collect_task(play, plan, task, parts, bar)
-    rlds.write(directory, _joined(plan, parts), name=dataset_name(plan.suite))
+    rlds.write(directory, _joined(plan, parts), name=Path(plan.suite).stem)
     shutil.rmtree(parts)
     return total
 
@@ -181,12 +180,11 @@ def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
         note.write_text(written)
     elif not resume:
         raise FileExistsError(
-            f"{parts} holds an unfinished collection: add --resume, or choose "
-            "another --out."
+            f"{parts} holds an unfinished collection: add --resume, or delete it."
         )
     elif note.read_text() != written:
         raise ValueError(
             f"{parts} was collected with other flags ({note}): repeat those, or "
-            "choose another --out."
+            "delete it."
         )
     return parts

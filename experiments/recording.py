@@ -1,6 +1,5 @@
 """The demonstrations phase: the expert recorded and stored, or a dataset read."""
 
-import re
 from pathlib import Path
 from typing import Callable, Sequence
 
@@ -37,20 +36,13 @@ def demonstrations(job: Job) -> Callable[[], list[Episode]]:
             episodes = _given(job)
         else:
             episodes = _recorded(job)
-            rlds.write(directory, episodes, name=dataset_name(job.settings.suite))
+            rlds.write(directory, episodes, name=Path(job.settings.suite).stem)
     lengths = [len(episode.action) for episode in episodes]
     job.workdir.finish(
         "demonstrations",
         {"episodes": len(episodes), "mean_steps": float(np.mean(lengths))},
     )
     return lambda: episodes
-
-
-def dataset_name(suite: str) -> str:
-    """A suite's name, or that of a user's file, as datasets are named."""
-    words = re.findall("[a-z0-9]+", Path(suite).stem.lower())
-    name = "_".join(words)
-    return name if name[:1].isalpha() else f"demonstrations_{name}".rstrip("_")
 
 
 def _given(job: Job) -> list[Episode]:

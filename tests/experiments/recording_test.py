@@ -47,17 +47,6 @@ def test_tasks_take_turns_beyond_the_size_of_a_batch():
         assert recording.turns((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
 
 
-@pytest.mark.parametrize("suite, name", [
-    ("libero_goal", "libero_goal"),
-    ("runs/My task-2.bddl", "my_task_2"),
-    ("KITCHEN_SCENE3_turn.BDDL", "kitchen_scene3_turn"),
-    ("1.bddl", "demonstrations_1"),
-    ("...", "demonstrations"),
-])
-def test_datasets_are_named_in_snake_case(suite, name):
-    assert recording.dataset_name(suite) == name
-
-
 def test_a_dataset_is_known_by_its_words():
     wanted = {7: GOAL.tasks[7], 8: GOAL.tasks[8]}
     given = [

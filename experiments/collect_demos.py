@@ -23,7 +23,9 @@ from omnivla_jax.sim import tasks
 
 ROOT = Path(__file__).parents[1]
 
-_SUITE = flags.DEFINE_string("suite", "libero_goal", "A suite or a BDDL file.")
+_SUITE = flags.DEFINE_string(
+    "suite", "libero_goal", "A suite, a BDDL file or a folder of them."
+)
 _OUT = flags.DEFINE_string("out", None, "Folder of datasets (data_dir).", required=True)
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all.")
 _EPISODES = flags.DEFINE_integer("episodes", 50, "Successes per task.", lower_bound=1)
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> None:
     count = len(tasks.suite(_SUITE.value).tasks)
     plan = collecting.Plan(
         suite=_SUITE.value,
-        tasks=tuple(int(row) for row in _TASKS.value or range(count)),
+        tasks=_tasks(_TASKS.value) or tuple(range(count)),
         episodes=_EPISODES.value,
         batch_size=_BATCH.value,
         image_size=_SIZE.value,
@@ -64,6 +66,14 @@ def main(argv: list[str]) -> None:
         plan, out, resume=_RESUME.value, file_format=_FORMAT.value
     )
     progress.note("Stored", f"{stored} episodes in {out}")
+
+
+def _tasks(words: list[str]) -> tuple[int, ...]:
+    """The numbers in `--tasks`; a comma may end them."""
+    try:
+        return tuple(int(word) for word in words if word)
+    except ValueError as error:
+        raise flags.Error(f"--tasks={','.join(words)} takes numbers: 0,3") from error
 
 
 if __name__ == "__main__":

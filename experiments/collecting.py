@@ -16,6 +16,7 @@ import numpy as np
 
 from data_pipelines import rlds
 from experiments.reporting import progress
+from experiments.settings import check_tasks
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim import tasks as task_tables
@@ -57,11 +58,12 @@ def collect(
     Raises:
       FileExistsError: there are parts of an earlier collection and `resume` is off, or
         files that this program did not write are in the way.
-      ValueError: an unknown task; those parts are of another plan, or what is to be
-        resumed was finished with another number of episodes; the expert fails too
-        often.
+      ValueError: an unknown task, or one without a script; those parts are of another
+        plan, or what is to be resumed was finished with another number of episodes;
+        the expert fails too often.
     """
-    scenes.playable_rows(task_tables.suite(plan.suite), plan.tasks)
+    check_tasks(plan.suite, plan.tasks, example="--tasks=0")
+    expert.require_scripts(task_tables.suite(plan.suite), plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(plan, directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
@@ -120,7 +122,6 @@ def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
         scene = scenes.make(
             plan.suite, tasks=rows, physics=plan.physics, preset=plan.preset
         )
-        expert.require_scripts(scene, tuple(rows))
         yield scene, tuple(rows)
 
 
@@ -140,7 +141,8 @@ def _collect_task(
     instruction = play.scene.tasks[task].instruction
     raise ValueError(
         f"The expert is {wanted} episodes short of {plan.episodes} for "
-        f"{instruction!r} (task {task}): lower --noise, or ask for fewer --episodes."
+        f"{instruction!r} (task {task}): lower --noise, ask for fewer --episodes, or "
+        "record with your own policy."
     )
 
 

@@ -10,6 +10,7 @@ from experiments.reporting import progress
 from experiments.settings import Settings
 from experiments.workdir import Workdir
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim import tasks as task_tables
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.environment import Environment
@@ -31,8 +32,8 @@ class Job:
 def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     """The scene and what closes over it; raises ValueError on unknown names."""
     with workdir.clock("scene"):
+        _check_demonstrated(settings)
         scene = scenes.make(settings.suite, physics=settings.physics)
-        expert.require_scripts(scene, settings.tasks)
         size = settings.image_size
         simulator = environment.simulator(scene, settings.policy, size=size)
     chosen = ", ".join(f'"{scene.tasks[row].instruction}"' for row in settings.tasks)
@@ -41,3 +42,24 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
         lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
     )
     return Job(settings, workdir, scene, simulator, mesh, evaluator)
+
+
+def task_names(job: Job) -> list[str]:
+    """What each row of the suite is called: its words, and where needed its file."""
+    words = [task.instruction for task in job.scene.tasks]
+    return [
+        text if words.count(text) == 1 else f"{text} ({task.name})"
+        for text, task in zip(words, job.scene.tasks)
+    ]
+
+
+def _check_demonstrated(settings: Settings) -> None:
+    """Raise a ValueError where neither the expert nor a dataset shows the tasks."""
+    if settings.demonstrations.dataset is not None:
+        return
+    try:
+        expert.require_scripts(task_tables.suite(settings.suite), settings.tasks)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."
+        ) from error

@@ -13,13 +13,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments import films, recording, summary, training
-from experiments.job import Job, build
+from experiments.job import Job, build, task_names
 from experiments.reporting import progress
 from experiments.settings import Settings
 from experiments.workdir import Workdir
 from omnivla_jax.train import evaluate, streams, timing
 from omnivla_jax.train.state import TrainState, evaluated
 
+ONE_INSTRUCTION = "there is only one instruction"
 EVALUATIONS = {
     "before": "Before",
     "after": "After",
@@ -45,10 +46,14 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
     if job.workdir.result(phase) is not None:
         return progress.note(EVALUATIONS[phase], "evaluated already")
     settings, config = job.settings, job.settings.evaluation
+    title = EVALUATIONS[phase]
     start = evaluate.held_out(settings.seed, settings.tasks, config)
     if phase == "swapped_instructions":
-        start = evaluate.swap_instructions(start, settings.tasks)
-    title = EVALUATIONS[phase]
+        told = _heard_as(job)
+        if len(set(told.values())) < 2:
+            job.workdir.finish(phase, {"skipped": ONE_INSTRUCTION})
+            return progress.note(title, f"skipped: {ONE_INSTRUCTION}")
+        start = _swapped(start, told)
     with (
         job.workdir.clock(phase),
         progress.phase(title, total=config.episodes, unit="episode") as bar,
@@ -65,13 +70,29 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
             report=lambda count, success: bar.advance(count, success=success),
         )
         texts = [task.instruction for task in job.scene.tasks]
-        found = evaluate.summarise(outcome.success, np.asarray(start.task), texts)
+        rows = np.asarray(start.task)
+        found = evaluate.summarise(outcome.success, rows, task_names(job))
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])
     diverged = {"diverged": int(outcome.diverged.sum())}
     job.workdir.finish(phase, found | {"episodes": config.episodes} | diverged)
     return None
+
+
+def _heard_as(job: Job) -> dict[int, int]:
+    """Each chosen task, and the first that has the same instruction."""
+    words = {row: job.scene.tasks[row].instruction for row in job.settings.tasks}
+    first: dict[str, int] = {}
+    return {row: first.setdefault(text, row) for row, text in words.items()}
+
+
+def _swapped(start: evaluate.Start, heard_as: dict[int, int]) -> evaluate.Start:
+    """Tell every episode another instruction than its own; goals stay."""
+    heard = np.array([heard_as[int(row)] for row in np.asarray(start.task)], np.int32)
+    instructions = list(dict.fromkeys(heard_as.values()))
+    swapped = evaluate.swap_instructions(start._replace(task=heard), instructions)
+    return start._replace(told=swapped.told)
 
 
 def time_split(job: Job, state: TrainState) -> None:

@@ -1,33 +1,41 @@
-"""The demonstrations phase: the scripted expert, recorded, sorted out and stored."""
+"""The demonstrations phase: the expert recorded and stored, or a dataset read."""
 
-from typing import Callable
+from typing import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from data_pipelines import rlds
 from experiments.job import Job
 from experiments.reporting import progress
 from omnivla_jax.core.types import Episode
+from omnivla_jax.sim.tasks import Task
 from omnivla_jax.train import loop, streams
 from omnivla_jax.world import demos
 from omnivla_jax.world import look as looks
 
 
 def demonstrations(job: Job) -> Callable[[], list[Episode]]:
-    """Record the expert and store it; returns how to get at the episodes."""
-    directory = job.workdir.path / "demonstrations"
-    if job.workdir.result("demonstrations") is not None:
+    """Record the expert and store it; returns how to get at the episodes.
+
+    Where the settings name a dataset, that is read instead and nothing is stored.
+    """
+    directory, config = job.workdir.path / "demonstrations", job.settings.demonstrations
+    done = job.workdir.result("demonstrations") is not None
+    if done:
         progress.note("Demonstrations", "there already")
+    if done and config.dataset is None:
         return lambda: rlds.read(directory)
-    config = job.settings.demonstrations
-    with (
-        job.workdir.clock("demonstrations"),
-        progress.phase("Demonstrations", total=config.episodes, unit="episode") as bar,
-    ):
-        episodes = _record(job, bar)
-        rlds.write(directory, episodes, name=job.settings.suite)
+    if done:
+        return lambda: _given(job)
+    with job.workdir.clock("demonstrations"):
+        if config.dataset is not None:
+            episodes = _given(job)
+        else:
+            episodes = _recorded(job)
+            rlds.write(directory, episodes, name=job.settings.suite)
     lengths = [len(episode.action) for episode in episodes]
     job.workdir.finish(
         "demonstrations",
@@ -36,24 +44,108 @@ def demonstrations(job: Job) -> Callable[[], list[Episode]]:
     return lambda: episodes
 
 
+def _given(job: Job) -> list[Episode]:
+    """The demonstrations of the chosen tasks in the dataset that the settings name."""
+    settings = job.settings
+    assert settings.demonstrations.dataset is not None
+    chosen = [job.scene.tasks[row] for row in settings.tasks]
+    episodes = of_tasks(
+        rlds.read(settings.demonstrations.dataset),
+        dict(zip(settings.tasks, chosen)),
+        source=str(settings.demonstrations.dataset),
+    )
+    side, size = episodes[0].images.shape[2], settings.image_size
+    drawn = "" if side == size else f", pictures of {side} pixels made {size}"
+    progress.note(
+        "Demonstrations",
+        f"{len(episodes)} of {settings.demonstrations.dataset}{drawn}",
+    )
+    return [e._replace(images=_resized(e.images, size)) for e in episodes]
+
+
+def of_tasks(
+    episodes: Sequence[Episode], tasks: dict[int, Task], *, source: str
+) -> list[Episode]:
+    """The episodes whose instruction is one of the tasks', under the task's number.
+
+    Capitals and spaces do not count; what is learnt is spelt as the task spells it.
+
+    Raises:
+      ValueError: a task that no episode shows, with the instructions that there are.
+    """
+    rows = {_plain(task.instruction): row for row, task in tasks.items()}
+    kept = [
+        episode._replace(
+            instruction=tasks[rows[_plain(episode.instruction)]].instruction,
+            task=rows[_plain(episode.instruction)],
+        )
+        for episode in episodes
+        if _plain(episode.instruction) in rows
+    ]
+    shown = {_plain(episode.instruction) for episode in kept}
+    for text, row in rows.items():
+        if text not in shown:
+            known = sorted({episode.instruction for episode in episodes})
+            others = "; ".join(map(repr, known[:6])) + ("..." if known[6:] else "")
+            raise ValueError(
+                f"{source} shows nobody at {tasks[row].instruction!r}, but {others}: "
+                "choose tasks that it shows, or give another dataset."
+            )
+    return kept
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Pictures [T, V, S, S, 3] with another side, averaged where it is smaller."""
+    if images.shape[2] == size:
+        return images
+    flat = images.reshape(-1, *images.shape[2:])
+    made = [
+        np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BILINEAR))
+        for one in flat
+    ]
+    return np.stack(made).reshape(*images.shape[:2], size, size, 3)
+
+
+def _recorded(job: Job) -> list[Episode]:
+    total = job.settings.demonstrations.episodes
+    with progress.phase("Demonstrations", total=total, unit="episode") as bar:
+        return _record(job, bar)
+
+
+def shares(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
+    """How many episodes each task keeps; the first ones keep what is left over."""
+    each, over = divmod(episodes, len(tasks))
+    return {row: each + (turn < over) for turn, row in enumerate(tasks)}
+
+
+def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
+    """The tasks [batch_size] of a batch: they take turns, from batch to batch on."""
+    index = np.arange(batch_size) + attempt * batch_size
+    return np.asarray(tasks, np.int32)[index % len(tasks)]
+
+
 def _record(job: Job, bar: progress.Phase) -> list[Episode]:
     """Batches of the expert until every task has its share of successes."""
     config, tasks = job.settings.demonstrations, job.settings.tasks
-    look = looks.look(job.scene)
     record = demos.recorder(
         job.scene,
-        look,
+        looks.look(job.scene),
         steps=config.steps,
         size=job.settings.image_size,
         noise=config.noise,
     )
-    task = jnp.resize(jnp.asarray(tasks, jnp.int32), (config.batch_size,))
     key = streams.stream(job.settings.seed, "demonstrations")
-    share = {row: config.episodes // len(tasks) for row in tasks}
+    share = shares(config.episodes, tasks)
     kept: list[Episode] = []
     with bar.compiling():
+        task = jnp.asarray(turns(tasks, config.batch_size, 0))
         record = record.lower(task, key).compile()  # type: ignore[attr-defined]
     for attempt in range(config.attempts * -(-config.episodes // config.batch_size)):
+        task = jnp.asarray(turns(tasks, config.batch_size, attempt))
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
         for episode in demos.successes(job.scene, task, recording):
             if share[episode.task] > 0:
@@ -62,7 +154,9 @@ def _record(job: Job, bar: progress.Phase) -> list[Episode]:
                 bar.advance()
         if not any(share.values()):
             return kept
+    missing = {row: count for row, count in share.items() if count}
     raise ValueError(
-        f"The expert is still short of {share} episodes by task after {attempt + 1} "
-        "batches: lower demonstrations.noise, or allow more demonstrations.steps."
+        f"The expert is still short of {missing} episodes by task after {attempt + 1} "
+        "batches: lower demonstrations.noise, allow more demonstrations.steps, or give "
+        "--config.demonstrations.dataset=FOLDER."
     )

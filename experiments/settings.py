@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 from ml_collections import ConfigDict
 
 from experiments import rl_settings, weights
+from experiments.reporting import progress
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -28,6 +29,7 @@ class DemonstrationConfig:
     steps: int  # control steps at most
     noise: float  # deviation of the disturbance on its commands
     attempts: int = 4  # batches without enough successes before giving up
+    dataset: Path | None = None  # recorded already, in RLDS, instead of the expert
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Settings:
 def from_config(config: ConfigDict) -> Settings:
     """Check and convert; errors are ValueErrors that name what to change."""
     raw = config.to_dict()
-    policy = _policy(raw["policy"])
-    _check_tasks(raw["suite"], raw["tasks"])
+    folder = _weights(raw["policy"])
+    policy = _policy(raw["policy"], folder)
+    check_tasks(raw["suite"], raw["tasks"], example="--config.tasks=0,")
     _check_horizon(raw, policy)
     sampler = _sampler(raw["sampler"], raw["exec_horizon"])
     evaluation = EvaluateConfig(
@@ -70,9 +73,9 @@ def from_config(config: ConfigDict) -> Settings:
         physics=raw["physics"],
         image_size=raw["image_size"],
         policy=policy,
-        weights=_weights(raw["policy"]),
+        weights=folder,
         sampler=sampler,
-        demonstrations=DemonstrationConfig(**raw["demonstrations"]),
+        demonstrations=_demonstrations(raw),
         action=_action(raw["action"]),
         rl=rl_settings.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
@@ -83,7 +86,7 @@ def from_config(config: ConfigDict) -> Settings:
     )
 
 
-def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
+def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     own = ("preset", "spatial", "weights")
     changes = {
         name: value
@@ -93,14 +96,35 @@ def _policy(raw: Mapping[str, Any]) -> PolicyConfig:
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
-    if folder := _weights(raw):
+    if folder is not None:
         config = weights.adapted(folder, config)
     encoding.encoder(config)  # a wrong path shall be told before anything is made
     return config
 
 
 def _weights(raw: Mapping[str, Any]) -> Path | None:
-    return Path(raw["weights"]) if raw["weights"] else None
+    if not raw["weights"]:
+        return None
+    path = Path(raw["weights"]).expanduser()
+    folder = weights.locate(path)
+    if folder != path:
+        progress.note("Weights", f"{path} means {folder}")
+    return folder
+
+
+def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
+    fields = dict(raw["demonstrations"])
+    dataset, tasks = fields.pop("dataset", ""), len(raw["tasks"])
+    if not dataset and fields["episodes"] < tasks:
+        raise ValueError(
+            f"demonstrations.episodes={fields['episodes']} for {tasks} tasks: keep at "
+            "least one of each."
+        )
+    return DemonstrationConfig(**fields, dataset=_path(dataset))
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
 
 
 def _action(raw: Mapping[str, Any]) -> ActionConfig:
@@ -119,14 +143,24 @@ def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:
     )
 
 
-def _check_tasks(suite: str, tasks: Sequence[int]) -> None:
+def check_tasks(suite: str, tasks: Sequence[int], *, example: str) -> None:
+    """Raise a ValueError unless `tasks` are different rows of `suite`, at least one.
+
+    `example` is how the command line asks for the first task alone.
+    """
     count = len(task_tables.suite(suite).tasks)
-    unknown = [task for task in tasks if task not in range(count)]
-    if unknown or len(set(tasks)) != len(tasks) or not tasks:
-        raise ValueError(
-            f"Unknown or repeated tasks {list(unknown or tasks)}: choose different "
-            f"ones among 0 to {count - 1} of {suite}."
-        )
+    unknown = [row for row in tasks if type(row) is not int or not 0 <= row < count]
+    if tasks and not unknown and len(set(tasks)) == len(tasks):
+        return
+    what = f"Repeated tasks {list(tasks)}" if tasks else "No tasks"
+    what = f"Unknown tasks {unknown}" if unknown else what
+    if count == 1:
+        raise ValueError(f"{what}: {suite} has 1 task, add {example} to the command.")
+    several = f"{example.removesuffix(',')},1"
+    raise ValueError(
+        f"{what} of {suite}: choose different ones among 0 to {count - 1}, such as "
+        f"{several}."
+    )
 
 
 def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig) -> None:

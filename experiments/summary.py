@@ -34,7 +34,8 @@ def write(settings: Settings, workdir: Workdir) -> dict[str, Any]:
         curve = workdir.path / "curve.png"
         curves.save(curve, history, before=found["before"], after=found["after"])
         names = {"Before Flow-GSPO": "before.mp4", "After Flow-GSPO": "after.mp4"}
-        videos = {caption: workdir.path / name for caption, name in names.items()}
+        recorded = settings.evaluation.recorded > 0
+        videos = {c: workdir.path / name for c, name in names.items() if recorded}
         page = workdir.path / "report.html"
         report.write(page, found, history, curve=curve, videos=videos)
     found = results(settings, workdir)  # with the seconds that this took
@@ -61,21 +62,30 @@ def results(settings: Settings, workdir: Workdir) -> dict[str, Any]:
 def table(found: Mapping[str, Any]) -> str:
     """The results as one table for the terminal."""
     columns = [found[name] for name in ("before", "after", "swapped_instructions")]
+    skipped = columns[-1].get("skipped")
     names = list(columns[0]["per_task"])
     head = ["Success (95 % interval)", "before", "after", "swapped words"]
-    rows = [[name, *(_cell(c["per_task"][name]) for c in columns)] for name in names]
+    rows = [[name, *(_cell(_of_task(c, name)) for c in columns)] for name in names]
     total = [f"all {found['episodes']} episodes", *map(_cell, columns)]
     split = ", ".join(
         f"{name} {duration(seconds)}" for name, seconds in found["time_split"].items()
     )
     lines = [
         *_aligned([head, *rows, total]),
+        *([f"Swapped words: skipped, {skipped}."] if skipped else []),
         f"One update: {split}. In all: {duration(found['wall_seconds']['total'])}.",
     ]
     return "\n".join(lines)
 
 
+def _of_task(column: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return column if "skipped" in column else column["per_task"][name]
+
+
 def _cell(estimate: Mapping[str, Any]) -> str:
+    """An estimate and its interval; "skipped" where it was not made."""
+    if "skipped" in estimate:
+        return "skipped"
     low, high = estimate["interval"]
     return f"{estimate['success']:4.0%} ({low:.0%} to {high:.0%})"
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from ml_collections import ConfigDict
 
@@ -21,7 +21,7 @@ from experiments import phases, recording, training
 from experiments.job import Job, build
 from experiments.reporting import progress
 from experiments.settings import from_config
-from experiments.workdir import Workdir, open_workdir
+from experiments.workdir import Workdir, open_workdir, run_of
 from omnivla_jax.train import metrics
 from omnivla_jax.train.evaluate import wilson_interval
 from omnivla_jax.train.state import TrainState
@@ -41,11 +41,28 @@ class Result(NamedTuple):
 
 def run(config: ConfigDict, root: Path) -> dict[str, list[Result]]:
     """Every variant under every seed, finished ones skipped: name -> by seed."""
+    _check_root(root, config.seeds)
     found: dict[str, list[Result]] = {name: [] for name in config.compared}
     for seed in config.seeds:
         for name in config.compared:
             found[name].append(_result(varied(config, name, seed), root, name))
     return found
+
+
+def _check_root(root: Path, seeds: Sequence[int]) -> None:
+    """Raise a ValueError where the seeds' folders lie above or below `root`."""
+    if run := run_of(root):
+        raise ValueError(f"{run} is a single run: choose another --workdir.")
+    if list(root.glob("stage-two-*")) + list(root.glob("demonstrations-*")):
+        above = root.absolute().parent
+        raise ValueError(f"{root} holds a single seed: give --workdir={above}.")
+    for seed in seeds:
+        name = f"seed-{seed}"
+        deeper = [] if (root / name).exists() else sorted(root.glob(f"*/{name}"))
+        if deeper:
+            raise ValueError(
+                f"{deeper[0]} lies too deep to be found: move it to {root / name}."
+            )
 
 
 def varied(config: ConfigDict, name: str, seed: int) -> ConfigDict:

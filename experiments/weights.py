@@ -16,6 +16,7 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
 from experiments.reporting.files import replacing
+from experiments.workdir import run_of
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
@@ -26,6 +27,7 @@ from omnivla_jax.policy.pretrained.sources import source
 from omnivla_jax.train import checkpoints
 
 RECORD = "weights.json"
+PUBLIC = (".safetensors", ".npz", ".bin", ".pt", ".pth")  # how others store weights
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,58 @@ def restore(
     return params
 
 
+def locate(path: Path) -> Path:
+    """The folder of imported weights that `path` means.
+
+    Args:
+      path: that folder, the only one of its kind in `path`, or a folder inside of it.
+
+    Raises:
+      ValueError: there is none; says what `path` is.
+    """
+    inner = [path, path.parent, path.parent.parent] if path.is_dir() else [path]
+    for folder in inner[: 1 + _depth(path)]:
+        if (folder / RECORD).is_file():
+            return folder
+    below = sorted(path.glob(f"*/{RECORD}"))
+    if len(below) == 1:
+        return below[0].parent
+    raise ValueError(
+        f"policy.weights={path} holds no imported weights: {_kind(path, below)} make "
+        "them with `python -m experiments.import_weights --out=FOLDER`, or leave it "
+        "empty."
+    )
+
+
+def _depth(path: Path) -> int:
+    """How far inside a folder of imported weights a path lies, going by its name."""
+    if path.name in (checkpoints.TREE, checkpoints.HISTORY):
+        return 2
+    return int(path.name.startswith(checkpoints.PREFIX))
+
+
+def _kind(path: Path, below: Sequence[Path]) -> str:
+    """What a folder without imported weights is, as the middle of a sentence."""
+    if not path.is_dir():
+        return "it is a file;" if path.exists() else "it does not exist;"
+    if below:
+        return f"name one of {', '.join(str(file.parent) for file in below)}, or"
+    if run := run_of(path):
+        return f"it belongs to the run {run}, which --workdir and --resume go on with;"
+    public = [p for kind in PUBLIC for p in sorted(path.glob(f"*{kind}"))]
+    if public:
+        return f"public ones such as {public[0].name} are to be imported first:"
+    return f"{checkpoints.contents(path)};"
+
+
 def _stored(folder: Path) -> tuple[Path, Record]:
     """Where the parameters lie, and their record."""
+    folder = locate(folder)
     path, file = checkpoints.latest(folder), folder / RECORD
-    if path is None or not file.is_file():
+    if path is None:
         raise ValueError(
-            f"policy.weights={folder} holds no imported weights: make them with "
-            f"`python -m experiments.import_weights --out={folder}`, or leave it empty."
+            f"{folder} holds the record of an import that was interrupted: import the "
+            "weights again."
         )
     try:
         return path, Record(**json.loads(file.read_text("utf-8")))

@@ -20,6 +20,7 @@ from typing import Any, Iterator, Mapping
 from experiments.reporting.files import replacing
 
 CONFIG, SECONDS, PHASES = "config.json", "wall_seconds.json", "phases"
+FOLDERS = (PHASES, "checkpoints", "tensorboard", "demonstrations")  # inside a run
 
 
 @dataclass(frozen=True)
@@ -72,25 +73,17 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
     """Create the folder, or with `resume` take it up again.
 
     Raises:
-      ValueError: it holds something and `resume` is off, or another configuration.
+      ValueError: it is no folder of a run, or of one that goes on only with `resume`,
+        or of one with another configuration.
     """
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is a file: choose another --workdir.")
-    # A run that was killed at its very start has left nothing but a hidden file.
-    holds_something = path.is_dir() and any(
-        not entry.name.startswith(".") for entry in path.iterdir()
-    )
-    if holds_something and not resume:
+    _check_place(path)
+    recorded = _config(path)
+    if recorded is not None and not resume:
         raise ValueError(
             f"{path} is not empty: add --resume to continue that run, or choose "
             "another --workdir."
         )
     wanted = json.loads(json.dumps(config))
-    recorded = _read(path / CONFIG)
-    if recorded is None and holds_something:
-        raise ValueError(
-            f"{path} holds no run of this job: choose another --workdir."
-        )
     if recorded is None:
         _write(path / CONFIG, wanted)
     elif recorded != wanted:
@@ -100,6 +93,46 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
             "or choose another --workdir."
         )
     return Workdir(path)
+
+
+def run_of(path: Path) -> Path | None:
+    """The run's folder that `path` is, or that it lies in; None if there is none."""
+    path = Path(path).absolute()
+    if _config(path) is not None:
+        return path
+    for folder in path.parents:
+        if path.relative_to(folder).parts[0] in FOLDERS and _config(folder) is not None:
+            return folder
+    return None
+
+
+def _config(path: Path) -> dict[str, Any] | None:
+    """The settings that a run was started with; None where no run lies there."""
+    found = _read(path / CONFIG)
+    # A model of Hugging Face's has a file of that name, too.
+    return found if isinstance(found, dict) and "seed" in found else None
+
+
+def _check_place(path: Path) -> None:
+    """Raise a ValueError unless `path` is a run's folder or may become one."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file: choose another --workdir.")
+    if _config(path) is not None:
+        return
+    if run := run_of(path):
+        raise ValueError(f"{path} lies inside a run: give --workdir={run}.")
+    # A run that was killed at its very start has left nothing but a hidden file.
+    found = sorted(path.iterdir()) if path.is_dir() else []
+    found = [entry for entry in found if not entry.name.startswith(".")]
+    if not found:
+        return
+    runs = [entry.name for entry in found if _config(entry) is not None]
+    what = f"runs of their own, {', '.join(runs[:5])}" if runs else ""
+    what = what or ", ".join(entry.name for entry in found[:5])
+    raise ValueError(
+        f"{path} holds no run of this job but {what}: choose "
+        f"{'one of them or ' if runs else ''}another --workdir."
+    )
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> list[str]:
@@ -122,9 +155,14 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(
-            f"{path} cannot be read ({error}): move it away to redo that "
-            "phase, or choose another --workdir."
+            f"{path} cannot be read ({error}): {_remedy(path)}."
         ) from error
+
+
+def _remedy(path: Path) -> str:
+    if path.parent.name == PHASES:
+        return "move it away to redo that phase"
+    return "put it back as it was, or choose another --workdir"
 
 
 def _write(path: Path, content: Any) -> None:

@@ -54,7 +54,15 @@ def _quickstart() -> ConfigDict:
     config.chunks = 12
     config.exec_horizon = 8
     config.demonstrations = ConfigDict(
-        {"episodes": 144, "batch_size": 48, "steps": 96, "noise": 0.05}
+        {
+            "episodes": 144,
+            "batch_size": 48,
+            "steps": 96,
+            "noise": 0.05,
+            # A folder of RLDS demonstrations, such as collect_demos or your own policy
+            # through data_pipelines.rlds.write make; "" has the expert record them.
+            "dataset": "",
+        }
     )
     config.update(_stages())
     config.evaluation = ConfigDict(

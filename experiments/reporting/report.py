@@ -123,6 +123,9 @@ def _language(results: Mapping[str, Any]) -> str:
     swapped = results.get("swapped_instructions")
     if not swapped:
         return ""
+    if "skipped" in swapped:
+        reason = page.text(swapped["skipped"])
+        return f"<p>The instructions were not swapped: {reason}.</p>"
     return (
         "<p>With the instructions swapped between tasks, success is "
         f"<b>{page.estimate(swapped)}</b>: the words matter.</p>"

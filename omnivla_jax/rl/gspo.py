@@ -16,7 +16,6 @@ from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
 from omnivla_jax.rl.surrogate import clip_bounds, clipped
 
-
 # How far a chunk's log-likelihood may move before its ratio is clipped. PPO's 0.2 on a
 # ratio that is the |A|-th root allows 0.2 |A| nats and hardly ever clips.
 CLIP_NATS = 0.32

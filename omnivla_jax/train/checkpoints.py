@@ -31,6 +31,10 @@ HISTORY_FILE = "history.json"
 UNFINISHED = re.compile(
     rf"\.replaced-{PREFIX}\d{{8,}}|{PREFIX}\d{{8,}}\.orbax-checkpoint-tmp.*"
 )
+RUN_FOLDER = "checkpoints"  # where a run keeps the folders of its stages
+_STEP = re.compile(re.escape(PREFIX) + r"\d{8,}")
+# How orbax says that a checkpoint is whole, but not of what was asked for.
+_MISFITS = ("do not match", "not compatible with the stored shape")
 
 
 class Restored(NamedTuple):
@@ -168,18 +172,64 @@ def latest(directory: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def find(path: Path) -> Path:
+    """The checkpoint that `path` means: it, or the newest one that lies in it.
+
+    Args:
+      path: a checkpoint, the folder that a `writer` writes to, or the folder of a run
+        of which a single stage has checkpoints.
+
+    Raises:
+      ValueError: it is none of them; says what it is.
+    """
+    path = Path(path).absolute()
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise ValueError(f"{path} {what}: name the folder of a checkpoint.")
+    if (path / TREE).is_dir() or _STEP.fullmatch(path.name):
+        return path
+    if path.name in (TREE, HISTORY) and (path.parent / TREE).is_dir():
+        return path.parent
+    stages = [folder for folder in _stages(path) if _complete(folder)]
+    if len(stages) == 1:
+        return _complete(stages[0])[-1]
+    if stages:
+        names = ", ".join(map(str, stages))
+        raise ValueError(f"{path} has checkpoints of several stages: name one, {names}")
+    raise ValueError(f"{path} holds no checkpoint: {contents(path)}.")
+
+
+def contents(path: Path) -> str:
+    """What lies in a folder, in a few words, for messages."""
+    names = sorted(entry.name for entry in Path(path).iterdir())
+    if not names:
+        return "it is empty"
+    if all(PREFIX in name for name in names):
+        return "nothing but a save that was interrupted lies there"
+    return f"it holds {', '.join(names[:5])}{' and more' if names[5:] else ''}"
+
+
+def _stages(path: Path) -> list[Path]:
+    """Folders that may hold checkpoints: this one, or those of a run's stages."""
+    if _complete(path):
+        return [path]
+    base = path / RUN_FOLDER if (path / RUN_FOLDER).is_dir() else path
+    return sorted(folder for folder in base.iterdir() if folder.is_dir())
+
+
 def restore(path: Path, like: PyTree) -> Restored:
     """Read a checkpoint into the structure, shapes and types of `like`.
 
     Args:
-      path: what `latest` gave.
+      path: what `latest` gave, or anything that `find` understands.
       like: a tree of arrays or `jax.ShapeDtypeStruct`s. What has a sharding is read
         onto it, each device its own part, and everything else onto one device.
 
     Raises:
-      ValueError: the files are damaged, or hold another structure.
+      ValueError: there is no checkpoint, its files are damaged, or it holds another
+        structure.
     """
-    path = Path(path).absolute()
+    path = find(path)
     _silence_orbax()
     here = SingleDeviceSharding(jax.local_devices()[0])
     wanted = jax.tree.map(
@@ -196,9 +246,9 @@ def restore(path: Path, like: PyTree) -> Restored:
 def shapes(path: Path) -> PyTree:
     """The tree of a checkpoint as shapes; no array is read.
 
-    Raises ValueError if the files are damaged.
+    Raises ValueError if there is none, or if the files are damaged.
     """
-    path = Path(path).absolute()
+    path = find(path)
     _silence_orbax()
     with _one_line(path):
         with ocp.StandardCheckpointer() as checkpointer:
@@ -210,6 +260,7 @@ def shapes(path: Path) -> PyTree:
 
 def history(path: Path) -> list[Row]:
     """The records of a checkpoint alone; raises ValueError on a damaged file."""
+    path = find(path)
     with _one_line(path):
         return json.loads((path / HISTORY / HISTORY_FILE).read_text("utf-8"))
 
@@ -221,8 +272,7 @@ def _sharding(leaf: Any) -> Sharding | None:
 
 def _complete(directory: Path) -> list[Path]:
     """Complete checkpoints, the oldest first."""
-    named = re.compile(re.escape(PREFIX) + r"\d{8,}")
-    found = [p for p in directory.glob(f"{PREFIX}*") if named.fullmatch(p.name)]
+    found = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
     return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
@@ -237,11 +287,23 @@ def _one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # orbax and its readers raise whatever they meet
+        if any(words in str(error) for words in _MISFITS):
+            raise ValueError(
+                f"The checkpoint {path} holds other arrays than are asked for "
+                f"({_difference(error)}): use the configuration that it was written "
+                "with, or start a new workdir."
+            ) from error
         raise ValueError(
             f"The checkpoint {path} cannot be read ({_first_line(error)}): move that "
-            "folder away to fall back on the one before it, or start a new workdir if "
-            "the configuration changed."
+            "folder away to fall back on the one before it, or start a new workdir."
         ) from error
+
+
+def _difference(error: BaseException) -> str:
+    """The first array in which orbax sees a difference, or its shapes."""
+    text = str(error)
+    match = re.search(r"do not match:\s*(\S+):", text)
+    return match[1] if match else text.split(". ")[0][:200]
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ import pytest
 from experiments import ablation, variants
 from experiments.configs import ablation as config_file
 from experiments.settings import from_config
+from experiments.workdir import open_workdir
 from omnivla_jax.train.evaluate import wilson_interval
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,19 @@ def test_success_is_pooled_over_the_seeds():
     assert found["success"] == 25 / 40 and found["seeds"] == [0.5, 0.75]
     assert found["interval"] == list(wilson_interval(25, 40))
     assert "| some | 62% (47% to 76%) | 50%, 75% |" in ablation.table({"some": found})
+
+
+def test_folders_above_and_below_the_seeds_are_named(tmp_path):
+    config = config_file.get_config("debug")
+    root = tmp_path / "ablation"
+    (root / "seed-0" / "stage-two-0123").mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"single seed: give --workdir={root}"):
+        variants.run(config, root / "seed-0")
+    with pytest.raises(ValueError, match=f"too deep .*move it to {tmp_path}/seed-0"):
+        variants.run(config, tmp_path)
+    run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False).path
+    with pytest.raises(ValueError, match=f"{run} is a single run"):
+        variants.run(config, run / "checkpoints")
 
 
 def test_the_launcher_runs_and_reads_the_records_of_what_is_finished(tmp_path):

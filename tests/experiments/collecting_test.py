@@ -7,6 +7,7 @@ import pytest
 
 from data_pipelines import rlds
 from experiments import collecting
+from omnivla_jax.sim import libero_files
 
 PLAN = collecting.Plan(
     suite="libero_goal",
@@ -111,3 +112,25 @@ def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(collecting._Play, "batch", lambda *arguments: [])
     with pytest.raises(ValueError, match="2 episodes short of 2 .*turn on the stove"):
         collecting.collect(PLAN, tmp_path / "demos", resume=False)
+
+
+def unscripted(tmp_path):
+    """A file of a user's whose goal nobody has a script for."""
+    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    path = tmp_path / "stack_it.bddl"
+    path.write_text(text.replace("(On akita_black_bowl_1 plate_1)", "(Up plate_1)"))
+    return str(path)
+
+
+def test_a_task_without_a_script_is_one_line_and_leaves_nothing(tmp_path):
+    plan = dataclasses.replace(PLAN, suite=unscripted(tmp_path), tasks=(0,))
+    words = r"\(Up plate_1\): record with your own policy or give a dataset\.$"
+    with pytest.raises(ValueError, match=words):
+        collecting.collect(plan, tmp_path / "out" / "demos", resume=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_task_is_collected_twice(tmp_path):
+    plan = dataclasses.replace(PLAN, tasks=(7, 7))
+    with pytest.raises(ValueError, match=r"Repeated tasks \[7, 7\]"):
+        collecting.collect(plan, tmp_path / "demos", resume=False)

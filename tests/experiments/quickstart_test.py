@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omnivla_jax.sim import libero_files
 from omnivla_jax.train import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +159,53 @@ def test_each_mistake_is_one_clear_line(tmp_path, arguments, code, words):
     one_line(launch(tmp_path / "run", *arguments), code, *words)
 
 
-def test_a_folder_in_use_needs_resume(tmp_path):
+def test_a_folder_of_something_else_is_no_workdir(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    one_line(launch(tmp_path), 1, "not empty", "--resume")
+    one_line(launch(tmp_path), 1, "no run", "notes.txt", "another --workdir")
+
+
+@pytest.fixture
+def user_file(tmp_path):
+    """A known goal in a user's own words."""
+    words = "set the dark bowl down"
+    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = re.sub(r"\(:language .*\)", f"(:language {words})", text)
+    path = tmp_path / f"{words.replace(' ', '_')}.bddl"
+    path.write_text(text)
+    return path
+
+
+def test_a_users_file_says_which_tasks_to_give(user_file, tmp_path):
+    done = launch(tmp_path / "run", f"--config.suite={user_file}")
+    one_line(done, 1, f"{user_file} has 1 task, add --config.tasks=0, to the command")
+
+
+def test_a_task_without_a_script_is_one_clear_line(user_file, tmp_path):
+    goal = "(On akita_black_bowl_1 plate_1)"
+    user_file.write_text(user_file.read_text().replace(goal, "(Up plate_1)"))
+    flags = (f"--config.suite={user_file}", "--config.tasks=0,")
+    done = launch(tmp_path / "run", *flags)
+    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "dataset=")
+    collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.collect_demos", *collect],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "policy")
+
+
+def test_a_users_file_runs_from_end_to_end(user_file, tmp_path):
+    """One task in words of its own; no second one to swap its instruction with."""
+    run = tmp_path / "run"
+    sizes = ("--config.demonstrations.episodes=4", "--config.evaluation.recorded=0")
+    done = launch(run, f"--config.suite={user_file}", "--config.tasks=0,", *sizes)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "Swapped words: skipped, there is only one instruction." in done.stdout
+    results = json.loads((run / "results.json").read_text())
+    assert list(results["after"]["per_task"]) == ["set the dark bowl down"]
+    assert results["demonstrations"]["episodes"] == 4
+    assert set(results["swapped_instructions"]) == {"skipped"}
+    assert "The instructions were not swapped" in (run / "report.html").read_text()

@@ -1,10 +1,18 @@
 """Tests of experiments.settings: the committed configs, overrides and refusals."""
 
+import re
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from experiments.configs import quickstart
-from experiments.settings import from_config
+from experiments.settings import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
+from omnivla_jax.sim import libero_files
 from omnivla_jax.train import objectives
 
 
@@ -52,7 +60,9 @@ def test_clip_and_length_suit_the_objective(objective, length, clip):
     "name, value, words",
     [
         ("tasks", (5, 11), "0 to 9"),
-        ("tasks", (5, 5), "repeated"),
+        ("tasks", (5, 5), r"Repeated tasks \[5, 5\] of .*0 to 9.*tasks=0,1\."),
+        ("tasks", (), "No tasks of libero_goal: choose"),
+        ("demonstrations.episodes", 2, "episodes=2 for 3 tasks"),
         ("suite", "libero_goat", "libero_goal"),
         ("exec_horizon", 9, "between 1 and"),
         ("image_size", 32, "make them equal"),
@@ -75,3 +85,47 @@ def test_what_does_not_fit_is_named_with_a_remedy(name, value, words):
 def test_unknown_variants_are_refused():
     with pytest.raises(ValueError, match="debug"):
         quickstart.get_config("debgu")
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The config after arguments of the command line, through the real parser."""
+
+    def parse(config, *arguments):
+        monkeypatch.setattr(sys, "argv", ["quickstart", *arguments])
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_dict("config", config, flag_values=values)
+        values(sys.argv)
+        return values.config
+
+    return parse
+
+
+def test_a_users_file_says_which_tasks_to_give(tmp_path, parsed):
+    """And what it says is what the command line takes."""
+    path = tmp_path / "my_task.bddl"
+    shutil.copy(libero_files.suite_files("libero_goal").paths[8], path)
+    config = quickstart.get_config("debug")
+    config.suite = str(path)
+    with pytest.raises(ValueError, match=r"Unknown tasks \[1, 7, 8\].*1 task") as error:
+        from_config(config)
+    said = re.search(r"add (--config\S+) to the command\.$", str(error.value))
+    assert said is not None and said[1] == "--config.tasks=0,"
+    assert from_config(parsed(config, said[1])).tasks == (0,)
+
+
+def test_several_tasks_are_given_as_said(parsed):
+    config = quickstart.get_config("debug")
+    config.tasks = (1, 7, 12)
+    with pytest.raises(ValueError, match=r"such as --config.tasks=0,1\."):
+        from_config(config)
+    arguments = ("--config.tasks=0,1", "--config.demonstrations.dataset=a/b")
+    settings = from_config(parsed(config, *arguments))
+    assert settings.tasks == (0, 1)
+    assert settings.demonstrations.dataset == Path("a/b")
+
+
+@pytest.mark.parametrize("tasks", [(True,), (1.0,), ("1",)])
+def test_only_whole_numbers_are_tasks(tasks):
+    with pytest.raises(ValueError, match="Unknown tasks"):
+        check_tasks("libero_goal", tasks, example="--tasks=0")

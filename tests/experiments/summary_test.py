@@ -21,3 +21,18 @@ def test_the_table_holds_every_number_in_columns():
     assert lines[-2].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-2]
     assert len({line.index("%") for line in lines[2:4]}) == 1, "aligned"
     assert "physics 2.0 s, update 1.5 s" in lines[-1] and "2 min 05 s" in lines[-1]
+
+
+def test_a_phase_that_was_skipped_says_so():
+    task = estimate(0.5) | {"per_task": {"turn on the stove": estimate(0.5)}}
+    found = {
+        "before": task,
+        "after": task,
+        "swapped_instructions": {"skipped": "there is only one instruction"},
+        "time_split": {"update": 1.5},
+        "episodes": 6,
+        "wall_seconds": {"total": 125.0},
+    }
+    lines = summary.table(found).splitlines()
+    assert lines[2].endswith("skipped") and lines[4].endswith("skipped")
+    assert lines[-2] == "Swapped words: skipped, there is only one instruction."

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import pytest
 from flax import traverse_util
@@ -14,9 +16,10 @@ from flax import traverse_util
 from experiments import training, weights
 from experiments.configs import quickstart
 from experiments.settings import from_config
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, open_workdir
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import openpi
+from omnivla_jax.train import checkpoints
 from tests.policy.pretrained import fakes
 from tests.train import reaching
 
@@ -83,7 +86,7 @@ def test_a_noise_head_is_drawn_beside_them(pi0):
 
 def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
     folder, _ = pi0
-    with pytest.raises(ValueError, match="holds no imported weights: make them with"):
+    with pytest.raises(ValueError, match="holds no imported weights: it is empty;"):
         settings(tmp_path)
     with pytest.raises(ValueError, match="with the spatial expert, do not fit") as e:
         settings(folder, **{"policy.spatial": False})
@@ -95,3 +98,43 @@ def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
     (broken / weights.RECORD).write_text("{")
     with pytest.raises(ValueError, match="weights.json cannot be read.*import the"):
         settings(broken)
+
+
+def test_every_folder_around_the_weights_means_them(pi0, capsys):
+    folder, _ = pi0
+    step = checkpoints.latest(folder)
+    assert step is not None
+    for path in (folder, folder.parent, step, step / "tree", step / "history"):
+        found = settings(path)
+        assert found.weights == folder
+        assert found.policy == settings(folder).policy
+        note = f"{path} means {folder}"
+        assert (note in capsys.readouterr().out) == (path != folder)
+
+
+def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
+    folder, _ = pi0
+    run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False)
+    checkpoints.save(run.checkpoints("flow_gspo"), {"w": jnp.zeros(2)}, [{"a": 1.0}])
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "model.safetensors").write_text("")
+    (tmp_path / "public" / "config.json").write_text("{}")
+    for name in ("one", "other"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        shutil.copy(folder / weights.RECORD, tmp_path / "two" / name)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("")
+    for name, words in {
+        "run": f"belongs to the run {run.path}, which --workdir and --resume",
+        "run/checkpoints/flow_gspo": f"belongs to the run {run.path},",
+        "run/checkpoints/flow_gspo/step-00000001": f"belongs to the run {run.path},",
+        "public": "public ones such as model.safetensors are to be imported first",
+        "public/model.safetensors": "it is a file",
+        "two": "name one of .*one, .*other, or make",
+        "two/one": "record of an import that was interrupted",
+        "mine": "it holds notes.txt",
+        "missing": "does not exist",
+    }.items():
+        with pytest.raises(ValueError, match=words) as error:
+            settings(tmp_path / name)
+        assert "\n" not in str(error.value) and "delete" not in str(error.value)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.workdir import open_workdir
+from experiments.workdir import open_workdir, run_of
 
 CONFIG = {"seed": 0, "tasks": (5, 7), "rl": {"groups": 3}}
 
@@ -49,3 +49,39 @@ def test_a_damaged_marker_is_one_clear_line(tmp_path):
     (tmp_path / "phases" / "before.json").write_text("{")
     with pytest.raises(ValueError, match="move it away to redo"):
         workdir.result("before")
+
+
+def test_a_folder_inside_a_run_means_no_other_run(tmp_path):
+    run = open_workdir(tmp_path / "run", CONFIG, resume=False)
+    step = run.checkpoints("flow_gspo") / "step-00000001"
+    step.mkdir(parents=True)
+    for resume in (False, True):
+        for path in (step, step.parent, step.parent.parent, run.path / "phases"):
+            with pytest.raises(ValueError, match=f"give --workdir={run.path}\\.$"):
+                open_workdir(path, CONFIG, resume=resume)
+    assert run_of(step) == run_of(run.path) == run.path
+    assert run_of(tmp_path) is None
+    beside = run.path / "notes"  # nothing of ours: a place like any other
+    assert open_workdir(beside, CONFIG, resume=False).path == beside
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_no_run_is_named_for_what_it_is(tmp_path, resume):
+    for name in ("first", "second"):
+        open_workdir(tmp_path / "runs" / name, CONFIG, resume=False)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "paligemma"}')
+    for name, words in {
+        "runs": "runs of their own, first, second: choose one of them or another",
+        "model": "holds no run of this job but config.json: choose another",
+    }.items():
+        with pytest.raises(ValueError, match=words) as error:
+            open_workdir(tmp_path / name, CONFIG, resume=resume)
+        assert "delete" not in str(error.value) and "empty it" not in str(error.value)
+
+
+def test_damaged_settings_are_not_to_be_thrown_away(tmp_path):
+    open_workdir(tmp_path, CONFIG, resume=False)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="put it back as it was"):
+        open_workdir(tmp_path, CONFIG, resume=True)

@@ -1,6 +1,7 @@
 """Tests of omnivla_jax.train.checkpoints: round trip, overlap, damage, what is kept."""
 
 import contextlib
+import shutil
 import threading
 import time
 
@@ -64,7 +65,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
     assert checkpoints.restore(path, tree()).tree.params["action"]["w"][0, 0] == 2
 
 
-@pytest.mark.parametrize("damage", ["truncate", "history", "structure"])
+@pytest.mark.parametrize("damage", ["truncate", "history", "no tree"])
 def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
     path, like = checkpoints.save(tmp_path, tree(), rows(7)), tree()
     if damage == "truncate":
@@ -74,10 +75,82 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
     elif damage == "history":
         (path / "history" / "history.json").write_text('[{"loss"')
     else:
-        like = like.replace(params={"action": {"other": jnp.zeros(3)}})
+        (path / "tree").rename(path / "forest")
     with pytest.raises(ValueError, match=f"(?s){path}.*move that folder away") as error:
         checkpoints.restore(path, like)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("params, words", [
+    ({"action": {"other": jnp.zeros(3)}}, r"params\.action\.b"),
+    ({**tree().params, "reasoning": {"w": jnp.zeros(5)}}, r"shape: \(5,\).*\(4,\)"),
+])
+def test_a_whole_checkpoint_of_something_else_is_not_to_be_deleted(
+    tmp_path, params, words
+):
+    path, like = checkpoints.save(tmp_path, tree(), rows(7)), tree()
+    with pytest.raises(ValueError, match=f"{path} holds other.*{words}") as error:
+        checkpoints.restore(path, like.replace(params=params))
+    assert "delete" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder: two steps of a stage, of which the newer holds a 2."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    for step in (1, 2):
+        checkpoints.save(folder / "checkpoints" / "online", tree(step), rows(step))
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "",
+        "checkpoints",
+        "checkpoints/online",
+        "checkpoints/online/step-00000002",
+        "checkpoints/online/step-00000002/tree",
+        "checkpoints/online/step-00000002/history",
+    ],
+)
+def test_every_folder_of_a_run_means_its_newest_step(run, inside):
+    step = run / "checkpoints" / "online" / "step-00000002"
+    assert checkpoints.find(run / inside) == step
+    restored = checkpoints.restore(run / inside, tree())
+    assert restored.tree.params["action"]["w"][0, 0] == 2
+    assert len(restored.history) == 2 == len(checkpoints.history(run / inside))
+    assert checkpoints.shapes(run / inside)["params"]["action"]["w"].shape == (3, 2)
+
+
+def test_a_copied_step_may_have_another_name(run, tmp_path):
+    copy = tmp_path / "best"
+    shutil.copytree(run / "checkpoints" / "online" / "step-00000001", copy)
+    assert checkpoints.restore(copy, tree()).tree.params["action"]["w"][0, 0] == 1
+
+
+def test_what_is_no_checkpoint_is_named_for_what_it_is(run, tmp_path):
+    shutil.copytree(run, tmp_path / "two")
+    stages = tmp_path / "two" / "checkpoints"
+    shutil.copytree(stages / "online", stages / "online_best")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("")
+    (tmp_path / "torn" / "step-00000002.orbax-checkpoint-tmp").mkdir(parents=True)
+    for name, words in {
+        "two": "several stages: name one, .*online, .*online_best",
+        "two/checkpoints": "several stages: name one",
+        "two/config.json": "is a file",
+        "empty": "holds no checkpoint: it is empty",
+        "mine": "holds no checkpoint: it holds notes.txt",
+        "torn": "nothing but a save that was interrupted",
+        "missing": "does not exist",
+    }.items():
+        for read in (checkpoints.shapes, checkpoints.history):
+            with pytest.raises(ValueError, match=words) as error:
+                read(tmp_path / name)
+            assert "delete" not in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.fixture

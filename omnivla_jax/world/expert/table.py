@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.tasks import Suite, Task
 from omnivla_jax.world.expert import phases
+from omnivla_jax.world.expert.matching import find_script, goal_text
 from omnivla_jax.world.expert.phases import Phase, Script
-from omnivla_jax.world.expert.scripts import SCRIPTS
 
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
 FRAMES = (phases.FIXED, phases.KEPT, "x", "y", "z")
@@ -47,16 +48,34 @@ def rows(scene: Scene) -> Rows:
     return jax.tree.map(jnp.asarray, _host_rows(scene))
 
 
-def require_scripts(scene: Scene, tasks: tuple[int, ...]) -> None:
-    """Raise a ValueError that names the tasks nobody has written a script for."""
-    missing = [
-        scene.tasks[task].instruction
-        for task in tasks
-        if scene.tasks[task].instruction not in SCRIPTS
-    ]
-    if missing:
-        known = [i for i, t in enumerate(scene.tasks) if t.instruction in SCRIPTS]
-        raise ValueError(f"No script for {missing}: choose among tasks {known}.")
+def require_scripts(suite: Suite | Scene, tasks: Sequence[int]) -> None:
+    """Check that the expert knows how to do all of `tasks`.
+
+    Args:
+      suite: whose tasks they are, or a scene of it.
+      tasks: what is to be demonstrated, rows of the suite.
+
+    Raises:
+      ValueError: naming the tasks nobody has written a script for, their goals, and
+        the tasks of the suite that have one.
+    """
+    missing = [task for task in tasks if find_script(suite.tasks[task]) is None]
+    if not missing:
+        return
+    first, more = suite.tasks[missing[0]], len(missing) - 1
+    known = [i for i, task in enumerate(suite.tasks) if find_script(task) is not None]
+    raise ValueError(
+        f"no script for {first.instruction!r} ({goal_text(first)})"
+        + (f" and {more} more of tasks {_listed(missing)}" if more else "")
+        + ": record with your own policy or give a dataset"
+        + (f", or choose tasks with a script: {_listed(known)}." if known else ".")
+    )
+
+
+def _listed(tasks: Sequence[int]) -> str:
+    """At most sixteen numbers."""
+    shown = ",".join(map(str, tasks[:16]))
+    return shown if len(tasks) <= 16 else f"{shown} and {len(tasks) - 16} more"
 
 
 def columns(scene: Scene, scripts: Sequence[Script]) -> Rows:
@@ -84,13 +103,15 @@ def names(script: Script) -> set[str]:
 
 @functools.lru_cache(maxsize=16)
 def _host_rows(scene: Scene) -> Rows:
-    return columns(scene, [_script(scene, task.instruction) for task in scene.tasks])
+    return columns(scene, [_script(scene, task) for task in scene.tasks])
 
 
-def _script(scene: Scene, instruction: str) -> Script:
+def _script(scene: Scene, task: Task) -> Script:
     """The task's script, unless this scene leaves out something that it needs."""
-    script = SCRIPTS.get(instruction, _STILL)
-    return script if names(script) <= set(scene.bodies) else _STILL
+    script = find_script(task)
+    if script is None or not names(script) <= set(scene.bodies):
+        return _STILL
+    return script
 
 
 def _column(

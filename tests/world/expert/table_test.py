@@ -7,6 +7,7 @@ import pytest
 
 from omnivla_jax.sim import panda
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.tasks import Goal
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import table
 from omnivla_jax.world.expert.phases import START, WORLD, Phase, rest
@@ -16,9 +17,11 @@ PLATE = "plate_1"
 
 @pytest.fixture(scope="module")
 def juggling(scene):
-    """The scene with an instruction nobody has a script for in row 2."""
+    """The scene with a goal nobody has a script for in row 2."""
     tasks = list(scene.suite.tasks)
-    tasks[2] = tasks[2]._replace(instruction="juggle the plates")
+    tasks[2] = tasks[2]._replace(
+        instruction="juggle the plates", goal=(Goal("up", PLATE),)
+    )
     return dataclasses.replace(scene, suite=scene.suite._replace(tasks=tuple(tasks)))
 
 
@@ -43,10 +46,27 @@ def test_one_script_for_each_task_of_the_suite(scene):
         assert column.shape[:2] == (scene.num_tasks, rows.anchor.shape[1])
 
 
-def test_a_task_without_a_script_is_named(juggling):
+def test_a_task_without_a_script_is_named_with_those_that_have_one(juggling):
     expert.require_scripts(juggling, (0, 1, 7))
-    with pytest.raises(ValueError, match=r"juggle the plates.*choose among.*0, 1, 3"):
-        expert.require_scripts(juggling, (1, 2))
+    words = (
+        r"^no script for 'juggle the plates' \(Up plate_1\): record with your own "
+        r"policy or give a dataset, or .* with a script: 0,1,3,4,5,6,7,8,9\.$"
+    )
+    for suite in (juggling, juggling.suite):
+        with pytest.raises(ValueError, match=words):
+            expert.require_scripts(suite, (1, 2))
+
+
+def test_no_empty_choice_where_no_task_has_a_script(juggling):
+    alone = juggling.suite._replace(tasks=juggling.suite.tasks[2:3])
+    with pytest.raises(ValueError, match=r"juggle.* or give a dataset\.$"):
+        expert.require_scripts(alone, (0,))
+
+
+def test_many_tasks_without_a_script_are_counted(juggling):
+    tasks = juggling.suite.tasks[2:3] * 90
+    with pytest.raises(ValueError, match="89 more of tasks 0,1,.*,15 and 74 more:"):
+        expert.require_scripts(juggling.suite._replace(tasks=tasks), range(90))
 
 
 @pytest.mark.parametrize("task", [2, 9])

@@ -1,9 +1,14 @@
-"""Which skills solve which task: a script for every instruction of LIBERO's suites."""
+"""Which skills solve which task: a script for every task of LIBERO's suites.
+
+They are written down by LIBERO's own words; `matching` finds them by goal and scene.
+"""
 
 from omnivla_jax.world.expert.phases import Script, rest
 from omnivla_jax.world.expert.scripts import groceries, rooms, tabletop
 
-__all__ = ["SCRIPTS"]
+__all__ = ["SCRIPTS", "SUITES"]
+
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 
 _BY_ROOM = (
     tabletop.BOWL_ON_PLATE,

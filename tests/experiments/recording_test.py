@@ -1,0 +1,92 @@
+"""Tests of experiments.recording: who is recorded how often, and datasets of others."""
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_pipelines import rlds
+from experiments import job as jobs
+from experiments import recording
+from experiments.configs import quickstart
+from experiments.settings import from_config
+from experiments.workdir import Workdir
+from omnivla_jax.core.types import Episode
+from omnivla_jax.sim import tasks
+
+GOAL = tasks.suite("libero_goal")
+
+
+def episode(instruction, *, side=16, length=3):
+    rng = np.random.default_rng(0)
+    return Episode(
+        images=rng.integers(0, 255, (length, 2, side, side, 3), np.uint8),
+        state=np.zeros((length, 8), np.float32),
+        joint_state=np.zeros((length, 7), np.float32),
+        action=np.zeros((length, 7), np.float32),
+        instruction=instruction,
+        task=3,
+    )
+
+
+@pytest.mark.parametrize("episodes, tasks, kept", [
+    (144, (1, 7, 8), {1: 48, 7: 48, 8: 48}),
+    (5, (4, 2), {4: 3, 2: 2}),
+    (4, (0,), {0: 4}),
+])
+def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
+    assert recording.shares(episodes, tasks) == kept
+
+
+def test_tasks_take_turns_beyond_the_size_of_a_batch():
+    batches = [recording.turns((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
+    assert batches == [[9, 5], [7, 9], [5, 7]]
+    for attempt in range(3):  # as ever where they divide
+        assert recording.turns((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
+
+
+def test_a_dataset_is_known_by_its_words():
+    wanted = {7: GOAL.tasks[7], 8: GOAL.tasks[8]}
+    given = [
+        episode("Put the bowl  on the plate"),
+        episode("turn on the stove"),
+        episode("open the middle drawer of the cabinet"),
+    ]
+    kept = recording.of_tasks(given, wanted, source="data")
+    assert [(e.task, e.instruction) for e in kept] == [
+        (8, "put the bowl on the plate"),
+        (7, "turn on the stove"),
+    ]
+    with pytest.raises(ValueError, match="shows nobody at 'put the bowl on"):
+        recording.of_tasks(given[1:], wanted, source="data")
+
+
+def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
+    """Also for a task without a script, and of pictures of another size."""
+    data = tmp_path / "data"
+    words = [GOAL.tasks[row].instruction for row in (1, 7, 8)]
+    rlds.write(data, [episode(text, side=32) for text in words], name="mine")
+    config = quickstart.get_config("debug")
+    config.demonstrations.dataset = str(data)
+    scene: Any = SimpleNamespace(tasks=GOAL.tasks)
+    (tmp_path / "run").mkdir()
+    job: Any = SimpleNamespace(
+        settings=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
+    )
+    for note in ("3 of", "there already"):
+        episodes = recording.demonstrations(job)()
+        assert [e.instruction for e in episodes] == words
+        assert episodes[0].images.shape == (3, 2, 16, 16, 3)
+        assert note in capsys.readouterr().out
+    assert job.workdir.result("demonstrations")["episodes"] == 3
+
+
+def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
+    settings = from_config(quickstart.get_config("debug"))
+    monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
+    with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
+        jobs._check_demonstrated(settings)
+    given = dataclasses.replace(settings.demonstrations, dataset="data")
+    jobs._check_demonstrated(dataclasses.replace(settings, demonstrations=given))

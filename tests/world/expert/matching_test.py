@@ -1,0 +1,188 @@
+"""A script is found by goal and scene: by nobody's words, wherever things stand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env, libero_files, panda
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim import tasks
+from omnivla_jax.world import expert
+from omnivla_jax.world.expert import matching, phases, table
+from omnivla_jax.world.expert.scripts import SCRIPTS
+
+FORTY = matching.scripted_tasks()
+BOWL = "akita_black_bowl_1"
+
+
+@pytest.fixture
+def rewritten(tmp_path):
+    """The task of a file of LIBERO's after some replacements, under another name."""
+
+    def read(suite, row, *replacements):
+        text = libero_files.suite_files(suite).paths[row].read_text()
+        for old, new in replacements:
+            assert old in text, old
+            text = text.replace(old, new)
+        path = tmp_path / "nobody_knows_these_words.bddl"
+        path.write_text(text)
+        return tasks.read_task(path)
+
+    return read
+
+
+def exchanged(text, first, second):
+    """The text of a file in which two things start in each other's places."""
+    start, goal = text.split("(:goal")
+    for old, new in ((first, "?"), (second, first), ("?", second)):
+        assert f"(On {old} " in start, old
+        start = start.replace(f"(On {old} ", f"(On {new} ")
+    return f"{start}(:goal{goal}"
+
+
+@pytest.mark.parametrize("scripted", FORTY, ids=lambda s: s.task.name[:50])
+def test_each_of_the_forty_has_the_script_written_for_it(scripted):
+    task, script = scripted
+    assert script is SCRIPTS[task.instruction]
+    assert expert.find_script(task) is script
+    renamed = task._replace(name="user", instruction="do as you like")
+    assert expert.find_script(renamed) is script
+
+
+@pytest.mark.parametrize("scripted", FORTY, ids=lambda s: s.task.name[:50])
+def test_small_displacements_keep_the_script(scripted):
+    """As in LIBERO-Plus: every rectangle somewhere else, by up to 4 cm."""
+    rng = np.random.default_rng(0)
+
+    def moved(start):
+        dx, dy = rng.uniform(-0.04, 0.04, 2)
+        ranges = [(a + dx, b + dy, c + dx, d + dy) for a, b, c, d in start.ranges]
+        return start._replace(ranges=tuple(ranges))
+
+    task = scripted.task._replace(
+        movables=tuple(map(moved, scripted.task.movables)),
+        fixtures=tuple(map(moved, scripted.task.fixtures)),
+    )
+    assert expert.find_script(task) == scripted.script
+
+
+def test_a_distractor_changes_nothing(rewritten):
+    task = rewritten(
+        "libero_goal",
+        8,
+        ("plate_1 - plate", "plate_1 - plate\n milk_1 - milk"),
+        ("(:init", "(:init (On milk_1 main_table_stove_front_region)"),
+    )
+    assert len(task.movables) == 5
+    assert expert.find_script(task) == SCRIPTS["put the bowl on the plate"]
+
+
+def test_the_goal_counts_and_not_what_the_file_is_called(rewritten):
+    """As in LIBERO-PRO: another goal under the old words."""
+    task = rewritten("libero_object", 3, ("(In bbq_sauce_1", "(In ketchup_1"))
+    wanted = SCRIPTS["pick up the ketchup and place it in the basket"]
+    assert expert.find_script(task) == wanted
+
+
+def test_exchanged_places_choose_by_where_the_bowl_starts(tmp_path):
+    """The bowl from the stove and the one from the cabinet, as in LIBERO-PRO."""
+    text = libero_files.suite_files("libero_spatial").paths[7].read_text()
+    path = tmp_path / "on_the_stove.bddl"
+    path.write_text(exchanged(text, BOWL, "akita_black_bowl_2"))
+    wanted = "pick up the black bowl on the wooden cabinet and place it on the plate"
+    assert expert.find_script(tasks.read_task(path)) == SCRIPTS[wanted]
+
+
+def test_other_instances_get_the_script_in_their_names(rewritten):
+    task = rewritten(
+        "libero_spatial", 8, (f"(And (On {BOWL}", "(And (On akita_black_bowl_2")
+    )
+    script = expert.find_script(task)
+    assert table.names(script) == {"akita_black_bowl_2", "plate_1", panda.EEF_BODY}
+    theirs = "pick up the black bowl next to the ramekin and place it on the plate"
+    assert [row.offset for row in script] == [row.offset for row in SCRIPTS[theirs]]
+    cabinet = rewritten("libero_goal", 3, ("wooden_cabinet_1", "cupboard"))
+    assert "cupboard_top_level" in table.names(expert.find_script(cabinet))
+
+
+def test_a_moved_target_zone_moves_the_points_of_the_world(rewritten):
+    old = "(-0.09 0.16999999999999998 -0.010000000000000002 0.25)"
+    task = rewritten("libero_goal", 5, (old, "(-0.12 0.16 -0.04 0.24)"))
+    script = expert.find_script(task)
+    base = SCRIPTS["push the plate to the front of the stove"]
+    shifts = {
+        tuple(np.round(np.subtract(row.offset, known.offset), 6))
+        for row, known in zip(script, base, strict=True)
+        if known.anchor == phases.WORLD
+    }
+    assert shifts == {(-0.03, -0.01, 0.0)}
+
+
+@pytest.mark.parametrize(
+    "suite, row, old, new",
+    [
+        ("libero_goal", 8, f"(On {BOWL} plate_1)", "(On plate_1 flat_stove_1)"),
+        ("libero_goal", 8, f"(On {BOWL} plate_1)", f"(Up {BOWL})"),
+        ("libero_goal", 7, "(Turnon flat_stove_1)", "(Turnoff flat_stove_1)"),
+        # A drawer that its script finds open, shut; a stove that is on, off.
+        ("libero_spatial", 4, "(Open wooden_cabinet_1_top_region)", ""),
+        ("libero_10", 8, "    (Turnon flat_stove_1)\n  )", "  )"),
+    ],
+)
+def test_no_script_where_nobody_has_written_one(rewritten, suite, row, old, new):
+    assert expert.find_script(rewritten(suite, row, (old, new))) is None
+
+
+def test_a_script_without_points_of_the_world_serves_other_arenas():
+    """The stove's knob turns alike in the kitchen, the drawer's way out does not."""
+    knob, drawer = (tasks.suite("libero_goal").tasks[row] for row in (7, 3))
+    script = expert.find_script(knob._replace(arena="kitchen"))
+    assert script == SCRIPTS["turn on the stove"]
+    assert expert.find_script(drawer._replace(arena="kitchen")) is None
+
+
+def test_goals_are_written_as_in_their_files():
+    task = tasks.suite("libero_10").tasks[3]
+    assert matching.goal_text(task) == (
+        "Close white_cabinet_1_bottom_region and "
+        "In akita_black_bowl_1 white_cabinet_1_bottom_region"
+    )
+
+
+def test_scripts_name_only_what_the_goal_is_about():
+    """So that renaming the goal's instances renames all that a script touches."""
+    for task, script in FORTY:
+        instances = matching._instances(task)
+        for body in table.names(script) - {panda.EEF_BODY}:
+            assert body.startswith(tuple(instances)), (task.name, body)
+        assert sum(goal.zone is not None for goal in task.goal) <= 1
+
+
+def test_reworded_exchanged_and_regoaled_files_are_solved(tmp_path):
+    """Three files in one scene, on C MuJoCo, from sampled states."""
+    goal, objects = (
+        libero_files.suite_files(suite).paths
+        for suite in ("libero_goal", "libero_object")
+    )
+    (tmp_path / "a_reworded.bddl").write_text(goal[8].read_text())
+    drawer = exchanged(goal[3].read_text(), BOWL, "cream_cheese_1")
+    (tmp_path / "b_exchanged.bddl").write_text(drawer)
+    ketchup = objects[3].read_text().replace("(In bbq_sauce_1", "(In ketchup_1")
+    (tmp_path / "c_regoaled.bddl").write_text(ketchup)
+    scene = scenes.make(str(tmp_path), physics="mujoco")
+
+    def run(keys):
+        def control(carry, _):
+            state, memory = carry
+            action, memory = expert.act(scene, state, memory)
+            return (env.step(scene, state, action)[0], memory), None
+
+        start = env.reset(scene, jnp.arange(6) % 3, keys)
+        carry, _ = jax.lax.scan(control, (start, expert.start(start)), length=230)
+        return carry[0].success
+
+    success = compilation.jit(run)(jax.random.split(jax.random.key(7), 6))
+    by_file = np.asarray(success).reshape(2, 3).any(axis=0)
+    assert by_file.all(), success

@@ -90,13 +90,19 @@ def make(
       preset: `original`, `faithful` or `fast`.
 
     Raises:
-      ValueError: naming the unknown suite, task, engine or preset and the known ones.
+      ValueError: naming the unknown suite, task, engine or preset and the known ones,
+        or the file, region and objects where these never fit without overlap.
     """
+    # It reads scenes itself.
+    from omnivla_jax.sim import placement_check
+
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(name)
     playable = playable_rows(table, tasks)
-    return _assembled(name, table, playable, _choose_engine(physics), PRESETS[preset])
+    made = _assembled(name, table, playable, _choose_engine(physics), PRESETS[preset])
+    placement_check.check(made)
+    return made
 
 
 def _assembled(

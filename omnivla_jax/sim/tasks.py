@@ -42,7 +42,7 @@ class Start(NamedTuple):
     yaw: tuple[float, float] = (0.0, 0.0)  # fixtures only
     relation: str = ""  # "", "on" or "in"
     reference: str = ""  # the instance that it starts on or in
-    region: str = ""  # which region of the reference; "" is its top
+    region: str = ""  # which one of the workspace or the reference; "" is its top
 
 
 class Task(NamedTuple):
@@ -148,7 +148,9 @@ def _start(
     category = instances[row.subject]
     region = problem.regions.get(row.target)
     if region is not None and region.ranges:
-        return Start(row.subject, category, region.ranges, region.yaw)
+        return Start(
+            row.subject, category, region.ranges, region.yaw, region=row.target
+        )
     reference, site = split_region(row.target, instances)
     return Start(
         row.subject,

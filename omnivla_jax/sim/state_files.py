@@ -6,6 +6,7 @@ internet: what is not needed to rebuild an array is refused (`state_pickle`).
 """
 
 import io
+import math
 import os
 import pickle
 import zipfile
@@ -55,8 +56,7 @@ def read(path: str | Path, *, width: int | None = None) -> np.ndarray:
             )
     except _Unreadable as error:
         message, remedy = error.args
-        line = " ".join(f"{path} {message}: {remedy}.".split())
-        raise ValueError(line) from error
+        raise ValueError(f"{path} {_short(message, 400)}: {remedy}.") from None
     return table
 
 
@@ -105,6 +105,12 @@ class _Unreadable(Exception):
     """What a file is instead of a table of states, and what helps."""
 
 
+def _short(text: Any, length: int = 120) -> str:
+    """`text` in one line: what is wrong with a damaged file can quote all of it."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else f"{line[:length]}..."
+
+
 def _unpacked(path: Path) -> Any:
     """The object in a file, of whichever kind the file is."""
     size = path.stat().st_size
@@ -123,13 +129,15 @@ def _unpacked(path: Path) -> Any:
             return _from_npy(data)
         return state_pickle.load(data)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise _Unreadable(f"is truncated or damaged ({error})", _AGAIN) from error
+        what = f"is truncated or damaged ({_short(error)})"
+        raise _Unreadable(what, _AGAIN) from error
     except pickle.UnpicklingError as error:
         raise _Unreadable(
-            f"is no LIBERO initial-state file ({error})", _RESAVE
+            f"is no LIBERO initial-state file ({_short(error)})", _RESAVE
         ) from error
-    except (MemoryError, OverflowError, RecursionError) as error:
-        raise _Unreadable(f"cannot be unpacked ({error})", _RESAVE) from error
+    except (MemoryError, OverflowError, RecursionError, RuntimeError) as error:
+        # Zips too: encrypted ones, and versions and methods that are not known.
+        raise _Unreadable(f"cannot be unpacked ({_short(error)})", _RESAVE) from error
 
 
 def _from_zip(data: bytes) -> Any:
@@ -140,14 +148,11 @@ def _from_zip(data: bytes) -> Any:
             raise _Unreadable("unpacks to more than a table of states", _RESAVE)
         names = [info.filename for info in infos]
         found = sorted((n for n in names if _is(n, "data.pkl")), key=_depth)
-        try:
-            if found:
-                return _from_torch(archive, found[0].removesuffix("data.pkl"), names)
-            arrays = [name for name in names if name.endswith(".npy")]
-            if len(arrays) == 1:
-                return _from_npy(archive.read(arrays[0]))
-        except (RuntimeError, NotImplementedError) as error:  # encrypted, or so
-            raise _Unreadable(f"cannot be unpacked ({error})", _RESAVE) from error
+        if found:
+            return _from_torch(archive, found[0].removesuffix("data.pkl"), names)
+        arrays = [name for name in names if name.endswith(".npy")]
+        if len(arrays) == 1:
+            return _from_npy(archive.read(arrays[0]))
     if arrays:
         raise _Unreadable(f"holds several arrays, {sorted(arrays)[:5]}", _RESAVE)
     what = f"is no LIBERO initial-state file but a zip of {sorted(names)[:5]}"
@@ -181,10 +186,21 @@ def _from_torch(archive: zipfile.ZipFile, folder: str, names: Collection[str]) -
 
 
 def _from_npy(data: bytes) -> np.ndarray:
+    file = io.BytesIO(data)
     try:
+        version = np.lib.format.read_magic(file)
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+        # NumPy makes room for what the header says before it looks for it.
+        if math.prod(shape) * dtype.itemsize > len(data):
+            raise ValueError(f"{len(data)} bytes are no {dtype} {shape}")
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except ValueError as error:
-        what = f"is a .npy file that cannot be read ({error})"
+    except Exception as error:  # a damaged header can raise anything
+        what = f"is a .npy file that cannot be read ({_short(error)})"
         raise _Unreadable(what, _RESAVE) from error
 
 

@@ -303,6 +303,24 @@ def test_other_contents_are_named(tmp_path, value, words):
     assert words in _refusal(path)
 
 
+def test_damage_anywhere_is_one_short_line(tmp_path):
+    """What is not read is refused, wherever a byte is wrong; nothing else is raised."""
+    buffer, rng, read = io.BytesIO(), np.random.default_rng(0), 0
+    np.save(buffer, TABLE)
+    whole = _zip(tmp_path / "whole", pickle.dumps(TABLE, 2)).read_bytes()
+    for content in (pickle.dumps(TABLE, 2), pickle.dumps(TABLE, 5), buffer.getvalue(),
+                    whole, whole[:60] + whole[-200:]):
+        for place in range(150):
+            damaged = bytearray(content)
+            damaged[place] = rng.integers(256)
+            (tmp_path / "x.init").write_bytes(damaged)
+            try:
+                read += state_files.read(tmp_path / "x.init").ndim == 2
+            except ValueError as error:
+                assert "\n" not in str(error) and len(str(error)) < 700
+    assert read
+
+
 def test_other_zips_are_named(tmp_path):
     path = tmp_path / "x.init"
     with zipfile.ZipFile(path, "w") as archive:

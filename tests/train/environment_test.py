@@ -41,7 +41,8 @@ def test_full_spells_every_libero_instruction_without_a_download(name):
 
 def test_the_simulator_reports_what_it_could_not_do():
     scene = scenes.make("libero_object", tasks=(0,), physics="mujoco")
-    simulator = environment.simulator(scene, configs.preset("debug"), size=16)
+    config = dataclasses.replace(configs.preset("debug"), max_tokens=16)
+    simulator = environment.simulator(scene, config, size=16)
     state = types.SimpleNamespace(
         physics=types.SimpleNamespace(overflow=3), placement_failures=2
     )

@@ -75,8 +75,9 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])
-    diverged = {"diverged": int(outcome.diverged.sum())}
-    job.workdir.finish(phase, found | {"episodes": config.episodes} | diverged)
+    broken = {"diverged": int(outcome.diverged.sum())}
+    broken |= {name: int(count.sum()) for name, count in outcome.faults.items()}
+    job.workdir.finish(phase, found | {"episodes": config.episodes} | broken)
     return None
 
 

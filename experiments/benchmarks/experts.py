@@ -35,6 +35,7 @@ class Played(NamedTuple):
     success: np.ndarray  # bool [B]
     steps: np.ndarray  # int [B]: control steps until the success
     overflow: np.ndarray  # int [B]: contacts that found no place
+    unplaced: np.ndarray  # int [B]: objects that found no place at reset
 
 
 def sampled(scene: Scene, num_states: int) -> Begin:
@@ -90,7 +91,8 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
     success, last = compilation.jit(run)(jax.random.key(seed))
     won = np.asarray(success)
     task, overflow = map(np.asarray, (last.task, last.physics.overflow))
-    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow)
+    unplaced = np.asarray(last.placement_failures)
+    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow, unplaced)
 
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
@@ -146,6 +148,7 @@ def _row(suite: str, task: int, played: Played) -> dict[str, Any]:
         "success": round(float(success.mean()), 3),
         "steps": round(float(steps.mean()), 1) if success.any() else None,
         "contact_overflow": int(played.overflow[of_task].sum()),
+        "placement_failures": int(played.unplaced[of_task].sum()),
     }
 
 

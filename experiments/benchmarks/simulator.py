@@ -63,6 +63,7 @@ def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
         "cached_compile_seconds": round(again, 1),
         "contact_overflow": int(end.physics.overflow.sum()),
         "diverged": int(end.diverged.sum()),
+        "placement_failures": int(end.placement_failures.sum()),
     }
 
 

@@ -17,7 +17,7 @@ from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
 from omnivla_jax.rl.surrogate import clip_bounds, clipped, ratio
 
-CLIP_NATS = 0.2  # by which a step's log-likelihood may move before it is clipped
+CLIP_NATS = 0.2  # how far a step's log-likelihood may move unclipped
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class GrpoConfig:
 
     `length` divides a step's log-ratio: 1 is the plain likelihood ratio, H D the mean
     over a step's entries that Flow-GRPO's code takes (together with a clip of 1e-4).
-    The clip is `CLIP_NATS / length` where it is None. The divergence is a mean over steps as well, so `kl_coefficient` weighs K times less
-    than in `gspo`.
+    The clip is `CLIP_NATS / length` where it is None. The divergence is a mean over
+    steps as well, so `kl_coefficient` weighs K times less than in `gspo`.
     """
 
     length: int = 1

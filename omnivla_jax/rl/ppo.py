@@ -16,7 +16,7 @@ from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
 from omnivla_jax.rl.surrogate import clip_bounds, clipped, ratio
 
-CLIP_NATS = 0.2  # by which a chunk's log-likelihood may move before it is clipped
+CLIP_NATS = 0.2  # how far a chunk's log-likelihood may move unclipped
 
 
 @dataclass(frozen=True)

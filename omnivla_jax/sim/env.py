@@ -28,16 +28,19 @@ POSITION_BOUND, VELOCITY_BOUND = 1e2, 1e3  # m or rad, per s: beyond is divergen
 def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
     """Fresh episodes: sampled layout, settled objects, the policy's turn.
 
+    Where robosuite would raise, because an object found no free place in many tries,
+    `placement_failures` counts it and the episode has `diverged` from the start.
+
     Args:
       scene: the static tables.
       task: int32 [B], rows of the suite's task table.
       keys: typed keys [B]; consumed.
     """
     chex.assert_equal_shape([task, keys])
-    qpos, fixture_pos, fixture_quat = placement.sample(scene, task, keys)
+    qpos, fixture_pos, fixture_quat, failures = placement.sample(scene, task, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
     start = physics.restored(scene, task, qpos, qvel, fixture_pos, fixture_quat)
-    return settle(scene, _episode(start, task))
+    return settle(scene, _episode(start, task, failures))
 
 
 def restore(
@@ -67,7 +70,7 @@ def restore(
     qpos, qvel = recorded.to_scene(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
     positions, quaternions = _fixture_poses(scene, task, fixtures or {})
     start = physics.restored(scene, task, qpos, qvel, positions, quaternions)
-    return _episode(start, task)
+    return _episode(start, task, jnp.zeros(task.shape[0], jnp.int32))
 
 
 def settle(scene: Scene, state: EnvState) -> EnvState:
@@ -126,14 +129,15 @@ def _fixture_poses(
     return positions, quaternions
 
 
-def _episode(start: Physics, task: jax.Array) -> EnvState:
+def _episode(start: Physics, task: jax.Array, failures: jax.Array) -> EnvState:
     batch = task.shape[0]
     return EnvState(
         physics=start,
         task=jnp.asarray(task, jnp.int32),
         steps=jnp.zeros(batch, jnp.int32),
         success=jnp.zeros(batch, bool),
-        diverged=jnp.zeros(batch, bool),
+        diverged=failures > 0,
+        placement_failures=failures,
     )
 
 

@@ -6,10 +6,12 @@ R rectangles; lengths in m, angles in rad.
 """
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from omnivla_jax.sim import rotation
 from omnivla_jax.sim.arenas import ARENAS, BASE_BODY, CAMERA_BODY, Arena, table_body
 from omnivla_jax.sim.objects import (
     ARTICULATIONS,
@@ -37,9 +39,14 @@ class Movables(NamedTuple):
     offset: np.ndarray  # [T, M, 3] in the reference's frame
     slide_joint: np.ndarray  # int [T, M]: the joint J that carries the offset, or -1
     slide_axis: np.ndarray  # [T, M, 3] in the reference's frame
+    spacing: np.ndarray  # [T, M, M + F]: between the shapes' circles, see `_spacing`
     orientation: np.ndarray  # [M, 4]
     yaw: np.ndarray  # [M, 2]
     radius: np.ndarray  # [M]
+    extent: np.ndarray  # [M, 2]: from the bottom to the top, above the origin
+
+
+SHARED = ("orientation", "yaw", "radius", "extent")  # by all tasks
 
 
 class Posed(NamedTuple):
@@ -50,6 +57,7 @@ class Posed(NamedTuple):
     quaternion: np.ndarray  # [T, F, 4], before the yaw
     yaw: np.ndarray  # [T, F, 2]
     radius: np.ndarray  # [T, F]; -1 where a body is no obstacle to the sampler
+    extent: np.ndarray  # [T, F, 2]: from the bottom to the top, above the origin
 
 
 class Layout(NamedTuple):
@@ -84,30 +92,6 @@ def layout(scene: Scene) -> Layout:
             ]
         ),
     )
-
-
-def recorded_rows(scene: Scene, width: int) -> np.ndarray:
-    """int [T, nq]: which entry of LIBERO's `qpos` of a task is the scene's, or -1.
-
-    Args:
-      scene: the static tables.
-      width: of LIBERO's `qpos`; tasks of another width get rows of -1.
-
-    Raises:
-      ValueError: naming the widths that the scene's tasks have.
-    """
-    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.playable}
-    known = sorted({_width(scene, names) for names in widths.values()})
-    if width not in known:
-        raise ValueError(
-            f"qpos has {width} entries: this scene takes {scene.model.nq}, or "
-            f"LIBERO's {known} for its tasks."
-        )
-    table = np.full((scene.num_tasks, scene.model.nq), -1)
-    for row, names in widths.items():
-        if _width(scene, names) == width:
-            table[row] = _gather(scene, names)
-    return table
 
 
 def _all(scene: Scene) -> range:
@@ -161,9 +145,13 @@ def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> Movab
     columns = {name: _column(rows, i) for i, name in enumerate(_Row._fields)}
     return Movables(
         **columns,
+        spacing=np.array([_spacing(scene, cells) for cells in rows]),
         orientation=np.array([turn for turn, _ in turns]),
         yaw=np.array([yaw for _, yaw in turns]),
         radius=np.array([CATEGORIES[category].radius for category in categories]),
+        extent=np.array(
+            [(CATEGORIES[name].bottom, CATEGORIES[name].top) for name in categories]
+        ).reshape(-1, 2),
     )
 
 
@@ -194,6 +182,50 @@ def _row(
         spot.joint,
         spot.axis,
     )
+
+
+def _spacing(scene: Scene, cells: list[_Row]) -> np.ndarray:
+    """[M, M + F]: how far apart objects whose rectangles overlap had better start.
+
+    LIBERO's radii are smaller than its shapes, which does no harm where every object
+    has a rectangle of its own, as in its forty tasks: elsewhere this is -1.
+    """
+    radii = [_shape_radius(category) for category in scene.stock.movables.values()]
+    table = np.full((len(cells), len(cells) + len(scene.posed)), -1.0)
+    for one, first in enumerate(cells):
+        for other, second in enumerate(cells):
+            if one != other and _overlap(first, second):
+                table[one, other] = radii[one] + radii[other]
+    return table
+
+
+def _overlap(first: _Row, second: _Row) -> bool:
+    """Whether two movables start in rectangles of one frame that meet."""
+    if not (first.present and second.present) or first.reference != second.reference:
+        return False
+    if first.offset != second.offset:
+        return False
+    low, high = (
+        np.array([end(row.rectangles[:, :2], row.rectangles[:, 2:]) for row in pair])
+        for end, pair in ((np.minimum, (first, second)), (np.maximum, (first, second)))
+    )  # [2, R, 2]: a shrunken rectangle may have turned inside out
+    meets = (low[0][:, None] <= high[1]) & (low[1] <= high[0][:, None])
+    return bool(meets.all(axis=-1).any())
+
+
+def _shape_radius(category: str) -> float:
+    """Of the circle about the origin that holds the boxes of an object at its start."""
+    turn = rotation.matrix(np.array(start_orientation(category)[0]), np)
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+    corners = [
+        np.array(shape.position)
+        + signs
+        * np.array(shape.size)
+        @ rotation.matrix(np.array(shape.quaternion), np).T
+        for shape in CATEGORIES[category].parts[0].collision
+    ]
+    flat = (np.concatenate(corners) @ turn.T)[:, :2]
+    return float(np.linalg.norm(flat, axis=-1).max())
 
 
 class _Spot(NamedTuple):
@@ -250,7 +282,7 @@ def _posed(scene: Scene, tasks: list[Task]) -> Posed:
 
 def _posed_body(
     scene: Scene, task: Task, name: str
-) -> tuple[Vector, Vector, Quaternion, tuple[float, float], float]:
+) -> tuple[Vector, Vector, Quaternion, tuple[float, float], float, tuple[float, float]]:
     arena, still = ARENAS[task.arena], (0.0, 0.0)
     fixed: dict[str, tuple[Vector, Quaternion]] = {
         BASE_BODY: (arena.robot_base, UPRIGHT),
@@ -259,12 +291,12 @@ def _posed_body(
     }
     if name in fixed:
         position, quaternion = fixed[name]
-        return position, position, quaternion, still, -1.0
+        return position, position, quaternion, still, -1.0, still
     start = next((row for row in task.fixtures if row.name == name), None)
     if start is None or not start.ranges:
         away = -PARKED_X - 4 * SPACING * scene.posed.index(name)
         parked = (away, PARKED_X, -PARKED_X)
-        return parked, parked, UPRIGHT, still, -1.0
+        return parked, parked, UPRIGHT, still, -1.0, still
     category = CATEGORIES[start.category]
     x0, y0, x1, y1 = start.ranges[0]
     x, y, z = arena.offset
@@ -273,29 +305,5 @@ def _posed_body(
     else:
         z += arena.fixture_lift - category.bottom
     low, high = (x0 + x, y0 + y, z), (x1 + x, y1 + y, z)
-    return low, high, UPRIGHT, start.yaw, category.radius
-
-
-def _recorded_names(scene: Scene, task: Task) -> list[str]:
-    """The joints of LIBERO's model of a task after the robot's, in its order."""
-    names = [f"{start.name}_joint0" for start in task.movables]
-    for start in task.fixtures:
-        parts = CATEGORIES[start.category].parts
-        names += [f"{start.name}_{part.name}" for part in parts if part.joint]
-    return names
-
-
-def _width(scene: Scene, names: list[str]) -> int:
-    return 9 + sum(7 if name.endswith("_joint0") else 1 for name in names)
-
-
-def _gather(scene: Scene, names: list[str]) -> np.ndarray:
-    row = np.full(scene.model.nq, -1)
-    row[:9] = np.arange(9)
-    source = 9
-    for name in names:
-        size = 7 if name.endswith("_joint0") else 1
-        start = scene.joints[name][0]
-        row[start : start + size] = np.arange(source, source + size)
-        source += size
-    return row
+    extent = (category.bottom, category.top)
+    return low, high, UPRIGHT, start.yaw, category.radius, extent

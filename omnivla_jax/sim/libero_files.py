@@ -7,14 +7,13 @@ read instead, and its fifty recorded initial states per task with them.
 
 import functools
 import importlib.util
-import io
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from omnivla_jax.sim import state_files
 
 _DATA = Path(__file__).parent / "data"
 _STATES_HINT = "install them with `pip install --no-deps hf-libero`"
@@ -92,31 +91,33 @@ def initial_states(suite: str, task: str) -> np.ndarray:
     return read_states(path)
 
 
-def read_states(path: Path) -> np.ndarray:
-    """One `.pruned_init` file: a PyTorch archive of a single NumPy array."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            states = _ArrayUnpickler(
-                io.BytesIO(archive.read("archive/data.pkl"))
-            ).load()
-    except (zipfile.BadZipFile, KeyError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is no LIBERO initial-state file: {error}.") from error
-    if not isinstance(states, np.ndarray) or states.ndim != 2:
-        raise ValueError(f"{path} holds no table of states: {_STATES_HINT}.")
-    return states
+def read_states(path: str | Path, *, width: int | None = None) -> np.ndarray:
+    """The states in a `.pruned_init` or `.init` file: float64 [N, 1 + nq + nv].
+
+    Args:
+      path: of LIBERO's, of `write_states`, or of one's own: see `state_files.read`.
+      width: what 1 + nq + nv has to be, if known.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: saying in one line what the file is, and what helps.
+    """
+    return state_files.read(path, width=width)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and nothing else: these files come from the internet."""
+def write_states(path: str | Path, states: Any, *, overwrite: bool = False) -> Path:
+    """Write a file that `read_states` and LIBERO's `torch.load` read back exactly.
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray"):
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        if (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a state file")
+    Args:
+      path: such as `my_task.pruned_init`.
+      states: finite numbers [N, 1 + nq + nv], time first: see `recorded.to_rows`.
+      overwrite: whether a file at `path` may be replaced.
+
+    Raises:
+      FileExistsError: there is one already.
+      ValueError: on another shape or type, or a number that is not finite.
+    """
+    return state_files.write(path, states, overwrite=overwrite)
 
 
 def _table() -> dict[str, dict[str, Any]]:

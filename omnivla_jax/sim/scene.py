@@ -101,9 +101,13 @@ def make(
         rescaled or fixed; see `tasks.suite` for these four.
 
     Raises:
-      ValueError: naming the unknown suite, task, engine or preset and the known ones.
+      ValueError: naming the unknown suite, task, engine or preset and the known ones,
+        or the file, region and objects where these never fit without overlap.
       BddlError: naming the task file, the line and what is known there.
     """
+    # It reads scenes itself.
+    from omnivla_jax.sim import placement_check
+
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(
@@ -115,7 +119,9 @@ def make(
     )
     playable = playable_rows(table, tasks)
     engine = _choose_engine(physics)
-    return _assembled(table.name, table, playable, engine, PRESETS[preset])
+    made = _assembled(table.name, table, playable, engine, PRESETS[preset])
+    placement_check.check(made)
+    return made
 
 
 def _assembled(

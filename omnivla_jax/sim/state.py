@@ -36,7 +36,9 @@ class EnvState:
     task: jax.Array  # int32 [B]
     steps: jax.Array  # int32 [B]: control steps since the policy took over
     success: jax.Array  # bool [B]: the goal held at some control step
-    diverged: jax.Array  # bool [B]: frozen because a number left its bounds
+    # bool [B]: frozen because a number left its bounds or an object found no place
+    diverged: jax.Array
+    placement_failures: jax.Array  # int32 [B]: objects that found no place at reset
 
     @property
     def frozen(self) -> jax.Array:

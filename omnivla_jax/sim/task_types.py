@@ -35,7 +35,7 @@ class Start(NamedTuple):
     yaw: tuple[float, float] = (0.0, 0.0)  # fixtures only
     relation: str = ""  # "", "on" or "in"
     reference: str = ""  # the instance that it starts on or in
-    region: str = ""  # which region of the reference; "" is its top
+    region: str = ""  # which one of the workspace or the reference; "" is its top
 
 
 class Task(NamedTuple):

@@ -239,7 +239,9 @@ def _start(
     category = instances[row.subject]
     region = problem.regions.get(row.target)
     if region is not None and region.ranges:
-        return Start(row.subject, category, region.ranges, region.yaw)
+        return Start(
+            row.subject, category, region.ranges, region.yaw, region=row.target
+        )
     reference, site = split_region(row.target, instances)
     return Start(
         row.subject,

@@ -103,7 +103,10 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         observe=look_at,
         fused=scene.engine != "mjx",
         terms=functools.partial(reward.compute, scene),
-        faults=lambda state: {"contact_overflow": state.physics.overflow},
+        faults=lambda state: {
+            "contact_overflow": state.physics.overflow,
+            "placement_failures": state.placement_failures,
+        },
     )
 
 

@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
     diverged: Any  # bool [B]
     steps: Any  # float32 [B]: control steps until the end
     record: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
+    faults: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
 Evaluate = Callable[[PyTree, Normalizer, Start, jax.Array], Outcome]
@@ -117,7 +118,8 @@ def make_evaluate(
         progress = agent.start(environment, env, {"success": 1.0})
         progress, record = _episodes(environment, act, progress, key, config)
         env = progress.env
-        return Outcome(env.success, env.diverged, progress.tally.steps, record)
+        faults = environment.faults(env)
+        return Outcome(env.success, env.diverged, progress.tally.steps, record, faults)
 
     return compilation.jit(evaluate, fused=environment.fused)
 
@@ -150,7 +152,8 @@ def run(
 ) -> Outcome:
     """All N episodes, a batch at a time.
 
-    Success, diverged and steps are numpy [N]; the record is that of the first batch.
+    Success, diverged, steps and faults are numpy [N]; the record is that of the first
+    batch.
 
     Args:
       evaluate: what `make_evaluate` made.
@@ -176,6 +179,10 @@ def run(
         diverged=_joined(outcomes, "diverged"),
         steps=_joined(outcomes, "steps"),
         record=outcomes[0].record,
+        faults={
+            name: np.concatenate([outcome.faults[name] for outcome in outcomes])
+            for name in outcomes[0].faults
+        },
     )
 
 

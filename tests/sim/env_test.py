@@ -12,6 +12,7 @@ from orbax import checkpoint as checkpoints
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
+from tests.sim import crowded
 
 BATCH = 4
 KNOB_TASK = 7
@@ -192,3 +193,42 @@ def test_restore_rejects_fixtures_it_does_not_have(scene, settled):
             settled.physics.qvel,
             fixtures=fixtures,
         )
+
+
+def _speeds(scene, state):
+    """m/s [B]: of the fastest object."""
+    dofs = [scene.joints[f"{name}_joint0"][1] for name in scene.stock.movables]
+    speeds = [np.linalg.norm(state.physics.qvel[:, d : d + 3], axis=1) for d in dofs]
+    return np.max(speeds, axis=0)
+
+
+def test_a_crowd_with_room_comes_to_rest(tmp_path):
+    scene = scenes.make(str(crowded.groceries(tmp_path, 0.12)), physics="mujoco")
+    keys = jax.random.split(jax.random.key(0), 64)
+    reset = compilation.jit(lambda keys: env.reset(scene, jnp.zeros(64, int), keys))
+    state = reset(keys)
+    np.testing.assert_array_equal(state.placement_failures, 0)
+    assert not np.any(state.frozen)
+    assert _speeds(scene, state).max() < 0.5
+
+
+def test_an_unplaced_object_freezes_its_episode(tmp_path):
+    scene = scenes.make(str(crowded.groceries(tmp_path, 0.08)), physics="mujoco")
+    keys = jax.random.split(jax.random.key(0), 64)
+
+    @compilation.jit
+    def run(keys):
+        state = env.reset(scene, jnp.zeros(64, int), keys)
+        return state, env.step(scene, state, jnp.ones((64, env.ACTION_SIZE)))
+
+    state, (after, outcome) = run(keys)
+    failed = np.asarray(state.placement_failures) > 0
+    assert failed.any() and not failed.all()
+    np.testing.assert_array_equal(state.frozen, failed)
+    np.testing.assert_array_equal(state.diverged, failed)
+    np.testing.assert_array_equal(outcome.truncated, failed)
+    assert not np.any(np.asarray(after.success) & failed)
+    before, later = np.asarray(state.physics.qpos), np.asarray(after.physics.qpos)
+    np.testing.assert_array_equal(before[failed], later[failed])
+    np.testing.assert_array_equal(after.steps, ~failed)
+    assert np.all(np.any(before != later, axis=1) == ~failed)

@@ -10,8 +10,12 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import panda, placement
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.layout import layout
+from omnivla_jax.sim.objects import CATEGORIES
+from tests.sim import crowded
 
 COUNT = 512
+CROWD = 64
 # Centre (x, y), half width and z from LIBERO's bddl files and its sampler's
 # arithmetic: |0.01 - radius|, and the table at 0.90 + 0.01 - bottom.
 MOVABLES = {
@@ -91,8 +95,9 @@ def _drawn(suite):
     scene = scenes.make(suite)
     sample = compilation.jit(functools.partial(placement.sample, scene))
     task = jnp.repeat(jnp.arange(10), COUNT)
-    drawn = sample(task, jax.random.split(jax.random.key(3), len(task)))[:2]
-    return scene, *(np.asarray(x).reshape(10, COUNT, *x.shape[1:]) for x in drawn)
+    drawn = sample(task, jax.random.split(jax.random.key(3), len(task)))
+    np.testing.assert_array_equal(drawn.failures, 0)
+    return scene, *(np.asarray(x).reshape(10, COUNT, *x.shape[1:]) for x in drawn[:2])
 
 
 # Means and half ranges of LIBERO's fifty recorded initial states, and the two joints
@@ -170,3 +175,51 @@ def test_a_mixed_batch_parks_what_a_task_lacks():
         for name in scene.stock.fixtures:
             x = position[row, scene.posed.index(name), 0]
             assert (abs(x) < 1) == (name in fixtures), (task.name, name)
+
+
+@pytest.mark.parametrize("suite", ["libero_spatial", "libero_goal", "libero_10"])
+def test_libero_s_objects_share_no_rectangle(suite):
+    """So that shapes' circles never change a draw of its own tasks."""
+    np.testing.assert_array_equal(layout(scenes.make(suite)).movables.spacing, -1.0)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A scene with a nearly full region, its sampler, and layouts of CROWD keys."""
+    folder = tmp_path_factory.mktemp("crowded")
+    scene = scenes.make(str(crowded.groceries(folder, 0.08)), physics="mujoco")
+    program = compilation.jit(functools.partial(placement.sample, scene))
+    task, keys = jnp.zeros(CROWD, int), jax.random.split(jax.random.key(5), CROWD)
+    return program, task, keys, scene, program(task, keys)
+
+
+def test_a_nearly_full_region_overlaps_nothing(full):
+    *_, scene, drawn = full
+    failures = np.asarray(drawn.failures)
+    assert 0 < np.mean(failures > 0) < 0.5  # both kinds are there to look at
+    spots = {}
+    for name, category in scene.stock.movables.items():
+        start = scene.joints[f"{name}_joint0"][0]
+        spots[name] = np.asarray(drawn.qpos)[:, start : start + 2]
+    placed = {name: spot[:, 0] < 10 for name, spot in spots.items()}
+    unplaced = sum(np.where(there, 0, 1) for there in placed.values())
+    np.testing.assert_array_equal(unplaced, failures)
+    for first in spots:
+        for second in spots:
+            if first == second:
+                continue
+            gap = np.linalg.norm(spots[first] - spots[second], axis=1)
+            kinds = scene.stock.movables[first], scene.stock.movables[second]
+            radii = sum(CATEGORIES[kind].radius for kind in kinds)
+            assert gap[placed[first] & placed[second]].min() > radii - 1e-6
+
+
+def test_rounds_of_other_environments_change_nothing(full):
+    program, task, keys, _, drawn = full
+    easy = int(np.argmin(np.asarray(drawn.failures)))
+    hard = int(np.argmax(np.asarray(drawn.failures)))
+    for row in (easy, hard):
+        others = keys[np.where(np.arange(CROWD) % 2, easy, row)]
+        again = program(task, others)
+        for new, old in zip(again, drawn):
+            np.testing.assert_array_equal(new[0], old[row])

@@ -1,10 +1,12 @@
 """Tests of omnivla_jax.sim.recorded: LIBERO's rows find their joints in any scene."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import recorded
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env, libero_files, recorded
 from omnivla_jax.sim import scene as scenes
 
 
@@ -54,3 +56,61 @@ def test_other_widths_name_those_that_fit():
         recorded.to_scene(scene, jnp.array([0]), jnp.zeros((1, 40)), jnp.zeros((1, 36)))
     with pytest.raises(ValueError, match="qvel has 5"):
         recorded.to_scene(scene, jnp.array([0]), jnp.zeros((1, 154)), jnp.zeros((1, 5)))
+
+
+def _widths(scene, task):
+    """`nq` and `nv` of LIBERO's model of a task, counted in the task itself."""
+    own = scenes.make(scene.suite.name, tasks=(task,), physics="mujoco")
+    return own.model.nq, own.model.nv
+
+
+@pytest.mark.parametrize("suite", ["libero_goal", "libero_10"])
+def test_from_scene_undoes_to_scene_on_every_task(suite):
+    scene, rng = scenes.make(suite, physics="mujoco"), np.random.default_rng(0)
+    for task in range(scene.num_tasks):
+        nq, nv = _widths(scene, task)
+        qpos, qvel = (
+            jnp.asarray(rng.normal(size=(3, n)), jnp.float32) for n in (nq, nv)
+        )
+        wide = recorded.to_scene(scene, jnp.full(3, task), qpos, qvel)
+        assert wide[0].shape[1] == scene.model.nq
+        back = recorded.from_scene(scene, task, *wide)
+        np.testing.assert_array_equal(back[0], qpos)
+        np.testing.assert_array_equal(back[1], qvel)
+
+
+def test_a_state_survives_a_file_of_libero_s(tmp_path):
+    scene, rng = scenes.make("libero_10", physics="mujoco"), np.random.default_rng(0)
+    nq, nv = _widths(scene, 3)
+    task = jnp.full(2, 3)
+
+    @compilation.jit
+    def restore(qpos, qvel):
+        return env.restore(scene, task, qpos, qvel)
+
+    qpos, qvel = (rng.normal(size=(2, n)).astype(np.float32) for n in (nq, nv))
+    state = restore(qpos, qvel)
+    rows = recorded.to_rows(scene, 3, state)
+    assert rows.dtype == np.float64 and rows.shape == (2, 1 + nq + nv)
+    path = libero_files.write_states(tmp_path / "mine.pruned_init", rows)
+    again = recorded.split_rows(scene, 3, libero_files.read_states(path))
+    back = restore(*(part.astype(np.float32) for part in again))
+    np.testing.assert_array_equal(back.physics.qpos, state.physics.qpos)
+    np.testing.assert_array_equal(back.physics.qvel, state.physics.qvel)
+
+
+def test_rows_of_another_task_or_width_are_refused():
+    scene = scenes.make("libero_10", tasks=(2, 3), physics="mujoco")
+    with pytest.raises(ValueError, match=r"shape \(1, 50\).*task 3.*51 entries"):
+        recorded.split_rows(scene, 3, np.zeros((1, 50)))
+    with pytest.raises(ValueError, match=r"Task 5 is not in this scene.*\[2, 3\]"):
+        recorded.split_rows(scene, 5, np.zeros((1, 45)))
+    nq, nv = _widths(scene, 3)
+    with pytest.raises(ValueError, match=r"tasks \[2\] of libero_10 do not"):
+        recorded.to_scene(
+            scene, jnp.array([3, 2]), jnp.zeros((2, nq)), jnp.zeros((2, nv))
+        )
+    traced = jax.jit(lambda task: recorded.to_scene(
+        scene, task, jnp.zeros((2, nq)), jnp.zeros((2, nv))
+    )[0])(jnp.array([3, 2]))
+    assert not np.isnan(traced[0]).any() and np.isnan(traced[1, :9]).all()

@@ -1,12 +1,14 @@
 """Tests of what training tells a policy: its tasks, spelt as the policy spells."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import paligemma_tokenizer, tokenizer
+from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim import tasks
 from omnivla_jax.train import environment
 
@@ -35,3 +37,14 @@ def test_full_spells_every_libero_instruction_without_a_download(name):
     longest = max(map(len, texts)) + 2  # a begin mark, a line break
     assert int(words.mask.sum(axis=1).max()) == longest
     assert longest <= 0.75 * config.max_tokens, "no room for rewording"
+
+
+def test_the_simulator_reports_what_it_could_not_do():
+    scene = scenes.make("libero_object", tasks=(0,), physics="mujoco")
+    config = dataclasses.replace(configs.preset("debug"), max_tokens=16)
+    simulator = environment.simulator(scene, config, size=16)
+    state = types.SimpleNamespace(
+        physics=types.SimpleNamespace(overflow=3), placement_failures=2
+    )
+    faults = {"contact_overflow": 3, "placement_failures": 2}
+    assert simulator.faults(state) == faults

@@ -73,7 +73,7 @@ def test_held_out_keys_are_nobody_elses():
 
 
 def test_evaluation_is_repeatable_records_and_traces_once():
-    environment = reaching.make(POLICY)
+    environment = reaching.make(POLICY)._replace(faults=lambda env: {"lost": env.task})
     params = policy.init(jax.random.key(0), POLICY)
     normalizer = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
     compiled = evaluate.make_evaluate(environment, POLICY, SETTINGS)
@@ -90,6 +90,7 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     assert seen == [6, 6, 6, 6]
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)
+    np.testing.assert_array_equal(outcomes[0].faults["lost"], start.task)
     assert outcomes[0].record.position.shape == (6, 2, 2)  # 2 chunks x 3 steps
     last = np.asarray(outcomes[0].record.success[-1])
     np.testing.assert_array_equal(last, outcomes[0].success[:2])

@@ -179,7 +179,7 @@ def _match(scripted: ScriptedTask, task: Task, names: Names) -> _Match:
 def _relation(task: Task, start: Start) -> tuple[str, str, str]:
     """On or in which region of what category something starts; on the table: ""."""
     below = _starts(task).get(start.reference)
-    return start.relation, _kind(below) if below else "", start.region
+    return (start.relation, _kind(below), start.region) if below else ("", "", "")
 
 
 def _kind(start: Start) -> str:

@@ -160,7 +160,7 @@ def test_every_split_plays_the_same_episodes():
     whole = played(10, 10)
     last = np.asarray(whole[1].position[-1])
     assert len(np.unique(last, axis=0)) == 10  # no two episodes are the same
-    for split in SPLITS[:3]:
+    for split in ((10, 3), (9, 9)):
         assert_first_are_same(played(*split), whole)
 
 

@@ -5,7 +5,7 @@ many episodes there are nor on how they are divided into batches: its initial st
 its noise come from a key of its own, and it is played by a program of a fixed width W,
 always in the same row. A program of another width rounds differently, which contacts
 soon make visible. So the same episodes are the same bit for bit on one machine, backend
-and version of JAX, where W is the same.
+and version of JAX, where W and R are the same.
 
 Axes: W episodes of one compiled call, N episodes in all, T chunks, E executed actions
 of a chunk, R recorded episodes.

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """As after 3 calls of flow matching and 5 updates of Flow-GSPO, none of the best."""
+    """As after 3 calls of flow matching and 5 updates of Flow-GSPO; no best one."""
     config = quickstart.get_config("debug")
     settings, path = from_config(config), tmp_path_factory.mktemp("runs") / "debug"
     opened, sizes = open_workdir(path, config.to_dict(), resume=False), settings.policy

@@ -199,7 +199,6 @@ def test_evaluation_is_repeatable_records_and_traces_once():
         )
         for _ in range(2)
     ]
-    assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     assert seen == [6, 6, 6, 6]
     # Blocks end after 6, 12 and 14 episodes, and at least 7 are reported at a time.
     ragged = dataclasses.replace(SETTINGS, episodes=14, batch_size=7)
@@ -208,7 +207,8 @@ def test_evaluation_is_repeatable_records_and_traces_once():
         compiled, params, NORMALIZER, evaluate.held_out(0, (0, 1, 2), ragged),
         config=ragged, report=lambda episodes, success: seen.append(episodes),
     )
-    assert seen == [12, 2] and compiled._cache_size() == 1
+    assert seen == [12, 2]
+    assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)
     assert outcomes[0].record.position.shape == (6, 2, 2)  # 2 chunks x 3 steps

@@ -65,7 +65,6 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
             evaluated(state),
             state.normalizer,
             start,
-            seed=settings.seed,
             config=config,
             report=lambda count, success: bar.advance(count, success=success),
         )

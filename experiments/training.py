@@ -7,11 +7,13 @@ import jax
 
 from experiments import stage, weights
 from experiments.job import Job
+from experiments.settings import Settings
+from experiments.workdir import Workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.train import action, loop, online, placement, streams
+from omnivla_jax.train import action, checkpoints, loop, online, placement, streams
 from omnivla_jax.train.state import TrainState
 
 
@@ -83,6 +85,37 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
         evaluate_every=settings.evaluate_every,
     )
     return stage.run(job, training)
+
+
+def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Restored:
+    """The newest checkpoint of a training stage on one device, and its history.
+
+    Args:
+      settings: those of the run.
+      workdir: of the run.
+      name: "flow_matching", "flow_gspo", or "flow_gspo_best", the one kept as the best.
+
+    Raises ValueError where the run has no such checkpoint or it cannot be read.
+    """
+    config, folder = settings.policy, workdir.checkpoints(name)
+    newest = checkpoints.latest(folder)
+    if newest is None:
+        raise ValueError(
+            f"{folder} holds no checkpoint: train that stage first, or choose another "
+            "stage of that run."
+        )
+
+    def start() -> TrainState:
+        params = policy.init(streams.stream(settings.seed, "init"), config)
+        unscaled = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
+        state = action.create(
+            params, unscaled, config=settings.action, seed=settings.seed
+        )
+        if name == "flow_matching":
+            return state
+        return online.create(state, config=settings.rl, policy_config=config)
+
+    return checkpoints.restore(newest, jax.eval_shape(start))
 
 
 def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:

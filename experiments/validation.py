@@ -61,7 +61,6 @@ def _success(job: Job, state: TrainState, *, update: int) -> Row:
         evaluated(state),
         state.normalizer,
         evaluate.held_out(settings.seed, settings.tasks, config, stream=STREAM),
-        seed=settings.seed,
         config=config,
     )
     successes, diverged = int(outcome.success.sum()), int(outcome.diverged.sum())

@@ -135,6 +135,20 @@ def _check_place(path: Path) -> None:
     )
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of the run in a folder, which stays as it is.
+
+    Raises ValueError where there is none.
+    """
+    recorded = _config(path)
+    if recorded is None:
+        raise ValueError(
+            f"{path} holds no run ({CONFIG} is missing or of something else): give the "
+            "--workdir of one that experiments.quickstart started."
+        )
+    return recorded
+
+
 def _differences(a: Any, b: Any, prefix: str = "") -> list[str]:
     """Dotted names of the settings in which two configurations differ."""
     if not (isinstance(a, dict) and isinstance(b, dict)):

@@ -70,7 +70,7 @@ def _quickstart() -> ConfigDict:
     )
     config.save_every = 10  # calls of a training stage
     config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
-    config.validation_episodes = 70  # a multiple of evaluation.batch_size
+    config.validation_episodes = 70
     config.video_size = 128
     return config
 

@@ -127,7 +127,11 @@ def sample(
     config: PolicyConfig,
     steps: int,
 ) -> ActionChunk:
-    """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`."""
+    """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`.
+
+    `key`: a typed key for the batch, or a row's own for every row, [B]: its noise is
+    then the same in every batch.
+    """
     velocity_fn = functools.partial(velocity, params, cache, state, config=config)
     return ode.sample(velocity_fn, _noise(key, state, config), steps=steps)
 
@@ -235,7 +239,11 @@ def _act(
 
 
 def _noise(key: jax.Array, state: jax.Array, config: PolicyConfig) -> jax.Array:
-    return jax.random.normal(key, (len(state), config.horizon, config.action_dim))
+    shape = (config.horizon, config.action_dim)
+    if key.ndim:
+        chex.assert_shape(key, state.shape[:1])
+        return jax.vmap(lambda own: jax.random.normal(own, shape))(key)
+    return jax.random.normal(key, (len(state), *shape))
 
 
 def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:

@@ -120,13 +120,16 @@ def exploiter(
     config: PolicyConfig,
     steps: int,
 ) -> Act:
-    """Act by the ODE, told the instructions of rows `told` [B]; records nothing."""
+    """Act by the ODE, told the instructions of rows `told` [B]; records nothing.
 
-    def act(progress: Progress, key: jax.Array) -> tuple[None, ActionChunk]:
+    Takes a key of every environment's own, [B]; they are consumed.
+    """
+
+    def act(progress: Progress, keys: jax.Array) -> tuple[None, ActionChunk]:
         seen = look(environment, normalizer, progress.env, told, config=config)
         cache = policy.encode_prefix(params, seen, config=config)
         chunk = policy.sample(
-            params, cache, seen.state, key, config=config, steps=steps
+            params, cache, seen.state, keys, config=config, steps=steps
         )
         return None, commands(normalizer, chunk, config)
 

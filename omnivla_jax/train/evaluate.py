@@ -1,6 +1,13 @@
 """Success on held-out initial states, with its confidence interval, task by task.
 
-Axes: B episodes of one compiled call, N episodes in all, T chunks, E executed actions
+What happens in episode number e depends on the policy, the seed and e alone, not on how
+many episodes there are nor on how they are divided into batches: its initial state and
+its noise come from a key of its own, and it is played by a program of a fixed width W,
+always in the same row. A program of another width rounds differently, which contacts
+soon make visible. So the same episodes are the same bit for bit on one machine, backend
+and version of JAX, where W and R are the same.
+
+Axes: W episodes of one compiled call, N episodes in all, T chunks, E executed actions
 of a chunk, R recorded episodes.
 """
 
@@ -24,45 +31,59 @@ from omnivla_jax.train.environment import Environment, first
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
+# W by backend. On a CPU narrow blocks are as fast as wide ones and waste less on a last
+# block that is not full.
+BLOCK_SIZES = {"cpu": 24}
+ACCELERATOR_BLOCK_SIZE = 64
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """How many episodes, how long, and how the policy acts in them."""
 
-    episodes: int  # N, a multiple of batch_size
-    batch_size: int  # B
+    episodes: int  # N
+    batch_size: int  # episodes between two reports; changes no result
     chunks: int  # T
     exec_horizon: int  # E
     steps: int = 10  # of the ODE
-    recorded: int = 4  # R, the first episodes of the first batch; 0: none
+    recorded: int = 4  # R, the first episodes, at most W; 0: none
+    # W: changes the last bits of results, the memory and the speed. None: by backend
+    block_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.episodes % self.batch_size:
-            raise ValueError(
-                f"episodes={self.episodes} must be a multiple of "
-                f"batch_size={self.batch_size}."
-            )
+        for name in ("episodes", "batch_size", "block_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1.")
+
+    @property
+    def width(self) -> int:
+        """W; asks JAX for its backend where `block_size` leaves it open."""
+        if self.block_size is not None:
+            return self.block_size
+        return BLOCK_SIZES.get(jax.default_backend(), ACCELERATOR_BLOCK_SIZE)
 
 
 class Start(NamedTuple):
     """Where episodes begin and what the policy is told."""
 
     task: Any  # int32 [N]
-    key: Any  # typed keys [N]
+    key: Any  # typed keys [N]: of the initial state
+    noise: Any  # typed keys [N]: of the policy's noise
     told: Any  # int32 [N]: the task whose instruction is heard
 
 
 class Outcome(NamedTuple):
     """What became of episodes, on the device or fetched from it."""
 
-    success: Any  # bool [B]
-    diverged: Any  # bool [B]
-    steps: Any  # float32 [B]: control steps until the end
+    success: Any  # bool [W], or [N] of all blocks
+    diverged: Any  # bool [W] or [N]
+    steps: Any  # float32 [W] or [N]: control steps until the end
     record: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
     faults: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
-Evaluate = Callable[[PyTree, Normalizer, Start, jax.Array], Outcome]
+Evaluate = Callable[[PyTree, Normalizer, Start], Outcome]
 
 
 def held_out(
@@ -72,14 +93,18 @@ def held_out(
     *,
     stream: str = "evaluation",
 ) -> Start:
-    """The same N initial states for every evaluation of a run; tasks take turns.
+    """The same initial states for every evaluation of a run; tasks take turns.
 
-    What is chosen by its success on one stream's states, such as the best checkpoint
-    on those of "validation", is to be judged on another's.
+    Those of fewer episodes are the first of those of more. What is chosen by its
+    success on one stream's states, such as the best checkpoint on those of
+    "validation", is to be judged on another's.
     """
-    task = jnp.resize(jnp.asarray(tasks, jnp.int32), (config.episodes,))
-    keys = jax.random.split(streams.stream(seed, stream), config.episodes)
-    return Start(task, keys, task)
+    number = jnp.arange(config.episodes)
+    task = jnp.asarray(tasks, jnp.int32)[number % len(tasks)]
+    of_episodes = jax.vmap(jax.random.fold_in, (None, 0))
+    states = of_episodes(streams.stream(seed, stream), number)
+    noise = of_episodes(streams.stream(seed, "noise"), number)
+    return Start(task, states, noise, task)
 
 
 def swap_instructions(start: Start, tasks: Sequence[int]) -> Start:
@@ -97,15 +122,19 @@ def swap_instructions(start: Start, tasks: Sequence[int]) -> Start:
 def make_evaluate(
     environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
 ) -> jax.stages.Wrapped:
-    """Compiled `evaluate(params, normalizer, start, key) -> Outcome` of one batch.
+    """Compiled `evaluate(params, normalizer, start) -> Outcome` of W episodes.
 
     The length is fixed: T chunks of E actions; episodes that end stay as they are.
+    Raises ValueError if more are to be recorded than are played at once.
     """
+    if config.recorded > config.width:
+        raise ValueError(
+            f"recorded={config.recorded} episodes, but {config.width} are played at "
+            "once: record fewer, or raise block_size."
+        )
 
-    def evaluate(
-        params: PyTree, normalizer: Normalizer, start: Start, key: jax.Array
-    ) -> Outcome:
-        chex.assert_shape([start.task, start.told], (config.batch_size,))
+    def evaluate(params: PyTree, normalizer: Normalizer, start: Start) -> Outcome:
+        chex.assert_shape([start.task, start.told], (config.width,))
         act = agent.exploiter(
             params,
             normalizer,
@@ -116,7 +145,7 @@ def make_evaluate(
         )
         env = environment.reset(start.task, start.key)
         progress = agent.start(environment, env, {"success": 1.0})
-        progress, record = _episodes(environment, act, progress, key, config)
+        progress, record = _episodes(environment, act, progress, start.noise, config)
         env = progress.env
         faults = environment.faults(env)
         return Outcome(env.success, env.diverged, progress.tally.steps, record, faults)
@@ -129,15 +158,16 @@ def compiled(
 ) -> Evaluate:
     """`make_evaluate`, compiled before its first call."""
     key = jax.eval_shape(lambda: jax.random.key(0))
-    shape = (config.batch_size,)
+    shape = (config.width,)
     task = jax.ShapeDtypeStruct(shape, jnp.int32)
-    start = Start(task, jax.ShapeDtypeStruct(shape, key.dtype), task)
+    keys = jax.ShapeDtypeStruct(shape, key.dtype)
+    start = Start(task, keys, keys, task)
     params = jax.eval_shape(functools.partial(policy.init, config=policy_config), key)
     normalizer = normalize.unscaled(
         policy_config.robot_state_dim, policy_config.robot_action_dim
     )
     program = make_evaluate(environment, policy_config, config)
-    return program.lower(params, normalizer, start, key).compile()
+    return program.lower(params, normalizer, start).compile()
 
 
 def run(
@@ -146,39 +176,41 @@ def run(
     normalizer: Normalizer,
     start: Start,
     *,
-    seed: int,
     config: EvaluateConfig,
     report: Callable[[int, float], Any] = lambda episodes, success: None,
 ) -> Outcome:
-    """All N episodes, a batch at a time.
+    """All N episodes, a block of W at a time.
 
     Success, diverged, steps and faults are numpy [N]; the record is that of the first
-    batch.
+    block. What the last block has too much is episodes played twice, and dropped.
 
     Args:
       evaluate: what `make_evaluate` made.
       params, normalizer: the policy.
       start: of N episodes.
-      seed: of the run; the policy's noise is the same in every evaluation.
       config: the sizes.
-      report: called with (episodes of a finished batch, success so far).
+      report: called with (episodes finished since the last call, success so far).
     """
-    key = jax.random.fold_in(streams.stream(seed, "evaluation"), config.episodes)
     # One device evaluates, wherever the policy was trained.
     params, normalizer = jax.device_put((params, normalizer), jax.local_devices()[0])
     outcomes: list[Outcome] = []
-    for low in range(0, config.episodes, config.batch_size):
-        batch = jax.tree.map(lambda leaf: leaf[low : low + config.batch_size], start)
-        outcome = evaluate(params, normalizer, batch, jax.random.fold_in(key, low))
+    width, total, reported = config.width, config.episodes, 0
+    for low in range(0, total, width):
+        rows = np.arange(low, low + width) % total
+        outcome = evaluate(params, normalizer, jax.tree.map(lambda x: x[rows], start))
         loop.wait(outcome)
-        fetched = jax.device_get(outcome._replace(record=None))
-        outcomes.append(fetched._replace(record=outcome.record if low == 0 else None))
-        report(config.batch_size, float(np.mean(_joined(outcomes, "success"))))
+        played = first(outcome._replace(record=None), total - low)
+        record = outcome.record if low == 0 else None
+        outcomes.append(jax.device_get(played)._replace(record=record))
+        done = min(low + width, total)
+        if done - reported >= config.batch_size or done == total:
+            report(done - reported, float(np.mean(_joined(outcomes, "success"))))
+            reported = done
     return Outcome(
         success=_joined(outcomes, "success"),
         diverged=_joined(outcomes, "diverged"),
         steps=_joined(outcomes, "steps"),
-        record=outcomes[0].record,
+        record=jax.tree.map(lambda x: x[:, :total], outcomes[0].record),
         faults={
             name: np.concatenate([outcome.faults[name] for outcome in outcomes])
             for name in outcomes[0].faults
@@ -224,10 +256,13 @@ def _episodes(
     environment: Environment,
     act: agent.Act,
     progress: agent.Progress,
-    key: jax.Array,
+    keys: jax.Array,
     config: EvaluateConfig,
 ) -> tuple[agent.Progress, PyTree]:
-    """Play T chunks and record the first R episodes after every control step."""
+    """Play T chunks and record the first R episodes after every control step.
+
+    The noise of chunk t of an episode comes from its key [W] and t.
+    """
 
     def control(
         progress: agent.Progress, action: jax.Array
@@ -236,15 +271,14 @@ def _episodes(
         return after, first(after.env, config.recorded)
 
     def chunk(
-        progress: agent.Progress, key: jax.Array
+        progress: agent.Progress, number: jax.Array
     ) -> tuple[agent.Progress, PyTree]:
-        _, actions = act(progress, key)
+        chunk_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+        _, actions = act(progress, chunk_keys)
         executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
         return jax.lax.scan(control, progress, executed)
 
-    progress, record = jax.lax.scan(
-        chunk, progress, jax.random.split(key, config.chunks)
-    )
+    progress, record = jax.lax.scan(chunk, progress, jnp.arange(config.chunks))
     steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
     return progress, jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), record)
 

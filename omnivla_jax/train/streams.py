@@ -16,6 +16,7 @@ STREAMS = (
     "adapters",
     "critic",
     "validation",
+    "noise",
 )
 
 

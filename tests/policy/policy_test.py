@@ -210,6 +210,21 @@ def test_debug_policy_overfits_four_samples(params):
     assert float(jnp.mean((drawn - target) ** 2)) < 0.2
 
 
+def test_a_row_with_a_key_of_its_own_draws_the_same_in_every_batch(params, encode):
+    """Up to rounding, which differs from one width to another."""
+    seen, keys = observation(), jax.random.split(KEY, BATCH)
+    cache = encode(params, seen)
+    draw = once.jit(functools.partial(policy.sample, config=CONFIG, steps=2))
+    whole = draw(params, cache, seen.state, keys)
+    for rows in (slice(0, 2), slice(1, 3)):
+        few = jax.tree.map(lambda x: x[rows], (cache, seen.state, keys))
+        np.testing.assert_allclose(draw(params, *few), whole[rows], atol=1e-5)
+    other = draw(params, cache, seen.state, keys[::-1])
+    assert float(jnp.abs(other - whole).max()) > 0.1
+    with pytest.raises(AssertionError):
+        draw(params, cache, seen.state, keys[:2])
+
+
 def test_no_retrace(params):
     def run(params, seen, chunk, tau):
         cache = policy.encode_prefix(params, seen, config=CONFIG)

@@ -1,5 +1,7 @@
 """Tests of omnivla_jax.train.evaluate: intervals, tasks, swaps, held-out states."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +10,22 @@ from scipy import stats
 
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import preset
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.train import environment as environments
 from omnivla_jax.train import evaluate, streams
 from tests.train import reaching
 
 POLICY = preset("debug")
 SETTINGS = evaluate.EvaluateConfig(
-    episodes=12, batch_size=6, chunks=2, exec_horizon=3, steps=2, recorded=2
+    episodes=12,
+    batch_size=6,
+    chunks=2,
+    exec_horizon=3,
+    steps=2,
+    recorded=2,
+    block_size=6,
 )
+NORMALIZER = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
 
 
 @pytest.mark.parametrize("successes, n", [(0, 10), (10, 10), (63, 210), (1, 1)])
@@ -58,7 +69,9 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
 
 
 def test_held_out_keys_are_nobody_elses():
-    ours = evaluate.held_out(0, (0,), SETTINGS).key
+    start = evaluate.held_out(0, (0,), SETTINGS)
+    validation = evaluate.held_out(0, (0,), SETTINGS, stream="validation")
+    ours = jnp.concatenate([start.key, start.noise, validation.key])
     theirs = jnp.concatenate(
         [
             jax.random.split(jax.random.fold_in(streams.stream(0, name), step), 12)
@@ -72,22 +85,130 @@ def test_held_out_keys_are_nobody_elses():
         streams.stream(0, "lunch")
 
 
+@pytest.mark.parametrize("tasks", [(4,), (0, 1, 2)])
+def test_fewer_held_out_episodes_are_the_first_of_more(tasks):
+    many = evaluate.held_out(0, tasks, dataclasses.replace(SETTINGS, episodes=48))
+    few = evaluate.held_out(0, tasks, dataclasses.replace(SETTINGS, episodes=7))
+    for of_few, of_many in zip(few, many):
+        assert (of_few == of_many[:7]).all()
+
+
+def test_the_width_of_the_program_follows_neither_batches_nor_episodes():
+    splits = [(24, 24), (24, 12), (24, 6), (48, 24), (7, 5), (1, 1), (600, 600)]
+    widths = {
+        dataclasses.replace(
+            SETTINGS, episodes=episodes, batch_size=batch, block_size=None
+        ).width
+        for episodes, batch in splits
+    }
+    assert len(widths) == 1
+
+
+@pytest.mark.parametrize("name", ["episodes", "batch_size", "block_size"])
+def test_sizes_below_one_are_refused(name):
+    changes: dict[str, int] = {name: 0}
+    with pytest.raises(ValueError, match=f"{name}=0 must be at least 1"):
+        dataclasses.replace(SETTINGS, **changes)
+
+
+def test_more_recorded_episodes_than_are_played_at_once_are_refused():
+    config = dataclasses.replace(SETTINGS, recorded=7)
+    with pytest.raises(ValueError, match="recorded=7 episodes, but 6"):
+        evaluate.make_evaluate(reaching.make(POLICY), POLICY, config)
+
+
+def blockwise(program, params, tasks, config):
+    """What `run` returns, and the state of every episode after every control step."""
+    records = []
+
+    def spying(*arguments):
+        outcome = program(*arguments)
+        records.append(jax.device_get(outcome.record))
+        return outcome
+
+    start = evaluate.held_out(0, tasks, config)
+    outcome = evaluate.run(spying, params, NORMALIZER, start, config=config)
+    states = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *records)
+    return outcome, jax.tree.map(lambda x: x[:, : config.episodes], states)
+
+
+def assert_first_are_same(few, many):
+    """Bit for bit: verdicts, and every state on the way."""
+    (ours, our_states), (theirs, their_states) = few, many
+    count = len(ours.success)
+    for name in ("success", "diverged", "steps"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        np.testing.assert_array_equal(mine, other[:count])
+    for mine, other in zip(*map(jax.tree.leaves, (our_states, their_states))):
+        assert mine.shape[1] == count
+        assert mine.tobytes() == other[:, :count].tobytes()
+
+
+SPLITS = [(10, 5), (10, 3), (10, 1), (10, 64), (9, 9), (3, 2), (1, 1)]
+
+
+def test_every_split_plays_the_same_episodes():
+    """On the toy, each split with the program that its own config makes."""
+    base = dataclasses.replace(SETTINGS, recorded=4, block_size=4)
+    simulator, params = reaching.make(POLICY), policy.init(jax.random.key(0), POLICY)
+
+    def played(episodes, batch_size):
+        config = dataclasses.replace(base, episodes=episodes, batch_size=batch_size)
+        program = evaluate.make_evaluate(simulator, POLICY, config)
+        return blockwise(program, params, (0, 1, 2), config)
+
+    whole = played(10, 10)
+    last = np.asarray(whole[1].position[-1])
+    assert len(np.unique(last, axis=0)) == 10  # no two episodes are the same
+    for split in ((10, 3), (9, 9)):
+        assert_first_are_same(played(*split), whole)
+
+
+def test_every_split_plays_the_same_episodes_in_the_simulator():
+    sizes = dataclasses.replace(POLICY, max_tokens=16)
+    scene = scenes.make("libero_goal", tasks=(7,), physics="mujoco")
+    simulator = environments.simulator(scene, sizes, size=16)
+    params = policy.init(jax.random.key(0), sizes)
+    config = dataclasses.replace(
+        SETTINGS, exec_horizon=2, recorded=4, block_size=4, episodes=13
+    )
+    program = evaluate.compiled(simulator, sizes, config)
+
+    def played(episodes, batch_size):
+        split = dataclasses.replace(config, episodes=episodes, batch_size=batch_size)
+        return blockwise(program, params, (7,), split)
+
+    whole = played(13, 13)
+    first, last = (np.asarray(whole[1].physics.qpos[row]) for row in (0, -1))
+    assert len(np.unique(last[:, :7], axis=0)) == 13
+    assert np.abs(last - first).max() > 0.01  # they moved
+    for split in SPLITS:
+        assert_first_are_same(played(*split), whole)
+
+
 def test_evaluation_is_repeatable_records_and_traces_once():
     environment = reaching.make(POLICY)._replace(faults=lambda env: {"lost": env.task})
     params = policy.init(jax.random.key(0), POLICY)
-    normalizer = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
     compiled = evaluate.make_evaluate(environment, POLICY, SETTINGS)
     start = evaluate.held_out(0, (0, 1, 2), SETTINGS)
     seen = []
     outcomes = [
         evaluate.run(
-            compiled, params, normalizer, start, seed=0, config=SETTINGS,
+            compiled, params, NORMALIZER, start, config=SETTINGS,
             report=lambda episodes, success: seen.append(episodes),
         )
         for _ in range(2)
     ]
-    assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     assert seen == [6, 6, 6, 6]
+    # Blocks end after 6, 12 and 14 episodes, and at least 7 are reported at a time.
+    ragged = dataclasses.replace(SETTINGS, episodes=14, batch_size=7)
+    seen.clear()
+    evaluate.run(
+        compiled, params, NORMALIZER, evaluate.held_out(0, (0, 1, 2), ragged),
+        config=ragged, report=lambda episodes, success: seen.append(episodes),
+    )
+    assert seen == [12, 2]
+    assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)
     np.testing.assert_array_equal(outcomes[0].faults["lost"], start.task)

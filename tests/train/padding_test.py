@@ -91,7 +91,7 @@ def test_the_simulator_sees_the_robots_actions(params):
         params, NORMALIZER, ENVIRONMENT, jnp.arange(3), config=PADDED, steps=2
     )
     before = progress()
-    _, chunk = once.jit(act)(before, KEY)
+    _, chunk = once.jit(act)(before, jax.random.split(KEY, 3))
     chex.assert_shape(chunk, (3, PADDED.horizon, 7))
     after, mask, _ = agent.play(ENVIRONMENT, before, chunk)
     assert mask.all() and jnp.abs(after.env.position - before.env.position).max() > 0

@@ -1,0 +1,71 @@
+"""Success of a trained policy on the held-out initial states, as one JSON object.
+
+python -m experiments.evaluate --workdir=runs/quickstart [--stage=flow_gspo]
+    [--episodes=24] [--batch_size=12] [--noverdicts]
+
+The run's folder is only read. An episode's verdict depends on neither --episodes nor
+--batch_size: the first 24 of 48 are the 24, and the run's own evaluation is repeated.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from absl import flags, logging
+from ml_collections import ConfigDict
+
+from experiments import training
+from experiments.reporting import errors
+from experiments.settings import from_config
+from experiments.workdir import Workdir, read_config
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.train import environment, evaluate
+from omnivla_jax.train.state import evaluated
+
+_STAGES = ("flow_gspo", "flow_gspo_best", "flow_matching")
+_CACHE = Path(__file__).parents[1] / ".cache" / "jax"
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.", required=True)
+_STAGE = flags.DEFINE_enum("stage", _STAGES[0], _STAGES, "Whose newest checkpoint.")
+_EPISODES = flags.DEFINE_integer("episodes", None, "How many; None: as in the run.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "At a time; changes no verdict.")
+_VERDICTS = flags.DEFINE_boolean("verdicts", True, "List the outcome of every episode.")
+_CACHE_DIR = flags.DEFINE_string("compilation_cache", str(_CACHE), "Of programs.")
+
+
+def main(argv: list[str]) -> None:
+    """Restore, evaluate, print."""
+    if argv[1:]:
+        raise flags.Error(f"unknown argument {argv[1]!r}")
+    logging.set_verbosity(logging.ERROR)
+    workdir = Workdir(Path(_WORKDIR.value))
+    settings = from_config(ConfigDict(read_config(workdir.path)))
+    asked = {"episodes": _EPISODES.value, "batch_size": _BATCH_SIZE.value}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    config = dataclasses.replace(settings.evaluation, **changes)
+    restored = training.restore(settings, workdir, _STAGE.value)
+    compilation.enable_cache(Path(_CACHE_DIR.value))
+    scene = scenes.make(settings.suite, physics=settings.physics)
+    simulator = environment.simulator(scene, settings.policy, size=settings.image_size)
+    start = evaluate.held_out(settings.seed, settings.tasks, config)
+    outcome = evaluate.run(
+        evaluate.compiled(simulator, settings.policy, config),
+        evaluated(restored.tree),
+        restored.tree.normalizer,
+        start,
+        config=config,
+    )
+    texts = [task.instruction for task in scene.tasks]
+    found = evaluate.summarise(outcome.success, np.asarray(start.task), texts)
+    found |= {"diverged": int(outcome.diverged.sum()), "episodes": config.episodes}
+    found |= {"stage": _STAGE.value, "update": len(restored.history)}
+    if _VERDICTS.value:
+        found["verdicts"] = outcome.success.astype(int).tolist()
+        found["steps"] = outcome.steps.astype(int).tolist()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -16,8 +16,6 @@ from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import tasks
 
-ROOT = Path(__file__).parents[1]
-
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "A suite or a BDDL file.")
 _OUT = flags.DEFINE_string("out", None, "Folder of the dataset.", required=True)
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all.")
@@ -38,7 +36,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
-    compilation.enable_cache(ROOT / ".cache" / "jax")
+    compilation.enable_cache()
     count = len(tasks.suite(_SUITE.value).tasks)
     plan = collecting.Plan(
         suite=_SUITE.value,

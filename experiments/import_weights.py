@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     if len(_FROM.value) != len(_PATH.value):
         raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
     logging.set_verbosity(logging.ERROR)
-    compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
+    compilation.enable_cache()
     out = Path(_OUT.value)
     if checkpoints.latest(out) or (out.exists() and not out.is_dir()):
         raise flags.Error(f"--out={out} is taken: name a new folder")

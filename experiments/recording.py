@@ -26,18 +26,25 @@ def demonstrations(job: Job) -> Callable[[], list[Episode]]:
         job.workdir.clock("demonstrations"),
         progress.phase("Demonstrations", total=config.episodes, unit="episode") as bar,
     ):
-        episodes = _record(job, bar)
+        episodes, diverged = _record(job, bar)
         rlds.write(directory, episodes, name=job.settings.suite)
     lengths = [len(episode.action) for episode in episodes]
     job.workdir.finish(
         "demonstrations",
-        {"episodes": len(episodes), "mean_steps": float(np.mean(lengths))},
+        {
+            "episodes": len(episodes),
+            "mean_steps": float(np.mean(lengths)),
+            "diverged": diverged,
+        },
     )
     return lambda: episodes
 
 
-def _record(job: Job, bar: progress.Phase) -> list[Episode]:
-    """Batches of the expert until every task has its share of successes."""
+def _record(job: Job, bar: progress.Phase) -> tuple[list[Episode], int]:
+    """Batches of the expert until every task has its share of successes.
+
+    Returns them, and how many episodes diverged and were left out.
+    """
     config, tasks = job.settings.demonstrations, job.settings.tasks
     look = looks.look(job.scene)
     record = demos.recorder(
@@ -51,17 +58,19 @@ def _record(job: Job, bar: progress.Phase) -> list[Episode]:
     key = streams.stream(job.settings.seed, "demonstrations")
     share = {row: config.episodes // len(tasks) for row in tasks}
     kept: list[Episode] = []
+    diverged = 0
     with bar.compiling():
         record = record.lower(task, key).compile()  # type: ignore[attr-defined]
     for attempt in range(config.attempts * -(-config.episodes // config.batch_size)):
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
+        diverged += int(recording.diverged[-1].sum())
         for episode in demos.successes(job.scene, task, recording):
             if share[episode.task] > 0:
                 share[episode.task] -= 1
                 kept.append(episode)
-                bar.advance()
+                bar.advance(diverged=diverged)
         if not any(share.values()):
-            return kept
+            return kept, diverged
     raise ValueError(
         f"The expert is still short of {share} episodes by task after {attempt + 1} "
         "batches: lower demonstrations.noise, or allow more demonstrations.steps."

@@ -35,6 +35,7 @@ class Played(NamedTuple):
     success: np.ndarray  # bool [B]
     steps: np.ndarray  # int [B]: control steps until the success
     overflow: np.ndarray  # int [B]: contacts that found no place
+    diverged: np.ndarray  # bool [B]
 
 
 def sampled(scene: Scene, num_states: int) -> Begin:
@@ -89,8 +90,9 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
 
     success, last = compilation.jit(run)(jax.random.key(seed))
     won = np.asarray(success)
-    task, overflow = map(np.asarray, (last.task, last.physics.overflow))
-    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow)
+    counted = (last.task, last.physics.overflow, last.diverged)
+    task, overflow, diverged = map(np.asarray, counted)
+    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow, diverged)
 
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
@@ -146,6 +148,7 @@ def _row(suite: str, task: int, played: Played) -> dict[str, Any]:
         "success": round(float(success.mean()), 3),
         "steps": round(float(steps.mean()), 1) if success.any() else None,
         "contact_overflow": int(played.overflow[of_task].sum()),
+        "diverged": int(played.diverged[of_task].sum()),
     }
 
 

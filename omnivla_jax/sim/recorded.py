@@ -7,11 +7,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.sim import placement
+from omnivla_jax.core import indices
+from omnivla_jax.sim import placement, task_ids
 from omnivla_jax.sim.layout import recorded_rows
 from omnivla_jax.sim.scene import Scene
 
 _FREE_VELOCITY = 6  # degrees of freedom of a free joint
+
+
+def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
+    """bool [B]: whether a `qpos` of `width` entries is of these tasks, and they held.
+
+    Raises:
+      ValueError: naming the tasks, unless traced, of which LIBERO's `qpos` is another.
+    """
+    held = task_ids.is_held(scene, task)
+    if width == scene.model.nq:
+        return held
+    own = np.any(recorded_rows(scene, width) >= 0, axis=1)  # [T]
+    wrong = indices.unknown(task, np.flatnonzero(own), name="task number")
+    if wrong:
+        theirs = indices.listed(np.flatnonzero(own))
+        raise ValueError(
+            f"qpos has {width} entries, which is not LIBERO's of tasks {wrong}, but of "
+            f"{theirs}: restore states under the task that they were recorded in."
+        )
+    return held & jnp.asarray(own)[task_ids.rows(scene, task)]
 
 
 def to_scene(
@@ -31,9 +52,16 @@ def to_scene(
     model = scene.model
     if qpos.shape[1] != model.nq:
         rows = jnp.asarray(recorded_rows(scene, qpos.shape[1]))[task]
-        speeds = jnp.asarray(_velocity_gather(scene, qpos.shape[1]))[task]
+        speeds = _velocity_gather(scene, qpos.shape[1])
+        theirs = sorted({int(row.max()) + 1 for row in speeds} - {0})
+        if qvel.shape[1] not in (*theirs, model.nv):
+            raise ValueError(
+                f"qvel has {qvel.shape[1]} entries: expected {model.nv}, or LIBERO's "
+                f"{theirs} beside a qpos of {qpos.shape[1]}."
+            )
         qpos = _take(qpos, rows)
-        qvel = _take(qvel, speeds) if qvel.shape[1] != model.nv else qvel
+        if qvel.shape[1] != model.nv:
+            qvel = _take(qvel, jnp.asarray(speeds)[task])
     if qvel.shape[1] != model.nv:
         raise ValueError(f"qvel has {qvel.shape[1]} entries: expected {model.nv}.")
     qpos, absent = placement.park(scene, task, qpos)

@@ -37,7 +37,12 @@ def write(
     body = "\n".join(
         [
             _headline(results),
-            page.section("Success by task", _tasks(results), _language(results), _diverged(results)),
+            page.section(
+                "Success by task",
+                _tasks(results),
+                _language(results),
+                _diverged(results),
+            ),
             page.section("What it looks like", *films),
             page.section("Online learning", _learning(history, curve)),
             page.section("Time", *_time(results)),

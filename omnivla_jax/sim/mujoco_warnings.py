@@ -36,8 +36,8 @@ def tell(text: str) -> None:
         _told.add(kind)
     try:
         warnings.warn(
-            f"MuJoCo: {_TIME.sub('', text)} (Said once; such episodes are counted as "
-            "diverged, contacts without memory as contact_overflow.)",
+            f"MuJoCo: {_TIME.sub('', text)} (Said once. Episodes of unusable numbers "
+            "count as diverged, contacts without memory as contact_overflow.)",
             RuntimeWarning,
             stacklevel=2,
         )

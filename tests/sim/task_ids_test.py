@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import closeness, env, predicates, recorded, reward, task_ids
+from omnivla_jax.sim import closeness, env, predicates, recorded, reward
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim import task_ids
 
 WRONG = (10, 11, 50, -11, -1, 2**31 - 1)
 HELD = (0, 4)  # of libero_10; LIBERO's qpos of them differ in width

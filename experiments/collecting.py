@@ -93,7 +93,7 @@ class _Play:
             segment_key = jax.random.fold_in(key, 1 + step)
             playing, recording = loop.wait(self.go_on(playing, segment_key))
             seen.append(jax.tree.map(np.asarray, recording))
-            if seen[-1].success[-1].all():
+            if (seen[-1].success | seen[-1].diverged)[-1].all():
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
         self.diverged += int(whole.diverged[-1].sum())

@@ -150,6 +150,7 @@ def _load(pool: _Pool, physics: Physics) -> None:
     pool.fields["qpos"][:] = physics.qpos
     pool.fields["qvel"][:] = physics.qvel
     pool.fields["qacc_warmstart"][:] = physics.warmstart
+    pool.fields["ctrl"][:] = 0.0  # nothing of an earlier call, such as a NaN, is left
     pool.body_pos[:, pool.posed] = physics.fixture_pos
     pool.body_quat[:, pool.posed] = physics.fixture_quat
     pool.batch.warning[:] = 0

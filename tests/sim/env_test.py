@@ -120,6 +120,14 @@ def test_an_action_that_is_not_finite_ends_its_own_episode(
         chex.assert_trees_all_equal(_row(after, row), _row(clean, row))
 
 
+def test_a_divergence_leaves_nothing_behind(reset, step, settled):
+    """The engine's memory is used again by whoever comes next."""
+    qvel = settled.physics.qvel.at[1].set(np.nan)
+    step(_with_physics(settled, qvel=qvel), _actions())
+    again = reset(jnp.arange(BATCH), jax.random.split(jax.random.key(0), BATCH))
+    chex.assert_trees_all_equal(again, settled)
+
+
 def test_an_action_that_is_not_finite_wins_no_goal(scene, step, settled):
     knob = _knob_turned(scene, settled)  # the next step of row 2 would succeed
     after, outcome = step(knob, jnp.zeros((BATCH, 7)).at[2, 6].set(jnp.nan))

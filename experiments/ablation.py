@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
-    compilation.enable_cache(ROOT / ".cache" / "jax")
+    compilation.enable_cache()
     root = Path(_WORKDIR.value)
     results = variants.run(_CONFIG.value, root)
     found = {name: variants.pooled(of_seeds) for name, of_seeds in results.items()}
@@ -63,6 +63,8 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
         seeds = ", ".join(f"{share:.0%}" for share in row["seeds"])
         cell = f"{row['success']:.0%} ({low:.0%} to {high:.0%})"
         lines.append(f"| {name} | {cell} | {seeds} |")
+    diverged = sum(row["diverged"] for row in found.values())
+    lines += ["", f"Diverged episodes, which count as failures: {diverged}."]
     return "\n".join(lines)
 
 

@@ -21,8 +21,6 @@ from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import tasks
 
-ROOT = Path(__file__).parents[1]
-
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."
 )
@@ -48,7 +46,7 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
-    compilation.enable_cache(ROOT / ".cache" / "jax")
+    compilation.enable_cache()
     count = len(tasks.suite(_SUITE.value).tasks)
     plan = collecting.Plan(
         suite=_SUITE.value,

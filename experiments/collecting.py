@@ -87,6 +87,7 @@ class _Play:
 
     def __init__(self, scene: Scene, plan: Plan) -> None:
         self.scene, self.plan = scene, plan
+        self.diverged = 0  # episodes, which are left out
         self.begin, self.go_on = demos.player(
             scene,
             looks.look(scene),
@@ -106,9 +107,10 @@ class _Play:
             segment_key = jax.random.fold_in(key, 1 + step)
             playing, recording = loop.wait(self.go_on(playing, segment_key))
             seen.append(jax.tree.map(np.asarray, recording))
-            if seen[-1].success[-1].all():
+            if (seen[-1].success | seen[-1].diverged)[-1].all():
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
+        self.diverged += int(whole.diverged[-1].sum())
         return list(demos.successes(self.scene, rows, whole))
 
 
@@ -132,7 +134,10 @@ def _collect_task(
     for attempt in range(-(-ATTEMPTS * plan.episodes // plan.batch_size)):
         part = parts / f"task{task:02d}_{attempt:03d}"
         if not rlds.is_complete(part) and not _is_empty(part):
+            before = play.diverged
             _store(part, play.batch(task, attempt)[:wanted])
+            diverged = int(bar.numbers.get("diverged", 0)) + play.diverged - before
+            bar.advance(0, diverged=diverged)
         found = 0 if _is_empty(part) else rlds.count(part)
         bar.advance(found)
         wanted -= found

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     if len(_FROM.value) != len(_PATH.value):
         raise flags.Error(f"--from={_FROM.value} and --path={_PATH.value} do not pair")
     logging.set_verbosity(logging.ERROR)
-    compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
+    compilation.enable_cache()
     out = Path(_OUT.value).expanduser()
     _require_free(out)
     pairs = tuple(zip(_FROM.value, _PATH.value))

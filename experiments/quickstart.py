@@ -26,8 +26,9 @@ _WORKDIR = flags.DEFINE_string(
 _RESUME = flags.DEFINE_boolean("resume", False, "Continue the run in --workdir.")
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
-    str(ROOT / ".cache" / "jax"),
-    "Folder of compiled programs, which a second run takes up.",
+    "",
+    "Folder of compiled programs, which a second run takes up; empty: .cache/jax of "
+    "the checkout, or where there is none, the user's cache folder.",
 )
 _DATA = flags.DEFINE_integer("data", 1, "Devices that batches are split over.")
 _FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)  # JAX lists the backends it did not find
     config = _CONFIG.value
     settings = from_config(config)
-    compilation.enable_cache(Path(_CACHE.value))
+    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
     workdir = open_workdir(Path(_WORKDIR.value), config.to_dict(), resume=_RESUME.value)
     found = phases.run(settings, workdir, _mesh())
     print(f"\n{summary.table(found)}")

@@ -28,18 +28,23 @@ def demonstrations(job: Job) -> Callable[[], list[Episode]]:
         progress.note("Demonstrations", "there already")
     if done and config.dataset is None:
         return lambda: rlds.read(directory)
+    diverged = None  # of a given dataset nobody knows
     if done:
         return lambda: _given(job)
     with job.workdir.clock("demonstrations"):
         if config.dataset is not None:
             episodes = _given(job)
         else:
-            episodes = _recorded(job)
+            episodes, diverged = _recorded(job)
             rlds.write(directory, episodes, name=job.settings.suite)
     lengths = [len(episode.action) for episode in episodes]
     job.workdir.finish(
         "demonstrations",
-        {"episodes": len(episodes), "mean_steps": float(np.mean(lengths))},
+        {
+            "episodes": len(episodes),
+            "mean_steps": float(np.mean(lengths)),
+            "diverged": diverged,
+        },
     )
     return lambda: episodes
 
@@ -110,7 +115,8 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(made).reshape(*images.shape[:2], size, size, 3)
 
 
-def _recorded(job: Job) -> list[Episode]:
+def _recorded(job: Job) -> tuple[list[Episode], int]:
+    """The expert's episodes, and how many diverged and were left out."""
     total = job.settings.demonstrations.episodes
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
         return _record(job, bar)
@@ -128,8 +134,11 @@ def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(job: Job, bar: progress.Phase) -> list[Episode]:
-    """Batches of the expert until every task has its share of successes."""
+def _record(job: Job, bar: progress.Phase) -> tuple[list[Episode], int]:
+    """Batches of the expert until every task has its share of successes.
+
+    Returns them, and how many episodes diverged and were left out.
+    """
     config, tasks = job.settings.demonstrations, job.settings.tasks
     record = demos.recorder(
         job.scene,
@@ -141,19 +150,21 @@ def _record(job: Job, bar: progress.Phase) -> list[Episode]:
     key = streams.stream(job.settings.seed, "demonstrations")
     share = shares(config.episodes, tasks)
     kept: list[Episode] = []
+    diverged = 0
     with bar.compiling():
         task = jnp.asarray(turns(tasks, config.batch_size, 0))
         record = record.lower(task, key).compile()  # type: ignore[attr-defined]
     for attempt in range(config.attempts * -(-config.episodes // config.batch_size)):
         task = jnp.asarray(turns(tasks, config.batch_size, attempt))
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
+        diverged += int(recording.diverged[-1].sum())
         for episode in demos.successes(job.scene, task, recording):
             if share[episode.task] > 0:
                 share[episode.task] -= 1
                 kept.append(episode)
-                bar.advance()
+                bar.advance(diverged=diverged)
         if not any(share.values()):
-            return kept
+            return kept, diverged
     missing = {row: count for row, count in share.items() if count}
     raise ValueError(
         f"The expert is still short of {missing} episodes by task after {attempt + 1} "

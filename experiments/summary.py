@@ -70,9 +70,13 @@ def table(found: Mapping[str, Any]) -> str:
     split = ", ".join(
         f"{name} {duration(seconds)}" for name, seconds in found["time_split"].items()
     )
+    diverged = ", ".join(
+        f"{c.get('diverged', '?')} {when}" for c, when in zip(columns, head[1:])
+    )
     lines = [
         *_aligned([head, *rows, total]),
         *([f"Swapped words: skipped, {skipped}."] if skipped else []),
+        f"Diverged episodes, which count as failures: {diverged}.",
         f"One update: {split}. In all: {duration(found['wall_seconds']['total'])}.",
     ]
     return "\n".join(lines)

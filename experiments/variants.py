@@ -85,6 +85,7 @@ def pooled(results: list[Result]) -> dict[str, Any]:
         "interval": list(wilson_interval(successes, sum(episodes))),
         "seeds": seeds,
         "episodes": sum(episodes),
+        "diverged": sum(result.evaluation.get("diverged", 0) for result in results),
     }
 
 

@@ -36,6 +36,7 @@ class Played(NamedTuple):
     steps: np.ndarray  # int [B]: control steps until the success
     overflow: np.ndarray  # int [B]: contacts that found no place
     unplaced: np.ndarray  # int [B]: objects that found no place at reset
+    diverged: np.ndarray  # bool [B]
 
 
 def sampled(scene: Scene, num_states: int) -> Begin:
@@ -90,9 +91,10 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
 
     success, last = compilation.jit(run)(jax.random.key(seed))
     won = np.asarray(success)
-    task, overflow = map(np.asarray, (last.task, last.physics.overflow))
-    unplaced = np.asarray(last.placement_failures)
-    return Played(task, won[-1], won.argmax(axis=0) + 1, overflow, unplaced)
+    counted = (last.task, last.physics.overflow, last.placement_failures, last.diverged)
+    task, overflow, unplaced, diverged = map(np.asarray, counted)
+    steps = won.argmax(axis=0) + 1
+    return Played(task, won[-1], steps, overflow, unplaced, diverged)
 
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
@@ -149,6 +151,7 @@ def _row(suite: str, task: int, played: Played) -> dict[str, Any]:
         "steps": round(float(steps.mean()), 1) if success.any() else None,
         "contact_overflow": int(played.overflow[of_task].sum()),
         "placement_failures": int(played.unplaced[of_task].sum()),
+        "diverged": int(played.diverged[of_task].sum()),
     }
 
 

@@ -7,7 +7,7 @@ plays them in the scene of the whole suite instead of one of their own task.
 
 import itertools
 from pathlib import Path
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,15 @@ _MIXED = flags.DEFINE_bool("mixed", False, "In the scene of all the suite's task
 NEVER = -1
 
 
-def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[int]:
-    """The first control step after which each episode's goal held, or -1."""
+class Replayed(NamedTuple):
+    """What became of one episode here."""
+
+    step: int  # the first control step after which its goal held, or -1
+    diverged: bool  # within its length
+
+
+def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[Replayed]:
+    """What becomes of each episode under its recorded actions."""
     longest = max(len(episode.actions) for episode in group)
     actions = np.zeros((longest, len(group), env.ACTION_SIZE), np.float32)
     for row, episode in enumerate(group):
@@ -38,22 +45,26 @@ def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[int]:
         for name in group[0].fixtures
     }
 
-    def run(qpos: jax.Array, actions: jax.Array) -> jax.Array:
+    def run(qpos: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
         task = jnp.full(len(group), group[0].task)
         still = jnp.zeros((len(group), scene.model.nv))
         start = env.restore(scene, task, qpos, still, fixtures=fixtures)
 
         def one(state: env.EnvState, action: jax.Array) -> tuple:
             state, _ = env.step(scene, state, action)
-            return state, state.success
+            return state, (state.success, state.diverged)
 
         return jax.lax.scan(one, start, actions)[1]
 
     qpos = jnp.array([episode.qpos for episode in group])
-    success = np.asarray(compilation.jit(run)(qpos, jnp.asarray(actions)))
+    played = compilation.jit(run)(qpos, jnp.asarray(actions))
     lengths = np.array([len(episode.actions) for episode in group])
-    within = success & (np.arange(longest)[:, None] < lengths)
-    return [int(w.argmax()) + 1 if w.any() else NEVER for w in within.T]
+    within = np.arange(longest)[:, None] < lengths
+    success, diverged = (np.asarray(column) & within for column in played)
+    return [
+        Replayed(int(won.argmax()) + 1 if won.any() else NEVER, bool(broke.any()))
+        for won, broke in zip(success.T, diverged.T)
+    ]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -69,17 +80,18 @@ def main(argv: Sequence[str]) -> None:
     for (suite, task), episodes in recorded:
         group = list(episodes)
         scene = options.scene(suite, None if _MIXED.value else (task,))
-        for episode, step in zip(group, replay(scene, group)):
-            rows.append((f"{suite}/{task}", episode.trial, episode.success_step, step))
-    agree = [(there == NEVER) == (here == NEVER) for _, _, there, here in rows]
+        for episode, here in zip(group, replay(scene, group)):
+            rows.append((f"{suite}/{task}", episode.trial, episode.success_step, here))
+    agree = [(there == NEVER) == (here.step == NEVER) for _, _, there, here in rows]
     options.report(
         "replay",
         scene.engine,
         mixed=_MIXED.value,
         episodes=len(rows),
         agree=float(np.mean(agree)),
+        diverged=sum(here.diverged for *_, here in rows),
         steps=[
-            {"task": task, "trial": trial, "recorded": there, "here": here}
+            {"task": task, "trial": trial, "recorded": there, "here": here.step}
             for task, trial, there, here in rows
         ],
     )

@@ -37,7 +37,12 @@ def write(
     body = "\n".join(
         [
             _headline(results),
-            page.section("Success by task", _tasks(results), _language(results)),
+            page.section(
+                "Success by task",
+                _tasks(results),
+                _language(results),
+                _diverged(results),
+            ),
             page.section("What it looks like", *films),
             page.section("Online learning", _learning(history, curve)),
             page.section("Time", *_time(results)),
@@ -135,6 +140,25 @@ def _language(results: Mapping[str, Any]) -> str:
     )
 
 
+def _diverged(results: Mapping[str, Any]) -> str:
+    """How many episodes of each evaluation broke off; they count as failures."""
+    evaluations = {
+        "before": results["before"],
+        "after": results["after"],
+        "with swapped instructions": results.get("swapped_instructions") or {},
+    }
+    counted = ", ".join(
+        f"{page.text(found['diverged'])} {when}"
+        for when, found in evaluations.items()
+        if "diverged" in found
+    )
+    if not counted:
+        return ""
+    return (
+        f'<p class="muted">Diverged episodes, which count as failures: {counted}.</p>'
+    )
+
+
 def _learning(history: Sequence[Mapping[str, float]], curve: Path | None) -> str:
     """The curves, and the last update's numbers in words."""
     if not history:
@@ -144,7 +168,11 @@ def _learning(history: Sequence[Mapping[str, float]], curve: Path | None) -> str
         for name in LAST_METRICS
         if name in history[-1]
     )
-    words = f'<p class="muted">{len(history)} updates; the last one: {last}.</p>'
+    diverged = sum(row.get("diverged", 0) for row in history)
+    words = (
+        f'<p class="muted">{len(history)} updates; the last one: {last}. '
+        f"Diverged episodes in all of them: {diverged:.0f}.</p>"
+    )
     alternative = f"success, reward, clipped fraction and KL; last: {last}"
     return (page.picture(curve, alternative) if curve else "") + words
 

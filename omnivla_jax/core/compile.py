@@ -1,6 +1,8 @@
 """The one wrapper of `jax.jit`: CPU compiler options, donation and the disk cache."""
 
 import functools
+import os
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -52,9 +54,40 @@ def jit(
     )
 
 
+def cache_folder(package: Path = Path(__file__).parents[1]) -> Path:
+    """Where compiled programs are kept by default.
+
+    `.cache/jax` of the checkout that the package runs from, if that can be written;
+    else `omnivla_jax/jax` in the user's cache folder, $XDG_CACHE_HOME or ~/.cache.
+
+    Args:
+      package: the folder of the package.
+    """
+    checkout = package.parent
+    if (checkout / "setup.cfg").is_file() and os.access(checkout, os.W_OK):
+        return checkout / ".cache" / "jax"
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: what is no absolute path is to be ignored.
+    folder = Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache"
+    return folder / "omnivla_jax" / "jax"
+
+
+def enable_cache(directory: Path | None = None) -> None:
+    """Keep compiled programs in `directory`, so that a second run skips XLA.
+
+    None is `cache_folder()`; where that cannot be made, nothing is kept.
+    """
+    if directory is not None:
+        return _enable_cache(directory)
+    try:
+        _enable_cache(cache_folder())
+    except (OSError, RuntimeError) as error:  # Path.home() may find no home
+        warnings.warn(f"Compiled programs will not be kept on disk: {error}")
+    return None
+
+
 @functools.cache
-def enable_cache(directory: Path) -> None:
-    """Keep compiled programs in `directory`, so that a second run skips XLA."""
+def _enable_cache(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -15,8 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.core import indices
+
 KINDS = ("motion", "gaussian", "zoom", "fog", "glass")
 SEVERITIES = 10
+COUNT = SEVERITIES * len(KINDS)
 MAX_SIDE = 256  # of a picture: fog is drawn on as many cells
 MAX_TAPS = 71  # of the longest motion blur
 MAX_RADIUS = 40  # of the widest Gaussian: four of its deviations
@@ -43,19 +46,28 @@ def corrupt(key: jax.Array, image: jax.Array, number: jax.Array) -> jax.Array:
     """Corruption `number` (int [], 0 to 50) of a uint8 picture [S, S, C], S <= 256.
 
     Under vmap all five kinds are computed and one is kept; `jax.lax.map` computes one.
-    A number beyond 50 counts as 50, a negative one as 0. The key is consumed.
+    The key is consumed. Raises ValueError on another number, unless it is traced: then
+    one beyond 50 counts as 50, a negative one as 0.
     """
+    check(number)
     chex.assert_rank(image, 3)
     chex.assert_type(image, jnp.uint8)
     if max(image.shape[:2]) > MAX_SIDE:
         raise ValueError(f"Picture of {image.shape}: sides are at most {MAX_SIDE}.")
-    number = jnp.clip(number, 0, SEVERITIES * len(KINDS))
+    number = jnp.clip(number, 0, COUNT)
     kind = (number + SEVERITIES - 1) // SEVERITIES
     severity = (number + SEVERITIES - 1) % SEVERITIES
     branches: list[Callable[..., jax.Array]] = [_none, _motion, _gaussian, _zoom]
     branches += [_fog, _glass]
     result = jax.lax.switch(kind, branches, key, image / 255.0, severity)
     return jnp.round(255 * jnp.clip(result, 0, 1)).astype(jnp.uint8)
+
+
+def check(number: jax.Array) -> None:
+    """Raise a ValueError that names the numbers, unless traced, of no corruption."""
+    wrong = indices.unknown(number, range(COUNT + 1), name="corruption number")
+    if wrong:
+        raise ValueError(f"Unknown corruptions {wrong}: choose among 0 to {COUNT}.")
 
 
 def motion(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.sim import predicates
+from omnivla_jax.sim import predicates, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.sim.tasks import Goal
@@ -20,15 +20,16 @@ def share(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
 
     The mean over the task's goals: 1 where a goal holds, its closeness where not. So
     the share of the goals that hold is a lower bound, and 1 means success. Tasks that
-    the scene does not hold count 0.
+    the scene does not hold, and numbers of no task, count 0.
     """
-    counts = _goal_counts(scene)
+    counts, rows = _goal_counts(scene), task_ids.rows(scene, task)
     held = predicates.verdicts(scene, physics, task)  # [B, G]
     near = jnp.stack([_row(scene, physics, row) for row in range(len(counts))], axis=1)
-    near = jnp.take_along_axis(near, task[:, None, None], axis=1)[:, 0]  # [B, G]
-    exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[task, None]
+    near = jnp.take_along_axis(near, rows[:, None, None], axis=1)[:, 0]  # [B, G]
+    exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[rows, None]
     values = jnp.where(held, 1.0, near) * exists
-    return jnp.sum(values, axis=-1) / jnp.maximum(jnp.asarray(counts)[task], 1)
+    done = jnp.sum(values, axis=-1) / jnp.maximum(jnp.asarray(counts)[rows], 1)
+    return jnp.where(task_ids.is_held(scene, task), done, 0.0)
 
 
 def closeness(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:

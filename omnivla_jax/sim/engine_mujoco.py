@@ -2,15 +2,17 @@
 
 Every environment carries its own fixture poses, written into per-simulation model
 fields. Arrays of the controller keep the batch innermost in memory, see `control`.
+What MuJoCo warns of as unstable comes back as a `qpos` of NaN, which is divergence.
 Axes: B environments, N bodies, F bodies whose pose is data, P watched contact pairs.
 """
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import hashlib
 import threading
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import jax
 import mujoco
@@ -18,7 +20,7 @@ import mujoco.batch
 import numpy as np
 
 from omnivla_jax.core.host_call import host_call
-from omnivla_jax.sim import control, panda
+from omnivla_jax.sim import control, mujoco_warnings, panda
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 
@@ -70,6 +72,7 @@ def single(
       physics: the batch's state.
       row: which environment.
     """
+    mujoco_warnings.install()
     model = copy.copy(model)
     bodies = [scene.bodies[name] for name in scene.posed]
     model.body_pos[bodies] = physics.fixture_pos[row]
@@ -102,10 +105,12 @@ class _Pool(NamedTuple):
     posed: np.ndarray  # [F] body ids
     body_pos: np.ndarray  # [B, N, 3]
     body_quat: np.ndarray  # [B, N, 4]
+    failed: np.ndarray  # bool [B]: MuJoCo raised an error
 
 
 @functools.lru_cache(maxsize=8)
 def _pool(scene: Scene, size: int) -> _Pool:
+    mujoco_warnings.install()
     batch = mujoco.batch.Batch(scene.watched_model, size, persistent=True)
     names = ("qpos", "qvel", "qacc_warmstart", "ctrl", *_OUTPUTS)
     return _Pool(
@@ -115,6 +120,7 @@ def _pool(scene: Scene, size: int) -> _Pool:
         np.array([scene.bodies[name] for name in scene.posed]),
         batch.expand("body_pos"),
         batch.expand("body_quat"),
+        np.zeros(size, bool),
     )
 
 
@@ -122,7 +128,8 @@ def _look(scene: Scene, physics: Physics) -> Physics:
     pool = _pool(scene, physics.qpos.shape[0])
     with pool.lock:
         _load(pool, physics)
-        pool.batch.forward()  # all stages: the contact sensors need the last
+        with _errors_kept(pool):  # all stages: the contact sensors need the last
+            pool.batch.forward()
         return _read(scene, pool, physics, {}, None)
 
 
@@ -133,7 +140,8 @@ def _advance(
     ids = None if active.all() else np.flatnonzero(active)
     with pool.lock:
         _load(pool, physics)
-        pool.batch.forward(ids, stage=_VELOCITY_STAGE)
+        with _errors_kept(pool):
+            pool.batch.forward(ids, stage=_VELOCITY_STAGE)
         commanded = _run_substeps(scene, pool, physics, action, ids)
         return _read(scene, pool, physics, commanded, None if ids is None else active)
 
@@ -142,8 +150,21 @@ def _load(pool: _Pool, physics: Physics) -> None:
     pool.fields["qpos"][:] = physics.qpos
     pool.fields["qvel"][:] = physics.qvel
     pool.fields["qacc_warmstart"][:] = physics.warmstart
+    pool.fields["ctrl"][:] = 0.0  # nothing of an earlier call, such as a NaN, is left
     pool.body_pos[:, pool.posed] = physics.fixture_pos
     pool.body_quat[:, pool.posed] = physics.fixture_quat
+    pool.batch.warning[:] = 0
+    pool.failed[:] = False
+
+
+@contextlib.contextmanager
+def _errors_kept(pool: _Pool) -> Iterator[None]:
+    """Notes in which simulations MuJoCo raised an error; the others have run."""
+    try:
+        yield
+    except mujoco.batch.SimulationError as error:
+        pool.failed[error.ids] = True
+        mujoco_warnings.tell(str(error))
 
 
 def _run_substeps(
@@ -177,7 +198,8 @@ def _run_substeps(
         # The last substep leaves poses and contacts as they were before it: so does
         # LIBERO, whose observations and predicates are one substep behind.
         goes_on = substep < substeps - 1
-        pool.batch.step(ids, stage=_VELOCITY_STAGE if goes_on else _NO_STAGE)
+        with _errors_kept(pool):
+            pool.batch.step(ids, stage=_VELOCITY_STAGE if goes_on else _NO_STAGE)
     return {
         "goal_pos": goal.position,
         "goal_mat": goal.orientation,
@@ -225,13 +247,17 @@ def _read(
 ) -> Physics:
     """The state after the step; environments that are not `active` keep theirs."""
     fields, pairs = pool.fields, len(scene.contact_pairs)
+    warned = pool.batch.warning
+    lost = pool.failed | mujoco_warnings.unstable(warned)
+    qpos = fields["qpos"]
     found: dict[str, Any] = {
-        "qpos": fields["qpos"],
+        "qpos": np.where(lost[:, None], np.nan, qpos) if lost.any() else qpos,
         "qvel": fields["qvel"],
         "warmstart": fields["qacc_warmstart"],
         "xpos": fields["xpos"],
         "xquat": fields["xquat"],
         "touching": fields["sensordata"][:, :pairs] > 0,
+        "overflow": before.overflow + mujoco_warnings.overflow(warned),
     }
     after = dataclasses.replace(before, **found, **commanded)
 

@@ -2,30 +2,34 @@
 
 No auto-reset: an episode that succeeded or diverged stays as it is, which is what a
 fixed-length scan and grouped rollouts want. One out of time says so and goes on.
+Diverged are episodes whose physics left its bounds, that got an action which is not
+finite, or whose task number, traced, names no task of the scene.
 Axes: B environments, F fixtures.
 """
 
 import dataclasses
-from typing import Mapping
+from typing import Mapping, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from omnivla_jax.core.types import TimeStep
-from omnivla_jax.sim import physics, placement, predicates, recorded
+from omnivla_jax.sim import physics, placement, predicates, recorded, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
 
 Pose = tuple[ArrayLike, ArrayLike]  # position [B, 3], quaternion wxyz [B, 4]
+Tasks = Sequence[int] | np.ndarray | jax.Array  # integers [B]
 ACTION_SIZE = 7
 WAIT_STEPS = 10  # evaluators let the objects fall and settle first
 WAIT_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 POSITION_BOUND, VELOCITY_BOUND = 1e2, 1e3  # m or rad, per s: beyond is divergence
 
 
-def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
+def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
     """Fresh episodes: sampled layout, settled objects, the policy's turn.
 
     Where robosuite would raise, because an object found no free place in many tries,
@@ -33,19 +37,26 @@ def reset(scene: Scene, task: jax.Array, keys: jax.Array) -> EnvState:
 
     Args:
       scene: the static tables.
-      task: int32 [B], rows of the suite's task table.
+      task: int32 [B] or a list, rows of the suite's task table that the scene holds.
       keys: typed keys [B]; consumed.
+
+    Raises:
+      ValueError: naming tasks that the scene does not hold, and those it does. Traced
+        numbers cannot be refused: those episodes are `diverged` from the start.
     """
+    task = task_ids.check(scene, task)
     chex.assert_equal_shape([task, keys])
-    qpos, fixture_pos, fixture_quat, failures = placement.sample(scene, task, keys)
+    rows = task_ids.rows(scene, task)
+    qpos, fixture_pos, fixture_quat, failures = placement.sample(scene, rows, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
-    start = physics.restored(scene, task, qpos, qvel, fixture_pos, fixture_quat)
-    return settle(scene, _episode(start, task, failures))
+    start = physics.restored(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
+    unusable = ~task_ids.is_held(scene, task) | (failures > 0)
+    return settle(scene, _episode(start, task, unusable, failures))
 
 
 def restore(
     scene: Scene,
-    task: jax.Array,
+    task: Tasks,
     qpos: jax.Array,
     qvel: jax.Array,
     *,
@@ -55,22 +66,25 @@ def restore(
 
     Args:
       scene: the static tables.
-      task: int32 [B].
+      task: int32 [B] or a list, as in `reset`.
       qpos: [B, nq] and qvel: [B, nv], of this scene or as LIBERO orders them in its
         model of the task, which lacks what this scene holds for other tasks.
       fixtures: name -> (position [B, 3], quaternion wxyz [B, 4]); those not named
         stand at the centre of their region.
 
     Raises:
-      ValueError: on a fixture the scene does not have, or on another width of `qpos`.
+      ValueError: on a fixture or tasks that the scene does not have, or on another
+        width of `qpos` than the tasks'. As in `reset`, traced tasks are not refused.
     """
+    task = task_ids.check(scene, task)
     chex.assert_equal_shape_prefix([task, qpos, qvel], 1)
     chex.assert_rank([qpos, qvel], 2)
-    task = jnp.asarray(task, jnp.int32)
-    qpos, qvel = recorded.to_scene(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
-    positions, quaternions = _fixture_poses(scene, task, fixtures or {})
-    start = physics.restored(scene, task, qpos, qvel, positions, quaternions)
-    return _episode(start, task, jnp.zeros(task.shape[0], jnp.int32))
+    known = recorded.fits(scene, task, qpos.shape[1])
+    rows = task_ids.rows(scene, task)
+    qpos, qvel = recorded.to_scene(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
+    positions, quaternions = _fixture_poses(scene, rows, fixtures or {})
+    start = physics.restored(scene, rows, qpos, qvel, positions, quaternions)
+    return _episode(start, task, ~known, jnp.zeros(task.shape[0], jnp.int32))
 
 
 def settle(scene: Scene, state: EnvState) -> EnvState:
@@ -90,7 +104,8 @@ def step(scene: Scene, state: EnvState, action: jax.Array) -> tuple[EnvState, Ti
     Args:
       scene: the static tables.
       state: the batch; episodes that succeeded or diverged keep their state.
-      action: float32 [B, 7]: OSC_POSE translation, rotation, gripper in [-1, 1].
+      action: float32 [B, 7]: OSC_POSE translation, rotation, gripper in [-1, 1];
+        beyond it is clipped. NaN or infinity in any entry is divergence.
 
     Returns:
       The next state and the outcome; the reward is 1 on the first control step on
@@ -129,33 +144,38 @@ def _fixture_poses(
     return positions, quaternions
 
 
-def _episode(start: Physics, task: jax.Array, failures: jax.Array) -> EnvState:
+def _episode(
+    start: Physics, task: jax.Array, diverged: jax.Array, failures: jax.Array
+) -> EnvState:
     batch = task.shape[0]
     return EnvState(
         physics=start,
-        task=jnp.asarray(task, jnp.int32),
+        task=task,
         steps=jnp.zeros(batch, jnp.int32),
         success=jnp.zeros(batch, bool),
-        diverged=failures > 0,
+        diverged=diverged,
         placement_failures=failures,
     )
 
 
 def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
-    """Step the physics; an environment whose numbers explode keeps its last state."""
-    after = physics.control_step(
-        scene, state.physics, state.task, action, ~state.frozen
-    )
-    after = _hold_parked(scene, state.task, after)
+    """Step the physics; an environment that diverges keeps its last state."""
+    finite = jnp.all(jnp.isfinite(action), axis=-1)
+    active = ~state.frozen & finite & task_ids.is_held(scene, state.task)
+    task = task_ids.rows(scene, state.task)
+    command = jnp.where(finite[:, None], action, 0.0)
+    after = physics.control_step(scene, state.physics, task, command, active)
+    after = _hold_parked(scene, task, after)
     sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
+    moved = active & sane
 
     def keep(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(sane.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+        return jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
     return dataclasses.replace(
         state,
         physics=jax.tree.map(keep, after, state.physics),
-        diverged=state.diverged | ~sane,
+        diverged=state.diverged | ~(state.frozen | moved),
     )
 
 

@@ -8,7 +8,7 @@ Axes: B environments, T tasks of the suite, G goals of a task.
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import rotation
+from omnivla_jax.sim import rotation, task_ids
 from omnivla_jax.sim.objects import ARTICULATIONS, Articulation
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
 from omnivla_jax.sim.state import Physics
@@ -35,7 +35,7 @@ def verdicts(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
     """bool [B, G]: which goals of its own task hold in each environment.
 
     G is the largest number of goals of a task; those that a task lacks hold. Tasks
-    that the scene does not hold are never done.
+    that the scene does not hold, and numbers of no task, are never done.
     """
     most = max(len(row.goal) for row in scene.tasks)
     columns = []
@@ -46,7 +46,9 @@ def verdicts(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
             held += [jnp.ones_like(task, bool)] * (most - len(held))
         columns.append(jnp.stack(held, axis=-1))
     every = jnp.stack(columns, axis=1)  # [B, T, G]
-    return jnp.take_along_axis(every, task[:, None, None], axis=1)[:, 0]
+    rows = task_ids.rows(scene, task)[:, None, None]
+    own = jnp.take_along_axis(every, rows, axis=1)[:, 0]
+    return own & task_ids.is_held(scene, task)[:, None]
 
 
 def holds(scene: Scene, physics: Physics, task: Task) -> jax.Array:

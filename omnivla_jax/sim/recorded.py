@@ -9,13 +9,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.sim import placement
+from omnivla_jax.core import indices
+from omnivla_jax.sim import placement, task_ids
 from omnivla_jax.sim.objects import CATEGORIES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.sim.tasks import Task
 
 _FREE_VELOCITY = 6  # degrees of freedom of a free joint
+
+
+def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
+    """bool [B]: whether a `qpos` of `width` entries is of these tasks, and they held.
+
+    Raises:
+      ValueError: naming the tasks, unless traced, of which LIBERO's `qpos` is another.
+    """
+    held = task_ids.is_held(scene, task)
+    if width == scene.model.nq:
+        return held
+    own = np.any(recorded_rows(scene, width) >= 0, axis=1)  # [T]
+    wrong = indices.unknown(task, np.flatnonzero(own), name="task number")
+    if wrong:
+        theirs = indices.listed(np.flatnonzero(own))
+        raise ValueError(
+            f"qpos has {width} entries, which is not LIBERO's of tasks {wrong}, but of "
+            f"{theirs}: restore states under the task that they were recorded in."
+        )
+    return held & jnp.asarray(own)[task_ids.rows(scene, task)]
 
 
 def to_scene(
@@ -37,12 +58,18 @@ def to_scene(
     """
     model = scene.model
     if qpos.shape[1] != model.nq:
-        table = recorded_rows(scene, qpos.shape[1])
-        _check_tasks(scene, task, table, qpos.shape[1])
-        rows = jnp.asarray(table)[task]
-        speeds = jnp.asarray(_velocity_gather(scene, qpos.shape[1]))[task]
+        fits(scene, task, qpos.shape[1])
+        rows = jnp.asarray(recorded_rows(scene, qpos.shape[1]))[task]
+        speeds = _velocity_gather(scene, qpos.shape[1])
+        theirs = sorted({int(row.max()) + 1 for row in speeds} - {0})
+        if qvel.shape[1] not in (*theirs, model.nv):
+            raise ValueError(
+                f"qvel has {qvel.shape[1]} entries: expected {model.nv}, or LIBERO's "
+                f"{theirs} beside a qpos of {qpos.shape[1]}."
+            )
         qpos = _take(qpos, rows)
-        qvel = _take(qvel, speeds) if qvel.shape[1] != model.nv else qvel
+        if qvel.shape[1] != model.nv:
+            qvel = _take(qvel, jnp.asarray(speeds)[task])
     if qvel.shape[1] != model.nv:
         raise ValueError(f"qvel has {qvel.shape[1]} entries: expected {model.nv}.")
     qpos, absent = placement.park(scene, task, qpos)
@@ -149,20 +176,6 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
         if _width(scene, names) == width:
             table[row] = _gather(scene, names)
     return table
-
-
-def _check_tasks(
-    scene: Scene, task: jax.Array, table: np.ndarray, width: int
-) -> None:
-    """Refuse tasks, unless traced, whose row of `table` has no entry."""
-    if isinstance(task, jax.core.Tracer):
-        return
-    wrong = [row for row in set(np.asarray(task).tolist()) if (table[row] < 0).all()]
-    if wrong:
-        raise ValueError(
-            f"qpos has {width} entries, which LIBERO's tasks {sorted(wrong)} of "
-            f"{scene.name} do not: restore tasks of different widths one by one."
-        )
 
 
 def _take(values: jax.Array, rows: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.sim import closeness, panda, predicates
+from omnivla_jax.sim import closeness, panda, predicates, task_ids
 from omnivla_jax.sim.scene import Scene, goal_body
 from omnivla_jax.sim.state import EnvState
 
@@ -74,14 +74,17 @@ def alignment(scene: Scene, state: EnvState) -> jax.Array:
     """The paper's gripper-alignment term, float32 [B] in (0, 1].
 
     `1 - tanh(d / 0.1 m)` of the distance d between the grip site and what the first
-    goal that does not hold is about; the paper states the idea, not the form.
+    goal that does not hold is about; the paper states the idea, not the form. 0 for
+    a task that the scene does not hold.
     """
     held = predicates.verdicts(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
-    body = jnp.asarray(_goal_bodies(scene, held.shape[1]))[state.task, pending]
+    rows = task_ids.rows(scene, state.task)
+    body = jnp.asarray(_goal_bodies(scene, held.shape[1]))[rows, pending]
     target = jnp.take_along_axis(state.physics.xpos, body[:, None, None], axis=1)[:, 0]
     hand = state.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
-    return 1.0 - jnp.tanh(jnp.linalg.norm(hand - target, axis=-1) / ALIGNMENT_SCALE)
+    near = 1.0 - jnp.tanh(jnp.linalg.norm(hand - target, axis=-1) / ALIGNMENT_SCALE)
+    return jnp.where(task_ids.is_held(scene, state.task), near, 0.0)
 
 
 def progress(
@@ -97,10 +100,13 @@ def smoothness(
 ) -> jax.Array:
     """In [-1, 0]: minus the mean square of half the action's change, gripper included.
 
-    0 for a command kept, -1 for a jump from one end to the other in every dimension.
+    0 for a command kept, -1 for a jump from one end to the other in every dimension; 0
+    where one is not finite, which `env.step` does not execute.
     """
     del scene, state
     change = jnp.clip(action, -1.0, 1.0) - jnp.clip(previous_action, -1.0, 1.0)
+    finite = jnp.isfinite(action) & jnp.isfinite(previous_action)
+    change = jnp.where(jnp.all(finite, axis=-1, keepdims=True), change, 0.0)
     return -jnp.mean(jnp.square(0.5 * change), axis=-1)
 
 

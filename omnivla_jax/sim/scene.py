@@ -68,8 +68,9 @@ class Scene:
         return len(self.suite.tasks)
 
     def arena(self, task: int) -> Arena:
-        """Where a task takes place."""
-        return ARENAS[self.suite.tasks[task].arena]
+        """Where a task takes place; raises ValueError on the number of none."""
+        (row,) = playable_rows(self.suite, (task,))
+        return ARENAS[self.suite.tasks[row].arena]
 
 
 def make(

@@ -24,7 +24,8 @@ class Physics:
     xpos: jax.Array  # float32 [B, N, 3]: body origins, one substep behind qpos
     xquat: jax.Array  # float32 [B, N, 4] wxyz
     touching: jax.Array  # bool [B, P]
-    # int32 [B]: contacts without room in MJX, summed over all substeps since reset
+    # int32 [B]: contacts without room in MJX, or how often C MuJoCo had no memory for
+    # one, summed over all substeps since reset
     overflow: jax.Array
 
 
@@ -36,7 +37,7 @@ class EnvState:
     task: jax.Array  # int32 [B]
     steps: jax.Array  # int32 [B]: control steps since the policy took over
     success: jax.Array  # bool [B]: the goal held at some control step
-    # bool [B]: frozen because a number left its bounds or an object found no place
+    # bool [B]: frozen, as a number is unusable or an object found no place; see `env`
     diverged: jax.Array
     placement_failures: jax.Array  # int32 [B]: objects that found no place at reset
 

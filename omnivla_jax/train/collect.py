@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from omnivla_jax.core.types import ActionChunk, PyTree
 from omnivla_jax.rl import groups, rollout
 from omnivla_jax.train import agent, tally, worth
-from omnivla_jax.train.environment import Environment
+from omnivla_jax.train.environment import Environment, check_tasks
 from omnivla_jax.train.online_config import OnlineConfig
 from omnivla_jax.train.placement import Placement
 from omnivla_jax.train.worth import Metrics, Worth
@@ -86,8 +86,10 @@ def start(
 ) -> Any:
     """N fresh initial states, G copies of each; consumes `key`.
 
-    Tasks take turns, from a random one on, so that each gets its share.
+    Tasks take turns, from a random one on, so that each gets its share. Raises
+    ValueError on one that the simulator does not hold.
     """
+    check_tasks(environment, tasks)
     offset_key, reset_key = jax.random.split(key)
     offset = jax.random.randint(offset_key, (), 0, len(tasks))
     turns = (jnp.arange(config.groups) + offset) % len(tasks)

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.core import indices
 from omnivla_jax.core.types import Observation, PyTree, TimeStep
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.sim import env, reward
+from omnivla_jax.sim import env, reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.train.placement import Batched
@@ -68,6 +69,7 @@ class Environment(NamedTuple):
     first_action: tuple[float, ...] = env.WAIT_ACTION  # [D]: before the first step
     # state -> counts [B] by name of what the simulator could not do; each is a metric
     faults: Callable[[Any], dict[str, jax.Array]] = no_faults
+    tasks: tuple[int, ...] | None = None  # the numbers that `reset` takes; None: any
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
@@ -84,6 +86,32 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     )
 
 
+def told_by(words: Instructions, told: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Tokens [B, L] and mask [B, L] of rows `told` [B].
+
+    Raises ValueError on rows that there are not, unless they are traced: nothing is
+    said in those.
+    """
+    count = words.tokens.shape[0]
+    wrong = indices.unknown(told, range(count), name="instruction's row")
+    if wrong:
+        raise ValueError(f"Unknown instructions {wrong}: there are 0 to {count - 1}.")
+    told = jnp.asarray(told)
+    exists = (told >= 0) & (told < count)
+    row = jnp.where(exists, told, 0)
+    return words.tokens[row], words.mask[row] & exists[:, None]
+
+
+def check_tasks(environment: Environment, tasks: Sequence[int]) -> None:
+    """Raise a ValueError that names those of `tasks` that the simulator lacks."""
+    if environment.tasks is None:
+        return
+    wrong = indices.unknown(list(tasks), environment.tasks, name="task number")
+    if wrong:
+        held = indices.listed(environment.tasks)
+        raise ValueError(f"Unknown tasks {wrong}: the simulator holds {held}.")
+
+
 def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
     """The project's own simulator and renderer, which tells its tasks as `config` does.
 
@@ -93,9 +121,14 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
     look = looks.look(scene)
 
     def look_at(state: EnvState, told: jax.Array) -> Observation:
-        return observe.observe(
-            scene, look, state, words.tokens[told], words.mask[told], size=size
-        )
+        return observe.observe(scene, look, state, *told_by(words, told), size=size)
+
+    def faults(state: EnvState) -> dict[str, jax.Array]:
+        return {
+            "contact_overflow": state.physics.overflow,
+            "placement_failures": state.placement_failures,
+            "unknown_task": ~task_ids.is_held(scene, state.task),
+        }
 
     return Environment(
         reset=functools.partial(env.reset, scene),
@@ -103,10 +136,8 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         observe=look_at,
         fused=scene.engine != "mjx",
         terms=functools.partial(reward.compute, scene),
-        faults=lambda state: {
-            "contact_overflow": state.physics.overflow,
-            "placement_failures": state.placement_failures,
-        },
+        faults=faults,
+        tasks=scene.playable,
     )
 
 

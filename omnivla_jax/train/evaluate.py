@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import indices
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
@@ -115,6 +116,9 @@ def swap_instructions(start: Start, tasks: Sequence[int]) -> Start:
     if len(set(tasks)) < 2:
         raise ValueError(f"Swapping instructions needs two tasks, but got {tasks}.")
     following = dict(zip(tasks, [*tasks[1:], tasks[0]]))
+    wrong = indices.unknown(start.task, list(tasks), name="task number")
+    if wrong:
+        raise ValueError(f"Episodes of tasks {wrong}, which are none of {list(tasks)}.")
     told = [following[int(task)] for task in np.asarray(start.task)]
     return start._replace(told=jnp.asarray(told, jnp.int32))
 
@@ -227,7 +231,13 @@ def summarise(
       success: bool [N].
       task: int [N], rows of `names`.
       names: what each task is called in the result.
+
+    Raises:
+      ValueError: a task has no name.
     """
+    wrong = indices.unknown(task, range(len(names)), name="task number")
+    if wrong:
+        raise ValueError(f"Tasks {wrong} have no name: there are {len(names)}.")
     per_task = {
         names[row]: {
             **_estimate(success[task == row]),

@@ -28,6 +28,7 @@ class Recording(NamedTuple):
     joint_state: jax.Array  # float32 [T, B, 7]
     action: jax.Array  # float32 [T, B, 7]
     success: jax.Array  # bool [T, B]: the goal holds after action t
+    diverged: jax.Array  # bool [T, B]: the episode broke off at action t or before
 
 
 class Playing(NamedTuple):
@@ -105,6 +106,7 @@ def _play(
             proprioception.joint_state(state),
             disturbed,
             after.success,
+            after.diverged,
         )
         return Playing(after, memory), seen
 

@@ -122,7 +122,9 @@ def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
     """uint8 [B, V, S, S, 3] with LIBERO-Plus' noise on the agent views, S <= 256.
 
     Applied to LIBERO's upside-down frame, as there: a motion blur has a direction.
+    Raises ValueError on numbers, unless traced, of no corruption.
     """
+    sensor_noise.check(sensor.number)
 
     def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         key, picture, number = row

@@ -38,6 +38,34 @@ def test_every_task_has_its_share_and_nothing_is_left_over(whole):
     assert not np.allclose(starts[0], starts[1])  # each from its own initial state
 
 
+def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
+    batch, calls = collecting._Play.batch, []
+
+    def broken(play, task, attempt):
+        calls.append(attempt)
+        begin = play.begin
+
+        def lose_the_first(rows, key):
+            playing = begin(rows, key)
+            qvel = playing.state.physics.qvel.at[0].set(np.nan)
+            physics = dataclasses.replace(playing.state.physics, qvel=qvel)
+            return playing._replace(
+                state=dataclasses.replace(playing.state, physics=physics)
+            )
+
+        if len(calls) == 1:
+            play.begin = lose_the_first
+        episodes = batch(play, task, attempt)
+        play.begin = begin
+        return episodes
+
+    monkeypatch.setattr(collecting._Play, "batch", broken)
+    plan = dataclasses.replace(PLAN, tasks=(7,))
+    assert collecting.collect(plan, tmp_path / "demos", resume=False) == 2
+    assert calls == [0, 1], calls
+    assert "diverged 1" in capsys.readouterr().out
+
+
 def test_an_interrupted_collection_resumes_to_the_same_episodes(
     whole, tmp_path, monkeypatch
 ):

@@ -41,7 +41,8 @@ def test_swapped_words_are_never_the_tasks_own(job):
 @pytest.mark.parametrize("chosen", [(2,), (0, 1)])
 def test_one_instruction_has_no_other_to_be_swapped_with(job, capsys, chosen):
     job.settings.tasks = chosen
-    phases.evaluation(job, "swapped_instructions", state=None)
+    untouched: Any = None
+    phases.evaluation(job, "swapped_instructions", state=untouched)
     found = job.workdir.result("swapped_instructions")
     assert found == {"skipped": "there is only one instruction"}
     assert "skipped: there is only one instruction" in capsys.readouterr().out

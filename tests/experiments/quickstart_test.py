@@ -81,6 +81,13 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
         low, high = results[name]["interval"]
         assert low <= results[name]["success"] <= high
         assert len(results[name]["per_task"]) == 3
+        assert results[name]["diverged"] == 0
+    assert results["demonstrations"]["diverged"] == 0
+    assert "failures: 0 before, 0 after, 0 swapped words." in done.stdout
+    with (workdir / "flow_gspo.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["diverged"] for row in rows} == {"0.0"}
+    assert {row["unknown_task"] for row in rows} == {"0.0"}
     assert set(results["time_split"]) == {"physics", "rendering", "policy", "update"}
     seconds = dict(results["wall_seconds"])
     assert seconds.pop("total") == pytest.approx(sum(seconds.values()))

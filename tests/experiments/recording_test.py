@@ -1,6 +1,7 @@
 """Tests of experiments.recording: who is recorded how often, and datasets of others."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,5 +89,5 @@ def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
     with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
         jobs._check_demonstrated(settings)
-    given = dataclasses.replace(settings.demonstrations, dataset="data")
+    given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
     jobs._check_demonstrated(dataclasses.replace(settings, demonstrations=given))

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl import flags
@@ -47,12 +48,16 @@ def test_the_hybrid_sampler_counts_one_step():
     [("gspo", 32, 0.32 / 32), ("grpo", 1, 0.2), ("ppo", 1, 0.2)],
 )
 def test_clip_and_length_suit_the_objective(objective, length, clip):
+    def converted():
+        loss: Any = from_config(config).rl.objective.loss
+        return loss.keywords["config"]
+
     config = quickstart.get_config()
     config.rl.update({"objective": objective, "groups": 96, "group_size": 1})
-    chosen = from_config(config).rl.objective.loss.keywords["config"]
+    chosen = converted()
     assert (chosen.length, chosen.clip) == (length, (clip, clip))
     config.rl.update({"length": "HK", "clip": (0.1, 0.3)})
-    chosen = from_config(config).rl.objective.loss.keywords["config"]
+    chosen = converted()
     assert (chosen.length, chosen.clip) == (32, (0.1, 0.3))
 
 

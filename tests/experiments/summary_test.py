@@ -10,6 +10,7 @@ def estimate(success):
 def test_the_table_holds_every_number_in_columns():
     columns = {
         name: estimate(share)
+        | {"diverged": round(10 * share)}
         | {"per_task": {"turn on the stove": estimate(share), "push": estimate(0.0)}}
         for name, share in [("before", 0.4), ("after", 0.8),
                             ("swapped_instructions", 0.1)]
@@ -18,7 +19,8 @@ def test_the_table_holds_every_number_in_columns():
              "wall_seconds": {"total": 125.0}}
     lines = summary.table(columns | extra).splitlines()
     assert lines[2].split()[:6] == ["turn", "on", "the", "stove", "40%", "(20%"]
-    assert lines[-2].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-2]
+    assert lines[-3].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-3]
+    assert lines[-2].endswith("failures: 4 before, 8 after, 1 swapped words.")
     assert len({line.index("%") for line in lines[2:4]}) == 1, "aligned"
     assert "physics 2.0 s, update 1.5 s" in lines[-1] and "2 min 05 s" in lines[-1]
 

@@ -108,3 +108,13 @@ def test_every_number_acts_in_one_program():
 def test_large_pictures_are_refused():
     with pytest.raises(ValueError, match="at most 256"):
         noise.corrupt(KEY, jnp.zeros((300, 300, 3), jnp.uint8), jnp.asarray(1))
+
+
+@pytest.mark.parametrize("number", [51, -1])
+def test_unknown_corruptions_are_refused_unless_traced(number):
+    with pytest.raises(ValueError, match=rf"\[{number}\].*0 to 50"):
+        noise.corrupt(KEY, jnp.asarray(PICTURE), jnp.asarray(number))
+    seen = compile.jit(noise.corrupt)(KEY, jnp.asarray(PICTURE), jnp.asarray(number))
+    assert seen.dtype == jnp.uint8  # the nearest number's: a picture like any
+    if number < 0:
+        np.testing.assert_array_equal(seen, PICTURE)

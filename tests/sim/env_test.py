@@ -87,7 +87,7 @@ def test_a_success_is_rewarded_once_and_freezes_its_episode(scene, step, settled
 def test_a_divergence_stays_in_its_own_episode(
     step, settled, poison, tmp_path, monkeypatch
 ):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to ./MUJOCO_LOG.TXT
+    monkeypatch.chdir(tmp_path)  # MuJoCo would write its warnings there
     clean, _ = step(settled, _actions())
     qvel = settled.physics.qvel.at[1].set(poison)
     poisoned = _with_physics(settled, qvel=qvel)
@@ -102,6 +102,62 @@ def test_a_divergence_stays_in_its_own_episode(
     later, _ = step(after, _actions(1))
     chex.assert_trees_all_equal(_row(later.physics, 1), _row(poisoned.physics, 1))
     assert int(later.steps[1]) == int(after.steps[1])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("column", [0, 4, 6], ids=["position", "rotation", "gripper"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_action_that_is_not_finite_ends_its_own_episode(
+    step, settled, column, value
+):
+    clean, _ = step(settled, _actions())
+    after, outcome = step(settled, _actions().at[1, column].set(value))
+    bad = np.array([False, True, False, False])
+    np.testing.assert_array_equal(after.diverged, bad)
+    np.testing.assert_array_equal(outcome.truncated, bad)
+    assert not outcome.reward.any() and not after.success.any()
+    chex.assert_trees_all_equal(_row(after.physics, 1), _row(settled.physics, 1))
+    for row in (0, 2, 3):
+        chex.assert_trees_all_equal(_row(after, row), _row(clean, row))
+
+
+def test_a_divergence_leaves_nothing_behind(reset, step, settled):
+    """The engine's memory is used again by whoever comes next."""
+    qvel = settled.physics.qvel.at[1].set(np.nan)
+    step(_with_physics(settled, qvel=qvel), _actions())
+    again = reset(jnp.arange(BATCH), jax.random.split(jax.random.key(0), BATCH))
+    chex.assert_trees_all_equal(again, settled)
+
+
+def test_an_action_that_is_not_finite_wins_no_goal(scene, step, settled):
+    knob = _knob_turned(scene, settled)  # the next step of row 2 would succeed
+    after, outcome = step(knob, jnp.zeros((BATCH, 7)).at[2, 6].set(jnp.nan))
+    assert after.diverged.tolist() == outcome.truncated.tolist()
+    assert after.diverged[2] and not after.success[2] and not outcome.reward.any()
+
+
+def test_an_episode_that_ended_takes_no_harm_from_a_bad_action(scene, step, settled):
+    won, _ = step(_knob_turned(scene, settled), jnp.zeros((BATCH, 7)))
+    after, outcome = step(won, _actions().at[2].set(jnp.nan))
+    assert after.success[2] and not after.diverged.any()
+    assert outcome.terminated[2] and not outcome.truncated.any()
+    chex.assert_trees_all_equal(_row(after, 2), _row(won, 2))
+
+
+def test_a_fixture_that_is_nowhere_is_divergence(scene, step, settled):
+    """NaN reaches C MuJoCo by the controller's goal, which it would zero."""
+    base = scene.posed.index("robot_base")
+    position = settled.physics.fixture_pos[:, base].at[0].set(jnp.nan)
+    quaternion = settled.physics.fixture_quat[:, base]
+    state = env.restore(
+        scene,
+        settled.task,
+        settled.physics.qpos,
+        settled.physics.qvel,
+        fixtures={"robot_base": (position, quaternion)},
+    )
+    after, _ = step(state, _actions())
+    assert after.diverged[0] and not after.diverged[1:].any()
 
 
 def test_a_bowl_dropped_onto_the_ramekin_stays_there():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,11 @@ def start(mixed):
     task = jnp.array(TASKS)
     keys = jax.random.split(jax.random.key(1), len(TASKS))
     return compilation.jit(lambda: env.reset(mixed, task, keys))()
+
+
+@pytest.fixture(scope="module")
+def step(mixed):
+    return compilation.jit(lambda state, action: env.step(mixed, state, action))
 
 
 def test_each_task_plays_with_its_own_things(mixed, tables):
@@ -68,11 +74,10 @@ def test_leaving_undoes_entering(mixed, tables, start):
         np.testing.assert_array_equal(back.xpos[:, body], expected)
 
 
-def test_what_a_task_lacks_stays_where_it_is(mixed, start):
-    step = compilation.jit(lambda state, action: env.step(mixed, state, action)[0])
+def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
     state, action = start, jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
     for _ in range(STEPS):
-        state = step(state, action)
+        state, _ = step(state, action)
     assert not state.diverged.any() and not state.physics.overflow.any()
     before, after = start.physics, state.physics
     for row, task in enumerate(TASKS):
@@ -84,6 +89,24 @@ def test_what_a_task_lacks_stays_where_it_is(mixed, start):
             np.testing.assert_array_equal(parked, before.qpos[row, rows])
             np.testing.assert_array_equal(after.xpos[row, body], parked[:3])
     assert float(jnp.abs(after.qpos - before.qpos)[:, :7].max(axis=1).min()) > 0.01
+
+
+def test_what_cannot_be_played_freezes_its_own_episode(start, step):
+    """An action that is not finite, and a task that the scene lacks, in MJX."""
+    action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
+    clean, _ = step(start, action)
+    lacking = dataclasses.replace(start, task=start.task.at[1].set(5))
+    for state, command in ((start, action.at[1, 6].set(jnp.nan)), (lacking, action)):
+        after, outcome = step(state, command)
+        np.testing.assert_array_equal(after.diverged, [False, True, False])
+        np.testing.assert_array_equal(outcome.truncated, after.diverged)
+        assert not outcome.reward.any() and not after.success.any()
+        for row, expected in enumerate((clean, start, clean)):
+            pair = [
+                jax.tree.map(lambda leaf: np.asarray(leaf[row]), one.physics)
+                for one in (after, expected)
+            ]
+            chex.assert_trees_all_equal(*pair)
 
 
 def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):

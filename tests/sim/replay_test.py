@@ -29,7 +29,9 @@ def _check(scene, episode):
     processor's last bits are enough.
     """
     idle = episode._replace(actions=np.zeros_like(episode.actions))
-    here, without = replay.replay(scene, [episode, idle])
+    played = replay.replay(scene, [episode, idle])
+    here, without = (one.step for one in played)
+    assert not any(one.diverged for one in played)
     assert here != replay.NEVER, "the goal was never reached"
     assert here > episode.success_step / 2, "the hand has barely arrived by then"
     assert without == replay.NEVER, "the goal was reached without any action"

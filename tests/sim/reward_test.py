@@ -63,3 +63,8 @@ def test_smoothness_of_worked_changes(scene, settled):
     # all: six dimensions by 1 and the gripper by 2; one by 0.5; one clipped to 1
     expected = -np.array([0.0, 6 * 0.25 + 1.0, 0.0625, 0.25]) / 7
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    for bad in (jnp.nan, jnp.inf):  # was not executed: no reward, and no NaN
+        spoilt = action.at[2, 6].set(bad)
+        for pair in ((spoilt, still), (still, spoilt)):
+            found = reward.smoothness(scene, settled, *pair)
+            np.testing.assert_allclose(found, expected * [1, 1, 0, 1], atol=1e-6)

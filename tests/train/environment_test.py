@@ -1,16 +1,19 @@
 """Tests of what training tells a policy: its tasks, spelt as the policy spells."""
 
 import dataclasses
-import types
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import paligemma_tokenizer, tokenizer
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim import tasks
-from omnivla_jax.train import environment
+from omnivla_jax.train import collect, environment
 
 TEXTS = ("turn on", "open")
 SPELLINGS = {"words": tokenizer.WORDS, "bytes": paligemma_tokenizer.BYTES}
@@ -39,12 +42,49 @@ def test_full_spells_every_libero_instruction_without_a_download(name):
     assert longest <= 0.75 * config.max_tokens, "no room for rewording"
 
 
-def test_the_simulator_reports_what_it_could_not_do():
-    scene = scenes.make("libero_object", tasks=(0,), physics="mujoco")
-    config = dataclasses.replace(configs.preset("debug"), max_tokens=16)
-    simulator = environment.simulator(scene, config, size=16)
-    state = types.SimpleNamespace(
-        physics=types.SimpleNamespace(overflow=3), placement_failures=2
-    )
-    faults = {"contact_overflow": 3, "placement_failures": 2}
-    assert simulator.faults(state) == faults
+def _words():
+    config = dataclasses.replace(configs.preset("debug"), max_tokens=10)
+    return environment.instructions(TEXTS, config)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, jnp.array])
+def test_instructions_that_do_not_exist_are_refused(kind):
+    with pytest.raises(ValueError, match=r"\[2, -1\].*0 to 1"):
+        environment.told_by(_words(), kind([0, 2, -1]))
+
+
+def test_a_traced_instruction_that_does_not_exist_says_nothing():
+    words = _words()
+    run = jax.jit(lambda told: environment.told_by(words, told))
+    tokens, mask = run(jnp.array([1, 2, -1, 0]))
+    for row, told in ((0, 1), (3, 0)):
+        np.testing.assert_array_equal(tokens[row], words.tokens[told])
+        np.testing.assert_array_equal(mask[row], words.mask[told])
+    assert not mask[1:3].any() and (tokens >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    scene = scenes.make("libero_spatial", tasks=(5,), physics="mujoco")
+    config = dataclasses.replace(configs.preset("debug"), max_tokens=24)
+    return environment.simulator(scene, config, size=8)
+
+
+def test_unknown_tasks_are_counted_as_a_fault(simulator):
+    def run(task, keys):
+        state = simulator.reset(task, keys)
+        return state.diverged, simulator.faults(state)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    diverged, faults = compilation.jit(run)(jnp.array([5, 4, -5]), keys)
+    np.testing.assert_array_equal(faults["unknown_task"], [0, 1, 1])
+    assert set(faults) == {"contact_overflow", "placement_failures", "unknown_task"}
+    np.testing.assert_array_equal(diverged, [False, True, True])
+
+
+def test_a_rollout_of_tasks_that_the_simulator_lacks_is_refused(simulator):
+    environment.check_tasks(simulator, (5,))
+    environment.check_tasks(simulator._replace(tasks=None), (99,))
+    unused: Any = None
+    with pytest.raises(ValueError, match=r"\[4, -5\].*holds 5"):
+        collect.start(simulator, (5, 4, -5), jax.random.key(0), unused)

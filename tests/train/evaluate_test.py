@@ -54,6 +54,9 @@ def test_success_by_task():
     assert found["per_task"]["task 7"]["episodes"] == 3
     low, high = found["interval"]
     assert low < 0.5 < high
+    for wrong in (-1, 8):
+        with pytest.raises(ValueError, match=rf"Tasks \[{wrong}\] have no name"):
+            evaluate.summarise(success, np.where(task == 5, wrong, task), names)
 
 
 def test_swapping_is_cyclic_and_keeps_goals_and_keys():
@@ -66,6 +69,8 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
     assert (start.key == swapped.key).all()
     with pytest.raises(ValueError, match="two tasks"):
         evaluate.swap_instructions(start, (5, 5))
+    with pytest.raises(ValueError, match=r"tasks \[8\], which are none of \[5, 7\]"):
+        evaluate.swap_instructions(start, (5, 7))
 
 
 def test_held_out_keys_are_nobody_elses():

@@ -159,3 +159,6 @@ def test_a_bad_sensor_spoils_the_agent_view_alone(
     change = np.abs(spoilt[:, 0].astype(float) - seen.images[:, 0]).mean((1, 2, 3))
     assert (change[~clean] > 1).all()
     program(0 * numbers, jax.random.key(1))
+    with pytest.raises(ValueError, match=r"Unknown corruptions \[51\]"):
+        keys = jax.random.split(jax.random.key(0), batch)
+        observe.corrupted(seen.images, observe.Sensor(numbers.at[0].set(51), keys))

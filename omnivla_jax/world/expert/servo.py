@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import control, panda, rotation
+from omnivla_jax.sim import control, panda, rotation, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world.expert import table
@@ -44,7 +44,8 @@ def act(scene: Scene, state: EnvState, memory: Memory) -> tuple[jax.Array, Memor
     still, see `require_scripts`.
     """
     chex.assert_equal_shape([state.task, memory.phase, memory.elapsed])
-    row = jax.tree.map(lambda c: c[state.task, memory.phase], table.rows(scene))
+    task = task_ids.rows(scene, state.task)
+    row = jax.tree.map(lambda c: c[task, memory.phase], table.rows(scene))
     return follow(scene, state, memory, row)
 
 

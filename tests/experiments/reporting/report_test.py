@@ -76,6 +76,15 @@ def test_every_number_is_on_the_page(tmp_path):
         assert wanted in words, wanted
 
 
+def test_divergence_is_counted(tmp_path):
+    names = ("before", "after", "swapped_instructions")
+    counted = {n: {**EVALUATION, "diverged": i} for i, n in enumerate(names, 1)}
+    history = [{"diverged": 3.0}, {"diverged": 4.0}]
+    _, words = render(tmp_path, {**RESULTS, **counted}, history)
+    assert "failures: 1 before, 2 after, 3 with swapped instructions." in words
+    assert "Diverged episodes in all of them: 7." in words
+
+
 def test_text_from_outside_is_escaped(tmp_path):
     results = copy.deepcopy(RESULTS)
     results["device"] = "<script>alert(1)</script>"

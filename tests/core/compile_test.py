@@ -1,0 +1,46 @@
+"""Tests of omnivla_jax.core.compile: where compiled programs are kept."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from omnivla_jax.core import compile as compilation
+
+
+def test_a_checkout_keeps_its_own_cache():
+    root = Path(__file__).parents[2]
+    assert compilation.cache_folder() == root / ".cache" / "jax"
+
+
+def test_an_installed_package_uses_the_user_s_folder(tmp_path, monkeypatch):
+    package = tmp_path / "site-packages" / "omnivla_jax"
+    package.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    wanted = tmp_path / "xdg" / "omnivla_jax" / "jax"
+    assert compilation.cache_folder(package) == wanted
+    for ignored in ("relative", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        wanted = tmp_path / ".cache" / "omnivla_jax" / "jax"
+        assert compilation.cache_folder(package) == wanted
+
+
+def test_a_checkout_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "setup.cfg").touch()
+    package = tmp_path / "omnivla_jax"
+    assert compilation.cache_folder(package) == tmp_path / ".cache" / "jax"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write all
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    wanted = tmp_path / "xdg" / "omnivla_jax" / "jax"
+    assert compilation.cache_folder(package) == wanted
+
+
+def test_a_default_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    taken = tmp_path / "file" / "jax"
+    monkeypatch.setattr(compilation, "cache_folder", lambda: taken)
+    with pytest.warns(UserWarning, match="will not be kept"):
+        compilation.enable_cache()
+    with pytest.raises(OSError):  # asked for by name, it is one
+        compilation.enable_cache(taken)

@@ -12,6 +12,7 @@ data_dir=OUT)` reads them, without it `data_pipelines.rlds.read(OUT)`. Written a
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 
@@ -19,7 +20,7 @@ from data_pipelines import rlds_builder
 from experiments import collecting
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import tasks
+from omnivla_jax.sim import libero_plus, tasks
 
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."
@@ -35,6 +36,14 @@ _PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engi
 _PRESET = flags.DEFINE_enum(
     "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
 )
+_PROMPT = flags.DEFINE_enum(
+    "prompt", "clean", list(libero_plus.PROMPTS), "What task files tell the policy."
+)
+_HORIZON = flags.DEFINE_integer("horizon", None, "Time limit in control steps.")
+_SKIP = flags.DEFINE_boolean("skip_unknown", False, "Leave out files that cannot load.")
+_CATEGORIES = flags.DEFINE_string(
+    "categories", None, "JSON file of known categories recoloured or rescaled."
+)
 _FORMAT = flags.DEFINE_enum(
     "file_format", "tfrecord", list(rlds_builder.FORMATS), "Of the dataset's files."
 )
@@ -47,7 +56,13 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
-    count = len(tasks.suite(_SUITE.value).tasks)
+    files: dict[str, Any] = {
+        "prompt": _PROMPT.value,
+        "horizon": _HORIZON.value,
+        "skip_unknown": _SKIP.value,
+        "categories": _CATEGORIES.value,
+    }
+    count = len(tasks.suite(_SUITE.value, **files).tasks)
     plan = collecting.Plan(
         suite=_SUITE.value,
         tasks=_tasks(_TASKS.value) or tuple(range(count)),
@@ -58,6 +73,7 @@ def main(argv: list[str]) -> None:
         seed=_SEED.value,
         physics=_PHYSICS.value,
         preset=_PRESET.value,
+        task_files=files,
     )
     out = Path(_OUT.value).expanduser()
     stored = collecting.collect(

@@ -8,7 +8,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from omnivla_jax.core.types import Episode
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim import tasks as task_tables
 from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.tasks import Suite
 from omnivla_jax.train import loop, streams
 from omnivla_jax.world import demos, expert
 from omnivla_jax.world import look as looks
@@ -42,6 +43,12 @@ class Plan:
     seed: int
     physics: str
     preset: str
+    task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
+
+    @property
+    def task_table(self) -> Suite:
+        """The suite, read as `task_files` says."""
+        return task_tables.suite(self.suite, **self.task_files)
 
 
 def collect(
@@ -62,8 +69,8 @@ def collect(
         plan, or what is to be resumed was finished with another number of episodes;
         the expert fails too often.
     """
-    check_tasks(plan.suite, plan.tasks, example="--tasks=0")
-    expert.require_scripts(task_tables.suite(plan.suite), plan.tasks)
+    check_tasks(plan.task_table, plan.tasks, example="--tasks=0")
+    expert.require_scripts(plan.task_table, plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(plan, directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
@@ -116,13 +123,17 @@ class _Play:
 
 def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
     """Scenes that hold nothing their tasks do not use, and those tasks."""
-    tasks = task_tables.suite(plan.suite).tasks
+    tasks = plan.task_table.tasks
     groups: dict[str, list[int]] = {}
     for row in plan.tasks:
         groups.setdefault(repr(task_tables.inventory((tasks[row],))), []).append(row)
     for rows in groups.values():
         scene = scenes.make(
-            plan.suite, tasks=rows, physics=plan.physics, preset=plan.preset
+            plan.suite,
+            tasks=rows,
+            physics=plan.physics,
+            preset=plan.preset,
+            **plan.task_files,
         )
         yield scene, tuple(rows)
 

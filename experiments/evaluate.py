@@ -16,6 +16,8 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from experiments import training
+from experiments.configs import quickstart
+from experiments.job import task_names
 from experiments.reporting import errors
 from experiments.settings import from_config
 from experiments.workdir import Workdir, read_config
@@ -25,14 +27,15 @@ from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.state import evaluated
 
 _STAGES = ("flow_gspo", "flow_gspo_best", "flow_matching")
-_CACHE = Path(__file__).parents[1] / ".cache" / "jax"
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.", required=True)
 _STAGE = flags.DEFINE_enum("stage", _STAGES[0], _STAGES, "Whose newest checkpoint.")
 _EPISODES = flags.DEFINE_integer("episodes", None, "How many; None: as in the run.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "At a time; changes no verdict.")
 _VERDICTS = flags.DEFINE_boolean("verdicts", True, "List the outcome of every episode.")
-_CACHE_DIR = flags.DEFINE_string("compilation_cache", str(_CACHE), "Of programs.")
+_CACHE_DIR = flags.DEFINE_string(
+    "compilation_cache", "", "Of compiled programs; empty: as experiments.quickstart."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -41,13 +44,18 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     workdir = Workdir(Path(_WORKDIR.value))
-    settings = from_config(ConfigDict(read_config(workdir.path)))
+    settings = from_config(
+        ConfigDict(read_config(workdir.path, quickstart.get_config().to_dict()))
+    )
     asked = {"episodes": _EPISODES.value, "batch_size": _BATCH_SIZE.value}
     changes = {name: value for name, value in asked.items() if value is not None}
     config = dataclasses.replace(settings.evaluation, **changes)
     restored = training.restore(settings, workdir, _STAGE.value)
-    compilation.enable_cache(Path(_CACHE_DIR.value))
-    scene = scenes.make(settings.suite, physics=settings.physics)
+    folder = _CACHE_DIR.value
+    compilation.enable_cache(Path(folder).expanduser() if folder else None)
+    scene = scenes.make(
+        settings.suite, physics=settings.physics, **settings.task_files
+    )
     simulator = environment.simulator(scene, settings.policy, size=settings.image_size)
     start = evaluate.held_out(settings.seed, settings.tasks, config)
     outcome = evaluate.run(
@@ -57,8 +65,8 @@ def main(argv: list[str]) -> None:
         start,
         config=config,
     )
-    texts = [task.instruction for task in scene.tasks]
-    found = evaluate.summarise(outcome.success, np.asarray(start.task), texts)
+    rows = np.asarray(start.task)
+    found = evaluate.summarise(outcome.success, rows, task_names(scene))
     found |= {"diverged": int(outcome.diverged.sum()), "episodes": config.episodes}
     found |= {"stage": _STAGE.value, "update": len(restored.history)}
     if _VERDICTS.value:

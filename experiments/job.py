@@ -10,7 +10,6 @@ from experiments.reporting import progress
 from experiments.settings import Settings
 from experiments.workdir import Workdir
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim import tasks as task_tables
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.environment import Environment
@@ -33,7 +32,9 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     """The scene and what closes over it; raises ValueError on unknown names."""
     with workdir.clock("scene"):
         _check_demonstrated(settings)
-        scene = scenes.make(settings.suite, physics=settings.physics)
+        scene = scenes.make(
+            settings.suite, physics=settings.physics, **settings.task_files
+        )
         size = settings.image_size
         simulator = environment.simulator(scene, settings.policy, size=size)
     chosen = ", ".join(f'"{scene.tasks[row].instruction}"' for row in settings.tasks)
@@ -44,12 +45,12 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     return Job(settings, workdir, scene, simulator, mesh, evaluator)
 
 
-def task_names(job: Job) -> list[str]:
+def task_names(scene: Scene) -> list[str]:
     """What each row of the suite is called: its words, and where needed its file."""
-    words = [task.instruction for task in job.scene.tasks]
+    words = [task.instruction for task in scene.tasks]
     return [
         text if words.count(text) == 1 else f"{text} ({task.name})"
-        for text, task in zip(words, job.scene.tasks)
+        for text, task in zip(words, scene.tasks)
     ]
 
 
@@ -58,7 +59,7 @@ def _check_demonstrated(settings: Settings) -> None:
     if settings.demonstrations.dataset is not None:
         return
     try:
-        expert.require_scripts(task_tables.suite(settings.suite), settings.tasks)
+        expert.require_scripts(settings.task_table, settings.tasks)
     except ValueError as error:
         raise ValueError(
             f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."

@@ -70,7 +70,7 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
         )
         texts = [task.instruction for task in job.scene.tasks]
         rows = np.asarray(start.task)
-        found = evaluate.summarise(outcome.success, rows, task_names(job))
+        found = evaluate.summarise(outcome.success, rows, task_names(job.scene))
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])

@@ -14,6 +14,7 @@ from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.sim import tasks as task_tables
+from omnivla_jax.sim.tasks import Suite
 from omnivla_jax.train.action import ActionConfig
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online_config import OnlineConfig
@@ -38,6 +39,7 @@ class Settings:
 
     seed: int
     suite: str
+    task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
     tasks: tuple[int, ...]  # rows of the suite's task table
     physics: str
     image_size: int
@@ -54,14 +56,20 @@ class Settings:
     video_size: int  # pixels a side of each picture
     video_supersample: int = 2  # rays per pixel along a side
 
+    @property
+    def task_table(self) -> Suite:
+        """The suite, read as `task_files` says."""
+        return task_tables.suite(self.suite, **self.task_files)
+
 
 def from_config(config: ConfigDict) -> Settings:
     """Check and convert; errors are ValueErrors that name what to change."""
     raw = config.to_dict()
     folder = _weights(raw["policy"])
     policy = _policy(raw["policy"], folder)
-    check_tasks(raw["suite"], raw["tasks"], example="--config.tasks=0,")
-    _check_horizon(raw, policy)
+    table = task_tables.suite(raw["suite"], **raw["task_files"])
+    check_tasks(table, raw["tasks"], example="--config.tasks=0,")
+    _check_horizon(raw, policy, table.horizon)
     sampler = _sampler(raw["sampler"], raw["exec_horizon"])
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
@@ -69,6 +77,7 @@ def from_config(config: ConfigDict) -> Settings:
     return Settings(
         seed=raw["seed"],
         suite=raw["suite"],
+        task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
         physics=raw["physics"],
         image_size=raw["image_size"],
@@ -143,27 +152,29 @@ def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:
     )
 
 
-def check_tasks(suite: str, tasks: Sequence[int], *, example: str) -> None:
+def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:
     """Raise a ValueError unless `tasks` are different rows of `suite`, at least one.
 
     `example` is how the command line asks for the first task alone.
     """
-    count = len(task_tables.suite(suite).tasks)
+    count = len(suite.tasks)
     unknown = [row for row in tasks if type(row) is not int or not 0 <= row < count]
     if tasks and not unknown and len(set(tasks)) == len(tasks):
         return
     what = f"Repeated tasks {list(tasks)}" if tasks else "No tasks"
     what = f"Unknown tasks {unknown}" if unknown else what
     if count == 1:
-        raise ValueError(f"{what}: {suite} has 1 task, add {example} to the command.")
+        raise ValueError(
+            f"{what}: {suite.name} has 1 task, add {example} to the command."
+        )
     several = f"{example.removesuffix(',')},1"
     raise ValueError(
-        f"{what} of {suite}: choose different ones among 0 to {count - 1}, such as "
-        f"{several}."
+        f"{what} of {suite.name}: choose different ones among 0 to {count - 1}, such "
+        f"as {several}."
     )
 
 
-def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig) -> None:
+def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig, limit: int) -> None:
     if not 1 <= raw["exec_horizon"] <= policy.horizon:
         raise ValueError(
             f"exec_horizon={raw['exec_horizon']} must lie between 1 and the policy's "
@@ -174,9 +185,8 @@ def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig) -> None:
             f"image_size={raw['image_size']}, but the policy takes "
             f"{policy.vision.image_size}: make them equal."
         )
-    limit, asked = task_tables.suite(raw["suite"]).horizon, raw["chunks"]
-    if asked * raw["exec_horizon"] > limit:
+    if raw["chunks"] * raw["exec_horizon"] > limit:
         raise ValueError(
-            f"chunks={asked} of exec_horizon={raw['exec_horizon']} exceed the suite's "
-            f"{limit} control steps: lower one of them."
+            f"chunks={raw['chunks']} of exec_horizon={raw['exec_horizon']} exceed the "
+            f"suite's {limit} control steps: lower one, or raise task_files.horizon."
         )

@@ -135,10 +135,11 @@ def _check_place(path: Path) -> None:
     )
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of the run in a folder, which stays as it is.
 
-    Raises ValueError where there is none.
+    Settings that are newer than the run have the value that `defaults` gives them.
+    Raises ValueError where there is no run.
     """
     recorded = _config(path)
     if recorded is None:
@@ -146,7 +147,16 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path} holds no run ({CONFIG} is missing or of something else): give the "
             "--workdir of one that experiments.quickstart started."
         )
-    return recorded
+    return _completed(recorded, defaults)
+
+
+def _completed(recorded: Any, defaults: Any) -> Any:
+    """`recorded` with what it lacks taken from `defaults`, at every depth."""
+    if not (isinstance(recorded, dict) and isinstance(defaults, Mapping)):
+        return recorded
+    return {**defaults} | {
+        name: _completed(value, defaults.get(name)) for name, value in recorded.items()
+    }
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> list[str]:

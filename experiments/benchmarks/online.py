@@ -25,7 +25,9 @@ def main(argv: list[str]) -> None:
     """Measure and print."""
     del argv
     settings = from_config(_CONFIG.value)
-    scene = scenes.make(settings.suite, physics=settings.physics)
+    scene = scenes.make(
+        settings.suite, physics=settings.physics, **settings.task_files
+    )
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
     found = updating.measure(settings, simulator, _UPDATES.value)

@@ -34,6 +34,15 @@ def _quickstart() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.suite = "libero_goal"
+    # How the files are read where the suite is a path: see `sim.tasks.suite`.
+    config.task_files = ConfigDict(
+        {
+            "prompt": "clean",
+            "horizon": placeholder(int),
+            "skip_unknown": False,
+            "categories": placeholder(str),
+        }
+    )
     # put the bowl on the stove, turn on the stove, put the bowl on the plate: rows of
     # the suite's task table
     config.tasks = (1, 7, 8)

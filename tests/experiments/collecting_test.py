@@ -19,6 +19,7 @@ PLAN = collecting.Plan(
     seed=5,
     physics="mujoco",
     preset="fast",
+    task_files={},
 )
 
 

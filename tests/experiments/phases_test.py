@@ -49,7 +49,7 @@ def test_one_instruction_has_no_other_to_be_swapped_with(job, capsys, chosen):
 
 
 def test_tasks_with_the_same_words_are_told_apart_by_their_files(job):
-    assert jobs.task_names(job) == [
+    assert jobs.task_names(job.scene) == [
         "put the bowl on the plate (view_1)",
         "put the bowl on the plate (view_2)",
         "turn on the stove",

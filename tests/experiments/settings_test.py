@@ -14,6 +14,7 @@ from experiments.configs import quickstart
 from experiments.settings import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.sim import libero_files
+from omnivla_jax.sim import tasks as tables
 from omnivla_jax.train import objectives
 
 
@@ -75,7 +76,6 @@ def test_clip_and_length_suit_the_objective(objective, length, clip):
         ("policy.preset", "huge", "tiny"),
         ("policy.tokenizer", "no.model", "no.model is no SentencePiece model"),
         ("sampler.schedule", "quadratic", "flow_grpo"),
-        ("evaluation.batch_size", 100, "multiple"),
         ("rl.minibatches", 7, "do not divide"),
     ],
 )
@@ -133,4 +133,22 @@ def test_several_tasks_are_given_as_said(parsed):
 @pytest.mark.parametrize("tasks", [(True,), (1.0,), ("1",)])
 def test_only_whole_numbers_are_tasks(tasks):
     with pytest.raises(ValueError, match="Unknown tasks"):
-        check_tasks("libero_goal", tasks, example="--tasks=0")
+        check_tasks(tables.suite("libero_goal"), tasks, example="--tasks=0")
+
+
+def test_how_files_are_read_reaches_the_task_table(tmp_path, parsed):
+    text = tables.suite("libero_goal").tasks[8]
+    source = next(
+        path for path in libero_files.suite_files("libero_goal").paths
+        if path.stem == text.name
+    ).read_text()
+    path = tmp_path / f"{text.name}_light_3.bddl"
+    path.write_text(source)
+    shared = (f"--config.suite={path}", "--config.tasks=0,")
+    config = quickstart.get_config("debug")
+    arguments = ("--config.task_files.prompt=as_published", "--config.chunks=1")
+    table = from_config(parsed(config, *shared, *arguments)).task_table
+    assert table.tasks[0].instruction == "put the bowl on the plate light 3"
+    few = ("--config.task_files.horizon=1", "--config.chunks=1")
+    with pytest.raises(ValueError, match="task_files.horizon"):
+        from_config(parsed(quickstart.get_config("debug"), *shared, *few))

@@ -71,7 +71,9 @@ def table(found: Mapping[str, Any]) -> str:
         f"{name} {duration(seconds)}" for name, seconds in found["time_split"].items()
     )
     diverged = ", ".join(
-        f"{c.get('diverged', '?')} {when}" for c, when in zip(columns, head[1:])
+        f"{c.get('diverged', '?')} {when}"
+        for c, when in zip(columns, head[1:])
+        if "skipped" not in c
     )
     lines = [
         *_aligned([head, *rows, total]),

@@ -38,12 +38,12 @@ def check(scene: Scene) -> None:
     Raises:
       ValueError: naming the files, objects and regions.
     """
-    found = crowded(scene)
+    found = infeasible_tasks(scene)
     if found:
         raise ValueError(" ".join(found.values()))
 
 
-def crowded(scene: Scene) -> dict[int, str]:
+def infeasible_tasks(scene: Scene) -> dict[int, str]:
     """What is wrong with each playable task that never fits, by its row."""
     found = {}
     for row in scene.playable:

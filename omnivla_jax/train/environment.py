@@ -86,7 +86,9 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     )
 
 
-def told_by(words: Instructions, told: jax.Array) -> tuple[jax.Array, jax.Array]:
+def instruction_tokens(
+    words: Instructions, told: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Tokens [B, L] and mask [B, L] of rows `told` [B].
 
     Raises ValueError on rows that there are not, unless they are traced: nothing is
@@ -121,7 +123,8 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
     look = looks.look(scene)
 
     def look_at(state: EnvState, told: jax.Array) -> Observation:
-        return observe.observe(scene, look, state, *told_by(words, told), size=size)
+        spoken = instruction_tokens(words, told)
+        return observe.observe(scene, look, state, *spoken, size=size)
 
     def faults(state: EnvState) -> dict[str, jax.Array]:
         return {

@@ -24,7 +24,7 @@ def _edited(folder, *changes, suite="libero_goal", row=0):
 
 @pytest.mark.parametrize("suite", libero_files.suite_names())
 def test_libero_s_own_tasks_fit(suite):
-    assert placement_check.crowded(scenes.make(suite, physics="mujoco")) == {}
+    assert placement_check.infeasible_tasks(scenes.make(suite, physics="mujoco")) == {}
 
 
 def test_four_objects_in_two_centimetres_are_refused(tmp_path):

@@ -50,12 +50,12 @@ def _words():
 @pytest.mark.parametrize("kind", [list, np.array, jnp.array])
 def test_instructions_that_do_not_exist_are_refused(kind):
     with pytest.raises(ValueError, match=r"\[2, -1\].*0 to 1"):
-        environment.told_by(_words(), kind([0, 2, -1]))
+        environment.instruction_tokens(_words(), kind([0, 2, -1]))
 
 
 def test_a_traced_instruction_that_does_not_exist_says_nothing():
     words = _words()
-    run = jax.jit(lambda told: environment.told_by(words, told))
+    run = jax.jit(lambda told: environment.instruction_tokens(words, told))
     tokens, mask = run(jnp.array([1, 2, -1, 0]))
     for row, told in ((0, 1), (3, 0)):
         np.testing.assert_array_equal(tokens[row], words.tokens[told])

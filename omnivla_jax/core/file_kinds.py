@@ -31,6 +31,10 @@ GIT_LFS = FileKind(
     "a Git-LFS pointer, not the file itself",
     "fetch it with `git lfs pull` in its repository, or download it",
 )
+GIT_ANNEX = FileKind(
+    "a git-annex pointer, not the file itself",
+    "fetch it with `git annex get` in its repository, or download it",
+)
 HTML = FileKind("a web page, not the file itself", f"{_AGAIN} by its direct link")
 XML = FileKind("an XML file", _AGAIN)
 JSON = FileKind("a JSON file", _OTHER)
@@ -51,6 +55,9 @@ CUT_ZIP = FileKind("the beginning of a zip archive without its end", _AGAIN)
 GZIP = FileKind("a gzip archive", "unpack it and name what is in it")
 TAR = FileKind("a tar archive", "unpack it and name what is in it")
 UNKNOWN = FileKind("of an unknown kind", "get it again, it may be damaged")
+# What is left of a file whose transfer went wrong, whatever it should have been.
+LEFTOVERS = (EMPTY, GIT_LFS, GIT_ANNEX, HTML)
+PACKED = (ZIP, CUT_ZIP, NPZ, TORCH, GZIP, TAR)
 
 
 def identify(path: Path) -> FileKind:
@@ -125,6 +132,8 @@ def _zip(path: Path) -> FileKind:
 def _text(head: bytes) -> FileKind:
     if head.startswith(b"version https://git-lfs."):
         return GIT_LFS
+    if b"/annex/objects/" in head.split(b"\n")[0]:
+        return GIT_ANNEX
     text = _decoded(head)
     if text is None:
         return UNKNOWN

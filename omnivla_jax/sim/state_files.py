@@ -16,19 +16,20 @@ from typing import Any, Collection
 
 import numpy as np
 
+from omnivla_jax.core import file_kinds
 from omnivla_jax.sim import state_pickle
 
 MAX_BYTES = 1 << 28  # of a file and of what it unpacks to; LIBERO's have 50 kB
 _SHORTEST = 19  # entries of a state: time, and the robot's nine joints twice
 _RESAVE = "save a float array [N, 1 + nq + nv] with `libero_files.write_states`"
 _AGAIN = "download or copy it again"
-# What files are mistaken for states, by how they begin.
-_OTHERS = (
-    (b"version https://git-lfs", "a Git-LFS pointer", "fetch it with `git lfs pull`"),
-    (b"<", "an HTML or XML page", "download the raw file"),
-    (b"\x1f\x8b", "compressed with gzip", "unpack it with `gunzip`"),
-    (b"\x89HDF", "an HDF5 file, as of demonstrations", _RESAVE),
-    (b"{", "a text file, as of JSON", _RESAVE),
+_NO_STATES = (
+    *file_kinds.LEFTOVERS,
+    file_kinds.XML,
+    file_kinds.JSON,
+    file_kinds.GZIP,
+    file_kinds.HDF5,
+    file_kinds.SAFETENSORS,
 )
 
 
@@ -116,12 +117,12 @@ def _unpacked(path: Path) -> Any:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise _Unreadable(f"has {size} bytes, no table of states", _RESAVE)
+    kind = file_kinds.identify(path)
+    if kind in _NO_STATES:
+        raise _Unreadable(f"is {kind.name}", kind.remedy)
     data = path.read_bytes()
     if not data.strip(b"\0"):
-        raise _Unreadable("is empty" if not data else "holds zeros alone", _AGAIN)
-    for start, what, remedy in _OTHERS:
-        if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(start):
-            raise _Unreadable(f"is {what}", remedy)
+        raise _Unreadable("holds zeros alone", _AGAIN)
     try:
         if data.startswith(b"PK"):
             return _from_zip(data)

@@ -6,6 +6,8 @@ Each file that holds something else is named for what it is, in one line.
 import codecs
 from pathlib import Path
 
+from omnivla_jax.core import file_kinds
+
 # Byte-order marks; the longer ones first, of which shorter ones are the beginning.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -15,9 +17,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\x1a"))  # dropped
-_LFS_POINTER = "version https://git-lfs.github.com/spec/"
-_ANNEX_POINTER = "/annex/objects/"
-_BINARY = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive"}
+_NO_TEXT = (*file_kinds.LEFTOVERS, *file_kinds.PACKED, file_kinds.FOLDER)
 
 
 class TextFileError(ValueError):
@@ -31,36 +31,21 @@ def read_text(path: Path) -> str:
       TextFileError: saying what the file is instead, and what to do.
     """
     try:
+        kind = file_kinds.identify(path)
+        if kind in _NO_TEXT:
+            raise TextFileError(f"{kind.name}: {kind.remedy}.")
         data = path.read_bytes()
-    except IsADirectoryError:
-        raise TextFileError("is a folder, not a file.") from None
     except FileNotFoundError:
         raise TextFileError("no such file.") from None
     except OSError as error:
         raise TextFileError(f"cannot be read: {error.strerror or error}.") from error
     text = _decoded(data).translate(_INVISIBLE)
-    start = text.lstrip()[:200]
-    if not start:
+    if not text.strip():
         raise TextFileError(f"an empty file ({len(data)} bytes): copy it again.")
-    if start.startswith(_LFS_POINTER):
-        raise TextFileError(
-            "a Git-LFS pointer, not the file itself: run `git lfs pull` in its "
-            "repository."
-        )
-    if _ANNEX_POINTER in start.split("\n")[0]:
-        raise TextFileError(
-            "a git-annex pointer, not the file itself: run `git annex get` in its "
-            "repository."
-        )
-    if start.lower().startswith(("<!doctype html", "<html")):
-        raise TextFileError("a web page, not the file itself: download the raw file.")
     return text
 
 
 def _decoded(data: bytes) -> str:
-    for magic, kind in _BINARY.items():
-        if data.startswith(magic):
-            raise TextFileError(f"{kind}, not a text file: unpack it first.")
     encoding = next((e for mark, e in _MARKS if data.startswith(mark)), "")
     encoding = encoding or _unmarked(data)
     try:

@@ -38,6 +38,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 5\n"
 FILES = {
     "empty": (b"", file_kinds.EMPTY),
     "pointer": (POINTER, file_kinds.GIT_LFS),
+    "annex": (b"/annex/objects/SHA256E-s9--0\n", file_kinds.GIT_ANNEX),
     "page": (b"\n <!DOCTYPE HTML><html>", file_kinds.HTML),
     "page-with-bom": (b"\xef\xbb\xbf<html>", file_kinds.HTML),
     "xml": (b'<?xml version="1.0"?><mujoco/>', file_kinds.XML),

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -241,12 +242,12 @@ def test_bombs_are_refused(tmp_path):
 
 OTHERS = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
-    "html": (b"\n<!DOCTYPE html><html>not found</html>", "raw file"),
-    "gzip": (b"\x1f\x8b\x08rest", "gunzip"),
+    "html": (b"\n<!DOCTYPE html><html>not found</html>", "a web page"),
+    "gzip": (b"\x1f\x8b\x08rest", "a gzip archive.*unpack"),
     "hdf5": (b"\x89HDF\r\n\x1a\nrest", "HDF5"),
-    "json": (b'{"states": []}', "text file"),
+    "json": (b'{"states": []}', "a JSON file"),
     "text": (b"not a state file", "no LIBERO initial-state file"),
-    "empty": (b"", "is empty"),
+    "empty": (b"", "an empty file"),
     "zeros": (b"\0" * 100, "zeros alone"),
     "npy": (b"\x93NUMPY\x01\x00v", "npy file that cannot be read"),
 }
@@ -256,7 +257,7 @@ OTHERS = {
 def test_other_files_are_named(tmp_path, kind):
     content, words = OTHERS[kind]
     (tmp_path / "x.pruned_init").write_bytes(content)
-    assert words in _refusal(tmp_path / "x.pruned_init")
+    assert re.search(words, _refusal(tmp_path / "x.pruned_init"))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])

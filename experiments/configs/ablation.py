@@ -18,6 +18,8 @@ from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
 
+# The best of three on seed 1; a quarter of the objective's default.
+CHUNK_CLIP = (0.01, 0.01)
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
 # states. A chunk is too short for success to tell chunks apart: how far it carried the
 # task does. The floor keeps chunks that carried it nowhere from being told apart.
@@ -26,6 +28,7 @@ CHUNK_GROUPS = {
     "branches": 8,
     "chunk_share": 1.0,
     "std_floor": 0.02,
+    "clip": CHUNK_CLIP,
     "rewards": {"success": 1.0, "progress": 1.0},
 }
 # Every episode begins in a state of its own: a critic needs no groups. The dense term
@@ -47,9 +50,12 @@ VARIANTS = {
     },
     "+ PPO": {"rl": CRITIC},
     "+ GRPO": {"rl": {"objective": "grpo"}},
-    "+ Flow-GSPO, trajectory groups": {},
+    "+ Flow-GSPO, trajectory groups": {"rl": {"clip": CHUNK_CLIP}},
     "+ Flow-GSPO, chunk groups": {"rl": CHUNK_GROUPS},
-    "+ Flow-GSPO, without the spatial expert": {"policy": {"spatial": False}},
+    "+ Flow-GSPO, without the spatial expert": {
+        "policy": {"spatial": False},
+        "rl": {"clip": CHUNK_CLIP},
+    },
 }
 
 

@@ -76,12 +76,11 @@ def _shared(
 ) -> dict[str, Any]:
     """What the three objectives' records have in common."""
     lengths = objectives.lengths(policy, sampler)
-    low, high = raw["clip"] or (None, None)
+    clip = dict(zip(("clip_low", "clip_high"), raw["clip"] or ()))
     length = raw["length"] or LENGTHS[raw["objective"]]
     return {
         "length": choose("rl.length", length, lengths),
-        "clip_low": low,
-        "clip_high": high,
+        **clip,
         "kl_coefficient": raw["kl"],
         "kl_kind": choose("rl.kl_kind", raw["kl_kind"], kl.KINDS),
     }

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
 
-# The best of three on seed 1; a quarter of the objective's default.
+# The best of three on seed 1, and a quarter of the objective's default.
 CHUNK_CLIP = (0.01, 0.01)
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
 # states. A chunk is too short for success to tell chunks apart: how far it carried the

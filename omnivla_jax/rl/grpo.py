@@ -15,9 +15,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
-from omnivla_jax.rl.surrogate import clip_bounds, clipped, ratio
-
-CLIP_NATS = 0.2  # how far a step's log-likelihood may move unclipped
+from omnivla_jax.rl.surrogate import check_clip, clipped, ratio
 
 
 @dataclass(frozen=True)
@@ -26,27 +24,20 @@ class GrpoConfig:
 
     `length` divides a step's log-ratio: 1 is the plain likelihood ratio, H D the mean
     over a step's entries that Flow-GRPO's code takes (together with a clip of 1e-4).
-    The clip is `CLIP_NATS / length` where it is None. The divergence is a mean over
-    steps as well, so `kl_coefficient` weighs K times less than in `gspo`.
+    The divergence is a mean over steps as well, so `kl_coefficient` weighs K times less
+    than in `gspo`.
     """
 
     length: int = 1
-    clip_low: float | None = None
-    clip_high: float | None = None
+    clip_low: float = 0.2
+    clip_high: float = 0.2
     kl_coefficient: float = 0.01
     kl_kind: kl.StepKl = kl.exact
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"length is {self.length}, but it is at least 1.")
-        _ = self.clip  # refuse bounds that no ratio could keep
-
-    @property
-    def clip(self) -> tuple[float, float]:
-        """How far below and above 1 a ratio counts."""
-        return clip_bounds(
-            self.clip_low, self.clip_high, length=self.length, nats=CLIP_NATS
-        )
+        check_clip(self.clip_low, self.clip_high)
 
 
 def loss(
@@ -71,10 +62,9 @@ def loss(
     chex.assert_rank([new.step_log_prob, new.means, new.stds], [2, 4, 4])
     chex.assert_equal_shape([new.log_prob, advantages, weights])
     chex.assert_type([advantages, weights], jnp.float32)
-    low, high = config.clip
     ratios = ratio(new.step_log_prob, old.step_log_prob, length=config.length)
     every_step = jnp.broadcast_to(advantages, ratios.shape)
-    surrogate = clipped(ratios, every_step, low=low, high=high)
+    surrogate = clipped(ratios, every_step, low=config.clip_low, high=config.clip_high)
     step_kl = config.kl_kind(new, old if reference is None else reference)
     step_weights = jnp.broadcast_to(weights, ratios.shape) * step_shares(old.stds)
     objective = surrogate - config.kl_coefficient * step_kl
@@ -84,7 +74,7 @@ def loss(
         "surrogate": diagnostics.weighted_mean(surrogate, step_weights),
         "kl_penalty": diagnostics.weighted_mean(step_kl, step_weights),
         **diagnostics.ratio_metrics(
-            jnp.log(ratios), step_weights, low=low, high=high
+            jnp.log(ratios), step_weights, low=config.clip_low, high=config.clip_high
         ),
         **diagnostics.chain_metrics(new, old, weights),
     }

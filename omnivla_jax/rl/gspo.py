@@ -6,6 +6,7 @@ eq. 15-18). Everything is float32.
 Axes: N chunks, K denoising steps, H actions of a chunk, D action dimensions.
 """
 
+import math
 from dataclasses import dataclass
 
 import chex
@@ -14,11 +15,12 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
-from omnivla_jax.rl.surrogate import clip_bounds, clipped
+from omnivla_jax.rl.surrogate import check_clip, clipped
 
-# How far a chunk's log-likelihood may move before its ratio is clipped. PPO's 0.2 on a
-# ratio that is the |A|-th root allows 0.2 |A| nats and hardly ever clips.
-CLIP_NATS = 0.32
+# How far a chunk's log-likelihood may move before its ratio is clipped: by about 0.04 at
+# |A| = 32. PPO's 0.2 on a ratio that is the |A|-th root allows 0.2 |A| nats, and at
+# |A| = 32 no chunk of an update moves as far.
+CLIP_NATS = 1.28
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class GspoConfig:
     """Settings of the objective; the defaults are the paper's, but for the clip.
 
     `length` is |A| (see `chunk_length`), `clip_low` and `clip_high` bound the ratio to
-    [1 - clip_low, 1 + clip_high] and are `CLIP_NATS / length` where they are None,
-    `kl_coefficient` is beta, `kl_kind` one of `kl.KINDS` or another function of its
-    kind.
+    [1 - clip_low, 1 + clip_high] (None: where the log-likelihood has moved by
+    `CLIP_NATS`), `kl_coefficient` is beta, `kl_kind` one of `kl.KINDS` or another
+    function of its kind.
     """
 
     length: int
@@ -40,14 +42,15 @@ class GspoConfig:
     def __post_init__(self) -> None:
         if self.length < 1:
             raise ValueError(f"length is {self.length}, but |A| is at least 1.")
-        _ = self.clip  # refuse bounds that no ratio could keep
+        check_clip(*self.clip)
 
     @property
     def clip(self) -> tuple[float, float]:
         """How far below and above 1 a ratio counts."""
-        return clip_bounds(
-            self.clip_low, self.clip_high, length=self.length, nats=CLIP_NATS
-        )
+        moved = CLIP_NATS / self.length
+        low = -math.expm1(-moved) if self.clip_low is None else self.clip_low
+        high = math.expm1(moved) if self.clip_high is None else self.clip_high
+        return low, high
 
 
 def chunk_length(*, horizon: int, steps: int, action_dim: int = 1) -> int:

@@ -14,24 +14,21 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
-from omnivla_jax.rl.surrogate import clip_bounds, clipped, ratio
-
-CLIP_NATS = 0.2  # how far a chunk's log-likelihood may move unclipped
+from omnivla_jax.rl.surrogate import check_clip, clipped, ratio
 
 
 @dataclass(frozen=True)
 class PpoConfig:
     """Settings of the objective, of its critic and of the advantages.
 
-    `length` divides a chunk's log-ratio (1: the plain likelihood ratio); the clip is
-    `CLIP_NATS / length` where it is None. `value_clip`
+    `length` divides a chunk's log-ratio (1: the plain likelihood ratio). `value_clip`
     is how far a value may move from the old one (math.inf: as far as it likes),
     `value_coefficient` the critic's weight. `gamma` and `gae_lambda` are `gae`'s.
     """
 
     length: int = 1
-    clip_low: float | None = None
-    clip_high: float | None = None
+    clip_low: float = 0.2
+    clip_high: float = 0.2
     kl_coefficient: float = 0.0
     kl_kind: kl.StepKl = kl.exact
     value_clip: float = 0.2
@@ -52,14 +49,7 @@ class PpoConfig:
                 f"gamma is {self.gamma} and gae_lambda {self.gae_lambda}: both lie in "
                 "[0, 1]."
             )
-        _ = self.clip  # refuse bounds that no ratio could keep
-
-    @property
-    def clip(self) -> tuple[float, float]:
-        """How far below and above 1 a ratio counts."""
-        return clip_bounds(
-            self.clip_low, self.clip_high, length=self.length, nats=CLIP_NATS
-        )
+        check_clip(self.clip_low, self.clip_high)
 
 
 def loss(
@@ -84,9 +74,8 @@ def loss(
     chex.assert_rank([new.log_prob, new.means, new.stds], [1, 4, 4])
     chex.assert_equal_shape([new.log_prob, old.log_prob, advantages, weights])
     chex.assert_type([advantages, weights], jnp.float32)
-    low, high = config.clip
     ratios = ratio(new.log_prob, old.log_prob, length=config.length)
-    surrogate = clipped(ratios, advantages, low=low, high=high)
+    surrogate = clipped(ratios, advantages, low=config.clip_low, high=config.clip_high)
     step_kl = config.kl_kind(new, old if reference is None else reference)  # [K, N]
     penalty = jnp.sum(step_kl, axis=0)
     objective = surrogate - config.kl_coefficient * penalty
@@ -96,7 +85,7 @@ def loss(
         "surrogate": diagnostics.weighted_mean(surrogate, weights),
         "kl_penalty": diagnostics.weighted_mean(penalty, weights),
         **diagnostics.ratio_metrics(
-            jnp.log(ratios), weights, low=low, high=high
+            jnp.log(ratios), weights, low=config.clip_low, high=config.clip_high
         ),
         **diagnostics.chain_metrics(new, old, weights),
     }

@@ -33,22 +33,10 @@ def clipped(
     return jnp.minimum(ratio * advantages, bounded * advantages)
 
 
-def clip_bounds(
-    low: float | None, high: float | None, *, length: int, nats: float
-) -> tuple[float, float]:
-    """How far below and above 1 a ratio counts: as given, or `nats / length`.
-
-    A ratio exp(log_ratio / length) leaves [1 - ε, 1 + ε] once the log-ratio has moved
-    by about ε length, so that a default in nats clips alike whatever the length is.
-
-    Raises:
-      ValueError: unless [1 - low, 1 + high] contains 1 and excludes 0.
-    """
-    low = nats / length if low is None else low
-    high = nats / length if high is None else high
+def check_clip(low: float, high: float) -> None:
+    """Raises ValueError unless [1 - low, 1 + high] contains 1 and excludes 0."""
     if not (0 <= low < 1 and high >= 0):
         raise ValueError(
             f"The clip [1 - {low}, 1 + {high}] must contain 1 and exclude 0: choose "
             "0 <= clip_low < 1 and clip_high >= 0."
         )
-    return low, high

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 from experiments.configs import quickstart
 from experiments.settings import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
+from omnivla_jax.rl import grpo, gspo, ppo
 from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import tasks as tables
 from omnivla_jax.train import objectives
@@ -45,21 +46,24 @@ def test_the_hybrid_sampler_counts_one_step():
 
 
 @pytest.mark.parametrize(
-    "objective, length, clip",
-    [("gspo", 32, 0.32 / 32), ("grpo", 1, 0.2), ("ppo", 1, 0.2)],
+    "objective, own",
+    [
+        ("gspo", gspo.GspoConfig(length=32)),
+        ("grpo", grpo.GrpoConfig(length=1)),
+        ("ppo", ppo.PpoConfig(length=1)),
+    ],
 )
-def test_clip_and_length_suit_the_objective(objective, length, clip):
+def test_clip_and_length_suit_the_objective(objective, own):
     def converted():
         loss: Any = from_config(config).rl.objective.loss
-        return loss.keywords["config"]
+        found = loss.keywords["config"]
+        return found.length, found.clip_low, found.clip_high
 
     config = quickstart.get_config()
     config.rl.update({"objective": objective, "groups": 96, "group_size": 1})
-    chosen = converted()
-    assert (chosen.length, chosen.clip) == (length, (clip, clip))
+    assert converted() == (own.length, own.clip_low, own.clip_high)
     config.rl.update({"length": "HK", "clip": (0.1, 0.3)})
-    chosen = converted()
-    assert (chosen.length, chosen.clip) == (32, (0.1, 0.3))
+    assert converted() == (32, 0.1, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,20 @@ def test_lengths_and_bad_settings() -> None:
 
 @pytest.mark.parametrize("length", [1, 4, 32, 224])
 def test_the_default_clip_cuts_the_same_chunks_whatever_the_length(length) -> None:
-    """Log-likelihoods that moved by .1, .3, .35 and 5 nats: the last two are cut."""
-    moved = jnp.array([0.1, 0.3, 0.35, 5.0])
+    """Log-likelihoods that moved by 1.2, 1.4 and 9 nats either way."""
+    moved = jnp.array([1.2, 1.4, 9.0])
     low, high = gspo.GspoConfig(length=length).clip
-    ratio = jnp.exp(moved / length)
-    cut = ratio > 1.0 + high
-    # At |A| = 1 the exponential bends: 1 + .32 is reached at log 1.32 = .28 nats.
-    expected = [False, length == 1, True, True]
-    assert cut.tolist() == expected and low == high
+    for sign in (1.0, -1.0):
+        ratio = jnp.exp(sign * moved / length)
+        cut = (ratio > 1.0 + high) | (ratio < 1.0 - low)
+        assert cut.tolist() == [False, True, True]
+
+
+def test_the_default_clip_by_hand() -> None:
+    low, high = gspo.GspoConfig(length=32).clip
+    assert high == pytest.approx(0.040811, abs=1e-6)  # e^.04 - 1
+    assert low == pytest.approx(0.039211, abs=1e-6)  # 1 - e^-.04
+    assert gspo.GspoConfig(length=32, clip_high=0.3).clip == (low, 0.3)
 
 
 def test_compiles_once() -> None:

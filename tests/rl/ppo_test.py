@@ -24,7 +24,7 @@ def test_the_policys_loss_by_hand() -> None:
         ChainScore(jnp.zeros(3), jnp.zeros((1, 3)), means, stds),
         jnp.array([2.0, -2.0, 1.0]),
         jnp.array([1.0, 1.0, 2.0]),
-        config=ppo.PpoConfig(length=2, clip_low=0.2, clip_high=0.2),
+        config=ppo.PpoConfig(length=2),
     )
     assert float(value) == pytest.approx(-(2.4 - 1.6 + 2 * 1.1) / 4, rel=1e-6)
     assert float(metrics["clip_fraction"]) == pytest.approx(0.5)

@@ -39,11 +39,4 @@ def test_bfloat16_log_probabilities_are_an_error() -> None:
 @pytest.mark.parametrize("low, high", [(1.5, 0.2), (-0.1, 0.2), (0.2, -0.1)])
 def test_a_clip_without_one_is_an_error(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="clip_low < 1"):
-        surrogate.clip_bounds(low, high, length=1, nats=0.2)
-
-
-def test_a_default_clip_follows_the_length() -> None:
-    assert surrogate.clip_bounds(None, None, length=32, nats=0.32) == (0.01, 0.01)
-    assert surrogate.clip_bounds(0.1, None, length=2, nats=0.2) == (0.1, 0.1)
-    with pytest.raises(ValueError, match="clip_low < 1"):
-        surrogate.clip_bounds(None, None, length=1, nats=1.5)
+        surrogate.check_clip(low, high)

@@ -17,9 +17,9 @@ from omnivla_jax.core.types import ChainScore
 from omnivla_jax.rl import diagnostics, kl
 from omnivla_jax.rl.surrogate import check_clip, clipped
 
-# How far a chunk's log-likelihood may move before its ratio is clipped: by about 0.04 at
-# |A| = 32. PPO's 0.2 on a ratio that is the |A|-th root allows 0.2 |A| nats, and at
-# |A| = 32 no chunk of an update moves as far.
+# How far a chunk's log-likelihood may move before its ratio is clipped: at |A| = 32 by
+# about 0.04. PPO's 0.2 on a ratio that is the |A|-th root would allow 0.2 |A| nats, as
+# far as no chunk of an update moves.
 CLIP_NATS = 1.28
 
 

@@ -20,7 +20,7 @@ from data_pipelines import rlds_builder
 from experiments import collecting
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import libero_plus, tasks
+from omnivla_jax.sim.libero import libero_plus, tasks
 
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."

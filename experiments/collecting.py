@@ -19,9 +19,9 @@ from experiments.reporting import progress
 from experiments.settings import check_tasks
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim import tasks as task_tables
+from omnivla_jax.sim.libero import tasks as task_tables
+from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.tasks import Suite
 from omnivla_jax.train import loop, streams
 from omnivla_jax.world import demos, expert
 from omnivla_jax.world import look as looks

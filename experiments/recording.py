@@ -11,7 +11,7 @@ from data_pipelines import rlds
 from experiments.job import Job
 from experiments.reporting import progress
 from omnivla_jax.core.types import Episode
-from omnivla_jax.sim.tasks import Task
+from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, streams
 from omnivla_jax.world import demos
 from omnivla_jax.world import look as looks

@@ -13,8 +13,8 @@ from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.sim import tasks as task_tables
-from omnivla_jax.sim.tasks import Suite
+from omnivla_jax.sim.libero import tasks as task_tables
+from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.train.action import ActionConfig
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online_config import OnlineConfig

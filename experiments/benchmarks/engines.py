@@ -15,8 +15,9 @@ from absl import app, flags
 
 from experiments.benchmarks import options
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, panda
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping
 import numpy as np
 
 from experiments.geometry import deviation, recorded
-from omnivla_jax.sim.objects import CATEGORIES, Part
+from omnivla_jax.sim.assets.objects import CATEGORIES, Part
 
 MEDIAN_LIMIT, MAXIMUM_LIMIT = 3.0, 8.0  # mm
 # Why a category may be outside the limits.

@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from experiments.benchmarks import options, recordings
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, panda
+from omnivla_jax.sim import env
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 
 AXES = {"x": 0, "y": 1, "z": 2, "rx": 3}

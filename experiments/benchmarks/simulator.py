@@ -21,7 +21,8 @@ from absl import app, flags
 
 from experiments.benchmarks import options
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import engine_mujoco, env
+from omnivla_jax.sim import env
+from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.scene import Scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")

@@ -19,7 +19,8 @@ from typing import Any, Iterable, NamedTuple, Sequence
 import numpy as np
 from absl import app, flags
 
-from omnivla_jax.sim import bddl, libero_files, scene, tasks
+from omnivla_jax.sim import libero_files, scene
+from omnivla_jax.sim.libero import bddl, tasks
 
 _FOLDER = flags.DEFINE_string("folder", "", "Load these files; empty: re-make them.")
 _PER_KIND = flags.DEFINE_integer("per_kind", 2, "Files of a kind per task.", 1)

@@ -9,7 +9,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from experiments.geometry.recorded import Shapes
-from omnivla_jax.sim.primitives import Primitive, box, box_between, cone_wall
+from omnivla_jax.sim.assets.primitives import Primitive, box, box_between, cone_wall
 
 NO_CAPSULES = np.zeros((0, 7))
 

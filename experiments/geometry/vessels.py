@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.geometry import frames
 from experiments.geometry.fit import LIMIT, canonical, fit
-from omnivla_jax.sim.primitives import Primitive, box, box_between, cone_wall
+from omnivla_jax.sim.assets.primitives import Primitive, box, box_between, cone_wall
 
 LIFT = 0.0006
 

@@ -17,7 +17,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from omnivla_jax.core.types import TimeStep
-from omnivla_jax.sim import physics, placement, predicates, recorded, task_ids
+from omnivla_jax.sim.engines import base as engines
+from omnivla_jax.sim.goals import predicates, task_ids
+from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
 
@@ -47,9 +49,9 @@ def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
     task = task_ids.check(scene, task)
     chex.assert_equal_shape([task, keys])
     rows = task_ids.rows(scene, task)
-    qpos, fixture_pos, fixture_quat, failures = placement.sample(scene, rows, keys)
+    qpos, fixture_pos, fixture_quat, failures = region_sampler.sample(scene, rows, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
-    start = physics.restored(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
+    start = engines.restored(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
     unusable = ~task_ids.is_held(scene, task) | (failures > 0)
     return settle(scene, _episode(start, task, unusable, failures))
 
@@ -79,11 +81,13 @@ def restore(
     task = task_ids.check(scene, task)
     chex.assert_equal_shape_prefix([task, qpos, qvel], 1)
     chex.assert_rank([qpos, qvel], 2)
-    known = recorded.fits(scene, task, qpos.shape[1])
+    known = recorded_states.fits(scene, task, qpos.shape[1])
     rows = task_ids.rows(scene, task)
-    qpos, qvel = recorded.to_scene(scene, rows, jnp.asarray(qpos), jnp.asarray(qvel))
+    qpos, qvel = recorded_states.to_scene(
+        scene, rows, jnp.asarray(qpos), jnp.asarray(qvel)
+    )
     positions, quaternions = _fixture_poses(scene, rows, fixtures or {})
-    start = physics.restored(scene, rows, qpos, qvel, positions, quaternions)
+    start = engines.restored(scene, rows, qpos, qvel, positions, quaternions)
     return _episode(start, task, ~known, jnp.zeros(task.shape[0], jnp.int32))
 
 
@@ -136,7 +140,7 @@ def _fixture_poses(
     if unknown:
         known = list(scene.posed)
         raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
-    positions, quaternions = placement.centers(scene, task)
+    positions, quaternions = region_sampler.centers(scene, task)
     for name, (position, quaternion) in given.items():
         index = scene.posed.index(name)
         positions = positions.at[:, index].set(jnp.asarray(position))
@@ -164,7 +168,7 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     active = ~state.frozen & finite & task_ids.is_held(scene, state.task)
     task = task_ids.rows(scene, state.task)
     command = jnp.where(finite[:, None], action, 0.0)
-    after = physics.control_step(scene, state.physics, task, command, active)
+    after = engines.control_step(scene, state.physics, task, command, active)
     after = _hold_parked(scene, task, after)
     sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
     moved = active & sane
@@ -183,8 +187,8 @@ def _hold_parked(scene: Scene, task: jax.Array, after: Physics) -> Physics:
     """Lift what a task lacks back to its parking: in 50 ms it has fallen 1 cm."""
     if len(scene.playable) == 1:
         return after
-    qpos, absent = placement.park(scene, task, after.qpos)
-    still = recorded.velocity_rows(scene, absent)
+    qpos, absent = region_sampler.park(scene, task, after.qpos)
+    still = recorded_states.velocity_rows(scene, absent)
     return dataclasses.replace(after, qpos=qpos, qvel=jnp.where(still, 0.0, after.qvel))
 
 

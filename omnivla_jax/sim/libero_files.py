@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnivla_jax.sim import state_files
+from omnivla_jax.sim.libero import state_files
 
 _DATA = Path(__file__).parent / "data"
 _STATES_HINT = "install them with `pip install --no-deps hf-libero`"
@@ -110,7 +110,7 @@ def write_states(path: str | Path, states: Any, *, overwrite: bool = False) -> P
 
     Args:
       path: such as `my_task.pruned_init`.
-      states: finite numbers [N, 1 + nq + nv], time first: see `recorded.to_rows`.
+      states: finite numbers [N, 1 + nq + nv], time first; see `recorded_states`.
       overwrite: whether a file at `path` may be replaced.
 
     Raises:

@@ -11,11 +11,16 @@ import jax
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import panda
-from omnivla_jax.sim.arenas import ARENAS, BASE_BODY, CAMERA_BODY, Arena, table_body
-from omnivla_jax.sim.assembly import PRESETS, Preset, compile_model
-from omnivla_jax.sim.objects import CATEGORIES, Region
-from omnivla_jax.sim.tasks import (
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.arenas import (
+    ARENAS,
+    BASE_BODY,
+    CAMERA_BODY,
+    Arena,
+    table_body,
+)
+from omnivla_jax.sim.assets.objects import CATEGORIES, Region
+from omnivla_jax.sim.libero.tasks import (
     Categories,
     Goal,
     Inventory,
@@ -25,6 +30,7 @@ from omnivla_jax.sim.tasks import (
     split_region,
     suite,
 )
+from omnivla_jax.sim.mjcf import PRESETS, Preset, compile_model
 
 
 class Site(NamedTuple):
@@ -107,7 +113,7 @@ def make(
       BddlError: naming the task file, the line and what is known there.
     """
     # It reads scenes itself.
-    from omnivla_jax.sim import placement_check
+    from omnivla_jax.sim.resets import region_check
 
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
@@ -121,7 +127,7 @@ def make(
     playable = playable_rows(table, tasks)
     engine = _choose_engine(physics)
     made = _assembled(table.name, table, playable, engine, PRESETS[preset])
-    placement_check.check(made)
+    region_check.check(made)
     return made
 
 

@@ -16,7 +16,7 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import groups
-from omnivla_jax.sim.reward import EVENTS
+from omnivla_jax.sim.goals.reward import EVENTS
 from omnivla_jax.train import tally
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.storage import Storage

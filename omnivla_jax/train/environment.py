@@ -14,7 +14,8 @@ from omnivla_jax.core import indices
 from omnivla_jax.core.types import Observation, PyTree, TimeStep
 from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.sim import env, reward, task_ids
+from omnivla_jax.sim import env
+from omnivla_jax.sim.goals import reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.train.placement import Batched

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 from omnivla_jax.policy.config import choose
-from omnivla_jax.sim import reward
+from omnivla_jax.sim.goals import reward
 from omnivla_jax.train.objectives import Objective
 from omnivla_jax.train.state import OptimizerConfig
 from omnivla_jax.train.storage import STORAGES

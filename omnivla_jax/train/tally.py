@@ -15,7 +15,7 @@ from typing import Any, Mapping, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim.reward import EVENTS
+from omnivla_jax.sim.goals.reward import EVENTS
 from omnivla_jax.train.environment import Environment, running
 
 

@@ -11,16 +11,17 @@ import mujoco
 import numpy as np
 
 from omnivla_jax.render import types
-from omnivla_jax.sim import meshes, rotation
-from omnivla_jax.sim.arenas import (
+from omnivla_jax.sim import rotation
+from omnivla_jax.sim.assets import meshes
+from omnivla_jax.sim.assets.arenas import (
     AGENT_FOVY,
     CAMERA_BODY,
     WRIST_CAMERA_POSITION,
     WRIST_CAMERA_QUATERNION,
     WRIST_FOVY,
 )
-from omnivla_jax.sim.objects import UPRIGHT
-from omnivla_jax.sim.primitives import VISIBLE_GROUP
+from omnivla_jax.sim.assets.objects import UPRIGHT
+from omnivla_jax.sim.assets.primitives import VISIBLE_GROUP
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import Physics
 from omnivla_jax.world.finish import MATERIALS, material

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import panda, rotation
+from omnivla_jax.sim import rotation
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 

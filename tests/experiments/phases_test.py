@@ -9,7 +9,7 @@ import pytest
 from experiments import job as jobs
 from experiments import phases
 from experiments.workdir import Workdir
-from omnivla_jax.sim import tasks
+from omnivla_jax.sim.libero import tasks
 from omnivla_jax.train import evaluate
 from omnivla_jax.train.evaluate import EvaluateConfig
 

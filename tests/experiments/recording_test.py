@@ -15,7 +15,7 @@ from experiments.configs import quickstart
 from experiments.settings import from_config
 from experiments.workdir import Workdir
 from omnivla_jax.core.types import Episode
-from omnivla_jax.sim import tasks
+from omnivla_jax.sim.libero import tasks
 
 GOAL = tasks.suite("libero_goal")
 

@@ -15,7 +15,7 @@ from experiments.settings import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.rl import grpo, gspo, ppo
 from omnivla_jax.sim import libero_files
-from omnivla_jax.sim import tasks as tables
+from omnivla_jax.sim.libero import tasks as tables
 from omnivla_jax.train import objectives
 
 

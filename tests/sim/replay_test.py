@@ -11,8 +11,9 @@ import pytest
 
 from experiments.benchmarks import recordings, replay
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, panda
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.assets import panda
 
 EPISODES = {
     f"{episode.suite}/{episode.task}": episode

@@ -4,9 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import assembly, layout, libero_files, panda
+from omnivla_jax.sim import libero_files, mjcf
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim.arenas import ARENAS, table_body
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.arenas import ARENAS, table_body
+from omnivla_jax.sim.resets import region_tables
 
 # kg, from LIBERO's and robosuite's models.
 MASSES = {
@@ -87,8 +89,8 @@ def test_moving_parts_have_libero_s_inertials(scene):
 def test_explicit_damping_is_capped(scene):
     model = scene.model
     ratio = model.opt.timestep * model.dof_damping / model.dof_M0
-    assert ratio.max() <= assembly.DAMPING_LIMIT + 1e-9
-    assert np.any(np.isclose(ratio, assembly.DAMPING_LIMIT))  # the cream cheese's spin
+    assert ratio.max() <= mjcf.DAMPING_LIMIT + 1e-9
+    assert np.any(np.isclose(ratio, mjcf.DAMPING_LIMIT))  # the cream cheese's spin
 
 
 def test_qpos_follows_libero_s_order(scene):
@@ -110,9 +112,9 @@ def test_the_three_models_share_their_bodies_and_joints(scene):
     assert scene.watched_model.nsensor == len(scene.contact_pairs)
 
 
-@pytest.mark.parametrize("preset", sorted(assembly.PRESETS))
+@pytest.mark.parametrize("preset", sorted(mjcf.PRESETS))
 def test_control_steps_last_50_ms(preset):
-    choice = assembly.PRESETS[preset]
+    choice = mjcf.PRESETS[preset]
     np.testing.assert_allclose(choice.timestep * choice.substeps, 0.05)
     refresh = 0.002 if preset == "original" else 0.025  # s: LIBERO's, and measured
     np.testing.assert_allclose(choice.timestep * choice.refresh, refresh)
@@ -139,7 +141,7 @@ def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
         scenes.make(name, **arguments)
 
 
-@pytest.mark.filterwarnings("ignore::omnivla_jax.sim.task_files.TaskFileWarning")
+@pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
     text = libero_files.suite_files("libero_goal").paths[8].read_text()
     for old, new in (("- plate", "- wide_plate"), ("- wine_bottle", "- pole")):
@@ -156,7 +158,7 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
     np.testing.assert_allclose(scene.model.body("plate_1").mass, mass, atol=2e-4)
     assert "wine_bottle_1_joint0" not in scene.joints  # welded where it is sampled
     assert scene.stock.fixtures["wine_bottle_1"] == "pole"
-    rows = layout.layout(scene).posed
+    rows = region_tables.layout(scene).posed
     post = scene.posed.index("wine_bottle_1")
     height = ARENAS["tabletop"].surface_z + 0.1  # half of it stands above the middle
     np.testing.assert_allclose([rows.low[0, post, 2], rows.high[0, post, 2]], height)

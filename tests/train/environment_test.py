@@ -12,7 +12,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import paligemma_tokenizer, tokenizer
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim import tasks
+from omnivla_jax.sim.libero import tasks
 from omnivla_jax.train import collect, environment
 
 TEXTS = ("turn on", "open")

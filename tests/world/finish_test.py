@@ -19,7 +19,7 @@ def test_a_colour_replaces_both_colours_of_a_material():
         material("no_such@ff0033")
 
 
-@pytest.mark.filterwarnings("ignore::omnivla_jax.sim.task_files.TaskFileWarning")
+@pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_recoloured_object_is_drawn_in_its_colour(tmp_path):
     text = libero_files.suite_files("libero_goal").paths[8].read_text()
     path = tmp_path / "a.bddl"

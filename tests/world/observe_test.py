@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.render import camera as cameras
 from omnivla_jax.render import types
-from omnivla_jax.sim import panda
-from omnivla_jax.sim.arenas import AGENT_FOVY
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.arenas import AGENT_FOVY
 from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe, proprioception
 

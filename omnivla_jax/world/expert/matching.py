@@ -12,9 +12,9 @@ import itertools
 import math
 from typing import Iterator, NamedTuple, Sequence
 
-from omnivla_jax.sim import tasks
-from omnivla_jax.sim.objects import CATEGORIES
-from omnivla_jax.sim.tasks import Goal, Start, Task, Zone
+from omnivla_jax.sim.assets.objects import CATEGORIES
+from omnivla_jax.sim.libero import tasks
+from omnivla_jax.sim.libero.tasks import Goal, Start, Task, Zone
 from omnivla_jax.world.expert import phases
 from omnivla_jax.world.expert.phases import Script
 from omnivla_jax.world.expert.scripts import SCRIPTS, SUITES

@@ -6,7 +6,7 @@ Lengths in m, angles in rad, times in control steps of 50 ms.
 import math
 from typing import NamedTuple
 
-from omnivla_jax.sim import panda
+from omnivla_jax.sim.assets import panda
 
 Vector = tuple[float, float, float]
 

@@ -9,7 +9,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim import control, panda, rotation, task_ids
+from omnivla_jax.sim import osc, rotation
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world.expert import table
@@ -140,7 +142,7 @@ def _rotation_left(current: jax.Array, wanted: jax.Array) -> jax.Array:
 
 
 def _translation(error: jax.Array, row: Rows) -> jax.Array:
-    command = POSITION_GAIN * error / control.POSITION_SCALE
+    command = POSITION_GAIN * error / osc.POSITION_SCALE
     presses = ~jnp.isnan(row.press)
     command = command.at[:, 2].set(jnp.where(presses, 0.0, command[:, 2]))
     largest = jnp.max(jnp.abs(command), axis=-1, keepdims=True)
@@ -150,7 +152,7 @@ def _translation(error: jax.Array, row: Rows) -> jax.Array:
 
 
 def _capped(left: jax.Array) -> jax.Array:
-    return jnp.clip(ROTATION_GAIN * left / control.ROTATION_SCALE, -1.0, 1.0)
+    return jnp.clip(ROTATION_GAIN * left / osc.ROTATION_SCALE, -1.0, 1.0)
 
 
 def _advance(

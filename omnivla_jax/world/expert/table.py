@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.sim.libero.tasks import Suite, Task
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.tasks import Suite, Task
 from omnivla_jax.world.expert import phases
 from omnivla_jax.world.expert.matching import find_script, goal_text
 from omnivla_jax.world.expert.phases import Phase, Script

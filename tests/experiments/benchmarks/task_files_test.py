@@ -3,10 +3,11 @@
 import pytest
 
 from experiments.benchmarks import task_files
-from omnivla_jax.sim import libero_files, tasks
+from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import tasks
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::omnivla_jax.sim.task_files.TaskFileWarning"
+    "ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning"
 )
 # A name with "_table_" in it, another, and one with a scene's prefix.
 BASES = [

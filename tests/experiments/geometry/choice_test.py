@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from experiments.geometry import choice, deviation, recorded
 from experiments.geometry.recipes import REPLAYED
 from experiments.geometry.vessels import VESSELS
-from omnivla_jax.sim.objects import CATEGORIES, start_orientation
+from omnivla_jax.sim.assets.objects import CATEGORIES, start_orientation
 
 RECORDED = recorded.read()
 # Fitted in well under a second each.

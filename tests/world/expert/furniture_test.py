@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnivla_jax.sim.objects import CATEGORIES
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.world.expert import furniture
 from omnivla_jax.world.expert.phases import CLOSED, OPEN
 

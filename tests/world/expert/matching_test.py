@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files, panda
+from omnivla_jax.sim import env, libero_files
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim import tasks
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.libero import tasks
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import matching, phases, table
 from omnivla_jax.world.expert.scripts import SCRIPTS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnivla_jax.sim import panda
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.world.expert import grasps, places
 from omnivla_jax.world.expert.phases import CLOSED, OPEN
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from omnivla_jax.sim import control, panda
+from omnivla_jax.sim import osc
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import servo
 from omnivla_jax.world.expert.phases import KEPT, START, WORLD, Phase
@@ -35,7 +36,7 @@ def turned(memory):
 
 def test_a_near_target_is_approached_in_proportion(at_hand, follow):
     action, _ = follow(at_hand, point([0.004, -0.008, 0.01]))
-    wanted = 2 * np.array([0.004, -0.008, 0.01]) / control.POSITION_SCALE
+    wanted = 2 * np.array([0.004, -0.008, 0.01]) / osc.POSITION_SCALE
     np.testing.assert_allclose(action[:3], wanted, atol=1e-5)
     np.testing.assert_allclose(action[3:6], 0.0, atol=1e-5)
 
@@ -75,7 +76,7 @@ def test_the_hand_rolls_then_pitches_then_yaws(at_hand, follow, hand):
     wanted = Rotation.from_euler("xyz", hand) * DOWN
     assert (turned(memory) * wanted.inv()).magnitude() < 1e-3
     left = (wanted * DOWN.inv()).as_rotvec()
-    command = np.clip(1.2 * left / control.ROTATION_SCALE, -1, 1)
+    command = np.clip(1.2 * left / osc.ROTATION_SCALE, -1, 1)
     np.testing.assert_allclose(action[3:6], command, atol=1e-3)
 
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import panda
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim.tasks import Goal
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.libero.tasks import Goal
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import table
 from omnivla_jax.world.expert.phases import START, WORLD, Phase, rest

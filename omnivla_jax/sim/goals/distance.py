@@ -1,0 +1,93 @@
+"""How near goals are to holding: the dense reward `progress`; ours, not LIBERO's.
+
+Axes: B environments, T tasks of the suite, G goals of a task.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.sim.goals import predicates, task_ids
+from omnivla_jax.sim.libero.tasks import Goal
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import Physics
+
+DISTANCE_SCALE = 0.2  # m: where a goal about a place counts 1 - tanh(1) = 0.24
+
+
+def share(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
+    """float32 [B] in [0, 1]: how much of each environment's own task is done.
+
+    The mean over the task's goals: 1 where a goal holds, its closeness where not. So
+    the share of the goals that hold is a lower bound, and 1 means success. Tasks that
+    the scene does not hold, and numbers of no task, count 0.
+    """
+    counts, rows = _goal_counts(scene), task_ids.rows(scene, task)
+    held = predicates.verdicts(scene, physics, task)  # [B, G]
+    near = jnp.stack([_row(scene, physics, row) for row in range(len(counts))], axis=1)
+    near = jnp.take_along_axis(near, rows[:, None, None], axis=1)[:, 0]  # [B, G]
+    exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[rows, None]
+    values = jnp.where(held, 1.0, near) * exists
+    done = jnp.sum(values, axis=-1) / jnp.maximum(jnp.asarray(counts)[rows], 1)
+    return jnp.where(task_ids.is_held(scene, task), done, 0.0)
+
+
+def closeness(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """float32 [B] in [0, 1]: how near one goal is to holding, not whether it does.
+
+    On, In and Up: 1 - tanh(d / 0.2 m) of the distance d from the object's origin to
+    the target's, to the region's centre, or up to the height. Open, Close, Turnon and
+    Turnoff: the part that is done of the joint's way between the opposite words.
+    """
+    if goal.predicate in _OPPOSITES:
+        return _turned(scene, physics, goal)
+    return 1.0 - jnp.tanh(_distance(scene, physics, goal) / DISTANCE_SCALE)
+
+
+_OPPOSITES = {
+    "open": "close",
+    "close": "open",
+    "turnon": "turnoff",
+    "turnoff": "turnon",
+}
+_NEARER_END = {"open": 1, "close": 0, "turnon": 0, "turnoff": 1}  # of LIBERO's ranges
+_ANY = ("open", "turnon")  # one joint is enough; the others ask for all
+
+
+def _turned(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    words = predicates.articulation(scene, goal)._asdict()
+    opposite = _OPPOSITES[goal.predicate]
+    there = words[goal.predicate][_NEARER_END[goal.predicate]]
+    back = words[opposite][_NEARER_END[opposite]]
+    joints = predicates.joint_positions(scene, physics, goal)
+    done = jnp.clip((joints - back) / (there - back), 0.0, 1.0)
+    return (jnp.max if goal.predicate in _ANY else jnp.min)(done, axis=-1)
+
+
+def _distance(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+    """float32 [B]: metres between where an object is and where it belongs."""
+    position = physics.xpos[:, scene.bodies[goal.subject]]
+    if goal.predicate == "up":
+        return jnp.maximum(predicates.UP_FROM - position[:, 2], 0.0)
+    if goal.zone is not None:
+        target = jnp.asarray(goal.zone.center)
+    elif goal.target in scene.sites:
+        target, _ = predicates.site_pose(physics, scene.sites[goal.target])
+    else:
+        target = physics.xpos[:, scene.bodies[goal.target]]
+    return jnp.linalg.norm(position - target, axis=-1)
+
+
+def _row(scene: Scene, physics: Physics, row: int) -> jax.Array:
+    """float32 [B, G]: the closeness of one task's goals, 0 where it has none."""
+    goals = scene.tasks[row].goal if row in scene.playable else ()
+    near = [closeness(scene, physics, goal) for goal in goals]
+    most = max(len(task.goal) for task in scene.tasks)
+    near += [jnp.zeros(physics.qpos.shape[0])] * (most - len(goals))
+    return jnp.stack(near, axis=-1)
+
+
+def _goal_counts(scene: Scene) -> np.ndarray:
+    """int [T]: how many goals each task has; 0 where the scene does not hold it."""
+    held = [len(task.goal) for task in scene.tasks]
+    return np.array([held[row] * (row in scene.playable) for row in range(len(held))])

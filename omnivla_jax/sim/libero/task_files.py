@@ -1,0 +1,193 @@
+"""Finds task files by a suite's name, a file or a folder, and says what is odd of them.
+
+What is said of many files is said once, as one `TaskFileWarning` for each topic.
+"""
+
+import difflib
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Iterable, NamedTuple, Sequence
+
+from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import libero_plus
+from omnivla_jax.sim.libero.bddl import BddlError
+
+ENDING = ".bddl"
+_LISTED, _EXAMPLES = 50, 3  # failing files that an error lists; of what a warning names
+_OVERLAY = ("view", "initstate", "noise")  # variants of cameras, arm and images
+
+
+class TaskFileWarning(UserWarning):
+    """Something about task files that a user may not expect."""
+
+
+class TaskFilesError(BddlError):
+    """Files of a folder that cannot be loaded; `failures` has one error for each."""
+
+    def __init__(self, folder: str, failures: Sequence[BddlError], loaded: int):
+        total, self.failures = len(failures) + loaded, tuple(failures)
+        lines = [f"  {_place(error)}: {error.summary}" for error in failures[:_LISTED]]
+        if len(failures) > _LISTED:
+            lines.append(f"  ... and {len(failures) - _LISTED} more files.")
+        rest = f"skip_unknown=True takes the other {loaded}" if loaded else "none loads"
+        end = f"{folder}: {reasons(failures)}; {rest}."
+        message = f"{len(failures)} of {total} task files cannot be loaded:"
+        super().__init__(folder, 0, "\n".join([message, *lines, end]))
+
+
+class Told(NamedTuple):
+    """What one file says and what was made of it."""
+
+    path: Path
+    instruction: str  # what the policy is told
+    language: str  # of the file
+    words: str  # of its name
+    appearance: str  # of its problem class
+    variant: libero_plus.Variant
+    stand_ins: tuple[str, ...]  # categories whose true shape is not known
+
+
+def find(name: str) -> list[Path]:
+    """The task files that `name` means: a file's path or a folder's, sorted.
+
+    Raises:
+      BddlError: on a file that is none, or a folder without task files.
+      ValueError: naming the known suites where `name` is nothing that exists.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return _in_folder(path)
+        if path.suffix.lower() == ENDING:
+            return [_existing(path)]
+        if path.is_file():
+            message = f"the name of a task file ends in {ENDING}: rename it."
+            raise BddlError(str(path), 0, message)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{name!r} cannot be opened: {error}.") from error
+    raise ValueError(_unknown(name, path))
+
+
+def say(told: Sequence[Told], source: str, prompt: str) -> None:
+    """Warn, once for each topic, of what a user of these files may not expect."""
+    _say_language(told, source, prompt)
+    preambles = [t for t in told if libero_plus.is_preamble(t.instruction)]
+    if preambles:
+        warn(
+            f"{_files(preambles)} of {source} with a language model's introduction "
+            f"instead of an instruction ({_names(preambles)}): leave them out."
+        )
+    looks = [t for t in told if t.appearance]
+    if looks:
+        warn(
+            f"{_files(looks)} of {source} with light or surfaces that are not known "
+            f"here ({_names(looks)}): the look is the base's, and Task.appearance "
+            "keeps the name."
+        )
+    overlaid = [t for t in told if set(t.variant.kinds) & set(_OVERLAY)]
+    if overlaid:
+        warn(
+            f"{_files(overlaid)} of {source} with another camera, arm or image noise "
+            f"({_names(overlaid)}): the scene is the base's, and Task.variant keeps "
+            "the numbers."
+        )
+    stand_ins = sorted({name for t in told for name in t.stand_ins})
+    if stand_ins:
+        warn(
+            f"{', '.join(stand_ins)} in {source}: shapes that are not known here; "
+            "stand-ins of about their size take their places."
+        )
+
+
+def warn(message: str) -> None:
+    """Say `message` as a TaskFileWarning."""
+    warnings.warn(message, TaskFileWarning, stacklevel=4)
+
+
+def _say_language(told: Sequence[Told], source: str, prompt: str) -> None:
+    silent = [t for t in told if not t.language]
+    if silent:
+        warn(
+            f"{_files(silent)} of {source} without :language: told are the name's "
+            f"words, such as {silent[0].instruction!r} ({_names(silent)})."
+        )
+    other = [t for t in told if t.language and t.language != t.words.lower()]
+    if not other:
+        return
+    first = other[0]
+    sources = (":language", first.language), ("name", first.words)
+    kept = first.instruction == first.language
+    (tells, _), (leaves, unsaid) = sources if kept else sources[::-1]
+    example = f"such as {first.instruction!r} of {first.path.name}"
+    warn(
+        f":language and name differ in {_files(other)} of {source}; told is the "
+        f"{tells} (prompt={prompt!r}), {example}, whose {leaves} says {unsaid!r}."
+    )
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Its task files, without hidden ones such as macOS' `._task.bddl`."""
+    inside = sorted(folder.iterdir())
+    paths = [path for path in inside if _is_task_file(path)]
+    if paths:
+        return paths
+    folders = [path for path in inside if path.is_dir()]
+    below = [p.name for p in folders if any(map(_is_task_file, p.iterdir()))]
+    hint = f"; its folders {', '.join(below)} have" if below else ""
+    message = f"a folder without {ENDING} files{hint}: give the folder that holds them."
+    raise BddlError(str(folder), 0, message)
+
+
+def _is_task_file(path: Path) -> bool:
+    ending = path.suffix.lower() == ENDING
+    return ending and not path.name.startswith(".") and not path.is_dir()
+
+
+def _existing(path: Path) -> Path:
+    source = libero_plus.source_file(path)
+    if source.exists():
+        return path
+    near: list[str] = []
+    if path.parent.is_dir():
+        others = [p.name for p in path.parent.iterdir() if _is_task_file(p)]
+        near = difflib.get_close_matches(path.name, others, n=1)
+    sought = "" if source == path else f", nor {source.name}"
+    hint = f": is it {near[0]!r}?" if near else ": check the path."
+    raise BddlError(str(path), 0, f"no such file{sought}{hint}")
+
+
+def _unknown(name: str, path: Path) -> str:
+    known = libero_files.suite_names()
+    incomplete = libero_files.incomplete_suite(name)
+    if incomplete:
+        return incomplete
+    if len(path.parts) > 1:
+        return f"{path}: no such file or folder: give a {ENDING} file or its folder."
+    spelt = name.lower().replace("-", "_")
+    near = difflib.get_close_matches(spelt, known, n=1)
+    hint = f"is it {near[0]!r}? It is one of " if near else "choose "
+    return (
+        f"Unknown suite {name!r}: {hint}{', '.join(known)}, a {ENDING} file or a "
+        "folder of them."
+    )
+
+
+def _place(error: BddlError) -> str:
+    name = Path(error.path).name
+    return f"{name}:{error.line}" if error.line else name
+
+
+def reasons(failures: Iterable[BddlError]) -> str:
+    """What is wrong, and with how many files."""
+    counts = Counter(error.summary.rstrip(".") for error in failures)
+    return "; ".join(f"{reason} ({n})" for reason, n in counts.most_common())
+
+
+def _files(told: Sequence[Told]) -> str:
+    return f"{len(told)} file" + "s" * (len(told) != 1)
+
+
+def _names(told: Sequence[Told]) -> str:
+    names = ", ".join(t.path.name for t in told[:_EXAMPLES])
+    return names + (", ..." if len(told) > _EXAMPLES else "")

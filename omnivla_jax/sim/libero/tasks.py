@@ -1,0 +1,247 @@
+"""The tasks of a suite, read from BDDL: instruction, layout, initial joints and goal.
+
+Lengths in m; rectangles are relative to the centre of the workspace; angles in rad.
+"""
+
+import functools
+import operator
+from pathlib import Path
+from typing import Any, Mapping
+
+from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.assets import category_variants
+from omnivla_jax.sim.assets.arenas import ARENAS, Arena
+from omnivla_jax.sim.libero import bddl, bddl_check, libero_plus, task_files
+from omnivla_jax.sim.libero.task_types import (
+    Goal,
+    Inventory,
+    Rectangle,
+    Start,
+    Suite,
+    Task,
+    Zone,
+    inventory,
+    split_region,
+    with_unique_names,
+)
+
+__all__ = [
+    "Goal",
+    "Inventory",
+    "Rectangle",
+    "Start",
+    "Suite",
+    "Task",
+    "Zone",
+    "inventory",
+    "read_task",
+    "split_region",
+    "suite",
+]
+
+ZONE_HALF_HEIGHT = 0.007  # m
+USER_HORIZON = 600  # control steps, as LIBERO's own evaluation
+Categories = str | Path | Mapping[str, Any] | None  # see `category_variants`
+
+
+def suite(
+    name: str | Path,
+    *,
+    prompt: str = "clean",
+    horizon: int | None = None,
+    skip_unknown: bool = False,
+    categories: Categories = None,
+) -> Suite:
+    """The suite `name`: one of LIBERO's, a BDDL file or a folder of BDDL files.
+
+    LIBERO's own suites are told what LIBERO's evaluators tell, the words of the files'
+    names; files and folders are told what their `:language` says.
+
+    Args:
+      name: of the suite, or a path; a `Path` is never one of LIBERO's own suites.
+      prompt: of files: `clean`, `as_published` (what LIBERO-Plus tells) or `file_name`;
+        see `libero_plus.instruction`.
+      horizon: time limit in control steps; None: LIBERO's, and 600 for a user's files.
+      skip_unknown: leave out the files of a folder that cannot be loaded.
+      categories: a JSON file, or a mapping, of categories that are others recoloured,
+        rescaled or fixed; see `category_variants`.
+
+    Raises:
+      ValueError: naming the known suites, or the argument that is wrong.
+      BddlError: naming file, line and what is known there.
+    """
+    libero_plus.check_prompt(prompt)
+    limit = None if horizon is None else _checked_horizon(horizon)
+    known = str(name) in libero_files.suite_names()
+    if known and not isinstance(name, Path):
+        found = _libero_suite(name)._replace(prompt=prompt)
+    else:
+        called = f"./{name}" if known else str(name)  # a folder called as a suite
+        paths = task_files.find(called)
+        key = tuple((path, *_version(path)) for path in paths)
+        table = category_variants.table(categories)
+        found = _file_suite(called, key, prompt, skip_unknown, table)
+    return found if limit is None else found._replace(horizon=limit)
+
+
+@functools.lru_cache(maxsize=16)
+def _libero_suite(name: str) -> Suite:
+    files, table = libero_files.suite_files(name), category_variants.table()
+    tasks = [_read(path, "file_name", table)[0] for path in files.paths]
+    return Suite(name, files.horizon, tuple(tasks))
+
+
+@functools.lru_cache(maxsize=16)
+def _file_suite(
+    name: str,
+    files: tuple[tuple[Path, int, int], ...],
+    prompt: str,
+    skip_unknown: bool,
+    table: category_variants.Table,
+) -> Suite:
+    """The suite of `files`, each with its version, so that a changed one is read."""
+    read, failures = [], []
+    for path, *_ in files:
+        try:
+            read.append(_read(path, prompt, table))
+        except bddl.BddlError as error:
+            failures.append(error)
+    if failures and len(files) == 1:
+        raise failures[0]
+    if failures and not (skip_unknown and read):
+        raise task_files.TaskFilesError(name, failures, len(read))
+    if failures:
+        reasons = task_files.reasons(failures)
+        task_files.warn(
+            f"{len(failures)} of {len(files)} files of {name} are skipped: {reasons}."
+        )
+    task_files.say([told for _, told in read], name, prompt)
+    tasks, renamed = with_unique_names(tuple(task for task, _ in read))
+    if renamed:
+        (first, called), *more = renamed.items()
+        others = f", and {len(more)} others" if more else ""
+        task_files.warn(
+            f"files of {name} use one name for different things: {first} is called "
+            f"{called!r} here{others}."
+        )
+    long = libero_files.libero_90()
+    ninety = all(task.base_name in long["tasks"] for task in tasks)
+    return Suite(name, long["horizon"] if ninety else USER_HORIZON, tasks, prompt)
+
+
+def read_task(
+    path: str | Path, *, prompt: str = "clean", categories: Categories = None
+) -> Task:
+    """The task described by the BDDL file at `path`, checked to be playable.
+
+    A camera, robot or noise variant of LIBERO-Plus needs no file of its own: it is
+    read from the file without these suffixes.
+
+    Args:
+      path: of the file.
+      prompt: what the policy is told; see `suite`.
+      categories: see `suite`.
+
+    Raises:
+      BddlError: naming file, line and what is known there.
+    """
+    libero_plus.check_prompt(prompt)
+    table = category_variants.table(categories)
+    task, told = _read(Path(path).expanduser(), prompt, table)
+    task_files.say([told], str(path), prompt)
+    return task
+
+
+def _read(
+    path: Path, prompt: str, table: category_variants.Table
+) -> tuple[Task, task_files.Told]:
+    name = libero_plus.parse_name(path.stem)
+    long = libero_files.libero_90()
+    if name.base in long["tasks"]:  # nothing stands in for LIBERO's own objects
+        table = tuple(row for row in table if row[0] not in long["missing"])
+    problem = bddl.read(libero_plus.source_file(path))
+    names = bddl_check.checked(problem, table)
+    starts = _starts(problem, {**names.objects, **names.fixtures})
+    joints = [row for row in problem.init if row.predicate not in bddl.BINARY]
+    task = Task(
+        name=path.stem,
+        instruction=libero_plus.instruction(path.stem, problem.language, prompt),
+        arena=names.arena,
+        movables=tuple(starts[name] for name in names.objects),
+        fixtures=tuple(starts[name] for name in names.fixtures),
+        joints=tuple(Goal(*row[:3]) for row in joints),
+        goal=tuple(
+            Goal(*row[:3], zone=_zone(problem, row.target, ARENAS[names.arena]))
+            for row in problem.goal
+        ),
+        base_name=name.base,
+        variant=name.variant,
+        appearance=names.appearance,
+    )
+    used = {*problem.objects.values(), *problem.fixtures.values()}
+    stand_ins = [one for one in used if category_variants.stands_in(one, table)]
+    return task, task_files.Told(
+        path=path,
+        instruction=task.instruction,
+        language=problem.language,
+        words=name.words,
+        appearance=names.appearance,
+        variant=name.variant,
+        stand_ins=tuple(stand_ins),
+    )
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """When a file was changed, and its size."""
+    try:
+        stat = libero_plus.source_file(path).stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _checked_horizon(horizon: int) -> int:
+    try:
+        steps = operator.index(horizon)
+    except TypeError:
+        steps = 0
+    if steps < 1 or isinstance(horizon, bool):
+        raise ValueError(f"horizon {horizon!r}: it takes a number of steps from 1.")
+    return steps
+
+
+def _zone(problem: bddl.Problem, name: str, arena: Arena) -> Zone | None:
+    region = problem.regions.get(name)
+    if region is None or not region.ranges:
+        return None
+    x0, y0, x1, y1 = region.ranges[0]
+    x, y, _ = arena.offset
+    center = ((x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z)
+    return Zone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
+
+
+def _starts(problem: bddl.Problem, instances: dict[str, str]) -> dict[str, Start]:
+    return {
+        row.subject: _start(problem, row, instances)
+        for row in problem.init
+        if row.predicate in bddl.BINARY
+    }
+
+
+def _start(
+    problem: bddl.Problem, row: bddl.Statement, instances: dict[str, str]
+) -> Start:
+    category = instances[row.subject]
+    region = problem.regions.get(row.target)
+    if region is not None and region.ranges:
+        return Start(
+            row.subject, category, region.ranges, region.yaw, region=row.target
+        )
+    reference, site = split_region(row.target, instances)
+    return Start(
+        row.subject,
+        category,
+        relation=row.predicate,
+        reference=reference,
+        region=site,
+    )

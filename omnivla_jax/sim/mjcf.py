@@ -1,0 +1,226 @@
+"""Assembles an inventory's bodies, joints and options into MuJoCo models.
+
+Lengths in m, angles in rad.
+"""
+
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+
+from omnivla_jax.sim.assets import arena_geoms, meshes, panda
+from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, table_body
+from omnivla_jax.sim.assets.objects import CATEGORIES, Part
+from omnivla_jax.sim.assets.primitives import Collides, Primitive, add_primitive
+from omnivla_jax.sim.assets.visuals import lookup as visuals
+from omnivla_jax.sim.libero.tasks import Inventory
+
+OBJECT_FRICTION = (0.95, 0.3, 0.1)
+OBJECT_SOLREF = (0.001, 1.0)
+OBJECT_SOLIMP = (0.998, 0.998, 0.001, 0.5, 2.0)
+FREE_JOINT_DAMPING = 0.0005
+# Explicit damping is stable while dt * damping / inertia stays under this.
+DAMPING_LIMIT = 0.6
+
+
+class Preset(NamedTuple):
+    """How finely the physics is integrated; `substeps * timestep` is 50 ms."""
+
+    timestep: float  # s
+    substeps: int
+    iterations: int  # Newton
+    ls_iterations: int
+    explicit_damping: bool
+    refresh: int  # substeps that share one update of the controller's matrices
+
+
+# LIBERO updates the controller's matrices in every substep. Every 25 ms keeps the
+# outcome of recorded episodes; once a control step does not.
+PRESETS: dict[str, Preset] = {
+    "original": Preset(0.002, 25, 100, 50, False, 1),
+    "faithful": Preset(0.005, 10, 4, 50, True, 5),
+    "fast": Preset(0.00625, 8, 2, 50, True, 4),
+}
+
+
+def compile_model(
+    stock: Inventory,
+    preset: Preset,
+    *,
+    visual: bool = False,
+    watched: tuple[tuple[str, str], ...] = (),
+) -> mujoco.MjModel:
+    """The model of an inventory; bodies and joints are the same in all variants.
+
+    Args:
+      stock: the objects, fixtures and arenas.
+      preset: how finely it is integrated.
+      visual: with the looks, instead of collision geoms only.
+      watched: pairs of bodies that get a contact sensor each, for C MuJoCo.
+    """
+    spec = mujoco.MjSpec()
+    _set_options(spec, preset)
+    drawn = _shapes_drawn(stock)
+    for material in sorted({shape.material for shape in drawn}):
+        spec.add_material(name=material)
+    for shape in drawn if visual else ():
+        meshes.add(spec, shape.kind, shape.size, shape.vertices)
+    _add_bodies(spec, stock)
+    if visual:
+        arena_geoms.add_lamps(spec)
+    else:
+        _drop_looks(spec)
+    if watched:
+        _watch_contacts(spec, watched)
+    elif not visual:
+        _flatten_tables(spec, stock)
+    model = spec.compile()
+    if preset.explicit_damping:
+        _cap_damping(model)
+    return model
+
+
+def _add_bodies(spec: mujoco.MjSpec, stock: Inventory) -> None:
+    """Rooms, the robot, movables and fixtures, in this order."""
+    arena_geoms.add(spec, stock.arenas)
+    base = ARENAS[stock.arenas[0]].robot_base
+    panda.add_panda(spec, base)
+    arena_geoms.add_pedestal(spec.body(BASE_BODY), base[2])
+    for name, category in stock.movables.items():
+        _add_movable(spec, name, category)
+    for name, category in stock.fixtures.items():
+        _add_fixture(spec, name, category)
+
+
+def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
+    spec.compiler.degree = False
+    option = spec.option
+    option.timestep = preset.timestep
+    option.iterations, option.ls_iterations = preset.iterations, preset.ls_iterations
+    option.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
+    option.impratio = 20.0
+    option.density, option.viscosity = 1.2, 2e-5
+    if preset.explicit_damping:
+        option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
+    # A diverging environment is to be seen and frozen, not silently reset.
+    option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+
+
+def _shapes_drawn(stock: Inventory) -> list[Primitive]:
+    drawn = [*arena_geoms.shapes(stock.arenas), *panda.shapes()]
+    for category in {**stock.movables, **stock.fixtures}.values():
+        for part in CATEGORIES[category].parts:
+            drawn += visuals.shapes(category, part.name, part.collision)
+    return drawn
+
+
+def _add_movable(spec: mujoco.MjSpec, name: str, category: str) -> None:
+    (root,) = CATEGORIES[category].parts
+    body = spec.worldbody.add_body(name=name, **_inertial(root))
+    joint = body.add_freejoint(name=f"{name}_joint0")
+    joint.damping = [FREE_JOINT_DAMPING, 0, 0]
+    _add_shapes(body, category, root, "object")
+
+
+def _add_fixture(spec: mujoco.MjSpec, name: str, category: str) -> None:
+    root, *moving = CATEGORIES[category].parts
+    base = spec.worldbody.add_body(name=name)
+    _add_shapes(base, category, root, "fixture")
+    for part in moving:
+        part_name = f"{name}_{part.name}"
+        body = base.add_body(
+            name=part_name,
+            pos=part.position,
+            quat=part.quaternion,
+            **_inertial(part),
+        )
+        _add_joint(body, part_name, part)
+        _add_shapes(body, category, part, "fixture")
+
+
+def _inertial(part: Part) -> dict[str, Any]:
+    assert part.inertia is not None, f"moving part {part.name!r} needs an inertia"
+    return {
+        "mass": part.inertia.mass,
+        "ipos": part.inertia.center,  # left out, MjSpec takes the body's position
+        "iquat": part.inertia.quaternion,
+        "inertia": part.inertia.moments,
+        "explicitinertial": True,
+    }
+
+
+def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
+    assert part.joint is not None, f"moving part {name!r} needs a joint"
+    kinds = {"slide": mujoco.mjtJoint.mjJNT_SLIDE, "hinge": mujoco.mjtJoint.mjJNT_HINGE}
+    body.add_joint(
+        name=name,
+        type=kinds[part.joint.kind],
+        axis=part.joint.axis,
+        limited=True,
+        range=part.joint.range,
+        damping=[part.joint.damping, 0, 0],
+    )
+
+
+def _add_shapes(
+    body: mujoco.MjsBody, category: str, part: Part, role: Collides
+) -> None:
+    drawn = visuals.shapes(category, part.name, part.collision)
+    same = len(drawn) == len(part.collision) and all(
+        shape == look._replace(material=shape.material)
+        for shape, look in zip(part.collision, drawn)
+    )
+    for shape in drawn if same else part.collision:
+        geom = add_primitive(body, shape, collides=role, visible=same)
+        geom.friction = OBJECT_FRICTION
+        geom.solref, geom.solimp = OBJECT_SOLREF, OBJECT_SOLIMP
+    for shape in () if same else drawn:
+        add_primitive(body, shape, collides="nothing")
+
+
+def _drop_looks(spec: mujoco.MjSpec) -> None:
+    for geom in list(spec.geoms):
+        if geom.contype == 0 and geom.conaffinity == 0:
+            spec.delete(geom)
+
+
+def _flatten_tables(spec: mujoco.MjSpec, stock: Inventory) -> None:
+    """Table tops as planes, for MJX, which stands things on the highest one.
+
+    A plane takes four points of each body; a slab takes four of each of its boxes, so
+    that things at rest would fill the engine's budget of contacts. Tables of other
+    arenas are parked far below.
+    """
+    slabs = {name: ARENAS[name].table for name in stock.arenas}
+    if all(slabs.values()):
+        spec.delete(spec.geom("floor"))
+    for name, slab in slabs.items():
+        if slab is None:
+            continue
+        (x0, y0, _), (x1, y1, z) = slab.low, slab.high
+        (top,) = spec.body(table_body(name)).geoms
+        top.type = mujoco.mjtGeom.mjGEOM_PLANE
+        top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)
+        top.pos = ((x0 + x1) / 2, (y0 + y1) / 2, z)
+
+
+def _cap_damping(model: mujoco.MjModel) -> None:
+    limit = DAMPING_LIMIT * model.dof_M0 / model.opt.timestep
+    model.dof_damping[:] = np.minimum(model.dof_damping, limit)
+
+
+def _watch_contacts(spec: mujoco.MjSpec, pairs: tuple[tuple[str, str], ...]) -> None:
+    """One sensor a pair: how many contacts join the two bodies' subtrees."""
+    for first, second in pairs:
+        spec.add_sensor(
+            name=f"{first} touches {second}",
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_XBODY,
+            objname=first,
+            reftype=mujoco.mjtObj.mjOBJ_XBODY,
+            refname=second,
+            intprm=[1, 0, 1],  # report `found`, unreduced, one slot
+        )

@@ -1,0 +1,246 @@
+"""Takes LIBERO's recorded `qpos` and `qvel` into a scene that holds more than its task.
+
+And back: rows as LIBERO's initial-state files hold them, [time, qpos, qvel], in the
+order of LIBERO's model of the task. `libero_files` reads and writes such files.
+Axes: B environments, T tasks, nq and nv of the scene, nq' and nv' of LIBERO's model.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.core import indices
+from omnivla_jax.sim.assets.objects import CATEGORIES
+from omnivla_jax.sim.goals import task_ids
+from omnivla_jax.sim.libero.tasks import Task
+from omnivla_jax.sim.resets import region_sampler
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState
+
+_FREE_VELOCITY = 6  # degrees of freedom of a free joint
+
+
+def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
+    """bool [B]: whether a `qpos` of `width` entries is of these tasks, and they held.
+
+    Raises:
+      ValueError: naming the tasks, unless traced, of which LIBERO's `qpos` is another.
+    """
+    held = task_ids.is_held(scene, task)
+    if width == scene.model.nq:
+        return held
+    own = np.any(recorded_rows(scene, width) >= 0, axis=1)  # [T]
+    wrong = indices.unknown(task, np.flatnonzero(own), name="task number")
+    if wrong:
+        theirs = indices.listed(np.flatnonzero(own))
+        raise ValueError(
+            f"qpos has {width} entries, which is not LIBERO's of tasks {wrong}, but of "
+            f"{theirs}: restore states under the task that they were recorded in."
+        )
+    return held & jnp.asarray(own)[task_ids.rows(scene, task)]
+
+
+def to_scene(
+    scene: Scene, task: jax.Array, qpos: jax.Array, qvel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """`qpos` [B, nq] and `qvel` [B, nv] of the scene; what the task lacks is parked.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B].
+      qpos: in the scene's layout (which passes through) or in LIBERO's of the task.
+      qvel: in the same layout.
+
+    Tasks that are traced cannot be checked: where LIBERO's model of one has another
+    width than `qpos`, its environments get NaN, which the first step calls diverged.
+
+    Raises:
+      ValueError: naming the widths that fit, or the tasks that have another one.
+    """
+    model = scene.model
+    if qpos.shape[1] != model.nq:
+        fits(scene, task, qpos.shape[1])
+        rows = jnp.asarray(recorded_rows(scene, qpos.shape[1]))[task]
+        speeds = _velocity_gather(scene, qpos.shape[1])
+        theirs = sorted({int(row.max()) + 1 for row in speeds} - {0})
+        if qvel.shape[1] not in (*theirs, model.nv):
+            raise ValueError(
+                f"qvel has {qvel.shape[1]} entries: expected {model.nv}, or LIBERO's "
+                f"{theirs} beside a qpos of {qpos.shape[1]}."
+            )
+        qpos = _take(qpos, rows)
+        if qvel.shape[1] != model.nv:
+            qvel = _take(qvel, jnp.asarray(speeds)[task])
+    if qvel.shape[1] != model.nv:
+        raise ValueError(f"qvel has {qvel.shape[1]} entries: expected {model.nv}.")
+    qpos, absent = region_sampler.park(scene, task, qpos)
+    return qpos, jnp.where(velocity_rows(scene, absent), 0.0, qvel)
+
+
+def from_scene(
+    scene: Scene, task: int, qpos: jax.Array, qvel: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """`qpos` [B, nq'] and `qvel` [B, nv'] of LIBERO's model of one task.
+
+    The inverse of `to_scene`: what the task lacks is left out.
+
+    Args:
+      scene: the static tables.
+      task: one row of the suite for the whole batch, as widths differ between tasks.
+      qpos: [B, nq] of the scene.
+      qvel: [B, nv] of the scene.
+
+    Raises:
+      ValueError: on a task that the scene does not hold, and on other widths.
+    """
+    positions, velocities = _own_entries(scene, task)
+    widths, expected = (qpos.shape[1], qvel.shape[1]), (scene.model.nq, scene.model.nv)
+    if widths != expected:
+        raise ValueError(f"qpos and qvel have {widths} entries: expected {expected}.")
+    return qpos[:, positions], qvel[:, velocities]
+
+
+def to_rows(scene: Scene, task: int, state: EnvState) -> np.ndarray:
+    """float64 [B, 1 + nq' + nv']: what LIBERO's `set_init_state` takes, at time 0.
+
+    Rows hold joints alone, as LIBERO's do: where fixtures stand, the controller's goal
+    and the step are not in them. `split_rows` and `env.restore` are the way back.
+
+    Args:
+      scene: the static tables.
+      task: the one task of the batch.
+      state: episodes of that task.
+
+    Raises:
+      ValueError: on a task that the scene does not hold or that is not the batch's.
+    """
+    others = sorted(set(np.asarray(state.task).tolist()) - {task})
+    if others:
+        raise ValueError(f"The batch holds tasks {others} beside {task}: split it.")
+    qpos, qvel = from_scene(scene, task, state.physics.qpos, state.physics.qvel)
+    time = np.zeros((qpos.shape[0], 1))
+    return np.concatenate([time, qpos, qvel], axis=1, dtype=np.float64)
+
+
+def split_rows(
+    scene: Scene, task: int, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`qpos` [B, nq'] and `qvel` [B, nv'] in rows of a state file of one task.
+
+    Args:
+      scene: the static tables.
+      task: one row of the suite.
+      rows: [B, 1 + nq' + nv'].
+
+    Raises:
+      ValueError: on a task that the scene does not hold, and on another width.
+    """
+    positions, velocities = (len(entries) for entries in _own_entries(scene, task))
+    width = 1 + positions + velocities
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(
+            f"States of shape {rows.shape} are not those of task {task} of "
+            f"{scene.name}, {scene.tasks[task].name!r}, which have {width} entries: "
+            f"time, {positions} positions and {velocities} velocities."
+        )
+    return rows[:, 1 : 1 + positions], rows[:, 1 + positions :]
+
+
+def velocity_rows(scene: Scene, positions: jax.Array) -> jax.Array:
+    """bool [B, nv]: the velocities of the free joints marked in `positions` [B, nq]."""
+    source = np.zeros(scene.model.nv, int)  # the robot's first joint is never marked
+    for name in scene.stock.movables:
+        qpos, dof = scene.joints[f"{name}_joint0"]
+        source[dof : dof + _FREE_VELOCITY] = qpos
+    return positions[:, source]
+
+
+def recorded_rows(scene: Scene, width: int) -> np.ndarray:
+    """int [T, nq]: which entry of LIBERO's `qpos` of a task is the scene's, or -1.
+
+    Args:
+      scene: the static tables.
+      width: of LIBERO's `qpos`; tasks of another width get rows of -1.
+
+    Raises:
+      ValueError: naming the widths that the scene's tasks have.
+    """
+    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.playable}
+    known = sorted({_width(scene, names) for names in widths.values()})
+    if width not in known:
+        raise ValueError(
+            f"qpos has {width} entries: this scene takes {scene.model.nq}, or "
+            f"LIBERO's {known} for its tasks."
+        )
+    table = np.full((scene.num_tasks, scene.model.nq), -1)
+    for row, names in widths.items():
+        if _width(scene, names) == width:
+            table[row] = _gather(scene, names)
+    return table
+
+
+def _take(values: jax.Array, rows: jax.Array) -> jax.Array:
+    taken = jnp.take_along_axis(values, jnp.maximum(rows, 0), axis=1)
+    known = jnp.any(rows >= 0, axis=1, keepdims=True)
+    return jnp.where(rows >= 0, taken, jnp.where(known, 0.0, jnp.nan))
+
+
+def _own_entries(scene: Scene, task: int) -> tuple[np.ndarray, np.ndarray]:
+    """int [nq'] and [nv']: which of the scene's entries are LIBERO's, in its order."""
+    if task not in scene.playable:
+        raise ValueError(
+            f"Task {task} is not in this scene of {scene.name}, which holds "
+            f"{list(scene.playable)}: make one with it."
+        )
+    width = _width(scene, _recorded_names(scene, scene.tasks[task]))
+    tables = recorded_rows(scene, width), _velocity_gather(scene, width)
+    positions, velocities = (_inverse(table[task]) for table in tables)
+    return positions, velocities
+
+
+def _inverse(sources: np.ndarray) -> np.ndarray:
+    """Where each source is, in order; -1 is none."""
+    found = np.flatnonzero(sources >= 0)
+    return found[np.argsort(sources[found])]
+
+
+def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
+    """As `recorded_rows`, for `qvel`, whose free joints are one entry shorter."""
+    positions = recorded_rows(scene, width)
+    table = np.full((positions.shape[0], scene.model.nv), -1)
+    free = {scene.joints[f"{name}_joint0"] for name in scene.stock.movables}
+    for row, source in enumerate(positions):
+        starts = sorted(int(source[q]) for q, _ in free if source[q] >= 0)
+        for qpos, dof in scene.joints.values():
+            if source[qpos] < 0:
+                continue
+            before = sum(start < source[qpos] for start in starts)
+            size = _FREE_VELOCITY if (qpos, dof) in free else 1
+            first = int(source[qpos]) - before
+            table[row, dof : dof + size] = np.arange(first, first + size)
+    return table
+
+
+def _recorded_names(scene: Scene, task: Task) -> list[str]:
+    """The joints of LIBERO's model of a task after the robot's, in its order."""
+    names = [f"{start.name}_joint0" for start in task.movables]
+    for start in task.fixtures:
+        parts = CATEGORIES[start.category].parts
+        names += [f"{start.name}_{part.name}" for part in parts if part.joint]
+    return names
+
+
+def _width(scene: Scene, names: list[str]) -> int:
+    return 9 + sum(7 if name.endswith("_joint0") else 1 for name in names)
+
+
+def _gather(scene: Scene, names: list[str]) -> np.ndarray:
+    row = np.full(scene.model.nq, -1)
+    row[:9] = np.arange(9)
+    source = 9
+    for name in names:
+        size = 7 if name.endswith("_joint0") else 1
+        start = scene.joints[name][0]
+        row[start : start + size] = np.arange(source, source + size)
+        source += size
+    return row

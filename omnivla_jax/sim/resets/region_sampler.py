@@ -1,0 +1,281 @@
+"""Samples initial states as LIBERO's placement sampler does.
+
+An object goes to the first of a few candidates that overlaps nothing placed before it.
+Where none is free robosuite raises, and LIBERO samples the whole layout again: so does
+this sampler, up to `ROUNDS` times, and counts the objects that are unplaced after that.
+`placement_check` refuses the tasks in which that is always so. Objects that share a
+rectangle, which LIBERO's do not, are kept apart by their shapes as far as that goes.
+
+Axes: B environments, M movables, F posed bodies, J fixture joints, K tries,
+R rectangles; lengths in m.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.sim import rotation
+from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.resets.region_tables import SHARED, Layout, Movables, layout
+from omnivla_jax.sim.rotation import Array
+from omnivla_jax.sim.scene import Scene
+
+ARM_NOISE = 0.02  # rad, standard deviation of the recorded initial states
+NO_OBSTACLE = -1.0
+TRIES = 16  # candidates per object for a place that overlaps no other
+ROUNDS = 256  # layouts drawn at most: as many tries per object as robosuite's 5,000
+SPACIOUS_ROUNDS = 32  # of them keep the shapes apart where they can
+_UNPLACED = 1000  # the cost of an unplaced object, in cramped ones
+
+
+class _Around(NamedTuple):
+    """What stands before the movables are placed."""
+
+    position: jax.Array  # [F, 3]
+    quaternion: jax.Array  # [F, 4]
+    radius: jax.Array  # [F]
+    extent: jax.Array  # [F, 2]
+    joints: jax.Array  # [J]
+
+
+class _Obstacles(NamedTuple):
+    """Everything that later objects keep clear of; a negative radius is nothing."""
+
+    xy: jax.Array  # [M + F, 2]
+    radius: jax.Array  # [M + F]
+    extent: jax.Array  # [M + F, 2]: from the lowest to the highest z
+
+
+class Sample(NamedTuple):
+    """Initial states of a batch."""
+
+    qpos: jax.Array  # float32 [B, nq]
+    fixture_pos: jax.Array  # [B, F, 3]
+    fixture_quat: jax.Array  # [B, F, 4]
+    failures: jax.Array  # int32 [B]: objects without a free place, which are parked
+
+
+class _Round(NamedTuple):
+    """What a round drew; the cost is 0 where nothing is left to wish for."""
+
+    sample: Sample
+    cost: jax.Array  # int32 [B]
+
+
+def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
+    """Draws initial states, each from its key alone.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B], rows of the suite's task table.
+      keys: typed keys [B]; consumed.
+    """
+    draw = jax.vmap(functools.partial(_sample_one, scene), in_axes=(0, 0, None))
+
+    def going(rounds: jax.Array, cost: jax.Array) -> jax.Array:
+        limit = jnp.where(cost >= _UNPLACED, ROUNDS, SPACIOUS_ROUNDS)
+        return (cost > 0) & (rounds < limit)
+
+    def unfinished(carry: tuple[jax.Array, _Round]) -> jax.Array:
+        return jnp.any(going(carry[0], carry[1].cost))
+
+    def redraw(carry: tuple[jax.Array, _Round]) -> tuple[jax.Array, _Round]:
+        rounds, best = carry
+        folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, rounds)
+        used = jnp.where(rounds == 0, keys, folded)
+        drawn = draw(task, used, rounds < SPACIOUS_ROUNDS)
+        # Its own cost alone decides: a batch's other environments go on for longer.
+        better = going(rounds, best.cost) & (drawn.cost < best.cost)
+        return rounds + 1, _where(better, drawn, best)
+
+    # One traced copy of the sampler serves all rounds: it takes long to compile.
+    shapes = jax.eval_shape(draw, task, keys, True)
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    worst = jnp.full(task.shape, jnp.iinfo(jnp.int32).max)
+    start = (jnp.int32(0), blank._replace(cost=worst))
+    return jax.lax.while_loop(unfinished, redraw, start)[1].sample
+
+
+def _where(rows: jax.Array, new: _Round, old: _Round) -> _Round:
+    """`new` in the environments marked in `rows` [B], `old` in the others."""
+
+    def choose(one: jax.Array, other: jax.Array) -> jax.Array:
+        return jnp.where(rows.reshape((-1,) + (1,) * (one.ndim - 1)), one, other)
+
+    return jax.tree.map(choose, new, old)
+
+
+def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where posed bodies stand on average: [B, F, 3] and quaternions [B, F, 4]."""
+    posed = _row(layout(scene).posed, task)
+    middle = (posed.low + posed.high) / 2
+    return middle, _turned(posed.quaternion, posed.yaw.mean(-1))
+
+
+def park(scene: Scene, task: jax.Array, qpos: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`qpos` [B, nq] with absent movables at their parking, and where: bool [B, nq]."""
+    tables = layout(scene)
+    absent = np.zeros((scene.num_tasks, scene.model.nq), bool)
+    parked = np.zeros(scene.model.nq, np.float32)
+    for index, name in enumerate(scene.stock.movables):
+        start = scene.joints[f"{name}_joint0"][0]
+        absent[:, start : start + 7] = ~tables.movables.present[:, index, None]
+        parked[start : start + 7] = tables.parked[index]
+    gone = jnp.asarray(absent)[task]
+    return jnp.where(gone, jnp.asarray(parked), qpos), gone
+
+
+def _sample_one(
+    scene: Scene, task: jax.Array, key: jax.Array, spacious: jax.Array
+) -> _Round:
+    """One environment's round; no leaf has the batch's axis."""
+    tables: Layout = layout(scene)
+    movables = _row(tables.movables, task, shared=SHARED)
+    posed = _row(tables.posed, task)
+    joint_low, joint_high = (
+        jnp.asarray(end)[task] for end in (tables.joint_low, tables.joint_high)
+    )
+    arm_key, posed_key, yaw_key, joint_key, key = jax.random.split(key, 5)
+    arm = jnp.asarray(panda.HOME) + ARM_NOISE * jax.random.normal(
+        arm_key, (panda.NUM_JOINTS,)
+    )
+    position = _between(posed_key, posed.low, posed.high)
+    yaws = _between(yaw_key, posed.yaw[:, 0], posed.yaw[:, 1])
+    quaternion = _turned(posed.quaternion, yaws)
+    joints = _between(joint_key, joint_low, joint_high)
+    around = _Around(position, quaternion, posed.radius, posed.extent, joints)
+    spacing = jnp.where(spacious, movables.spacing, NO_OBSTACLE)
+    movables = movables._replace(spacing=spacing)
+    poses, placed, cramped = _movables(movables, around, key)
+    stands = movables.present & placed
+    poses = jnp.where(stands[:, None], poses, jnp.asarray(tables.parked))
+    drawn = [arm, jnp.asarray(panda.FINGERS_AT_RESET), poses.ravel(), joints]
+    qpos = jnp.concatenate([part.astype(jnp.float32) for part in drawn])
+    failures = jnp.sum(movables.present & ~placed, dtype=jnp.int32)
+    drawn_state = Sample(qpos[_qpos_order(scene)], position, quaternion, failures)
+    cost = _UNPLACED * failures + jnp.sum(movables.present & cramped, dtype=jnp.int32)
+    return _Round(drawn_state, cost)
+
+
+def _qpos_order(scene: Scene) -> np.ndarray:
+    """int [nq]: where in (arm, fingers, movables, fixture joints) each entry is."""
+    order = np.arange(scene.model.nq)
+    first = panda.NUM_JOINTS + len(panda.FINGERS_AT_RESET)
+    for index, name in enumerate(scene.stock.movables):
+        start = scene.joints[f"{name}_joint0"][0]
+        order[start : start + 7] = first + 7 * index + np.arange(7)
+    first += 7 * len(scene.stock.movables)
+    for index, name in enumerate(layout(scene).joint_names):
+        order[scene.joints[name][0]] = first + index
+    return order
+
+
+def _movables(
+    rows: Movables, around: _Around, key: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Poses [M, 7]: first what stands on the workspace or a fixture, then the rest.
+
+    And bool [M] twice: whether a free place was found, by the object itself or by what
+    it starts on; and whether another is closer than the spacing.
+    """
+    count = rows.present.shape[0]
+    on_object = (rows.reference >= 0) & (rows.reference < count)
+    obstacles = rows.present & ~on_object
+    spot_key, yaw_key = jax.random.split(key)
+
+    def place(
+        taken: _Obstacles, row: tuple[jax.Array, Movables, jax.Array, jax.Array]
+    ) -> tuple[_Obstacles, tuple[jax.Array, jax.Array, jax.Array]]:
+        index, movable, is_obstacle, own_key = row
+        base = _base(movable, count, around)
+        spot, free, cramped = _clear_spot(movable, base, taken, own_key)
+        origin = base + spot
+        radius = jnp.where(is_obstacle, movable.radius, NO_OBSTACLE)
+        after = _Obstacles(
+            taken.xy.at[index].set(origin[:2]),
+            taken.radius.at[index].set(radius),
+            taken.extent.at[index].set(origin[2] + movable.extent),
+        )
+        return after, (origin, free, cramped)
+
+    nothing = jnp.full(count, NO_OBSTACLE)
+    height = around.position[:, 2:] + around.extent
+    fixed = _Obstacles(
+        jnp.concatenate([jnp.zeros((count, 2)), around.position[:, :2]]),
+        jnp.concatenate([nothing, around.radius]),
+        jnp.concatenate([jnp.zeros((count, 2)), height]),
+    )
+    keys = jax.random.split(spot_key, count)
+    scanned = (jnp.arange(count), rows, obstacles, keys)
+    _, (stood, placed, cramped) = jax.lax.scan(place, fixed, scanned)
+    below = jnp.clip(rows.reference, 0, count - 1)
+    on_top = stood[below].at[:, 2].add(rows.z)
+    stood = jnp.where(on_object[:, None], on_top, stood)
+    placed = jnp.where(on_object, placed[below], placed)
+    yaw = _between(yaw_key, rows.yaw[:, 0], rows.yaw[:, 1])
+    poses = jnp.concatenate([stood, _turned(rows.orientation, yaw)], axis=-1)
+    return poses, placed, cramped & ~on_object
+
+
+def _base(movable: Movables, count: int, around: _Around) -> jax.Array:
+    """The point [3] from which an object's rectangle is measured."""
+    fixture = jnp.maximum(movable.reference - count, 0)
+    moved = movable.offset
+    if around.joints.shape[0]:
+        joint = jnp.maximum(movable.slide_joint, 0)
+        drawn = jnp.where(movable.slide_joint >= 0, around.joints[joint], 0.0)
+        moved = moved + movable.slide_axis * drawn
+    turned = rotation.rotate(around.quaternion[fixture], moved, jnp)
+    spot = jnp.where(movable.reference >= count, around.position[fixture] + turned, 0.0)
+    return spot.at[2].add(movable.z)
+
+
+def _clear_spot(
+    movable: Movables, base: jax.Array, taken: _Obstacles, key: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A displacement [3] in the rectangle that keeps clear of what is placed.
+
+    And two bools: whether it does, and whether it is closer to something than the
+    spacing. Best is a candidate beyond the spacing; then one whose disc meets no other;
+    then one that is above, below, on or in whatever its disc meets.
+    """
+    which_key, key = jax.random.split(key)
+    which = jax.random.randint(which_key, (TRIES,), 0, movable.choices)
+    corners = movable.rectangles[which]  # [K, 4]
+    spots = _between(key, corners[:, :2], corners[:, 2:])
+    gaps = jnp.linalg.norm(base[:2] + spots[:, None] - taken.xy, axis=-1)
+    absent = taken.radius < 0
+    clear = (gaps > taken.radius + movable.radius) | absent
+    own = base[2] + movable.extent
+    elsewhere = (taken.extent[:, 0] > own[1]) | (taken.extent[:, 1] < own[0])
+    elsewhere |= jnp.arange(taken.radius.size) == movable.reference
+    spacious = jnp.all((gaps > movable.spacing) | absent, axis=-1)
+    alone = jnp.all(clear, axis=-1)
+    free = jnp.all(clear | elsewhere, axis=-1)
+    rank = 4 * (free & spacious & alone) + 2 * alone + free
+    best = jnp.argmax(rank)  # the first of them
+    return jnp.append(spots[best], 0.0), free[best], ~spacious[best]
+
+
+def _row(table: Any, task: jax.Array, shared: tuple[str, ...] = ()) -> Any:
+    """The rows of `task` of every column; the shared ones have no task axis."""
+    return type(table)(
+        *(
+            jnp.asarray(column) if name in shared else jnp.asarray(column)[task]
+            for name, column in zip(table._fields, table)
+        )
+    )
+
+
+def _between(key: jax.Array, low: Array, high: Array) -> jax.Array:
+    return low + (high - low) * jax.random.uniform(key, low.shape)
+
+
+def _turned(quaternion: Array, yaw: Array) -> jax.Array:
+    """`quaternion` [..., 4] turned by `yaw` [...] about the vertical."""
+    zero = jnp.zeros_like(yaw)
+    turn = jnp.stack([jnp.cos(yaw / 2), zero, zero, jnp.sin(yaw / 2)], axis=-1)
+    return rotation.multiply(turn, quaternion, jnp)

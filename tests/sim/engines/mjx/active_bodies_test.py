@@ -1,0 +1,163 @@
+"""Tests of sim.plays: a play has what its task needs, and nothing else is touched."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.engines.mjx import active_bodies
+
+TASKS = (2, 3, 9)  # libero_10: three kitchens of different things; two share nothing
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    return scenes.make("libero_10", tasks=TASKS, physics="mjx")
+
+
+@pytest.fixture(scope="module")
+def tables(mixed):
+    return active_bodies.plays(mixed)
+
+
+@pytest.fixture(scope="module")
+def start(mixed):
+    task = jnp.array(TASKS)
+    keys = jax.random.split(jax.random.key(1), len(TASKS))
+    return compilation.jit(lambda: env.reset(mixed, task, keys))()
+
+
+@pytest.fixture(scope="module")
+def step(mixed):
+    return compilation.jit(lambda state, action: env.step(mixed, state, action))
+
+
+def test_each_task_plays_with_its_own_things(mixed, tables):
+    for row in TASKS:
+        play, task = tables.of_task[row], mixed.tasks[row]
+        present = tables.present[play]
+        for name in mixed.stock.movables:
+            wanted = name in {start.name for start in task.movables}
+            assert present[mixed.bodies[name]] == wanted, name
+        for name in mixed.stock.fixtures:
+            wanted = name in {start.name for start in task.fixtures}
+            assert present[mixed.bodies[name]] == wanted, name
+        assert present[mixed.bodies["eef"]]
+    assert len(tables.movable) == len(TASKS)
+    assert tables.movable.shape[1] == max(len(mixed.tasks[k].movables) for k in TASKS)
+
+
+def test_tasks_with_the_same_things_share_a_play(scene):
+    assert len(active_bodies.plays(scene).movable) == 1
+
+
+def test_leaving_undoes_entering(mixed, tables, start):
+    play = jnp.asarray(tables.of_task)[start.task]
+    physics = start.physics
+    state = active_bodies.enter(tables, play, physics)
+    size = len(tables.jointed.bodies) + tables.movable.shape[1]
+    xpos, xquat = jnp.ones((len(TASKS), size, 3)), jnp.ones((len(TASKS), size, 4))
+    back = active_bodies.leave(tables, play, physics, state, xpos, xquat)
+    for name in ("qpos", "qvel", "warmstart"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(physics, name))
+    lacking = ~tables.present[play]
+    for name in mixed.stock.movables:
+        body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
+        parked = physics.qpos[:, place : place + 3]
+        expected = np.where(lacking[:, body, None], parked, 1.0)
+        np.testing.assert_array_equal(back.xpos[:, body], expected)
+
+
+def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
+    state, action = start, jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
+    for _ in range(STEPS):
+        state, _ = step(state, action)
+    assert not state.diverged.any() and not state.physics.overflow.any()
+    before, after = start.physics, state.physics
+    for row, task in enumerate(TASKS):
+        own = {start.name for start in mixed.tasks[task].movables}
+        for name in set(mixed.stock.movables) - own:
+            body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
+            rows = slice(place, place + active_bodies.POSE)
+            parked = after.qpos[row, rows]
+            np.testing.assert_array_equal(parked, before.qpos[row, rows])
+            np.testing.assert_array_equal(after.xpos[row, body], parked[:3])
+    assert float(jnp.abs(after.qpos - before.qpos)[:, :7].max(axis=1).min()) > 0.01
+
+
+def test_what_cannot_be_played_freezes_its_own_episode(start, step):
+    """An action that is not finite, and a task that the scene lacks, in MJX."""
+    action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
+    clean, _ = step(start, action)
+    lacking = dataclasses.replace(start, task=start.task.at[1].set(5))
+    for state, command in ((start, action.at[1, 6].set(jnp.nan)), (lacking, action)):
+        after, outcome = step(state, command)
+        np.testing.assert_array_equal(after.diverged, [False, True, False])
+        np.testing.assert_array_equal(outcome.truncated, after.diverged)
+        assert not outcome.reward.any() and not after.success.any()
+        for row, expected in enumerate((clean, start, clean)):
+            pair = [
+                jax.tree.map(lambda leaf: np.asarray(leaf[row]), one.physics)
+                for one in (after, expected)
+            ]
+            chex.assert_trees_all_equal(*pair)
+
+
+def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
+    """The other tasks' things change nothing but rounding."""
+    row = TASKS.index(9)
+    alone = scenes.make("libero_10", tasks=(9,), physics="mjx")
+    physics = jax.tree.map(lambda leaf: leaf[row : row + 1], start.physics)
+    ends = {}
+    for scene in (alone, mixed):
+        qpos = np.zeros((1, scene.model.nq), np.float32)
+        for name in alone.joints:
+            size = active_bodies.POSE if name.endswith("_joint0") else 1
+            ours, theirs = scene.joints[name][0], mixed.joints[name][0]
+            qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
+        places = {name: mixed.posed.index(name) for name in scene.posed}
+        ends[scene] = _stepped(
+            scene,
+            jnp.asarray(qpos),
+            {
+                name: (physics.fixture_pos[:, k], physics.fixture_quat[:, k])
+                for name, k in places.items()
+            },
+        )
+    for name, (place, _) in alone.joints.items():
+        ours, theirs = place, mixed.joints[name][0]
+        one, other = ends[alone].qpos[:, ours], ends[mixed].qpos[:, theirs]
+        np.testing.assert_allclose(one, other, atol=1e-5, err_msg=name)
+
+
+def _stepped(scene, qpos, fixtures):
+    task, still = jnp.array([9]), jnp.zeros((1, scene.model.nv))
+    action = jnp.full((1, env.ACTION_SIZE), 0.3)
+
+    def run(qpos):
+        start = env.restore(scene, task, qpos, still, fixtures=fixtures)
+        return env.step(scene, start, action)[0].physics
+
+    return compilation.jit(run)(qpos)
+
+
+def test_no_movable_at_all(tmp_path):
+    """An empty slot is stepped beside a scene that has none to fill it."""
+    scene = scenes.make("libero_10", tasks=(2,), physics="mjx")
+    bare = dataclasses.replace(
+        scene, stock=scene.stock._replace(movables={}), suite=_without(scene)
+    )
+    assert active_bodies.plays(bare).movable.tolist() == [[0]]
+
+
+def _without(scene):
+    tasks = list(scene.suite.tasks)
+    tasks[2] = tasks[2]._replace(movables=())
+    return scene.suite._replace(tasks=tuple(tasks))

@@ -1,0 +1,100 @@
+"""Tests of contact.costs: forces, Hessians and slopes are derivatives of the costs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.sim.engines.mjx.contact import cost as costs
+from omnivla_jax.sim.engines.mjx.contact.constraint import Cones, Joints
+from omnivla_jax.sim.engines.mjx.contact.jacobian import Jacobian
+
+SLOTS = 60
+
+
+@pytest.fixture(scope="module")
+def cones():
+    rng = np.random.default_rng(0)
+    weight, friction = rng.uniform(0.5, 2.0, (2, 1, 4, SLOTS)).astype(np.float32)
+    # MuJoCo's rows of one contact: weights in the ratio of the squared frictions.
+    weight = weight[:, :1] * (friction / friction[:, :1]) ** 2
+    moves = Jacobian(jnp.zeros(0), jnp.zeros(0))
+    return Cones(moves, jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction))
+
+
+@pytest.fixture(scope="module")
+def residual():
+    scale = jnp.array([1.0, 0.5, 0.5, 0.5])[:, None]
+    return jax.random.normal(jax.random.key(1), (1, 4, SLOTS)) * scale
+
+
+def half_cost(cones, residual):
+    return 0.5 * jnp.sum(costs.contact_cost(cones, residual))
+
+
+@pytest.fixture(scope="module")
+def zone(cones, residual):
+    return jax.jit(costs.zone)(cones, residual)
+
+
+@pytest.fixture(scope="module")
+def force(cones, residual):
+    return jax.jit(costs.contact_force)(cones, residual)
+
+
+def test_all_three_zones_are_there_and_apart(cones, residual, zone):
+    assert not np.any(zone.sticks & zone.slides)
+    parts = ~(zone.sticks | zone.slides)
+    assert min(int(x.sum()) for x in (zone.sticks, zone.slides, parts)) > 3
+    cost = jax.jit(costs.contact_cost)(cones, residual)
+    np.testing.assert_array_equal(cost[parts], 0.0)
+
+
+def test_forces_are_minus_the_gradient(cones, residual, force):
+    gradient = jax.jit(jax.grad(half_cost, argnums=1))(cones, residual)
+    np.testing.assert_allclose(force, -gradient, atol=1e-4)
+
+
+def test_hessians_are_second_derivatives(cones, residual):
+    full = jax.jit(jax.hessian(half_cost, argnums=1))(cones, residual)[0, :, :, 0]
+    expected = jnp.einsum("ikjk->ijk", full)
+    ours = jax.jit(costs.contact_hessian)(cones, residual)[0]
+    np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
+def test_slopes_are_directional_derivatives(cones, residual):
+    along = jax.random.normal(jax.random.key(2), residual.shape)
+
+    def cost(step):
+        return 0.5 * costs.contact_cost(cones, residual + step * along)
+
+    def slope(step):
+        return jax.jvp(cost, (step,), (1.0,))[1]
+
+    first, second = jax.jit(costs.contact_slopes)(cones, residual, along)
+    expected = jax.jit(lambda step: jax.jvp(slope, (step,), (1.0,)))(0.0)
+    np.testing.assert_allclose(first, expected[0], atol=1e-4)
+    np.testing.assert_allclose(second, expected[1], atol=1e-3)
+
+
+def test_sliding_forces_lie_on_the_friction_cone(cones, zone, force):
+    force, sliding = np.asarray(force), np.asarray(cones.friction[:, 1:])
+    rub = np.sqrt(np.sum((force[:, 1:] / sliding) ** 2, axis=1))
+    np.testing.assert_allclose(rub[zone.slides], force[:, 0][zone.slides], rtol=1e-3)
+
+
+def test_joint_slopes_are_derivatives():
+    rng = np.random.default_rng(3)
+    side, limit, drag = jnp.float32(rng.normal(size=(3, 1, SLOTS)))
+    weights = jnp.float32(rng.uniform(0.5, 2.0, (3, SLOTS)))
+    joints = Joints(jnp.sign(side), limit, weights[:1], drag, weights[1], weights[2])
+    acceleration = jax.random.normal(jax.random.key(4), (1, SLOTS)) * 3
+
+    def cost(x):
+        return 0.5 * jnp.sum(costs.joint_cost(joints, x))
+
+    ones = jnp.ones_like(acceleration)
+    slopes = jax.jit(costs.joint_slopes)(joints, acceleration)
+    expected = jax.jit(lambda x: jax.jvp(jax.grad(cost), (x,), (ones,)))(acceleration)
+    for ours, theirs in zip(slopes, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

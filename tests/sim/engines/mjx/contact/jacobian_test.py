@@ -1,0 +1,65 @@
+"""Tests of contact.jacobian against the same matrices written out in full."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.sim.engines.mjx.contact import jacobian
+
+BATCH, BODIES, CONTACTS, FIRST = 2, 3, 5, 4  # FIRST degrees of freedom are not free
+SIZE, PLACES = FIRST + 6 * BODIES, CONTACTS + 4 * BODIES
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def moves(numbers):
+    return jacobian.Jacobian(
+        numbers.normal(size=(BATCH, 4 * CONTACTS, SIZE)).astype(np.float32),
+        numbers.normal(size=(BATCH * BODIES, 16, 6)).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def full(moves):
+    """[B, 4, K + 4 S, V]."""
+    rows = np.zeros((BATCH, 4, PLACES, SIZE), np.float32)
+    rows[:, :, :CONTACTS] = moves.met.reshape(BATCH, 4, CONTACTS, SIZE)
+    stood = moves.stood.reshape(BATCH, BODIES, 4, 4, 6)
+    for body in range(BODIES):
+        place, dof = CONTACTS + 4 * body, FIRST + 6 * body
+        rows[:, :, place : place + 4, dof : dof + 6] = stood[:, body]
+    return rows
+
+
+def test_contacts_move_with_the_degrees_of_freedom(moves, full, numbers):
+    velocity = numbers.normal(size=(BATCH, SIZE)).astype(np.float32)
+    expected = np.einsum("brkv,bv->brk", full, velocity)
+    found = jax.jit(jacobian.along)(moves, velocity)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_forces_act_back_on_the_degrees_of_freedom(moves, full, numbers):
+    force = numbers.normal(size=(BATCH, 4, PLACES)).astype(np.float32)
+    expected = np.einsum("brkv,brk->bv", full, force)
+    found = jax.jit(jacobian.back)(moves, force)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_weights_add_up_to_a_matrix(moves, full, numbers):
+    weight = numbers.normal(size=(BATCH, 4, 4, PLACES)).astype(np.float32)
+    weight += weight.swapaxes(1, 2)
+    expected = np.einsum("brkv,brsk,bskw->bvw", full, weight, full)
+    found = jax.jit(jacobian.gram)(moves, weight)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_blocks_lie_where_they_end():
+    blocks = jnp.arange(1.0, 9.0).reshape(1, 2, 2, 2)
+    square = np.zeros((5, 5))
+    square[1:3, 1:3], square[3:, 3:] = blocks[0]
+    np.testing.assert_array_equal(jacobian.block_diagonal(blocks, 5)[0], square)

@@ -1,0 +1,128 @@
+"""Tests of omnivla_jax.sim.osc: oracles from NumPy and MuJoCo, LIBERO's quirks."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from omnivla_jax.sim import osc
+from omnivla_jax.sim.assets import panda
+
+MODULES = pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
+
+
+@pytest.fixture(scope="module")
+def arm(scene):
+    """A bent arm: its Arm record and MuJoCo's own mass matrix and Jacobian."""
+    model = scene.model
+    data = mujoco.MjData(model)
+    data.qpos[:7] = panda.HOME + 0.3 * np.sin(np.arange(7))
+    data.qvel[:7] = 0.2 * np.cos(np.arange(7))
+    mujoco.mj_forward(model, data)
+    hand = scene.bodies[panda.EEF_BODY]
+    translation, turn = np.zeros((3, model.nv)), np.zeros((3, model.nv))
+    mujoco.mj_jacBody(model, data, translation, turn, hand)
+    mass = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, mass)
+    position = data.xpos[hand][None]
+    record = osc.Arm(
+        position=position,
+        orientation=data.xmat[hand].reshape(1, 3, 3),
+        jacobian=osc.jacobian(
+            data.xanchor[None, :7], data.xaxis[None, :7], position, np
+        ),
+        joints=data.qpos[None, :7],
+        velocity=data.qvel[None, :7],
+        bias=data.qfrc_bias[None, :7],
+    )
+    return record, mass[:7, :7], np.concatenate([translation, turn])[:, :7]
+
+
+@MODULES
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_spd_inverse_agrees_with_numpy(xp, size):
+    root = np.random.default_rng(size).normal(size=(5, size, size))
+    matrices = root @ root.swapaxes(1, 2) + np.eye(size)
+    run = functools.partial(osc.spd_inverse, xp=xp)
+    inverse = (jax.jit(run) if xp is jnp else run)(xp.asarray(matrices))
+    np.testing.assert_allclose(inverse, np.linalg.inv(matrices), rtol=2e-3, atol=1e-5)
+
+
+def test_jacobian_is_mujocos(arm):
+    record, _, expected = arm
+    np.testing.assert_allclose(record.jacobian[0], expected, atol=1e-12)
+
+
+def test_null_torque_does_not_accelerate_the_hand(arm):
+    record, mass, jacobian = arm
+    terms = osc.dynamics(mass[None], record.jacobian, np)
+    posture = np.random.default_rng(0).normal(size=7)
+    torque = terms.null_projection[0] @ posture
+    assert np.linalg.norm(torque) > 1e-3
+    acceleration = jacobian @ np.linalg.solve(mass, torque)
+    np.testing.assert_allclose(acceleration, 0.0, atol=1e-9)
+
+
+def test_lambdas_invert_the_compliances(arm):
+    record, mass, jacobian = arm
+    terms = osc.dynamics(mass[None], record.jacobian, np)
+    compliance = jacobian @ np.linalg.inv(mass) @ jacobian.T
+    inverse = np.linalg.inv(compliance[:3, :3])
+    np.testing.assert_allclose(terms.lambda_position[0], inverse, rtol=1e-9)
+    inverse = np.linalg.inv(compliance[3:, 3:])
+    np.testing.assert_allclose(terms.lambda_rotation[0], inverse, rtol=1e-9)
+
+
+def test_at_home_on_goal_and_at_rest_only_gravity_is_held(arm):
+    record, mass, _ = arm
+    terms = osc.dynamics(mass[None], record.jacobian, np)
+    rest = record._replace(joints=panda.HOME[None], velocity=np.zeros((1, 7)))
+    goal = osc.PoseGoal(rest.position, rest.orientation)
+    torque = osc.torque(terms, rest, goal, np)
+    np.testing.assert_allclose(torque, osc.clip_torque(rest.bias, np), atol=1e-9)
+    far = osc.PoseGoal(rest.position + 10.0, rest.orientation)
+    torque = np.abs(osc.torque(terms, rest, far, np)[0])
+    assert np.all(torque <= panda.TORQUE_LIMIT) and np.any(torque == panda.TORQUE_LIMIT)
+
+
+@MODULES
+def test_goal_quirks(xp):
+    turned = Rotation.from_rotvec([0.0, 0.0, 0.3]).as_matrix()
+    now = osc.PoseGoal(xp.full((3, 3), 2.0), xp.asarray([turned] * 3))
+    held = osc.PoseGoal(xp.full((3, 3), 1.0), xp.asarray([np.eye(3)] * 3))
+    action = np.zeros((3, 7), np.float32)
+    action[:, 0] = 1.0  # 5 cm
+    action[2, 5] = 1.0  # half a radian about z
+    fresh = xp.asarray([True, False, False])
+    goal = osc.set_goal(xp.asarray(action), now, held, fresh, xp)
+    # A fresh controller starts from the nominal pose, the others from the current one.
+    np.testing.assert_allclose(goal.position[:, 0], [1.05, 2.05, 2.05])
+    # Without a commanded rotation the old goal stays, whatever the hand has done.
+    np.testing.assert_allclose(goal.orientation[:2], [np.eye(3)] * 2)
+    expected = Rotation.from_rotvec([0.0, 0.0, 0.8]).as_matrix()
+    np.testing.assert_allclose(goal.orientation[2], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("substeps", [10, 25])
+def test_gripper_ramp_by_hand(substeps):
+    def control_step(closing, command):
+        for _ in range(substeps):
+            closing = osc.ramp_gripper(closing, command, substeps, np)
+        return closing
+
+    closing = np.array([0.0, 0.0, -1.0, 0.9])
+    command = np.array([1.0, 0.0, -0.3, 0.01])  # only the sign counts
+    np.testing.assert_allclose(control_step(closing, command), [0.25, 0.0, -1.0, 1.0])
+    full = np.array([-1.0])
+    for _ in range(8):  # a full reversal takes eight control steps
+        full = control_step(full, np.array([1.0]))
+    np.testing.assert_allclose(full, 1.0)
+
+
+def test_finger_targets():
+    targets = osc.finger_targets(np.array([-1.0, 0.0, 1.0]), np)
+    np.testing.assert_allclose(targets, [[0.04, -0.04], [0.02, -0.02], [0.0, 0.0]])

@@ -22,9 +22,9 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.train import loop, streams
+from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos, expert
-from omnivla_jax.world import look as looks
+from omnivla_jax.world import visual_scene as looks
 
 SEGMENT = 40  # control steps between two looks at whether all episodes are over
 ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
@@ -105,7 +105,7 @@ class _Play:
 
     def batch(self, task: int, attempt: int) -> list[Episode]:
         """The successes of one batch."""
-        key = streams.stream(self.plan.seed, "demonstrations")
+        key = rng.stream(self.plan.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
         rows = jnp.full(self.plan.batch_size, task, jnp.int32)
         playing = loop.wait(self.begin(rows, jax.random.fold_in(key, 0)))

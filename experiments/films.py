@@ -13,8 +13,8 @@ from experiments.reporting import video
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 EVERY = 2  # control steps a frame
 FPS = 10  # of a 20 Hz robot: every second step shows real time

@@ -18,8 +18,8 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render.types import OUTPUTS, Image
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Where the sheets go.")

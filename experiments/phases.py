@@ -17,7 +17,8 @@ from experiments.job import Job, build, task_names
 from experiments.reporting import progress
 from experiments.settings import Settings
 from experiments.workdir import Workdir
-from omnivla_jax.train import evaluate, streams, timing
+from omnivla_jax.train import evaluate, rng
+from omnivla_jax.train.online import profile
 from omnivla_jax.train.state import TrainState, evaluated
 
 ONE_INSTRUCTION = "there is only one instruction"
@@ -105,9 +106,9 @@ def time_split(job: Job, state: TrainState) -> None:
         progress.phase("Time split", unit="piece") as bar,
         bar.compiling("compiling and timing"),
     ):
-        split = timing.time_split(
+        split = profile.time_split(
             state,
-            streams.stream(settings.seed, "timing"),
+            rng.stream(settings.seed, "timing"),
             environment=job.environment,
             tasks=settings.tasks,
             policy_config=settings.policy,

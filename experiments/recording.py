@@ -12,9 +12,9 @@ from experiments.job import Job
 from experiments.reporting import progress
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim.libero.tasks import Task
-from omnivla_jax.train import loop, streams
+from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos
-from omnivla_jax.world import look as looks
+from omnivla_jax.world import visual_scene as looks
 
 
 def demonstrations(job: Job) -> Callable[[], list[Episode]]:
@@ -147,7 +147,7 @@ def _record(job: Job, bar: progress.Phase) -> tuple[list[Episode], int]:
         size=job.settings.image_size,
         noise=config.noise,
     )
-    key = streams.stream(job.settings.seed, "demonstrations")
+    key = rng.stream(job.settings.seed, "demonstrations")
     share = shares(config.episodes, tasks)
     kept: list[Episode] = []
     diverged = 0

@@ -8,9 +8,9 @@ from ml_collections.config_dict import placeholder
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import grpo, gspo, kl, ppo
-from omnivla_jax.train import objectives
-from omnivla_jax.train.objectives import Objective
-from omnivla_jax.train.online_config import OnlineConfig
+from omnivla_jax.train.online import objectives
+from omnivla_jax.train.online.config import OnlineConfig
+from omnivla_jax.train.online.objectives import Objective
 from omnivla_jax.train.state import OptimizerConfig
 
 # Settings of the objective; the rest of `rl` is stage III's own.

@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 from experiments import rl_settings, weights
 from experiments.reporting import progress
 from omnivla_jax.flow import schedules, sde
-from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
-from omnivla_jax.train.action import ActionConfig
 from omnivla_jax.train.evaluate import EvaluateConfig
-from omnivla_jax.train.online_config import OnlineConfig
+from omnivla_jax.train.online.config import OnlineConfig
+from omnivla_jax.train.sft import ActionConfig
 from omnivla_jax.train.state import OptimizerConfig
 
 
@@ -107,7 +107,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
         config = config.without_spatial()
     if folder is not None:
         config = weights.adapted(folder, config)
-    encoding.encoder(config)  # a wrong path shall be told before anything is made
+    tokenizers.encoder(config)  # a wrong path shall be told before anything is made
     return config
 
 

@@ -12,8 +12,8 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 from experiments import validation
 from experiments.job import Job
 from experiments.reporting import progress, tensorboard
-from omnivla_jax.train import checkpoints, loop, metrics
-from omnivla_jax.train.metrics import Row
+from omnivla_jax.train import checkpoints, csv_log, loop
+from omnivla_jax.train.csv_log import Row
 from omnivla_jax.train.state import TrainState
 
 
@@ -77,7 +77,7 @@ def _trail(
     """Opens the stage's files where `history` left them, and closes them."""
     workdir, done = job.workdir, len(history)
     table = workdir.table(stage.name)
-    metrics.write(table, history)
+    csv_log.write(table, history)
     with (
         checkpoints.writer(workdir.checkpoints(stage.name)) as latest,
         tensorboard.board(workdir.board(stage.name), resumed_after=done) as write,
@@ -85,7 +85,7 @@ def _trail(
     ):
 
         def report(row: Row) -> None:
-            metrics.append(table, row)
+            csv_log.append(table, row)
             write(row)
             latest.check()  # a full disk is heard of now, not at the next checkpoint
             bar.advance(1, **{name: row[name] for name in stage.shown})

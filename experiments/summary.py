@@ -11,7 +11,7 @@ from experiments.reporting.files import replacing
 from experiments.reporting.progress import duration
 from experiments.settings import Settings
 from experiments.workdir import CONFIG, Workdir
-from omnivla_jax.train import metrics
+from omnivla_jax.train import csv_log
 
 PACKAGES = (
     "jax",
@@ -30,7 +30,7 @@ def write(settings: Settings, workdir: Workdir) -> dict[str, Any]:
     """Write the three files; returns what results.json holds."""
     with workdir.clock("report"):
         found = results(settings, workdir)
-        history = metrics.load(workdir.table("flow_gspo"))
+        history = csv_log.load(workdir.table("flow_gspo"))
         curve = workdir.path / "curve.png"
         curves.save(curve, history, before=found["before"], after=found["after"])
         names = {"Before Flow-GSPO": "before.mp4", "After Flow-GSPO": "after.mp4"}

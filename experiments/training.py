@@ -13,25 +13,26 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Episode, PyTree
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.train import action, checkpoints, loop, online, placement, streams
+from omnivla_jax.train import checkpoints, loop, online, rng, sft
+from omnivla_jax.train import sharding as placement
 from omnivla_jax.train.state import TrainState
 
 
 def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState:
     """Stage II on the demonstrations, from imported or random parameters."""
     settings = job.settings
-    config, key = settings.policy, streams.stream(settings.seed, "init")
+    config, key = settings.policy, rng.stream(settings.seed, "init")
     _check_batch(job)
     create = functools.partial(
-        action.create, config=settings.action, seed=settings.seed
+        sft.create, config=settings.action, seed=settings.seed
     )
 
     def start() -> tuple[TrainState, loop.Step]:
         data = episodes()
-        normalizer = _spread(job, action.fit_normalizer(data))
-        dataset = _spread(job, action.make_dataset(data, normalizer, config=config))
+        normalizer = _spread(job, sft.fit_normalizer(data))
+        dataset = _spread(job, sft.make_dataset(data, normalizer, config=config))
         state = _made(job, create, _initial(job, key), normalizer)
-        step = action.make_step(config, settings.action, placement=_placement(job))
+        step = sft.make_step(config, settings.action, placement=_placement(job))
         compiled = _compiled(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
@@ -62,7 +63,7 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
 
     def start() -> tuple[TrainState, loop.Step]:
         state = _made(job, create, trained)
-        key = _spread(job, streams.stream(settings.seed, "online"))
+        key = _spread(job, rng.stream(settings.seed, "online"))
         step = online.make_step(
             job.environment,
             settings.tasks,
@@ -106,9 +107,9 @@ def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Rest
         )
 
     def start() -> TrainState:
-        params = policy.init(streams.stream(settings.seed, "init"), config)
+        params = policy.init(rng.stream(settings.seed, "init"), config)
         unscaled = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
-        state = action.create(
+        state = sft.create(
             params, unscaled, config=settings.action, seed=settings.seed
         )
         if name == "flow_matching":
@@ -149,7 +150,7 @@ def _initial(job: Job, key: jax.Array) -> PyTree:
     if folder is not None:
         return weights.restore(folder, key, config, mesh=job.mesh)
     if job.mesh is None:
-        return action.fresh_params(key, config)
+        return sft.fresh_params(key, config)
     return policy.init_sharded(key, config, mesh=job.mesh)
 
 

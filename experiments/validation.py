@@ -11,8 +11,8 @@ from typing import Iterator, Sequence
 
 from experiments.job import Job
 from experiments.reporting import tensorboard
-from omnivla_jax.train import checkpoints, evaluate, metrics
-from omnivla_jax.train.metrics import Row
+from omnivla_jax.train import checkpoints, csv_log, evaluate
+from omnivla_jax.train.csv_log import Row
 from omnivla_jax.train.state import TrainState, evaluated
 
 STREAM = "validation"
@@ -30,7 +30,7 @@ class Keeper:
     def evaluate(self, state: TrainState, rows: Sequence[Row]) -> None:
         """Record the success after the last of `rows`; ties keep the earlier one."""
         row = _success(self.job, state, update=len(rows))
-        metrics.append(self.table, row)
+        csv_log.append(self.table, row)
         self.write(row)
         self.writer.wait()
         best = checkpoints.latest(self.writer.directory)
@@ -46,8 +46,8 @@ def keeper(job: Job, stage: str, *, resumed_after: int) -> Iterator[Keeper]:
     """
     name = f"{stage}_validation"
     table = job.workdir.table(name)
-    known = [row for row in metrics.load(table) if row["update"] <= resumed_after]
-    metrics.write(table, known)
+    known = [row for row in csv_log.load(table) if row["update"] <= resumed_after]
+    csv_log.write(table, known)
     board = tensorboard.board(job.workdir.board(name), resumed_after=resumed_after)
     with board as write, checkpoints.writer(job.workdir.best(stage), keep=1) as writer:
         yield Keeper(job, table, write, writer)

@@ -22,7 +22,7 @@ from experiments.job import Job, build
 from experiments.reporting import progress
 from experiments.settings import from_config
 from experiments.workdir import Workdir, open_workdir, run_of
-from omnivla_jax.train import metrics
+from omnivla_jax.train import csv_log
 from omnivla_jax.train.evaluate import wilson_interval
 from omnivla_jax.train.state import TrainState
 
@@ -36,7 +36,7 @@ class Result(NamedTuple):
     """One variant under one seed."""
 
     evaluation: dict[str, Any]  # `evaluate.summarise`'s
-    history: list[metrics.Row]  # of stage III; empty where there is none
+    history: list[csv_log.Row]  # of stage III; empty where there is none
 
 
 def run(config: ConfigDict, root: Path) -> dict[str, list[Result]]:
@@ -101,7 +101,7 @@ def _result(config: ConfigDict, root: Path, name: str) -> Result:
         trained = _stage_two(config, folder, job)
         tuned = training.flow_gspo(job, trained) if learns else trained
         phases.evaluation(job, phase, tuned)
-    history = metrics.load(own.table("flow_gspo")) if learns else []
+    history = csv_log.load(own.table("flow_gspo")) if learns else []
     return Result(own.result(phase) or {}, history)
 
 

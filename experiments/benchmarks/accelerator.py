@@ -30,8 +30,8 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 ROOT = Path(__file__).parents[2]
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal

@@ -21,7 +21,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.train import action, state
+from omnivla_jax.train import sft, state
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
@@ -60,7 +60,7 @@ def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     """A step of stage II on as many observations, one flow time each."""
     work, learner = training_flops(config, batch=batch), settings(batch)
     dataset = dataset_of(config, batch)
-    step = action.make_step(config, learner)
+    step = sft.make_step(config, learner)
     start = _once(functools.partial(fresh_state, config=config, learner=learner))
     seconds = timing.fastest(lambda before: step(before, dataset)[0], start)
     peak, source = flops.peak()
@@ -74,9 +74,9 @@ def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     }
 
 
-def settings(batch: int) -> action.ActionConfig:
+def settings(batch: int) -> sft.ActionConfig:
     """How a step on `batch` observations is taken."""
-    return action.ActionConfig(
+    return sft.ActionConfig(
         OptimizerConfig(learning_rate=1e-4),
         steps=1,
         batch_size=batch,
@@ -91,16 +91,16 @@ def served_params(key: jax.Array, *, config: PolicyConfig) -> PyTree:
 
 
 def fresh_state(
-    key: jax.Array, *, config: PolicyConfig, learner: action.ActionConfig
+    key: jax.Array, *, config: PolicyConfig, learner: sft.ActionConfig
 ) -> TrainState:
     """Stage II at step 0 with random parameters; consumes `key`."""
     units = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
-    return action.create(policy.init(key, config), units, learner, seed=0)
+    return sft.create(policy.init(key, config), units, learner, seed=0)
 
 
 def training_flops(config: PolicyConfig, *, batch: int) -> float:
     """Model FLOPs of one training step, counted from shapes alone."""
-    gradient = jax.grad(functools.partial(action.loss, config=_plain(config), draws=1))
+    gradient = jax.grad(functools.partial(sft.loss, config=_plain(config), draws=1))
     data = jax.eval_shape(functools.partial(dataset_of, config, batch))
     shapes, key = parameters.shapes(config), jax.random.key(0)
     return flops.count(gradient, shapes, key, _seen(data), data.chunk)
@@ -129,17 +129,17 @@ def _plain(config: PolicyConfig) -> PolicyConfig:
     return dataclasses.replace(config, **stored)
 
 
-def _seen(data: action.Dataset) -> Observation:
+def _seen(data: sft.Dataset) -> Observation:
     return Observation(data.images, data.tokens, data.token_mask, data.state)
 
 
-def dataset_of(config: PolicyConfig, frames: int) -> action.Dataset:
+def dataset_of(config: PolicyConfig, frames: int) -> sft.Dataset:
     """Random demonstrations, of which every frame has an instruction of its own."""
     rng, size = np.random.default_rng(0), config.vision.image_size
     images = rng.integers(0, 256, (frames, config.views, size, size, 3))
     words = rng.integers(0, config.vocab, (frames, config.max_tokens))
     chunk = rng.normal(size=(frames, config.horizon, config.action_dim))
-    return action.Dataset(
+    return sft.Dataset(
         images=jnp.asarray(images, jnp.uint8),
         state=jnp.asarray(rng.normal(size=(frames, config.state_dim)), jnp.float32),
         chunk=jnp.asarray(chunk, jnp.float32),

@@ -20,8 +20,8 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is drawn.")
 _SIZE = flags.DEFINE_integer("size", 128, "Image side, pixels.")

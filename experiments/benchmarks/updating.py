@@ -13,9 +13,11 @@ import jax
 from experiments.benchmarks import memory
 from experiments.settings import Settings
 from omnivla_jax.policy.normalize import unscaled
-from omnivla_jax.train import action, collect, online, storage, streams, timing
+from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.placement import anywhere
+from omnivla_jax.train.online import profile
+from omnivla_jax.train.online import rollout as online_rollout
+from omnivla_jax.train.sharding import anywhere
 from omnivla_jax.train.state import TrainState
 
 
@@ -23,13 +25,13 @@ def measure(
     settings: Settings, simulator: Environment, updates: int
 ) -> dict[str, Any]:
     """Compile the step, run it, and take the same work apart."""
-    start, key = untrained(settings), streams.stream(settings.seed, "online")
+    start, key = untrained(settings), rng.stream(settings.seed, "online")
     shared: dict[str, Any] = {
         "policy_config": settings.policy,
         "sampler": settings.sampler,
         "config": settings.rl,
     }
-    parts = timing.time_split(
+    parts = profile.time_split(
         start, key, environment=simulator, tasks=settings.tasks, **shared
     )
     stored = experience(start, key, simulator, settings)
@@ -47,7 +49,7 @@ def measure(
         "seconds": parts,
         "compile_seconds": compiling,
         "storage": settings.rl.storage,
-        "experience_mib": storage.nbytes(stored) / memory.MIB,
+        "experience_mib": observation_store.nbytes(stored) / memory.MIB,
         "peak_memory_mib": memory.peak()[0] / memory.MIB,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
@@ -55,22 +57,22 @@ def measure(
 
 def untrained(settings: Settings) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
-    key, config = streams.stream(settings.seed, "init"), settings.policy
-    params = action.fresh_params(key, config)
+    key, config = rng.stream(settings.seed, "init"), settings.policy
+    params = sft.fresh_params(key, config)
     units = unscaled(config.robot_state_dim, config.robot_action_dim)
-    before = action.create(params, units, settings.action, seed=settings.seed)
+    before = sft.create(params, units, settings.action, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 
 def experience(
     start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
-) -> collect.Experience:
+) -> online_rollout.Experience:
     """What one update stores, as shapes."""
     act = online.explorer(
         start, simulator, settings.policy, settings.sampler, settings.rl
     )
     gather = functools.partial(
-        collect.collect,
+        online_rollout.collect,
         act,
         online.judge(start, simulator, settings.policy),
         environment=simulator,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
 from omnivla_jax.models import masks
-from omnivla_jax.models.action_io import TIME_CONDITIONING
-from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
+from omnivla_jax.models.encoders.dinov2 import VGGT_DINO, DinoConfig
+from omnivla_jax.models.encoders.spatial_encoder import tokens_per_view
+from omnivla_jax.models.encoders.vggt import VGGT_1B
+from omnivla_jax.models.encoders.vit import VitConfig
+from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
-from omnivla_jax.models.spatial_encoder import tokens_per_view
-from omnivla_jax.models.vggt import VGGT_1B
-from omnivla_jax.models.vit import VitConfig
-from omnivla_jax.policy import tokenizer
+from omnivla_jax.policy.tokenizers import hashed_words
 
 
 def choose(setting: str, name: str, table: Mapping[str, Any]) -> Any:
@@ -51,7 +51,7 @@ class PolicyConfig:
     views: int = 2
     registers: int = 1
     dino: DinoConfig | None = None
-    vocab: int = tokenizer.VOCAB
+    vocab: int = hashed_words.VOCAB
     tokenizer: str = "words"
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"

@@ -20,18 +20,18 @@ from jax.sharding import Mesh
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.models.action_io import (
+from omnivla_jax.models.encoders.siglip import Siglip
+from omnivla_jax.models.encoders.spatial_encoder import SpatialEncoder
+from omnivla_jax.models.heads.flow_action import (
     TIME_CONDITIONING,
     ActionOutput,
     AdaptiveInput,
     ConcatenatedInput,
 )
+from omnivla_jax.models.heads.noise import NoiseHead
+from omnivla_jax.models.heads.value import ValueHead
 from omnivla_jax.models.layers import WordEmbedder
 from omnivla_jax.models.mot import LayerCache, MixtureOfTransformers
-from omnivla_jax.models.noise_head import NoiseHead
-from omnivla_jax.models.siglip import Siglip
-from omnivla_jax.models.spatial_encoder import SpatialEncoder
-from omnivla_jax.models.value_head import ValueHead
 from omnivla_jax.policy.config import PolicyConfig
 
 MOT_PARTS = ("layers", "final_norm")

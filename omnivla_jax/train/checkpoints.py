@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.train.metrics import Row
+from omnivla_jax.train.csv_log import Row
 
 KEEP = 2
 PREFIX, TREE, HISTORY = "step-", "tree", "history"

@@ -12,15 +12,15 @@ import numpy as np
 
 from omnivla_jax.core import indices
 from omnivla_jax.core.types import Observation, PyTree, TimeStep
-from omnivla_jax.policy import encoding
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim import env
 from omnivla_jax.sim.goals import reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
-from omnivla_jax.train.placement import Batched
-from omnivla_jax.world import look as looks
+from omnivla_jax.train.sharding import Batched
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 
 class Instructions(NamedTuple):
@@ -79,7 +79,7 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     Raises ValueError on a text longer than `config.max_tokens` and on a tokenizer that
     cannot be read.
     """
-    encode = encoding.encoder(config)
+    encode = tokenizers.encoder(config)
     rows = [encode(text, config.max_tokens) for text in texts]
     return Instructions(
         jnp.asarray(np.stack([tokens for tokens, _ in rows])),

@@ -27,7 +27,7 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.train import agent, loop, streams
+from omnivla_jax.train import actor, loop, rng
 from omnivla_jax.train.environment import Environment, first
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
@@ -103,8 +103,8 @@ def held_out(
     number = jnp.arange(config.episodes)
     task = jnp.asarray(tasks, jnp.int32)[number % len(tasks)]
     of_episodes = jax.vmap(jax.random.fold_in, (None, 0))
-    states = of_episodes(streams.stream(seed, stream), number)
-    noise = of_episodes(streams.stream(seed, "noise"), number)
+    states = of_episodes(rng.stream(seed, stream), number)
+    noise = of_episodes(rng.stream(seed, "noise"), number)
     return Start(task, states, noise, task)
 
 
@@ -139,7 +139,7 @@ def make_evaluate(
 
     def evaluate(params: PyTree, normalizer: Normalizer, start: Start) -> Outcome:
         chex.assert_shape([start.task, start.told], (config.width,))
-        act = agent.exploiter(
+        act = actor.exploiter(
             params,
             normalizer,
             environment,
@@ -148,7 +148,7 @@ def make_evaluate(
             steps=config.steps,
         )
         env = environment.reset(start.task, start.key)
-        progress = agent.start(environment, env, {"success": 1.0})
+        progress = actor.start(environment, env, {"success": 1.0})
         progress, record = _episodes(environment, act, progress, start.noise, config)
         env = progress.env
         faults = environment.faults(env)
@@ -264,25 +264,25 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 
 def _episodes(
     environment: Environment,
-    act: agent.Act,
-    progress: agent.Progress,
+    act: actor.Act,
+    progress: actor.Progress,
     keys: jax.Array,
     config: EvaluateConfig,
-) -> tuple[agent.Progress, PyTree]:
+) -> tuple[actor.Progress, PyTree]:
     """Play T chunks and record the first R episodes after every control step.
 
     The noise of chunk t of an episode comes from its key [W] and t.
     """
 
     def control(
-        progress: agent.Progress, action: jax.Array
-    ) -> tuple[agent.Progress, PyTree]:
-        after, _, _ = agent.play(environment, progress, action[:, None])
+        progress: actor.Progress, action: jax.Array
+    ) -> tuple[actor.Progress, PyTree]:
+        after, _, _ = actor.play(environment, progress, action[:, None])
         return after, first(after.env, config.recorded)
 
     def chunk(
-        progress: agent.Progress, number: jax.Array
-    ) -> tuple[agent.Progress, PyTree]:
+        progress: actor.Progress, number: jax.Array
+    ) -> tuple[actor.Progress, PyTree]:
         chunk_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
         _, actions = act(progress, chunk_keys)
         executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.train.metrics import Row
+from omnivla_jax.train.csv_log import Row
 
 POLL_SECONDS = 0.01
 MOST_NAMES = 3  # that are told of the terms which are not finite

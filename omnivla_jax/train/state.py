@@ -10,7 +10,7 @@ import optax
 from flax import struct
 
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy import adaptation, policy
+from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.normalize import Normalizer
 
 
@@ -130,7 +130,7 @@ def evaluated(state: TrainState) -> PyTree:
     The critic stays behind: programs that act are compiled for policies without one.
     """
     kept = state.params if state.average is None else state.average
-    merged = adaptation.merge(kept)
+    merged = lora.merge(kept)
     return {name: tree for name, tree in merged.items() if name != policy.VALUE}
 
 

@@ -15,7 +15,7 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import expert, observe, proprioception
-from omnivla_jax.world.look import Look
+from omnivla_jax.world.visual_scene import Look
 
 ACTION_LIMIT = 1.0
 

@@ -16,7 +16,7 @@ from omnivla_jax.render.types import Image
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, Physics
 from omnivla_jax.world import proprioception
-from omnivla_jax.world.look import Look, body_rotations, camera
+from omnivla_jax.world.visual_scene import Look, body_rotations, camera
 
 POLICY_SUPERSAMPLE = 1
 AGENT = 0  # the view that LIBERO-Plus corrupts

@@ -11,7 +11,7 @@ from experiments.configs import quickstart
 from experiments.settings import from_config
 from experiments.workdir import open_workdir
 from omnivla_jax.policy import normalize
-from omnivla_jax.train import action, checkpoints, online, streams
+from omnivla_jax.train import checkpoints, online, rng, sft
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +22,8 @@ def workdir(tmp_path_factory):
     config = quickstart.get_config("debug")
     settings, path = from_config(config), tmp_path_factory.mktemp("runs") / "debug"
     opened, sizes = open_workdir(path, config.to_dict(), resume=False), settings.policy
-    first = action.create(
-        action.fresh_params(streams.stream(settings.seed, "init"), sizes),
+    first = sft.create(
+        sft.fresh_params(rng.stream(settings.seed, "init"), sizes),
         normalize.unscaled(sizes.robot_state_dim, sizes.robot_action_dim),
         config=settings.action,
         seed=settings.seed,

@@ -16,7 +16,7 @@ from omnivla_jax.flow import schedules, sde
 from omnivla_jax.rl import grpo, gspo, ppo
 from omnivla_jax.sim import libero_files
 from omnivla_jax.sim.libero import tasks as tables
-from omnivla_jax.train import objectives
+from omnivla_jax.train.online import objectives
 
 
 @pytest.mark.parametrize("variant", ["", "debug"])

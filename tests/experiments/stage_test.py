@@ -9,7 +9,7 @@ import pytest
 
 from experiments import stage, validation
 from experiments.workdir import Workdir
-from omnivla_jax.train import checkpoints, metrics
+from omnivla_jax.train import checkpoints, csv_log
 
 START: Any = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
 
@@ -71,7 +71,7 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
     assert float(again["w"]) == float(whole["w"])
     folders = [Workdir(tmp_path / name) for name in ("whole", "again")]
     for name in ("toy", "toy_validation"):
-        rows = [metrics.load(folder.table(name)) for folder in folders]
+        rows = [csv_log.load(folder.table(name)) for folder in folders]
         assert rows[0] == rows[1] and rows[0]
     best = [checkpoints.latest(folder.best("toy")) for folder in folders]
     assert best[0] and best[1] and best[0].name == best[1].name
@@ -94,5 +94,5 @@ def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
         run(tmp_path, calls=9)
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
     assert newest is not None and newest.name == "step-00000006"
-    rows = metrics.load(Workdir(tmp_path).table("toy"))
+    rows = csv_log.load(Workdir(tmp_path).table("toy"))
     assert len(rows) == 6, "the bad record is told, not recorded"

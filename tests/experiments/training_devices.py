@@ -15,7 +15,7 @@ from experiments.configs import quickstart
 from experiments.settings import from_config
 from experiments.workdir import Workdir
 from omnivla_jax.core import sharding
-from omnivla_jax.train import metrics
+from omnivla_jax.train import csv_log
 from tests.train import reaching
 
 LARGE = 4096  # bytes
@@ -81,7 +81,7 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     alone = job(tmp_path, None)
     training.flow_matching(alone, reaching.demonstrations)
     tables = [j.workdir.table("flow_matching") for j in (found, alone)]
-    ours, theirs = map(metrics.load, tables)
+    ours, theirs = map(csv_log.load, tables)
     assert len(ours) == len(theirs) == found.settings.action.steps
     for row, other in zip(ours, theirs):
         assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)

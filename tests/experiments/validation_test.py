@@ -8,7 +8,7 @@ import pytest
 
 from experiments import validation
 from experiments.workdir import Workdir
-from omnivla_jax.train import checkpoints, metrics
+from omnivla_jax.train import checkpoints, csv_log
 
 SUCCESS = {2: 0.25, 4: 0.75, 6: 0.5, 8: 0.75, 10: 1.0}
 
@@ -38,7 +38,7 @@ def validate(job, updates, *, resumed_after=0):
 
 
 def table(job):
-    rows = metrics.load(job.workdir.table("online_validation"))
+    rows = csv_log.load(job.workdir.table("online_validation"))
     return {int(row["update"]): row["success"] for row in rows}
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from omnivla_jax.flow import log_prob
 from omnivla_jax.flow.sde import Chain
-from omnivla_jax.train import agent, learn
+from omnivla_jax.train import actor
+from omnivla_jax.train.online import update
 
 K, H, D = 2, 3, 2
 
@@ -30,7 +31,7 @@ def chain(key, count):
 def decisions(key, count, branches=1):
     """S decisions; what was seen is their number, and so is the critic's value."""
     own = jnp.arange(count, dtype=jnp.float32)
-    return agent.Decision(own, own[:, None], chain(key, count * branches), own)
+    return actor.Decision(own, own[:, None], chain(key, count * branches), own)
 
 
 def parameters():
@@ -39,13 +40,13 @@ def parameters():
 
 
 def _score(params, decision):
-    turned = agent.turned(decision.chain)
+    turned = actor.turned(decision.chain)
     means = turned.means + params["action"]["shift"]
     return log_prob.recorded_log_prob(turned._replace(means=means))
 
 
 def _recorded(decision):
-    return log_prob.recorded_log_prob(agent.turned(decision.chain))
+    return log_prob.recorded_log_prob(actor.turned(decision.chain))
 
 
 def _value(params, decision):
@@ -54,4 +55,4 @@ def _value(params, decision):
 
 def models():
     """What `parameters` say of `decisions`."""
-    return learn.Models(_score, _recorded, _value)
+    return update.Models(_score, _recorded, _value)

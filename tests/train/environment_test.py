@@ -10,13 +10,15 @@ import pytest
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import paligemma_tokenizer, tokenizer
+from omnivla_jax.policy.tokenizers import hashed_words
+from omnivla_jax.policy.tokenizers import paligemma as paligemma_tokenizer
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import tasks
-from omnivla_jax.train import collect, environment
+from omnivla_jax.train import environment
+from omnivla_jax.train.online import rollout as online_rollout
 
 TEXTS = ("turn on", "open")
-SPELLINGS = {"words": tokenizer.WORDS, "bytes": paligemma_tokenizer.BYTES}
+SPELLINGS = {"words": hashed_words.WORDS, "bytes": paligemma_tokenizer.BYTES}
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -87,4 +89,4 @@ def test_a_rollout_of_tasks_that_the_simulator_lacks_is_refused(simulator):
     environment.check_tasks(simulator._replace(tasks=None), (99,))
     unused: Any = None
     with pytest.raises(ValueError, match=r"\[4, -5\].*holds 5"):
-        collect.start(simulator, (5, 4, -5), jax.random.key(0), unused)
+        online_rollout.start(simulator, (5, 4, -5), jax.random.key(0), unused)

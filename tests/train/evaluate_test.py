@@ -12,7 +12,7 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment as environments
-from omnivla_jax.train import evaluate, streams
+from omnivla_jax.train import evaluate, rng
 from tests.train import reaching
 
 POLICY = preset("debug")
@@ -79,15 +79,15 @@ def test_held_out_keys_are_nobody_elses():
     ours = jnp.concatenate([start.key, start.noise, validation.key])
     theirs = jnp.concatenate(
         [
-            jax.random.split(jax.random.fold_in(streams.stream(0, name), step), 12)
-            for name in streams.STREAMS
+            jax.random.split(jax.random.fold_in(rng.stream(0, name), step), 12)
+            for name in rng.STREAMS
             for step in range(3)
         ]
     )
     data = np.asarray(jax.random.key_data(jnp.concatenate([ours, theirs])))
     assert len(np.unique(data, axis=0)) == len(data)
     with pytest.raises(ValueError, match="Unknown random stream"):
-        streams.stream(0, "lunch")
+        rng.stream(0, "lunch")
 
 
 @pytest.mark.parametrize("tasks", [(4,), (0, 1, 2)])

@@ -12,7 +12,7 @@ from experiments.settings import from_config
 from omnivla_jax.core import precision
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.train import action, environment, online, streams
+from omnivla_jax.train import environment, online, rng, sft
 
 # Clones, both kinds of advantage, and pictures drawn again: whatever the step can do.
 CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
@@ -46,13 +46,13 @@ def step_and_arguments(scene):
     )
 
     def start():
-        key = streams.stream(0, "init")
+        key = rng.stream(0, "init")
         units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
         params = policy.init(key, settings.policy)
-        before = action.create(params, units, settings.action, seed=0)
+        before = sft.create(params, units, settings.action, seed=0)
         return online.create(before, settings.rl, settings.policy)
 
-    return step, (jax.eval_shape(start), streams.stream(0, "online"))
+    return step, (jax.eval_shape(start), rng.stream(0, "online"))
 
 
 @pytest.mark.usefixtures("on_an_accelerator")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.train import loop, metrics
+from omnivla_jax.train import csv_log, loop
 
 
 @jax.jit
@@ -118,15 +118,15 @@ def test_a_bad_parameter_is_no_checkpoint_though_the_metrics_are_good():
 def test_csv_round_trip(tmp_path):
     path = tmp_path / "history.csv"
     rows = [{"update": 1.0, "loss": 1 / 3}, {"update": 2.0, "loss": 1e-30}]
-    assert metrics.load(path) == []
+    assert csv_log.load(path) == []
     for row in rows:
-        metrics.append(path, row)
-    assert metrics.load(path) == rows
+        csv_log.append(path, row)
+    assert csv_log.load(path) == rows
     with pytest.raises(ValueError, match="columns"):
-        metrics.append(path, {"other": 1.0})
+        csv_log.append(path, {"other": 1.0})
     with path.open("a") as file:
         file.write("3.0")  # an interruption in the middle of a row
-    assert metrics.load(path) == rows
-    metrics.write(path, rows[:1])
-    assert metrics.load(path) == rows[:1]
+    assert csv_log.load(path) == rows
+    csv_log.write(path, rows[:1])
+    assert csv_log.load(path) == rows[:1]
     assert [p.name for p in tmp_path.iterdir()] == ["history.csv"]

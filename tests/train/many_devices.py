@@ -16,10 +16,11 @@ from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 
 from omnivla_jax.core import sharding
-from omnivla_jax.train import online, placement, streams
+from omnivla_jax.train import online, rng
+from omnivla_jax.train import sharding as placement
 from omnivla_jax.train.state import OptimizerConfig
 from tests.train import reaching
-from tests.train.online_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
+from tests.train.online.step_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
 
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}
 PROCESSES = 2
@@ -51,7 +52,7 @@ def main(out: str, address: str = "", process: str = "0") -> None:
 
 def stepped(mesh):
     """The loss and the parameters after one step, the latter by path."""
-    state, key = fresh(CONFIG), streams.stream(0, "online")
+    state, key = fresh(CONFIG), rng.stream(0, "online")
     state = placement.put(state, mesh, POLICY)
     step = online.make_step(
         reaching.make(POLICY),

@@ -14,8 +14,9 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.train import environment, placement
-from tests.train.online_test import POLICY
+from omnivla_jax.train import environment
+from omnivla_jax.train import sharding as placement
+from tests.train.online.step_test import POLICY
 
 BATCH, STEPS, SIDE = 8, 3, 16
 MESH = {"data": 4, "fsdp": 2}

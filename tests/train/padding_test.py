@@ -13,16 +13,17 @@ from omnivla_jax.flow import log_prob, schedules
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.pretrained import openpi
-from omnivla_jax.train import action, agent, objectives
+from omnivla_jax.train import actor, sft
+from omnivla_jax.train.observation_store import STORAGES
+from omnivla_jax.train.online import objectives
 from omnivla_jax.train.state import OptimizerConfig
-from omnivla_jax.train.storage import STORAGES
 from tests.models import once
 from tests.train import reaching
 
 PLAIN = preset("debug")
 PADDED = openpi.pi0_config(PLAIN)
 EPISODES = reaching.demonstrations()
-NORMALIZER = action.fit_normalizer(EPISODES)
+NORMALIZER = sft.fit_normalizer(EPISODES)
 ENVIRONMENT = reaching.make(PADDED)
 SAMPLER = policy.Sampler(
     steps=2,
@@ -34,16 +35,16 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def params():
-    return action.fresh_params(KEY, PADDED)
+    return sft.fresh_params(KEY, PADDED)
 
 
 def progress():
     env = ENVIRONMENT.reset(jnp.arange(3), jax.random.split(KEY, 3))
-    return agent.start(ENVIRONMENT, env, {"success": 1.0})
+    return actor.start(ENVIRONMENT, env, {"success": 1.0})
 
 
 def dataset(config):
-    return action.make_dataset(EPISODES, NORMALIZER, config=config)
+    return sft.make_dataset(EPISODES, NORMALIZER, config=config)
 
 
 def test_zeros_follow_the_normalised_numbers_of_the_robot():
@@ -57,11 +58,11 @@ def test_zeros_follow_the_normalised_numbers_of_the_robot():
 
 
 def test_a_step_of_stage_two_learns_on_all_dimensions(params):
-    config = action.ActionConfig(
+    config = sft.ActionConfig(
         OptimizerConfig(learning_rate=1e-3), steps=1, batch_size=4, steps_per_call=1
     )
-    before = action.create(params, NORMALIZER, config, seed=0)
-    after, metrics = action.make_step(PADDED, config)(before, dataset(PADDED))
+    before = sft.create(params, NORMALIZER, config, seed=0)
+    after, metrics = sft.make_step(PADDED, config)(before, dataset(PADDED))
     moved = jax.tree.map(
         lambda a, b: float(jnp.abs(a - b).max()),
         after.params["action"]["output"]["action_out_proj"],
@@ -74,9 +75,9 @@ def test_the_loss_is_the_mean_over_padding_too(params):
     """Of a policy that answers 0, which leaves the target alone."""
     silent = params | {"action": params["action"] | {"output": _zeros(params)}}
     data, key = dataset(PADDED), jax.random.key(1)
-    seen, chunk = action._draw(key, data, 4)
+    seen, chunk = sft._draw(key, data, 4)
     found = once.jit(
-        lambda: action.loss(silent, key, seen, chunk, draws=2, config=PADDED)
+        lambda: sft.loss(silent, key, seen, chunk, draws=2, config=PADDED)
     )()
     noise = jax.random.normal(jax.random.split(key)[0], (2, *chunk.shape))
     np.testing.assert_allclose(found, jnp.mean((chunk - noise) ** 2), rtol=1e-5)
@@ -87,26 +88,26 @@ def _zeros(params):
 
 
 def test_the_simulator_sees_the_robots_actions(params):
-    act = agent.exploiter(
+    act = actor.exploiter(
         params, NORMALIZER, ENVIRONMENT, jnp.arange(3), config=PADDED, steps=2
     )
     before = progress()
     _, chunk = once.jit(act)(before, jax.random.split(KEY, 3))
     chex.assert_shape(chunk, (3, PADDED.horizon, 7))
-    after, mask, _ = agent.play(ENVIRONMENT, before, chunk)
+    after, mask, _ = actor.play(ENVIRONMENT, before, chunk)
     assert mask.all() and jnp.abs(after.env.position - before.env.position).max() > 0
 
 
 def test_a_likelihood_counts_the_robots_actions(params):
     storage = STORAGES["cache"](lambda env: env, PADDED)
-    act = agent.explorer(
+    act = actor.explorer(
         params, NORMALIZER, ENVIRONMENT, config=PADDED, sampler=SAMPLER, storage=storage
     )
     decision, chunks = once.jit(act)(progress(), KEY)
     chex.assert_shape(chunks, (3, 3, 7))
     chex.assert_shape(decision.state, (3, 32))
     assert not decision.state[:, 8:].any()
-    chain = agent.turned(decision.chain)
+    chain = actor.turned(decision.chain)
     score = once.jit(
         functools.partial(policy.chain_log_prob, config=PADDED, sampler=SAMPLER)
     )(params, decision.seen, decision.state, chain)

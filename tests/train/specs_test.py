@@ -19,8 +19,11 @@ from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.rl import ppo
-from omnivla_jax.train import objectives, online, placement, state
-from omnivla_jax.train.online_config import OnlineConfig
+from omnivla_jax.train import online
+from omnivla_jax.train import sharding as placement
+from omnivla_jax.train import state
+from omnivla_jax.train.online import objectives
+from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 from tests import virtual_devices
 

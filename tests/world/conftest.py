@@ -7,7 +7,7 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import look as looks
+from omnivla_jax.world import visual_scene as looks
 
 SCRIPTED = (1, 5, 6, 7, 8)
 

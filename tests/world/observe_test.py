@@ -13,8 +13,8 @@ from omnivla_jax.render import camera as cameras
 from omnivla_jax.render import types
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import AGENT_FOVY
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe, proprioception
+from omnivla_jax.world import visual_scene as looks
 
 SIZE = 32
 

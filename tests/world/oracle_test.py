@@ -9,8 +9,8 @@ from experiments import mujoco_pictures
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import look as looks
 from omnivla_jax.world import observe
+from omnivla_jax.world import visual_scene as looks
 
 SIZE = 128
 OUTPUTS = ("depth", "normal", "segmentation")

@@ -10,7 +10,7 @@ from experiments.benchmarks import flops, measuring
 from omnivla_jax.core import precision
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import preset
-from omnivla_jax.train import action, state
+from omnivla_jax.train import sft, state
 
 
 def chain(x, weight, unroll):
@@ -51,7 +51,7 @@ def test_learning_of_full_holds_three_numbers_a_parameter_and_a_gradient():
     assert 12 * count <= held < 12 * count + 2**10  # counters, units
     assert held + 4 * count < 67 * 2**30
     data = jax.eval_shape(functools.partial(measuring.dataset_of, config, 1))
-    lowered = action.make_step(config, learner).lower(start, data)
+    lowered = sft.make_step(config, learner).lower(start, data)
     taken, _ = lowered.args_info[0]
     assert all(leaf.donated for leaf in jax.tree.leaves(taken))
     assert measuring.training_flops(config, batch=1) > 6 * count

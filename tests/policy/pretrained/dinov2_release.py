@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import transformers
 
-from omnivla_jax.models.dinov2 import DinoConfig
-from omnivla_jax.models.vit import VitConfig
+from omnivla_jax.models.encoders.dinov2 import DinoConfig
+from omnivla_jax.models.encoders.vit import VitConfig
 
 # transformers' levels and the release's, from the outside in.
 LEVELS = (

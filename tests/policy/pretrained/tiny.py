@@ -1,7 +1,7 @@
 """A policy small enough to convert in milliseconds, shaped as public weights are."""
 
+from omnivla_jax.models.encoders.vit import VitConfig
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
-from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy.config import PolicyConfig
 
 _SHARED = {"depth": 2, "heads": 4, "kv_heads": 1, "head_dim": 8}

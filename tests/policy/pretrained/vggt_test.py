@@ -10,11 +10,16 @@ from flax import linen as nn
 from flax import traverse_util
 
 from omnivla_jax.core import sharding
-from omnivla_jax.models.dinov2 import VGGT_DINO, DinoConfig
+from omnivla_jax.models.encoders.dinov2 import VGGT_DINO, DinoConfig
+from omnivla_jax.models.encoders.spatial_encoder import SpatialEncoder
+from omnivla_jax.models.encoders.vggt import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    VGGT_1B,
+    Aggregator,
+)
+from omnivla_jax.models.encoders.vit import VitConfig
 from omnivla_jax.models.mot import ExpertConfig
-from omnivla_jax.models.spatial_encoder import SpatialEncoder
-from omnivla_jax.models.vggt import IMAGENET_MEAN, IMAGENET_STD, VGGT_1B, Aggregator
-from omnivla_jax.models.vit import VitConfig
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import recipes, vggt
 from omnivla_jax.policy.pretrained.archives import Archive

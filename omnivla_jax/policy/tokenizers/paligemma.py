@@ -1,0 +1,56 @@
+"""Instructions to PaliGemma's tokens: by its SentencePiece model, or byte by byte.
+
+As pi0 tells them: begin mark, the text in one line, a line break. The model file comes
+with PaliGemma (`paligemma_tokenizer.model`) and is never downloaded. Without it every
+byte is one of the byte tokens that the same vocabulary holds, so that any text has a
+spelling that the word table knows, if one several times longer.
+"""
+
+import functools
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import sentencepiece
+
+from omnivla_jax.policy.tokenizers.hashed_words import Tokenizer, padded
+
+BEGIN, FIRST_BYTE = 2, 217  # ids of Gemma's <bos> and <0x00>
+
+
+def load(model: Path) -> Tokenizer:
+    """The tokenizer of a SentencePiece model file; ValueError if it is none.
+
+    Its encoder raises ValueError, as does that of `tokenizer`, on texts that are empty
+    or do not fit.
+    """
+    pieces = sentencepiece.SentencePieceProcessor()
+    try:
+        pieces.Load(str(model))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"{model} is no SentencePiece model: give the path of PaliGemma's "
+            "tokenizer, or 'bytes' to spell in bytes."
+        ) from error
+
+    def spell(text: str) -> list[int]:
+        # pi0 encodes the line break by itself, so that it cannot join the last word.
+        return [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")]
+
+    return Tokenizer(functools.partial(_encode, spell), pieces.vocab_size())
+
+
+def _bytes(text: str) -> list[int]:
+    return [BEGIN, *(FIRST_BYTE + byte for byte in f"{text}\n".encode())]
+
+
+def _encode(
+    spell: Callable[[str], list[int]], text: str, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    clean = text.strip().replace("_", " ").replace("\n", " ")
+    if not clean.strip():
+        raise ValueError(f"The instruction {text!r} holds no word to encode.")
+    return padded(text, spell(clean), length)
+
+
+BYTES = Tokenizer(functools.partial(_encode, _bytes), FIRST_BYTE + 256)

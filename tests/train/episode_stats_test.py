@@ -1,0 +1,94 @@
+"""Tests of omnivla_jax.train.episode_stats: sums over running steps, worked by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from omnivla_jax.policy.config import preset
+from omnivla_jax.train import environment, episode_stats
+from tests.train import reaching
+
+SCALES = {"success": 1.0, "alignment": 0.1}
+ENVIRONMENT = reaching.make(preset("debug"))
+CHUNKS = 3
+
+
+def chunks(key):
+    """Two episodes that go right: the first reaches its goal, the second never."""
+    noise = 0.1 * jax.random.normal(key, (CHUNKS, 2, 3, 7))
+    return noise.at[..., 0].add(1.0)
+
+
+def episodes():
+    return ENVIRONMENT.reset(jnp.array([0, 1]), jax.random.split(jax.random.key(0), 2))
+
+
+@jax.jit
+def play(actions):
+    """The states before and after every step and the tally after it, stacked."""
+
+    def control(carry, action):
+        env, sums = carry
+        after, _ = ENVIRONMENT.step(env, action)
+        sums = episode_stats.add(ENVIRONMENT, sums, env, after, action)
+        return (after, sums), (env, after, sums)
+
+    env = episodes()
+    start = (env, episode_stats.start(ENVIRONMENT, env, SCALES))
+    steps = jnp.moveaxis(actions, 1, 2).reshape(-1, *actions.shape[1::2])
+    return jax.lax.scan(control, start, steps)[1]
+
+
+def test_the_return_is_success_plus_the_weighted_mean_alignment():
+    before, after, history = play(chunks(jax.random.key(1)))
+    last = jax.tree.map(lambda leaf: leaf[-1], history)
+    assert list(after.success[-1]) == [True, False]
+    alive = ~np.asarray(before.success)
+    aligned = np.asarray(jax.vmap(reaching.alignment)(after))
+    expected = [
+        success + 0.1 * aligned[alive[:, row], row].mean()
+        for row, success in enumerate([1.0, 0.0])
+    ]
+    assert list(last.steps) == list(alive.sum(axis=0)) and last.steps[0] < 9
+    found = episode_stats.worth(episode_stats.values(last), SCALES)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_parts_add_up_and_an_ended_episode_adds_nothing():
+    _, _, history = play(chunks(jax.random.key(1)))
+    end, middle = (jax.tree.map(lambda leaf: leaf[at], history) for at in (8, 5))
+    part = episode_stats.since(end, middle)
+    np.testing.assert_allclose(
+        part.sums["alignment"] + middle.sums["alignment"], end.sums["alignment"]
+    )
+    assert part.steps[0] == part.sums["success"][0] == 0 and part.steps[1] == 3
+    assert episode_stats.values(part)["alignment"][0] == 0, "no steps, no mean"
+
+
+def test_values_by_hand_and_a_scale_of_zero_is_only_a_metric():
+    sums = {"success": jnp.array([1.0, 0.0]), "smoothness": jnp.array([-2.0, -8.0])}
+    steps, actions = jnp.array([4.0, 8.0]), jnp.zeros((2, 7))
+    found = episode_stats.values(episode_stats.Tally(sums, steps, actions))
+    np.testing.assert_allclose(found["smoothness"], [-0.5, -1.0])
+    scales = {"success": 2.0, "smoothness": 0.0}
+    np.testing.assert_allclose(episode_stats.worth(found, scales), [2.0, 0.0])
+    np.testing.assert_allclose(episode_stats.metrics(found)["reward_smoothness"], -0.75)
+
+
+def test_the_first_action_is_compared_with_what_came_before():
+    env = episodes()
+    sums = episode_stats.start(ENVIRONMENT, env, {"smoothness": 1.0})
+    action = jnp.tile(jnp.asarray(ENVIRONMENT.first_action), (2, 1)).at[1, 0].set(0.5)
+    after, _ = ENVIRONMENT.step(env, action)
+    sums = episode_stats.add(ENVIRONMENT, sums, env, after, action)
+    np.testing.assert_allclose(sums.sums["smoothness"], [0.0, -0.5])
+    np.testing.assert_array_equal(sums.action, action)
+
+
+def test_a_simulator_without_terms_knows_success_only():
+    env, action = episodes(), jnp.zeros((2, 7))
+    found = environment.success_only(env, action, action, ("success",))
+    np.testing.assert_array_equal(found["success"], [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"no reward terms \['alignment'\]"):
+        environment.success_only(env, action, action, ("alignment", "success"))

@@ -1,0 +1,162 @@
+"""Tests of omnivla_jax.train.online on a stand-in simulator."""
+
+import dataclasses
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from omnivla_jax.flow import schedules, sde
+from omnivla_jax.policy import lora, policy
+from omnivla_jax.policy.config import preset
+from omnivla_jax.rl import gspo
+from omnivla_jax.train import loop, online, rng, sft, state
+from omnivla_jax.train.online import objectives
+from omnivla_jax.train.online import rollout as online_rollout
+from omnivla_jax.train.online.config import OnlineConfig
+from omnivla_jax.train.state import OptimizerConfig
+from tests.train import reaching
+
+POLICY = preset("debug")
+SAMPLER = policy.Sampler(
+    steps=3,
+    schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
+    drift=sde.corrected,
+    exec_horizon=3,
+)
+SETTINGS = OnlineConfig(
+    optimizer=OptimizerConfig(learning_rate=4e-4),
+    objective=objectives.flow_gspo(
+        gspo.GspoConfig(length=objectives.lengths(POLICY, SAMPLER)["HK"])
+    ),
+    updates=12,
+    groups=6,
+    group_size=8,
+    chunks=3,
+    epochs=2,
+    minibatches=3,
+    rewards={"success": 1.0, "alignment": 1.0},
+)
+# A frozen, untrained prefix hardly tells tasks apart: to see learning, one task.
+TASKS = (0,)
+
+
+def fresh(settings=SETTINGS, network=POLICY):
+    """A policy that only knows the units of its actions."""
+    episodes = reaching.demonstrations()
+    params = sft.fresh_params(rng.stream(0, "init"), network)
+    trained = lora.trainable_mask(params, settings.scope)
+    optimizer = state.make_optimizer(settings.optimizer, trained)
+    return state.create(
+        params, sft.fit_normalizer(episodes), optimizer, seed=0
+    )
+
+
+def make_step(settings=SETTINGS, network=POLICY, sampler=SAMPLER):
+    """The step of `fresh`'s policy in the stand-in simulator."""
+    return online.make_step(
+        reaching.make(network),
+        TASKS,
+        policy_config=network,
+        sampler=sampler,
+        config=settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def step():
+    return make_step()
+
+
+@pytest.fixture(scope="module")
+def run(step):
+    """Start, end and history of a short run."""
+    key = rng.stream(0, "online")
+    before = fresh()
+    after, history = loop.run(
+        lambda current: step(current, key),
+        fresh(),
+        steps=SETTINGS.updates,
+        save=lambda *_: None,
+        save_every=100,
+    )
+    assert step._cache_size() == 1, "the step was traced again"
+    return before, after, history
+
+
+def test_reward_rises(run):
+    _, after, history = run
+    rewards = [row["reward"] for row in history]
+    assert np.mean(rewards[-3:]) > rewards[0] + 0.3, rewards
+    assert int(after.step) == SETTINGS.updates
+
+
+def test_only_the_action_expert_moves(run):
+    before, after, _ = run
+    for expert in ("reasoning", "spatial"):
+        chex.assert_trees_all_equal(before.params[expert], after.params[expert])
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).any()), before.params["action"],
+        after.params["action"]
+    )
+    assert any(jax.tree.leaves(moved))
+    sizes = [leaf.size for leaf in jax.tree.leaves(after.opt_state)]
+    assert sum(sizes) < 2.1 * state.count(after.params["action"])
+
+
+def test_metrics_are_finite(run):
+    _, _, history = run
+    assert all(np.isfinite(list(row.values())).all() for row in history)
+    wanted = {"success", "reward", "ratio_std", "clip_fraction", "kl", "loss",
+              "kl_last_step_share", "zero_variance_fraction", "grad_norm", "diverged"}
+    assert wanted <= set(history[0])
+
+
+LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"stochastic_steps": "one"}, {"schedule": LEARNED}],
+    ids=["one step", "learned noise"],
+)
+def test_the_first_ratio_is_one(changes):
+    """One minibatch, scored before anything has changed: nothing is far from it."""
+    network = dataclasses.replace(POLICY, noise_head="schedule" in changes)
+    settings = dataclasses.replace(
+        SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
+    )
+    step = make_step(settings, network, dataclasses.replace(SAMPLER, **changes))
+    after, metrics = step(fresh(settings, network), rng.stream(0, "online"))
+    assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
+    assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
+    assert int(after.step) == 1
+
+
+def test_a_step_is_a_function_of_state_and_key(step):
+    key = rng.stream(3, "online")
+    chex.assert_trees_all_equal(step(fresh(), key), step(fresh(), key))
+
+
+def test_groups_share_their_start_and_tasks_take_turns():
+    key = jax.random.key(1)
+    env = online_rollout.start(reaching.make(POLICY), (0, 1, 2), key, SETTINGS)
+    positions = np.asarray(env.position).reshape(6, 8, 2)
+    assert (positions == positions[:, :1]).all()
+    assert len(np.unique(positions[:, 0], axis=0)) == 6
+    tasks = np.asarray(env.task).reshape(6, 8)[:, 0]
+    assert sorted(tasks) == [0, 0, 1, 1, 2, 2]
+
+
+def test_an_update_without_any_signal_changes_nothing():
+    """All weights 0: not even Adam's momentum or the weight decay may act."""
+    settings = dataclasses.replace(SETTINGS, groups=1, group_size=1, chunks=3)
+    after, metrics = make_step(settings)(fresh(settings), rng.stream(0, "online"))
+    chex.assert_trees_all_equal(fresh(settings).params, after.params)
+    assert metrics["zero_variance_fraction"] == 1 and metrics["loss"] == 0
+
+
+def test_minibatches_must_divide_the_chunks():
+    with pytest.raises(ValueError, match="minibatches=5"):
+        dataclasses.replace(SETTINGS, minibatches=5)

@@ -1,0 +1,115 @@
+"""Tests of omnivla_jax.train.sft: targets, learning, resuming, no retracing."""
+
+import dataclasses
+
+import chex
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from omnivla_jax.policy.config import preset
+from omnivla_jax.train import loop, rng, sft, state
+from omnivla_jax.train.state import OptimizerConfig
+from tests.train import reaching
+
+CONFIG = preset("debug")
+SETTINGS = sft.ActionConfig(
+    OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
+    steps=100,
+    batch_size=16,
+    draws=2,
+    steps_per_call=10,
+    average_decay=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The data, a compiled step and the states of a short run."""
+    episodes = reaching.demonstrations()
+    normalizer = sft.fit_normalizer(episodes)
+    dataset = sft.make_dataset(episodes, normalizer, config=CONFIG)
+    step = sft.make_step(CONFIG, SETTINGS)
+
+    def fresh(seed=0):
+        key = rng.stream(seed, "init")
+        params = sft.fresh_params(key, CONFIG)
+        return sft.create(params, normalizer, SETTINGS, seed=seed)
+
+    return dataset, step, fresh
+
+
+def test_targets_end_with_standing_still_and_the_last_gripper_command():
+    actions = np.arange(21, dtype=np.float32).reshape(3, 7) + 1
+    targets = sft.chunk_targets(actions, 4)
+    rest = np.array([0, 0, 0, 0, 0, 0, 21], np.float32)
+    assert targets.shape == (3, 4, 7)
+    np.testing.assert_array_equal(targets[0], [*actions, rest])
+    np.testing.assert_array_equal(targets[2], [actions[2], rest, rest, rest])
+
+
+def test_the_dataset_is_normalised_and_keeps_its_words(trained):
+    dataset, _, _ = trained
+    episodes = reaching.demonstrations()
+    frames = sum(len(e.action) for e in episodes)
+    chex.assert_shape(dataset.chunk, (frames, CONFIG.horizon, 7))
+    first = dataset.chunk[:, 0]
+    np.testing.assert_allclose(np.mean(first, axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.std(first, axis=0)[:2], 1, atol=1e-5)
+    assert len(np.unique(dataset.instruction)) == dataset.tokens.shape[0] == 3
+
+
+def test_loss_falls_and_the_step_traces_once(trained):
+    dataset, step, fresh = trained
+    state, history = loop.run(
+        lambda state: step(state, dataset),
+        fresh(),
+        steps=10,
+        save=lambda *_: None,
+        save_every=100,
+    )
+    assert step._cache_size() == 1
+    losses = [row["loss"] for row in history]
+    assert losses[-1] < 0.6 * losses[0], losses
+    assert int(state.step) == 100
+    moved = jax.tree.map(lambda a, p: float(abs(a - p).max()), state.average,
+                         state.params)
+    assert 0 < max(jax.tree.leaves(moved)) < 1
+
+
+def test_a_run_is_a_function_of_its_seed_and_step(trained):
+    dataset, step, fresh = trained
+    whole, _ = step(step(fresh(1), dataset)[0], dataset)
+    halfway, _ = step(fresh(1), dataset)
+    copied = jax.tree.map(lambda x: jax.numpy.asarray(np.asarray(x)), halfway)
+    resumed, _ = step(copied, dataset)
+    chex.assert_trees_all_equal(whole, resumed)
+
+
+def test_flow_times_follow_their_distribution():
+    tau = sft.draw_tau(jax.random.key(0), (4000,)) / sft.TAU_LIMIT
+    assert stats.kstest(np.asarray(tau), stats.beta(1, 1.5).cdf).pvalue > 0.01
+
+
+def test_adapters_alone_lower_the_loss(trained):
+    dataset, _, _ = trained
+    settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)
+    normalizer = sft.fit_normalizer(reaching.demonstrations())
+    params = sft.fresh_params(rng.stream(0, "init"), CONFIG)
+    before = sft.create(params, normalizer, settings, seed=0)
+    step = sft.make_step(CONFIG, settings)
+    middle, first = step(before, dataset)
+    after, last = step(middle, dataset)
+    assert float(last["loss"]) < 0.8 * float(first["loss"])
+    chex.assert_trees_all_equal(after.params["reasoning"], params["reasoning"])
+    handed_on = state.evaluated(after)
+    chex.assert_trees_all_equal_structs(handed_on, params)
+    moved = handed_on["reasoning"]["layers"]["attn"]["q_einsum"]
+    start = params["reasoning"]["layers"]["attn"]["q_einsum"]
+    assert float(jax.numpy.abs(moved - start).max()) > 1e-3
+
+
+def test_steps_must_fill_whole_calls():
+    with pytest.raises(ValueError, match="steps=5 must be a multiple"):
+        sft.ActionConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)

@@ -14,7 +14,7 @@ from typing import Any, Mapping
 
 from absl import flags, logging
 
-from experiments import variants
+from experiments.pipeline import sweep
 from experiments.reporting import curves, errors
 from experiments.reporting.files import replacing
 from omnivla_jax.core import compile as compilation
@@ -34,8 +34,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
     root = Path(_WORKDIR.value)
-    results = variants.run(_CONFIG.value, root)
-    found = {name: variants.pooled(of_seeds) for name, of_seeds in results.items()}
+    results = sweep.run(_CONFIG.value, root)
+    found = {name: sweep.pooled(of_seeds) for name, of_seeds in results.items()}
     with replacing(root / "ablation.json") as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     histories = {

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags, logging
 
 from data_pipelines import rlds_builder
-from experiments import collecting
+from experiments.pipeline import dataset_collection
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim.libero import libero_plus, tasks
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
         "categories": _CATEGORIES.value,
     }
     count = len(tasks.suite(_SUITE.value, **files).tasks)
-    plan = collecting.Plan(
+    plan = dataset_collection.Plan(
         suite=_SUITE.value,
         tasks=_tasks(_TASKS.value) or tuple(range(count)),
         episodes=_EPISODES.value,
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> None:
         task_files=files,
     )
     out = Path(_OUT.value).expanduser()
-    stored = collecting.collect(
+    stored = dataset_collection.collect(
         plan, out, resume=_RESUME.value, file_format=_FORMAT.value
     )
     progress.note("Stored", f"{stored} episodes in {out}")

@@ -15,12 +15,12 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from experiments import training
 from experiments.configs import quickstart
-from experiments.job import task_names
+from experiments.configs.schema import from_config
+from experiments.pipeline import training
+from experiments.pipeline.run_context import task_names
+from experiments.pipeline.workdir import Workdir, read_config
 from experiments.reporting import errors
-from experiments.settings import from_config
-from experiments.workdir import Workdir, read_config
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment, evaluate

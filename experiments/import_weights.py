@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from experiments import weights
+from experiments.pipeline import imported_weights
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.load import MismatchError
@@ -41,9 +41,9 @@ def main(argv: list[str]) -> None:
     out = Path(_OUT.value).expanduser()
     _require_free(out)
     pairs = tuple(zip(_FROM.value, _PATH.value))
-    record = weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})
+    record = imported_weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})
     try:
-        loaded = weights.import_files(out, record, seed=_SEED.value)
+        loaded = imported_weights.import_files(out, record, seed=_SEED.value)
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error
@@ -59,7 +59,9 @@ def _require_free(out: Path) -> None:
     if out.is_dir():
         names = {entry.name for entry in out.iterdir()}
         rest = {name for name in names if not checkpoints.UNFINISHED.fullmatch(name)}
-        if not rest or (rest == {weights.RECORD} and weights.is_record(out)):
+        if not rest:
+            return
+        if rest == {imported_weights.RECORD} and imported_weights.is_record(out):
             return
     raise flags.Error(f"--out={out} is taken: name a new folder")
 

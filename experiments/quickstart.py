@@ -10,10 +10,10 @@ from pathlib import Path
 from absl import flags, logging
 from jax.sharding import Mesh
 
-from experiments import phases, summary
+from experiments.configs.schema import from_config
+from experiments.pipeline import phases, results
+from experiments.pipeline.workdir import open_workdir
 from experiments.reporting import errors
-from experiments.settings import from_config
-from experiments.workdir import open_workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
     workdir = open_workdir(Path(_WORKDIR.value), config.to_dict(), resume=_RESUME.value)
     found = phases.run(settings, workdir, _mesh())
-    print(f"\n{summary.table(found)}")
+    print(f"\n{results.table(found)}")
     print(f"Look at {workdir.path / 'report.html'}")
 
 

@@ -109,7 +109,7 @@ def step(
 
 def policy(*, preset: str, batch: int) -> dict[str, Any]:
     """Time a policy's prefix, denoising and training steps."""
-    from experiments.benchmarks.measuring import measure
+    from experiments.benchmarks.lib.policy_timing import measure
     from omnivla_jax.policy import config
 
     return measure(config.preset(preset), batch=batch, steps=10)
@@ -117,9 +117,9 @@ def policy(*, preset: str, batch: int) -> dict[str, Any]:
 
 def online(*, preset: str, num_envs: int) -> dict[str, Any]:
     """Time the quickstart's whole online loop with another policy and batch."""
-    from experiments.benchmarks import updating
+    from experiments.benchmarks.lib import online_timing
     from experiments.configs import quickstart
-    from experiments.settings import from_config
+    from experiments.configs.schema import from_config
     from omnivla_jax.train import environment
 
     config = quickstart.get_config()
@@ -130,7 +130,7 @@ def online(*, preset: str, num_envs: int) -> dict[str, Any]:
     scene = scenes.make(settings.suite, tasks=settings.tasks, physics="mjx")
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
-    return updating.measure(settings, simulator, updates=2)
+    return online_timing.measure(settings, simulator, updates=2)
 
 
 def rows() -> dict[str, Row]:

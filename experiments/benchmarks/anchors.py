@@ -14,7 +14,8 @@ import numpy as np
 from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks import options, recordings
+from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
@@ -22,7 +23,7 @@ from omnivla_jax.sim.scene import Scene
 Z_LIMIT, XY_LIMIT, TILT_LIMIT = 4.0, 8.0, 5.0  # mm, mm, degrees
 
 
-def settle(scene: Scene, anchor: recordings.Anchor) -> env.EnvState:
+def settle(scene: Scene, anchor: libero_recordings.Anchor) -> env.EnvState:
     """The anchor's initial state after the ten waiting steps."""
 
     def run(qpos: jax.Array, qvel: jax.Array) -> env.EnvState:
@@ -40,7 +41,7 @@ def settle(scene: Scene, anchor: recordings.Anchor) -> env.EnvState:
 
 
 def deviations(
-    scene: Scene, anchor: recordings.Anchor, state: env.EnvState
+    scene: Scene, anchor: libero_recordings.Anchor, state: env.EnvState
 ) -> Iterator[dict]:
     """One row per object: z and xy in mm, tilt in degrees."""
     for name, (position, quaternion) in anchor.objects.items():
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     """Settle every anchor; print the share within the limits."""
     del argv
     rows = []
-    for anchor in recordings.anchors():
+    for anchor in libero_recordings.anchors():
         scene = options.scene(anchor.suite, (anchor.task,))
         rows += list(deviations(scene, anchor, settle(scene, anchor)))
     outside = list(itertools.filterfalse(is_within, rows))

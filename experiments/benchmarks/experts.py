@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks import options
+from experiments.benchmarks.lib import flags as options
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, libero_files
 from omnivla_jax.sim.scene import Scene

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.benchmarks import updating
+from experiments.benchmarks.lib import online_timing
+from experiments.configs.schema import from_config
 from experiments.reporting import errors
-from experiments.settings import from_config
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment
 
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     )
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
-    found = updating.measure(settings, simulator, _UPDATES.value)
+    found = online_timing.measure(settings, simulator, _UPDATES.value)
     print(json.dumps({"benchmark": "online", "physics": scene.engine, **found}))
 
 

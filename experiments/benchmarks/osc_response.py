@@ -15,7 +15,8 @@ import numpy as np
 from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks import options, recordings
+from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
@@ -67,7 +68,7 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
 
 def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest deviation of every response from the recording."""
-    theirs, found = recordings.osc_responses(), {}
+    theirs, found = libero_recordings.osc_responses(), {}
     for row, name in enumerate(AXES):
         count = len(theirs[f"{name}_0"])
         away = ours["position"][:count, row] - theirs[f"{name}_0"]
@@ -84,7 +85,7 @@ def first_state(scene: Scene) -> np.ndarray:
     """LIBERO's first recorded `qpos` [nq] of the task."""
     rest = next(
         anchor
-        for anchor in recordings.anchors()
+        for anchor in libero_recordings.anchors()
         if (anchor.suite, anchor.task) == ("libero_goal", 0)
     )
     return rest.state[1 : 1 + scene.model.nq]

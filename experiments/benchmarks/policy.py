@@ -12,7 +12,7 @@ from typing import Sequence
 import jax
 from absl import app, flags
 
-from experiments.benchmarks.measuring import measure
+from experiments.benchmarks.lib.policy_timing import measure
 from omnivla_jax.core import precision
 from omnivla_jax.policy.config import PRESETS, preset
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments import mujoco_pictures
-from experiments.benchmarks import options
+from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
@@ -80,13 +80,13 @@ def rival(scene: Scene, look: looks.Look, start: EnvState) -> Any:
     cameras = [looks.camera(mount, few) for mount in look.cameras]
     posed = (few.xpos, looks.body_rotations(few), cameras)
     posed = jax.tree.map(np.asarray, posed)
-    return mujoco_pictures.draw(
+    return mujoco_renderer.draw(
         scene.visual_model, *posed, size=_SIZE.value, shadows=_SHADOWS.value
     )
 
 
 def _beside(
-    theirs: mujoco_pictures.Pictures | None, views: int, wall: float, cpu: float
+    theirs: mujoco_renderer.Pictures | None, views: int, wall: float, cpu: float
 ) -> dict[str, float | None]:
     """MuJoCo's times per environment, and by how much ours are shorter."""
     if theirs is None:

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks import options, recordings
+from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
@@ -31,7 +32,7 @@ class Replayed(NamedTuple):
     diverged: bool  # within its length
 
 
-def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[Replayed]:
+def replay(scene: Scene, group: Sequence[libero_recordings.Episode]) -> list[Replayed]:
     """What becomes of each episode under its recorded actions."""
     longest = max(len(episode.actions) for episode in group)
     actions = np.zeros((longest, len(group), env.ACTION_SIZE), np.float32)
@@ -70,15 +71,13 @@ def replay(scene: Scene, group: Sequence[recordings.Episode]) -> list[Replayed]:
 def main(argv: Sequence[str]) -> None:
     """Replay every episode; print verdicts and the share that agrees."""
     del argv
-    folder = (
-        Path(_FOLDER.value) if _FOLDER.value else recordings.FOLDER / "trajectories"
-    )
+    shipped = libero_recordings.FOLDER / "trajectories"
+    folder = Path(_FOLDER.value) if _FOLDER.value else shipped
     rows = []
-    recorded = itertools.groupby(
-        recordings.episodes(folder), lambda episode: (episode.suite, episode.task)
-    )
-    for (suite, task), episodes in recorded:
-        group = list(episodes)
+    episodes = libero_recordings.episodes(folder)
+    recorded = itertools.groupby(episodes, lambda one: (one.suite, one.task))
+    for (suite, task), same in recorded:
+        group = list(same)
         scene = options.scene(suite, None if _MIXED.value else (task,))
         for episode, here in zip(group, replay(scene, group)):
             rows.append((f"{suite}/{task}", episode.trial, episode.success_step, here))

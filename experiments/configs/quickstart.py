@@ -17,7 +17,7 @@ job on toy sizes, for tests: its numbers mean nothing.
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from experiments import rl_settings
+from experiments.configs import rl_schema
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -111,7 +111,7 @@ def _stages() -> ConfigDict:
     )
     config.rl = ConfigDict(
         {
-            **rl_settings.defaults(),
+            **rl_schema.defaults(),
             "updates": 48,
             "groups": 12,
             "group_size": 8,

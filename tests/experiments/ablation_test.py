@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import ablation, variants
+from experiments import ablation
 from experiments.configs import ablation as config_file
-from experiments.settings import from_config
-from experiments.workdir import open_workdir
+from experiments.configs.schema import from_config
+from experiments.pipeline import sweep
+from experiments.pipeline.workdir import open_workdir
 from omnivla_jax.train.evaluate import wilson_interval
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", config_file.VARIANTS)
 def test_every_variant_is_a_config_of_the_main_job(name):
     config = config_file.get_config()
-    settings = from_config(variants.varied(config, name, seed=2))
+    settings = from_config(sweep.varied(config, name, seed=2))
     assert settings.seed == 2 and len(settings.tasks) >= 6
     assert (settings.policy.mot.spatial is None) == ("without the spatial" in name)
     assert (settings.rl.objective.critic is not None) == ("PPO" in name)
@@ -29,16 +30,16 @@ def test_every_variant_is_a_config_of_the_main_job(name):
 
 def test_all_variants_that_learn_play_the_same_number_of_steps():
     config = config_file.get_config()
-    runs = [from_config(variants.varied(config, n, 0)).rl for n in config.compared]
+    runs = [from_config(sweep.varied(config, n, 0)).rl for n in config.compared]
     totals = {rl.updates * rl.total for rl in runs if rl.updates}
     assert len(totals) == 1 and len(runs) == 7
 
 
 def test_success_is_pooled_over_the_seeds():
     of_seeds = [
-        variants.Result({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
+        sweep.Result({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
     ]
-    found = variants.pooled(of_seeds)
+    found = sweep.pooled(of_seeds)
     assert found["success"] == 25 / 40 and found["seeds"] == [0.5, 0.75]
     assert found["interval"] == list(wilson_interval(25, 40))
     assert "| some | 62% (47% to 76%) | 50%, 75% |" in ablation.table({"some": found})
@@ -49,12 +50,12 @@ def test_folders_above_and_below_the_seeds_are_named(tmp_path):
     root = tmp_path / "ablation"
     (root / "seed-0" / "stage-two-0123").mkdir(parents=True)
     with pytest.raises(ValueError, match=f"single seed: give --workdir={root}"):
-        variants.run(config, root / "seed-0")
+        sweep.run(config, root / "seed-0")
     with pytest.raises(ValueError, match=f"too deep .*move it to {tmp_path}/seed-0"):
-        variants.run(config, tmp_path)
+        sweep.run(config, tmp_path)
     run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False).path
     with pytest.raises(ValueError, match=f"{run} is a single run"):
-        variants.run(config, run / "checkpoints")
+        sweep.run(config, run / "checkpoints")
 
 
 def test_the_launcher_runs_and_reads_the_records_of_what_is_finished(tmp_path):

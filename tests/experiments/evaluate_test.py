@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments.configs import quickstart
-from experiments.settings import from_config
-from experiments.workdir import open_workdir
+from experiments.configs.schema import from_config
+from experiments.pipeline.workdir import open_workdir
 from omnivla_jax.policy import normalize
 from omnivla_jax.train import checkpoints, online, rng, sft
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import weights
+from experiments.pipeline import imported_weights
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.train import checkpoints
@@ -45,7 +45,7 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert "spatial/encoder" in done.stdout and "reasoning/" not in done.stdout
     newest = checkpoints.latest(out)
     assert newest is not None and str(out) in done.stdout
-    assert weights.adapted(out, CONFIG) == CONFIG, "nothing is adapted to PaliGemma"
+    assert imported_weights.adapted(out, CONFIG) == CONFIG, "nothing to adapt"
     restored = checkpoints.restore(newest, params).tree
     chex.assert_trees_all_equal(restored["reasoning"], params["reasoning"])
     again = run(*command)

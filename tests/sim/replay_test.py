@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import recordings, replay
+from experiments.benchmarks import replay
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
@@ -17,7 +18,7 @@ from omnivla_jax.sim.assets import panda
 
 EPISODES = {
     f"{episode.suite}/{episode.task}": episode
-    for episode in recordings.episodes()
+    for episode in libero_recordings.episodes()
     if episode.trial == 0
 }
 BEFORE_CONTACT = 30  # control steps
@@ -52,7 +53,7 @@ def test_a_scene_of_the_whole_suite_replays_as_well():
 
 def test_the_hand_follows_the_recorded_path(scene):
     episode = EPISODES["libero_goal/7"]
-    path = recordings.hand_path(episode)[1 : BEFORE_CONTACT + 1]
+    path = libero_recordings.hand_path(episode)[1 : BEFORE_CONTACT + 1]
     poses = {name: (p[None], q[None]) for name, (p, q) in episode.fixtures.items()}
 
     def run(qpos, actions):

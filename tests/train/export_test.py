@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.configs import quickstart
-from experiments.settings import from_config
+from experiments.configs.schema import from_config
 from omnivla_jax.core import precision
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.sim import scene as scenes

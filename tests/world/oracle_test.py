@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import mujoco_pictures
+from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
@@ -38,7 +38,7 @@ def both(request):
         return ours, physics.xpos, looks.body_rotations(physics), cameras
 
     ours, *posed = jax.tree.map(np.asarray, compilation.jit(run)())
-    theirs = mujoco_pictures.draw(scene.visual_model, *posed, size=SIZE)
+    theirs = mujoco_renderer.draw(scene.visual_model, *posed, size=SIZE)
     if theirs is None:
         pytest.skip("neither EGL nor OSMesa loads: apt-get install libosmesa6")
     return ours, theirs, posed[-1]

@@ -2,10 +2,11 @@
 
 import pytest
 
-from experiments.benchmarks import anchors, recordings
+from experiments.benchmarks import anchors
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.sim import scene as scenes
 
-ANCHORS = {f"{row.suite}/{row.task}": row for row in recordings.anchors()}
+ANCHORS = {f"{row.suite}/{row.task}": row for row in libero_recordings.anchors()}
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import experts, recordings
+from experiments.benchmarks import experts
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
 
 # Two tasks of one arena whose recorded states differ in width.
 TASKS = (0, 4)
-RECORDED = [a for a in recordings.anchors() if a.suite == "libero_10"]
+RECORDED = [a for a in libero_recordings.anchors() if a.suite == "libero_10"]
 ANCHORS = [anchor for anchor in RECORDED if anchor.task in TASKS]
 COPIES = 2
 

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from experiments.benchmarks import recordings
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
@@ -227,7 +227,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     On which step is not held: after contact float32 is chaotic, and other processors
     round otherwise.
     """
-    episodes = list(recordings.episodes())
+    episodes = list(libero_recordings.episodes())
     pushed, turned = (
         next(e for e in episodes if (e.suite, e.task) == ("libero_goal", row))
         for row in (5, 7)

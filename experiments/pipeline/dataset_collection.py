@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import rlds
+from experiments.configs.schema import check_tasks
 from experiments.reporting import progress
-from experiments.settings import check_tasks
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import tasks as task_tables

@@ -1,4 +1,4 @@
-"""Tests of experiments.settings: the committed configs, overrides and refusals."""
+"""Tests of configs.schema: the committed configs, overrides and refusals."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments.configs import quickstart
-from experiments.settings import check_tasks, from_config
+from experiments.configs.schema import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.rl import grpo, gspo, ppo
 from omnivla_jax.sim import libero_files

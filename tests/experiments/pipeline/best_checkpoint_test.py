@@ -1,4 +1,4 @@
-"""Tests of experiments.validation: what is kept as the best, resumed in the middle."""
+"""Tests of pipeline.best_checkpoint: what is kept as the best, also resumed."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from experiments import validation
-from experiments.workdir import Workdir
+from experiments.pipeline import best_checkpoint
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.train import checkpoints, csv_log
 
 SUCCESS = {2: 0.25, 4: 0.75, 6: 0.5, 8: 0.75, 10: 1.0}
@@ -20,14 +20,14 @@ def job(tmp_path, monkeypatch):
         low, high = SUCCESS[update] / 2, 1.0
         return {"update": update, "success": SUCCESS[update], "low": low, "high": high}
 
-    monkeypatch.setattr(validation, "_success", success)
+    monkeypatch.setattr(best_checkpoint, "_success", success)
     return SimpleNamespace(workdir=Workdir(tmp_path))
 
 
 def validate(job, updates, *, resumed_after=0):
     """Evaluate after each of `updates`; returns the steps that were the best then."""
     best = []
-    with validation.keeper(job, "online", resumed_after=resumed_after) as keeper:
+    with best_checkpoint.keeper(job, "online", resumed_after=resumed_after) as keeper:
         for update in updates:
             state: Any = {"w": jnp.float32(update)}
             keeper.evaluate(state, [{"update": n} for n in range(update)])
@@ -62,6 +62,6 @@ def test_evaluations_beyond_the_checkpoint_are_made_again(job, taken_up):
 
 
 def test_nothing_is_the_best_before_anything_was_evaluated(job):
-    with validation.keeper(job, "online", resumed_after=0):
+    with best_checkpoint.keeper(job, "online", resumed_after=0):
         pass
     assert checkpoints.latest(job.workdir.best("online")) is None

@@ -12,11 +12,11 @@ from typing import Any, Sequence
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments import films, recording, summary, training
-from experiments.job import Job, build, task_names
+from experiments.configs.schema import Settings
+from experiments.pipeline import demonstrations, episode_video, results, training
+from experiments.pipeline.run_context import Job, build, task_names
+from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
-from experiments.settings import Settings
-from experiments.workdir import Workdir
 from omnivla_jax.train import evaluate, rng
 from omnivla_jax.train.online import profile
 from omnivla_jax.train.state import TrainState, evaluated
@@ -32,14 +32,14 @@ EVALUATIONS = {
 def run(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> dict[str, Any]:
     """The whole job; returns what results.json holds."""
     job = build(settings, workdir, mesh)
-    episodes = recording.demonstrations(job)
+    episodes = demonstrations.demonstrations(job)
     trained = training.flow_matching(job, episodes)
     evaluation(job, "before", trained)
     tuned = training.flow_gspo(job, trained)
     evaluation(job, "after", tuned)
     evaluation(job, "swapped_instructions", tuned)
     time_split(job, tuned)
-    return summary.write(settings, workdir)
+    return results.write(settings, workdir)
 
 
 def evaluation(job: Job, phase: str, state: TrainState) -> None:
@@ -120,7 +120,7 @@ def time_split(job: Job, state: TrainState) -> None:
 
 def _film(job: Job, phase: str, record: Any, instructions: Sequence[str]) -> None:
     settings = job.settings
-    films.write(
+    episode_video.write(
         job.workdir.path / f"{phase}.mp4",
         job.scene,
         record,

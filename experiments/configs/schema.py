@@ -7,7 +7,8 @@ from typing import Any, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from experiments import rl_settings, weights
+from experiments.configs import rl_schema
+from experiments.pipeline import imported_weights
 from experiments.reporting import progress
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -86,7 +87,7 @@ def from_config(config: ConfigDict) -> Settings:
         sampler=sampler,
         demonstrations=_demonstrations(raw),
         action=_action(raw["action"]),
-        rl=rl_settings.online_config(raw["rl"], raw["chunks"], policy, sampler),
+        rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
         evaluate_every=raw["evaluate_every"],
@@ -106,7 +107,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     if not raw["spatial"]:
         config = config.without_spatial()
     if folder is not None:
-        config = weights.adapted(folder, config)
+        config = imported_weights.adapted(folder, config)
     tokenizers.encoder(config)  # a wrong path shall be told before anything is made
     return config
 
@@ -115,7 +116,7 @@ def _weights(raw: Mapping[str, Any]) -> Path | None:
     if not raw["weights"]:
         return None
     path = Path(raw["weights"]).expanduser()
-    folder = weights.locate(path)
+    folder = imported_weights.locate(path)
     if folder != path:
         progress.note("Weights", f"{path} means {folder}")
     return folder

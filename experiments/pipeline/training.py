@@ -5,10 +5,10 @@ from typing import Any, Callable
 
 import jax
 
-from experiments import stage, weights
-from experiments.job import Job
-from experiments.settings import Settings
-from experiments.workdir import Workdir
+from experiments.configs.schema import Settings
+from experiments.pipeline import imported_weights, training_stage
+from experiments.pipeline.run_context import Job
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Episode, PyTree
@@ -36,7 +36,7 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
         compiled = _compiled(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
-    training = stage.Stage(
+    training = training_stage.Stage(
         name="flow_matching",
         title="Flow matching",
         unit="call" if settings.action.steps_per_call > 1 else "step",
@@ -51,7 +51,7 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
         start=start,
         shown=("loss",),
     )
-    return stage.run(job, training)
+    return training_stage.run(job, training)
 
 
 def flow_gspo(job: Job, trained: TrainState) -> TrainState:
@@ -75,7 +75,7 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
         compiled = _compiled(step, state, key)
         return state, lambda state: compiled(state, key)
 
-    training = stage.Stage(
+    training = training_stage.Stage(
         name="flow_gspo",
         title="Flow-GSPO",
         unit="update",
@@ -85,7 +85,7 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
         shown=("success", "reward", "clip_fraction"),
         evaluate_every=settings.evaluate_every,
     )
-    return stage.run(job, training)
+    return training_stage.run(job, training)
 
 
 def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Restored:
@@ -148,7 +148,7 @@ def _initial(job: Job, key: jax.Array) -> PyTree:
     """What stage II starts from; no device holds more than its part."""
     folder, config = job.settings.weights, job.settings.policy
     if folder is not None:
-        return weights.restore(folder, key, config, mesh=job.mesh)
+        return imported_weights.restore(folder, key, config, mesh=job.mesh)
     if job.mesh is None:
         return sft.fresh_params(key, config)
     return policy.init_sharded(key, config, mesh=job.mesh)

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks import memory
-from experiments.settings import Settings
+from experiments.benchmarks.lib import memory
+from experiments.configs.schema import Settings
 from omnivla_jax.policy.normalize import unscaled
 from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment

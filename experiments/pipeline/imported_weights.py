@@ -15,8 +15,8 @@ import jax
 from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
+from experiments.pipeline.workdir import run_of
 from experiments.reporting.files import replacing
-from experiments.workdir import run_of
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs

@@ -1,6 +1,6 @@
-"""Tests of experiments.summary: the table in the terminal."""
+"""Tests of experiments.pipeline.results: the table in the terminal."""
 
-from experiments import summary
+from experiments.pipeline import results
 
 
 def estimate(success):
@@ -17,7 +17,7 @@ def test_the_table_holds_every_number_in_columns():
     }
     extra = {"time_split": {"physics": 2.0, "update": 1.5}, "episodes": 210,
              "wall_seconds": {"total": 125.0}}
-    lines = summary.table(columns | extra).splitlines()
+    lines = results.table(columns | extra).splitlines()
     assert lines[2].split()[:6] == ["turn", "on", "the", "stove", "40%", "(20%"]
     assert lines[-3].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-3]
     assert lines[-2].endswith("failures: 4 before, 8 after, 1 swapped words.")
@@ -35,7 +35,7 @@ def test_a_phase_that_was_skipped_says_so():
         "episodes": 6,
         "wall_seconds": {"total": 125.0},
     }
-    lines = summary.table(found).splitlines()
+    lines = results.table(found).splitlines()
     assert lines[2].endswith("skipped") and lines[4].endswith("skipped")
     assert lines[-3] == "Swapped words: skipped, there is only one instruction."
     assert lines[-2].endswith("failures: ? before, ? after.")

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, Sequence
 
 from ml_collections import ConfigDict
 
-from experiments import phases, recording, training
-from experiments.job import Job, build
+from experiments.configs.schema import from_config
+from experiments.pipeline import demonstrations, phases, training
+from experiments.pipeline.run_context import Job, build
+from experiments.pipeline.workdir import Workdir, open_workdir, run_of
 from experiments.reporting import progress
-from experiments.settings import from_config
-from experiments.workdir import Workdir, open_workdir, run_of
 from omnivla_jax.train import csv_log
 from omnivla_jax.train.evaluate import wilson_interval
 from omnivla_jax.train.state import TrainState
@@ -109,7 +109,7 @@ def _stage_two(config: ConfigDict, folder: Path, job: Job) -> TrainState:
     """What flow matching makes, unless another variant has been through it."""
     recorded = dataclasses.replace(job, workdir=_recorded(config, folder))
     shared = dataclasses.replace(job, workdir=_shared(config, folder))
-    return training.flow_matching(shared, recording.demonstrations(recorded))
+    return training.flow_matching(shared, demonstrations.demonstrations(recorded))
 
 
 def _own(config: ConfigDict, folder: Path, name: str) -> Workdir:

@@ -10,7 +10,7 @@ from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
-FOLDER = Path(__file__).parent / "libero"
+FOLDER = Path(__file__).parents[1] / "libero"
 
 
 class Episode(NamedTuple):

@@ -13,10 +13,10 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import traverse_util
 
-from experiments import training, weights
 from experiments.configs import quickstart
-from experiments.settings import from_config
-from experiments.workdir import Workdir, open_workdir
+from experiments.configs.schema import from_config
+from experiments.pipeline import imported_weights, training
+from experiments.pipeline.workdir import Workdir, open_workdir
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.train import checkpoints
@@ -35,8 +35,9 @@ def pi0(tmp_path_factory):
     with ocp.PyTreeCheckpointer() as checkpointer:
         tree = {"params": traverse_util.unflatten_dict(arrays, sep="/")}
         checkpointer.save(root / "public" / "params", tree)
-    record = weights.Record("debug", True, (("pi0", str(root / "public")),), {})
-    loaded = weights.import_files(root / "ours", record, seed=0)
+    sources = (("pi0", str(root / "public")),)
+    record = imported_weights.Record("debug", True, sources, {})
+    loaded = imported_weights.import_files(root / "ours", record, seed=0)
     chex.assert_trees_all_equal(loaded.params["reasoning"], params["reasoning"])
     assert {name.split("/")[0] for name in loaded.kept} == {"spatial"}
     return root / "ours", loaded.params
@@ -51,7 +52,7 @@ def settings(folder, **changes):
 
 def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
     folder, _ = pi0
-    record = json.loads((folder / weights.RECORD).read_text())
+    record = json.loads((folder / imported_weights.RECORD).read_text())
     assert record["preset"] == "debug" and record["sources"][0][0] == "pi0"
     assert record["adapted"] == {
         "action_dim": 32,
@@ -79,7 +80,7 @@ def test_stage_two_starts_from_them(pi0, tmp_path):
 def test_a_noise_head_is_drawn_beside_them(pi0):
     folder, params = pi0
     config = settings(folder, **{"policy.noise_head": True}).policy
-    found = weights.restore(folder, jax.random.key(0), config, mesh=None)
+    found = imported_weights.restore(folder, jax.random.key(0), config, mesh=None)
     assert found["action"].pop("noise")
     chex.assert_trees_all_equal(found, params)
 
@@ -95,7 +96,7 @@ def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
         settings(folder, **{"policy.preset": "tiny", "image_size": 64})
     broken = tmp_path / "broken"
     (broken / "step-00000000").mkdir(parents=True)
-    (broken / weights.RECORD).write_text("{")
+    (broken / imported_weights.RECORD).write_text("{")
     with pytest.raises(ValueError, match="weights.json cannot be read.*import the"):
         settings(broken)
 
@@ -121,7 +122,7 @@ def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
     (tmp_path / "public" / "config.json").write_text("{}")
     for name in ("one", "other"):
         (tmp_path / "two" / name).mkdir(parents=True)
-        shutil.copy(folder / weights.RECORD, tmp_path / "two" / name)
+        shutil.copy(folder / imported_weights.RECORD, tmp_path / "two" / name)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
     for name, words in {

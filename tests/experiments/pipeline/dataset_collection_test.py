@@ -1,4 +1,4 @@
-"""Tests of experiments.collecting: resumed or not, the same plan gives the same."""
+"""Tests of pipeline.dataset_collection: resumed or not, a plan gives the same."""
 
 import dataclasses
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data_pipelines import rlds
-from experiments import collecting
+from experiments.pipeline import dataset_collection
 from omnivla_jax.sim import libero_files
 
-PLAN = collecting.Plan(
+PLAN = dataset_collection.Plan(
     suite="libero_goal",
     tasks=(7, 8),
     episodes=2,
@@ -26,7 +26,7 @@ PLAN = collecting.Plan(
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("whole") / "demos"
-    assert collecting.collect(PLAN, directory, resume=False) == 4
+    assert dataset_collection.collect(PLAN, directory, resume=False) == 4
     return directory
 
 
@@ -40,7 +40,7 @@ def test_every_task_has_its_share_and_nothing_is_left_over(whole):
 
 
 def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
-    batch, calls = collecting._Play.batch, []
+    batch, calls = dataset_collection._Play.batch, []
 
     def broken(play, task, attempt):
         calls.append(attempt)
@@ -60,9 +60,9 @@ def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, c
         play.begin = begin
         return episodes
 
-    monkeypatch.setattr(collecting._Play, "batch", broken)
+    monkeypatch.setattr(dataset_collection._Play, "batch", broken)
     plan = dataclasses.replace(PLAN, tasks=(7,))
-    assert collecting.collect(plan, tmp_path / "demos", resume=False) == 2
+    assert dataset_collection.collect(plan, tmp_path / "demos", resume=False) == 2
     assert calls == [0, 1], calls
     assert "diverged 1" in capsys.readouterr().out
 
@@ -70,7 +70,7 @@ def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, c
 def test_an_interrupted_collection_resumes_to_the_same_episodes(
     whole, tmp_path, monkeypatch
 ):
-    calls, batch = [], collecting._Play.batch
+    calls, batch = [], dataset_collection._Play.batch
 
     def interrupted(play, task, attempt):
         calls.append((task, attempt))
@@ -78,15 +78,15 @@ def test_an_interrupted_collection_resumes_to_the_same_episodes(
             raise KeyboardInterrupt
         return batch(play, task, attempt)
 
-    monkeypatch.setattr(collecting._Play, "batch", interrupted)
+    monkeypatch.setattr(dataset_collection._Play, "batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     with pytest.raises(FileExistsError, match="--resume"):
-        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     other = dataclasses.replace(PLAN, seed=6)
     with pytest.raises(ValueError, match="other flags"):
-        collecting.collect(other, tmp_path / "demos", resume=True)
-    collecting.collect(PLAN, tmp_path / "demos", resume=True)
+        dataset_collection.collect(other, tmp_path / "demos", resume=True)
+    dataset_collection.collect(PLAN, tmp_path / "demos", resume=True)
     assert calls.count(calls[0]) == 1  # the finished part was not played again
     for first, second in zip(
         rlds.read(whole), rlds.read(tmp_path / "demos"), strict=True
@@ -96,36 +96,36 @@ def test_an_interrupted_collection_resumes_to_the_same_episodes(
 
 
 def test_what_is_finished_is_not_collected_again(whole, monkeypatch, capsys):
-    monkeypatch.setattr(collecting, "_Play", None)  # nothing is played
-    assert collecting.collect(PLAN, whole, resume=True) == 4
+    monkeypatch.setattr(dataset_collection, "_Play", None)  # nothing is played
+    assert dataset_collection.collect(PLAN, whole, resume=True) == 4
     assert "demos is finished: nothing to resume" in capsys.readouterr().out
     more = dataclasses.replace(PLAN, episodes=3)
     with pytest.raises(ValueError, match="4 episodes where 6 .*leave out --resume"):
-        collecting.collect(more, whole, resume=True)
+        dataset_collection.collect(more, whole, resume=True)
     assert rlds.count(whole) == 4 and not list(whole.parent.glob(".*"))
 
 
 def test_files_of_others_are_found_before_anything_is_played(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "_Play", None)  # nothing is played
+    monkeypatch.setattr(dataset_collection, "_Play", None)  # nothing is played
     theirs = tmp_path / "out" / "libero_goal" / "1.0.0" / "notes.txt"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("of mine")
     with pytest.raises(FileExistsError, match="1.0.0 holds files that this program"):
-        collecting.collect(PLAN, tmp_path / "out", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "out", resume=False)
     parts = tmp_path / ".other.parts" / "notes.txt"
     parts.parent.mkdir()
     parts.write_text("of mine")
     with pytest.raises(FileExistsError, match="holds files of no collection"):
-        collecting.collect(PLAN, tmp_path / "other", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "other", resume=False)
     assert theirs.exists() and parts.exists()
 
 
 def test_messages_never_ask_to_delete(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "_Play", None)
+    monkeypatch.setattr(dataset_collection, "_Play", None)
     with pytest.raises(TypeError):  # begun, and interrupted
-        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     with pytest.raises(FileExistsError, match="--resume") as error:
-        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     assert "delete" not in str(error.value)
 
 
@@ -133,14 +133,14 @@ def test_messages_never_ask_to_delete(tmp_path, monkeypatch):
 def test_an_unknown_task_is_one_line_and_leaves_nothing(tmp_path, row):
     plan = dataclasses.replace(PLAN, tasks=(7, row))
     with pytest.raises(ValueError, match=rf"Unknown tasks \[{row}\] .*0 to 9"):
-        collecting.collect(plan, tmp_path / "demos", resume=False)
+        dataset_collection.collect(plan, tmp_path / "demos", resume=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting._Play, "batch", lambda *arguments: [])
+    monkeypatch.setattr(dataset_collection._Play, "batch", lambda *arguments: [])
     with pytest.raises(ValueError, match="2 episodes short of 2 .*turn on the stove"):
-        collecting.collect(PLAN, tmp_path / "demos", resume=False)
+        dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
 
 
 def unscripted(tmp_path):
@@ -155,11 +155,11 @@ def test_a_task_without_a_script_is_one_line_and_leaves_nothing(tmp_path):
     plan = dataclasses.replace(PLAN, suite=unscripted(tmp_path), tasks=(0,))
     words = r"\(Up plate_1\): record with your own policy or give a dataset\.$"
     with pytest.raises(ValueError, match=words):
-        collecting.collect(plan, tmp_path / "out" / "demos", resume=False)
+        dataset_collection.collect(plan, tmp_path / "out" / "demos", resume=False)
     assert not (tmp_path / "out").exists()
 
 
 def test_no_task_is_collected_twice(tmp_path):
     plan = dataclasses.replace(PLAN, tasks=(7, 7))
     with pytest.raises(ValueError, match=r"Repeated tasks \[7, 7\]"):
-        collecting.collect(plan, tmp_path / "demos", resume=False)
+        dataset_collection.collect(plan, tmp_path / "demos", resume=False)

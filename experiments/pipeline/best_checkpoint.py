@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from experiments.job import Job
+from experiments.pipeline.run_context import Job
 from experiments.reporting import tensorboard
 from omnivla_jax.train import checkpoints, csv_log, evaluate
 from omnivla_jax.train.csv_log import Row

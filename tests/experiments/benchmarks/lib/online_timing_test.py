@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from experiments.benchmarks import updating
+from experiments.benchmarks.lib import online_timing
 from experiments.configs import quickstart
-from experiments.settings import from_config
+from experiments.configs.schema import from_config
 from tests.train import reaching
 
 
@@ -14,7 +14,7 @@ def test_the_loop_is_measured():
     """Rates are the counted steps by the second; the storage is what is kept."""
     settings = from_config(quickstart.get_config("debug"))
     settings = dataclasses.replace(settings, tasks=(0, 1, 2))
-    found = updating.measure(settings, reaching.make(settings.policy), updates=2)
+    found = online_timing.measure(settings, reaching.make(settings.policy), updates=2)
     episodes, chunks, actions = 3 * 2, 2, 2
     assert found["environments"] == episodes
     assert found["control_steps"] == episodes * chunks * actions

@@ -1,4 +1,4 @@
-"""Tests of experiments.phases: whose words are heard, and what tasks are called."""
+"""Tests of pipeline.phases: whose words are heard, and what tasks are called."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import job as jobs
-from experiments import phases
-from experiments.workdir import Workdir
+from experiments.pipeline import phases
+from experiments.pipeline import run_context as jobs
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.sim.libero import tasks
 from omnivla_jax.train import evaluate
 from omnivla_jax.train.evaluate import EvaluateConfig

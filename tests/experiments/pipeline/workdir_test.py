@@ -1,8 +1,8 @@
-"""Tests of experiments.workdir: markers, clocks, and whose folder it is."""
+"""Tests of experiments.pipeline.workdir: markers, clocks, and whose folder it is."""
 
 import pytest
 
-from experiments.workdir import open_workdir, run_of
+from experiments.pipeline.workdir import open_workdir, run_of
 
 CONFIG = {"seed": 0, "tasks": (5, 7), "rl": {"groups": 3}}
 

@@ -1,4 +1,4 @@
-"""Tests of experiments.stage on a toy: interrupted, resumed, evaluated, gone bad."""
+"""Tests of pipeline.training_stage on a toy: interrupted, resumed, gone bad."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import stage, validation
-from experiments.workdir import Workdir
+from experiments.pipeline import best_checkpoint, training_stage
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.train import checkpoints, csv_log
 
 START: Any = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
@@ -29,7 +29,7 @@ def evaluated(monkeypatch):
         seen.append(update)
         return {"update": update, "success": float(jnp.sin(9 * state["w"]))}
 
-    monkeypatch.setattr(validation, "_success", success)
+    monkeypatch.setattr(best_checkpoint, "_success", success)
     return seen
 
 
@@ -37,9 +37,9 @@ def run(path, *, calls, step=advance, evaluate_every=2):
     path.mkdir(exist_ok=True)
     settings = SimpleNamespace(save_every=3)
     job: Any = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
-    return stage.run(
+    return training_stage.run(
         job,
-        stage.Stage(
+        training_stage.Stage(
             name="toy",
             title="Toy",
             unit="call",

@@ -10,10 +10,10 @@ import chex
 import jax
 import pytest
 
-from experiments import training
 from experiments.configs import quickstart
-from experiments.settings import from_config
-from experiments.workdir import Workdir
+from experiments.configs.schema import from_config
+from experiments.pipeline import training
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import sharding
 from omnivla_jax.train import csv_log
 from tests.train import reaching

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jaxprs
 
-from experiments.benchmarks import timing
+from experiments.benchmarks.lib import timing
 from omnivla_jax.core import precision
 
 # Dense bfloat16 FLOP/s of one chip by its vendor's data sheet; the first name that

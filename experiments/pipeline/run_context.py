@@ -6,9 +6,9 @@ from typing import Callable
 
 from jax.sharding import Mesh
 
+from experiments.configs.schema import Settings
+from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
-from experiments.settings import Settings
-from experiments.workdir import Workdir
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.train import environment, evaluate

@@ -6,11 +6,11 @@ from typing import Any, Mapping, Sequence
 
 import jax
 
+from experiments.configs.schema import Settings
+from experiments.pipeline.workdir import CONFIG, Workdir
 from experiments.reporting import curves, report
 from experiments.reporting.files import replacing
 from experiments.reporting.progress import duration
-from experiments.settings import Settings
-from experiments.workdir import CONFIG, Workdir
 from omnivla_jax.train import csv_log
 
 PACKAGES = (

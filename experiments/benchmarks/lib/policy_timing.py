@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import flops, memory, timing
+from experiments.benchmarks.lib import flops, memory, timing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree

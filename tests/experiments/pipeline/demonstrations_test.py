@@ -1,4 +1,4 @@
-"""Tests of experiments.recording: who is recorded how often, and datasets of others."""
+"""Tests of pipeline.demonstrations: who is recorded how often, datasets of others."""
 
 import dataclasses
 from pathlib import Path
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from data_pipelines import rlds
-from experiments import job as jobs
-from experiments import recording
 from experiments.configs import quickstart
-from experiments.settings import from_config
-from experiments.workdir import Workdir
+from experiments.configs.schema import from_config
+from experiments.pipeline import demonstrations
+from experiments.pipeline import run_context as jobs
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim.libero import tasks
 
@@ -38,14 +38,15 @@ def episode(instruction, *, side=16, length=3):
     (4, (0,), {0: 4}),
 ])
 def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
-    assert recording.shares(episodes, tasks) == kept
+    assert demonstrations.shares(episodes, tasks) == kept
 
 
 def test_tasks_take_turns_beyond_the_size_of_a_batch():
-    batches = [recording.turns((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
+    turns = demonstrations.turns
+    batches = [turns((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
     assert batches == [[9, 5], [7, 9], [5, 7]]
     for attempt in range(3):  # as ever where they divide
-        assert recording.turns((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
+        assert demonstrations.turns((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
 
 
 def test_a_dataset_is_known_by_its_words():
@@ -55,13 +56,13 @@ def test_a_dataset_is_known_by_its_words():
         episode("turn on the stove"),
         episode("open the middle drawer of the cabinet"),
     ]
-    kept = recording.of_tasks(given, wanted, source="data")
+    kept = demonstrations.of_tasks(given, wanted, source="data")
     assert [(e.task, e.instruction) for e in kept] == [
         (8, "put the bowl on the plate"),
         (7, "turn on the stove"),
     ]
     with pytest.raises(ValueError, match="shows nobody at 'put the bowl on"):
-        recording.of_tasks(given[1:], wanted, source="data")
+        demonstrations.of_tasks(given[1:], wanted, source="data")
 
 
 def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
@@ -77,7 +78,7 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
         settings=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
     )
     for note in ("3 of", "there already"):
-        episodes = recording.demonstrations(job)()
+        episodes = demonstrations.demonstrations(job)()
         assert [e.instruction for e in episodes] == words
         assert episodes[0].images.shape == (3, 2, 16, 16, 3)
         assert note in capsys.readouterr().out

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks import flops, measuring
+from experiments.benchmarks.lib import flops, policy_timing
 from omnivla_jax.core import precision
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import preset
@@ -33,32 +33,32 @@ def test_loops_count_as_often_as_they_run():
 
 
 def test_the_debug_policy_is_measured():
-    found = measuring.measure(preset("debug"), batch=2, steps=2)
+    found = policy_timing.measure(preset("debug"), batch=2, steps=2)
     times = ("prefix_ms", "denoising_step_ms", "chunk_ms", "training_step_ms")
     assert all(found[name] > 0 for name in times)
-    assert found["prefix_tokens"] == measuring.tokens(preset("debug")) - 5
+    assert found["prefix_tokens"] == policy_timing.tokens(preset("debug")) - 5
     assert found["peak_source"] == "measured" and 0 < found["mfu"] < 1
     assert found["tokens_per_second"] > 0 and found["peak_memory_mib"] > 0
 
 
 def test_learning_of_full_holds_three_numbers_a_parameter_and_a_gradient():
     """By shapes alone, in which a step is lowered and its FLOPs are counted."""
-    config, learner = preset("full"), measuring.settings(1)
-    draw = functools.partial(measuring.fresh_state, config=config, learner=learner)
+    config, learner = preset("full"), policy_timing.settings(1)
+    draw = functools.partial(policy_timing.fresh_state, config=config, learner=learner)
     start = jax.eval_shape(draw, jax.random.key(0))
     count = state.count(parameters.shapes(config))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
     assert 12 * count <= held < 12 * count + 2**10  # counters, units
     assert held + 4 * count < 67 * 2**30
-    data = jax.eval_shape(functools.partial(measuring.dataset_of, config, 1))
+    data = jax.eval_shape(functools.partial(policy_timing.dataset_of, config, 1))
     lowered = sft.make_step(config, learner).lower(start, data)
     taken, _ = lowered.args_info[0]
     assert all(leaf.donated for leaf in jax.tree.leaves(taken))
-    assert measuring.training_flops(config, batch=1) > 6 * count
+    assert policy_timing.training_flops(config, batch=1) > 6 * count
 
 
 def test_what_acts_is_held_in_the_compute_dtype(monkeypatch):
     monkeypatch.setattr(precision, "compute_dtype", lambda: jnp.dtype(jnp.bfloat16))
-    draw = functools.partial(measuring.served_params, config=preset("debug"))
+    draw = functools.partial(policy_timing.served_params, config=preset("debug"))
     served = jax.eval_shape(draw, jax.random.key(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(served)} == {jnp.dtype(jnp.bfloat16)}

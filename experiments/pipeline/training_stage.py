@@ -9,8 +9,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Sequence
 
-from experiments import validation
-from experiments.job import Job
+from experiments.pipeline import best_checkpoint
+from experiments.pipeline.run_context import Job
 from experiments.reporting import progress, tensorboard
 from omnivla_jax.train import checkpoints, csv_log, loop
 from omnivla_jax.train.csv_log import Row
@@ -104,7 +104,7 @@ def _trail(
 
 def _keeper(
     job: Job, stage: Stage, done: int
-) -> contextlib.AbstractContextManager[validation.Keeper | None]:
+) -> contextlib.AbstractContextManager[best_checkpoint.Keeper | None]:
     if not stage.evaluate_every:
         return contextlib.nullcontext()
-    return validation.keeper(job, stage.name, resumed_after=done)
+    return best_checkpoint.keeper(job, stage.name, resumed_after=done)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import rlds
-from experiments.job import Job
+from experiments.pipeline.run_context import Job
 from experiments.reporting import progress
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim.libero.tasks import Task

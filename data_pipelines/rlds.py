@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import rlds_builder, rlds_features, rlds_paths
-from omnivla_jax.core.orientation import oriented
+from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Episode
 
 STORED = "modified_libero_rlds"  # how pictures lie on disk
@@ -137,7 +137,7 @@ def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any
 
 def _steps(episode: Episode) -> list[dict[str, Any]]:
     """The RLDS steps of a demonstration: discount 1, reward 1 on the last step."""
-    images = oriented(np.asarray(episode.images), STORED)
+    images = convert_image_convention(np.asarray(episode.images), STORED)
     last = len(images) - 1
     return [
         {
@@ -170,7 +170,7 @@ def _episode(record: rlds_builder.Record) -> Episode:
         joints = [o.get("joint_state", _NO_JOINTS) for o in seen]
         metadata = record.example.get("episode_metadata", {})
         episode = Episode(
-            images=oriented(images, STORED),
+            images=convert_image_convention(images, STORED),
             state=_numbers("observation/state", [o["state"] for o in seen]),
             joint_state=np.asarray(joints, np.float32),
             action=_numbers("action", [step["action"] for step in steps]),

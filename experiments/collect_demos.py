@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
         "categories": _CATEGORIES.value,
     }
     count = len(tasks.suite(_SUITE.value, **files).tasks)
-    plan = dataset_collection.Plan(
+    plan = dataset_collection.CollectionConfig(
         suite=_SUITE.value,
         tasks=_tasks(_TASKS.value) or tuple(range(count)),
         episodes=_EPISODES.value,

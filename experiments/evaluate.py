@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
         settings.suite, physics=settings.physics, **settings.task_files
     )
     simulator = environment.simulator(scene, settings.policy, size=settings.image_size)
-    start = evaluate.held_out(settings.seed, settings.tasks, config)
+    start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
     outcome = evaluate.run(
         evaluate.compiled(simulator, settings.policy, config),
         evaluated(restored.tree),

@@ -37,7 +37,9 @@ def draw(suite: str, size: int, seed: int) -> Image:
         keys = jax.random.split(key, tasks)
         physics = env.reset(scene, jnp.arange(tasks), keys).physics
         options: dict[str, Any] = {"shadows": True, "supersample": 2}
-        return observe.pictures(look, physics, size=size, outputs=OUTPUTS, **options)
+        return observe.render_images(
+            look, physics, size=size, outputs=OUTPUTS, **options
+        )
 
     drawn = compilation.jit(run, fused=True)(jax.random.key(seed))
     return jax.tree.map(np.asarray, drawn)

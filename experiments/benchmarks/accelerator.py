@@ -29,7 +29,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, Physics
+from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import observe
 from omnivla_jax.world import visual_scene as looks
 
@@ -59,7 +59,7 @@ def render(*, num_envs: int, size: int) -> dict[str, Any]:
     scene = scenes.make("libero_goal", tasks=TASKS, physics="mjx")
     look, start = looks.look(scene), initial_states(scene, num_envs)
 
-    def draw(physics: Physics) -> jax.Array:
+    def draw(physics: PhysicsState) -> jax.Array:
         return observe.images(look, physics, size=size)
 
     program, compiled = compile_timed(draw, start.physics)

@@ -19,7 +19,7 @@ from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, Physics
+from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import observe
 from omnivla_jax.world import visual_scene as looks
 
@@ -30,7 +30,7 @@ _SHADOWS = flags.DEFINE_bool("shadows", True, "Whether the first lamp casts shad
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "The fastest of how many runs counts.")
 _CHUNK = flags.DEFINE_integer("chunk", 0, "Pictures a GPU draws at once; 0: all.")
 _STEPS = flags.DEFINE_integer("steps", 20, "Control steps of a policy-ready run.")
-RIVAL_ENVIRONMENTS = 8  # whose pictures MuJoCo draws
+BASELINE_ENVIRONMENTS = 8  # whose pictures MuJoCo draws
 
 
 def timed(program: Callable[[], Any]) -> tuple[float, float]:
@@ -47,8 +47,8 @@ def timed(program: Callable[[], Any]) -> tuple[float, float]:
 def drawing(look: looks.Look, start: EnvState) -> Any:
     """The compiled program that draws every camera of a batch like `start`."""
 
-    def draw(physics: Physics) -> jax.Array:
-        return observe.pictures(
+    def draw(physics: PhysicsState) -> jax.Array:
+        return observe.render_images(
             look,
             physics,
             size=_SIZE.value,
@@ -74,9 +74,9 @@ def rollout(scene: Scene, look: looks.Look, start: EnvState, size: int) -> Any:
     return jax.lax.scan(one, start, keys)
 
 
-def rival(scene: Scene, look: looks.Look, start: EnvState) -> Any:
+def mujoco_baseline(scene: Scene, look: looks.Look, start: EnvState) -> Any:
     """MuJoCo's pictures of the first environments, or None."""
-    few = jax.tree.map(lambda leaf: leaf[:RIVAL_ENVIRONMENTS], start.physics)
+    few = jax.tree.map(lambda leaf: leaf[:BASELINE_ENVIRONMENTS], start.physics)
     cameras = [looks.camera(mount, few) for mount in look.cameras]
     posed = (few.xpos, looks.body_rotations(few), cameras)
     posed = jax.tree.map(np.asarray, posed)
@@ -114,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
         lambda state: rollout(scene, look, state, size), fused=scene.engine != "mjx"
     )
     step_wall, step_cpu = timed(lambda: play(start))
-    theirs = rival(scene, look, start)
+    theirs = mujoco_baseline(scene, look, start)
     steps = count * _STEPS.value
     found = {
         "ms_per_environment": 1e3 * wall / count,

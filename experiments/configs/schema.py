@@ -108,7 +108,9 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
         config = config.without_spatial()
     if folder is not None:
         config = imported_weights.adapted(folder, config)
-    tokenizers.encoder(config)  # a wrong path shall be told before anything is made
+    tokenizers.make_tokenizer(
+        config
+    )  # a wrong path shall be told before anything is made
     return config
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from experiments.pipeline.run_context import Job
+from experiments.pipeline.run_context import RunContext
 from experiments.reporting import tensorboard
 from omnivla_jax.train import checkpoints, csv_log, evaluate
 from omnivla_jax.train.csv_log import Row
@@ -19,10 +19,10 @@ STREAM = "validation"
 
 
 @dataclass(frozen=True)
-class Keeper:
+class BestCheckpointer:
     """Evaluates a stage's state and keeps it where it beats every earlier one."""
 
-    job: Job
+    job: RunContext
     table: Path  # the CSV file of the validations
     write: tensorboard.Write
     writer: checkpoints.Writer  # into the folder of the best
@@ -39,7 +39,9 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def keeper(job: Job, stage: str, *, resumed_after: int) -> Iterator[Keeper]:
+def keeper(
+    job: RunContext, stage: str, *, resumed_after: int
+) -> Iterator[BestCheckpointer]:
     """Opens the files of a stage's validations; leaving completes the last save.
 
     What was evaluated beyond the update `resumed_after` will be again.
@@ -50,17 +52,19 @@ def keeper(job: Job, stage: str, *, resumed_after: int) -> Iterator[Keeper]:
     csv_log.write(table, known)
     board = tensorboard.board(job.workdir.board(name), resumed_after=resumed_after)
     with board as write, checkpoints.writer(job.workdir.best(stage), keep=1) as writer:
-        yield Keeper(job, table, write, writer)
+        yield BestCheckpointer(job, table, write, writer)
 
 
-def _success(job: Job, state: TrainState, *, update: int) -> Row:
+def _success(job: RunContext, state: TrainState, *, update: int) -> Row:
     """Success with its 95 % interval on the validation states."""
     settings, config = job.settings, job.settings.validation
     outcome = evaluate.run(
         job.evaluator(),
         evaluated(state),
         state.normalizer,
-        evaluate.held_out(settings.seed, settings.tasks, config, stream=STREAM),
+        evaluate.eval_initial_states(
+            settings.seed, settings.tasks, config, stream=STREAM
+        ),
         config=config,
     )
     successes, diverged = int(outcome.success.sum()), int(outcome.diverged.sum())

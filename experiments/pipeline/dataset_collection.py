@@ -26,12 +26,12 @@ from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos, expert
 from omnivla_jax.world import visual_scene as looks
 
-SEGMENT = 40  # control steps between two looks at whether all episodes are over
+STEPS_PER_CALL = 40  # control steps between two looks at whether all episodes are over
 ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
 
 
 @dataclass(frozen=True)
-class Plan:
+class CollectionConfig:
     """What to collect; the same plan gives the same files."""
 
     suite: str
@@ -52,7 +52,11 @@ class Plan:
 
 
 def collect(
-    plan: Plan, directory: Path, *, resume: bool, file_format: str = "tfrecord"
+    plan: CollectionConfig,
+    directory: Path,
+    *,
+    resume: bool,
+    file_format: str = "tfrecord",
 ) -> int:
     """Record, sort out and store; returns the number of episodes.
 
@@ -92,25 +96,25 @@ def collect(
 class _Play:
     """A scene's expert, compiled on its first use."""
 
-    def __init__(self, scene: Scene, plan: Plan) -> None:
+    def __init__(self, scene: Scene, plan: CollectionConfig) -> None:
         self.scene, self.plan = scene, plan
         self.diverged = 0  # episodes, which are left out
         self.begin, self.go_on = demos.player(
             scene,
             looks.look(scene),
-            steps=SEGMENT,
+            steps=STEPS_PER_CALL,
             size=plan.image_size,
             noise=plan.noise,
         )
 
     def batch(self, task: int, attempt: int) -> list[Episode]:
         """The successes of one batch."""
-        key = rng.stream(self.plan.seed, "demonstrations")
+        key = rng.named_key(self.plan.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
         rows = jnp.full(self.plan.batch_size, task, jnp.int32)
         playing = loop.wait(self.begin(rows, jax.random.fold_in(key, 0)))
         seen: list[demos.Recording] = []
-        for step in range(0, self.scene.suite.horizon, SEGMENT):
+        for step in range(0, self.scene.suite.horizon, STEPS_PER_CALL):
             segment_key = jax.random.fold_in(key, 1 + step)
             playing, recording = loop.wait(self.go_on(playing, segment_key))
             seen.append(jax.tree.map(np.asarray, recording))
@@ -121,7 +125,7 @@ class _Play:
         return list(demos.successes(self.scene, rows, whole))
 
 
-def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
+def _scenes(plan: CollectionConfig) -> Iterator[tuple[Scene, tuple[int, ...]]]:
     """Scenes that hold nothing their tasks do not use, and those tasks."""
     tasks = plan.task_table.tasks
     groups: dict[str, list[int]] = {}
@@ -139,7 +143,7 @@ def _scenes(plan: Plan) -> Iterator[tuple[Scene, tuple[int, ...]]]:
 
 
 def _collect_task(
-    play: _Play, plan: Plan, task: int, parts: Path, bar: progress.Phase
+    play: _Play, plan: CollectionConfig, task: int, parts: Path, bar: progress.Phase
 ) -> None:
     wanted = plan.episodes
     for attempt in range(-(-ATTEMPTS * plan.episodes // plan.batch_size)):
@@ -174,14 +178,14 @@ def _is_empty(part: Path) -> bool:
     return part.is_dir() and not any(part.iterdir())
 
 
-def _joined(plan: Plan, parts: Path) -> Iterator[Episode]:
+def _joined(plan: CollectionConfig, parts: Path) -> Iterator[Episode]:
     for task in plan.tasks:
         for part in sorted(parts.glob(f"task{task:02d}_*")):
             if not _is_empty(part):
                 yield from rlds.read(part)
 
 
-def _is_finished(plan: Plan, directory: Path, total: int) -> bool:
+def _is_finished(plan: CollectionConfig, directory: Path, total: int) -> bool:
     """Whether a whole dataset lies there, of which no unfinished parts are left."""
     found = rlds.count(directory, plan.suite)
     if not found or _note(directory).exists():
@@ -200,7 +204,7 @@ def _note(directory: Path) -> Path:
     return directory.with_name(f".{directory.name}.parts") / "plan.json"
 
 
-def _open_parts(plan: Plan, directory: Path, *, resume: bool) -> Path:
+def _open_parts(plan: CollectionConfig, directory: Path, *, resume: bool) -> Path:
     note = _note(directory)
     parts = note.parent
     written = json.dumps(asdict(plan), indent=1)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import rlds
-from experiments.pipeline.run_context import Job
+from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
 from omnivla_jax.core.types import Episode
 from omnivla_jax.sim.libero.tasks import Task
@@ -17,7 +17,7 @@ from omnivla_jax.world import demos
 from omnivla_jax.world import visual_scene as looks
 
 
-def demonstrations(job: Job) -> Callable[[], list[Episode]]:
+def demonstrations(job: RunContext) -> Callable[[], list[Episode]]:
     """Record the expert and store it; returns how to get at the episodes.
 
     Where the settings name a dataset, that is read instead and nothing is stored.
@@ -49,7 +49,7 @@ def demonstrations(job: Job) -> Callable[[], list[Episode]]:
     return lambda: episodes
 
 
-def _given(job: Job) -> list[Episode]:
+def _given(job: RunContext) -> list[Episode]:
     """The demonstrations of the chosen tasks in the dataset that the settings name."""
     settings = job.settings
     assert settings.demonstrations.dataset is not None
@@ -115,7 +115,7 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(made).reshape(*images.shape[:2], size, size, 3)
 
 
-def _recorded(job: Job) -> tuple[list[Episode], int]:
+def _recorded(job: RunContext) -> tuple[list[Episode], int]:
     """The expert's episodes, and how many diverged and were left out."""
     total = job.settings.demonstrations.episodes
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
@@ -134,7 +134,7 @@ def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(job: Job, bar: progress.Phase) -> tuple[list[Episode], int]:
+def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Episode], int]:
     """Batches of the expert until every task has its share of successes.
 
     Returns them, and how many episodes diverged and were left out.
@@ -147,7 +147,7 @@ def _record(job: Job, bar: progress.Phase) -> tuple[list[Episode], int]:
         size=job.settings.image_size,
         noise=config.noise,
     )
-    key = rng.stream(job.settings.seed, "demonstrations")
+    key = rng.named_key(job.settings.seed, "demonstrations")
     share = shares(config.episodes, tasks)
     kept: list[Episode] = []
     diverged = 0

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from experiments.configs.schema import Settings
 from experiments.pipeline import demonstrations, episode_video, results, training
-from experiments.pipeline.run_context import Job, build, task_names
+from experiments.pipeline.run_context import RunContext, build, task_names
 from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
 from omnivla_jax.train import evaluate, rng
@@ -42,13 +42,13 @@ def run(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> dict[str, An
     return results.write(settings, workdir)
 
 
-def evaluation(job: Job, phase: str, state: TrainState) -> None:
+def evaluation(job: RunContext, phase: str, state: TrainState) -> None:
     """Success on the held-out initial states, and a video of those recorded."""
     if job.workdir.result(phase) is not None:
         return progress.note(EVALUATIONS[phase], "evaluated already")
     settings, config = job.settings, job.settings.evaluation
     title = EVALUATIONS[phase]
-    start = evaluate.held_out(settings.seed, settings.tasks, config)
+    start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
     if phase == "swapped_instructions":
         told = _heard_as(job)
         if len(set(told.values())) < 2:
@@ -81,7 +81,7 @@ def evaluation(job: Job, phase: str, state: TrainState) -> None:
     return None
 
 
-def _heard_as(job: Job) -> dict[int, int]:
+def _heard_as(job: RunContext) -> dict[int, int]:
     """Each chosen task, and the first that has the same instruction."""
     words = {row: job.scene.tasks[row].instruction for row in job.settings.tasks}
     first: dict[str, int] = {}
@@ -96,7 +96,7 @@ def _swapped(start: evaluate.Start, heard_as: dict[int, int]) -> evaluate.Start:
     return start._replace(told=swapped.told)
 
 
-def time_split(job: Job, state: TrainState) -> None:
+def time_split(job: RunContext, state: TrainState) -> None:
     """Where the time of one Flow-GSPO update goes."""
     if job.workdir.result("time_split") is not None:
         return
@@ -108,7 +108,7 @@ def time_split(job: Job, state: TrainState) -> None:
     ):
         split = profile.time_split(
             state,
-            rng.stream(settings.seed, "timing"),
+            rng.named_key(settings.seed, "timing"),
             environment=job.environment,
             tasks=settings.tasks,
             policy_config=settings.policy,
@@ -118,7 +118,9 @@ def time_split(job: Job, state: TrainState) -> None:
     job.workdir.finish("time_split", split)
 
 
-def _film(job: Job, phase: str, record: Any, instructions: Sequence[str]) -> None:
+def _film(
+    job: RunContext, phase: str, record: Any, instructions: Sequence[str]
+) -> None:
     settings = job.settings
     episode_video.write(
         job.workdir.path / f"{phase}.mp4",

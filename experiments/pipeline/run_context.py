@@ -17,7 +17,7 @@ from omnivla_jax.world import expert
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """What all phases share."""
 
     settings: Settings
@@ -28,7 +28,7 @@ class Job:
     evaluator: Callable[[], evaluate.Evaluate]  # compiles on its first call
 
 
-def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
+def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> RunContext:
     """The scene and what closes over it; raises ValueError on unknown names."""
     with workdir.clock("scene"):
         _check_demonstrated(settings)
@@ -42,7 +42,7 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> Job:
     evaluator = functools.cache(
         lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
     )
-    return Job(settings, workdir, scene, simulator, mesh, evaluator)
+    return RunContext(settings, workdir, scene, simulator, mesh, evaluator)
 
 
 def task_names(scene: Scene) -> list[str]:

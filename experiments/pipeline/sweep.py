@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments.configs.schema import from_config
 from experiments.pipeline import demonstrations, phases, training
-from experiments.pipeline.run_context import Job, build
+from experiments.pipeline.run_context import RunContext, build
 from experiments.pipeline.workdir import Workdir, open_workdir, run_of
 from experiments.reporting import progress
 from omnivla_jax.train import csv_log
@@ -105,7 +105,7 @@ def _result(config: ConfigDict, root: Path, name: str) -> Result:
     return Result(own.result(phase) or {}, history)
 
 
-def _stage_two(config: ConfigDict, folder: Path, job: Job) -> TrainState:
+def _stage_two(config: ConfigDict, folder: Path, job: RunContext) -> TrainState:
     """What flow matching makes, unless another variant has been through it."""
     recorded = dataclasses.replace(job, workdir=_recorded(config, folder))
     shared = dataclasses.replace(job, workdir=_shared(config, folder))

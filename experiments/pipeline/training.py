@@ -7,7 +7,7 @@ import jax
 
 from experiments.configs.schema import Settings
 from experiments.pipeline import imported_weights, training_stage
-from experiments.pipeline.run_context import Job
+from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
@@ -18,14 +18,12 @@ from omnivla_jax.train import sharding as placement
 from omnivla_jax.train.state import TrainState
 
 
-def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState:
+def flow_matching(job: RunContext, episodes: Callable[[], list[Episode]]) -> TrainState:
     """Stage II on the demonstrations, from imported or random parameters."""
     settings = job.settings
-    config, key = settings.policy, rng.stream(settings.seed, "init")
+    config, key = settings.policy, rng.named_key(settings.seed, "init")
     _check_batch(job)
-    create = functools.partial(
-        sft.create, config=settings.action, seed=settings.seed
-    )
+    create = functools.partial(sft.create, config=settings.action, seed=settings.seed)
 
     def start() -> tuple[TrainState, loop.Step]:
         data = episodes()
@@ -45,7 +43,9 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
             job,
             lambda: create(
                 policy.init(key, config),
-                normalize.unscaled(config.robot_state_dim, config.robot_action_dim),
+                normalize.identity_normalizer(
+                    config.robot_state_dim, config.robot_action_dim
+                ),
             ),
         ),
         start=start,
@@ -54,7 +54,7 @@ def flow_matching(job: Job, episodes: Callable[[], list[Episode]]) -> TrainState
     return training_stage.run(job, training)
 
 
-def flow_gspo(job: Job, trained: TrainState) -> TrainState:
+def flow_gspo(job: RunContext, trained: TrainState) -> TrainState:
     """Stage III from what stage II made."""
     settings = job.settings
     create = functools.partial(
@@ -63,7 +63,7 @@ def flow_gspo(job: Job, trained: TrainState) -> TrainState:
 
     def start() -> tuple[TrainState, loop.Step]:
         state = _made(job, create, trained)
-        key = _spread(job, rng.stream(settings.seed, "online"))
+        key = _spread(job, rng.named_key(settings.seed, "online"))
         step = online.make_step(
             job.environment,
             settings.tasks,
@@ -107,10 +107,12 @@ def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Rest
         )
 
     def start() -> TrainState:
-        params = policy.init(rng.stream(settings.seed, "init"), config)
-        unscaled = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
+        params = policy.init(rng.named_key(settings.seed, "init"), config)
+        identity_normalizer = normalize.identity_normalizer(
+            config.robot_state_dim, config.robot_action_dim
+        )
         state = sft.create(
-            params, unscaled, config=settings.action, seed=settings.seed
+            params, identity_normalizer, config=settings.action, seed=settings.seed
         )
         if name == "flow_matching":
             return state
@@ -131,7 +133,7 @@ def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compil
     return step.lower(*arguments).compile()
 
 
-def _check_batch(job: Job) -> None:
+def _check_batch(job: RunContext) -> None:
     """Tell in stage II's own words which batch the mesh cannot split."""
     if job.mesh is None:
         return
@@ -144,7 +146,7 @@ def _check_batch(job: Job) -> None:
         )
 
 
-def _initial(job: Job, key: jax.Array) -> PyTree:
+def _initial(job: RunContext, key: jax.Array) -> PyTree:
     """What stage II starts from; no device holds more than its part."""
     folder, config = job.settings.weights, job.settings.policy
     if folder is not None:
@@ -154,7 +156,9 @@ def _initial(job: Job, key: jax.Array) -> PyTree:
     return policy.init_sharded(key, config, mesh=job.mesh)
 
 
-def _made(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainState:
+def _made(
+    job: RunContext, make: Callable[..., TrainState], *arguments: Any
+) -> TrainState:
     """`make(*arguments)`, every array made where the job's mesh, if any, wants it."""
     if job.mesh is None:
         return make(*arguments)
@@ -162,7 +166,9 @@ def _made(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainSt
     return compilation.jit(make, out_shardings=places)(*arguments)
 
 
-def _like(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainState:
+def _like(
+    job: RunContext, make: Callable[..., TrainState], *arguments: Any
+) -> TrainState:
     """Shapes of `make(*arguments)`, and where on the job's mesh, if any, they lie."""
     shapes = jax.eval_shape(make, *arguments)
     if job.mesh is None:
@@ -170,18 +176,18 @@ def _like(job: Job, make: Callable[..., TrainState], *arguments: Any) -> TrainSt
     return sharding.placed(shapes, _places(job, shapes))
 
 
-def _places(job: Job, tree: PyTree) -> PyTree:
+def _places(job: RunContext, tree: PyTree) -> PyTree:
     assert job.mesh is not None
     return placement.shardings(tree, job.mesh, job.settings.policy)
 
 
-def _placement(job: Job) -> placement.Placement:
+def _placement(job: RunContext) -> placement.MeshSharding:
     if job.mesh is None:
-        return placement.anywhere()
+        return placement.single_device()
     return placement.on_mesh(job.mesh, job.settings.policy)
 
 
-def _spread(job: Job, tree: PyTree) -> PyTree:
+def _spread(job: RunContext, tree: PyTree) -> PyTree:
     """Lay `tree` out on the job's mesh, if it has one; what lies there stays."""
     if job.mesh is None:
         return tree

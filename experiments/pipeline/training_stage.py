@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 from experiments.pipeline import best_checkpoint
-from experiments.pipeline.run_context import Job
+from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress, tensorboard
 from omnivla_jax.train import checkpoints, csv_log, loop
 from omnivla_jax.train.csv_log import Row
@@ -31,7 +31,7 @@ class Stage:
     evaluate_every: int = 0  # calls between two validations; 0: never
 
 
-class Trail(NamedTuple):
+class LoopCallbacks(NamedTuple):
     """What `loop.run` calls on its way."""
 
     report: Callable[[Row], None]
@@ -39,7 +39,7 @@ class Trail(NamedTuple):
     evaluate: Callable[[TrainState, list[Row]], None]
 
 
-def run(job: Job, stage: Stage) -> TrainState:
+def run(job: RunContext, stage: Stage) -> TrainState:
     """The state after all calls; a finished stage only reads its last checkpoint."""
     newest = checkpoints.latest(job.workdir.checkpoints(stage.name))
     restored = checkpoints.restore(newest, stage.like) if newest else None
@@ -72,8 +72,8 @@ def run(job: Job, stage: Stage) -> TrainState:
 
 @contextlib.contextmanager
 def _trail(
-    job: Job, stage: Stage, history: Sequence[Row], bar: progress.Phase
-) -> Iterator[Trail]:
+    job: RunContext, stage: Stage, history: Sequence[Row], bar: progress.Phase
+) -> Iterator[LoopCallbacks]:
     """Opens the stage's files where `history` left them, and closes them."""
     workdir, done = job.workdir, len(history)
     table = workdir.table(stage.name)
@@ -99,12 +99,12 @@ def _trail(
             assert best is not None
             best.evaluate(state, rows)
 
-        yield Trail(report, save, evaluate)
+        yield LoopCallbacks(report, save, evaluate)
 
 
 def _keeper(
-    job: Job, stage: Stage, done: int
-) -> contextlib.AbstractContextManager[best_checkpoint.Keeper | None]:
+    job: RunContext, stage: Stage, done: int
+) -> contextlib.AbstractContextManager[best_checkpoint.BestCheckpointer | None]:
     if not stage.evaluate_every:
         return contextlib.nullcontext()
     return best_checkpoint.keeper(job, stage.name, resumed_after=done)

@@ -16,11 +16,11 @@ CPU_OPTIONS: dict[str, bool] = {"xla_cpu_enable_concurrency_optimized_scheduler"
 # recompute MJX's chained body transforms inside every fusion (measured: 1,900 ms
 # instead of 3 ms a step): only for programs without MJX. They compile for longer, so
 # JAX_DISABLE_MOST_OPTIMIZATIONS leaves them out as well.
-EMITTERS = "xla_cpu_use_fusion_emitters"
+FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"
 
 # Initialisers are many small random kernels: optimising them takes 20 s, running them
 # unoptimised 0.3 s. For `jax.jit(..., compiler_options=RUNS_ONCE)`.
-RUNS_ONCE = {"xla_backend_optimization_level": 0}
+NO_OPTIMIZATION = {"xla_backend_optimization_level": 0}
 
 
 def compiler_options(*, fused: bool = False) -> dict[str, bool]:
@@ -28,7 +28,7 @@ def compiler_options(*, fused: bool = False) -> dict[str, bool]:
     if jax.default_backend() != "cpu":
         return {}
     quickly = jax.config.read("jax_disable_most_optimizations")
-    return CPU_OPTIONS | {EMITTERS: fused and not quickly}
+    return CPU_OPTIONS | {FUSION_EMITTERS: fused and not quickly}
 
 
 def jit(

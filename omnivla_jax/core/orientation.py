@@ -21,7 +21,7 @@ CONVENTIONS: dict[str, tuple[int, ...]] = {
 }
 
 
-def oriented(images: Any, convention: str) -> Any:
+def convert_image_convention(images: Any, convention: str) -> Any:
     """Turn upright pictures [..., S, S, C] into `convention`, or such back to upright.
 
     Each convention is its own inverse. Takes NumPy and jax arrays and returns the same.

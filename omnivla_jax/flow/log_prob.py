@@ -40,13 +40,15 @@ def chain_log_prob(
     """
     evaluate = functools.partial(sde.evaluate, velocity_fn)
     velocities, noise = jax.vmap(evaluate)(chain.states[:-1], chain.tau)
-    tau, delta, shaken = chain.tau, chain.delta, chain.stochastic
+    tau, delta, is_stochastic = chain.tau, chain.delta, chain.stochastic
     means, stds = sde.transition(
         chain.states[:-1],
         velocities,
         tau,
         delta,
-        sigma=sde.noise_level(schedule, tau, delta, shaken=shaken, noise=noise),
+        sigma=sde.noise_level(
+            schedule, tau, delta, is_stochastic=is_stochastic, noise=noise
+        ),
         drift=drift,
     )
     chex.assert_equal_shape([means, chain.means])

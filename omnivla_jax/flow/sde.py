@@ -39,7 +39,7 @@ __all__ = [
     "none",
     "paper",
     "sample",
-    "stochastic_only",
+    "select_stochastic_step",
     "transition",
 ]
 
@@ -104,17 +104,19 @@ def sample(
     and the others follow the ODE (pi_RL's hybrid); None: all are.
     """
     chex.assert_rank(noise, 3)
-    tau, delta, shaken = _grid(steps, len(noise), stochastic_step)
+    tau, delta, is_stochastic = _grid(steps, len(noise), stochastic_step)
 
     def step(x: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple]:
-        step_key, tau, delta, shaken = inputs
+        step_key, tau, delta, is_stochastic = inputs
         velocity, level = evaluate(velocity_fn, x, tau)
-        sigma = noise_level(schedule, tau, delta, shaken=shaken, noise=level)
+        sigma = noise_level(
+            schedule, tau, delta, is_stochastic=is_stochastic, noise=level
+        )
         mean, std = transition(x, velocity, tau, delta, sigma=sigma, drift=drift)
         state = mean + std * jax.random.normal(step_key, x.shape)
         return state, (state, mean, std)
 
-    inputs = (jax.random.split(key, steps), tau, delta, shaken)
+    inputs = (jax.random.split(key, steps), tau, delta, is_stochastic)
     _, (states, means, stds) = jax.lax.scan(step, noise, inputs)
     states = jnp.concatenate([noise[None], states])
     return Chain(states, means, stds, tau, delta, jnp.any(stds > 0.0, axis=(2, 3)))
@@ -131,17 +133,17 @@ def noise_level(
     tau: jax.Array,
     delta: jax.Array,
     *,
-    shaken: jax.Array,
+    is_stochastic: jax.Array,
     noise: jax.Array | None,
 ) -> jax.Array:
-    """sigma of steps, [...] or with `noise` [..., H, D]; 0 where not `shaken` [...]."""
+    """sigma of steps, [...] or with `noise` [..., H, D]; 0 where not stochastic."""
     sigma = schedule(tau, delta, noise=noise)
     if noise is not None:
-        shaken = path.over_chunk(shaken, noise)
-    return jnp.where(shaken, sigma, 0.0)
+        is_stochastic = path.over_chunk(is_stochastic, noise)
+    return jnp.where(is_stochastic, sigma, 0.0)
 
 
-def stochastic_only(chain: Chain) -> Chain:
+def select_stochastic_step(chain: Chain) -> Chain:
     """A hybrid chain cut down to the one step that has a density: K becomes 1.
 
     Scoring it takes one velocity call instead of K. Its last state is that step's
@@ -166,5 +168,5 @@ def _grid(
     if stochastic_step is None:
         return tau, delta, jnp.ones((steps, batch), bool)
     chex.assert_shape(stochastic_step, (batch,))
-    shaken = jnp.arange(steps)[:, None] == stochastic_step[None, :]
-    return tau, delta, shaken
+    is_stochastic = jnp.arange(steps)[:, None] == stochastic_step[None, :]
+    return tau, delta, is_stochastic

@@ -37,7 +37,7 @@ class ExpertConfig:
     head_dim: int
 
 
-class Opened(NamedTuple):
+class AttentionInputs(NamedTuple):
     """An expert's part in a joint attention, and the gate on what it brings back."""
 
     query: jax.Array  # [B, T, N, C], rotated
@@ -106,10 +106,10 @@ class ExpertLayer(nn.Module):
 
     def before(
         self, x: jax.Array, turn: Rotation, condition: jax.Array | None
-    ) -> Opened:
+    ) -> AttentionInputs:
         """What this expert's tokens bring to the joint attention."""
         normed, gate = normalise(self.pre_attention_norm, x, condition)
-        return Opened(*self.attn.project(normed, turn), gate)
+        return AttentionInputs(*self.attn.project(normed, turn), gate)
 
     def after(
         self, x: jax.Array, mixed: jax.Array, gate: Gate, condition: jax.Array | None

@@ -38,7 +38,7 @@ def rank(scope: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def prepare(params: PyTree, key: jax.Array, *, scope: str) -> PyTree:
+def add_adapters(params: PyTree, key: jax.Array, *, scope: str) -> PyTree:
     """The tree to train under `scope`: with fresh adapters, if it asks for them.
 
     a [..., in, R] is normal with deviation in^-1/2 and b [..., R, out] is 0, so that

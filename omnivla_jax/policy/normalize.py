@@ -1,7 +1,7 @@
 """Normalised policy units and back: one affine map for states, one for actions.
 
 A policy may have more dimensions than the robot (pi0's 32): `padded` adds them, as
-zeros in normalised units, as openpi does, and `robot_part` takes them away.
+zeros in normalised units, as openpi does, and `unpad_dims` takes them away.
 
 Axes: N samples, any leading axes "...", D dimensions of a state or an action.
 """
@@ -62,12 +62,12 @@ def identity(dimensions: int) -> Affine:
     return Affine(jnp.zeros(dimensions), jnp.ones(dimensions))
 
 
-def unscaled(state_dim: int, action_dim: int) -> Normalizer:
+def identity_normalizer(state_dim: int, action_dim: int) -> Normalizer:
     """Maps that change nothing, of the shapes that a policy needs."""
     return Normalizer(identity(state_dim), identity(action_dim))
 
 
-def padded(x: jax.Array, width: int) -> jax.Array:
+def pad_dims(x: jax.Array, width: int) -> jax.Array:
     """x [..., D] -> [..., width], zeros behind the D <= width."""
     missing = width - x.shape[-1]
     if not missing:  # then not even the compiled program shall know of padding
@@ -75,7 +75,7 @@ def padded(x: jax.Array, width: int) -> jax.Array:
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
 
 
-def robot_part(x: jax.Array, dimensions: int) -> jax.Array:
+def unpad_dims(x: jax.Array, dimensions: int) -> jax.Array:
     """x [..., D] -> its first `dimensions`, [..., dimensions]; undoes `padded`."""
     return x if x.shape[-1] == dimensions else x[..., :dimensions]
 

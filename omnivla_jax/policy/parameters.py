@@ -112,7 +112,7 @@ def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
     draw = jax.jit(
         functools.partial(init, config=config),
         out_shardings=shardings(mesh, config),
-        compiler_options=compilation.compiler_options() | compilation.RUNS_ONCE,
+        compiler_options=compilation.compiler_options() | compilation.NO_OPTIMIZATION,
     )
     return draw(key)
 

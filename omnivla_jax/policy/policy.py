@@ -172,7 +172,7 @@ def chain_log_prob(
     """The likelihood of a recorded chain under `params` (paper, eq. 14).
 
     Over the entries that are `counted`; `played` bool [B, H] as there. A hybrid chain
-    scores K times cheaper when cut by `sde.stochastic_only` first.
+    scores K times cheaper when cut by `sde.select_stochastic_step` first.
     """
     return log_prob.chain_log_prob(
         _flow_fn(params, cache, state, config, sampler),

@@ -115,7 +115,7 @@ def _plane_normal(point: Vector, size: Vector) -> Vector:
 
 
 def _face_normal(point: Vector, size: Vector) -> Vector:
-    # Each face of a polytope is a row of `Solids` whose size is its normal.
+    # Each face of a polytope is a row of `PosedPrimitives` whose size is its normal.
     x, y, z = (jnp.broadcast_to(s, jnp.shape(p)) for s, p in zip(size, point))
     return x, y, z
 

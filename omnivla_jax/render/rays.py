@@ -18,7 +18,7 @@ MARGIN = 1e-4  # of slopes: what rounding may hide
 _AHEAD = 1e-3  # a ray that turns further from the axis leaves its tile unbounded
 
 
-class Film(NamedTuple):
+class TiledImagePlane(NamedTuple):
     """How a square picture is cut into square tiles; the last ones may overhang."""
 
     side: int  # rays along a side of the picture
@@ -49,10 +49,10 @@ class Rays(NamedTuple):
     reach: Any  # [T]: nothing beyond this minus weight 2 matters
 
 
-def film(side: int) -> Film:
+def film(side: int) -> TiledImagePlane:
     """Cut `side` rays into the fewest tiles of at most TILE."""
     across = math.ceil(side / TILE)
-    return Film(side, math.ceil(side / across), across)
+    return TiledImagePlane(side, math.ceil(side / across), across)
 
 
 def axes(camera: Camera) -> jax.Array:
@@ -61,7 +61,7 @@ def axes(camera: Camera) -> jax.Array:
     return camera.rotation * jnp.stack([half, half, jnp.ones_like(half)])
 
 
-def through(camera: Camera, cut: Film, *, offset: float = 0.0) -> Rays:
+def through(camera: Camera, cut: TiledImagePlane, *, offset: float = 0.0) -> Rays:
     """One ray through the centre of every pixel of `cut`, `offset` pixels off it."""
     places = (np.arange(cut.across * cut.tile) + 0.5 + offset) * (2 / cut.side) - 1
     places = places.astype(np.float32)

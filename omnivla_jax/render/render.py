@@ -148,7 +148,7 @@ def _points(rays: bundles.Rays, depth: jax.Array) -> Vector:
     return x, y, z
 
 
-def _rows_of(spans: traverse.Spans, solids: traverse.Solids) -> traverse.Spans:
+def _rows_of(spans: traverse.Spans, solids: traverse.PosedPrimitives) -> traverse.Spans:
     """The spans counted in rows: a polytope has one per face."""
     first, _ = spans["polytope"]
     count, faces, _ = solids.planes.shape
@@ -156,7 +156,7 @@ def _rows_of(spans: traverse.Spans, solids: traverse.Solids) -> traverse.Spans:
 
 
 def _lit(
-    solids: traverse.Solids,
+    solids: traverse.PosedPrimitives,
     spans: traverse.Spans,
     lights: Lights,
     seen: shading.Surface,
@@ -174,7 +174,7 @@ def _lit(
     return (reach > 1 - SHADOW_BIAS).astype(jnp.float32)
 
 
-def _bytes(parts: Vector, film: bundles.Film, supersample: int) -> jax.Array:
+def _bytes(parts: Vector, film: bundles.TiledImagePlane, supersample: int) -> jax.Array:
     """Average the rays of each pixel; uint8 [S, S, 3].
 
     The channels share an integer, averaged apart: interleaving them as colours
@@ -199,7 +199,7 @@ def _image(
     seen: shading.Surface,
     geom: jax.Array,
     rgb: jax.Array | None,
-    film: bundles.Film,
+    film: bundles.TiledImagePlane,
     options: _Options,
 ) -> Image:
     step = film.side // options.size

@@ -33,7 +33,7 @@ def surface(
     index: jax.Array,
     point: Vector,
     *,
-    rows: traverse.Solids,
+    rows: traverse.PosedPrimitives,
     kinds: traverse.Spans,
 ) -> Surface:
     """Local point and normal of every hit, an `index` into `rows`."""

@@ -26,7 +26,7 @@ UNROLL = 4  # primitives an accelerator tries for each reading of the best so fa
 Spans = dict[str, tuple[int, int]]
 
 
-class Solids(NamedTuple):
+class PosedPrimitives(NamedTuple):
     """All primitives in the order of KINDS, posed in the world."""
 
     position: jax.Array  # float32 [n, 3]
@@ -38,13 +38,13 @@ class Solids(NamedTuple):
 
 
 def starts(shapes: Shapes) -> Spans:
-    """First and past-the-last index of each kind among `Solids`; static."""
+    """First and past-the-last index of each kind among `PosedPrimitives`; static."""
     counts = [getattr(shapes, kind).body.shape[0] for kind in KINDS]
     ends = [int(end) for end in np.cumsum(counts)]
     return {k: (end - count, end) for k, end, count in zip(KINDS, ends, counts)}
 
 
-def pose(shapes: Shapes, position: jax.Array, rotation: jax.Array) -> Solids:
+def pose(shapes: Shapes, position: jax.Array, rotation: jax.Array) -> PosedPrimitives:
     """Place all primitives by their bodies' [nbody, 3] and [nbody, 3, 3]."""
     groups = [getattr(shapes, kind) for kind in KINDS]
     body, local, turn, size, material, geom = (
@@ -55,10 +55,10 @@ def pose(shapes: Shapes, position: jax.Array, rotation: jax.Array) -> Solids:
     moved = position[body] + _product("nij,nj->ni", frame, local)
     turned = _product("nij,njk->nik", frame, turn)
     planes = jnp.asarray(shapes.polytope.planes)
-    return Solids(moved, turned, size, material, geom, planes)
+    return PosedPrimitives(moved, turned, size, material, geom, planes)
 
 
-def rows(solids: Solids) -> Solids:
+def rows(solids: PosedPrimitives) -> PosedPrimitives:
     """One entry per row: a polytope's faces follow each other, their normals sizes."""
     count, faces, _ = solids.planes.shape
     if not count:
@@ -69,7 +69,7 @@ def rows(solids: Solids) -> Solids:
         return jnp.concatenate([leaf[:first], jnp.repeat(leaf[first:], faces, axis=0)])
 
     normals = solids.planes[..., :3].reshape(-1, 3)
-    return Solids(
+    return PosedPrimitives(
         position=widen(solids.position),
         rotation=widen(solids.rotation),
         size=jnp.concatenate([solids.size[:first], normals]),
@@ -80,7 +80,7 @@ def rows(solids: Solids) -> Solids:
 
 
 def nearest(
-    solids: Solids, spans: Spans, rays: Rays
+    solids: PosedPrimitives, spans: Spans, rays: Rays
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """First hits: (hit, distance, row), each [T, P].
 
@@ -126,7 +126,11 @@ def apart(function: Callable[..., jax.Array], *operands: Any) -> jax.Array:
 
 
 def _in_tiles(
-    solids: Solids, spans: Spans, rays: Rays, tables: dict[str, jax.Array], mask: int
+    solids: PosedPrimitives,
+    spans: Spans,
+    rays: Rays,
+    tables: dict[str, jax.Array],
+    mask: int,
 ) -> jax.Array:
     """The least key of every ray, int32 [T, P], tile after tile."""
     half = [culling.half_sides(k, solids.size[a:b]) for k, (a, b) in spans.items()]
@@ -154,7 +158,11 @@ def _in_tiles(
 
 
 def _everywhere(
-    solids: Solids, spans: Spans, rays: Rays, tables: dict[str, jax.Array], mask: int
+    solids: PosedPrimitives,
+    spans: Spans,
+    rays: Rays,
+    tables: dict[str, jax.Array],
+    mask: int,
 ) -> jax.Array:
     """The least key of every ray, int32 [T, P], trying every primitive."""
     del solids
@@ -187,7 +195,7 @@ def _entry(
 
 
 def _table(
-    kind: str, solids: Solids, span: tuple[int, int], rays: Rays
+    kind: str, solids: PosedPrimitives, span: tuple[int, int], rays: Rays
 ) -> jax.Array:
     """What the rays need to know of each primitive, int32 [., 16] or [., 1 + 4 F]:
 

@@ -41,7 +41,7 @@ def chunk_advantages(
     )
 
 
-def mixture(
+def mix_advantages(
     trajectory: tuple[jax.Array, jax.Array],
     chunk: tuple[jax.Array, jax.Array],
     *,

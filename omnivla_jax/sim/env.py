@@ -21,7 +21,7 @@ from omnivla_jax.sim.engines import base as engines
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, Physics
+from omnivla_jax.sim.state import EnvState, PhysicsState
 
 Pose = tuple[ArrayLike, ArrayLike]  # position [B, 3], quaternion wxyz [B, 4]
 Tasks = Sequence[int] | np.ndarray | jax.Array  # integers [B]
@@ -149,7 +149,7 @@ def _fixture_poses(
 
 
 def _episode(
-    start: Physics, task: jax.Array, diverged: jax.Array, failures: jax.Array
+    start: PhysicsState, task: jax.Array, diverged: jax.Array, failures: jax.Array
 ) -> EnvState:
     batch = task.shape[0]
     return EnvState(
@@ -183,7 +183,7 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     )
 
 
-def _hold_parked(scene: Scene, task: jax.Array, after: Physics) -> Physics:
+def _hold_parked(scene: Scene, task: jax.Array, after: PhysicsState) -> PhysicsState:
     """Lift what a task lacks back to its parking: in 50 ms it has fallen 1 cm."""
     if len(scene.playable) == 1:
         return after

@@ -13,7 +13,7 @@ from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, table_body
 from omnivla_jax.sim.assets.objects import CATEGORIES, Part
 from omnivla_jax.sim.assets.primitives import Collides, Primitive, add_primitive
 from omnivla_jax.sim.assets.visuals import lookup as visuals
-from omnivla_jax.sim.libero.tasks import Inventory
+from omnivla_jax.sim.libero.tasks import SceneAssets
 
 OBJECT_FRICTION = (0.95, 0.3, 0.1)
 OBJECT_SOLREF = (0.001, 1.0)
@@ -44,7 +44,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def compile_model(
-    stock: Inventory,
+    stock: SceneAssets,
     preset: Preset,
     *,
     visual: bool = False,
@@ -80,7 +80,7 @@ def compile_model(
     return model
 
 
-def _add_bodies(spec: mujoco.MjSpec, stock: Inventory) -> None:
+def _add_bodies(spec: mujoco.MjSpec, stock: SceneAssets) -> None:
     """Rooms, the robot, movables and fixtures, in this order."""
     arena_geoms.add(spec, stock.arenas)
     base = ARENAS[stock.arenas[0]].robot_base
@@ -109,7 +109,7 @@ def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
     option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 
 
-def _shapes_drawn(stock: Inventory) -> list[Primitive]:
+def _shapes_drawn(stock: SceneAssets) -> list[Primitive]:
     drawn = [*arena_geoms.shapes(stock.arenas), *panda.shapes()]
     for category in {**stock.movables, **stock.fixtures}.values():
         for part in CATEGORIES[category].parts:
@@ -187,7 +187,7 @@ def _drop_looks(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
 
 
-def _flatten_tables(spec: mujoco.MjSpec, stock: Inventory) -> None:
+def _flatten_tables(spec: mujoco.MjSpec, stock: SceneAssets) -> None:
     """Table tops as planes, for MJX, which stands things on the highest one.
 
     A plane takes four points of each body; a slab takes four of each of its boxes, so

@@ -23,7 +23,7 @@ from omnivla_jax.sim.assets.objects import CATEGORIES, Region
 from omnivla_jax.sim.libero.tasks import (
     Categories,
     Goal,
-    Inventory,
+    SceneAssets,
     Suite,
     Task,
     inventory,
@@ -49,7 +49,7 @@ class Scene:
     name: str
     suite: Suite
     playable: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
-    stock: Inventory
+    stock: SceneAssets
     preset: Preset
     engine: str  # "mjx" or "mujoco"
     model: mujoco.MjModel  # collision geoms only: what MJX steps
@@ -198,7 +198,7 @@ def _choose_engine(physics: str) -> str:
 
 
 def _contact_pairs(
-    table: Suite, playable: tuple[int, ...], stock: Inventory
+    table: Suite, playable: tuple[int, ...], stock: SceneAssets
 ) -> tuple[tuple[str, str], ...]:
     """Body pairs whose contact some goal asks about: subject, target or its parent."""
     instances = {**stock.movables, **stock.fixtures}
@@ -211,7 +211,7 @@ def _contact_pairs(
     return tuple(pairs)
 
 
-def _posed(stock: Inventory) -> tuple[str, ...]:
+def _posed(stock: SceneAssets) -> tuple[str, ...]:
     tables = tuple(table_body(name) for name in stock.arenas if ARENAS[name].table)
     return (*stock.fixtures, BASE_BODY, CAMERA_BODY, *tables)
 
@@ -231,7 +231,7 @@ def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
     }
 
 
-def _sites(stock: Inventory, model: mujoco.MjModel) -> dict[str, Site]:
+def _sites(stock: SceneAssets, model: mujoco.MjModel) -> dict[str, Site]:
     sites = {}
     for name, category in {**stock.movables, **stock.fixtures}.items():
         for part in CATEGORIES[category].parts:

@@ -9,7 +9,7 @@ from flax import struct
 
 
 @struct.dataclass
-class Physics:
+class PhysicsState:
     """What an engine takes and gives back; everything a control step changes."""
 
     qpos: jax.Array  # float32 [B, nq]
@@ -33,7 +33,7 @@ class Physics:
 class EnvState:
     """One batch of episodes."""
 
-    physics: Physics
+    physics: PhysicsState
     task: jax.Array  # int32 [B]
     steps: jax.Array  # int32 [B]: control steps since the policy took over
     success: jax.Array  # bool [B]: the goal held at some control step

@@ -19,13 +19,13 @@ from omnivla_jax.rl import groups
 from omnivla_jax.sim.goals.reward import EVENTS
 from omnivla_jax.train import episode_stats
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.episode_stats import Tally
-from omnivla_jax.train.observation_store import Storage
+from omnivla_jax.train.episode_stats import RewardSums
+from omnivla_jax.train.observation_store import ObservationStore
 
 Scales: TypeAlias = Mapping[str, float]  # of reward terms, by name
 
 
-class Decision(NamedTuple):
+class ActorOutput(NamedTuple):
     """What is needed to score chunks again under other parameters."""
 
     seen: PyTree  # [B, ...]: what the storage keeps of the input (`storage.py`)
@@ -40,7 +40,7 @@ class Progress(NamedTuple):
     """Episodes on their way, and what their reward terms have summed up to."""
 
     env: Any
-    tally: Tally
+    tally: RewardSums
 
 
 Act = Callable[[Progress, jax.Array], tuple[Any, ActionChunk]]
@@ -51,19 +51,19 @@ def start(environment: Environment, env: Any, scales: Scales) -> Progress:
     return Progress(env, episode_stats.start(environment, env, scales))
 
 
-def explorer(
+def make_stochastic_actor(
     params: PyTree,
     normalizer: Normalizer,
     environment: Environment,
     *,
     config: PolicyConfig,
     sampler: Sampler,
-    storage: Storage,
+    storage: ObservationStore,
     branches: int = 1,
 ) -> Act:
-    """Look, then `decide`; the record is a `Decision`. The key is consumed."""
+    """Look, then `decide`; the record is a `ActorOutput`. The key is consumed."""
 
-    def act(progress: Progress, key: jax.Array) -> tuple[Decision, ActionChunk]:
+    def act(progress: Progress, key: jax.Array) -> tuple[ActorOutput, ActionChunk]:
         seen = look(environment, normalizer, progress.env, config=config)
         decision, chunks = decide(
             params,
@@ -88,9 +88,9 @@ def decide(
     *,
     config: PolicyConfig,
     sampler: Sampler,
-    storage: Storage,
+    storage: ObservationStore,
     branches: int,
-) -> tuple[Decision, ActionChunk]:
+) -> tuple[ActorOutput, ActionChunk]:
     """Draw C = `branches` chunks in every state by the SDE; consumes `key`.
 
     Returns the record, and the executed part of every chunk, [B C, H, D] in the
@@ -103,15 +103,15 @@ def decide(
     )
     chunks = chain.states[-1, :, : sampler.exec_horizon]
     if sampler.stochastic_steps == "one":
-        chain = sde.stochastic_only(chain)
+        chain = sde.select_stochastic_step(chain)
     kept = storage.keep(env, seen, prefix)
     worth = None
     if policy.VALUE in params:
         worth = policy.value(params, prefix, seen.state, config=config)
-    return Decision(kept, seen.state, turned(chain), worth), chunks
+    return ActorOutput(kept, seen.state, turned(chain), worth), chunks
 
 
-def exploiter(
+def make_deterministic_actor(
     params: PyTree,
     normalizer: Normalizer,
     environment: Environment,
@@ -152,14 +152,14 @@ def look(
     """The observation in the policy's units; None: told what its task says."""
     seen = environment.observe(env, env.task if told is None else told)
     state = normalize.normalize(normalizer.state, seen.state)
-    return seen._replace(state=normalize.padded(state, config.state_dim))
+    return seen._replace(state=normalize.pad_dims(state, config.state_dim))
 
 
 def commands(
     normalizer: Normalizer, chunk: ActionChunk, config: PolicyConfig
 ) -> jax.Array:
     """The policy's chunk [..., D] as simulator actions, its padding taken away."""
-    real = normalize.robot_part(chunk, config.robot_action_dim)
+    real = normalize.unpad_dims(chunk, config.robot_action_dim)
     return normalize.unnormalize(normalizer.action, real)
 
 
@@ -172,7 +172,7 @@ def play(
     that was still running, and the reward terms of every step, float32 [H, B] each.
     """
 
-    def control(before: Progress, action: jax.Array) -> tuple[Progress, Tally]:
+    def control(before: Progress, action: jax.Array) -> tuple[Progress, RewardSums]:
         env, _ = environment.step(before.env, action)
         sums = episode_stats.add(environment, before.tally, before.env, env, action)
         return Progress(env, sums), episode_stats.since(sums, before.tally)

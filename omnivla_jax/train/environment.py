@@ -79,7 +79,7 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     Raises ValueError on a text longer than `config.max_tokens` and on a tokenizer that
     cannot be read.
     """
-    encode = tokenizers.encoder(config)
+    encode = tokenizers.make_tokenizer(config)
     rows = [encode(text, config.max_tokens) for text in texts]
     return Instructions(
         jnp.asarray(np.stack([tokens for tokens, _ in rows])),

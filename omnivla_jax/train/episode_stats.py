@@ -19,7 +19,7 @@ from omnivla_jax.sim.goals.reward import EVENTS
 from omnivla_jax.train.environment import Environment, running
 
 
-class Tally(NamedTuple):
+class RewardSums(NamedTuple):
     """Sums over the steps that an episode was running."""
 
     sums: dict[str, jax.Array]  # float32 [B] each
@@ -27,17 +27,23 @@ class Tally(NamedTuple):
     action: jax.Array  # float32 [B, D]: the last one
 
 
-def start(environment: Environment, env: Any, scales: Mapping[str, float]) -> Tally:
+def start(
+    environment: Environment, env: Any, scales: Mapping[str, float]
+) -> RewardSums:
     """Episodes of which nothing has been played; counts the terms that `scales` has."""
     batch = env.task.shape[0]
     first = jnp.tile(jnp.asarray(environment.first_action), (batch, 1))
     zeros = jnp.zeros(batch, jnp.float32)
-    return Tally(dict.fromkeys(scales, zeros), zeros, first)
+    return RewardSums(dict.fromkeys(scales, zeros), zeros, first)
 
 
 def add(
-    environment: Environment, before: Tally, env: Any, after: Any, action: jax.Array
-) -> Tally:
+    environment: Environment,
+    before: RewardSums,
+    env: Any,
+    after: Any,
+    action: jax.Array,
+) -> RewardSums:
     """One control step more.
 
     Args:
@@ -49,10 +55,10 @@ def add(
     alive = running(env).astype(jnp.float32)
     raw = environment.terms(after, action, before.action, tuple(before.sums))
     sums = {name: total + alive * raw[name] for name, total in before.sums.items()}
-    return Tally(sums, before.steps + alive, action)
+    return RewardSums(sums, before.steps + alive, action)
 
 
-def values(tally: Tally) -> dict[str, jax.Array]:
+def values(tally: RewardSums) -> dict[str, jax.Array]:
     """Each term's raw value of the episode, float32 [B]: a mean, or an event's sum."""
     steps = jnp.maximum(tally.steps, 1.0)
     return {
@@ -61,7 +67,7 @@ def values(tally: Tally) -> dict[str, jax.Array]:
     }
 
 
-def since(now: Tally, earlier: Tally) -> Tally:
+def since(now: RewardSums, earlier: RewardSums) -> RewardSums:
     """The part of `now` that came after `earlier`, for example one chunk's."""
     sums = {name: total - earlier.sums[name] for name, total in now.sums.items()}
     return now._replace(sums=sums, steps=now.steps - earlier.steps)

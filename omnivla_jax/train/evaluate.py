@@ -74,7 +74,7 @@ class Start(NamedTuple):
     told: Any  # int32 [N]: the task whose instruction is heard
 
 
-class Outcome(NamedTuple):
+class EvalResult(NamedTuple):
     """What became of episodes, on the device or fetched from it."""
 
     success: Any  # bool [W], or [N] of all blocks
@@ -84,10 +84,10 @@ class Outcome(NamedTuple):
     faults: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
-Evaluate = Callable[[PyTree, Normalizer, Start], Outcome]
+Evaluate = Callable[[PyTree, Normalizer, Start], EvalResult]
 
 
-def held_out(
+def eval_initial_states(
     seed: int,
     tasks: Sequence[int],
     config: EvaluateConfig,
@@ -103,8 +103,8 @@ def held_out(
     number = jnp.arange(config.episodes)
     task = jnp.asarray(tasks, jnp.int32)[number % len(tasks)]
     of_episodes = jax.vmap(jax.random.fold_in, (None, 0))
-    states = of_episodes(rng.stream(seed, stream), number)
-    noise = of_episodes(rng.stream(seed, "noise"), number)
+    states = of_episodes(rng.named_key(seed, stream), number)
+    noise = of_episodes(rng.named_key(seed, "noise"), number)
     return Start(task, states, noise, task)
 
 
@@ -137,9 +137,9 @@ def make_evaluate(
             "once: record fewer, or raise block_size."
         )
 
-    def evaluate(params: PyTree, normalizer: Normalizer, start: Start) -> Outcome:
+    def evaluate(params: PyTree, normalizer: Normalizer, start: Start) -> EvalResult:
         chex.assert_shape([start.task, start.told], (config.width,))
-        act = actor.exploiter(
+        act = actor.make_deterministic_actor(
             params,
             normalizer,
             environment,
@@ -152,7 +152,9 @@ def make_evaluate(
         progress, record = _episodes(environment, act, progress, start.noise, config)
         env = progress.env
         faults = environment.faults(env)
-        return Outcome(env.success, env.diverged, progress.tally.steps, record, faults)
+        return EvalResult(
+            env.success, env.diverged, progress.tally.steps, record, faults
+        )
 
     return compilation.jit(evaluate, fused=environment.fused)
 
@@ -167,7 +169,7 @@ def compiled(
     keys = jax.ShapeDtypeStruct(shape, key.dtype)
     start = Start(task, keys, keys, task)
     params = jax.eval_shape(functools.partial(policy.init, config=policy_config), key)
-    normalizer = normalize.unscaled(
+    normalizer = normalize.identity_normalizer(
         policy_config.robot_state_dim, policy_config.robot_action_dim
     )
     program = make_evaluate(environment, policy_config, config)
@@ -182,7 +184,7 @@ def run(
     *,
     config: EvaluateConfig,
     report: Callable[[int, float], Any] = lambda episodes, success: None,
-) -> Outcome:
+) -> EvalResult:
     """All N episodes, a block of W at a time.
 
     Success, diverged, steps and faults are numpy [N]; the record is that of the first
@@ -197,7 +199,7 @@ def run(
     """
     # One device evaluates, wherever the policy was trained.
     params, normalizer = jax.device_put((params, normalizer), jax.local_devices()[0])
-    outcomes: list[Outcome] = []
+    outcomes: list[EvalResult] = []
     width, total, reported = config.width, config.episodes, 0
     for low in range(0, total, width):
         rows = np.arange(low, low + width) % total
@@ -210,7 +212,7 @@ def run(
         if done - reported >= config.batch_size or done == total:
             report(done - reported, float(np.mean(_joined(outcomes, "success"))))
             reported = done
-    return Outcome(
+    return EvalResult(
         success=_joined(outcomes, "success"),
         diverged=_joined(outcomes, "diverged"),
         steps=_joined(outcomes, "steps"),
@@ -298,5 +300,5 @@ def _estimate(success: np.ndarray) -> dict[str, Any]:
     return {"success": float(np.mean(success)), "interval": list(interval)}
 
 
-def _joined(outcomes: Sequence[Outcome], field: str) -> np.ndarray:
+def _joined(outcomes: Sequence[EvalResult], field: str) -> np.ndarray:
     return np.concatenate([getattr(outcome, field) for outcome in outcomes])

@@ -22,7 +22,7 @@ from omnivla_jax.policy.policy import PrefixCache
 Look = Callable[[Any], Observation]
 
 
-class Storage(NamedTuple):
+class ObservationStore(NamedTuple):
     """A pair of pure functions over batches of B decisions."""
 
     # (simulator state, observation, prefix) -> what is stored, batch first
@@ -31,32 +31,34 @@ class Storage(NamedTuple):
     recall: Callable[[PyTree, PyTree], PrefixCache]
 
 
-def cache(look: Look, config: PolicyConfig) -> Storage:
+def cache(look: Look, config: PolicyConfig) -> ObservationStore:
     """Keep the encoded prefix."""
     del look, config
-    return Storage(lambda env, seen, prefix: prefix, lambda params, prefix: prefix)
+    return ObservationStore(
+        lambda env, seen, prefix: prefix, lambda params, prefix: prefix
+    )
 
 
-def images(look: Look, config: PolicyConfig) -> Storage:
+def images(look: Look, config: PolicyConfig) -> ObservationStore:
     """Keep the observation."""
     del look
 
     def recall(params: PyTree, seen: Observation) -> PrefixCache:
         return policy.encode_prefix(params, seen, config=config)
 
-    return Storage(lambda env, seen, prefix: seen, recall)
+    return ObservationStore(lambda env, seen, prefix: seen, recall)
 
 
-def state(look: Look, config: PolicyConfig) -> Storage:
+def state(look: Look, config: PolicyConfig) -> ObservationStore:
     """Keep the simulator's state."""
 
     def recall(params: PyTree, env: Any) -> PrefixCache:
         return policy.encode_prefix(params, look(env), config=config)
 
-    return Storage(lambda env, seen, prefix: env, recall)
+    return ObservationStore(lambda env, seen, prefix: env, recall)
 
 
-STORAGES: Mapping[str, Callable[[Look, PolicyConfig], Storage]] = {
+OBSERVATION_STORES: Mapping[str, Callable[[Look, PolicyConfig], ObservationStore]] = {
     "cache": cache,
     "images": images,
     "state": state,

@@ -20,7 +20,7 @@ STREAMS = (
 )
 
 
-def stream(seed: int | jax.Array, name: str) -> jax.Array:
+def named_key(seed: int | jax.Array, name: str) -> jax.Array:
     """The typed key of one stream; raises ValueError on an unknown name."""
     if name not in STREAMS:
         raise ValueError(f"Unknown random stream {name!r}: choose one of {STREAMS}.")

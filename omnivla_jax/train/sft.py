@@ -22,7 +22,7 @@ from omnivla_jax.flow import path
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import environment, rng, state
-from omnivla_jax.train.sharding import Placement, anywhere
+from omnivla_jax.train.sharding import MeshSharding, single_device
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
@@ -93,8 +93,8 @@ def make_dataset(
     chunk = normalize.normalize(normalizer.action, jnp.asarray(np.concatenate(chunks)))
     return Dataset(
         images=jnp.asarray(np.concatenate([e.images for e in episodes])),
-        state=normalize.padded(state, config.state_dim),
-        chunk=normalize.padded(chunk, config.action_dim),
+        state=normalize.pad_dims(state, config.state_dim),
+        chunk=normalize.pad_dims(chunk, config.action_dim),
         instruction=jnp.asarray(np.concatenate(rows), jnp.int32),
         tokens=table.tokens,
         token_mask=table.mask,
@@ -116,7 +116,9 @@ def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
 def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Random parameters, compiled in a hurry; `key` is consumed."""
     init = jax.jit(
-        policy.init, static_argnames="config", compiler_options=compilation.RUNS_ONCE
+        policy.init,
+        static_argnames="config",
+        compiler_options=compilation.NO_OPTIMIZATION,
     )
     return init(key, config=config)
 
@@ -125,8 +127,8 @@ def create(
     params: PyTree, normalizer: normalize.Normalizer, config: ActionConfig, *, seed: int
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
-    key = rng.stream(jnp.asarray(seed, jnp.uint32), "adapters")
-    params = lora.prepare(params, key, scope=config.scope)
+    key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
+    params = lora.add_adapters(params, key, scope=config.scope)
     optimizer = _optimizer(params, config)
     averaged = config.average_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, averaged=averaged)
@@ -136,7 +138,7 @@ def make_step(
     policy_config: PolicyConfig,
     config: ActionConfig,
     *,
-    placement: Placement = anywhere(),
+    placement: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
@@ -218,10 +220,10 @@ def _update(
     dataset: Dataset,
     policy_config: PolicyConfig,
     config: ActionConfig,
-    placement: Placement,
+    placement: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch drawn by the step's own key."""
-    stream = rng.stream(before.seed, "action")
+    stream = rng.named_key(before.seed, "action")
     key = jax.random.fold_in(stream, before.step)
     batch_key, loss_key = jax.random.split(key)
     batch = _draw(batch_key, dataset, config.batch_size)
@@ -253,9 +255,7 @@ def _merged_loss(params: PyTree, *batch: Any, **named: Any) -> jax.Array:
     return loss(lora.merge(params), *batch, **named)
 
 
-def _draw(
-    key: jax.Array, dataset: Dataset, size: int
-) -> tuple[Observation, jax.Array]:
+def _draw(key: jax.Array, dataset: Dataset, size: int) -> tuple[Observation, jax.Array]:
     """`size` frames with replacement; consumes `key`."""
     frame = jax.random.randint(key, (size,), 0, dataset.chunk.shape[0])
     row = dataset.instruction[frame]

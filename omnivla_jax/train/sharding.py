@@ -22,7 +22,7 @@ from omnivla_jax.policy.config import PolicyConfig
 Batched = Callable[..., PyTree]
 
 
-class Placement(NamedTuple):
+class MeshSharding(NamedTuple):
     """Pure functions that say, inside a compiled step, where values belong."""
 
     state: Callable[[PyTree], PyTree]  # a training state, or any tree of parameters
@@ -31,16 +31,16 @@ class Placement(NamedTuple):
     apart: Callable[[Batched], Batched]
 
 
-def anywhere() -> Placement:
+def single_device() -> MeshSharding:
     """One device, or whatever the compiler prefers."""
-    return Placement(
+    return MeshSharding(
         state=lambda tree: tree,
         batch=lambda tree: tree,
         apart=lambda function: function,
     )
 
 
-def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
+def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
     """Sharded over `mesh`; batches must be multiples of its data x fsdp devices."""
     split = sharding.batch_sharding(mesh)
     rows, parts = split.spec, mesh.shape["data"] * mesh.shape["fsdp"]
@@ -70,7 +70,7 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> Placement:
 
         return run
 
-    return Placement(state, batch, apart)
+    return MeshSharding(state, batch, apart)
 
 
 def put(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:

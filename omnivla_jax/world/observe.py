@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Sequence
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.orientation import oriented
+from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Observation
 from omnivla_jax.render import noise as sensor_noise
 from omnivla_jax.render import render as renderer
 from omnivla_jax.render.types import Image
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, Physics
+from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import proprioception
 from omnivla_jax.world.visual_scene import Look, body_rotations, camera
 
@@ -22,7 +22,7 @@ POLICY_SUPERSAMPLE = 1
 AGENT = 0  # the view that LIBERO-Plus corrupts
 
 
-class Sensor(NamedTuple):
+class ImageCorruption(NamedTuple):
     """How bad each environment's agent camera is, see `render.noise`."""
 
     number: jax.Array  # int32 [B]: 0 for a good one, to 50
@@ -37,7 +37,7 @@ def observe(
     token_mask: jax.Array,
     *,
     size: int,
-    sensor: Sensor | None = None,
+    sensor: ImageCorruption | None = None,
 ) -> Observation:
     """The observation of every environment.
 
@@ -60,14 +60,14 @@ def observe(
 
 def images(
     look: Look,
-    physics: Physics,
+    physics: PhysicsState,
     *,
     size: int,
     shadows: bool = False,
     supersample: int = POLICY_SUPERSAMPLE,
 ) -> jax.Array:
     """uint8 [B, V, S, S, 3]: every camera's upright picture of every environment."""
-    return pictures(
+    return render_images(
         look,
         physics,
         size=size,
@@ -77,9 +77,9 @@ def images(
     ).rgb
 
 
-def pictures(
+def render_images(
     look: Look,
-    physics: Physics,
+    physics: PhysicsState,
     *,
     size: int,
     outputs: Sequence[str],
@@ -113,12 +113,10 @@ def pictures(
         )
 
     drawn = _mapped(draw, _each(look, physics), chunk)
-    return jax.tree.map(
-        lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), drawn
-    )
+    return jax.tree.map(lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), drawn)
 
 
-def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
+def corrupted(images: jax.Array, sensor: ImageCorruption) -> jax.Array:
     """uint8 [B, V, S, S, 3] with LIBERO-Plus' noise on the agent views, S <= 256.
 
     Applied to LIBERO's upside-down frame, as there: a motion blur has a direction.
@@ -128,8 +126,10 @@ def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
 
     def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         key, picture, number = row
-        frame = oriented(picture, "libero")
-        return oriented(sensor_noise.corrupt(key, frame, number), "libero")
+        frame = convert_image_convention(picture, "libero")
+        return convert_image_convention(
+            sensor_noise.corrupt(key, frame, number), "libero"
+        )
 
     rows = (sensor.key, images[:, AGENT], sensor.number)
     if jax.default_backend() == "cpu":
@@ -137,7 +137,7 @@ def corrupted(images: jax.Array, sensor: Sensor) -> jax.Array:
     return images.at[:, AGENT].set(jax.vmap(one)(rows))
 
 
-def _each(look: Look, physics: Physics) -> dict[str, Any]:
+def _each(look: Look, physics: PhysicsState) -> dict[str, Any]:
     """What differs from picture to picture, leaves [B * V, ...]."""
     seen = [camera(mount, physics) for mount in look.cameras]
     posed = (physics.xpos, body_rotations(physics))

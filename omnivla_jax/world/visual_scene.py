@@ -23,7 +23,7 @@ from omnivla_jax.sim.assets.arenas import (
 from omnivla_jax.sim.assets.objects import UPRIGHT
 from omnivla_jax.sim.assets.primitives import VISIBLE_GROUP
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 from omnivla_jax.world.materials import MATERIALS, material
 from omnivla_jax.world.proprioception import HAND_BODY
 
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-class Mount(NamedTuple):
+class CameraMount(NamedTuple):
     """A camera and the body it rides on."""
 
     body: int
@@ -52,7 +52,7 @@ class Look(NamedTuple):
     shapes: types.Shapes
     materials: types.Materials
     lights: types.Lights
-    cameras: tuple[Mount, ...]
+    cameras: tuple[CameraMount, ...]
 
 
 def look(scene: Scene) -> Look:
@@ -61,10 +61,10 @@ def look(scene: Scene) -> Look:
     visible = np.flatnonzero(model.geom_group == VISIBLE_GROUP)
     used = {model.mat(model.geom_matid[geom]).name for geom in visible}
     names = (*MATERIALS, *sorted(used - set(MATERIALS)))  # behind: what is recoloured
-    agent = Mount(
+    agent = CameraMount(
         scene.bodies[CAMERA_BODY], np.zeros(3, np.float32), _unit(UPRIGHT), AGENT_FOVY
     )
-    wrist = Mount(
+    wrist = CameraMount(
         scene.bodies[HAND_BODY],
         np.array(WRIST_CAMERA_POSITION, np.float32),
         _unit(WRIST_CAMERA_QUATERNION),
@@ -78,7 +78,7 @@ def look(scene: Scene) -> Look:
     )
 
 
-def camera(mount: Mount, physics: Physics) -> types.Camera:
+def camera(mount: CameraMount, physics: PhysicsState) -> types.Camera:
     """The mounted camera of every environment: leaves [B, ...]."""
     position, quaternion = physics.xpos[:, mount.body], physics.xquat[:, mount.body]
     local = jnp.broadcast_to(jnp.asarray(mount.position), position.shape)
@@ -91,7 +91,7 @@ def camera(mount: Mount, physics: Physics) -> types.Camera:
     )
 
 
-def body_rotations(physics: Physics) -> jax.Array:
+def body_rotations(physics: PhysicsState) -> jax.Array:
     """float32 [B, N, 3, 3]."""
     return rotation.matrix(physics.xquat, jnp)
 

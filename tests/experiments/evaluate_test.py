@@ -23,8 +23,8 @@ def workdir(tmp_path_factory):
     settings, path = from_config(config), tmp_path_factory.mktemp("runs") / "debug"
     opened, sizes = open_workdir(path, config.to_dict(), resume=False), settings.policy
     first = sft.create(
-        sft.fresh_params(rng.stream(settings.seed, "init"), sizes),
-        normalize.unscaled(sizes.robot_state_dim, sizes.robot_action_dim),
+        sft.fresh_params(rng.named_key(settings.seed, "init"), sizes),
+        normalize.identity_normalizer(sizes.robot_state_dim, sizes.robot_action_dim),
         config=settings.action,
         seed=settings.seed,
     )

@@ -193,7 +193,7 @@ def test_the_hybrid_mode_counts_its_one_step() -> None:
     chosen = np.array([0, 4, 2, 2])
     chain = draw(jnp.asarray(chosen), SCHEDULE, sde.corrected)
     full = scored(WEIGHT, chain)
-    cut = compilation.jit(sde.stochastic_only)(chain)
+    cut = compilation.jit(sde.select_stochastic_step)(chain)
     short = scored(WEIGHT, cut)
     expected = densities(cut).sum(axis=(0, 2, 3))
     np.testing.assert_allclose(full.log_prob, expected, rtol=1e-5)

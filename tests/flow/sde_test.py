@@ -89,7 +89,7 @@ def test_the_hybrid_mode_shakes_one_step_and_flows_through_the_others(gaussian) 
     velocity = jax.vmap(gaussian.velocity)(chain.states[:-1], chain.tau)
     flowed = np.asarray(chain.states[:-1] + velocity / 4)
     np.testing.assert_allclose(states[1:][still], flowed[still], atol=1e-6)
-    cut = sde.stochastic_only(chain)
+    cut = sde.select_stochastic_step(chain)
     for sample, step in enumerate((0, 2, 3)):
         np.testing.assert_array_equal(cut.states[0, sample], states[step, sample])
         np.testing.assert_array_equal(cut.states[1, sample], states[step + 1, sample])

@@ -6,7 +6,7 @@ import jax
 
 from omnivla_jax.core import compile as compilation
 
-OPTIONS = compilation.CPU_OPTIONS | compilation.RUNS_ONCE
+OPTIONS = compilation.CPU_OPTIONS | compilation.NO_OPTIMIZATION
 
 
 def jit(function: Callable[..., Any], **named: Any) -> Any:

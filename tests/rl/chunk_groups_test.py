@@ -76,12 +76,12 @@ def test_the_mixture_by_hand() -> None:
     """
     whole = (jnp.array([1.0, 5.0, -1.0, 3.0]), jnp.array([1.0, 0.0, 1.0, 0.0]))
     part = (jnp.array([2.0, -1.0, 7.0, 3.0]), jnp.array([1.0, 1.0, 0.0, 0.0]))
-    advantages, weights = chunk_groups.mixture(whole, part, share=0.25)
+    advantages, weights = chunk_groups.mix_advantages(whole, part, share=0.25)
     np.testing.assert_allclose(advantages, [1.25, -0.25, -0.75, 0.0])
     np.testing.assert_array_equal(weights, [1.0, 1.0, 1.0, 0.0])
     for share, alone in ((0.0, whole), (1.0, part)):
-        advantages, weights = chunk_groups.mixture(whole, part, share=share)
+        advantages, weights = chunk_groups.mix_advantages(whole, part, share=share)
         np.testing.assert_array_equal(weights, alone[1])
         np.testing.assert_array_equal(advantages, alone[0] * alone[1])
     with pytest.raises(ValueError, match="share is 1.5"):
-        chunk_groups.mixture(whole, part, share=1.5)
+        chunk_groups.mix_advantages(whole, part, share=1.5)

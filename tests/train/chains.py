@@ -31,7 +31,7 @@ def chain(key, count):
 def decisions(key, count, branches=1):
     """S decisions; what was seen is their number, and so is the critic's value."""
     own = jnp.arange(count, dtype=jnp.float32)
-    return actor.Decision(own, own[:, None], chain(key, count * branches), own)
+    return actor.ActorOutput(own, own[:, None], chain(key, count * branches), own)
 
 
 def parameters():
@@ -55,4 +55,4 @@ def _value(params, decision):
 
 def models():
     """What `parameters` say of `decisions`."""
-    return update.Models(_score, _recorded, _value)
+    return update.PolicyFns(_score, _recorded, _value)

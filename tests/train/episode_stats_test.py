@@ -69,7 +69,7 @@ def test_parts_add_up_and_an_ended_episode_adds_nothing():
 def test_values_by_hand_and_a_scale_of_zero_is_only_a_metric():
     sums = {"success": jnp.array([1.0, 0.0]), "smoothness": jnp.array([-2.0, -8.0])}
     steps, actions = jnp.array([4.0, 8.0]), jnp.zeros((2, 7))
-    found = episode_stats.values(episode_stats.Tally(sums, steps, actions))
+    found = episode_stats.values(episode_stats.RewardSums(sums, steps, actions))
     np.testing.assert_allclose(found["smoothness"], [-0.5, -1.0])
     scales = {"success": 2.0, "smoothness": 0.0}
     np.testing.assert_allclose(episode_stats.worth(found, scales), [2.0, 0.0])

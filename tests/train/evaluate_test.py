@@ -61,7 +61,7 @@ def test_success_by_task():
 
 def test_swapping_is_cyclic_and_keeps_goals_and_keys():
     tasks = (5, 7, 8)
-    start = evaluate.held_out(0, tasks, SETTINGS)
+    start = evaluate.eval_initial_states(0, tasks, SETTINGS)
     swapped = evaluate.swap_instructions(start, tasks)
     assert list(start.task[:4]) == list(start.told[:4]) == [5, 7, 8, 5]
     assert list(swapped.told[:4]) == [7, 8, 5, 7]
@@ -74,12 +74,12 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
 
 
 def test_held_out_keys_are_nobody_elses():
-    start = evaluate.held_out(0, (0,), SETTINGS)
-    validation = evaluate.held_out(0, (0,), SETTINGS, stream="validation")
+    start = evaluate.eval_initial_states(0, (0,), SETTINGS)
+    validation = evaluate.eval_initial_states(0, (0,), SETTINGS, stream="validation")
     ours = jnp.concatenate([start.key, start.noise, validation.key])
     theirs = jnp.concatenate(
         [
-            jax.random.split(jax.random.fold_in(rng.stream(0, name), step), 12)
+            jax.random.split(jax.random.fold_in(rng.named_key(0, name), step), 12)
             for name in rng.STREAMS
             for step in range(3)
         ]
@@ -87,13 +87,17 @@ def test_held_out_keys_are_nobody_elses():
     data = np.asarray(jax.random.key_data(jnp.concatenate([ours, theirs])))
     assert len(np.unique(data, axis=0)) == len(data)
     with pytest.raises(ValueError, match="Unknown random stream"):
-        rng.stream(0, "lunch")
+        rng.named_key(0, "lunch")
 
 
 @pytest.mark.parametrize("tasks", [(4,), (0, 1, 2)])
 def test_fewer_held_out_episodes_are_the_first_of_more(tasks):
-    many = evaluate.held_out(0, tasks, dataclasses.replace(SETTINGS, episodes=48))
-    few = evaluate.held_out(0, tasks, dataclasses.replace(SETTINGS, episodes=7))
+    many = evaluate.eval_initial_states(
+        0, tasks, dataclasses.replace(SETTINGS, episodes=48)
+    )
+    few = evaluate.eval_initial_states(
+        0, tasks, dataclasses.replace(SETTINGS, episodes=7)
+    )
     for of_few, of_many in zip(few, many):
         assert (of_few == of_many[:7]).all()
 
@@ -131,7 +135,7 @@ def blockwise(program, params, tasks, config):
         records.append(jax.device_get(outcome.record))
         return outcome
 
-    start = evaluate.held_out(0, tasks, config)
+    start = evaluate.eval_initial_states(0, tasks, config)
     outcome = evaluate.run(spying, params, NORMALIZER, start, config=config)
     states = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *records)
     return outcome, jax.tree.map(lambda x: x[:, : config.episodes], states)
@@ -195,11 +199,15 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     environment = reaching.make(POLICY)._replace(faults=lambda env: {"lost": env.task})
     params = policy.init(jax.random.key(0), POLICY)
     compiled = evaluate.make_evaluate(environment, POLICY, SETTINGS)
-    start = evaluate.held_out(0, (0, 1, 2), SETTINGS)
+    start = evaluate.eval_initial_states(0, (0, 1, 2), SETTINGS)
     seen = []
     outcomes = [
         evaluate.run(
-            compiled, params, NORMALIZER, start, config=SETTINGS,
+            compiled,
+            params,
+            NORMALIZER,
+            start,
+            config=SETTINGS,
             report=lambda episodes, success: seen.append(episodes),
         )
         for _ in range(2)
@@ -209,8 +217,12 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     ragged = dataclasses.replace(SETTINGS, episodes=14, batch_size=7)
     seen.clear()
     evaluate.run(
-        compiled, params, NORMALIZER, evaluate.held_out(0, (0, 1, 2), ragged),
-        config=ragged, report=lambda episodes, success: seen.append(episodes),
+        compiled,
+        params,
+        NORMALIZER,
+        evaluate.eval_initial_states(0, (0, 1, 2), ragged),
+        config=ragged,
+        report=lambda episodes, success: seen.append(episodes),
     )
     assert seen == [12, 2]
     assert compiled._cache_size() == 1  # type: ignore[attr-defined]

@@ -46,13 +46,13 @@ def step_and_arguments(scene):
     )
 
     def start():
-        key = rng.stream(0, "init")
+        key = rng.named_key(0, "init")
         units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
         params = policy.init(key, settings.policy)
         before = sft.create(params, units, settings.action, seed=0)
         return online.create(before, settings.rl, settings.policy)
 
-    return step, (jax.eval_shape(start), rng.stream(0, "online"))
+    return step, (jax.eval_shape(start), rng.named_key(0, "online"))
 
 
 @pytest.mark.usefixtures("on_an_accelerator")

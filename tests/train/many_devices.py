@@ -52,7 +52,7 @@ def main(out: str, address: str = "", process: str = "0") -> None:
 
 def stepped(mesh):
     """The loss and the parameters after one step, the latter by path."""
-    state, key = fresh(CONFIG), rng.stream(0, "online")
+    state, key = fresh(CONFIG), rng.named_key(0, "online")
     state = placement.put(state, mesh, POLICY)
     step = online.make_step(
         reaching.make(POLICY),

@@ -31,7 +31,7 @@ def learned():
 
     def one(name):
         config = dataclasses.replace(CONFIG, storage=name)
-        return make_step(config)(fresh(config), rng.stream(0, "online"))
+        return make_step(config)(fresh(config), rng.named_key(0, "online"))
 
     return {name: one(name) for name in ("cache", "state")}
 
@@ -55,7 +55,7 @@ def kept(name):
     environment = reaching.make(POLICY)
     config = dataclasses.replace(CONFIG, storage=name)
     state = fresh(config)
-    act = online.explorer(state, environment, POLICY, SAMPLER, config)
+    act = online.make_stochastic_actor(state, environment, POLICY, SAMPLER, config)
 
     def decide(key):
         env = online_rollout.start(environment, TASKS, key, config)
@@ -66,7 +66,7 @@ def kept(name):
 
 def test_pictures_are_bytes_and_states_are_smallest():
     assert kept("images").images.dtype == jnp.uint8
-    names = observation_store.STORAGES
+    names = observation_store.OBSERVATION_STORES
     sizes = {name: observation_store.nbytes(kept(name)) for name in names}
     assert sizes["state"] < sizes["images"] < sizes["cache"]
     batch, views, side = 8, 2, reaching.SIDE

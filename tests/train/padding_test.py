@@ -14,7 +14,7 @@ from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.train import actor, sft
-from omnivla_jax.train.observation_store import STORAGES
+from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.state import OptimizerConfig
 from tests.models import once
@@ -88,7 +88,7 @@ def _zeros(params):
 
 
 def test_the_simulator_sees_the_robots_actions(params):
-    act = actor.exploiter(
+    act = actor.make_deterministic_actor(
         params, NORMALIZER, ENVIRONMENT, jnp.arange(3), config=PADDED, steps=2
     )
     before = progress()
@@ -99,8 +99,8 @@ def test_the_simulator_sees_the_robots_actions(params):
 
 
 def test_a_likelihood_counts_the_robots_actions(params):
-    storage = STORAGES["cache"](lambda env: env, PADDED)
-    act = actor.explorer(
+    storage = OBSERVATION_STORES["cache"](lambda env: env, PADDED)
+    act = actor.make_stochastic_actor(
         params, NORMALIZER, ENVIRONMENT, config=PADDED, sampler=SAMPLER, storage=storage
     )
     decision, chunks = once.jit(act)(progress(), KEY)

@@ -33,7 +33,7 @@ def trained():
     step = sft.make_step(CONFIG, SETTINGS)
 
     def fresh(seed=0):
-        key = rng.stream(seed, "init")
+        key = rng.named_key(seed, "init")
         params = sft.fresh_params(key, CONFIG)
         return sft.create(params, normalizer, SETTINGS, seed=seed)
 
@@ -96,7 +96,7 @@ def test_adapters_alone_lower_the_loss(trained):
     dataset, _, _ = trained
     settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)
     normalizer = sft.fit_normalizer(reaching.demonstrations())
-    params = sft.fresh_params(rng.stream(0, "init"), CONFIG)
+    params = sft.fresh_params(rng.named_key(0, "init"), CONFIG)
     before = sft.create(params, normalizer, settings, seed=0)
     step = sft.make_step(CONFIG, settings)
     middle, first = step(before, dataset)

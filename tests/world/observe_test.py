@@ -145,7 +145,7 @@ def test_a_bad_sensor_spoils_the_agent_view_alone(
 
     @chex.assert_max_traces(n=1)
     def run(numbers, key):
-        sensor = observe.Sensor(numbers, jax.random.split(key, batch))
+        sensor = observe.ImageCorruption(numbers, jax.random.split(key, batch))
         mask = jnp.ones_like(tokens, bool)
         return observe.observe(
             scene, look, settled, tokens, mask, size=SIZE, sensor=sensor
@@ -161,4 +161,6 @@ def test_a_bad_sensor_spoils_the_agent_view_alone(
     program(0 * numbers, jax.random.key(1))
     with pytest.raises(ValueError, match=r"Unknown corruptions \[51\]"):
         keys = jax.random.split(jax.random.key(0), batch)
-        observe.corrupted(seen.images, observe.Sensor(numbers.at[0].set(51), keys))
+        observe.corrupted(
+            seen.images, observe.ImageCorruption(numbers.at[0].set(51), keys)
+        )

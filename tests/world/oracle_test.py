@@ -34,7 +34,7 @@ def both(request):
         keys = jax.random.split(jax.random.key(1), 1)
         physics = env.reset(scene, jnp.array([task]), keys).physics
         cameras = [looks.camera(mount, physics) for mount in look.cameras]
-        ours = observe.pictures(look, physics, size=SIZE, outputs=OUTPUTS)
+        ours = observe.render_images(look, physics, size=SIZE, outputs=OUTPUTS)
         return ours, physics.xpos, looks.body_rotations(physics), cameras
 
     ours, *posed = jax.tree.map(np.asarray, compilation.jit(run)())

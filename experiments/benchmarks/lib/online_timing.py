@@ -12,12 +12,12 @@ import jax
 
 from experiments.benchmarks.lib import memory
 from experiments.configs.schema import Settings
-from omnivla_jax.policy.normalize import unscaled
+from omnivla_jax.policy.normalize import identity_normalizer
 from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online import profile
 from omnivla_jax.train.online import rollout as online_rollout
-from omnivla_jax.train.sharding import anywhere
+from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import TrainState
 
 
@@ -25,7 +25,7 @@ def measure(
     settings: Settings, simulator: Environment, updates: int
 ) -> dict[str, Any]:
     """Compile the step, run it, and take the same work apart."""
-    start, key = untrained(settings), rng.stream(settings.seed, "online")
+    start, key = untrained(settings), rng.named_key(settings.seed, "online")
     shared: dict[str, Any] = {
         "policy_config": settings.policy,
         "sampler": settings.sampler,
@@ -57,28 +57,28 @@ def measure(
 
 def untrained(settings: Settings) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
-    key, config = rng.stream(settings.seed, "init"), settings.policy
+    key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
-    units = unscaled(config.robot_state_dim, config.robot_action_dim)
+    units = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
     before = sft.create(params, units, settings.action, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 
 def experience(
     start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
-) -> online_rollout.Experience:
+) -> online_rollout.RolloutBatch:
     """What one update stores, as shapes."""
-    act = online.explorer(
+    act = online.make_stochastic_actor(
         start, simulator, settings.policy, settings.sampler, settings.rl
     )
     gather = functools.partial(
         online_rollout.collect,
         act,
-        online.judge(start, simulator, settings.policy),
+        online.make_value_fn(start, simulator, settings.policy),
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,
-        placement=anywhere(),
+        placement=single_device(),
     )
     return jax.eval_shape(gather, key)[0]
 

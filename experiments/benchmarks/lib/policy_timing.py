@@ -94,7 +94,9 @@ def fresh_state(
     key: jax.Array, *, config: PolicyConfig, learner: sft.ActionConfig
 ) -> TrainState:
     """Stage II at step 0 with random parameters; consumes `key`."""
-    units = normalize.unscaled(config.robot_state_dim, config.robot_action_dim)
+    units = normalize.identity_normalizer(
+        config.robot_state_dim, config.robot_action_dim
+    )
     return sft.create(policy.init(key, config), units, learner, seed=0)
 
 
@@ -114,7 +116,9 @@ def tokens(config: PolicyConfig) -> int:
 
 def _once(draw: Callable[[jax.Array], PyTree]) -> PyTree:
     """What `draw` makes of a key, in one program: what it holds on the way is freed."""
-    return jax.jit(draw, compiler_options=compilation.RUNS_ONCE)(jax.random.key(0))
+    return jax.jit(draw, compiler_options=compilation.NO_OPTIMIZATION)(
+        jax.random.key(0)
+    )
 
 
 def _plain(config: PolicyConfig) -> PolicyConfig:

@@ -170,7 +170,7 @@ def _initial(
 
     if not placed:
         return {}
-    options = compilation.compiler_options() | compilation.RUNS_ONCE
+    options = compilation.compiler_options() | compilation.NO_OPTIMIZATION
     return jax.jit(some, out_shardings=dict(placed), compiler_options=options)(key)
 
 

@@ -19,7 +19,7 @@ BUILT_IN: Mapping[str, Tokenizer] = {
 }
 
 
-def encoder(config: PolicyConfig) -> Encode:
+def make_tokenizer(config: PolicyConfig) -> Encode:
     """How `config` spells an instruction.
 
     Raises ValueError if its tokenizer is neither built in nor a SentencePiece model, or

@@ -12,7 +12,7 @@ from omnivla_jax.sim.assets.arenas import (
     ARENAS,
     CAMERA_BODY,
     FLOOR_FRICTION,
-    Slab,
+    TableTop,
     table_body,
 )
 from omnivla_jax.sim.assets.primitives import (
@@ -84,7 +84,7 @@ def _add_room(spec: mujoco.MjSpec, name: str, *, covered: bool) -> None:
         add_primitive(body, shape, collides="nothing")
 
 
-def _top(name: str, slab: Slab) -> Primitive:
+def _top(name: str, slab: TableTop) -> Primitive:
     return box_between(slab.low, slab.high, f"{name}_table")
 
 

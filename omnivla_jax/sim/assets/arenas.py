@@ -15,7 +15,7 @@ WRIST_CAMERA_QUATERNION: Quaternion = (0.0, 0.707108, 0.707108, 0.0)
 AGENT_FOVY, WRIST_FOVY = 45.0, 75.0
 
 
-class Slab(NamedTuple):
+class TableTop(NamedTuple):
     """A table top, by two extreme corners."""
 
     low: Vector
@@ -36,7 +36,7 @@ class Arena(NamedTuple):
     robot_base: Vector
     camera_position: Vector
     camera_quaternion: Quaternion
-    table: Slab | None  # None: things stand on the floor
+    table: TableTop | None  # None: things stand on the floor
 
     @property
     def surface_z(self) -> float:
@@ -60,7 +60,9 @@ ARENAS: dict[str, Arena] = {
         robot_base=(-0.66, 0.0, 0.912),
         camera_position=(_CAMERA_X, 0.0, _CAMERA_Z),
         camera_quaternion=_FROM_ABOVE,
-        table=Slab((-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (0.6, 0.005, 0.0001), 0.04),
+        table=TableTop(
+            (-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (0.6, 0.005, 0.0001), 0.04
+        ),
     ),
     "kitchen": Arena(
         problem="libero_kitchen_tabletop_manipulation",
@@ -72,7 +74,9 @@ ARENAS: dict[str, Arena] = {
         robot_base=(-0.66, 0.0, 0.912),
         camera_position=(_CAMERA_X, 0.0, _CAMERA_Z),
         camera_quaternion=_FROM_ABOVE,
-        table=Slab((-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (1.0, 0.005, 0.0001), 0.04),
+        table=TableTop(
+            (-0.5, -0.6, 0.85), (0.5, 0.6, 0.90), (1.0, 0.005, 0.0001), 0.04
+        ),
     ),
     "floor": Arena(
         problem="libero_floor_manipulation",
@@ -97,7 +101,7 @@ ARENAS: dict[str, Arena] = {
         robot_base=(-0.51, 0.0, 0.42),
         camera_position=(0.6065773716836134, 0.0, 0.96),
         camera_quaternion=_FROM_LOW,
-        table=Slab(
+        table=TableTop(
             (-0.8242, -0.8214, 0.41308),
             (0.3387, 0.9007, 0.43676),
             _OBJECT_FRICTION,
@@ -114,7 +118,7 @@ ARENAS: dict[str, Arena] = {
         robot_base=(-0.75, 0.0, 0.912),
         camera_position=(0.4586131746834771, 0.0, _CAMERA_Z),
         camera_quaternion=_FROM_ABOVE,
-        table=Slab(
+        table=TableTop(
             (-0.68946, -1.39273, 0.81345),
             (0.68946, 1.39273, 0.88513),
             _OBJECT_FRICTION,

@@ -7,18 +7,18 @@ from omnivla_jax.sim.assets.arenas import BASE_BODY
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import engine as engine_mjx
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 _ENGINES = {"mjx": engine_mjx, "mujoco": engine_mujoco}
 
 
 def control_step(
     scene: Scene,
-    physics: Physics,
+    physics: PhysicsState,
     task: jax.Array,
     action: jax.Array,
     active: jax.Array,
-) -> Physics:
+) -> PhysicsState:
     """Advance the active environments by 50 ms.
 
     Args:
@@ -38,7 +38,7 @@ def restored(
     qvel: jax.Array,
     fixture_pos: jax.Array,
     fixture_quat: jax.Array,
-) -> Physics:
+) -> PhysicsState:
     """A state as after LIBERO's reset and `set_init_state`: poses known, arm at rest.
 
     Args:
@@ -50,7 +50,7 @@ def restored(
     batch, bodies = qpos.shape[0], scene.model.nbody
     home_mat = jnp.asarray(scene.home_mat, jnp.float32)
     base = jnp.asarray(fixture_pos, jnp.float32)[:, scene.posed.index(BASE_BODY)]
-    state = Physics(
+    state = PhysicsState(
         qpos=jnp.asarray(qpos, jnp.float32),
         qvel=jnp.asarray(qvel, jnp.float32),
         warmstart=jnp.zeros((batch, scene.model.nv)),

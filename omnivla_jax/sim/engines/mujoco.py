@@ -24,7 +24,7 @@ from omnivla_jax.sim import osc
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.engines import mujoco_warnings
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 _NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
 _VELOCITY_STAGE = mujoco.mjtStage.mjSTAGE_VEL.value
@@ -35,11 +35,11 @@ _FINGERS = slice(panda.NUM_JOINTS, panda.NUM_JOINTS + 2)
 
 def control_step(
     scene: Scene,
-    physics: Physics,
+    physics: PhysicsState,
     task: jax.Array,
     action: jax.Array,
     active: jax.Array,
-) -> Physics:
+) -> PhysicsState:
     """Advance by one control step of 50 ms, controller and substeps included.
 
     Args:
@@ -55,7 +55,7 @@ def control_step(
     return host_call(name, host, _shapes(physics), physics, action, active)
 
 
-def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
+def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
     """Recompute body poses and contacts from `qpos`, without stepping."""
     del task
     host = functools.partial(_look, scene)
@@ -64,7 +64,7 @@ def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
 
 
 def single(
-    scene: Scene, model: mujoco.MjModel, physics: Physics, row: int
+    scene: Scene, model: mujoco.MjModel, physics: PhysicsState, row: int
 ) -> tuple[mujoco.MjModel, mujoco.MjData]:
     """One environment of a batch as C MuJoCo's own, at rest; nothing is computed yet.
 
@@ -84,7 +84,7 @@ def single(
     return model, data
 
 
-def _shapes(physics: Physics) -> Physics:
+def _shapes(physics: PhysicsState) -> PhysicsState:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), physics)
 
 
@@ -126,7 +126,7 @@ def _pool(scene: Scene, size: int) -> _Pool:
     )
 
 
-def _look(scene: Scene, physics: Physics) -> Physics:
+def _look(scene: Scene, physics: PhysicsState) -> PhysicsState:
     pool = _pool(scene, physics.qpos.shape[0])
     with pool.lock:
         _load(pool, physics)
@@ -136,8 +136,8 @@ def _look(scene: Scene, physics: Physics) -> Physics:
 
 
 def _advance(
-    scene: Scene, physics: Physics, action: np.ndarray, active: np.ndarray
-) -> Physics:
+    scene: Scene, physics: PhysicsState, action: np.ndarray, active: np.ndarray
+) -> PhysicsState:
     pool = _pool(scene, physics.qpos.shape[0])
     ids = None if active.all() else np.flatnonzero(active)
     with pool.lock:
@@ -148,7 +148,7 @@ def _advance(
         return _read(scene, pool, physics, commanded, None if ids is None else active)
 
 
-def _load(pool: _Pool, physics: Physics) -> None:
+def _load(pool: _Pool, physics: PhysicsState) -> None:
     pool.fields["qpos"][:] = physics.qpos
     pool.fields["qvel"][:] = physics.qvel
     pool.fields["qacc_warmstart"][:] = physics.warmstart
@@ -172,7 +172,7 @@ def _errors_kept(pool: _Pool) -> Iterator[None]:
 def _run_substeps(
     scene: Scene,
     pool: _Pool,
-    physics: Physics,
+    physics: PhysicsState,
     action: np.ndarray,
     ids: np.ndarray | None,
 ) -> dict[str, Any]:
@@ -243,10 +243,10 @@ def _arm_mass(scene: Scene, pool: _Pool) -> np.ndarray:
 def _read(
     scene: Scene,
     pool: _Pool,
-    before: Physics,
+    before: PhysicsState,
     commanded: dict[str, Any],
     active: np.ndarray | None,
-) -> Physics:
+) -> PhysicsState:
     """The state after the step; environments that are not `active` keep theirs."""
     fields, pairs = pool.fields, len(scene.contact_pairs)
     warned = pool.batch.warning

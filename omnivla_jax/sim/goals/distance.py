@@ -10,12 +10,12 @@ import numpy as np
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.libero.tasks import Goal
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 DISTANCE_SCALE = 0.2  # m: where a goal about a place counts 1 - tanh(1) = 0.24
 
 
-def share(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
+def share(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     """float32 [B] in [0, 1]: how much of each environment's own task is done.
 
     The mean over the task's goals: 1 where a goal holds, its closeness where not. So
@@ -32,7 +32,7 @@ def share(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
     return jnp.where(task_ids.is_held(scene, task), done, 0.0)
 
 
-def closeness(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def closeness(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """float32 [B] in [0, 1]: how near one goal is to holding, not whether it does.
 
     On, In and Up: 1 - tanh(d / 0.2 m) of the distance d from the object's origin to
@@ -54,7 +54,7 @@ _NEARER_END = {"open": 1, "close": 0, "turnon": 0, "turnoff": 1}  # of LIBERO's 
 _ANY = ("open", "turnon")  # one joint is enough; the others ask for all
 
 
-def _turned(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def _turned(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     words = predicates.articulation(scene, goal)._asdict()
     opposite = _OPPOSITES[goal.predicate]
     there = words[goal.predicate][_NEARER_END[goal.predicate]]
@@ -64,7 +64,7 @@ def _turned(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     return (jnp.max if goal.predicate in _ANY else jnp.min)(done, axis=-1)
 
 
-def _distance(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def _distance(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """float32 [B]: metres between where an object is and where it belongs."""
     position = physics.xpos[:, scene.bodies[goal.subject]]
     if goal.predicate == "up":
@@ -78,7 +78,7 @@ def _distance(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     return jnp.linalg.norm(position - target, axis=-1)
 
 
-def _row(scene: Scene, physics: Physics, row: int) -> jax.Array:
+def _row(scene: Scene, physics: PhysicsState, row: int) -> jax.Array:
     """float32 [B, G]: the closeness of one task's goals, 0 where it has none."""
     goals = scene.tasks[row].goal if row in scene.playable else ()
     near = [closeness(scene, physics, goal) for goal in goals]

@@ -13,7 +13,7 @@ from omnivla_jax.sim.assets.objects import ARTICULATIONS, Articulation
 from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.libero.tasks import Goal, Task, Zone
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 CENTERED_WITHIN = 0.03  # m, On(object, object)
 SITE_BELOW, SITE_ABOVE = 0.005, 0.10  # m, On(object, site)
@@ -21,7 +21,7 @@ IN_BELOW = 0.01  # m, In(object, site)
 UP_FROM = 1.0  # m, Up(object)
 
 
-def success(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
+def success(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     """bool [B]: whether each environment's own task is done.
 
     Args:
@@ -32,7 +32,7 @@ def success(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
     return jnp.all(verdicts(scene, physics, task), axis=-1)
 
 
-def verdicts(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
+def verdicts(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     """bool [B, G]: which goals of its own task hold in each environment.
 
     G is the largest number of goals of a task; those that a task lacks hold. Tasks
@@ -52,13 +52,13 @@ def verdicts(scene: Scene, physics: Physics, task: jax.Array) -> jax.Array:
     return own & task_ids.is_held(scene, task)[:, None]
 
 
-def holds(scene: Scene, physics: Physics, task: Task) -> jax.Array:
+def holds(scene: Scene, physics: PhysicsState, task: Task) -> jax.Array:
     """bool [B]: whether all goals of `task` hold."""
     held = [_PREDICATES[goal.predicate](scene, physics, goal) for goal in task.goal]
     return jnp.all(jnp.stack(held), axis=0)
 
 
-def on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """On(object, object) or On(object, region)."""
     if goal.zone is not None:
         return _on_zone(scene, physics, goal, goal.zone)
@@ -71,7 +71,7 @@ def on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     return (below[:, 2] <= above[:, 2]) & touches & (offset < CENTERED_WITHIN)
 
 
-def inside(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def inside(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """In(object, region): the origin lies in the region's axis-aligned extent."""
     site = scene.sites[goal.target]
     center, orientation = site_pose(physics, site)
@@ -82,31 +82,31 @@ def inside(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
     return jnp.all((lower < position) & (position < center + extent), axis=-1)
 
 
-def is_open(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def is_open(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Open(fixture or region): any of its joints is open."""
     _, high = _ends(scene, goal)
     return jnp.any(joint_positions(scene, physics, goal) < high, axis=-1)
 
 
-def is_closed(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def is_closed(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Close(fixture or region): all of its joints are closed."""
     low, _ = _ends(scene, goal)
     return jnp.all(joint_positions(scene, physics, goal) > low, axis=-1)
 
 
-def turned_on(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def turned_on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Turnon(fixture): any of its joints is on."""
     low, _ = _ends(scene, goal)
     return jnp.any(joint_positions(scene, physics, goal) >= low, axis=-1)
 
 
-def turned_off(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def turned_off(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Turnoff(fixture): all of its joints are off."""
     _, high = _ends(scene, goal)
     return jnp.all(joint_positions(scene, physics, goal) < high, axis=-1)
 
 
-def is_up(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def is_up(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Up(object): its origin is at least a metre high."""
     return physics.xpos[:, scene.bodies[goal.subject], 2] >= UP_FROM
 
@@ -122,13 +122,13 @@ _PREDICATES = {
 }
 
 
-def _on_zone(scene: Scene, physics: Physics, goal: Goal, zone: Zone) -> jax.Array:
+def _on_zone(scene: Scene, physics: PhysicsState, goal: Goal, zone: Zone) -> jax.Array:
     """On(object, region of the workspace): no contact is asked for."""
     offset = physics.xpos[:, scene.bodies[goal.subject]] - jnp.asarray(zone.center)
     return _above(offset, jnp.asarray(zone.half_size))
 
 
-def _on_site(scene: Scene, physics: Physics, goal: Goal, site: Site) -> jax.Array:
+def _on_site(scene: Scene, physics: PhysicsState, goal: Goal, site: Site) -> jax.Array:
     center, orientation = site_pose(physics, site)
     position = physics.xpos[:, scene.bodies[goal.subject]]
     # LIBERO multiplies by R where the site frame would take R^T; kept.
@@ -144,7 +144,7 @@ def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
     return within & (height > -SITE_BELOW) & (height < SITE_ABOVE)
 
 
-def site_pose(physics: Physics, site: Site) -> tuple[jax.Array, jax.Array]:
+def site_pose(physics: PhysicsState, site: Site) -> tuple[jax.Array, jax.Array]:
     """A region's centre [B, 3] and axes [B, 3, 3] in the world."""
     position, quaternion = physics.xpos[:, site.body], physics.xquat[:, site.body]
     local = jnp.broadcast_to(jnp.asarray(site.region.position), position.shape)
@@ -155,11 +155,11 @@ def site_pose(physics: Physics, site: Site) -> tuple[jax.Array, jax.Array]:
     return center, rotation.matrix(turned, jnp)
 
 
-def _touches(scene: Scene, physics: Physics, first: str, second: str) -> jax.Array:
+def _touches(scene: Scene, physics: PhysicsState, first: str, second: str) -> jax.Array:
     return physics.touching[:, scene.contact_pairs.index((first, second))]
 
 
-def joint_positions(scene: Scene, physics: Physics, goal: Goal) -> jax.Array:
+def joint_positions(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """[B, n]: the positions of the joints that a goal asks about."""
     rows = [scene.joints[name][0] for name in goal_joints(scene, goal)]
     return physics.qpos[:, jnp.array(rows)]

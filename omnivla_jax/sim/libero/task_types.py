@@ -62,7 +62,7 @@ class Suite(NamedTuple):
     prompt: str = "clean"  # which instructions; see `libero_plus.instruction`
 
 
-class Inventory(NamedTuple):
+class SceneAssets(NamedTuple):
     """What a scene must hold so that all of some tasks can be played in it."""
 
     movables: dict[str, str]  # instance -> category, in qpos order
@@ -70,7 +70,7 @@ class Inventory(NamedTuple):
     arenas: tuple[str, ...]
 
 
-def inventory(tasks: tuple[Task, ...]) -> Inventory:
+def inventory(tasks: tuple[Task, ...]) -> SceneAssets:
     """The union of what `tasks` need, in the order of first appearance.
 
     Raises:
@@ -87,7 +87,7 @@ def inventory(tasks: tuple[Task, ...]) -> Inventory:
                         f"{start.name!r} is a {known} in one task and a "
                         f"{start.category} in {task.name!r}: rename one of them."
                     )
-    return Inventory(movables, fixtures, tuple(dict.fromkeys(t.arena for t in tasks)))
+    return SceneAssets(movables, fixtures, tuple(dict.fromkeys(t.arena for t in tasks)))
 
 
 def split_region(name: str, instances: dict[str, str]) -> tuple[str, str]:

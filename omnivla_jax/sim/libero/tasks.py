@@ -14,8 +14,8 @@ from omnivla_jax.sim.assets.arenas import ARENAS, Arena
 from omnivla_jax.sim.libero import bddl, bddl_check, libero_plus, task_files
 from omnivla_jax.sim.libero.task_types import (
     Goal,
-    Inventory,
     Rectangle,
+    SceneAssets,
     Start,
     Suite,
     Task,
@@ -27,7 +27,7 @@ from omnivla_jax.sim.libero.task_types import (
 
 __all__ = [
     "Goal",
-    "Inventory",
+    "SceneAssets",
     "Rectangle",
     "Start",
     "Suite",

@@ -2,11 +2,18 @@
 
 from omnivla_jax.train.online.step import (
     create,
-    explorer,
-    judge,
     make_step,
+    make_stochastic_actor,
+    make_value_fn,
     models,
     storage,
 )
 
-__all__ = ["create", "explorer", "judge", "make_step", "models", "storage"]
+__all__ = [
+    "create",
+    "make_stochastic_actor",
+    "make_value_fn",
+    "make_step",
+    "models",
+    "storage",
+]

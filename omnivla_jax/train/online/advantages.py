@@ -19,7 +19,7 @@ from omnivla_jax.train.online.config import OnlineConfig
 Metrics = dict[str, jax.Array]
 
 
-class Worth(NamedTuple):
+class AdvantageBatch(NamedTuple):
     """Of every chunk, decision by decision."""
 
     advantage: jax.Array  # float32 [T B C]
@@ -28,9 +28,9 @@ class Worth(NamedTuple):
     target: jax.Array | None = None  # float32 [T B]: what it should have said
 
 
-def by_groups(
+def group_relative(
     progress: actor.Progress, record: Transition, config: OnlineConfig
-) -> tuple[Worth, Metrics]:
+) -> tuple[AdvantageBatch, Metrics]:
     """Advantages within trajectory groups, chunk groups, or both (eq. 16).
 
     `record`'s rewards are [T, B C], its masks [T, B C, H]. Only the branch that went
@@ -49,7 +49,7 @@ def by_groups(
         group_size=config.branches,
         std_floor=config.std_floor,
     )
-    advantage, weight = chunk_groups.mixture(
+    advantage, weight = chunk_groups.mix_advantages(
         _spread(groups.keep(whole, kept), ran, config),
         (part.advantages, part.weights),
         share=config.chunk_share,
@@ -62,16 +62,16 @@ def by_groups(
         in_state = ran[:, :: config.branches] > 0
         chunks = diagnostics.group_metrics(part.zero_variance, in_state)
         metrics |= {f"{name}_chunks": value for name, value in chunks.items()}
-    return Worth(advantage.reshape(-1), weight.reshape(-1)), metrics
+    return AdvantageBatch(advantage.reshape(-1), weight.reshape(-1)), metrics
 
 
-def by_critic(
+def critic_gae(
     progress: actor.Progress,
     record: Transition,
     last_value: jax.Array,
     config: OnlineConfig,
     critic: ppo.PpoConfig,
-) -> tuple[Worth, Metrics]:
+) -> tuple[AdvantageBatch, Metrics]:
     """Generalised advantages over the chunks; `last_value` [B] is of the last state."""
     mask, values = record.mask[..., 0], record.observation.value
     after = running(progress.env).astype(jnp.float32)
@@ -86,7 +86,7 @@ def by_critic(
     )
     advantage = gae.normalized(found.advantages, mask, std_floor=config.std_floor)
     flat = (advantage, mask, values, found.returns)
-    return Worth(*(leaf.reshape(-1) for leaf in flat)), {}
+    return AdvantageBatch(*(leaf.reshape(-1) for leaf in flat)), {}
 
 
 def _spread(

@@ -5,7 +5,7 @@ from typing import Mapping
 
 from omnivla_jax.policy.config import choose
 from omnivla_jax.sim.goals import reward
-from omnivla_jax.train.observation_store import STORAGES
+from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online.objectives import Objective
 from omnivla_jax.train.state import OptimizerConfig
 
@@ -34,7 +34,7 @@ class OnlineConfig:
     storage: str = "cache"  # what is kept of a decision's input, see `storage.py`
 
     def __post_init__(self) -> None:
-        choose("storage", self.storage, STORAGES)
+        choose("storage", self.storage, OBSERVATION_STORES)
         reward.check(self.rewards)
         if self.storage == "cache" and self.scope != "experts:action":
             raise ValueError(

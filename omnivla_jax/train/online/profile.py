@@ -21,13 +21,13 @@ from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.rl import groups
 from omnivla_jax.train import actor, online
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.observation_store import Storage
+from omnivla_jax.train.observation_store import ObservationStore
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online import update as learn
-from omnivla_jax.train.online.advantages import Worth
+from omnivla_jax.train.online.advantages import AdvantageBatch
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.online.rollout import Experience
-from omnivla_jax.train.sharding import anywhere
+from omnivla_jax.train.online.rollout import RolloutBatch
+from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import TrainState
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
@@ -102,8 +102,11 @@ def _observer(
 
 
 def _policy(
-    policy_config: PolicyConfig, sampler: Sampler, storage: Storage, branches: int
-) -> Callable[[PyTree, Any, Observation, jax.Array], actor.Decision]:
+    policy_config: PolicyConfig,
+    sampler: Sampler,
+    storage: ObservationStore,
+    branches: int,
+) -> Callable[[PyTree, Any, Observation, jax.Array], actor.ActorOutput]:
     """Prefix and chains of one decision of every episode."""
     decide = functools.partial(
         actor.decide,
@@ -116,25 +119,25 @@ def _policy(
 
 
 def _learner(
-    models: learn.Models, config: OnlineConfig
-) -> Callable[[TrainState, jax.Array, Experience], Any]:
+    models: learn.PolicyFns, config: OnlineConfig
+) -> Callable[[TrainState, jax.Array, RolloutBatch], Any]:
     update = functools.partial(
         learn.learn,
         models=models,
         config=config,
-        placement=anywhere(),
+        placement=single_device(),
     )
     return compilation.jit(update, fused=True)
 
 
-def _experience(decision: actor.Decision, config: OnlineConfig) -> Experience:
+def _experience(decision: actor.ActorOutput, config: OnlineConfig) -> RolloutBatch:
     """One decision of every episode, T times over, all of them counting."""
     tiled = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), decision
     )
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
-    worth = Worth(advantage, jnp.ones(config.total), tiled.value, tiled.value)
-    return Experience(tiled, worth)
+    worth = AdvantageBatch(advantage, jnp.ones(config.total), tiled.value, tiled.value)
+    return RolloutBatch(tiled, worth)
 
 
 def _fastest(function: Callable[..., Any], *arguments: Any, calls: int) -> float:

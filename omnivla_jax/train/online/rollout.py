@@ -21,31 +21,31 @@ from omnivla_jax.rl import groups, rollout
 from omnivla_jax.train import actor, episode_stats
 from omnivla_jax.train.environment import Environment, check_tasks
 from omnivla_jax.train.online import advantages
-from omnivla_jax.train.online.advantages import Metrics, Worth
+from omnivla_jax.train.online.advantages import AdvantageBatch, Metrics
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sharding import Placement
+from omnivla_jax.train.sharding import MeshSharding
 
 # judge(env) -> the critic's value of the states it holds, float32 [B]
-Judge = Callable[[Any], jax.Array]
+ValueFn = Callable[[Any], jax.Array]
 
 
-class Experience(NamedTuple):
+class RolloutBatch(NamedTuple):
     """Recorded chunks and what each is worth; chunk i was tried in decision i // C."""
 
-    decision: actor.Decision  # T B decisions with T B C chains
-    worth: Worth
+    decision: actor.ActorOutput  # T B decisions with T B C chains
+    worth: AdvantageBatch
 
 
 def collect(
     act: actor.Act,
-    judge: Judge,
+    make_value_fn: ValueFn,
     key: jax.Array,
     environment: Environment,
     tasks: Sequence[int],
     *,
     config: OnlineConfig,
-    placement: Placement,
-) -> tuple[Experience, Metrics]:
+    placement: MeshSharding,
+) -> tuple[RolloutBatch, Metrics]:
     """Play B episodes and weigh what `act` tried in them; consumes `key`."""
     reset_key, play_key = jax.random.split(key)
     env = placement.batch(start(environment, tasks, reset_key, config))
@@ -58,16 +58,16 @@ def collect(
     )
     critic = config.objective.critic
     if critic is None:
-        found, metrics = advantages.by_groups(progress, record, config)
+        found, metrics = advantages.group_relative(progress, record, config)
     else:
-        last = judge(progress.env)
-        found, metrics = advantages.by_critic(progress, record, last, config, critic)
+        last = make_value_fn(progress.env)
+        found, metrics = advantages.critic_gae(progress, record, last, config, critic)
     decision = record.observation._replace(played=record.mask > 0)
-    experience = Experience(_flat(decision), found)
+    experience = RolloutBatch(_flat(decision), found)
     return experience, _episode_metrics(environment, progress, config) | metrics
 
 
-def take(experience: Experience, index: jax.Array, *, branches: int) -> Experience:
+def take(experience: RolloutBatch, index: jax.Array, *, branches: int) -> RolloutBatch:
     """The chunks `index` int32 [S], each with a decision of its own."""
     (seen, state, chain, value, played), (advantage, weight, *critic) = experience
     own = jax.tree.map(lambda leaf: leaf[index], (chain, played, advantage, weight))
@@ -75,8 +75,8 @@ def take(experience: Experience, index: jax.Array, *, branches: int) -> Experien
         lambda leaf: leaf[index // branches], (seen, state, value, critic)
     )
     (chain, played, advantage, weight), (seen, state, value, critic) = own, shared
-    decision = actor.Decision(seen, state, chain, value, played)
-    return Experience(decision, Worth(advantage, weight, *critic))
+    decision = actor.ActorOutput(seen, state, chain, value, played)
+    return RolloutBatch(decision, AdvantageBatch(advantage, weight, *critic))
 
 
 def start(
@@ -105,7 +105,7 @@ def _try(
     chunks: ActionChunk,
     *,
     config: OnlineConfig,
-    placement: Placement,
+    placement: MeshSharding,
 ) -> tuple[actor.Progress, jax.Array, jax.Array]:
     """Play C chunks from clones of every state, [B C, H, D], and keep the first clone.
 

@@ -19,12 +19,12 @@ from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.policy import Sampler
 from omnivla_jax.train import actor, rng, state
 from omnivla_jax.train.environment import Environment, apart
-from omnivla_jax.train.observation_store import STORAGES, Storage
+from omnivla_jax.train.observation_store import OBSERVATION_STORES, ObservationStore
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online import update
 from omnivla_jax.train.online.advantages import Metrics
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sharding import Placement, anywhere
+from omnivla_jax.train.sharding import MeshSharding, single_device
 from omnivla_jax.train.state import TrainState
 
 
@@ -32,10 +32,10 @@ def create(
     before: TrainState, config: OnlineConfig, policy_config: PolicyConfig
 ) -> TrainState:
     """Stage III at step 0, from what stage II handed on."""
-    key = rng.stream(before.seed, "adapters")
-    params = lora.prepare(state.evaluated(before), key, scope=config.scope)
+    key = rng.named_key(before.seed, "adapters")
+    params = lora.add_adapters(state.evaluated(before), key, scope=config.scope)
     if config.objective.critic is not None:
-        critic_key = rng.stream(before.seed, "critic")
+        critic_key = rng.named_key(before.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
     return state.create(
         params,
@@ -53,7 +53,7 @@ def make_step(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-    placement: Placement = anywhere(),
+    placement: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 
@@ -67,8 +67,8 @@ def make_step(
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         play_key, learn_key = jax.random.split(jax.random.fold_in(key, state.step))
         experience, played = online_rollout.collect(
-            explorer(state, environment, policy_config, sampler, config),
-            judge(state, environment, policy_config),
+            make_stochastic_actor(state, environment, policy_config, sampler, config),
+            make_value_fn(state, environment, policy_config),
             play_key,
             environment,
             tasks,
@@ -88,7 +88,7 @@ def make_step(
     return compilation.jit(step, fused=environment.fused, donate_argnames=("state",))
 
 
-def explorer(
+def make_stochastic_actor(
     state: TrainState,
     environment: Environment,
     policy_config: PolicyConfig,
@@ -96,7 +96,7 @@ def explorer(
     config: OnlineConfig,
 ) -> actor.Act:
     """Acts as `state` would, C chunks at a time, and records what learning needs."""
-    return actor.explorer(
+    return actor.make_stochastic_actor(
         lora.merge(state.params),
         state.normalizer,
         environment,
@@ -107,9 +107,9 @@ def explorer(
     )
 
 
-def judge(
+def make_value_fn(
     state: TrainState, environment: Environment, policy_config: PolicyConfig
-) -> online_rollout.Judge:
+) -> online_rollout.ValueFn:
     """The critic of `state`, on the simulator's states."""
     params = lora.merge(state.params)
 
@@ -127,11 +127,11 @@ def models(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-) -> update.Models:
+) -> update.PolicyFns:
     """What given parameters say of recorded decisions."""
     kept = storage(environment, state.normalizer, policy_config, config)
 
-    def score(params: PyTree, decision: actor.Decision) -> ChainScore:
+    def score(params: PyTree, decision: actor.ActorOutput) -> ChainScore:
         return policy.chain_log_prob(
             params,
             kept.recall(params, decision.seen),
@@ -142,15 +142,15 @@ def models(
             played=decision.played,
         )
 
-    def recorded(decision: actor.Decision) -> ChainScore:
+    def recorded(decision: actor.ActorOutput) -> ChainScore:
         mask = policy.counted(policy_config, sampler, played=decision.played)
         return log_prob.recorded_log_prob(actor.turned(decision.chain), mask=mask)
 
-    def value(params: PyTree, decision: actor.Decision) -> jax.Array:
+    def value(params: PyTree, decision: actor.ActorOutput) -> jax.Array:
         prefix = kept.recall(params, decision.seen)
         return policy.value(params, prefix, decision.state, config=policy_config)
 
-    return update.Models(score, recorded, value)
+    return update.PolicyFns(score, recorded, value)
 
 
 def storage(
@@ -158,12 +158,12 @@ def storage(
     normalizer: Normalizer,
     policy_config: PolicyConfig,
     config: OnlineConfig,
-) -> Storage:
+) -> ObservationStore:
     """How decisions are kept until they are learned from."""
     look = functools.partial(
         actor.look, environment, normalizer, config=policy_config
     )
-    return STORAGES[config.storage](look, policy_config)
+    return OBSERVATION_STORES[config.storage](look, policy_config)
 
 
 def _optimizer(params: PyTree, config: OnlineConfig) -> optax.GradientTransformation:

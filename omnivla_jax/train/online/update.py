@@ -18,17 +18,19 @@ from omnivla_jax.train import actor, state
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.advantages import Metrics
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.online.rollout import Experience
-from omnivla_jax.train.sharding import Placement
+from omnivla_jax.train.online.rollout import RolloutBatch
+from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
 
-class Models(NamedTuple):
+class PolicyFns(NamedTuple):
     """What parameters say of recorded decisions."""
 
-    score: Callable[[PyTree, actor.Decision], ChainScore]  # the likelihood of chunks
-    recorded: Callable[[actor.Decision], ChainScore]  # the same, as they were sampled
-    value: Callable[[PyTree, actor.Decision], jax.Array]  # the critic's, float32 [S]
+    score: Callable[[PyTree, actor.ActorOutput], ChainScore]  # the likelihood of chunks
+    recorded: Callable[
+        [actor.ActorOutput], ChainScore
+    ]  # the same, as they were sampled
+    value: Callable[[PyTree, actor.ActorOutput], jax.Array]  # the critic's, float32 [S]
 
 
 # loss(params, which chunks int32 [S]) -> the objective on them, metrics
@@ -38,11 +40,11 @@ Loss = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 def learn(
     before: TrainState,
     key: jax.Array,
-    experience: Experience,
+    experience: RolloutBatch,
     *,
-    models: Models,
+    models: PolicyFns,
     config: OnlineConfig,
-    placement: Placement,
+    placement: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
@@ -102,8 +104,8 @@ def _gradient(
 def _loss(
     params: PyTree,
     reference: PyTree | None,
-    part: Experience,
-    models: Models,
+    part: RolloutBatch,
+    models: PolicyFns,
     config: OnlineConfig,
 ) -> tuple[jax.Array, Metrics]:
     """The objective on S chunks; one half without weight pulls half as hard.

@@ -9,7 +9,7 @@ from data_pipelines import rlds
 from experiments.pipeline import dataset_collection
 from omnivla_jax.sim import libero_files
 
-PLAN = dataset_collection.Plan(
+PLAN = dataset_collection.CollectionConfig(
     suite="libero_goal",
     tasks=(7, 8),
     episodes=2,

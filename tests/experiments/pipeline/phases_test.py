@@ -30,7 +30,7 @@ def job(tmp_path):
 
 
 def test_swapped_words_are_never_the_tasks_own(job):
-    start = evaluate.held_out(0, job.settings.tasks, CONFIG)
+    start = evaluate.eval_initial_states(0, job.settings.tasks, CONFIG)
     swapped = phases._swapped(start, phases._heard_as(job))
     np.testing.assert_array_equal(swapped.task, [0, 1, 2, 0, 1, 2])
     words = [task.instruction for task in job.scene.tasks]

@@ -38,7 +38,9 @@ def test_each_name_has_its_spelling(tmp_path):
         "bytes": paligemma_tokenizer.BYTES,
         path: paligemma_tokenizer.load(path),
     }
-    spelt = {name: tokenizers.encoder(policy(name))(TEXT, 32)[0] for name in expected}
+    spelt = {
+        name: tokenizers.make_tokenizer(policy(name))(TEXT, 32)[0] for name in expected
+    }
     for name, chosen in expected.items():
         np.testing.assert_array_equal(spelt[name], chosen.encode(TEXT, 32)[0])
     assert len({tuple(tokens) for tokens in spelt.values()}) == 3
@@ -47,16 +49,16 @@ def test_each_name_has_its_spelling(tmp_path):
 def test_every_preset_can_spell():
     for name in configs.PRESETS:
         config = configs.preset(name)
-        tokens, _ = tokenizers.encoder(config)("go on", config.max_tokens)
+        tokens, _ = tokenizers.make_tokenizer(config)("go on", config.max_tokens)
         assert 0 <= tokens.min() and tokens.max() < config.vocab
 
 
 def test_ids_that_the_word_table_lacks_are_refused(tmp_path):
     for name in ("words", "bytes", pieces(tmp_path)):
         with pytest.raises(ValueError, match="vocab=9 rows: raise vocab, or choose"):
-            tokenizers.encoder(policy(name, vocab=9))
+            tokenizers.make_tokenizer(policy(name, vocab=9))
 
 
 def test_a_path_without_a_model_is_named():
     with pytest.raises(ValueError, match="no.model is no SentencePiece model: give"):
-        tokenizers.encoder(policy("no.model"))
+        tokenizers.make_tokenizer(policy("no.model"))

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.goals import predicates
 from omnivla_jax.sim.libero.tasks import Goal, suite
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 BOWL, PLATE, BOTTLE = "akita_black_bowl_1", "plate_1", "wine_bottle_1"
 UPRIGHT = [1.0, 0.0, 0.0, 0.0]
@@ -30,10 +30,10 @@ def world(scene, positions=None, *, quaternions=None, joints=None, touching=()):
         qpos[0, scene.joints[name][0]] = value
     contact = [[pair in touching for pair in scene.contact_pairs]]
     empty = jnp.zeros((1, 0))
-    fields = {field.name: empty for field in dataclasses.fields(Physics)}
+    fields = {field.name: empty for field in dataclasses.fields(PhysicsState)}
     for name, value in (("qpos", qpos), ("xpos", xpos), ("xquat", xquat)):
         fields[name] = jnp.asarray(value)
-    return Physics(**(fields | {"touching": jnp.array(contact)}))
+    return PhysicsState(**(fields | {"touching": jnp.array(contact)}))
 
 
 def verdict(function, scene, physics, *goal):
@@ -209,10 +209,10 @@ def test_up_asks_for_a_metre(scene, height, expected):
 
 def test_each_environment_is_judged_by_its_own_task(scene):
     physics = world(scene, joints={KNOB: 0.6})
-    twice = Physics(
+    twice = PhysicsState(
         **{
             field.name: jnp.repeat(jnp.asarray(getattr(physics, field.name)), 2, axis=0)
-            for field in dataclasses.fields(Physics)
+            for field in dataclasses.fields(PhysicsState)
         }
     )
     verdicts = predicates.success(scene, twice, jnp.array([7, 0]))

@@ -10,7 +10,7 @@ import pytest
 from omnivla_jax.core.types import Transition
 from omnivla_jax.rl import gspo, ppo
 from omnivla_jax.train import actor
-from omnivla_jax.train.episode_stats import Tally
+from omnivla_jax.train.episode_stats import RewardSums
 from omnivla_jax.train.online import advantages, objectives
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
@@ -37,7 +37,9 @@ def finished(success, steps):
         jnp.zeros((batch, 2)), jnp.zeros(batch, int), done, jnp.zeros(batch, bool)
     )
     sums = {"success": done.astype(jnp.float32)}
-    return actor.Progress(env, Tally(sums, jnp.array(steps, float), jnp.zeros((1, 7))))
+    return actor.Progress(
+        env, RewardSums(sums, jnp.array(steps, float), jnp.zeros((1, 7)))
+    )
 
 
 def record(reward, ran, value=None):
@@ -52,7 +54,7 @@ def record(reward, ran, value=None):
 def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
     """The second group agrees; the first one's success ends after one chunk."""
     progress = finished([True, False, False, False], [3, 6, 6, 6])
-    found, metrics = advantages.by_groups(
+    found, metrics = advantages.group_relative(
         progress, record(jnp.zeros((2, 4)), [[1, 1, 1, 1], [0, 1, 1, 1]]), CONFIG
     )
     np.testing.assert_allclose(
@@ -68,7 +70,7 @@ def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
 def test_groups_that_are_too_easy_or_too_hard_weigh_nothing():
     progress = finished([True, True, True, False, True, False, False, False], [6] * 8)
     config = dataclasses.replace(CONFIG, group_size=4, keep_between=(0.5, 1.0))
-    found, metrics = advantages.by_groups(
+    found, metrics = advantages.group_relative(
         progress, record(jnp.zeros((2, 8)), np.ones((2, 8))), config
     )
     weight = np.asarray(found.weight).reshape(2, 2, 4)
@@ -84,7 +86,7 @@ def test_both_kinds_of_group_together():
     config = dataclasses.replace(
         CONFIG, groups=1, branches=2, chunk_share=0.25, chunks=1
     )
-    found, metrics = advantages.by_groups(
+    found, metrics = advantages.group_relative(
         progress, record([[0.0, 1.0, 0.5, 0.5]], np.ones((1, 4))), config
     )
     own, part = 0.75, 0.25
@@ -98,7 +100,7 @@ def test_both_kinds_of_group_together():
 def test_chunk_groups_alone_have_no_filter():
     config = dataclasses.replace(CONFIG, groups=1, branches=2, chunk_share=1.0)
     progress = finished([False, False], [6, 6])
-    _, metrics = advantages.by_groups(
+    _, metrics = advantages.group_relative(
         progress, record(jnp.eye(2, 4), np.ones((2, 4))), config
     )
     assert set(metrics) == {"zero_variance_fraction_chunks"}
@@ -113,7 +115,7 @@ LAST = np.array([9.0, 9.0, 0.7], np.float32)  # of ended episodes nobody may ask
 def criticised():
     """Success in the first chunk, success in the last one, and out of time."""
     critic = ppo.PpoConfig(gamma=GAMMA, gae_lambda=LAMBDA)
-    found, _ = advantages.by_critic(
+    found, _ = advantages.critic_gae(
         finished([True, True, False], [3, 6, 6]),
         record([[1, 0, 0], [0, 1, 0]], [[1, 1, 1], [0, 1, 1]], VALUES),
         jnp.asarray(LAST),

@@ -12,7 +12,7 @@ from omnivla_jax.train import actor
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sharding import anywhere
+from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import OptimizerConfig
 from tests.train import chains, reaching
 from tests.train.online.step_test import POLICY
@@ -54,7 +54,7 @@ def collected(directions, config=CONFIG, **changes):
             reaching.make(POLICY)._replace(**changes),
             TASKS,
             config=config,
-            placement=anywhere(),
+            placement=single_device(),
         )
     )
     return run(jax.random.key(0))
@@ -118,9 +118,11 @@ def test_what_the_simulator_could_not_do_is_a_metric():
 def test_taking_finds_the_decision_of_every_chunk():
     decision = chains.decisions(jax.random.key(0), 3, branches=2)
     number = jnp.arange(6.0)
-    worth = online_rollout.Worth(number, number, decision.value, decision.value)
+    worth = online_rollout.AdvantageBatch(
+        number, number, decision.value, decision.value
+    )
     index = jnp.array([5, 0, 3])
-    experience = online_rollout.Experience(decision, worth)
+    experience = online_rollout.RolloutBatch(decision, worth)
     taken = online_rollout.take(experience, index, branches=2)
     np.testing.assert_array_equal(taken.decision.seen, [2, 0, 1])
     np.testing.assert_array_equal(taken.worth.target, [2, 0, 1])

@@ -45,7 +45,7 @@ TASKS = (0,)
 def fresh(settings=SETTINGS, network=POLICY):
     """A policy that only knows the units of its actions."""
     episodes = reaching.demonstrations()
-    params = sft.fresh_params(rng.stream(0, "init"), network)
+    params = sft.fresh_params(rng.named_key(0, "init"), network)
     trained = lora.trainable_mask(params, settings.scope)
     optimizer = state.make_optimizer(settings.optimizer, trained)
     return state.create(
@@ -72,7 +72,7 @@ def step():
 @pytest.fixture(scope="module")
 def run(step):
     """Start, end and history of a short run."""
-    key = rng.stream(0, "online")
+    key = rng.named_key(0, "online")
     before = fresh()
     after, history = loop.run(
         lambda current: step(current, key),
@@ -128,14 +128,14 @@ def test_the_first_ratio_is_one(changes):
         SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
     )
     step = make_step(settings, network, dataclasses.replace(SAMPLER, **changes))
-    after, metrics = step(fresh(settings, network), rng.stream(0, "online"))
+    after, metrics = step(fresh(settings, network), rng.named_key(0, "online"))
     assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
     assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
     assert int(after.step) == 1
 
 
 def test_a_step_is_a_function_of_state_and_key(step):
-    key = rng.stream(3, "online")
+    key = rng.named_key(3, "online")
     chex.assert_trees_all_equal(step(fresh(), key), step(fresh(), key))
 
 
@@ -152,7 +152,7 @@ def test_groups_share_their_start_and_tasks_take_turns():
 def test_an_update_without_any_signal_changes_nothing():
     """All weights 0: not even Adam's momentum or the weight decay may act."""
     settings = dataclasses.replace(SETTINGS, groups=1, group_size=1, chunks=3)
-    after, metrics = make_step(settings)(fresh(settings), rng.stream(0, "online"))
+    after, metrics = make_step(settings)(fresh(settings), rng.named_key(0, "online"))
     chex.assert_trees_all_equal(fresh(settings).params, after.params)
     assert metrics["zero_variance_fraction"] == 1 and metrics["loss"] == 0
 

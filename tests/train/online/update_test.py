@@ -15,7 +15,7 @@ from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online import update
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sharding import anywhere
+from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import OptimizerConfig
 from tests.train import chains
 
@@ -52,8 +52,8 @@ def experience(weight=None):
     advantage = jnp.mean(decision.chain.states[:, -1], axis=(1, 2))
     weight = jnp.ones(CHUNKS) if weight is None else weight
     target = jnp.full(CHUNKS, 2.0)
-    worth = online_rollout.Worth(advantage, weight, jnp.zeros(CHUNKS), target)
-    return online_rollout.Experience(decision, worth)
+    worth = online_rollout.AdvantageBatch(advantage, weight, jnp.zeros(CHUNKS), target)
+    return online_rollout.RolloutBatch(decision, worth)
 
 
 def learned(config=CONFIG, given=None):
@@ -64,7 +64,7 @@ def learned(config=CONFIG, given=None):
             given,
             models=chains.models(),
             config=config,
-            placement=anywhere(),
+            placement=single_device(),
         )
     )
     return run(start(config), jax.random.key(0), given or experience())

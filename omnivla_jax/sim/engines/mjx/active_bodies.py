@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
-from omnivla_jax.sim.engines.mjx.contact.candidates import Cast, of
+from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, of
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 POSE, FREE = 7, 6  # entries of qpos and of qvel of a free body
 NOWHERE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # the pose in an empty slot
@@ -34,7 +34,7 @@ class Jointed(NamedTuple):
     velocities: np.ndarray  # int [J]: of nv
 
 
-class Plays(NamedTuple):
+class ActiveBodies(NamedTuple):
     """Where each play's parts are in the scene, and the other way round."""
 
     of_task: np.ndarray  # int [T]
@@ -50,10 +50,10 @@ class Plays(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def plays(scene: Scene) -> Plays:
+def plays(scene: Scene) -> ActiveBodies:
     """The plays of `scene`; tasks that it does not hold get the first."""
-    casts = {row: _cast(scene, scene.tasks[row]) for row in scene.playable}
-    kinds = list(dict.fromkeys(casts.values()))
+    body_subsets = {row: _cast(scene, scene.tasks[row]) for row in scene.playable}
+    kinds = list(dict.fromkeys(body_subsets.values()))
     names, jointed = tuple(scene.stock.movables), _jointed(scene)
     slots = max([1, *(len(movables) for movables, _ in kinds)])
     movable = np.full((len(kinds), slots), len(names))
@@ -64,9 +64,12 @@ def plays(scene: Scene) -> Plays:
         present[play] &= present[play, scene.model.body_rootid]
     positions = _rows(scene, jointed.positions, movable, POSE)
     velocities = _rows(scene, jointed.velocities, movable, FREE)
-    return Plays(
+    return ActiveBodies(
         of_task=np.array(
-            [kinds.index(casts.get(row, kinds[0])) for row in range(scene.num_tasks)]
+            [
+                kinds.index(body_subsets.get(row, kinds[0]))
+                for row in range(scene.num_tasks)
+            ]
         ),
         jointed=jointed,
         movable=movable,
@@ -90,7 +93,7 @@ class State(NamedTuple):
     warmstart: jax.Array  # [B, V]
 
 
-def enter(tables: Plays, play: jax.Array, physics: Physics) -> State:
+def enter(tables: ActiveBodies, play: jax.Array, physics: PhysicsState) -> State:
     """The state of plays [B] in a batch."""
     nowhere = jnp.tile(jnp.array(NOWHERE), (len(play), 1))
     still = jnp.zeros((len(play), 1))
@@ -102,13 +105,13 @@ def enter(tables: Plays, play: jax.Array, physics: Physics) -> State:
 
 
 def leave(
-    tables: Plays,
+    tables: ActiveBodies,
     play: jax.Array,
-    physics: Physics,
+    physics: PhysicsState,
     state: State,
     xpos: jax.Array,
     xquat: jax.Array,
-) -> Physics:
+) -> PhysicsState:
     """The batch after its plays came to `state`, their bodies to `xpos`, `xquat`.
 
     Args:
@@ -131,12 +134,12 @@ def leave(
     )
 
 
-def casts(tables: Plays) -> list[Cast]:
+def body_subsets(tables: ActiveBodies) -> list[BodySubset]:
     """The plays as the contact search wants them."""
     slots = tables.movable.shape[1]
     size = len(tables.jointed.bodies) + slots
     return [
-        Cast(np.where(there, bodies, 0), there, dofs, size, slots)
+        BodySubset(np.where(there, bodies, 0), there, dofs, size, slots)
         for there, bodies, dofs in zip(tables.present, tables.bodies, tables.velocities)
     ]
 

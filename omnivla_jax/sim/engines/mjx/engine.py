@@ -19,7 +19,7 @@ from omnivla_jax.sim.engines.mjx import stages as mjx_stages
 from omnivla_jax.sim.engines.mjx.quiet import mjx
 from omnivla_jax.sim.engines.mjx.stages import each
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 _ARM = slice(0, panda.NUM_JOINTS)
 
@@ -38,11 +38,11 @@ class _Motion(NamedTuple):
 
 def control_step(
     scene: Scene,
-    physics: Physics,
+    physics: PhysicsState,
     task: jax.Array,
     action: jax.Array,
     active: jax.Array,
-) -> Physics:
+) -> PhysicsState:
     """Advance by one control step of 50 ms, controller and substeps included.
 
     Args:
@@ -62,7 +62,7 @@ def control_step(
     return jax.tree.map(select, after, physics)
 
 
-def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
+def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
     """Recompute body poses and contacts from `qpos`, without stepping."""
     tables = active_bodies.plays(scene)
     play = jnp.asarray(tables.of_task)[task]
@@ -77,8 +77,8 @@ def forward(scene: Scene, physics: Physics, task: jax.Array) -> Physics:
 
 
 def _advance(
-    scene: Scene, physics: Physics, task: jax.Array, action: jax.Array
-) -> Physics:
+    scene: Scene, physics: PhysicsState, task: jax.Array, action: jax.Array
+) -> PhysicsState:
     """One control step of every environment."""
     tables = active_bodies.plays(scene)
     play = jnp.asarray(tables.of_task)[task]
@@ -102,7 +102,7 @@ def _advance(
 
 
 def _goal(
-    scene: Scene, physics: Physics, state: active_bodies.State, action: jax.Array
+    scene: Scene, physics: PhysicsState, state: active_bodies.State, action: jax.Array
 ) -> osc.PoseGoal:
     """Where the controller pulls the hand during this control step."""
     hand = scene.bodies[panda.EEF_BODY]
@@ -113,7 +113,7 @@ def _goal(
     return osc.set_goal(action, current, held, physics.fresh, jnp)
 
 
-def _start(scene: Scene, physics: Physics, state: active_bodies.State) -> _Motion:
+def _start(scene: Scene, physics: PhysicsState, state: active_bodies.State) -> _Motion:
     """Before the first substep, which fills in what is 0 here."""
     batch, bodies = len(state.qpos), mjx_stages.body_count(scene)
     return _Motion(
@@ -131,7 +131,7 @@ def _start(scene: Scene, physics: Physics, state: active_bodies.State) -> _Motio
 
 def _substep(
     scene: Scene,
-    physics: Physics,
+    physics: PhysicsState,
     play: jax.Array,
     action: jax.Array,
     goal: osc.PoseGoal,

@@ -27,7 +27,7 @@ from omnivla_jax.sim.engines.mjx.contact.candidates import of
 from omnivla_jax.sim.engines.mjx.quiet import mjx
 from omnivla_jax.sim.mjcf import compile_model
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import Physics
+from omnivla_jax.sim.state import PhysicsState
 
 
 class Engine(NamedTuple):
@@ -36,7 +36,7 @@ class Engine(NamedTuple):
     model: mjx.Model  # without contacts and constraints
     blank: mjx.Data
     roots: np.ndarray  # int [V of the model]: the root body of each degree of freedom
-    plays: active_bodies.Plays
+    plays: active_bodies.ActiveBodies
     movables: free_bodies.Constants  # of each movable; an empty slot's last
     around: free_bodies.Medium
     contacts: tables.ContactTables
@@ -77,7 +77,7 @@ def engine(scene: Scene) -> Engine:
             tables.build(
                 scene.model,
                 watched,
-                active_bodies.casts(cast),
+                active_bodies.body_subsets(cast),
                 room=_room(scene),
             ),
             constraint.joint_tables(jointed),
@@ -99,7 +99,7 @@ def _jointed_model(scene: Scene) -> mujoco.MjModel:
 
 
 def each(
-    scene: Scene, physics: Physics, stage: Callable[..., mjx.Data], *values: Any
+    scene: Scene, physics: PhysicsState, stage: Callable[..., mjx.Data], *values: Any
 ) -> mjx.Data:
     """`stage(engine, *values)` for every environment, with its own fixtures."""
     shared = engine(scene)
@@ -171,7 +171,7 @@ def bodies(data: mjx.Data, at: free_bodies.Pose) -> tuple[jax.Array, jax.Array]:
 
 def contacts(
     scene: Scene, play: jax.Array, data: mjx.Data, at: free_bodies.Pose
-) -> collision.Found:
+) -> collision.CollisionResult:
     """Contacts, watched pairs and overflow at the batch's poses."""
     table = engine(scene).contacts
     position, _ = bodies(data, at)
@@ -184,7 +184,7 @@ def constrain(
     scene: Scene,
     data: mjx.Data,
     flight: Flight,
-    found: collision.Found,
+    found: collision.CollisionResult,
     state: active_bodies.State,
 ) -> tuple[jax.Array, jax.Array]:
     """Accelerations, and forces of contacts, limits and joint friction: [B, V]."""
@@ -207,7 +207,7 @@ def constrain(
 
 def integrate(
     scene: Scene,
-    physics: Physics,
+    physics: PhysicsState,
     data: mjx.Data,
     flight: Flight,
     state: active_bodies.State,

@@ -19,7 +19,7 @@ from omnivla_jax.sim.engines.mjx.quiet import collision_driver
 PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 
 
-class Cast(NamedTuple):
+class BodySubset(NamedTuple):
     """Which bodies and degrees of freedom of a model take part, and where."""
 
     bodies: np.ndarray  # int [N]: in C
@@ -63,10 +63,12 @@ class _Part(NamedTuple):
     slots: list[list[int]]  # in L
 
 
-def whole(model: mujoco.MjModel) -> Cast:
+def whole(model: mujoco.MjModel) -> BodySubset:
     """Everything takes part, nothing in a slot."""
     size = model.nbody
-    return Cast(np.arange(size), np.ones(size, bool), np.arange(model.nv), size, 0)
+    return BodySubset(
+        np.arange(size), np.ones(size, bool), np.arange(model.nv), size, 0
+    )
 
 
 def of(cast: jax.Array, table: np.ndarray) -> jax.Array:
@@ -75,10 +77,10 @@ def of(cast: jax.Array, table: np.ndarray) -> jax.Array:
     return rows if len(table) == 1 else rows[cast]
 
 
-def find(model: mujoco.MjModel, casts: Sequence[Cast]) -> Pairs:
+def find(model: mujoco.MjModel, body_subsets: Sequence[BodySubset]) -> Pairs:
     """The pairs of `model` that its own filters let touch."""
     every = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
-    parts = [_part(model, every, cast) for cast in casts]
+    parts = [_part(model, every, cast) for cast in body_subsets]
     boxes = 1 + max(len(part.grounded) for part in parts)
     geoms = _table([part.geoms for part in parts], -1)
     return Pairs(
@@ -88,7 +90,7 @@ def find(model: mujoco.MjModel, casts: Sequence[Cast]) -> Pairs:
         grounded=_table([part.grounded + [0] for part in parts], 0),
         meets=_blocks([part.meets for part in parts], boxes),
         groups=_groups(parts, boxes - 1),
-        slots=casts[0].slots,
+        slots=body_subsets[0].slots,
     )
 
 
@@ -102,7 +104,9 @@ def ends(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(first, axis=1), np.concatenate(second, axis=1)
 
 
-def _part(model: mujoco.MjModel, every: list[tuple[int, int]], cast: Cast) -> _Part:
+def _part(
+    model: mujoco.MjModel, every: list[tuple[int, int]], cast: BodySubset
+) -> _Part:
     here = cast.present[model.geom_bodyid]
     there = [pair for pair in every if here[pair[0]] and here[pair[1]]]
     flat = [pair for pair in there if model.geom_type[pair[0]] == PLANE]

@@ -25,7 +25,7 @@ from omnivla_jax.sim.engines.mjx.contact.plane_box import ground_contacts
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
 
 
-class Found(NamedTuple):
+class CollisionResult(NamedTuple):
     """The outcome of a search."""
 
     contacts: Contacts
@@ -62,7 +62,7 @@ def boxes(
 
 def search(
     tables: ContactTables, cast: jax.Array, geoms: Boxes, watched: int
-) -> Found:
+) -> CollisionResult:
     """All contacts of a batch.
 
     Args:
@@ -78,7 +78,7 @@ def search(
     start = (cast * tables.pairs.entries)[:, None]
     entry = start + jnp.concatenate([near, ground.entry], axis=-1)
     overlaps = jnp.concatenate([gap, ground.height], axis=-1) < 0
-    return Found(
+    return CollisionResult(
         contacts._replace(entry=start + contacts.entry),
         ground.standing._replace(entry=start + ground.standing.entry),
         _touching(tables, entry, overlaps, watched),

@@ -23,7 +23,7 @@ from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
 MIN_VALUE = mujoco.mjMINVAL
 
 
-class Cones(NamedTuple):
+class FrictionContacts(NamedTuple):
     """Frictional contacts."""
 
     jacobian: jacobian.Jacobian
@@ -121,7 +121,7 @@ def contact_rows(
     standing: Contacts,
     motion: Motion,
     qvel: jax.Array,
-) -> Cones:
+) -> FrictionContacts:
     """The rows of contacts; empty places have a Jacobian and a reference of 0.
 
     Args:
@@ -144,7 +144,7 @@ def contact_rows(
     slide = normal * tables.impratio
     turn = slide * (spin / friction) ** 2
     regular = friction / np.sqrt(tables.impratio)
-    return Cones(
+    return FrictionContacts(
         moves,
         reference.at[:, 0].add(-push),
         jnp.stack([normal, slide, slide, turn], axis=1),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim.engines.mjx.contact.constraint import Cones, Joints
+from omnivla_jax.sim.engines.mjx.contact.constraint import FrictionContacts, Joints
 
 TINY = 1e-15  # MuJoCo's mjMINVAL
 
@@ -32,7 +32,7 @@ class Zone(NamedTuple):
         return jnp.where(sticks, sticking, jnp.where(slides, sliding, 0.0))
 
 
-def zone(cones: Cones, residual: jax.Array) -> Zone:
+def zone(cones: FrictionContacts, residual: jax.Array) -> Zone:
     """Where residuals [B, 4, K] lie."""
     scaled = residual * cones.friction
     normal, tangent = scaled[:, 0], scaled[:, 1:]
@@ -44,7 +44,7 @@ def zone(cones: Cones, residual: jax.Array) -> Zone:
     return Zone(normal, tangent, length, sticks, slides)
 
 
-def contact_cost(cones: Cones, residual: jax.Array) -> jax.Array:
+def contact_cost(cones: FrictionContacts, residual: jax.Array) -> jax.Array:
     """Twice the cost [B, K] of each contact."""
     where = zone(cones, residual)
     spring = jnp.sum(cones.weight * residual**2, axis=1)
@@ -52,7 +52,7 @@ def contact_cost(cones: Cones, residual: jax.Array) -> jax.Array:
     return where.choose(spring, _sliding_weight(cones) * off**2)
 
 
-def contact_force(cones: Cones, residual: jax.Array) -> jax.Array:
+def contact_force(cones: FrictionContacts, residual: jax.Array) -> jax.Array:
     """The forces [B, 4, K] of the rows: minus the cost's gradient."""
     where, regular = zone(cones, residual), cones.friction[:, 0]
     off = where.normal - regular * where.length
@@ -62,7 +62,7 @@ def contact_force(cones: Cones, residual: jax.Array) -> jax.Array:
     return where.choose(-cones.weight * residual, sliding)
 
 
-def contact_hessian(cones: Cones, residual: jax.Array) -> jax.Array:
+def contact_hessian(cones: FrictionContacts, residual: jax.Array) -> jax.Array:
     """Second derivatives [B, 4, 4, K] of each contact's cost."""
     where, regular = zone(cones, residual), cones.friction[:, 0]
     length = jnp.maximum(where.length, TINY)
@@ -80,7 +80,7 @@ def contact_hessian(cones: Cones, residual: jax.Array) -> jax.Array:
 
 
 def contact_slopes(
-    cones: Cones, residual: jax.Array, along: jax.Array
+    cones: FrictionContacts, residual: jax.Array, along: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """First and second derivative [B, K] where the residual moves `along` [B, 4, K]."""
     where, scaled = zone(cones, residual), along * cones.friction
@@ -100,7 +100,7 @@ def contact_slopes(
     )
 
 
-def _sliding_weight(cones: Cones) -> jax.Array:
+def _sliding_weight(cones: FrictionContacts) -> jax.Array:
     """The weight [B, K] of a sliding contact's distance from its cone."""
     squared = cones.friction[:, 0] ** 2
     return cones.weight[:, 0] / jnp.maximum(squared * (1 + squared), TINY)

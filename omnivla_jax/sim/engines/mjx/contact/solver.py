@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim.engines.mjx.contact import cost
-from omnivla_jax.sim.engines.mjx.contact.constraint import Cones, Joints
+from omnivla_jax.sim.engines.mjx.contact.constraint import FrictionContacts, Joints
 from omnivla_jax.sim.engines.mjx.contact.cost import TINY
 from omnivla_jax.sim.engines.mjx.contact.jacobian import along, back, gram
 
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
     mass: jax.Array  # [B, V, V]
     force: jax.Array  # [B, V]: all but the constraints'
-    cones: Cones
+    cones: FrictionContacts
     joints: Joints
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.engines.mjx.contact.candidates import (
     PLANE,
-    Cast,
+    BodySubset,
     Pairs,
     ends,
     find,
@@ -71,7 +71,7 @@ class ContactTables(NamedTuple):
 def build(
     model: mujoco.MjModel,
     watched: Sequence[tuple[int, int]],
-    casts: Sequence[Cast],
+    body_subsets: Sequence[BodySubset],
     *,
     room: Room = SPARSE,
 ) -> ContactTables:
@@ -86,13 +86,15 @@ def build(
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
     """
-    pairs = find(model, casts)
+    pairs = find(model, body_subsets)
     _check(model, pairs)
     there = pairs.geoms >= 0
     geoms = np.where(there, pairs.geoms, 0)
     first, second = (np.take_along_axis(geoms, rows, 1).ravel() for rows in ends(pairs))
-    where = np.stack([cast.bodies[model.geom_bodyid] for cast in casts])  # [P, geoms]
-    cast = np.arange(len(casts)).repeat(pairs.entries)
+    where = np.stack(
+        [cast.bodies[model.geom_bodyid] for cast in body_subsets]
+    )  # [P, geoms]
+    cast = np.arange(len(body_subsets)).repeat(pairs.entries)
     turns = rotation.matrix(model.geom_quat, np)
     return ContactTables(
         pairs=pairs,
@@ -101,7 +103,7 @@ def build(
         turn=np.moveaxis(turns[geoms], 1, -1).astype(np.float32),
         half=np.moveaxis(_half_sizes(model)[geoms] * there[..., None], -1, 1),
         bodies=np.stack([where[cast, first], where[cast, second]]),
-        moves=_moves(model, casts),
+        moves=_moves(model, body_subsets),
         watched=_watched_rows(model, first, second, watched),
         response=_respond(model, first, second),
         impratio=float(model.opt.impratio),
@@ -152,14 +154,14 @@ def _watched_rows(
     return rows
 
 
-def _moves(model: mujoco.MjModel, casts: Sequence[Cast]) -> np.ndarray:
+def _moves(model: mujoco.MjModel, body_subsets: Sequence[BodySubset]) -> np.ndarray:
     every = np.zeros((model.nbody, model.nv + 1), bool)  # the last moves nothing
     for body in range(1, model.nbody):  # parents come first
         every[body] = every[model.body_parentid[body]]
         start = model.body_dofadr[body]
         every[body, start : start + model.body_dofnum[body]] = True
-    moves = np.zeros((casts[0].size, len(casts[0].dofs)), bool)
-    for cast in casts:
+    moves = np.zeros((body_subsets[0].size, len(body_subsets[0].dofs)), bool)
+    for cast in body_subsets:
         for row, here in zip(cast.bodies[cast.present], every[cast.present]):
             moves[row] |= here[cast.dofs]
     return moves

@@ -41,15 +41,15 @@ def test_every_candidate_pair_is_one_entry(scene, entries):
 
 def test_every_play_has_its_own_pairs(entries):
     scene = scenes.make("libero_object", tasks=(0, 1, 2), physics="mjx")
-    casts = active_bodies.casts(active_bodies.plays(scene))
-    found = candidates.find(scene.model, casts)
+    body_subsets = active_bodies.body_subsets(active_bodies.plays(scene))
+    found = candidates.find(scene.model, body_subsets)
     every = []
-    for row, cast in enumerate(casts):
+    for row, cast in enumerate(body_subsets):
         there = [pair for pair in entries(found, row) if pair is not None]
         assert len(there) == len(set(there))
         assert set(there) == allowed(scene.model, cast.present)
         every.append(frozenset(there))
-    assert len(set(every)) == len(casts) == 3
+    assert len(set(every)) == len(body_subsets) == 3
 
 
 def test_boxes_of_one_body_share_a_group(model):
@@ -64,8 +64,10 @@ def test_an_empty_slot_stands_on_nothing(model):
     bodies = np.array([[0, 1, 2], [0, 0, 1]])
     present = np.array([[True, True, True], [True, False, True]])
     dofs = np.array([np.arange(12), [*range(6, 12), *[12] * 6]])
-    casts = [candidates.Cast(*row, 3, 2) for row in zip(bodies, present, dofs)]
-    found = candidates.find(model, casts)
+    body_subsets = [
+        candidates.BodySubset(*row, 3, 2) for row in zip(bodies, present, dofs)
+    ]
+    found = candidates.find(model, body_subsets)
     assert found.groups.shape[1] == 2  # no body but the slots'
     empty = found.groups[1, 1]
     assert not found.meets[1][:, empty].any()

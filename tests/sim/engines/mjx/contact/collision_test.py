@@ -26,7 +26,7 @@ def mjx_scene():
 @pytest.fixture(scope="module")
 def cast(mjx_scene):
     """Libero_goal's only one: all tasks play with the same things."""
-    (only,) = active_bodies.casts(active_bodies.plays(mjx_scene))
+    (only,) = active_bodies.body_subsets(active_bodies.plays(mjx_scene))
     return only
 
 

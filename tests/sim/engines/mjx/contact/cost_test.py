@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.sim.engines.mjx.contact import cost as costs
-from omnivla_jax.sim.engines.mjx.contact.constraint import Cones, Joints
+from omnivla_jax.sim.engines.mjx.contact.constraint import FrictionContacts, Joints
 from omnivla_jax.sim.engines.mjx.contact.jacobian import Jacobian
 
 SLOTS = 60
@@ -19,7 +19,9 @@ def cones():
     # MuJoCo's rows of one contact: weights in the ratio of the squared frictions.
     weight = weight[:, :1] * (friction / friction[:, :1]) ** 2
     moves = Jacobian(jnp.zeros(0), jnp.zeros(0))
-    return Cones(moves, jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction))
+    return FrictionContacts(
+        moves, jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_the_budget_has_the_room_asked_for(model):
 def test_geoms_are_placed_as_c_mujoco_places_them(model):
     """A cast without the crate: the lid's box has its own place and size."""
     present = np.array([True, False, True])
-    cast = candidates.Cast(np.array([0, 0, 1]), present, np.arange(6, 12), 2, 1)
+    cast = candidates.BodySubset(np.array([0, 0, 1]), present, np.arange(6, 12), 2, 1)
     table = tables.build(model, [], [cast])
     geoms = table.pairs.geoms[0].tolist()
     assert geoms == [0, 3] and table.body[0].tolist() == [0, 1]

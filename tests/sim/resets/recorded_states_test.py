@@ -110,7 +110,7 @@ def test_rows_of_another_task_or_width_are_refused():
     with pytest.raises(ValueError, match=r"Task 5 is not in this scene.*\[2, 3\]"):
         recorded_states.split_rows(scene, 5, np.zeros((1, 45)))
     nq, nv = _widths(scene, 3)
-    with pytest.raises(ValueError, match=r"tasks \[2\] of libero_10 do not"):
+    with pytest.raises(ValueError, match=r"of tasks \[2\], but of 3"):
         recorded_states.to_scene(
             scene, jnp.array([3, 2]), jnp.zeros((2, nq)), jnp.zeros((2, nv))
         )

@@ -3,9 +3,9 @@
 Run: `python -m experiments.benchmarks.task_files [--bddl_folder=DIR] [--per_kind=2]`.
 Re-makes files of every kind of suffix from LIBERO's own forty in a temporary folder,
 loads them all, and compares the instruction, the variant's numbers and the layout with
-what was written. One file of each kind and arena becomes a scene. With `--bddl_folder` the
-files of DIR are loaded instead, and told has to be what their `:language` says, read by
-a regular expression. Prints one JSON object with counts by kind.
+what was written. One file of each kind and arena becomes a scene. With `--bddl_folder`
+the files of DIR are loaded instead, and told has to be what their `:language` says,
+read by a regular expression. Prints one JSON object with counts by kind.
 """
 
 import json
@@ -22,7 +22,7 @@ from absl import app, flags
 from omnivla_jax.sim import libero_files, scene
 from omnivla_jax.sim.libero import bddl, tasks
 
-_FOLDER = flags.DEFINE_string("bddl_folder", "", "Load these files; empty: re-make them.")
+_FOLDER = flags.DEFINE_string("bddl_folder", "", "Load these; empty: re-make files.")
 _PER_KIND = flags.DEFINE_integer("per_kind", 2, "Files of a kind per task.", 1)
 
 DISTRACTORS = (

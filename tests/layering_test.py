@@ -1,6 +1,8 @@
 """Keeps the house's floors apart: reads every import and fails on any that climbs."""
 
 import ast
+import io
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,54 @@ JOINS = {
 }
 FORBIDDEN = ("absl", "ml_collections", "tensorflow", "tensorflow_datasets")
 LAUNCHER_ROOMS = ("experiments", "data_pipelines", "tests")
+# Identifiers that the field has other words for.
+RETIRED = {
+    "anywhere": "single_device",
+    "by_critic": "critic_gae",
+    "by_groups": "group_relative",
+    "Cast": "BodySubset",
+    "casts": "body_subsets",
+    "Cones": "FrictionContacts",
+    "Decision": "ActorOutput",
+    "EMITTERS": "FUSION_EMITTERS",
+    "Experience": "RolloutBatch",
+    "exploiter": "make_deterministic_actor",
+    "explorer": "make_stochastic_actor",
+    "Film": "TiledImagePlane",
+    "Found": "CollisionResult",
+    "held_out": "eval_initial_states",
+    "Inventory": "SceneAssets",
+    "Job": "RunContext",
+    "Judge": "ValueFn",
+    "judge": "make_value_fn",
+    "Keeper": "BestCheckpointer",
+    "mixture": "mix_advantages",
+    "Models": "PolicyFns",
+    "Mount": "CameraMount",
+    "Opened": "AttentionInputs",
+    "oriented": "convert_image_convention",
+    "Outcome": "EvalResult",
+    "Physics": "PhysicsState",
+    "Placement": "MeshSharding",
+    "Plan": "CollectionConfig",
+    "Plays": "ActiveBodies",
+    "rival": "mujoco_baseline",
+    "RIVAL_ENVIRONMENTS": "BASELINE_ENVIRONMENTS",
+    "robot_part": "unpad_dims",
+    "RUNS_ONCE": "NO_OPTIMIZATION",
+    "SEGMENT": "STEPS_PER_CALL",
+    "Sensor": "ImageCorruption",
+    "shaken": "is_stochastic",
+    "Slab": "TableTop",
+    "Solids": "PosedPrimitives",
+    "stochastic_only": "select_stochastic_step",
+    "Storage": "ObservationStore",
+    "STORAGES": "OBSERVATION_STORES",
+    "Tally": "RewardSums",
+    "Trail": "LoopCallbacks",
+    "unscaled": "identity_normalizer",
+    "Worth": "AdvantageBatch",
+}
 
 
 def imported_modules(source: str, module: str) -> set[str]:
@@ -104,6 +154,26 @@ def test_every_import_goes_down():
         if (reason := violation(module, name))
     ]
     assert not complaints, "\n" + "\n".join(complaints)
+
+
+def retired_words(source: str) -> set[str]:
+    """The identifiers of `source` that `RETIRED` has other words for."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.string for t in tokens if t.type == tokenize.NAME and t.string in RETIRED}
+
+
+def test_no_retired_word_comes_back():
+    paths = [*source_files(), *sorted((ROOT / "experiments").rglob("*.py"))]
+    complaints = [
+        f"{path.relative_to(ROOT)}: {word} is called {RETIRED[word]}"
+        for path in paths
+        for word in sorted(retired_words(path.read_text("utf-8")))
+    ]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_retired_words_are_found_in_code_alone():
+    assert retired_words("Worth = 1  # a Tally") == {"Worth"}
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
 
-Measured on two cores of an AMD EPYC (Zen 3), 23 GB, no GPU: 25 min 44 s with the
-installation. Success on 210 held-out episodes after stage II, after Flow-GSPO, and with
-instructions swapped (95 % Wilson intervals):
-seed 0: 61.0 % (54.2 to 67.3), 91.9 % (87.4 to 94.9), 0.0 % (0.0 to 1.8);
-seed 1: 60.5 % (53.7 to 66.8), 84.3 % (78.8 to 88.6), 0.0 % (0.0 to 1.8);
-seed 2: 73.8 % (67.5 to 79.3), 89.0 % (84.1 to 92.6), 0.0 % (0.0 to 1.8).
+Measured on two cores of an AMD EPYC (AVX2), 23 GB, no GPU: 25 min 44 s with the
+installation (an earlier commit, nothing beside it). Success on 210 held-out episodes
+after stage II, after Flow-GSPO, and with instructions swapped (95 % Wilson intervals):
+seed 0: 61.4 % (54.7 to 67.8), 89.0 % (84.1 to 92.6), 0.0 % (0.0 to 1.8);
+seed 1: 60.0 % (53.3 to 66.4), 90.0 % (85.2 to 93.4), 0.0 % (0.0 to 1.8);
+seed 2: 73.3 % (67.0 to 78.9), 92.4 % (88.0 to 95.3), 0.0 % (0.0 to 1.8).
+@@OLD@@
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.

@@ -19,16 +19,43 @@ CPU_OPTIONS: dict[str, bool] = {"xla_cpu_enable_concurrency_optimized_scheduler"
 FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"
 
 # Initialisers are many small random kernels: optimising them takes 20 s, running them
-# unoptimised 0.3 s. For `jax.jit(..., compiler_options=RUNS_ONCE)`.
+# unoptimised 0.3 s. For `jax.jit(..., compiler_options=NO_OPTIMIZATION)`.
 NO_OPTIMIZATION = {"xla_backend_optimization_level": 0}
 
 
 def compiler_options(*, fused: bool = False) -> dict[str, bool]:
-    """The compiler options for the default backend; other backends take none."""
+    """The compiler options for the default backend; other backends take none.
+
+    XLA drops options from one release to the next: those that it does not know are left
+    out, and said once where a program would suffer.
+    """
     if jax.default_backend() != "cpu":
         return {}
     quickly = jax.config.read("jax_disable_most_optimizations")
-    return CPU_OPTIONS | {FUSION_EMITTERS: fused and not quickly}
+    wanted = CPU_OPTIONS | {FUSION_EMITTERS: fused and not quickly}
+    known = {name: value for name, value in wanted.items() if is_known(name)}
+    if not fused and FUSION_EMITTERS not in known:
+        _warn_of_emitters()
+    return known
+
+
+@functools.cache
+def is_known(option: str) -> bool:
+    """Whether the default backend's compiler has the boolean `option`."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: False}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+@functools.cache
+def _warn_of_emitters() -> None:
+    warnings.warn(
+        f"jax {jax.__version__} cannot turn off XLA's fusion emitters on a CPU, under "
+        'which MJX steps up to 600 times slower: choose physics="mujoco" there, or jax '
+        "0.10."
+    )
 
 
 def jit(

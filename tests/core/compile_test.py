@@ -1,4 +1,4 @@
-"""Tests of omnivla_jax.core.compile: where compiled programs are kept."""
+"""Tests of omnivla_jax.core.compile: options that exist, where programs are kept."""
 
 import os
 from pathlib import Path
@@ -44,3 +44,15 @@ def test_a_default_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
         compilation.enable_cache()
     with pytest.raises(OSError):  # asked for by name, it is one
         compilation.enable_cache(taken)
+
+
+def test_options_that_the_compiler_lacks_are_left_out(monkeypatch):
+    assert compilation.is_known("xla_cpu_use_fusion_emitters")
+    assert not compilation.is_known("xla_cpu_use_no_such_thing")
+    monkeypatch.setattr(compilation, "FUSION_EMITTERS", "xla_cpu_use_no_such_thing")
+    compilation._warn_of_emitters.cache_clear()
+    with pytest.warns(UserWarning, match="fusion emitters.*mujoco"):
+        options = compilation.compiler_options(fused=False)
+    assert options == compilation.CPU_OPTIONS
+    assert compilation.jit(lambda x: x + 1, fused=True)(1) == 2
+    compilation._warn_of_emitters.cache_clear()

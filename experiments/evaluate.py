@@ -18,11 +18,10 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline import training
-from experiments.pipeline.run_context import task_names
+from experiments.pipeline.run_context import make_scene, task_names
 from experiments.pipeline.workdir import Workdir, read_config
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.state import evaluated
 
@@ -53,9 +52,7 @@ def main(argv: list[str]) -> None:
     restored = training.restore(settings, workdir, _STAGE.value)
     folder = _CACHE_DIR.value
     compilation.enable_cache(Path(folder).expanduser() if folder else None)
-    scene = scenes.make(
-        settings.suite, physics=settings.physics, **settings.task_files
-    )
+    scene = make_scene(settings)
     simulator = environment.simulator(scene, settings.policy, size=settings.image_size)
     start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
     outcome = evaluate.run(
@@ -67,7 +64,7 @@ def main(argv: list[str]) -> None:
     )
     rows = np.asarray(start.task)
     found = evaluate.summarise(outcome.success, rows, task_names(scene))
-    found |= {"diverged": int(outcome.diverged.sum()), "episodes": config.episodes}
+    found |= evaluate.failure_counts(outcome) | {"episodes": config.episodes}
     found |= {"stage": _STAGE.value, "update": len(restored.history)}
     if _VERDICTS.value:
         found["verdicts"] = outcome.success.astype(int).tolist()

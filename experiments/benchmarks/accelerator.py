@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 
+from experiments.benchmarks.lib import timing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.sim import env
@@ -36,7 +37,6 @@ from omnivla_jax.world import visual_scene as looks
 ROOT = Path(__file__).parents[2]
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
 STEPS = 8  # control steps of a timed run: an action chunk
-REPEATS = 3
 LEAST_SECONDS = 45  # a row that would get less is not started
 
 _MINUTES = flags.DEFINE_float("minutes", 25.0, "For all rows.", lower_bound=0.1)
@@ -63,7 +63,7 @@ def render(*, num_envs: int, size: int) -> dict[str, Any]:
         return observe.images(look, physics, size=size)
 
     program, compiled = compile_timed(draw, start.physics)
-    seconds = fastest(lambda _: program(start.physics), None)
+    seconds = timing.fastest(lambda _: program(start.physics))
     pictures = len(look.cameras) * num_envs
     return {
         "frames_per_second": round(pictures / seconds),
@@ -96,7 +96,7 @@ def step(
         return jax.lax.scan(one, state, keys)  # unread, pictures would not be drawn
 
     program, compiled = compile_timed(run, start)
-    seconds = fastest(program, start)
+    seconds = timing.fastest(lambda _: program(start))
     end, _ = program(start)
     return {
         "control_steps_per_second": round(num_envs * STEPS / seconds),
@@ -171,17 +171,6 @@ def compile_timed(run: Callable[..., Any], *arguments: Any) -> tuple[Any, float]
     begin = time.perf_counter()
     program = compilation.jit(run).lower(*arguments).compile()
     return program, time.perf_counter() - begin
-
-
-def fastest(program: Callable[[Any], Any], argument: Any) -> float:
-    """Seconds of the fastest of some runs, after one that warms up."""
-    jax.block_until_ready(program(argument))
-    seconds = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        jax.block_until_ready(program(argument))
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
 
 
 def measure_row(name: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from absl import flags
 
 from experiments.benchmarks.lib import online_timing
 from experiments.configs.schema import from_config
+from experiments.pipeline.run_context import make_scene
 from experiments.reporting import errors
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +25,7 @@ def main(argv: list[str]) -> None:
     """Measure and print."""
     del argv
     settings = from_config(_CONFIG.value)
-    scene = scenes.make(
-        settings.suite, physics=settings.physics, **settings.task_files
-    )
+    scene = make_scene(settings)
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
     found = online_timing.measure(settings, simulator, _UPDATES.value)

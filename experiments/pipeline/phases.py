@@ -75,9 +75,8 @@ def evaluation(job: RunContext, phase: str, state: TrainState) -> None:
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
                 _film(job, phase, outcome.record, [texts[row] for row in start.told])
-    broken = {"diverged": int(outcome.diverged.sum())}
-    broken |= {name: int(count.sum()) for name, count in outcome.faults.items()}
-    job.workdir.finish(phase, found | {"episodes": config.episodes} | broken)
+    found |= {"episodes": config.episodes} | evaluate.failure_counts(outcome)
+    job.workdir.finish(phase, found)
     return None
 
 

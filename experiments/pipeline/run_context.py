@@ -32,9 +32,7 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> RunContext
     """The scene and what closes over it; raises ValueError on unknown names."""
     with workdir.clock("scene"):
         _check_demonstrated(settings)
-        scene = scenes.make(
-            settings.suite, physics=settings.physics, **settings.task_files
-        )
+        scene = make_scene(settings)
         size = settings.image_size
         simulator = environment.simulator(scene, settings.policy, size=size)
     chosen = ", ".join(f'"{scene.tasks[row].instruction}"' for row in settings.tasks)
@@ -43,6 +41,11 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> RunContext
         lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
     )
     return RunContext(settings, workdir, scene, simulator, mesh, evaluator)
+
+
+def make_scene(settings: Settings) -> Scene:
+    """The scene that the settings name, its files read as they say."""
+    return scenes.make(settings.suite, physics=settings.physics, **settings.task_files)
 
 
 def task_names(scene: Scene) -> list[str]:

@@ -250,6 +250,12 @@ def summarise(
     return _estimate(success) | {"per_task": per_task}
 
 
+def failure_counts(outcome: EvalResult) -> dict[str, int]:
+    """How many episodes diverged, and what the simulator could not do, by name."""
+    counts = {name: int(count.sum()) for name, count in outcome.faults.items()}
+    return {"diverged": int(outcome.diverged.sum())} | counts
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """The 95 % Wilson score interval of a success probability.
 

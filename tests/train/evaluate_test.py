@@ -229,6 +229,8 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)
     np.testing.assert_array_equal(outcomes[0].faults["lost"], start.task)
+    lost = int(np.sum(start.task))
+    assert evaluate.failure_counts(outcomes[0]) == {"diverged": 0, "lost": lost}
     assert outcomes[0].record.position.shape == (6, 2, 2)  # 2 chunks x 3 steps
     last = np.asarray(outcomes[0].record.success[-1])
     np.testing.assert_array_equal(last, outcomes[0].success[:2])

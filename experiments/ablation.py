@@ -3,9 +3,9 @@
 python -m experiments.ablation --workdir=runs/ablation
     [--config=experiments/configs/ablation.py] [--config.rl.updates=100]
 
-What is finished is not done again: repeat the command after an interruption, or give
-every machine its seeds (`--config.seeds=0,`), lay their folders side by side, and
-repeat it for the table of all.
+Finished variants are not trained again: repeat the command after an interruption, or
+give every machine its seeds (`--config.seeds=0,`), merge their folders, and repeat it
+for the table of all.
 """
 
 import json
@@ -23,47 +23,54 @@ ROOT = Path(__file__).parents[1]
 
 _CONFIG = errors.define_config(str(ROOT / "experiments" / "configs" / "ablation.py"))
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder for everything the runs leave behind.", required=True
+    "workdir", None, "Folder of everything that the runs write.", required=True
 )
 
 
 def main(argv: list[str]) -> None:
-    """Run what is not finished, write ablation.json and curves.png, print the table."""
+    """Train unfinished variants, write ablation.json and curves.png, print a table."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
     root = Path(_WORKDIR.value)
-    results = sweep.run(_CONFIG.value, root)
-    found = {name: sweep.pooled(of_seeds) for name, of_seeds in results.items()}
+    by_seed = sweep.run(_CONFIG.value, root)
+    pooled = {name: sweep.pool_seeds(results) for name, results in by_seed.items()}
     with replacing(root / "ablation.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        temporary.write_text(json.dumps(pooled, indent=2) + "\n", "utf-8")
     histories = {
-        name: [result.history for result in of_seeds]
-        for name, of_seeds in results.items()
+        name: [result.history for result in results]
+        for name, results in by_seed.items()
     }
-    learned = {name: rows for name, rows in histories.items() if all(rows)}
+    trained = {name: rows for name, rows in histories.items() if all(rows)}
     curves.compare(
         root / "curves.png",
-        learned,
-        levels={name: row for name, row in found.items() if name not in learned},
-        ends={name: found[name] for name in learned},
+        trained,
+        levels={name: row for name, row in pooled.items() if name not in trained},
+        ends={name: pooled[name] for name in trained},
     )
-    print(table(found))
+    print(table(pooled))
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a variant, in Markdown."""
+def table(pooled: Mapping[str, Mapping[str, Any]]) -> str:
+    """A Markdown table with one row for each variant.
+
+    Args:
+      pooled: variant -> `sweep.pool_seeds` of its results.
+
+    Returns:
+      Several lines.
+    """
     lines = [
         "| variant | success (95 % interval over episodes) | by seed |",
         "|---|---|---|",
     ]
-    for name, row in found.items():
+    for name, row in pooled.items():
         low, high = row["interval"]
         seeds = ", ".join(f"{share:.0%}" for share in row["seeds"])
         cell = f"{row['success']:.0%} ({low:.0%} to {high:.0%})"
         lines.append(f"| {name} | {cell} | {seeds} |")
-    diverged = sum(row["diverged"] for row in found.values())
+    diverged = sum(row["diverged"] for row in pooled.values())
     lines += ["", f"Diverged episodes, which count as failures: {diverged}."]
     return "\n".join(lines)
 

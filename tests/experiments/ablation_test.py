@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", config_file.VARIANTS)
 def test_every_variant_is_a_config_of_the_main_job(name):
     config = config_file.get_config()
-    settings = from_config(sweep.varied(config, name, seed=2))
+    settings = from_config(sweep.variant_config(config, name, seed=2))
     assert settings.seed == 2 and len(settings.tasks) >= 6
     assert (settings.policy.mot.spatial is None) == ("without the spatial" in name)
     assert (settings.rl.objective.critic is not None) == ("PPO" in name)
@@ -30,16 +30,16 @@ def test_every_variant_is_a_config_of_the_main_job(name):
 
 def test_all_variants_that_learn_play_the_same_number_of_steps():
     config = config_file.get_config()
-    runs = [from_config(sweep.varied(config, n, 0)).rl for n in config.compared]
+    runs = [from_config(sweep.variant_config(config, n, 0)).rl for n in config.variant_names]
     totals = {rl.updates * rl.total for rl in runs if rl.updates}
     assert len(totals) == 1 and len(runs) == 7
 
 
 def test_success_is_pooled_over_the_seeds():
     of_seeds = [
-        sweep.Result({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
+        sweep.VariantResult({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
     ]
-    found = sweep.pooled(of_seeds)
+    found = sweep.pool_seeds(of_seeds)
     assert found["success"] == 25 / 40 and found["seeds"] == [0.5, 0.75]
     assert found["interval"] == list(wilson_interval(25, 40))
     assert "| some | 62% (47% to 76%) | 50%, 75% |" in ablation.table({"some": found})

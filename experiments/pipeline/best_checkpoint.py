@@ -49,7 +49,10 @@ def best_checkpointer(
             write_scalars(row)
             writer.wait()
             best = checkpoints.latest(best_folder)
-            if best is None or row["success"] > checkpoints.history(best)[-1]["success"]:
+            if (
+                best is None
+                or row["success"] > checkpoints.history(best)[-1]["success"]
+            ):
                 writer.save(state, [row], step=len(history))
 
         yield validate, writer

@@ -24,7 +24,11 @@ PACKAGES = (
     "numpy",
 )
 PHASES = ("before", "after", "swapped_instructions", "time_split", "demonstrations")
-COLUMNS = {"before": "before", "after": "after", "swapped_instructions": "swapped words"}
+COLUMNS = {
+    "before": "before",
+    "after": "after",
+    "swapped_instructions": "swapped words",
+}
 
 
 def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def make_context(
         dataset demonstrates.
     """
     with workdir.timer("scene"):
-        if "sft" in config.stages and config.demonstrations.dataset is None:
-            _require_scripts(config)
+        if "sft" in config.stages:
+            require_demonstrations(config)
         scene = make_scene(config)
         simulator = environment.simulator(scene, config.policy, size=config.image_size)
     names = ", ".join(f'"{scene.tasks[row].instruction}"' for row in config.tasks)
@@ -64,7 +64,10 @@ def task_names(scene: Scene) -> list[str]:
     ]
 
 
-def _require_scripts(config: ExperimentConfig) -> None:
+def require_demonstrations(config: ExperimentConfig) -> None:
+    """Raise a ValueError if neither the expert nor a dataset demonstrates the tasks."""
+    if config.demonstrations.dataset is not None:
+        return
     try:
         expert.require_scripts(config.task_table, config.tasks)
     except ValueError as error:

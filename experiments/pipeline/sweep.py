@@ -1,4 +1,4 @@
-"""Trains variants of one config under several seeds and shares what they have in common.
+"""Trains variants of one config under several seeds; what they share is made once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
     ROOT/seed-0/stage-two-DIGEST/       supervised fine-tuning and its evaluation
@@ -134,7 +134,9 @@ def _variant_result(config: ConfigDict, root: Path, name: str) -> VariantResult:
 def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainState:
     """The fine-tuned state of a variant, shared by all variants that start from it."""
     settings = config.to_dict()
-    parts = {name: settings[name] for name in settings if name in DEMONSTRATION_SETTINGS}
+    parts = {
+        name: settings[name] for name in settings if name in DEMONSTRATION_SETTINGS
+    }
     workdir = _digest_workdir(folder, "demonstrations", parts)
     episodes = demonstrations(dataclasses.replace(context, workdir=workdir))
     shared = dataclasses.replace(context, workdir=_sft_workdir(config, folder))

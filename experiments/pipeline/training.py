@@ -1,4 +1,4 @@
-"""The training stages by name, each made for a run: supervised fine-tuning and online RL.
+"""The training stages by name: supervised fine-tuning and online RL.
 
 A further stage is one function and one entry of `STAGES`.
 """

@@ -30,14 +30,17 @@ def test_every_variant_is_a_config_of_the_main_job(name):
 
 def test_all_variants_that_learn_play_the_same_number_of_steps():
     config = config_file.get_config()
-    runs = [from_config(sweep.variant_config(config, n, 0)).rl for n in config.variant_names]
+    runs = [
+        from_config(sweep.variant_config(config, n, 0)).rl for n in config.variant_names
+    ]
     totals = {rl.updates * rl.total for rl in runs if rl.updates}
     assert len(totals) == 1 and len(runs) == 7
 
 
 def test_success_is_pooled_over_the_seeds():
     of_seeds = [
-        sweep.VariantResult({"success": share, "episodes": 20}, []) for share in (0.5, 0.75)
+        sweep.VariantResult({"success": share, "episodes": 20}, [])
+        for share in (0.5, 0.75)
     ]
     found = sweep.pool_seeds(of_seeds)
     assert found["success"] == 25 / 40 and found["seeds"] == [0.5, 0.75]

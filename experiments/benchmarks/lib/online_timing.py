@@ -65,7 +65,10 @@ def untrained(settings: ExperimentConfig) -> TrainState:
 
 
 def experience(
-    start: TrainState, key: jax.Array, simulator: Environment, settings: ExperimentConfig
+    start: TrainState,
+    key: jax.Array,
+    simulator: Environment,
+    settings: ExperimentConfig,
 ) -> online_rollout.RolloutBatch:
     """What one update stores, as shapes."""
     act = online.make_stochastic_actor(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.pipeline.workdir import open_workdir, enclosing_run
+from experiments.pipeline.workdir import enclosing_run, open_workdir
 
 CONFIG = {"seed": 0, "tasks": (5, 7), "rl": {"groups": 3}}
 

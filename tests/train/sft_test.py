@@ -11,7 +11,7 @@ from scipy import stats
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, state
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import reaching
+from tests.helpers import reaching
 
 CONFIG = preset("debug")
 SETTINGS = sft.SftConfig(

@@ -20,8 +20,8 @@ from experiments.pipeline.workdir import Workdir, open_workdir
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.train import checkpoints
-from tests.policy.pretrained import fakes
-from tests.train import reaching
+from tests.helpers import reaching
+from tests.helpers.pretrained import fakes
 
 DEBUG = configs.preset("debug")
 PI0 = openpi.pi0_config(DEBUG)

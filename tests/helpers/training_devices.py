@@ -16,7 +16,7 @@ from experiments.pipeline import training
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import sharding
 from omnivla_jax.train import csv_log
-from tests.train import reaching
+from tests.helpers import reaching
 
 LARGE = 4096  # bytes
 

@@ -30,7 +30,7 @@ def test_the_committed_configs_convert(variant):
     assert sampler.exec_horizon is not None
     length = objectives.lengths(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
-    assert settings.action.optimizer.decay_steps == settings.action.steps
+    assert settings.sft.optimizer.decay_steps == settings.sft.steps
     rl = settings.rl
     assert rl.optimizer.decay_steps == rl.updates * rl.epochs * rl.minibatches
     if not variant:

@@ -18,7 +18,7 @@ from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sft import ActionConfig
+from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.state import OptimizerConfig
 
 
@@ -50,7 +50,7 @@ class ExperimentConfig:
     weights: Path | None  # imported, which stage II starts from; None: random ones
     sampler: Sampler
     demonstrations: DemonstrationConfig
-    action: ActionConfig
+    sft: SftConfig
     rl: OnlineConfig
     evaluation: EvaluateConfig
     save_every: int  # calls of a training stage between two checkpoints
@@ -91,7 +91,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
-        action=_action(raw["action"]),
+        sft=_sft(raw["sft"]),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
@@ -144,9 +144,9 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _action(raw: Mapping[str, Any]) -> ActionConfig:
+def _sft(raw: Mapping[str, Any]) -> SftConfig:
     optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
-    return ActionConfig(**{**raw, "optimizer": optimizer})
+    return SftConfig(**{**raw, "optimizer": optimizer})
 
 
 def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:

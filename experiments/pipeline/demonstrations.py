@@ -10,14 +10,14 @@ from PIL import Image
 from data_pipelines import rlds
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos
 from omnivla_jax.world import visual_scene as looks
 
 
-def demonstrations(context: RunContext) -> Callable[[], list[Episode]]:
+def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
     """Record the expert and store it; returns how to get at the episodes.
 
     Where the settings name a dataset, that is read instead and nothing is stored.
@@ -50,7 +50,7 @@ def demonstrations(context: RunContext) -> Callable[[], list[Episode]]:
     return lambda: episodes
 
 
-def _given(context: RunContext) -> list[Episode]:
+def _given(context: RunContext) -> list[Demonstration]:
     """The demonstrations of the chosen tasks in the dataset that the settings name."""
     settings = context.config
     assert settings.demonstrations.dataset is not None
@@ -70,8 +70,8 @@ def _given(context: RunContext) -> list[Episode]:
 
 
 def of_tasks(
-    episodes: Sequence[Episode], tasks: dict[int, Task], *, source: str
-) -> list[Episode]:
+    episodes: Sequence[Demonstration], tasks: dict[int, Task], *, source: str
+) -> list[Demonstration]:
     """The episodes whose instruction is one of the tasks', under the task's number.
 
     Capitals and spaces do not count; what is learnt is spelt as the task spells it.
@@ -116,7 +116,7 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(made).reshape(*images.shape[:2], size, size, 3)
 
 
-def _recorded(context: RunContext) -> tuple[list[Episode], int]:
+def _recorded(context: RunContext) -> tuple[list[Demonstration], int]:
     """The expert's episodes, and how many diverged and were left out."""
     total = context.config.demonstrations.episodes
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
@@ -135,7 +135,9 @@ def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(context: RunContext, bar: progress.Phase) -> tuple[list[Episode], int]:
+def _record(
+    context: RunContext, bar: progress.Phase
+) -> tuple[list[Demonstration], int]:
     """Batches of the expert until every task has its share of successes.
 
     Returns them, and how many episodes diverged and were left out.
@@ -150,7 +152,7 @@ def _record(context: RunContext, bar: progress.Phase) -> tuple[list[Episode], in
     )
     key = rng.named_key(context.config.seed, "demonstrations")
     share = shares(config.episodes, tasks)
-    kept: list[Episode] = []
+    kept: list[Demonstration] = []
     diverged = 0
     with bar.compiling():
         task = jnp.asarray(turns(tasks, config.batch_size, 0))

@@ -16,12 +16,12 @@ from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding as mesh_sharding
-from omnivla_jax.core.types import Episode, PyTree
+from omnivla_jax.core.types import Demonstration, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.train import loop, online, rng, sft, sharding
 from omnivla_jax.train.state import TrainState, evaluated
 
-Demonstrations = Callable[[], list[Episode]]
+Demonstrations = Callable[[], list[Demonstration]]
 # (run, state to start from, demonstrations) -> stage
 MakeStage = Callable[[RunContext, TrainState | None, Demonstrations], TrainingStage]
 

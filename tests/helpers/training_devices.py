@@ -23,7 +23,7 @@ LARGE = 4096  # bytes
 
 def make_context(path, mesh, **changes) -> Any:
     raw = quickstart.get_config("debug")
-    raw.action.batch_size, raw.rl.groups = 8, 4
+    raw.sft.batch_size, raw.rl.groups = 8, 4
     raw.tasks = (0, 1, 2)  # as many as the stand-in simulator has
     raw.update_from_flattened_dict(changes)
     config = from_config(raw)
@@ -67,7 +67,7 @@ def assert_split(state):
 
 def test_parameters_and_moments_are_split(spread):
     found, state = spread
-    assert int(state.step) == found.config.action.steps
+    assert int(state.step) == found.config.sft.steps
     assert_split(state)
 
 
@@ -87,12 +87,12 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     train_sft(alone)
     tables = [c.workdir.metrics_file("flow_matching") for c in (found, alone)]
     ours, theirs = map(csv_log.load, tables)
-    assert len(ours) == len(theirs) == found.config.action.steps
+    assert len(ours) == len(theirs) == found.config.sft.steps
     for row, other in zip(ours, theirs):
         assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):
-    odd = make_context(tmp_path, mesh, **{"action.batch_size": 6})
-    with pytest.raises(ValueError, match="action.batch_size=6 does not divide over 4"):
+    odd = make_context(tmp_path, mesh, **{"sft.batch_size": 6})
+    with pytest.raises(ValueError, match="sft.batch_size=6 does not divide over 4"):
         train_sft(odd)

@@ -60,7 +60,7 @@ def untrained(settings: ExperimentConfig) -> TrainState:
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
     units = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
-    before = sft.create(params, units, settings.action, seed=settings.seed)
+    before = sft.create(params, units, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 

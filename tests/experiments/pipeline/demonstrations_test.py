@@ -11,9 +11,9 @@ import pytest
 from data_pipelines import rlds
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from experiments.pipeline import demonstrations
+from experiments.pipeline import demonstrations, run_context
 from experiments.pipeline.workdir import Workdir
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero import tasks
 
 GOAL = tasks.suite("libero_goal")
@@ -21,7 +21,7 @@ GOAL = tasks.suite("libero_goal")
 
 def episode(instruction, *, side=16, length=3):
     rng = np.random.default_rng(0)
-    return Episode(
+    return Demonstration(
         images=rng.integers(0, 255, (length, 2, side, side, 3), np.uint8),
         state=np.zeros((length, 8), np.float32),
         joint_state=np.zeros((length, 7), np.float32),
@@ -93,4 +93,6 @@ def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
         run_context.require_demonstrations(settings)
     given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
-    run_context.require_demonstrations(dataclasses.replace(settings, demonstrations=given))
+    run_context.require_demonstrations(
+        dataclasses.replace(settings, demonstrations=given)
+    )

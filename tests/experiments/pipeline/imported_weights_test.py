@@ -68,7 +68,7 @@ def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
 def test_stage_two_starts_from_them(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
-    frozen = {"action.optimizer.learning_rate": 0.0, "action.average_decay": 0.0}
+    frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
     job: Any = SimpleNamespace(
         settings=settings(folder, **frozen), workdir=Workdir(tmp_path), mesh=None
     )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 from ml_collections import ConfigDict
 
@@ -22,9 +22,9 @@ from experiments.pipeline import phases, training, training_stage
 from experiments.pipeline.demonstrations import demonstrations
 from experiments.pipeline.run_context import RunContext, make_context
 from experiments.pipeline.workdir import Workdir, enclosing_run, open_workdir
-from experiments.reporting import progress
+from experiments.reporting import progress, records
+from experiments.reporting.records import Run
 from omnivla_jax.train import csv_log
-from omnivla_jax.train.evaluate import wilson_interval
 from omnivla_jax.train.state import TrainState
 
 # Settings that supervised fine-tuning does not depend on.
@@ -40,14 +40,7 @@ DEMONSTRATION_SETTINGS = (
 )
 
 
-class VariantResult(NamedTuple):
-    """One variant under one seed."""
-
-    evaluation: dict[str, Any]  # of `evaluate.summarise`
-    history: list[csv_log.Row]  # of online training; empty where there is none
-
-
-def run(config: ConfigDict, root: Path) -> dict[str, list[VariantResult]]:
+def run(config: ConfigDict, root: Path) -> list[Run]:
     """Train every variant under every seed that is not finished.
 
     Args:
@@ -55,18 +48,17 @@ def run(config: ConfigDict, root: Path) -> dict[str, list[VariantResult]]:
       root: folder of all.
 
     Returns:
-      Results of each variant, by seed.
+      The finished runs, seed by seed.
 
     Raises:
       ValueError: `root` is the folder of a single run or seed.
     """
     _check_root(root, config.seeds)
-    results: dict[str, list[VariantResult]] = {n: [] for n in config.variant_names}
-    for seed in config.seeds:
-        for name in config.variant_names:
-            variant = variant_config(config, name, seed)
-            results[name].append(_variant_result(variant, root, name))
-    return results
+    return [
+        _run_variant(variant_config(config, name, seed), root, name)
+        for seed in config.seeds
+        for name in config.variant_names
+    ]
 
 
 def variant_config(config: ConfigDict, name: str, seed: int) -> ConfigDict:
@@ -77,20 +69,6 @@ def variant_config(config: ConfigDict, name: str, seed: int) -> ConfigDict:
     variant.update(changes)
     variant.seed = seed
     return variant
-
-
-def pool_seeds(results: Sequence[VariantResult]) -> dict[str, Any]:
-    """Success over the episodes of all seeds with its 95 % interval, and by seed."""
-    seeds = [result.evaluation["success"] for result in results]
-    episodes = [result.evaluation["episodes"] for result in results]
-    successes = round(sum(share * n for share, n in zip(seeds, episodes)))
-    return {
-        "success": successes / sum(episodes),
-        "interval": list(wilson_interval(successes, sum(episodes))),
-        "seeds": seeds,
-        "episodes": sum(episodes),
-        "diverged": sum(result.evaluation.get("diverged", 0) for result in results),
-    }
 
 
 def _check_root(root: Path, seeds: Sequence[int]) -> None:
@@ -109,8 +87,8 @@ def _check_root(root: Path, seeds: Sequence[int]) -> None:
             )
 
 
-def _variant_result(config: ConfigDict, root: Path, name: str) -> VariantResult:
-    """Read the result of a variant, after training it if it is not finished."""
+def _run_variant(config: ConfigDict, root: Path, name: str) -> Run:
+    """Read the run of a variant, after training it if it is not finished."""
     folder = root / f"seed-{config.seed}"
     has_online = config.rl.updates > 0
     if has_online:
@@ -127,8 +105,14 @@ def _variant_result(config: ConfigDict, root: Path, name: str) -> VariantResult:
             stage = training.online_stage(context, state, list)
             state = training_stage.run(context, stage)
         phases.run_evaluation(context, phase, state)
-    history = csv_log.load(workdir.metrics_file("flow_gspo")) if has_online else []
-    return VariantResult(workdir.result(phase) or {}, history)
+    return Run(
+        name,
+        config.seed,
+        records.flatten(config.to_dict()),
+        {phase: workdir.result(phase) or {}},
+        csv_log.load(workdir.metrics_file("flow_gspo")) if has_online else [],
+        workdir.wall_seconds(),
+    )
 
 
 def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainState:

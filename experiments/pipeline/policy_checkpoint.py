@@ -42,7 +42,7 @@ def restore(path: Path, stage: str | None = None) -> RestoredPolicy:
     run = enclosing_run(path)
     if run is None:
         raise ValueError(
-            f"{path} lies in no run: name the folder of a run or of one of its "
+            f"{path} holds no run and lies in none: name a run's folder, or one of its "
             "checkpoints."
         )
     folder = _checkpoint_folder(Workdir(run), Path(path).absolute(), stage)

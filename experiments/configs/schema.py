@@ -112,7 +112,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     if not raw["spatial"]:
         config = config.without_spatial()
     if folder is not None:
-        config = imported_weights.adapted(folder, config)
+        config = imported_weights.update_config(folder, config)
     tokenizers.make_tokenizer(
         config
     )  # a wrong path shall be told before anything is made

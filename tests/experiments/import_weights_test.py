@@ -45,7 +45,7 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert "spatial/encoder" in done.stdout and "reasoning/" not in done.stdout
     newest = checkpoints.latest(out)
     assert newest is not None and str(out) in done.stdout
-    assert imported_weights.adapted(out, CONFIG) == CONFIG, "nothing to adapt"
+    assert imported_weights.update_config(out, CONFIG) == CONFIG, "nothing to change"
     restored = checkpoints.restore(newest, params).tree
     chex.assert_trees_all_equal(restored["reasoning"], params["reasoning"])
     again = run(*command)

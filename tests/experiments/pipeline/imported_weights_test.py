@@ -1,4 +1,4 @@
-"""Tests of imported weights: their record, stage II from them, and what is refused."""
+"""Tests of imported weights: their metadata, stage II from them, and what is refused."""
 
 import dataclasses
 import json
@@ -36,8 +36,8 @@ def pi0(tmp_path_factory):
         tree = {"params": traverse_util.unflatten_dict(arrays, sep="/")}
         checkpointer.save(root / "public" / "params", tree)
     sources = (("pi0", str(root / "public")),)
-    record = imported_weights.Record("debug", True, sources, {})
-    loaded = imported_weights.import_files(root / "ours", record, seed=0)
+    metadata = imported_weights.WeightsMetadata("debug", True, sources, {})
+    loaded = imported_weights.import_files(root / "ours", metadata, seed=0)
     chex.assert_trees_all_equal(loaded.params["reasoning"], params["reasoning"])
     assert {name.split("/")[0] for name in loaded.kept} == {"spatial"}
     return root / "ours", loaded.params
@@ -50,11 +50,11 @@ def settings(folder, **changes):
     return from_config(config)
 
 
-def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
+def test_metadata_makes_the_policy_that_weights_need(pi0):
     folder, _ = pi0
-    record = json.loads((folder / imported_weights.RECORD).read_text())
-    assert record["preset"] == "debug" and record["sources"][0][0] == "pi0"
-    assert record["adapted"] == {
+    metadata = json.loads((folder / imported_weights.METADATA).read_text())
+    assert metadata["preset"] == "debug" and metadata["sources"][0][0] == "pi0"
+    assert metadata["config_updates"] == {
         "action_dim": 32,
         "real_action_dim": 7,
         "state_dim": 32,
@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
         settings(folder, **{"policy.preset": "tiny", "image_size": 64})
     broken = tmp_path / "broken"
     (broken / "step-00000000").mkdir(parents=True)
-    (broken / imported_weights.RECORD).write_text("{")
+    (broken / imported_weights.METADATA).write_text("{")
     with pytest.raises(ValueError, match="weights.json cannot be read.*import the"):
         settings(broken)
 
@@ -123,17 +123,17 @@ def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
     (tmp_path / "public" / "config.json").write_text("{}")
     for name in ("one", "other"):
         (tmp_path / "two" / name).mkdir(parents=True)
-        shutil.copy(folder / imported_weights.RECORD, tmp_path / "two" / name)
+        shutil.copy(folder / imported_weights.METADATA, tmp_path / "two" / name)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
     for name, words in {
-        "run": f"belongs to the run {run.path}, which --workdir and --resume",
+        "run": f"belongs to the run {run.path}, which --config.init_checkpoint",
         "run/checkpoints/flow_gspo": f"belongs to the run {run.path},",
         "run/checkpoints/flow_gspo/step-00000001": f"belongs to the run {run.path},",
         "public": "public ones such as model.safetensors are to be imported first",
         "public/model.safetensors": "it is a file",
         "two": "name one of .*one, .*other, or make",
-        "two/one": "record of an import that was interrupted",
+        "two/one": "metadata of an import that was interrupted",
         "mine": "it holds notes.txt",
         "missing": "does not exist",
     }.items():

@@ -45,7 +45,7 @@ def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> RunContext
 
 def make_scene(settings: Settings) -> Scene:
     """The scene that the settings name, its files read as they say."""
-    return scenes.make(settings.suite, physics=settings.physics, **settings.task_files)
+    return scenes.make(settings.suite, engine=settings.engine, **settings.task_files)
 
 
 def task_names(scene: Scene) -> list[str]:

@@ -29,7 +29,7 @@ from omnivla_jax.train.state import TrainState
 # What stage III alone depends on: variants that differ in nothing else share the rest.
 STAGE_THREE = ("rl", "sampler")
 # What the demonstrations depend on.
-DEMONSTRATIONS = ("seed", "suite", "tasks", "physics", "image_size", "demonstrations")
+DEMONSTRATIONS = ("seed", "suite", "tasks", "engine", "image_size", "demonstrations")
 
 
 class Result(NamedTuple):

@@ -1,6 +1,7 @@
 """MJX against C MuJoCo from the same states under the same actions, by attribute.
 
-Run: `python -m experiments.benchmarks.engines [--physics_preset=faithful] [--suite=...]`.
+Run: `python -m experiments.benchmarks.engines [--suite=...]`, with
+`--physics_preset=faithful` for another integrator.
 A hundred control steps of smooth random motion above everything, so that the robot
 touches nothing; the objects rest on the table. Prints one JSON object: the largest
 difference of any environment at any step.

@@ -1,8 +1,8 @@
 """How many control steps a second the simulator takes, controller included.
 
 Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
-with `--engine=mjx|mujoco`, `--physics_preset=...`, `--tasks=4` and `--against=mujoco`, which
-runs both engines in one run and adds their ratio. Prints one JSON object.
+with `--engine=mjx|mujoco`, `--physics_preset=...`, `--tasks=4` and `--against=mujoco`,
+which runs both engines in one run and adds their ratio. Prints one JSON object.
 Random actions after a reset, no cameras, one jitted scan; the best of three. Machines
 differ: `bare_steps_per_second` is what C MuJoCo's own `mj_step` takes on one thread of
 this one, for one environment of the same scene at rest, without a controller.

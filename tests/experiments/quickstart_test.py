@@ -19,7 +19,7 @@ from omnivla_jax.train import checkpoints
 ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
 LONGER = (
-    "--config.action.steps=6",
+    "--config.sft.steps=6",
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
 )

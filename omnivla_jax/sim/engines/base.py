@@ -1,7 +1,7 @@
 """What a physics engine is, and the part of a control step that all engines share.
 
-`xp` is the array module, NumPy or jax.numpy: the controller runs the same lines in both.
-Axes: B environments.
+`xp` is the array module, NumPy or jax.numpy, so that the controller runs the same lines
+in both. Axes: B environments.
 """
 
 import dataclasses
@@ -48,19 +48,23 @@ class Command(NamedTuple):
 
 
 def start_command(
-    action: Array, current: osc.Arm | osc.PoseGoal, physics: PhysicsState, xp: Any
+    action: Array,
+    current: osc.Arm | osc.PoseGoal,
+    previous: osc.PoseGoal,
+    fresh: Array,
+    xp: Any,
 ) -> Command:
     """Return the command of a control step that starts at the `current` hand pose.
 
     Args:
       action: [B, 7] within [-1, 1].
       current: position [B, 3] and orientation [B, 3, 3] of the grip site.
-      physics: the batch before the control step.
+      previous: goal of the last control step.
+      fresh: bool [B]: no control step since reset or restore.
       xp: NumPy or jax.numpy.
     """
-    previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
-    goal = osc.set_goal(action, current, previous, physics.fresh, xp)
-    return Command(goal, action[:, 6], physics.fresh)
+    goal = osc.set_goal(action, current, previous, fresh, xp)
+    return Command(goal, action[:, 6], fresh)
 
 
 def actuate(

@@ -187,12 +187,10 @@ def _run_substeps(
     preset = scene.preset
     action = np.clip(action.astype(np.float64), -1.0, 1.0)
     arm = _read_arm(scene, pool)
-    before = dataclasses.replace(
-        physics,
-        goal_pos=_inner_batch(np.asarray(physics.goal_pos)),
-        goal_mat=_inner_batch(np.asarray(physics.goal_mat)),
+    previous = osc.PoseGoal(
+        *(_inner_batch(np.asarray(x)) for x in (physics.goal_pos, physics.goal_mat))
     )
-    command = start_command(action, arm, before, np)
+    command = start_command(action, arm, previous, physics.fresh, np)
     closing = physics.gripper.astype(np.float64)
     for substep in range(preset.substeps):
         if substep:

@@ -1,4 +1,4 @@
-"""MuJoCo's warnings: counted per simulation, passed to Python's once, kept out of files.
+"""MuJoCo's warnings: counted per simulation, and each kind passed to Python once.
 
 Without a handler MuJoCo appends each warning to MUJOCO_LOG.TXT in the working
 directory.

@@ -30,7 +30,7 @@ def test_the_committed_configs_convert(variant):
     assert sampler.exec_horizon is not None
     length = objectives.lengths(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
-    assert settings.action.optimizer.decay_steps == settings.action.steps
+    assert settings.sft.optimizer.decay_steps == settings.sft.steps
     rl = settings.rl
     assert rl.optimizer.decay_steps == rl.updates * rl.epochs * rl.minibatches
     if not variant:
@@ -143,7 +143,8 @@ def test_only_whole_numbers_are_tasks(tasks):
 def test_how_files_are_read_reaches_the_task_table(tmp_path, parsed):
     text = tables.suite("libero_goal").tasks[8]
     source = next(
-        path for path in libero_files.suite_files("libero_goal").paths
+        path
+        for path in libero_files.suite_files("libero_goal").paths
         if path.stem == text.name
     ).read_text()
     path = tmp_path / f"{text.name}_light_3.bddl"

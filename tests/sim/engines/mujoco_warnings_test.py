@@ -65,7 +65,8 @@ def test_bad_numbers_are_counted_where_they_are(said, value):
 
 def test_each_kind_is_warned_once_and_from_any_thread(said):
     texts = [f"Huge value in QACC at DOF {n}. Time = {n}.5000." for n in range(4)]
-    threads = [threading.Thread(target=mujoco_warnings.warn_once, args=(t,)) for t in texts]
+    target = mujoco_warnings.warn_once
+    threads = [threading.Thread(target=target, args=(text,)) for text in texts]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -7,7 +7,7 @@ import pytest
 from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.resets import region_check
-from tests.sim.resets import crowded
+from tests.helpers import crowded
 
 ONE_REGION = "main_table_akita_black_bowl_region"
 

@@ -95,7 +95,8 @@ def _advance(
     play = jnp.asarray(tables.of_task)[task]
     state = active_bodies.enter(tables, play, physics)
     hand = _hand_pose(scene, physics, state)
-    command = start_command(action, hand, physics, jnp)
+    previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
+    command = start_command(action, hand, previous, physics.fresh, jnp)
     start = _start(scene, physics, state)
     substep = functools.partial(_substep, scene, physics, play, command)
     motion, _ = jax.lax.scan(substep, start, jnp.arange(scene.preset.substeps))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from omnivla_jax.policy import parameters
-from tests.policy.pretrained.tiny import CONFIG
+from tests.helpers.pretrained.tiny import CONFIG
 
 
 def random_params(config):

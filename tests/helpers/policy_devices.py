@@ -16,8 +16,8 @@ from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters, policy
 from omnivla_jax.policy.pretrained.load import load
 from omnivla_jax.policy.pretrained.sources import source
-from tests.models import once
-from tests.policy.pretrained import fakes, tiny
+from tests.helpers import unoptimized
+from tests.helpers.pretrained import fakes, tiny
 
 KEY = jax.random.key(0)
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}
@@ -53,18 +53,18 @@ def gradient(params, seen, *, config):
 
 
 def test_debug_computes_the_same_on_eight_devices():
-    """Forwards; `tests/train/placement_test.py` learns on eight devices."""
+    """Forwards; `tests/train/sharding_test.py` learns on eight devices."""
     config, mesh = configs.preset("debug"), sharding.make_mesh(**MESH)
     params = policy.init_sharded(KEY, config, mesh=mesh)
     # One expert's: XLA drops the rest, which would take seconds to compile.
-    plain = once.jit(lambda: policy.init(KEY, config)["action"])()
+    plain = unoptimized.jit(lambda: policy.init(KEY, config)["action"])()
     chex.assert_trees_all_close(jax.device_get(params["action"]), plain, atol=1e-6)
     kernel = params["reasoning"]["layers"]["mlp"]["linear"]  # [2, 32, 24]
     assert kernel.addressable_shards[0].data.shape == (2, 16, 12)
     seen = jax.device_put(observation(config), sharding.batch_sharding(mesh))
     run = functools.partial(velocity, config=config)
-    spread = once.jit(run)(params, seen)
-    alone = once.jit(run)(*jax.device_get((params, seen)))
+    spread = unoptimized.jit(run)(params, seen)
+    alone = unoptimized.jit(run)(*jax.device_get((params, seen)))
     assert float(jnp.abs(alone).max()) > 0.1
     chex.assert_trees_all_close(spread, alone, atol=1e-5)
 

@@ -1,6 +1,6 @@
 """MJX on a mesh of eight devices, beside C MuJoCo on one: for `placement_test.py`.
 
-python -m tests.train.mjx_on_devices
+    python -m tests.helpers.mjx_devices
 """
 
 import dataclasses

@@ -16,14 +16,14 @@ from experiments.pipeline import training
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import sharding
 from omnivla_jax.train import csv_log
-from tests.train import reaching
+from tests.helpers import reaching
 
 LARGE = 4096  # bytes
 
 
 def job(path, mesh, **changes) -> Any:
     config = quickstart.get_config("debug")
-    config.action.batch_size, config.rl.groups = 8, 4
+    config.sft.batch_size, config.rl.groups = 8, 4
     config.tasks = (0, 1, 2)  # as many as the stand-in simulator has
     config.update_from_flattened_dict(changes)
     settings = from_config(config)
@@ -62,7 +62,7 @@ def assert_split(state):
 
 def test_parameters_and_moments_are_split(spread):
     found, state = spread
-    assert int(state.step) == found.settings.action.steps
+    assert int(state.step) == found.settings.sft.steps
     assert_split(state)
 
 
@@ -82,12 +82,12 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     training.flow_matching(alone, reaching.demonstrations)
     tables = [j.workdir.table("flow_matching") for j in (found, alone)]
     ours, theirs = map(csv_log.load, tables)
-    assert len(ours) == len(theirs) == found.settings.action.steps
+    assert len(ours) == len(theirs) == found.settings.sft.steps
     for row, other in zip(ours, theirs):
         assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):
-    odd = job(tmp_path, mesh, **{"action.batch_size": 6})
-    with pytest.raises(ValueError, match="action.batch_size=6 does not divide over 4"):
+    odd = job(tmp_path, mesh, **{"sft.batch_size": 6})
+    with pytest.raises(ValueError, match="sft.batch_size=6 does not divide over 4"):
         training.flow_matching(odd, reaching.demonstrations)

@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+HELPERS = Path(__file__).parent
+
 
 def run(*arguments: object) -> None:
     """`python -m ARGUMENTS` from the root; fails with its output if it fails."""
     flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
     outcome = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
-        cwd=Path(__file__).parents[1],
+        cwd=HELPERS.parents[1],
         env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         text=True,

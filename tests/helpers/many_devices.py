@@ -1,7 +1,7 @@
 """One online step on a mesh of eight devices: what `placement_test.py` runs apart.
 
-    python -m tests.train.many_devices OUT                       one process
-    python -m tests.train.many_devices OUT ADDRESS PROCESS       one of two
+    python -m tests.helpers.many_devices OUT                       one process
+    python -m tests.helpers.many_devices OUT ADDRESS PROCESS       one of two
 
 Writes OUT, an npz: the loss and the new parameters of a step on the mesh as "mesh/...",
 and of the same step on one device as "alone/..." where one process holds all eight.
@@ -19,7 +19,7 @@ from omnivla_jax.core import sharding
 from omnivla_jax.train import online, rng
 from omnivla_jax.train import sharding as placement
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import reaching
+from tests.helpers import reaching
 from tests.train.online.step_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
 
 MESH = {"data": 2, "fsdp": 2, "tensor": 2}

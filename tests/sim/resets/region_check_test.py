@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.resets import region_check
 from tests.helpers import crowded
 
@@ -14,7 +14,7 @@ ONE_REGION = "main_table_akita_black_bowl_region"
 
 def _edited(folder, *changes, suite="libero_goal", row=0):
     """A task file of LIBERO's with other places; every pattern must be in it."""
-    text = libero_files.suite_files(suite).paths[row].read_text()
+    text = files.suite_files(suite).paths[row].read_text()
     for pattern, new in changes:
         text, count = re.subn(pattern, new, text)
         assert count, pattern
@@ -23,7 +23,7 @@ def _edited(folder, *changes, suite="libero_goal", row=0):
     return str(path)
 
 
-@pytest.mark.parametrize("suite", libero_files.suite_names())
+@pytest.mark.parametrize("suite", files.suite_names())
 def test_libero_s_own_tasks_fit(suite):
     assert region_check.infeasible_tasks(scenes.make(suite, engine="mujoco")) == {}
 

@@ -1,4 +1,4 @@
-"""Tests of omnivla_jax.sim.libero_files: state files as LIBERO writes them."""
+"""Tests of omnivla_jax.sim.libero.files: state files as LIBERO writes them."""
 
 import pickle
 import zipfile
@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import files, state_files
 
 
 def _write(path, value, member="archive/data.pkl"):
@@ -18,13 +18,13 @@ def _write(path, value, member="archive/data.pkl"):
 def test_a_state_file_is_read_without_torch(tmp_path):
     states = np.arange(12.0).reshape(3, 4)
     path = _write(tmp_path / "task.pruned_init", states)
-    np.testing.assert_array_equal(libero_files.read_states(path), states)
+    np.testing.assert_array_equal(state_files.read(path), states)
 
 
 @pytest.mark.parametrize("value", [np.zeros(3), [1.0]])
 def test_other_contents_are_an_error(tmp_path, value):
     with pytest.raises(ValueError, match="no table of states"):
-        libero_files.read_states(_write(tmp_path / "x.pruned_init", value))
+        state_files.read(_write(tmp_path / "x.pruned_init", value))
 
 
 class _Evil:
@@ -35,7 +35,7 @@ class _Evil:
 def test_a_state_file_cannot_run_code(tmp_path, capsys):
     path = _write(tmp_path / "evil.pruned_init", _Evil())
     with pytest.raises(ValueError, match="print has no place"):
-        libero_files.read_states(path)
+        state_files.read(path)
     assert "ran code" not in capsys.readouterr().out
 
 
@@ -43,9 +43,9 @@ def test_a_broken_file_is_one_line(tmp_path):
     path = tmp_path / "broken.pruned_init"
     path.write_bytes(b"not a zip file")
     with pytest.raises(ValueError, match="broken.pruned_init is no LIBERO"):
-        libero_files.read_states(path)
+        state_files.read(path)
     with pytest.raises(ValueError, match="no LIBERO"):
-        libero_files.read_states(_write(tmp_path / "o.pruned_init", 1, "other"))
+        state_files.read(_write(tmp_path / "o.pruned_init", 1, "other"))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def installed(tmp_path, monkeypatch):
     for folder in ("bddl_files/libero_goal", "init_files/libero_goal"):
         (root / folder).mkdir(parents=True)
     (tmp_path / "libero" / "__init__.py").touch()
-    task = libero_files.suite_files("libero_goal").paths[7]
+    task = files.suite_files("libero_goal").paths[7]
     (root / "bddl_files" / "libero_goal" / task.name).write_text(task.read_text())
     states = root / "init_files" / "libero_goal" / f"{task.stem}.pruned_init"
     _write(states, np.ones((50, 79)))
@@ -64,12 +64,12 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_the_installed_package_comes_first(installed):
-    assert libero_files.libero_root() == installed
-    path = libero_files.suite_files("libero_goal").paths[7]
+    assert files.libero_root() == installed
+    path = files.suite_files("libero_goal").paths[7]
     assert path.is_relative_to(installed) and path.is_file()
-    assert libero_files.initial_states("libero_goal", path.stem).shape == (50, 79)
+    assert files.initial_states("libero_goal", path.stem).shape == (50, 79)
 
 
 def test_missing_states_say_what_to_install(installed):
     with pytest.raises(FileNotFoundError, match="pip install --no-deps hf-libero"):
-        libero_files.initial_states("libero_goal", "no_such_task")
+        files.initial_states("libero_goal", "no_such_task")

@@ -15,7 +15,7 @@ import numpy as np
 
 from omnivla_jax.sim.libero import state_files
 
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parents[1] / "data"
 _STATES_HINT = "install them with `pip install --no-deps hf-libero`"
 
 
@@ -88,36 +88,7 @@ def initial_states(suite: str, task: str) -> np.ndarray:
     path = root / "init_files" / suite / f"{task}.pruned_init"
     if not path.is_file():
         raise FileNotFoundError(f"No initial states at {path}: {_STATES_HINT}.")
-    return read_states(path)
-
-
-def read_states(path: str | Path, *, width: int | None = None) -> np.ndarray:
-    """The states in a `.pruned_init` or `.init` file: float64 [N, 1 + nq + nv].
-
-    Args:
-      path: of LIBERO's, of `write_states`, or of one's own: see `state_files.read`.
-      width: what 1 + nq + nv has to be, if known.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: saying in one line what the file is, and what helps.
-    """
-    return state_files.read(path, width=width)
-
-
-def write_states(path: str | Path, states: Any, *, overwrite: bool = False) -> Path:
-    """Write a file that `read_states` and LIBERO's `torch.load` read back exactly.
-
-    Args:
-      path: such as `my_task.pruned_init`.
-      states: finite numbers [N, 1 + nq + nv], time first; see `recorded_states`.
-      overwrite: whether a file at `path` may be replaced.
-
-    Raises:
-      FileExistsError: there is one already.
-      ValueError: on another shape or type, or a number that is not finite.
-    """
-    return state_files.write(path, states, overwrite=overwrite)
+    return state_files.read(path)
 
 
 def _table() -> dict[str, dict[str, Any]]:

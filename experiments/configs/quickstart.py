@@ -34,6 +34,10 @@ def get_config(variant: str = "") -> ConfigDict:
 def _quickstart() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
+    config.stages = ("sft", "online")  # of `pipeline.training.STAGES`
+    # The folder of a run, or of one of its checkpoints, whose policy is trained on; ""
+    # starts from policy.weights or from random parameters.
+    config.init_checkpoint = ""
     config.suite = "libero_goal"
     # How the files are read where the suite is a path: see `sim.tasks.suite`.
     config.task_files = ConfigDict(

@@ -1,6 +1,6 @@
 """Evaluates the policy of a checkpoint: success by task, as JSON and as a table.
 
-    python -m experiments.evaluate --checkpoint=runs/quickstart [--stage=flow_gspo]
+    python -m experiments.evaluate --checkpoint=runs/quickstart [--stage=online]
         [--episodes=24] [--batch_size=12] [--noverdicts]
         [--suite=libero_object|FILE.bddl|FOLDER] [--tasks=0,3] [--max_steps=280]
         [--initial_states=sampled|libero|FILE|FOLDER]
@@ -31,6 +31,7 @@ from experiments.reporting import errors, progress
 from experiments.reporting.files import replacing
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
@@ -42,7 +43,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run, a stage or one checkpoint.", required=True
 )
 _STAGE = flags.DEFINE_string(
-    "stage", None, "Of a run: flow_matching, flow_gspo, flow_gspo_best; else the last."
+    "stage", None, "Of a run: sft, online, online_best; else the last."
 )
 _SUITE = flags.DEFINE_string(
     "suite", None, "A suite, a BDDL file or a folder of them; else the run's."
@@ -54,7 +55,7 @@ _PROMPT = flags.DEFINE_enum(
 _HORIZON = flags.DEFINE_integer("horizon", None, "Time limit of files, control steps.")
 _SKIP = flags.DEFINE_boolean("skip_unknown", None, "Leave out files that cannot load.")
 _CATEGORIES = flags.DEFINE_string("categories", None, "JSON file of more categories.")
-_ENGINE = flags.DEFINE_enum("engine", None, ["auto", "mjx", "mujoco"], "Physics.")
+_ENGINE = flags.DEFINE_enum("engine", None, ["auto", *ENGINES], "Of physics.")
 _STATES = flags.DEFINE_string(
     "initial_states", SAMPLED, "sampled, libero, or recorded ones: a file or a folder."
 )
@@ -115,7 +116,6 @@ def run(
     scene, settings = make_scene(config), config.evaluation
     names = task_names(scene)
     simulator = environment.simulator(scene, config.policy, size=config.image_size)
-    evaluate_fn: evaluate.Evaluate
     recorded = _STATES.value != SAMPLED
     if recorded:
         tasks = {row: scene.tasks[row] for row in config.tasks}
@@ -130,10 +130,8 @@ def run(
         rows = np.asarray([task for task, _ in pairs], np.int32)
         key = initial_states.to_scene(scene, states, pairs)
         starts = starts._replace(task=rows, told=rows, key=key)
-        evaluate_fn = evaluate.make_evaluate(simulator, config.policy, settings)
-    else:
-        evaluate_fn = evaluate.compiled(simulator, config.policy, settings)
-    outcome, failures = play(evaluate_fn, restored.state, starts, settings)
+    program = evaluate.make_evaluate(simulator, config.policy, settings)
+    outcome, failures = play(program, restored.state, starts, settings)
     numbers = [number for number, _ in failures]
     if numbers and out is not None:
         episode_video.write(
@@ -161,7 +159,7 @@ def run(
 
 
 def play(
-    evaluate_fn: evaluate.Evaluate,
+    program: jax.stages.Wrapped,
     state: TrainState,
     starts: evaluate.Start,
     config: EvaluateConfig,
@@ -169,7 +167,7 @@ def play(
     """Play all episodes, a block of the compiled width at a time.
 
     Args:
-      evaluate_fn: the compiled program.
+      program: of `evaluate.make_evaluate`.
       state: of the policy.
       starts: of N episodes.
       config: the sizes.
@@ -178,15 +176,25 @@ def play(
       The outcome of all episodes, and the number and the states [T, ...] of the first
       failed ones.
     """
-    params = evaluated(state)
+    params, width = evaluated(state), config.width
     outcomes: list[EvalResult] = []
     failures: list[tuple[int, PyTree]] = []
     finished = succeeded = 0
     with progress.phase(
         "Evaluation", total=config.episodes, unit="episode", stream=sys.stderr
     ) as bar:
-        for low in range(0, config.episodes, config.width):
-            block = jax.tree.map(lambda x: x[low : low + config.width], starts)
+        with bar.compiling():
+            rows = np.arange(width) % config.episodes
+            shapes = jax.eval_shape(
+                lambda: (
+                    params,
+                    state.normalizer,
+                    jax.tree.map(lambda x: x[rows], starts),
+                )
+            )
+            evaluate_fn = program.lower(*shapes).compile()
+        for low in range(0, config.episodes, width):
+            block = jax.tree.map(lambda x: x[low : low + width], starts)
             size = len(block.task)
             outcome = evaluate.run(
                 evaluate_fn,
@@ -241,7 +249,7 @@ def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
         config,
         suite=_SUITE.value or config.suite,
         task_files={**config.task_files, **given},
-        physics=_ENGINE.value or config.physics,
+        engine=_ENGINE.value or config.engine,
         seed=config.seed if _SEED.value is None else _SEED.value,
     )
     suite = config.task_table

@@ -14,7 +14,7 @@ from omnivla_jax.train import checkpoints, online, rng, sft
 from omnivla_jax.train.state import TrainState
 
 # Checkpoint folders of a run, the last trained first; the first that exists is read.
-CHECKPOINTS = ("flow_gspo", "flow_matching")
+CHECKPOINTS = ("online", "sft")
 BEST = "_best"
 
 
@@ -23,7 +23,7 @@ class RestoredPolicy(NamedTuple):
 
     config: ExperimentConfig  # of its run
     state: TrainState
-    stage: str  # folder that it lies in, such as "flow_gspo_best"
+    stage: str  # folder that it lies in, such as "online_best"
     update: int  # calls of the stage's step before it
     path: Path
 
@@ -67,7 +67,7 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
             config.policy.robot_state_dim, config.policy.robot_action_dim
         )
         state = sft.create(params, normalizer, config=config.sft, seed=config.seed)
-        if stage.removesuffix(BEST) == "flow_matching":
+        if stage.removesuffix(BEST) == "sft":
             return state
         return online.create(state, config=config.rl, policy_config=config.policy)
 

@@ -67,11 +67,11 @@ def sft_stage(
         return state, lambda state: compiled(state, dataset)
 
     return TrainingStage(
-        name="flow_matching",
+        name="sft",
         title="Flow matching",
         unit="call" if config.steps_per_call > 1 else "step",
         num_calls=config.steps // config.steps_per_call,
-        abstract_state=_abstract_state(context, "flow_matching"),
+        abstract_state=_abstract_state(context, "sft"),
         init=init,
         displayed_metrics=("loss",),
     )
@@ -116,11 +116,11 @@ def online_stage(
         return state, lambda state: compiled(state, key)
 
     return TrainingStage(
-        name="flow_gspo",
+        name="online",
         title="Flow-GSPO",
         unit="update",
         num_calls=config.rl.updates,
-        abstract_state=_abstract_state(context, "flow_gspo"),
+        abstract_state=_abstract_state(context, "online"),
         init=init,
         displayed_metrics=("success", "reward", "clip_fraction"),
         evaluate_every=config.evaluate_every,

@@ -38,7 +38,7 @@ def test_all_variants_that_learn_play_the_same_number_of_steps():
 def test_folders_above_and_below_the_seeds_are_named(tmp_path):
     config = config_file.get_config("debug")
     root = tmp_path / "ablation"
-    (root / "seed-0" / "stage-two-0123").mkdir(parents=True)
+    (root / "seed-0" / "sft-0123").mkdir(parents=True)
     with pytest.raises(ValueError, match=f"single seed: give --workdir={root}"):
         sweep.run(config, root / "seed-0")
     with pytest.raises(ValueError, match=f"too deep .*move it to {tmp_path}/seed-0"):

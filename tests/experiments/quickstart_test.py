@@ -23,9 +23,9 @@ LONGER = (
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
 )
-STAGES = ("flow_matching", "flow_gspo")
+STAGES = ("sft", "online")
 # What a run in the middle of flow matching has not written yet.
-LATER = ("step-00000006", "flow_gspo*", "after*", "swapped*", "results.json", "*.html")
+LATER = ("step-00000006", "online*", "after*", "swapped*", "results.json", "*.html")
 PHASES = ("before", "after", "swapped_instructions")
 
 
@@ -84,7 +84,7 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
         assert results[name]["diverged"] == 0
     assert results["demonstrations"]["diverged"] == 0
     assert "failures: 0 before, 0 after, 0 swapped words." in done.stdout
-    with (workdir / "flow_gspo.csv").open() as file:
+    with (workdir / "online.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["diverged"] for row in rows} == {"0.0"}
     assert {row["unknown_task"] for row in rows} == {"0.0"}
@@ -96,13 +96,13 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
 
 def same_outcome(whole, workdir):
     """Parameters, metrics and evaluations of two runs are the same bit for bit."""
-    for stage in (*STAGES, "flow_gspo_best"):
+    for stage in (*STAGES, "online_best"):
         folders = [folder / "checkpoints" / stage for folder in (whole, workdir)]
         newest = [checkpoints.latest(folder) for folder in folders]
         assert newest[0] and newest[1] and newest[0].name == newest[1].name
         for ours, theirs in zip(*map(arrays, newest), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    for name, rows in (*zip(STAGES, (6, 6)), ("flow_gspo_validation", 3)):
+    for name, rows in (*zip(STAGES, (6, 6)), ("online_validation", 3)):
         tables = [(f / f"{name}.csv").read_text() for f in (whole, workdir)]
         assert tables[0] == tables[1]
         assert len(list(csv.reader(tables[0].splitlines()))) == 1 + rows
@@ -121,7 +121,7 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(finished, tm
     shutil.copytree(whole, workdir, ignore=shutil.ignore_patterns(*LATER))
     seconds = np.random.default_rng().uniform(0.0, 0.6)
     print(f"killed {seconds:.3f} s into Flow-GSPO")  # shown where the test fails
-    kill(workdir, "flow_gspo.csv", seconds)
+    kill(workdir, "online.csv", seconds)
     assert not (workdir / "phases" / "after.json").exists()
     done = launch(workdir, "--resume")
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -145,7 +145,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
     whole, _ = finished
     workdir = tmp_path / "damaged"
     shutil.copytree(whole, workdir)
-    newest = checkpoints.latest(workdir / "checkpoints" / "flow_matching")
+    newest = checkpoints.latest(workdir / "checkpoints" / "sft")
     assert newest is not None
     for file in (newest / checkpoints.TREE).rglob("*"):
         if file.is_file():

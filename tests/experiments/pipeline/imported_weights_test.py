@@ -1,4 +1,4 @@
-"""Tests of imported weights: their metadata, stage II from them, and what is refused."""
+"""Tests of imported weights: metadata, training from them, and refused folders."""
 
 import dataclasses
 import json
@@ -117,7 +117,7 @@ def test_every_folder_around_the_weights_means_them(pi0, capsys):
 def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
     folder, _ = pi0
     run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False)
-    checkpoints.save(run.checkpoints("flow_gspo"), {"w": jnp.zeros(2)}, [{"a": 1.0}])
+    checkpoints.save(run.checkpoints("online"), {"w": jnp.zeros(2)}, [{"a": 1.0}])
     (tmp_path / "public").mkdir()
     (tmp_path / "public" / "model.safetensors").write_text("")
     (tmp_path / "public" / "config.json").write_text("{}")
@@ -128,8 +128,8 @@ def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("")
     for name, words in {
         "run": f"belongs to the run {run.path}, which --config.init_checkpoint",
-        "run/checkpoints/flow_gspo": f"belongs to the run {run.path},",
-        "run/checkpoints/flow_gspo/step-00000001": f"belongs to the run {run.path},",
+        "run/checkpoints/online": f"belongs to the run {run.path},",
+        "run/checkpoints/online/step-00000001": f"belongs to the run {run.path},",
         "public": "public ones such as model.safetensors are to be imported first",
         "public/model.safetensors": "it is a file",
         "two": "name one of .*one, .*other, or make",

@@ -53,7 +53,7 @@ def test_a_damaged_marker_is_one_clear_line(tmp_path):
 
 def test_a_folder_inside_a_run_means_no_other_run(tmp_path):
     run = open_workdir(tmp_path / "run", CONFIG, resume=False)
-    step = run.checkpoints("flow_gspo") / "step-00000001"
+    step = run.checkpoints("online") / "step-00000001"
     step.mkdir(parents=True)
     for resume in (False, True):
         for path in (step, step.parent, step.parent.parent, run.path / "phases"):

@@ -79,8 +79,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     )
     return ExperimentConfig(
         seed=raw["seed"],
-        # The command line's "sft,online" is one string.
-        stages=tuple(n for text in raw["stages"] for n in text.split(",") if n),
+        stages=stage_names(raw["stages"]),
         init_checkpoint=_path(raw["init_checkpoint"]),
         suite=raw["suite"],
         task_files=raw["task_files"],
@@ -99,6 +98,11 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         validation=dataclasses.replace(evaluation, episodes=raw["validation_episodes"]),
         video_size=raw["video_size"],
     )
+
+
+def stage_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of the stages; the command line's "sft,online" is one text."""
+    return tuple(name for text in texts for name in text.split(",") if name)
 
 
 def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:

@@ -33,9 +33,11 @@ class BestCheckpointer:
         csv_log.append(self.table, row)
         self.write(row)
         self.writer.wait()
-        best = checkpoints.latest(self.writer.directory)
-        if best is None or row["success"] > checkpoints.history(best)[-1]["success"]:
-            self.writer.save(state, [row], step=len(rows))
+        best = self.writer.best_metrics()
+        if best is None or row["success"] > best["success"]:
+            # A resumed run evaluates updates again, also that of the best checkpoint.
+            if len(rows) not in self.writer.steps():
+                self.writer.save(state, rows, metrics=row)
 
 
 @contextlib.contextmanager
@@ -51,7 +53,10 @@ def keeper(
     known = [row for row in csv_log.load(table) if row["update"] <= resumed_after]
     csv_log.write(table, known)
     board = tensorboard.board(job.workdir.board(name), resumed_after=resumed_after)
-    with board as write, checkpoints.writer(job.workdir.best(stage), keep=1) as writer:
+    saving = checkpoints.writer(
+        job.workdir.best(stage), max_to_keep=1, best_metric="success"
+    )
+    with board as write, saving as writer:
         yield BestCheckpointer(job, table, write, writer)
 
 

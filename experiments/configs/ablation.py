@@ -64,16 +64,16 @@ def get_config(variant: str = "") -> ConfigDict:
     config = quickstart.get_config(variant)
     config.seeds = (0, 1, 2)
     config.variants = ConfigDict(VARIANTS)
-    config.compared = tuple(VARIANTS)  # in this order
+    config.variant_names = tuple(VARIANTS)  # in this order
     config.evaluation.recorded = 0  # no videos
     if variant == "debug":
-        config.compared = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
+        config.variant_names = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
         config.seeds = (0,)
         return config
     # put the wine bottle on top of the cabinet, push the plate to the front of the
     # stove and put the cream cheese in the bowl, beside the quickstart's three
     config.tasks = (1, 2, 5, 6, 7, 8)
     config.demonstrations.episodes = 288
-    config.action.steps = 360  # 120 leave the six tasks at 19 %: too little to improve
+    config.sft.steps = 360  # 120 leave the six tasks at 19 %: too little to improve
     config.rl.updates = 32
     return config

@@ -18,7 +18,7 @@ from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sft import ActionConfig
+from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.state import OptimizerConfig
 
 
@@ -35,20 +35,22 @@ class DemonstrationConfig:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExperimentConfig:
     """Everything the main job needs to know."""
 
     seed: int
+    stages: tuple[str, ...]  # names of `pipeline.training.STAGES`, in order
+    init_checkpoint: Path | None  # policy that the first stage starts from
     suite: str
     task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
     tasks: tuple[int, ...]  # rows of the suite's task table
-    physics: str
+    engine: str  # key of `sim.engines.registry.ENGINES`, or `auto`
     image_size: int
     policy: PolicyConfig
     weights: Path | None  # imported, which stage II starts from; None: random ones
     sampler: Sampler
     demonstrations: DemonstrationConfig
-    action: ActionConfig
+    sft: SftConfig
     rl: OnlineConfig
     evaluation: EvaluateConfig
     save_every: int  # calls of a training stage between two checkpoints
@@ -63,7 +65,7 @@ class Settings:
         return task_tables.suite(self.suite, **self.task_files)
 
 
-def from_config(config: ConfigDict) -> Settings:
+def from_config(config: ConfigDict) -> ExperimentConfig:
     """Check and convert; errors are ValueErrors that name what to change."""
     raw = config.to_dict()
     folder = _weights(raw["policy"])
@@ -75,18 +77,21 @@ def from_config(config: ConfigDict) -> Settings:
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
     )
-    return Settings(
+    return ExperimentConfig(
         seed=raw["seed"],
+        # The command line's "sft,online" is one string.
+        stages=tuple(n for text in raw["stages"] for n in text.split(",") if n),
+        init_checkpoint=_path(raw["init_checkpoint"]),
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
-        physics=raw["physics"],
+        engine=raw["engine"],
         image_size=raw["image_size"],
         policy=policy,
         weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
-        action=_action(raw["action"]),
+        sft=_sft(raw["sft"]),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
@@ -139,9 +144,9 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _action(raw: Mapping[str, Any]) -> ActionConfig:
+def _sft(raw: Mapping[str, Any]) -> SftConfig:
     optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
-    return ActionConfig(**{**raw, "optimizer": optimizer})
+    return SftConfig(**{**raw, "optimizer": optimizer})
 
 
 def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:

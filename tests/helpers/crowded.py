@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import bddl
+from omnivla_jax.sim.libero import bddl, files
 
 GROCERIES = (
     "alphabet_soup_1",
@@ -21,7 +20,7 @@ def groceries(folder: Path, half: float) -> Path:
 
     LIBERO's sampler shrinks the square by an object's radius of 2 to 3 cm a side.
     """
-    source = libero_files.suite_files("libero_object").paths[0].read_text()
+    source = files.suite_files("libero_object").paths[0].read_text()
     rectangle = f"({-half:.4f} {-half - 0.1:.4f} {half:.4f} {half - 0.1:.4f})"
     text, count = re.subn(r"\(-0\.145 [^)]*\)", rectangle, source)
     assert count == 1

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from omnivla_jax.core.types import Episode, Observation, TimeStep
+from omnivla_jax.core.types import Demonstration, Observation, TimeStep
 from omnivla_jax.train import environment
 
 GOALS = np.array([[0.6, 0.0], [-0.6, 0.0], [0.0, 0.6]], np.float32)
@@ -25,8 +25,9 @@ class Point:
 
 
 def reset(task, keys):
-    position = jax.vmap(lambda key: jax.random.uniform(key, (2,), minval=-0.1,
-                                                       maxval=0.1))(keys)
+    position = jax.vmap(
+        lambda key: jax.random.uniform(key, (2,), minval=-0.1, maxval=0.1)
+    )(keys)
     never = jnp.zeros(task.shape, bool)
     return Point(position, task, never, never)
 
@@ -68,13 +69,9 @@ def make(config):
         shape = (batch, 2, SIDE, SIDE, 3)
         images = jnp.broadcast_to(shade[:, :, None, None, None], shape)
         proprioception = jnp.pad(state.position, ((0, 0), (0, 6)))
-        return Observation(
-            images, words.tokens[told], words.mask[told], proprioception
-        )
+        return Observation(images, words.tokens[told], words.mask[told], proprioception)
 
-    return environment.Environment(
-        reset, step, observe, fused=True, terms=terms
-    )
+    return environment.Environment(reset, step, observe, fused=True, terms=terms)
 
 
 def episode(rng, task, *, length=5):
@@ -92,7 +89,7 @@ def episode(rng, task, *, length=5):
     shade = np.clip(127.5 + 127.5 * np.stack(states)[:, :2], 0, 255).astype(np.uint8)
     shape = (length, 2, SIDE, SIDE, 3)
     images = np.broadcast_to(shade[..., None, None, None], shape).copy()
-    return Episode(
+    return Demonstration(
         images=images,
         state=np.stack(states),
         joint_state=np.zeros((length, 7), np.float32),

@@ -22,7 +22,7 @@ CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
 def scene():
     """One task on MJX; no goal asks for contacts: that part of its state is empty."""
     config = quickstart.get_config("debug")
-    return scenes.make(config.suite, tasks=config.tasks[1:2], physics="mjx")
+    return scenes.make(config.suite, tasks=config.tasks[1:2], engine="mjx")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def step_and_arguments(scene):
         key = rng.named_key(0, "init")
         units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
         params = policy.init(key, settings.policy)
-        before = sft.create(params, units, settings.action, seed=0)
+        before = sft.create(params, units, settings.sft, seed=0)
         return online.create(before, settings.rl, settings.policy)
 
     return step, (jax.eval_shape(start), rng.named_key(0, "online"))

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.lib import memory
-from experiments.configs.schema import Settings
+from experiments.configs.schema import ExperimentConfig
 from omnivla_jax.policy.normalize import identity_normalizer
 from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
@@ -22,7 +22,7 @@ from omnivla_jax.train.state import TrainState
 
 
 def measure(
-    settings: Settings, simulator: Environment, updates: int
+    settings: ExperimentConfig, simulator: Environment, updates: int
 ) -> dict[str, Any]:
     """Compile the step, run it, and take the same work apart."""
     start, key = untrained(settings), rng.named_key(settings.seed, "online")
@@ -55,17 +55,20 @@ def measure(
     }
 
 
-def untrained(settings: Settings) -> TrainState:
+def untrained(settings: ExperimentConfig) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
     units = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
-    before = sft.create(params, units, settings.action, seed=settings.seed)
+    before = sft.create(params, units, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 
 def experience(
-    start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
+    start: TrainState,
+    key: jax.Array,
+    simulator: Environment,
+    settings: ExperimentConfig,
 ) -> online_rollout.RolloutBatch:
     """What one update stores, as shapes."""
     act = online.make_stochastic_actor(

@@ -11,10 +11,9 @@ import pytest
 from data_pipelines import rlds
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from experiments.pipeline import demonstrations
-from experiments.pipeline import run_context as jobs
+from experiments.pipeline import demonstrations, run_context
 from experiments.pipeline.workdir import Workdir
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero import tasks
 
 GOAL = tasks.suite("libero_goal")
@@ -22,7 +21,7 @@ GOAL = tasks.suite("libero_goal")
 
 def episode(instruction, *, side=16, length=3):
     rng = np.random.default_rng(0)
-    return Episode(
+    return Demonstration(
         images=rng.integers(0, 255, (length, 2, side, side, 3), np.uint8),
         state=np.zeros((length, 8), np.float32),
         joint_state=np.zeros((length, 7), np.float32),
@@ -32,11 +31,14 @@ def episode(instruction, *, side=16, length=3):
     )
 
 
-@pytest.mark.parametrize("episodes, tasks, kept", [
-    (144, (1, 7, 8), {1: 48, 7: 48, 8: 48}),
-    (5, (4, 2), {4: 3, 2: 2}),
-    (4, (0,), {0: 4}),
-])
+@pytest.mark.parametrize(
+    "episodes, tasks, kept",
+    [
+        (144, (1, 7, 8), {1: 48, 7: 48, 8: 48}),
+        (5, (4, 2), {4: 3, 2: 2}),
+        (4, (0,), {0: 4}),
+    ],
+)
 def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
     assert demonstrations.shares(episodes, tasks) == kept
 
@@ -75,7 +77,7 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
     scene: Any = SimpleNamespace(tasks=GOAL.tasks)
     (tmp_path / "run").mkdir()
     job: Any = SimpleNamespace(
-        settings=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
+        config=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
     )
     for note in ("3 of", "there already"):
         episodes = demonstrations.demonstrations(job)()
@@ -89,6 +91,8 @@ def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
     monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
     with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
-        jobs._check_demonstrated(settings)
+        run_context.require_demonstrations(settings)
     given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
-    jobs._check_demonstrated(dataclasses.replace(settings, demonstrations=given))
+    run_context.require_demonstrations(
+        dataclasses.replace(settings, demonstrations=given)
+    )

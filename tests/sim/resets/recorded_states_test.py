@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import state_files
 from omnivla_jax.sim.resets import recorded_states
 
 
@@ -64,13 +65,13 @@ def test_other_widths_name_those_that_fit():
 
 def _widths(scene, task):
     """`nq` and `nv` of LIBERO's model of a task, counted in the task itself."""
-    own = scenes.make(scene.suite.name, tasks=(task,), physics="mujoco")
+    own = scenes.make(scene.suite.name, tasks=(task,), engine="mujoco")
     return own.model.nq, own.model.nv
 
 
 @pytest.mark.parametrize("suite", ["libero_goal", "libero_10"])
 def test_from_scene_undoes_to_scene_on_every_task(suite):
-    scene, rng = scenes.make(suite, physics="mujoco"), np.random.default_rng(0)
+    scene, rng = scenes.make(suite, engine="mujoco"), np.random.default_rng(0)
     for task in range(scene.num_tasks):
         nq, nv = _widths(scene, task)
         qpos, qvel = (
@@ -84,7 +85,7 @@ def test_from_scene_undoes_to_scene_on_every_task(suite):
 
 
 def test_a_state_survives_a_file_of_libero_s(tmp_path):
-    scene, rng = scenes.make("libero_10", physics="mujoco"), np.random.default_rng(0)
+    scene, rng = scenes.make("libero_10", engine="mujoco"), np.random.default_rng(0)
     nq, nv = _widths(scene, 3)
     task = jnp.full(2, 3)
 
@@ -96,15 +97,15 @@ def test_a_state_survives_a_file_of_libero_s(tmp_path):
     state = restore(qpos, qvel)
     rows = recorded_states.to_rows(scene, 3, state)
     assert rows.dtype == np.float64 and rows.shape == (2, 1 + nq + nv)
-    path = libero_files.write_states(tmp_path / "mine.pruned_init", rows)
-    again = recorded_states.split_rows(scene, 3, libero_files.read_states(path))
+    path = state_files.write(tmp_path / "mine.pruned_init", rows)
+    again = recorded_states.split_rows(scene, 3, state_files.read(path))
     back = restore(*(part.astype(np.float32) for part in again))
     np.testing.assert_array_equal(back.physics.qpos, state.physics.qpos)
     np.testing.assert_array_equal(back.physics.qvel, state.physics.qvel)
 
 
 def test_rows_of_another_task_or_width_are_refused():
-    scene = scenes.make("libero_10", tasks=(2, 3), physics="mujoco")
+    scene = scenes.make("libero_10", tasks=(2, 3), engine="mujoco")
     with pytest.raises(ValueError, match=r"shape \(1, 50\).*task 3.*51 entries"):
         recorded_states.split_rows(scene, 3, np.zeros((1, 50)))
     with pytest.raises(ValueError, match=r"Task 5 is not in this scene.*\[2, 3\]"):
@@ -114,7 +115,9 @@ def test_rows_of_another_task_or_width_are_refused():
         recorded_states.to_scene(
             scene, jnp.array([3, 2]), jnp.zeros((2, nq)), jnp.zeros((2, nv))
         )
-    traced = jax.jit(lambda task: recorded_states.to_scene(
-        scene, task, jnp.zeros((2, nq)), jnp.zeros((2, nv))
-    )[0])(jnp.array([3, 2]))
+    traced = jax.jit(
+        lambda task: recorded_states.to_scene(
+            scene, task, jnp.zeros((2, nq)), jnp.zeros((2, nv))
+        )[0]
+    )(jnp.array([3, 2]))
     assert not np.isnan(traced[0]).any() and np.isnan(traced[1, :9]).all()

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib.flags import chosen_preset, print_report
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 
@@ -65,10 +64,8 @@ def main(argv: Sequence[str]) -> None:
     """Step each engine; print the differences."""
     del argv
     rows = (_TASK.value,)
-    reference = scenes.make(
-        _SUITE.value, tasks=rows, engine="mujoco", preset=chosen_preset()
-    )
-    other = scenes.make(_SUITE.value, tasks=rows, engine="mjx", preset=chosen_preset())
+    reference = make_scene(_SUITE.value, rows, engine="mujoco")
+    other = make_scene(_SUITE.value, rows, engine="mjx")
     task = jnp.full(ENVIRONMENTS, _TASK.value)
     keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
     start = compilation.jit(lambda: env.reset(reference, task, keys))()

@@ -51,7 +51,7 @@ def _quickstart() -> ConfigDict:
     # put the bowl on the stove, turn on the stove, put the bowl on the plate: rows of
     # the suite's task table
     config.tasks = (1, 7, 8)
-    config.physics = "auto"
+    config.engine = "auto"
     config.image_size = 64
     config.policy = ConfigDict(
         {

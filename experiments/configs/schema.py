@@ -44,7 +44,7 @@ class ExperimentConfig:
     suite: str
     task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
     tasks: tuple[int, ...]  # rows of the suite's task table
-    physics: str
+    engine: str  # key of `sim.engines.registry.ENGINES`, or `auto`
     image_size: int
     policy: PolicyConfig
     weights: Path | None  # imported, which stage II starts from; None: random ones
@@ -85,7 +85,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
-        physics=raw["physics"],
+        engine=raw["engine"],
         image_size=raw["image_size"],
         policy=policy,
         weights=folder,

@@ -52,7 +52,7 @@ def make_context(
 
 def make_scene(config: ExperimentConfig) -> Scene:
     """The scene of a config's suite, simulated by the config's engine."""
-    return scenes.make(config.suite, physics=config.physics, **config.task_files)
+    return scenes.make(config.suite, engine=config.engine, **config.task_files)
 
 
 def task_names(scene: Scene) -> list[str]:

@@ -34,7 +34,7 @@ DEMONSTRATION_SETTINGS = (
     "seed",
     "suite",
     "tasks",
-    "physics",
+    "engine",
     "image_size",
     "demonstrations",
 )

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting.files import replacing
-from omnivla_jax.core import sharding
+from omnivla_jax.core import checkpoint_files, sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
@@ -148,8 +148,8 @@ def locate(path: Path) -> Path:
     Raises:
       ValueError: there is none; the message says what `path` is.
     """
-    depth = int(path.name.startswith(checkpoints.PREFIX))
-    if path.name in (checkpoints.TREE, checkpoints.HISTORY):
+    depth = int(path.name.startswith(checkpoint_files.PREFIX))
+    if path.name in checkpoint_files.ITEMS:
         depth = 2
     candidates = [path, path.parent, path.parent.parent] if path.is_dir() else [path]
     for folder in candidates[: 1 + depth]:
@@ -190,7 +190,7 @@ def _describe(path: Path, below: Sequence[Path]) -> str:
     public = [p for kind in PUBLIC for p in sorted(path.glob(f"*{kind}"))]
     if public:
         return f"public ones such as {public[0].name} are to be imported first:"
-    return f"{checkpoints.contents(path)};"
+    return f"{checkpoint_files.contents(path)};"
 
 
 def _stored(folder: Path) -> tuple[Path, WeightsMetadata]:

@@ -55,7 +55,7 @@ def evaluation(workdir, *arguments):
 
 
 @pytest.mark.slow
-def test_every_split_prints_the_same_verdicts_and_leaves_the_run_as_it_was(workdir):
+def test_verdicts_do_not_depend_on_the_split(workdir):
     def files():
         return {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
 
@@ -75,7 +75,7 @@ def test_every_split_prints_the_same_verdicts_and_leaves_the_run_as_it_was(workd
 
 
 @pytest.mark.slow
-def test_recorded_states_give_a_table_and_videos_of_failures(workdir, tmp_path):
+def test_recorded_states_give_a_table_and_videos(workdir, tmp_path):
     """With videos another program runs; its verdicts and lengths are the same."""
     scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
     keys = jax.random.split(jax.random.key(0), 2)
@@ -98,7 +98,7 @@ def test_recorded_states_give_a_table_and_videos_of_failures(workdir, tmp_path):
     assert done.returncode == 2 and "holds an evaluation" in done.stderr
 
 
-def test_what_is_not_there_is_told_in_one_line(workdir, tmp_path):
+def test_a_missing_checkpoint_is_one_clear_line(workdir, tmp_path):
     for done, words in (
         (launch(tmp_path), f"{tmp_path} holds no run"),
         (launch(workdir, "--stage=online_best"), "holds no checkpoint"),

@@ -36,7 +36,7 @@ def params():
     return made
 
 
-def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
+def test_an_import_reports_initial_values(tmp_path, params):
     fakes.write_npz(tmp_path / "pt.npz", fakes.paligemma(params, CONFIG.vision))
     out = tmp_path / "weights"
     command = ("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
@@ -52,7 +52,7 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert again.returncode == 2 and f"--out={out} is taken" in again.stderr
 
 
-def test_a_folder_with_something_else_is_not_written_to(tmp_path):
+def test_a_foreign_folder_is_not_written_to(tmp_path):
     out = tmp_path / "weights"
     out.mkdir()
     (out / "weights.json").write_text('{"of": "mine"}')

@@ -65,7 +65,7 @@ def test_metadata_makes_the_policy_that_weights_need(pi0):
     assert found == dataclasses.replace(PI0, max_tokens=found.max_tokens)
 
 
-def test_stage_two_starts_from_them(pi0, tmp_path):
+def test_sft_starts_from_imported_weights(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
     frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
@@ -78,7 +78,7 @@ def test_stage_two_starts_from_them(pi0, tmp_path):
     chex.assert_trees_all_equal(trained.params, params)
 
 
-def test_a_noise_head_is_drawn_beside_them(pi0):
+def test_a_noise_head_is_initialised_beside_them(pi0):
     folder, params = pi0
     config = settings(folder, **{"policy.noise_head": True}).policy
     found = imported_weights.restore(folder, jax.random.key(0), config, mesh=None)
@@ -86,7 +86,7 @@ def test_a_noise_head_is_drawn_beside_them(pi0):
     chex.assert_trees_all_equal(found, params)
 
 
-def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
+def test_unusable_weights_are_one_clear_line(pi0, tmp_path):
     folder, _ = pi0
     with pytest.raises(ValueError, match="holds no imported weights: it is empty;"):
         settings(tmp_path)
@@ -102,11 +102,11 @@ def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
         settings(broken)
 
 
-def test_every_folder_around_the_weights_means_them(pi0, capsys):
+def test_weights_are_found_around_their_folder(pi0, capsys):
     folder, _ = pi0
     step = checkpoints.latest(folder)
     assert step is not None
-    for path in (folder, folder.parent, step, step / "tree", step / "history"):
+    for path in (folder, folder.parent, step, step / "params", step / "history"):
         found = settings(path)
         assert found.weights == folder
         assert found.policy == settings(folder).policy
@@ -114,7 +114,7 @@ def test_every_folder_around_the_weights_means_them(pi0, capsys):
         assert (note in capsys.readouterr().out) == (path != folder)
 
 
-def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
+def test_folders_without_imported_weights_are_described(pi0, tmp_path):
     folder, _ = pi0
     run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False)
     checkpoints.save(run.checkpoints("online"), {"w": jnp.zeros(2)}, [{"a": 1.0}])

@@ -19,7 +19,8 @@ from omnivla_jax.sim.assets.arenas import (
     Arena,
     table_body,
 )
-from omnivla_jax.sim.assets.objects import CATEGORIES, Region
+from omnivla_jax.sim.assets.category import Region
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero.tasks import (
     Categories,
     Goal,

@@ -1,4 +1,4 @@
-"""How far the fitted shapes of sim/data/categories are from LIBERO's recorded collision boxes.
+"""How far the fitted collision shapes of categories are from LIBERO's recorded ones.
 
 Run: `python -m experiments.benchmarks.geometry`; prints one JSON object.
 Distances in mm, see `experiments.geometry.deviation`: `fitted` from points of the

@@ -177,7 +177,7 @@ def _part(
     moving: bool,
     fixture: bool,
 ) -> Part:
-    """One body; `weight` holds its inertia: the record of the root, itself of others."""
+    """Read one body, whose inertia stands in `weight`: for the root in the record."""
     field.check_keys(_PART)
     name, joint = field.get("name", Field.text, ""), field.get("joint", _joint, None)
     if bool(name) != moving or (joint is not None) != moving:
@@ -189,9 +189,8 @@ def _part(
     if not collision:
         field.fail("no boxes or capsules: a part collides.")
     regions = field.get("regions", Field.entries, dict[str, Field]())
-    drawn = [
-        shape._replace(material=next(iter(materials.values()))) for shape in collision
-    ]
+    first = next(iter(materials.values()))
+    drawn = [shape._replace(material=first) for shape in collision]
     return Part(
         name=name,
         collision=tuple(collision),

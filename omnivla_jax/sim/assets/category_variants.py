@@ -194,7 +194,8 @@ def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVaria
     if base not in known:
         listed = ", ".join(sorted({*CATEGORIES, *PRIMITIVES}))
         fail(
-            f"unknown base {base!r}: choose one of {listed}, a row of this table, or give parts."
+            f"unknown base {base!r}: choose one of {listed}, or a row of this table; "
+            "a new category has parts instead."
         )
     colour = _hex(row.get("colour", row.get("color")) or "")
     if colour and not _COLOUR.fullmatch(colour):

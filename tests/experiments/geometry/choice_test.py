@@ -1,4 +1,4 @@
-"""Tests of the shapes in sim/data/categories: up to date, hollow, standing as in LIBERO."""
+"""Tests of the collision shapes of categories: up to date, hollow, standing."""
 
 import numpy as np
 import pytest

@@ -2,8 +2,10 @@
 
 import copy
 import json
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import files
 from omnivla_jax.world import observe, visual_scene
 
-TEA_BOX = {
+TEA_BOX: dict[str, Any] = {
     "parts": [
         {
             "boxes": [[0, 0, 0, 0.03, 0.05, 0.04]],
@@ -46,8 +48,9 @@ TEA_BOX = {
 
 def resolved(rows, name="tea_box"):
     """The category that a table of `rows` adds."""
-    table = category_variants.table(rows)
-    return CATEGORIES[category_variants.resolve(name, table)]
+    found = category_variants.resolve(name, category_variants.table(rows))
+    assert found is not None
+    return CATEGORIES[found]
 
 
 @pytest.fixture
@@ -57,13 +60,13 @@ def made(tmp_path):
     text = files.suite_files("libero_object").paths[6].read_text()
     path = tmp_path / "tea.bddl"
     path.write_text(text.replace("- butter", "- tea_box"))
-    return scene.make(path, physics="mujoco", categories=tmp_path / "tea.json")
+    return scene.make(path, engine="mujoco", categories=tmp_path / "tea.json")
 
 
 @pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_new_category_resets_steps_and_renders(made):
     state = env.reset(made, [0], jax.random.split(jax.random.key(0), 1))
-    state, outcome = env.step(made, state, np.zeros((1, 7), np.float32))
+    state, outcome = env.step(made, state, jnp.zeros((1, 7)))
     assert not state.diverged[0] and not outcome.truncated[0]
     height = state.physics.xpos[0, made.bodies["butter_1"], 2]
     np.testing.assert_allclose(height, 0.04, atol=2e-3)  # it stands on the floor
@@ -132,7 +135,7 @@ def test_textures_are_the_renderer_s():
     assert category_records.TEXTURES == types.TEXTURES
 
 
-WRONG_PARTS = [
+WRONG_PARTS: list[tuple[Any, str]] = [
     ([], "'x': it takes a part"),
     (3, r"'x'.parts: expected \[...\], got 3"),
     ([{}], r"'x'.parts\[0\]: no boxes or capsules"),
@@ -145,7 +148,7 @@ WRONG_PARTS = [
     ([{"boxes": [[0, 0, 0, 1, 1, 1]], "name": "lid"}], "the first part has no name"),
     ([{"box": []}], r"'x'.parts\[0\]: unknown keys \['box'\]: it takes name, position"),
 ]
-WRONG_KEYS = [
+WRONG_KEYS: list[tuple[dict[str, Any], str]] = [
     ({"colour": "#102030"}, r"'x': unknown keys \['colour'\]: it takes parts"),
     ({"fixture": 1}, "'x'.fixture: 1: it takes true or false"),
     ({"mass": -1}, "'x'.mass: -1 is not between"),
@@ -161,7 +164,7 @@ WRONG_KEYS = [
     ({"articulation": {"ajar": [0, 1]}}, r"'x'.articulation: unknown keys \['ajar'\]"),
 ]
 BOX = {"shape": "box", "low": [0, 0, 0], "high": [1, 1, 1], "material": "plain"}
-WRONG_SHAPES = [
+WRONG_SHAPES: list[tuple[dict[str, Any], str]] = [
     (
         {**BOX, "material": "gold"},
         r"shapes\[0\].material: unknown 'gold': choose among",

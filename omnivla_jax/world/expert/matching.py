@@ -184,7 +184,7 @@ def _relation(task: Task, start: Start) -> tuple[str, str, str]:
 
 def _kind(start: Start) -> str:
     """What decides how a thing is grasped and what fits on it: its base category."""
-    return CATEGORIES.base(start.category)
+    return CATEGORIES[start.category].grasp_like
 
 
 def _between(a: Start, b: Start) -> float:

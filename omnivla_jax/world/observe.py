@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Observation
-from omnivla_jax.render import noise as sensor_noise
+from omnivla_jax.render import corruptions
 from omnivla_jax.render import render as renderer
 from omnivla_jax.render.types import Image
 from omnivla_jax.sim.scene import Scene
@@ -122,13 +122,13 @@ def corrupted(images: jax.Array, sensor: ImageCorruption) -> jax.Array:
     Applied to LIBERO's upside-down frame, as there: a motion blur has a direction.
     Raises ValueError on numbers, unless traced, of no corruption.
     """
-    sensor_noise.check(sensor.number)
+    corruptions.check(sensor.number)
 
     def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         key, picture, number = row
         frame = convert_image_convention(picture, "libero")
         return convert_image_convention(
-            sensor_noise.corrupt(key, frame, number), "libero"
+            corruptions.corrupt(key, frame, number), "libero"
         )
 
     rows = (sensor.key, images[:, AGENT], sensor.number)

@@ -71,9 +71,9 @@ def look(scene: Scene) -> Look:
         WRIST_FOVY,
     )
     return Look(
-        types.shapes([_primitive(model, int(geom), names) for geom in visible]),
-        types.materials([material(name) for name in names]),
-        types.lights(),
+        types.make_shapes([_primitive(model, int(geom), names) for geom in visible]),
+        types.make_materials([material(name) for name in names]),
+        types.default_lights(),
         (agent, wrist),
     )
 
@@ -98,14 +98,14 @@ def body_rotations(physics: PhysicsState) -> jax.Array:
 
 def _primitive(
     model: mujoco.MjModel, geom: int, names: tuple[str, ...]
-) -> types.Primitive:
+) -> types.RenderPrimitive:
     mesh = int(model.geom_dataid[geom])
     shape = mujoco.mjtGeom(model.geom_type[geom])
     meshed = shape == mujoco.mjtGeom.mjGEOM_MESH
     kind = model.mesh(mesh).name.split()[0] if meshed else _KINDS[shape]
     sizes = model.geom_user[geom] if meshed else model.geom_size[geom]
     position, quaternion = meshes.frame(model, geom)
-    return types.Primitive(
+    return types.RenderPrimitive(
         kind=kind,
         size=sizes[: types.SIZES[kind]],
         body=int(model.geom_bodyid[geom]),

@@ -64,9 +64,7 @@ def close_drawer(cabinet: str, level: str) -> Script:
     """Push a drawer's handle home with closed fingers."""
     drawer, handle = f"{cabinet}_{level}", _HANDLE_Z[level]
     pushing = (0.0, -math.radians(45), math.pi / 2)  # the hand stays in front
-    at_handle = Phase(
-        drawer, (0.0, _HANDLE_Y, handle), CLOSED, frame="x", hand=pushing
-    )
+    at_handle = Phase(drawer, (0.0, _HANDLE_Y, handle), CLOSED, frame="x", hand=pushing)
     return (
         _from_handle(at_handle, 0.10, above=0.15)._replace(tolerance=0.03),
         _from_handle(at_handle, 0.07)._replace(tolerance=0.02, turned=0.15),
@@ -104,9 +102,7 @@ def turn_knob(knob: str) -> Script:
         hold._replace(offset=(x, y - 0.062, z + 0.122), tolerance=0.04),
         hold._replace(offset=(x, y, z + 0.052), tolerance=0.015),
         hold._replace(tolerance=0.004, at_most=16),
-        hold._replace(
-            gripper=CLOSED, tolerance=math.inf, at_least=8, at_most=8
-        ),
+        hold._replace(gripper=CLOSED, tolerance=math.inf, at_least=8, at_most=8),
         hold._replace(gripper=CLOSED, tolerance=0.0, lead=0.12, at_most=45),
         wait(OPEN, 6),
         rise(0.15, OPEN),

@@ -124,9 +124,7 @@ def _renamings(known: Task, task: Task) -> Iterator[Names]:
             yield names
 
 
-def _renamed_goal(
-    known: Task, goal: Goal, names: Names
-) -> tuple[str, Part, Part]:
+def _renamed_goal(known: Task, goal: Goal, names: Names) -> tuple[str, Part, Part]:
     predicate, subject, target = _goal_parts(known, goal)
     return predicate, _renamed(subject, names), _renamed(target, names)
 
@@ -160,7 +158,8 @@ def _match(scripted: ScriptedTask, task: Task, names: Names) -> _Match:
     theirs, ours = _starts(known), _starts(task)
     subjects = {_goal_parts(known, goal)[1][0] for goal in known.goal}
     unlike = {
-        old for old, new in names.items()
+        old
+        for old, new in names.items()
         if _relation(known, theirs[old]) != _relation(task, ours[new])
     }
     surplus = _joints(task, {}) - _joints(known, _with_references(known, task, names))

@@ -88,9 +88,7 @@ def _pose(state: EnvState, body: jax.Array) -> tuple[jax.Array, jax.Array]:
     return position[:, 0], quaternion[:, 0]
 
 
-def _frame(
-    state: EnvState, row: Rows, began: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _frame(state: EnvState, row: Rows, began: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The anchor's position [B, 3] and the heading [B] of the phase's frame."""
     position, quaternion = _pose(state, jnp.maximum(row.anchor, 0))
     position = jnp.where((row.anchor == table.AT_START)[:, None], began, position)

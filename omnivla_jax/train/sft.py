@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import Episode, Observation, PyTree
+from omnivla_jax.core.types import Demonstration, Observation, PyTree
 from omnivla_jax.flow import path
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
@@ -45,7 +45,7 @@ class Dataset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ActionConfig:
+class SftConfig:
     """How long and on what stage II trains."""
 
     optimizer: OptimizerConfig
@@ -64,7 +64,7 @@ class ActionConfig:
             )
 
 
-def fit_normalizer(episodes: Sequence[Episode]) -> normalize.Normalizer:
+def fit_normalizer(episodes: Sequence[Demonstration]) -> normalize.Normalizer:
     """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
     return normalize.Normalizer(
         state=normalize.moments(np.concatenate([e.state for e in episodes])),
@@ -73,7 +73,7 @@ def fit_normalizer(episodes: Sequence[Episode]) -> normalize.Normalizer:
 
 
 def make_dataset(
-    episodes: Sequence[Episode],
+    episodes: Sequence[Demonstration],
     normalizer: normalize.Normalizer,
     *,
     config: PolicyConfig,
@@ -124,7 +124,7 @@ def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
 
 
 def create(
-    params: PyTree, normalizer: normalize.Normalizer, config: ActionConfig, *, seed: int
+    params: PyTree, normalizer: normalize.Normalizer, config: SftConfig, *, seed: int
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
@@ -136,7 +136,7 @@ def create(
 
 def make_step(
     policy_config: PolicyConfig,
-    config: ActionConfig,
+    config: SftConfig,
     *,
     placement: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
@@ -219,7 +219,7 @@ def _update(
     before: TrainState,
     dataset: Dataset,
     policy_config: PolicyConfig,
-    config: ActionConfig,
+    config: SftConfig,
     placement: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch drawn by the step's own key."""
@@ -275,6 +275,6 @@ def _average(before: TrainState, params: PyTree, limit: float) -> PyTree:
     return lora.average(before.average, params, step=before.step, limit=limit)
 
 
-def _optimizer(params: PyTree, config: ActionConfig) -> optax.GradientTransformation:
+def _optimizer(params: PyTree, config: SftConfig) -> optax.GradientTransformation:
     trained = lora.trainable_mask(params, config.scope)
     return state.make_optimizer(config.optimizer, trained)

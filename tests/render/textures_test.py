@@ -24,4 +24,6 @@ def test_the_wave_is_nearly_a_sine():
 
 def test_checkers_alternate():
     u = jnp.array([0.25, 0.75, 1.25])
-    np.testing.assert_array_equal(textures.checker(u, u * 0 + 0.25, u), [1, 0, 1])
+    np.testing.assert_array_equal(
+        textures.texture_weight("checker", u, u * 0 + 0.25, u), [1, 0, 1]
+    )

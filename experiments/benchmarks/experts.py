@@ -82,7 +82,9 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
         ) -> tuple[tuple[env.EnvState, expert.Memory], jax.Array]:
             state, memory = carry
             action, memory = expert.act(scene, state, memory)
-            state, _ = env.step(scene, state, demos.disturb(step_key, action, noise))
+            state, _ = env.step(
+                scene, state, demos.add_action_noise(step_key, action, noise)
+            )
             return (state, memory), state.success
 
         keys = jax.random.split(noise_key, scene.suite.horizon)

@@ -17,11 +17,10 @@ from absl import app, flags
 from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env
+from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is drawn.")
 _SIZE = flags.DEFINE_integer("size", 128, "Image side, pixels.")
@@ -44,12 +43,12 @@ def timed(program: Callable[[], Any]) -> tuple[float, float]:
     return min(wall for wall, _ in found), min(cpu for _, cpu in found)
 
 
-def drawing(look: looks.Look, start: EnvState) -> Any:
+def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
     """The compiled program that draws every camera of a batch like `start`."""
 
     def draw(physics: PhysicsState) -> jax.Array:
         return observe.render_images(
-            look,
+            visuals,
             physics,
             size=_SIZE.value,
             outputs=("rgb",),
@@ -60,25 +59,29 @@ def drawing(look: looks.Look, start: EnvState) -> Any:
     return compilation.jit(draw, fused=True).lower(start.physics).compile()
 
 
-def rollout(scene: Scene, look: looks.Look, start: EnvState, size: int) -> Any:
+def rollout(
+    scene: Scene, visuals: visual_scene.VisualScene, start: EnvState, size: int
+) -> Any:
     """Control steps with both cameras after each; without shadows, as policies see."""
 
     def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
         shape = (state.task.shape[0], env.ACTION_SIZE)
         action = jax.random.uniform(key, shape, minval=-0.5, maxval=0.5)
         after, _ = env.step(scene, state, action)
-        drawn = observe.images(look, after.physics, size=size)
+        drawn = observe.images(visuals, after.physics, size=size)
         return after, jnp.mean(drawn, dtype=jnp.float32)
 
     keys = jax.random.split(jax.random.key(0), _STEPS.value)
     return jax.lax.scan(one, start, keys)
 
 
-def mujoco_baseline(scene: Scene, look: looks.Look, start: EnvState) -> Any:
+def mujoco_baseline(
+    scene: Scene, visuals: visual_scene.VisualScene, start: EnvState
+) -> Any:
     """MuJoCo's pictures of the first environments, or None."""
     few = jax.tree.map(lambda leaf: leaf[:BASELINE_ENVIRONMENTS], start.physics)
-    cameras = [looks.camera(mount, few) for mount in look.cameras]
-    posed = (few.xpos, looks.body_rotations(few), cameras)
+    cameras = [visual_scene.mounted_camera(mount, few) for mount in visuals.cameras]
+    posed = (few.xpos, rotation.matrix(few.xquat, jnp), cameras)
     posed = jax.tree.map(np.asarray, posed)
     return mujoco_renderer.draw(
         scene.visual_model, *posed, size=_SIZE.value, shadows=_SHADOWS.value
@@ -104,24 +107,24 @@ def main(argv: Sequence[str]) -> None:
     """Time our pictures, MuJoCo's and a policy-ready control step."""
     del argv
     scene = options.scene(_SUITE.value)
-    look, count, size = looks.look(scene), _ENVIRONMENTS.value, _SIZE.value
+    visuals, count, size = visual_scene.make(scene), _ENVIRONMENTS.value, _SIZE.value
     task = jnp.array([scene.playable[i % len(scene.playable)] for i in range(count)])
     keys = jax.random.split(jax.random.key(0), count)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
-    draw = drawing(look, start)
+    draw = drawing(visuals, start)
     wall, cpu = timed(lambda: draw(start.physics))
     play = compilation.jit(
-        lambda state: rollout(scene, look, state, size), fused=scene.engine != "mjx"
+        lambda state: rollout(scene, visuals, state, size), fused=scene.engine != "mjx"
     )
     step_wall, step_cpu = timed(lambda: play(start))
-    theirs = mujoco_baseline(scene, look, start)
+    theirs = mujoco_baseline(scene, visuals, start)
     steps = count * _STEPS.value
     found = {
         "ms_per_environment": 1e3 * wall / count,
         "cpu_ms_per_environment": 1e3 * cpu / count,
-        "frames_per_second": len(look.cameras) * count / wall,
+        "frames_per_second": len(visuals.cameras) * count / wall,
         "temporary_megabytes": draw.memory_analysis().temp_size_in_bytes / 1e6,
-        **_beside(theirs, len(look.cameras), wall / count, cpu / count),
+        **_beside(theirs, len(visuals.cameras), wall / count, cpu / count),
         "policy_ready_control_steps_per_second": steps / step_wall,
         "policy_ready_cpu_ms_per_step": 1e3 * step_cpu / steps,
     }

@@ -13,8 +13,7 @@ from experiments.reporting import progress
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
-from omnivla_jax.world import demos
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import demos, visual_scene
 
 
 def demonstrations(job: RunContext) -> Callable[[], list[Demonstration]]:
@@ -140,12 +139,12 @@ def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Demonstration], 
     Returns them, and how many episodes diverged and were left out.
     """
     config, tasks = job.settings.demonstrations, job.settings.tasks
-    record = demos.recorder(
+    record = demos.make_recorder(
         job.scene,
-        looks.look(job.scene),
+        visual_scene.make(job.scene),
         steps=config.steps,
         size=job.settings.image_size,
-        noise=config.noise,
+        action_noise=config.noise,
     )
     key = rng.named_key(job.settings.seed, "demonstrations")
     share = shares(config.episodes, tasks)
@@ -158,7 +157,7 @@ def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Demonstration], 
         task = jnp.asarray(turns(tasks, config.batch_size, attempt))
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
         diverged += int(recording.diverged[-1].sum())
-        for episode in demos.successes(job.scene, task, recording):
+        for episode in demos.successful_episodes(job.scene, task, recording):
             if share[episode.task] > 0:
                 share[episode.task] -= 1
                 kept.append(episode)

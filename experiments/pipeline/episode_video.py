@@ -13,8 +13,7 @@ from experiments.reporting import video
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 EVERY = 2  # control steps a frame
 FPS = 10  # of a 20 Hz robot: every second step shows real time
@@ -34,7 +33,7 @@ def write(
 
     Args:
       path: the file, written whole or not at all.
-      scene: whose look is drawn.
+      scene: whose visuals are drawn.
       record: simulator states after every control step.
       instructions: R texts, as the policy heard them.
       size: image side S in pixels; supersample: rays per pixel along a side.
@@ -53,10 +52,10 @@ def write(
 
 
 def _painter(scene: Scene, size: int, supersample: int) -> Any:
-    look = looks.look(scene)
+    visuals = visual_scene.make(scene)
     return compilation.jit(
         lambda physics: observe.images(
-            look, physics, size=size, shadows=True, supersample=supersample
+            visuals, physics, size=size, shadows=True, supersample=supersample
         ),
         fused=True,
     )

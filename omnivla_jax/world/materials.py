@@ -1,8 +1,8 @@
-"""The finish of every material a scene can name: colours, texture and gloss."""
+"""The materials that a scene's visual geoms name: colours, texture and gloss."""
 
 from omnivla_jax.render.types import Material as M
 
-_SHADE = 0.75  # how bright the second colour of what is painted over is
+_SHADE = 0.75  # of a recoloured material: the second colour over the first
 _WHITE, _BLACK = (0.95, 0.95, 0.94), (0.06, 0.06, 0.07)
 _ROOMS = {
     "tabletop_floor": M((0.62, 0.58, 0.53), (0.48, 0.45, 0.41), "tile", 0.5),
@@ -117,14 +117,17 @@ MATERIALS: dict[str, M] = {**_ROOMS, **_CROCKERY, **_GROCERIES, **_FURNISHINGS}
 
 
 def material(name: str) -> M:
-    """The finish of a material; `plate@c01818` is that of `plate` in one colour.
+    """Look up a material; `plate@c01818` is `plate` in another colour.
 
     Args:
-      name: a key of MATERIALS, and behind an `@` the colour as rrggbb, if any.
+      name: a key of MATERIALS, optionally followed by `@` and a colour rrggbb.
+
+    Raises:
+      KeyError: unknown material.
     """
-    base, _, colour = name.partition("@")
-    if not colour:
+    base, _, color = name.partition("@")
+    if not color:
         return MATERIALS[base]
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (0, 2, 4))
     shade = (_SHADE * red, _SHADE * green, _SHADE * blue)
     return MATERIALS[base]._replace(rgb=(red, green, blue), rgb2=shade)

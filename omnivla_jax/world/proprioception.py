@@ -12,9 +12,15 @@ HAND_BODY = "right_hand"
 
 
 def policy_state(scene: Scene, state: EnvState) -> jax.Array:
-    """float32 [B, 8]: grip site (m), hand axis-angle (rad), finger positions (m).
+    """The proprioception that policies take, as in LIBERO's data.
 
-    The angle lies in [0, 2 pi) and is not wrapped, as in LIBERO's data.
+    Args:
+      scene: the static tables.
+      state: B environments.
+
+    Returns:
+      float32 [B, 8]: grip site (m), hand axis-angle (rad, its angle in [0, 2 pi) and
+      not wrapped), finger positions (m).
     """
     position = state.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
     quaternion = state.physics.xquat[:, scene.bodies[HAND_BODY]]

@@ -236,8 +236,9 @@ def _table(
     else:
         parts = [local, basis, posed.size[first:last]]
     flat = [part.reshape(last - first, -1) for part in parts]
-    bits = [jax.lax.bitcast_convert_type(part, jnp.int32) for part in flat]
-    return jnp.concatenate([row[:, None], *bits], axis=1)
+    columns = [row[:, None]]
+    columns += [jax.lax.bitcast_convert_type(part, jnp.int32) for part in flat]
+    return jnp.concatenate(columns, axis=1)
 
 
 def _hit_keys(kind: str, entry: jax.Array, row_mask: int, weights: Vector) -> jax.Array:

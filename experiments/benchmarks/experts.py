@@ -78,8 +78,8 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
         first = begin(reset_key)
 
         def control(
-            carry: tuple[env.EnvState, expert.Memory], step_key: jax.Array
-        ) -> tuple[tuple[env.EnvState, expert.Memory], jax.Array]:
+            carry: tuple[env.EnvState, expert.ExpertState], step_key: jax.Array
+        ) -> tuple[tuple[env.EnvState, expert.ExpertState], jax.Array]:
             state, memory = carry
             action, memory = expert.act(scene, state, memory)
             state, _ = env.step(
@@ -88,7 +88,7 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
             return (state, memory), state.success
 
         keys = jax.random.split(noise_key, scene.suite.horizon)
-        start = (first, expert.start(first))
+        start = (first, expert.init(first))
         (last, _), success = jax.lax.scan(control, start, keys)
         return success, last
 
@@ -102,7 +102,7 @@ def play(scene: Scene, begin: Begin, *, noise: float, seed: int) -> Played:
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
     """One row of the report for every task that `scene` holds."""
-    expert.require_scripts(scene, scene.playable)
+    expert.require_skills(scene, scene.playable)
     starts = recorded if _RECORDED.value else sampled
     begin = starts(scene, _NUM_STATES.value)
     played = play(scene, begin, noise=_NOISE.value, seed=_SEED.value)

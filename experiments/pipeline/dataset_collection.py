@@ -73,7 +73,7 @@ def collect(
         the expert fails too often.
     """
     check_tasks(plan.task_table, plan.tasks, example="--tasks=0")
-    expert.require_scripts(plan.task_table, plan.tasks)
+    expert.require_skills(plan.task_table, plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(plan, directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")

@@ -62,7 +62,7 @@ def _check_demonstrated(settings: Settings) -> None:
     if settings.demonstrations.dataset is not None:
         return
     try:
-        expert.require_scripts(settings.task_table, settings.tasks)
+        expert.require_skills(settings.task_table, settings.tasks)
     except ValueError as error:
         raise ValueError(
             f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."

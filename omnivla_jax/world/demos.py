@@ -13,6 +13,7 @@ import numpy as np
 from omnivla_jax.core import compile
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import env
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import expert, observe, proprioception
@@ -26,7 +27,7 @@ class ExpertTrajectory(NamedTuple):
 
     images: jax.Array  # uint8 [T, B, V, S, S, 3]
     state: jax.Array  # float32 [T, B, 8]
-    joint_state: jax.Array  # float32 [T, B, 7]
+    joint_state: jax.Array  # float32 [T, B, 7], of the arm, rad
     action: jax.Array  # float32 [T, B, 7]
     success: jax.Array  # bool [T, B]: the goal holds after action t
     diverged: jax.Array  # bool [T, B]: the episode broke off at action t or before
@@ -36,7 +37,7 @@ class ExpertRollout(NamedTuple):
     """Expert episodes that go on."""
 
     state: EnvState
-    expert: expert.Memory
+    expert: expert.ExpertState
 
 
 class ExpertRunner(NamedTuple):
@@ -88,28 +89,28 @@ def _runner(
     def reset(task: jax.Array, key: jax.Array) -> ExpertRollout:
         chex.assert_rank(task, 1)
         state = env.reset(scene, task, jax.random.split(key, task.shape[0]))
-        return ExpertRollout(state, expert.start(state))
-
-    def step(
-        rollout: ExpertRollout, key: jax.Array
-    ) -> tuple[ExpertRollout, ExpertTrajectory]:
-        state = rollout.state
-        action, expert_state = expert.act(scene, state, rollout.expert)
-        action = add_action_noise(key, action, action_noise)
-        new_state, _ = env.step(scene, state, action)
-        record = ExpertTrajectory(
-            observe.images(visuals, state.physics, size=size),
-            proprioception.policy_state(scene, state),
-            proprioception.joint_state(state),
-            action,
-            new_state.success,
-            new_state.diverged,
-        )
-        return ExpertRollout(new_state, expert_state), record
+        return ExpertRollout(state, expert.init(state))
 
     def advance(
         rollout: ExpertRollout, key: jax.Array
     ) -> tuple[ExpertRollout, ExpertTrajectory]:
+        def step(
+            rollout: ExpertRollout, key: jax.Array
+        ) -> tuple[ExpertRollout, ExpertTrajectory]:
+            state = rollout.state
+            action, expert_state = expert.act(scene, state, rollout.expert)
+            action = add_action_noise(key, action, action_noise)
+            new_state, _ = env.step(scene, state, action)
+            record = ExpertTrajectory(
+                observe.images(visuals, state.physics, size=size),
+                proprioception.policy_state(scene, state),
+                state.physics.qpos[:, : panda.NUM_JOINTS],
+                action,
+                new_state.success,
+                new_state.diverged,
+            )
+            return ExpertRollout(new_state, expert_state), record
+
         return jax.lax.scan(step, rollout, jax.random.split(key, steps))
 
     return ExpertRunner(reset, advance)

@@ -3,6 +3,7 @@
 Axes: B environments, V camera views, S image side, L language tokens.
 """
 
+import functools
 from typing import Any, NamedTuple, Sequence
 
 import chex
@@ -97,13 +98,12 @@ def render_images(
     """Render every camera of every environment.
 
     Args:
-      visuals: materials and lights may have a leading axis B, and the cameras' leaves
-        too: visuals of each environment. Values are data: changing them compiles
-        nothing.
+      visuals: materials, lights and cameras may have a leading axis B, of each
+        environment. Values are data: changing them compiles nothing.
       physics: B environments.
       size, outputs, shadows, supersample: see `render.render`.
-      chunk: how many images an accelerator draws at once; None draws all. Memory is
-        proportional to it. CPUs draw a few at a time anyway.
+      chunk: how many images an accelerator draws at once, which bounds its memory;
+        None: all. CPUs draw a few at a time anyway.
 
     Returns:
       Leaves [B, V, S, S, ...].
@@ -112,18 +112,13 @@ def render_images(
 
     # Leaves that differ between images, [B * V, ...], view after view of one
     # environment, so that splitting them splits the work evenly.
-    def repeat(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.repeat(leaf, views, axis=0), tree)
+    def interleave(*leaves: jax.Array) -> jax.Array:
+        return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
 
+    repeat = functools.partial(jax.tree.map, lambda leaf: jnp.repeat(leaf, views, 0))
     cameras = [mounted_camera(mount, physics) for mount in visuals.cameras]
     poses = (physics.xpos, rotation.matrix(physics.xquat, jnp))
-    per_image = {
-        "camera": jax.tree.map(
-            lambda *leaves: jnp.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]),
-            *cameras,
-        ),
-        "poses": repeat(poses),
-    }
+    per_image = {"camera": jax.tree.map(interleave, *cameras), "poses": repeat(poses)}
     if visuals.materials.rgb.ndim == 3:
         per_image["materials"] = repeat(visuals.materials)
     if visuals.lights.ambient.ndim == 2:

@@ -27,8 +27,3 @@ def policy_state(scene: Scene, state: EnvState) -> jax.Array:
     fingers = state.physics.qpos[:, panda.NUM_JOINTS : panda.NUM_JOINTS + 2]
     turn = rotation.to_axis_angle(quaternion, jnp)
     return jnp.concatenate([position, turn, fingers], axis=-1)
-
-
-def joint_state(state: EnvState) -> jax.Array:
-    """float32 [B, 7]: arm joints (rad)."""
-    return state.physics.qpos[:, : panda.NUM_JOINTS]

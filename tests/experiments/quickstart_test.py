@@ -192,7 +192,7 @@ def test_a_task_without_a_script_is_one_clear_line(user_file, tmp_path):
     user_file.write_text(user_file.read_text().replace(goal, "(Up plate_1)"))
     flags = (f"--config.suite={user_file}", "--config.tasks=0,")
     done = launch(tmp_path / "run", *flags)
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "dataset=")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "dataset=")
     collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.collect_demos", *collect],
@@ -201,7 +201,7 @@ def test_a_task_without_a_script_is_one_clear_line(user_file, tmp_path):
         text=True,
         timeout=240,
     )
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "policy")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "policy")
 
 
 def test_a_users_file_runs_from_end_to_end(user_file, tmp_path):

@@ -24,7 +24,7 @@ def visuals(scene):
 
 @pytest.fixture(scope="session")
 def settled(scene):
-    """Four episodes of every scripted task after their waiting steps."""
+    """Four episodes of every task in SCRIPTED after their waiting steps."""
     task = jnp.array(SCRIPTED * 4)
     reset = compilation.jit(lambda keys: env.reset(scene, task, keys))
     return reset(jax.random.split(jax.random.key(7), task.shape[0]))

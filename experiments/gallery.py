@@ -29,7 +29,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 
 def draw(suite: str, size: int, seed: int) -> Image:
     """A fresh episode of every task through both cameras: leaves [T, V, S, S, ...]."""
-    scene = scenes.make(suite, physics="mujoco")
+    scene = scenes.make(suite, engine="mujoco")
     visuals, tasks = visual_scene.make(scene), len(scene.suite.tasks)
 
     def run(key: jax.Array) -> Image:

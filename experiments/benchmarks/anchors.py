@@ -1,6 +1,7 @@
 """Objects after the ten waiting steps against where the real LIBERO left them.
 
-Run: `python -m experiments.benchmarks.anchors [--preset=faithful] [--physics=mjx]`.
+Run: `python -m experiments.benchmarks.anchors`, with `--physics_preset=faithful` or
+`--engine=mjx`.
 Prints one JSON object: the share of objects within 4 mm in z, 8 mm in xy and 5 degrees
 of tilt, and each object outside.
 """

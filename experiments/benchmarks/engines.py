@@ -1,6 +1,7 @@
 """MJX against C MuJoCo from the same states under the same actions, by attribute.
 
-Run: `python -m experiments.benchmarks.engines [--preset=faithful] [--suite=...]`.
+Run: `python -m experiments.benchmarks.engines [--suite=...]`, with
+`--physics_preset=faithful` for another integrator.
 A hundred control steps of smooth random motion above everything, so that the robot
 touches nothing; the objects rest on the table. Prints one JSON object: the largest
 difference of any environment at any step.
@@ -65,11 +66,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     rows = (_TASK.value,)
     reference = scenes.make(
-        _SUITE.value, tasks=rows, physics="mujoco", preset=options.preset()
+        _SUITE.value, tasks=rows, engine="mujoco", preset=options.preset()
     )
-    other = scenes.make(
-        _SUITE.value, tasks=rows, physics="mjx", preset=options.preset()
-    )
+    other = scenes.make(_SUITE.value, tasks=rows, engine="mjx", preset=options.preset())
     task = jnp.full(ENVIRONMENTS, _TASK.value)
     keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
     start = compilation.jit(lambda: env.reset(reference, task, keys))()

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
     found = online_timing.measure(settings, simulator, _UPDATES.value)
-    print(json.dumps({"benchmark": "online", "physics": scene.engine, **found}))
+    print(json.dumps({"benchmark": "online", "engine": scene.engine, **found}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The controller's step responses against those recorded in the real LIBERO.
 
-Run: `python -m experiments.benchmarks.osc_response [--preset=faithful]`, and
-`--physics=mjx`.
+Run: `python -m experiments.benchmarks.osc_response [--physics_preset=faithful]`, and
+`--engine=mjx`.
 From the first initial state of libero_goal's task 0, after the ten waiting steps: five
 steps of one full command and fifteen of none (the gripper: twenty closed, twenty open).
 Prints one JSON object: the largest deviation of any step.

@@ -18,6 +18,7 @@ from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, rotation
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import observe, visual_scene
@@ -114,7 +115,8 @@ def main(argv: Sequence[str]) -> None:
     draw = drawing(visuals, start)
     wall, cpu = timed(lambda: draw(start.physics))
     play = compilation.jit(
-        lambda state: rollout(scene, visuals, state, size), fused=scene.engine != "mjx"
+        lambda state: rollout(scene, visuals, state, size),
+        fused=ENGINES[scene.engine].supports_fusion,
     )
     step_wall, step_cpu = timed(lambda: play(start))
     theirs = mujoco_baseline(scene, visuals, start)

@@ -1,6 +1,7 @@
 """Recorded LIBERO episodes replayed open loop: same verdict, and how much earlier.
 
-Run: `python -m experiments.benchmarks.replay [--preset=faithful] [--physics=mjx]`.
+Run: `python -m experiments.benchmarks.replay`, with `--physics_preset=faithful` or
+`--engine=mjx`.
 Prints one JSON object; `--folder` takes other recordings in the same format, `--mixed`
 plays them in the scene of the whole suite instead of one of their own task.
 """

@@ -1,7 +1,7 @@
 """Imported weights in a folder: the parameters, and what they presuppose of a policy.
 
-    FOLDER/weights.json    the preset, the sources, what was changed of the preset
-    FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
+FOLDER/weights.json    the preset, the sources, what was changed of the preset
+FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import jax
 from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
-from experiments.pipeline.workdir import run_of
+from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting.files import replacing
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
@@ -145,7 +145,7 @@ def _kind(path: Path, below: Sequence[Path]) -> str:
         return "it is a file;" if path.exists() else "it does not exist;"
     if below:
         return f"name one of {', '.join(str(file.parent) for file in below)}, or"
-    if run := run_of(path):
+    if run := enclosing_run(path):
         return f"it belongs to the run {run}, which --workdir and --resume go on with;"
     public = [p for kind in PUBLIC for p in sorted(path.glob(f"*{kind}"))]
     if public:

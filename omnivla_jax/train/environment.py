@@ -15,6 +15,7 @@ from omnivla_jax.core.types import Observation, PyTree, TimeStep
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim import env
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.goals import reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
@@ -137,7 +138,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         reset=functools.partial(env.reset, scene),
         step=functools.partial(env.step, scene),
         observe=look_at,
-        fused=scene.engine != "mjx",
+        fused=ENGINES[scene.engine].supports_fusion,
         terms=functools.partial(reward.compute, scene),
         faults=faults,
         tasks=scene.playable,

@@ -48,7 +48,7 @@ def carry(
     x, y, z = offset
     there = Waypoint(target, offset, CLOSED, moved=held.body, frame=frame, hand=hand)
     over = there._replace(offset=(x, y, z + above))
-    way = (
+    way: Skill = (
         rise(lift, CLOSED),
         over._replace(tolerance=0.012, angle_tolerance=0.15),
         there._replace(offset=(x, y, z + SLOW_BELOW), tolerance=0.015),

@@ -14,7 +14,7 @@ ANCHORS = {f"{row.suite}/{row.task}": row for row in libero_recordings.anchors()
 )
 def test_every_object_rests_where_libero_left_it(name):
     anchor = ANCHORS[name]
-    scene = scenes.make(anchor.suite, tasks=(anchor.task,), physics="mujoco")
+    scene = scenes.make(anchor.suite, tasks=(anchor.task,), engine="mujoco")
     rows = list(anchors.deviations(scene, anchor, anchors.settle(scene, anchor)))
     assert len(rows) == len(anchor.objects) >= 2
     assert [row for row in rows if not anchors.is_within(row)] == []

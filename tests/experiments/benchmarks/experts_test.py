@@ -19,7 +19,7 @@ COPIES = 2
 
 @pytest.fixture(scope="module")
 def scene():
-    return scenes.make("libero_10", tasks=TASKS, physics="mujoco")
+    return scenes.make("libero_10", tasks=TASKS, engine="mujoco")
 
 
 @pytest.fixture

@@ -94,7 +94,6 @@ LONG_HORIZON: dict[str, Skill] = {
     ),
     "pick up the book and place it in the back compartment of the caddy": carry(
         BOOK,
-        PUDDING,
         "desk_caddy_1",
         (-0.034, -0.012, 0.07),
         lift=0.2,

@@ -88,7 +88,6 @@ GOALS: dict[str, Skill] = {
     "put the cream cheese in the bowl": carry(
         CREAM_CHEESE,
         BOWL,
-        CREAM_CHEESE,
         (0.0, 0.0, 0.07),
         lift=0.13,
     ),

@@ -75,7 +75,7 @@ def expand_faces(posed: PosedPrimitives) -> PosedPrimitives:
     """Repeat each polytope for each of its faces, whose normals become the sizes.
 
     Returns:
-      N rows in place of n primitives: what the rows of `nearest_hit` index.
+      N rows in place of n primitives, indexed by the rows of `nearest_hit`.
     """
     count, faces, _ = posed.planes.shape
     if not count:

@@ -15,7 +15,7 @@ def part(category, name):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_fingers_close_on_the_middle_of_the_handle(level):
+def test_fingers_close_on_the_handles_middle(level):
     """The bar is the box that stands out furthest."""
     drawer = part(CABINET, level)
     bar = min(drawer.collision, key=lambda shape: shape.position[1])
@@ -44,7 +44,7 @@ def test_a_drawer_is_pushed_beyond_liberos_closed():
     assert push.moved == "white_cabinet_1_bottom_level"
 
 
-def test_a_door_is_pushed_from_outside_by_its_upper_edge():
+def test_doors_are_pushed_by_their_upper_edge():
     door = part("microwave", "microjoint")
     panel = next(shape for shape in door.collision if shape.kind == "box")
     push = articulated.close_door("microwave_1_microjoint")[-1]
@@ -57,7 +57,7 @@ def test_a_door_is_pushed_from_outside_by_its_upper_edge():
     assert door.joint.range[1] == 0.0  # it opens to the negative
 
 
-def test_a_knob_is_led_the_way_that_turns_it_on():
+def test_knobs_turn_in_the_on_direction():
     rows = articulated.turn_knob("flat_stove_1_button")
     closed = [row for row in rows if row.gripper == CLOSED]
     assert [row.heading_offset > 0 for row in closed] == [False, True]

@@ -30,7 +30,7 @@ def test_a_grasp_lines_up_comes_in_and_closes():
 
 
 @pytest.mark.parametrize("side", np.linspace(-math.pi, math.pi, 9))
-def test_at_a_rim_the_fingers_close_along_the_radius(side):
+def test_rim_grasps_close_along_the_radius(side):
     held = grasps.grasp_rim(BOWL, radius=0.05, height=0.03, side=side)
     at = held.waypoints[1]
     radius = np.array(at.offset[:2])
@@ -56,7 +56,7 @@ def test_swapping_the_fingers_keeps_the_lean(side):
     )
 
 
-def test_a_mugs_wall_is_pinched_across_in_its_own_frame():
+def test_wall_grasps_use_the_mugs_frame():
     mug = "porcelain_mug_1"
     at = grasps.grasp_wall(mug, center=0.01, radius=0.04, side=0.0).waypoints[1]
     assert at.frame == "x"

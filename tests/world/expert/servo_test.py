@@ -43,7 +43,7 @@ def test_a_near_target_is_approached_in_proportion(at_hand, follow):
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.5])
-def test_a_far_target_keeps_its_direction_at_the_speed_limit(at_hand, follow, speed):
+def test_far_targets_keep_direction_at_the_limit(at_hand, follow, speed):
     away = np.array([0.5, -0.25, 0.1])
     action, _ = follow(at_hand, point(away, speed=speed))
     np.testing.assert_allclose(action[:3], speed * away / 0.5, atol=1e-5)

@@ -15,8 +15,8 @@ import numpy as np
 from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
@@ -84,9 +84,9 @@ def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
 def first_state(scene: Scene) -> np.ndarray:
     """LIBERO's first recorded `qpos` [nq] of the task."""
     rest = next(
-        anchor
-        for anchor in libero_recordings.anchors()
-        if (anchor.suite, anchor.task) == ("libero_goal", 0)
+        rest
+        for rest in libero_recordings.rest_states()
+        if (rest.suite, rest.task) == ("libero_goal", 0)
     )
     return rest.state[1 : 1 + scene.model.nq]
 
@@ -94,9 +94,9 @@ def first_state(scene: Scene) -> np.ndarray:
 def main(argv: Sequence[str]) -> None:
     """Respond once; print the deviations."""
     del argv
-    scene = options.scene("libero_goal", (0,))
+    scene = make_scene("libero_goal", (0,))
     found = deviations(respond(scene, first_state(scene)))
-    options.report("osc_response", scene.engine, **found)
+    print_report("osc_response", scene.engine, **found)
 
 
 if __name__ == "__main__":

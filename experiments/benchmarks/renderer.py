@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import mujoco_renderer
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.engines.registry import ENGINES
@@ -107,7 +107,7 @@ def _beside(
 def main(argv: Sequence[str]) -> None:
     """Time our pictures, MuJoCo's and a policy-ready control step."""
     del argv
-    scene = options.scene(_SUITE.value)
+    scene = make_scene(_SUITE.value)
     visuals, count, size = visual_scene.make(scene), _ENVIRONMENTS.value, _SIZE.value
     task = jnp.array([scene.playable[i % len(scene.playable)] for i in range(count)])
     keys = jax.random.split(jax.random.key(0), count)
@@ -130,7 +130,7 @@ def main(argv: Sequence[str]) -> None:
         "policy_ready_control_steps_per_second": steps / step_wall,
         "policy_ready_cpu_ms_per_step": 1e3 * step_cpu / steps,
     }
-    options.report(
+    print_report(
         "renderer",
         scene.engine,
         suite=_SUITE.value,

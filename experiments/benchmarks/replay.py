@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
@@ -79,11 +79,11 @@ def main(argv: Sequence[str]) -> None:
     recorded = itertools.groupby(episodes, lambda one: (one.suite, one.task))
     for (suite, task), same in recorded:
         group = list(same)
-        scene = options.scene(suite, None if _MIXED.value else (task,))
+        scene = make_scene(suite, None if _MIXED.value else (task,))
         for episode, here in zip(group, replay(scene, group)):
             rows.append((f"{suite}/{task}", episode.trial, episode.success_step, here))
     agree = [(there == NEVER) == (here.step == NEVER) for _, _, there, here in rows]
-    options.report(
+    print_report(
         "replay",
         scene.engine,
         mixed=_MIXED.value,

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import mujoco
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib.flags import chosen_engine, make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
@@ -98,21 +98,19 @@ def main(argv: Sequence[str]) -> None:
 
 def _report() -> None:
     rows = tuple(int(row) for row in _TASKS.value) or None
-    scene = options.scene(
-        _SUITE.value, rows, engine_name=options.engine(_AGAINST.value)
-    )
+    scene = make_scene(_SUITE.value, rows, engine=chosen_engine(_AGAINST.value))
     task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
     keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     found = measure(scene, start, steps=_STEPS.value)
     found["bare_steps_per_second"] = bare_rate(scene, start)
     if _AGAINST.value:
-        other = options.scene(_SUITE.value, rows, engine_name=_AGAINST.value)
+        other = make_scene(_SUITE.value, rows, engine=_AGAINST.value)
         theirs = measure(other, start, steps=_STEPS.value)
         name = "control_steps_per_second"
         found |= {"against": {"engine": _AGAINST.value} | theirs}
         found["ratio"] = round(found[name] / theirs[name], 3)
-    options.report(
+    print_report(
         "simulator",
         scene.engine,
         suite=_SUITE.value,

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 from experiments.configs.schema import ExperimentConfig, from_config
 from experiments.pipeline.workdir import Workdir, enclosing_run, read_config
+from omnivla_jax.core import checkpoint_files
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import checkpoints, online, rng, sft
 from omnivla_jax.train.state import TrainState
@@ -54,7 +55,7 @@ def restore(path: Path, stage: str | None = None) -> RestoredPolicy:
         ConfigDict(read_config(run, quickstart.get_config().to_dict()))
     )
     restored = checkpoints.restore(checkpoint, abstract_state(config, name))
-    update = int(checkpoint.name.removeprefix(checkpoints.PREFIX))
+    update = int(checkpoint.name.removeprefix(checkpoint_files.PREFIX))
     return RestoredPolicy(config, restored.tree, name, update, checkpoint)
 
 

@@ -25,7 +25,7 @@ class Episode(NamedTuple):
     success_step: int  # control steps until the goal first held; -1: never
 
 
-class Anchor(NamedTuple):
+class RestState(NamedTuple):
     """Where the objects of one initial state lay after the ten waiting steps."""
 
     suite: str
@@ -50,13 +50,13 @@ def hand_path(episode: Episode, folder: Path = FOLDER / "trajectories") -> np.nd
         return file[f"t{episode.trial}_eef_pos"]
 
 
-def anchors(folder: Path = FOLDER) -> Iterator[Anchor]:
+def rest_states(folder: Path = FOLDER) -> Iterator[RestState]:
     """The twenty recorded rest states."""
-    table = json.loads((folder / "anchors.json").read_text())
-    with np.load(folder / "anchor_states.npz") as states:
+    table = json.loads((folder / "rest_states.json").read_text())
+    with np.load(folder / "rest_states.npz") as states:
         for key, row in table.items():
             suite, task = key.split("/")
-            yield Anchor(
+            yield RestState(
                 suite,
                 int(task),
                 states[f"{suite}_{task}"],

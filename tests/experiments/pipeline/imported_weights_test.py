@@ -106,7 +106,7 @@ def test_every_folder_around_the_weights_means_them(pi0, capsys):
     folder, _ = pi0
     step = checkpoints.latest(folder)
     assert step is not None
-    for path in (folder, folder.parent, step, step / "tree", step / "history"):
+    for path in (folder, folder.parent, step, step / "params", step / "history"):
         found = settings(path)
         assert found.weights == folder
         assert found.policy == settings(folder).policy

@@ -1,6 +1,6 @@
 """MJX against C MuJoCo from the same states under the same actions, by attribute.
 
-Run: `python -m experiments.benchmarks.engines [--suite=...]`, with
+Run: `python -m experiments.benchmarks.engine_parity [--suite=...]`, with
 `--physics_preset=faithful` for another integrator.
 A hundred control steps of smooth random motion above everything, so that the robot
 touches nothing; the objects rest on the table. Prints one JSON object: the largest
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib.flags import chosen_preset, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
@@ -66,9 +66,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     rows = (_TASK.value,)
     reference = scenes.make(
-        _SUITE.value, tasks=rows, engine="mujoco", preset=options.preset()
+        _SUITE.value, tasks=rows, engine="mujoco", preset=chosen_preset()
     )
-    other = scenes.make(_SUITE.value, tasks=rows, engine="mjx", preset=options.preset())
+    other = scenes.make(_SUITE.value, tasks=rows, engine="mjx", preset=chosen_preset())
     task = jnp.full(ENVIRONMENTS, _TASK.value)
     keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
     start = compilation.jit(lambda: env.reset(reference, task, keys))()
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     found = {
         name: float(f"{np.abs(ours[name] - theirs[name]).max():.2e}") for name in ours
     }
-    options.report("engines", "mjx against mujoco", **found)
+    print_report("engine_parity", "mjx against mujoco", **found)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How often the scripted expert solves each task, from sampled initial states.
 
-Run: `python -m experiments.benchmarks.experts [--suite=libero_goal] [--tasks=0,3]`.
-With `--recorded` the states are LIBERO's own, read from the installed hf-libero. Prints
-one JSON object. The tasks of a suite are played at once, mixed, by one program.
+Run: `python -m experiments.benchmarks.expert_success [--suite=libero_goal]
+[--tasks=0,3]`. With `--recorded` the states are LIBERO's own, read from the installed
+hf-libero. Prints one JSON object. One program runs all tasks of a suite at once.
 """
 
 from typing import Any, Callable, NamedTuple, Sequence
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.libero import files
@@ -115,11 +115,11 @@ def main(argv: Sequence[str]) -> None:
     chosen = [int(task) for task in _TASKS.value] or None
     rows = []
     for suite in _SUITES.value:
-        scene = options.scene(suite, chosen)
+        scene = make_scene(suite, chosen)
         rows += measure(scene)
     rates = np.array([row["success"] for row in rows])
-    options.report(
-        "experts",
+    print_report(
+        "expert_success",
         scene.engine,
         states=_NUM_STATES.value,
         recorded=_RECORDED.value,

@@ -113,13 +113,14 @@ def task_names(task: Task) -> TaskNames:
 def _renamings(known: TaskNames, names: TaskNames) -> Iterator[Renaming]:
     """All renamings of the instances of `known` that make its goal the other's."""
     # The base category decides how an object is grasped and what fits on it.
-    base = {
-        start.name: CATEGORIES.base(start.category) for start in names.starts.values()
-    }
-    choices = []
-    for start in (known.starts[name] for name in known.instances):
-        category = CATEGORIES.base(start.category)
-        choices.append([name for name in names.instances if base[name] == category])
+    base, known_base = (
+        {name: CATEGORIES.base(side.starts[name].category) for name in side.instances}
+        for side in (names, known)
+    )
+    choices = [
+        [name for name in names.instances if base[name] == known_base[wanted]]
+        for wanted in known.instances
+    ]
     for chosen in itertools.product(*choices):
         if len(set(chosen)) < len(chosen) or len(chosen) < len(names.instances):
             continue

@@ -19,7 +19,7 @@ from omnivla_jax.sim.assets.arenas import (
     WRIST_CAMERA_QUATERNION,
     WRIST_FOVY,
 )
-from omnivla_jax.sim.assets.objects import UPRIGHT
+from omnivla_jax.sim.assets.category import UPRIGHT
 from omnivla_jax.sim.assets.primitives import VISIBLE_GROUP
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import PhysicsState

@@ -112,13 +112,15 @@ def task_names(task: Task) -> TaskNames:
 
 def _renamings(known: TaskNames, names: TaskNames) -> Iterator[Renaming]:
     """All renamings of the instances of `known` that make its goal the other's."""
-    # The base category decides how an object is grasped and what fits on it.
-    base, known_base = (
-        {name: CATEGORIES.base(side.starts[name].category) for name in side.instances}
+    alike, known_alike = (
+        {
+            name: CATEGORIES[side.starts[name].category].grasp_like
+            for name in side.instances
+        }
         for side in (names, known)
     )
     choices = [
-        [name for name in names.instances if base[name] == known_base[wanted]]
+        [name for name in names.instances if alike[name] == known_alike[wanted]]
         for wanted in known.instances
     ]
     for chosen in itertools.product(*choices):
@@ -183,11 +185,11 @@ def _match(
 
 
 def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
-    """Relation, base category and region that something starts on or in; or ""."""
+    """Relation, category and region that something starts on or in; or ""."""
     below = names.starts.get(start.reference)
     if below is None:  # on the table
         return "", "", ""
-    return start.relation, CATEGORIES.base(below.category), start.region
+    return start.relation, CATEGORIES[below.category].grasp_like, start.region
 
 
 def _distance(a: Start, b: Start) -> float:

@@ -1,4 +1,4 @@
-"""Tests of experiments.geometry.document: the text of objects.json."""
+"""Tests of experiments.geometry.document: the text of sim/data/categories."""
 
 import json
 

@@ -10,7 +10,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.assets.objects import CATEGORIES, start_orientation
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import table
@@ -43,7 +43,7 @@ def rotated(quaternion):
 def test_groceries_reach_as_low_as_their_boxes(name):
     """As LIBERO stands them up, within 4 mm."""
     category = name.replace(" ", "_")
-    upright = rotated(start_orientation(category)[0])
+    upright = rotated(CATEGORIES[category].init_rotation.quaternion)
     ends = []
     for shape in CATEGORIES[category].parts[0].collision:
         reach = np.abs((upright * rotated(shape.quaternion)).as_matrix()[2])

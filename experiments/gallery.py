@@ -20,8 +20,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render.types import OUTPUTS, Image
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Folder of the sheets.")
@@ -42,7 +41,7 @@ def render_suite(suite: str, size: int, seed: int) -> Image:
       Leaves [T, V, S, S, ...].
     """
     scene = scenes.make(suite, engine="mujoco")
-    visuals, num_tasks = looks.look(scene), len(scene.suite.tasks)
+    visuals, num_tasks = visual_scene.make(scene), len(scene.suite.tasks)
 
     def render(key: jax.Array) -> Image:
         keys = jax.random.split(key, num_tasks)

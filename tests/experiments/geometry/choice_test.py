@@ -9,6 +9,8 @@ from experiments.geometry.recipes import REPLAYED
 from experiments.geometry.vessels import VESSELS
 from omnivla_jax.sim.assets.objects import CATEGORIES
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 RECORDED = recorded.read()
 # Fitted in well under a second each.
 QUICK = {*REPLAYED, *VESSELS, "bbq_sauce", "butter", "ketchup", "milk"}

@@ -6,6 +6,8 @@ import pytest
 
 from experiments.geometry import document, recorded
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 CATEGORIES = {
     name: category
     for name, category in recorded.read().items()

@@ -18,8 +18,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render.types import OUTPUTS, Image
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Where the sheets go.")
@@ -31,14 +30,14 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 def draw(suite: str, size: int, seed: int) -> Image:
     """A fresh episode of every task through both cameras: leaves [T, V, S, S, ...]."""
     scene = scenes.make(suite, engine="mujoco")
-    look, tasks = looks.look(scene), len(scene.suite.tasks)
+    visuals, tasks = visual_scene.make(scene), len(scene.suite.tasks)
 
     def run(key: jax.Array) -> Image:
         keys = jax.random.split(key, tasks)
         physics = env.reset(scene, jnp.arange(tasks), keys).physics
         options: dict[str, Any] = {"shadows": True, "supersample": 2}
         return observe.render_images(
-            look, physics, size=size, outputs=OUTPUTS, **options
+            visuals, physics, size=size, outputs=OUTPUTS, **options
         )
 
     drawn = compilation.jit(run, fused=True)(jax.random.key(seed))

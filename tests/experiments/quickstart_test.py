@@ -196,7 +196,7 @@ def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
     user_file.write_text(user_file.read_text().replace(goal, "(Up plate_1)"))
     flags = (f"--config.suite={user_file}", "--config.tasks=0,")
     done = launch(tmp_path / "run", *flags)
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "dataset=")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "dataset=")
     collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.collect_demos", *collect],
@@ -205,7 +205,7 @@ def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
         text=True,
         timeout=240,
     )
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "policy")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "policy")
 
 
 @pytest.mark.slow

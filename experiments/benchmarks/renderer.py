@@ -17,12 +17,11 @@ from absl import app, flags
 from experiments.benchmarks.lib import mujoco_renderer
 from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env
+from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Suite of the scene.")
 _SIZE = flags.DEFINE_integer("size", 128, "Image side, pixels.")
@@ -46,12 +45,12 @@ def timed(program: Callable[[], Any]) -> tuple[float, float]:
     return min(walls), min(cpus)
 
 
-def drawing(look: looks.Look, start: EnvState) -> Any:
+def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
     """The compiled program that draws every camera of a batch like `start`."""
 
     def draw(physics: PhysicsState) -> jax.Array:
         return observe.render_images(
-            look,
+            visuals,
             physics,
             size=_SIZE.value,
             outputs=("rgb",),
@@ -62,14 +61,16 @@ def drawing(look: looks.Look, start: EnvState) -> Any:
     return compilation.jit(draw, fused=True).lower(start.physics).compile()
 
 
-def rollout(scene: Scene, look: looks.Look, start: EnvState, size: int) -> Any:
+def rollout(
+    scene: Scene, visuals: visual_scene.VisualScene, start: EnvState, size: int
+) -> Any:
     """Control steps, each followed by both images, without shadows as for policies."""
 
     def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
         shape = (state.task.shape[0], env.ACTION_SIZE)
         action = jax.random.uniform(key, shape, minval=-0.5, maxval=0.5)
         after, _ = env.step(scene, state, action)
-        images = observe.images(look, after.physics, size=size)
+        images = observe.images(visuals, after.physics, size=size)
         return after, jnp.mean(images, dtype=jnp.float32)
 
     keys = jax.random.split(jax.random.key(0), _STEPS.value)
@@ -77,12 +78,12 @@ def rollout(scene: Scene, look: looks.Look, start: EnvState, size: int) -> Any:
 
 
 def mujoco_baseline(
-    scene: Scene, look: looks.Look, start: EnvState
+    scene: Scene, visuals: visual_scene.VisualScene, start: EnvState
 ) -> mujoco_renderer.MujocoImages | None:
     """MuJoCo's images of the first environments; None where it cannot draw."""
     few = jax.tree.map(lambda leaf: leaf[:BASELINE_ENVIRONMENTS], start.physics)
-    cameras = [looks.camera(mount, few) for mount in look.cameras]
-    posed = (few.xpos, looks.body_rotations(few), cameras)
+    cameras = [visual_scene.mounted_camera(mount, few) for mount in visuals.cameras]
+    posed = (few.xpos, rotation.matrix(few.xquat, jnp), cameras)
     posed = jax.tree.map(np.asarray, posed)
     return mujoco_renderer.draw(
         scene.visual_model, *posed, size=_SIZE.value, shadows=_SHADOWS.value
@@ -93,18 +94,18 @@ def main(argv: Sequence[str]) -> None:
     """Time our images, MuJoCo's, and control steps with images for a policy."""
     del argv
     scene = make_scene(_SUITE.value)
-    look, count, size = looks.look(scene), _ENVIRONMENTS.value, _SIZE.value
+    visuals, count, size = visual_scene.make(scene), _ENVIRONMENTS.value, _SIZE.value
     task = jnp.array([scene.playable[i % len(scene.playable)] for i in range(count)])
     keys = jax.random.split(jax.random.key(0), count)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
-    draw = drawing(look, start)
+    draw = drawing(visuals, start)
     wall, cpu = timed(lambda: draw(start.physics))
     run = compilation.jit(
-        lambda state: rollout(scene, look, state, size),
+        lambda state: rollout(scene, visuals, state, size),
         fused=ENGINES[scene.engine].supports_fusion,
     )
     step_wall, step_cpu = timed(lambda: run(start))
-    views, steps = len(look.cameras), count * _STEPS.value
+    views, steps = len(visuals.cameras), count * _STEPS.value
     numbers: dict[str, float | None] = {
         "ms_per_environment": 1e3 * wall / count,
         "cpu_ms_per_environment": 1e3 * cpu / count,
@@ -114,7 +115,7 @@ def main(argv: Sequence[str]) -> None:
         "policy_ready_control_steps_per_second": steps / step_wall,
         "policy_ready_cpu_ms_per_step": 1e3 * step_cpu / steps,
     }
-    baseline = mujoco_baseline(scene, look, start)
+    baseline = mujoco_baseline(scene, visuals, start)
     if baseline is not None:
         mujoco_ms = views * baseline.milliseconds
         mujoco_cpu_ms = views * baseline.cpu_milliseconds

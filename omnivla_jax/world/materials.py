@@ -1,4 +1,4 @@
-"""The finish of every material a scene can name: colours, texture and gloss.
+"""The materials that a scene's visual geoms name: colours, texture and gloss.
 
 Objects' materials are in the records of their categories, `sim/data/categories`.
 """
@@ -6,8 +6,8 @@ Objects' materials are in the records of their categories, `sim/data/categories`
 from omnivla_jax.render.types import Material as M
 from omnivla_jax.sim.assets import objects
 
-_SHADE = 0.75  # how bright the second colour of what is painted over is
-_ROOMS = {
+_SHADE = 0.75  # of a recoloured material: the second colour over the first
+_ARENAS = {
     "tabletop_floor": M((0.62, 0.58, 0.53), (0.48, 0.45, 0.41), "tile", 0.5),
     "tabletop_wall": M((0.84, 0.82, 0.76), (0.78, 0.76, 0.70), "marble", 1.5, 0.0),
     "tabletop_table": M((0.74, 0.56, 0.37), (0.55, 0.38, 0.22), "wood", 0.12, 0.1),
@@ -35,20 +35,23 @@ _ROBOT = {
     "robot_dark": M((0.14, 0.15, 0.17), specular=0.4),
 }
 _OBJECTS = {name: M(*row) for name, row in objects.MATERIALS.items()}
-MATERIALS: dict[str, M] = {**_ROOMS, **_OBJECTS, **_ROBOT}
+MATERIALS: dict[str, M] = {**_ARENAS, **_OBJECTS, **_ROBOT}
 
 
 def material(name: str) -> M:
-    """The finish of a material; `plate@c01818` is that of `plate` in one colour.
+    """Look up a material; `plate@c01818` is `plate` in another colour.
 
     Args:
-      name: a key of MATERIALS or a material of a user's category, and behind an `@`
-        the colour as rrggbb, if any.
+      name: a key of MATERIALS or a material of a user's category, optionally followed
+        by `@` and a colour rrggbb.
+
+    Raises:
+      KeyError: unknown material.
     """
-    base, _, colour = name.partition("@")
+    base, _, color = name.partition("@")
     known = MATERIALS[base] if base in MATERIALS else M(*objects.find_material(base))
-    if not colour:
+    if not color:
         return known
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (0, 2, 4))
     shade = (_SHADE * red, _SHADE * green, _SHADE * blue)
     return known._replace(rgb=(red, green, blue), rgb2=shade)

@@ -70,7 +70,7 @@ def test_a_new_category_resets_steps_and_renders(made):
     assert not state.diverged[0] and not outcome.truncated[0]
     height = state.physics.xpos[0, made.bodies["butter_1"], 2]
     np.testing.assert_allclose(height, 0.04, atol=2e-3)  # it stands on the floor
-    drawn = observe.images(visual_scene.look(made), state.physics, size=96)[0, 0]
+    drawn = observe.images(visual_scene.make(made), state.physics, size=96)[0, 0]
     red, green, blue = np.moveaxis(np.asarray(drawn, int), -1, 0)
     assert ((red > 2 * green + 40) & (blue > 2 * green + 40)).sum() > 5  # the paper
     assert ((green > 2 * red + 40) & (blue > 2 * red + 40)).sum() > 5  # the lid

@@ -3,8 +3,8 @@
 import pytest
 
 from omnivla_jax.sim.assets.objects import CATEGORIES
-from omnivla_jax.world.expert import furniture
-from omnivla_jax.world.expert.phases import CLOSED, OPEN
+from omnivla_jax.world.expert import articulated
+from omnivla_jax.world.expert.waypoints import CLOSED, OPEN
 
 CABINET, LEVELS = "wooden_cabinet", ("top_level", "middle_level", "bottom_level")
 OPEN_BELOW, CLOSED_ABOVE, ON_FROM = -0.14, 0.0, 0.5  # LIBERO's predicates
@@ -15,21 +15,21 @@ def part(category, name):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_fingers_close_on_the_middle_of_the_handle(level):
+def test_fingers_close_on_the_handles_middle(level):
     """The bar is the box that stands out furthest."""
     drawer = part(CABINET, level)
     bar = min(drawer.collision, key=lambda shape: shape.position[1])
-    inserted = furniture.open_drawer(f"{CABINET}_1", level)[2]
+    inserted = articulated.open_drawer(f"{CABINET}_1", level)[2]
     _, y, z = inserted.offset
     assert z == pytest.approx(bar.position[2], abs=0.002)
     assert y == pytest.approx(bar.position[1], abs=0.006)
     assert 2 * bar.size[2] < 0.06 and inserted.gripper == OPEN
 
 
-def test_a_drawer_is_pulled_beyond_liberos_open_and_short_of_the_stop():
+def test_drawers_are_pulled_beyond_open_below_the_stop():
     (pull,) = [
         row
-        for row in furniture.open_drawer(f"{CABINET}_1", "top_level")
+        for row in articulated.open_drawer(f"{CABINET}_1", "top_level")
         if row.moved == f"{CABINET}_1_top_level"
     ]
     stop = part(CABINET, "top_level").joint.range[0]
@@ -38,28 +38,29 @@ def test_a_drawer_is_pulled_beyond_liberos_open_and_short_of_the_stop():
 
 
 def test_a_drawer_is_pushed_beyond_liberos_closed():
-    push = furniture.close_drawer("white_cabinet_1", "bottom_level")[-1]
+    push = articulated.close_drawer("white_cabinet_1", "bottom_level")[-1]
     stop = part("white_cabinet", "bottom_level").joint.range[1]
     assert CLOSED_ABOVE < push.offset[1] <= stop
     assert push.moved == "white_cabinet_1_bottom_level"
 
 
-def test_a_door_is_pushed_from_outside_by_its_upper_edge():
+def test_doors_are_pushed_by_their_upper_edge():
     door = part("microwave", "microjoint")
     panel = next(shape for shape in door.collision if shape.kind == "box")
-    push = furniture.close_door("microwave_1_microjoint")[-1]
+    push = articulated.close_door("microwave_1_microjoint")[-1]
     x, y, z = push.offset
     assert y < panel.position[1] - panel.size[1]
     assert abs(x - panel.position[0]) < panel.size[0]
     top = panel.position[2] + panel.size[2]
     assert z - 0.0095 < top < z + 0.031  # below the tips, under the hand
-    assert push.lead > 0 and door.joint.range[1] == 0.0  # it opens to the negative
+    assert push.heading_offset > 0
+    assert door.joint.range[1] == 0.0  # it opens to the negative
 
 
-def test_a_knob_is_led_the_way_that_turns_it_on():
-    rows = furniture.turn_knob("flat_stove_1_button")
+def test_knobs_turn_in_the_on_direction():
+    rows = articulated.turn_knob("flat_stove_1_button")
     closed = [row for row in rows if row.gripper == CLOSED]
-    assert [row.lead > 0 for row in closed] == [False, True]
+    assert [row.heading_offset > 0 for row in closed] == [False, True]
     low, high = part("flat_stove", "button").joint.range
     assert low < ON_FROM < high  # the positive way
     assert len({row.offset for row in closed}) == 1

@@ -1,34 +1,36 @@
-"""Scripts of libero_spatial and libero_goal. Lengths in m, angles in rad."""
+"""Skills of libero_spatial and libero_goal. Lengths in m, angles in rad."""
 
 import math
 from typing import Any
 
-from omnivla_jax.world.expert import furniture
-from omnivla_jax.world.expert.phases import FIXED, WORLD, Phase, Script
-from omnivla_jax.world.expert.places import carry, push
-from omnivla_jax.world.expert.scripts import items
-from omnivla_jax.world.expert.scripts.items import (
+from omnivla_jax.world.expert import articulated
+from omnivla_jax.world.expert.placing import carry, push
+from omnivla_jax.world.expert.skills.grasp_presets import (
     BEHIND,
     BOWL,
+    CREAM_CHEESE,
     LEFT,
     PLATE,
     RIGHT,
     STOVE,
+    WINE_BOTTLE,
     bowl,
-    wine_bottle,
 )
+from omnivla_jax.world.expert.waypoints import FIXED, WORLD, Skill, Waypoint
 
 _CABINET, _TOP = "wooden_cabinet_1", "wooden_cabinet_1_top_level"
 _ON_CABINET = (0.0, 0.0, 0.226)
 
 
-def _to_plate(side: float, lean: float = 0.0, **way: Any) -> Script:
-    return carry(bowl(side, lean), PLATE, (0.0, 0.0, 0.012), **way)
+def _to_plate(side: float, lean: float = 0.0, **way: Any) -> Skill:
+    """Grasp the bowl from `side` and carry it to the plate."""
+    on_plate = (0.0, 0.0, 0.012)
+    return carry(bowl(side, lean), PLATE, on_plate, **way)
 
 
 # Fingers along the front of the cabinet, which stands askew, the hand over its top.
 _ALONG_FRONT, _OVER_TOP = math.radians(154), math.radians(-10)
-_BOWL_PLACES: dict[str, Script] = {
+_BOWL_PLACES: dict[str, Skill] = {
     # Bowl and plate may have caught in each other as they fell: drawn apart first.
     "between the plate and the ramekin": _to_plate(BEHIND, aside=(-0.06, 0.0, 0.01)),
     "next to the ramekin": _to_plate(LEFT),
@@ -43,31 +45,31 @@ _BOWL_PLACES: dict[str, Script] = {
     "next to the plate": _to_plate(RIGHT),
     "on the wooden cabinet": _to_plate(LEFT, above=0.22),
 }
-BOWL_ON_PLATE: dict[str, Script] = {
-    f"pick up the black bowl {place} and place it on the plate": script
-    for place, script in _BOWL_PLACES.items()
+BOWL_ON_PLATE: dict[str, Skill] = {
+    f"pick up the black bowl {place} and place it on the plate": skill
+    for place, skill in _BOWL_PLACES.items()
 }
 
 _LEAN = math.radians(50)  # away from the open drawer above the bowl
-_CLEAR_OF_DRAWER = Phase(
+_CLEAR_OF_DRAWER = Waypoint(
     WORLD,
     (-0.2, 0.1, 1.05),
     hand=(0.0, _LEAN, math.pi / 2),
     tolerance=0.05,
-    turned=0.2,
+    angle_tolerance=0.2,
 )
 _DOWN_THE_RACK = (math.radians(59), 0.0, 0.0)  # the bottle lies along its slope
 
-GOALS: dict[str, Script] = {
-    "open the middle drawer of the cabinet": furniture.open_drawer(
+GOALS: dict[str, Skill] = {
+    "open the middle drawer of the cabinet": articulated.open_drawer(
         _CABINET, "middle_level"
     ),
     "put the bowl on the stove": carry(bowl(LEFT), STOVE, (0.15, 0.0, 0.034)),
     "put the wine bottle on top of the cabinet": carry(
-        wine_bottle(), _CABINET, _ON_CABINET, lift=0.28
+        WINE_BOTTLE, _CABINET, _ON_CABINET, lift=0.28
     ),
     "open the top drawer and put the bowl inside": (
-        *furniture.open_drawer(_CABINET, "top_level"),
+        *articulated.open_drawer(_CABINET, "top_level"),
         _CLEAR_OF_DRAWER,
         *carry(
             bowl(BEHIND, _LEAN),
@@ -84,15 +86,15 @@ GOALS: dict[str, Script] = {
         PLATE, to=(-0.05, 0.215, 0.9), rim=0.022, yaw=math.radians(70)
     ),
     "put the cream cheese in the bowl": carry(
-        items.flat_box("cream_cheese_1", approach=0.07),
+        CREAM_CHEESE,
         BOWL,
         (0.0, 0.0, 0.07),
         lift=0.13,
     ),
-    "turn on the stove": furniture.turn_knob(f"{STOVE}_button"),
+    "turn on the stove": articulated.turn_knob(f"{STOVE}_button"),
     "put the bowl on the plate": _to_plate(LEFT),
     "put the wine bottle on the rack": carry(
-        wine_bottle(),
+        WINE_BOTTLE,
         "wine_rack_1",
         (0.05, 0.06, 0.24),
         lift=0.25,

@@ -93,8 +93,8 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
 
 def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
-    monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
-    with pytest.raises(ValueError, match="no script for .*--config.data.path=FOLDER"):
+    monkeypatch.setattr("omnivla_jax.world.expert.table.find_skill", lambda task: None)
+    with pytest.raises(ValueError, match="no skill for .*--config.data.path=FOLDER"):
         run_context.require_demonstrations(settings)
     given = dataclasses.replace(settings.data, source="auto", path=Path("data"))
     run_context.require_demonstrations(dataclasses.replace(settings, data=given))

@@ -28,7 +28,7 @@ class PolicyConfig:
     `dino` makes the spatial encoder VGGT's; None leaves it a convolutional stem.
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
-    `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
+    `head`: an action head of `policy.heads`. `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
     norms (pi0.5). `state_token`: off in policies that are not shown the robot's state,
     as openpi's `pi05_libero` (`discrete_state_input=False`); pi0.5's other prompt,
     which spells the state out, does not exist here. `tokenizer`: "words", "bytes" or a
@@ -56,6 +56,7 @@ class PolicyConfig:
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     state_token: bool = True
+    head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
     value_queries: int = 4

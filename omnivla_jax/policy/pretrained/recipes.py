@@ -50,9 +50,7 @@ def groups(recipe: Recipe) -> Iterator[tuple[str, ...]]:
         yield from [(name,) for name in names] if recipe.pack is None else [names]
 
 
-def shape(
-    recipe: Recipe, arrays: Sequence[tuple[int, ...]]
-) -> tuple[int, ...] | None:
+def shape(recipe: Recipe, arrays: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
     """The shape that `recipe` makes if all its groups have arrays of these shapes.
 
     None where they do not fit its pattern.

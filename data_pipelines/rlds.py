@@ -25,7 +25,7 @@ from PIL import Image
 
 from data_pipelines import rlds_builder, rlds_features, rlds_paths
 from omnivla_jax.core.orientation import convert_image_convention
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 
 STORED = "modified_libero_rlds"  # how pictures lie on disk
 UNKNOWN_TASK = -1  # of a dataset that does not number its tasks
@@ -34,7 +34,7 @@ _NO_JOINTS = np.full(7, np.nan, np.float32)
 
 def write(
     directory: Path,
-    episodes: Iterable[Episode],
+    episodes: Iterable[Demonstration],
     *,
     name: str,
     file_format: str = "tfrecord",
@@ -82,7 +82,7 @@ def write(
         return _put(built, directory, name, workspace)
 
 
-def read(path: Path) -> list[Episode]:
+def read(path: Path) -> list[Demonstration]:
     """Load every demonstration of a dataset, in the order of its files.
 
     Datasets of others are read as well, where they have the features of
@@ -128,14 +128,16 @@ def check_writable(directory: Path, name: str) -> None:
     rlds_paths.check_writable(directory, rlds_paths.dataset_name(name))
 
 
-def _examples(episodes: Iterable[Episode], name: str) -> Iterator[tuple[int, Any]]:
+def _examples(
+    episodes: Iterable[Demonstration], name: str
+) -> Iterator[tuple[int, Any]]:
     """Yield (index, RLDS example) pairs; pictures become PNG files in memory."""
     for index, episode in enumerate(episodes):
         metadata = {"file_path": f"{name}/{index:05d}", "task_id": int(episode.task)}
         yield index, {"steps": _steps(episode), "episode_metadata": metadata}
 
 
-def _steps(episode: Episode) -> list[dict[str, Any]]:
+def _steps(episode: Demonstration) -> list[dict[str, Any]]:
     """The RLDS steps of a demonstration: discount 1, reward 1 on the last step."""
     images = convert_image_convention(np.asarray(episode.images), STORED)
     last = len(images) - 1
@@ -159,7 +161,7 @@ def _steps(episode: Episode) -> list[dict[str, Any]]:
     ]
 
 
-def _episode(record: rlds_builder.Record) -> Episode:
+def _episode(record: rlds_builder.Record) -> Demonstration:
     """A demonstration from one decoded RLDS example."""
     with rlds_builder.named_damage(record.where):
         steps = list(record.example["steps"])
@@ -169,7 +171,7 @@ def _episode(record: rlds_builder.Record) -> Episode:
         images = np.stack([np.stack([o["image"], o["wrist_image"]]) for o in seen])
         joints = [o.get("joint_state", _NO_JOINTS) for o in seen]
         metadata = record.example.get("episode_metadata", {})
-        episode = Episode(
+        episode = Demonstration(
             images=convert_image_convention(images, STORED),
             state=_numbers("observation/state", [o["state"] for o in seen]),
             joint_state=np.asarray(joints, np.float32),
@@ -213,7 +215,7 @@ class _Counted:
         return pair
 
 
-def _checked(episodes: Iterable[Episode], side: int) -> Iterator[Episode]:
+def _checked(episodes: Iterable[Demonstration], side: int) -> Iterator[Demonstration]:
     """Refuse episodes whose shapes or types the RLDS layout cannot hold."""
     for index, episode in enumerate(episodes):
         length = len(episode.action)

@@ -8,15 +8,12 @@ every machine its seeds (`--config.seeds=0,`), lay their folders side by side, a
 repeat it for the table of all.
 """
 
-import json
 from pathlib import Path
-from typing import Any, Mapping
 
 from absl import flags, logging
 
 from experiments.pipeline import sweep
-from experiments.reporting import curves, errors
-from experiments.reporting.files import replacing
+from experiments.reporting import errors, records, tables
 from omnivla_jax.core import compile as compilation
 
 ROOT = Path(__file__).parents[1]
@@ -28,44 +25,17 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    """Run what is not finished, write ablation.json and curves.png, print the table."""
+    """Run what is not finished, write its records and curves.png, print the table."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
     root = Path(_WORKDIR.value)
-    results = sweep.run(_CONFIG.value, root)
-    found = {name: sweep.pooled(of_seeds) for name, of_seeds in results.items()}
-    with replacing(root / "ablation.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    histories = {
-        name: [result.history for result in of_seeds]
-        for name, of_seeds in results.items()
-    }
-    learned = {name: rows for name, rows in histories.items() if all(rows)}
-    curves.compare(
-        root / "curves.png",
-        learned,
-        levels={name: row for name, row in found.items() if name not in learned},
-        ends={name: found[name] for name in learned},
-    )
-    print(table(found))
-
-
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a variant, in Markdown."""
-    lines = [
-        "| variant | success (95 % interval over episodes) | by seed |",
-        "|---|---|---|",
-    ]
-    for name, row in found.items():
-        low, high = row["interval"]
-        seeds = ", ".join(f"{share:.0%}" for share in row["seeds"])
-        cell = f"{row['success']:.0%} ({low:.0%} to {high:.0%})"
-        lines.append(f"| {name} | {cell} | {seeds} |")
-    diverged = sum(row["diverged"] for row in found.values())
-    lines += ["", f"Diverged episodes, which count as failures: {diverged}."]
-    return "\n".join(lines)
+    runs = sweep.run(_CONFIG.value, root)
+    variants = _CONFIG.value.compared
+    records.save(root / "ablation", runs, variants=variants)
+    tables.draw_variants(root / "curves.png", runs, variants)
+    print(tables.variant_table(runs, variants))
 
 
 if __name__ == "__main__":

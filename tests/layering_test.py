@@ -179,7 +179,7 @@ def test_the_checker_catches_a_bad_import(module, source):
         ("omnivla_jax.policy.policy", "from omnivla_jax.flow import sde"),
         ("omnivla_jax.world.observe", "from omnivla_jax.render import camera"),
         ("omnivla_jax.train.online", "from omnivla_jax.rl import gspo"),
-        ("data_pipelines.rlds", "from omnivla_jax.core.types import Episode"),
+        ("data_pipelines.rlds", "from omnivla_jax.core.types import Demonstration"),
         ("data_pipelines.rlds", "import tensorflow_datasets as tfds"),
         ("experiments.quickstart", "from absl import flags"),
     ],

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import rlds
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 
 EPISODES, STEPS, SIDE = 120, 100, 64
 
 
-def episode(rng: np.random.Generator, task: int) -> Episode:
+def episode(rng: np.random.Generator, task: int) -> Demonstration:
     """A demonstration with noisy pictures, which take longer to compress."""
     blocks = rng.integers(0, 256, (STEPS, 2, 8, 8, 3), dtype=np.uint8)
     images = blocks.repeat(SIDE // 8, axis=2).repeat(SIDE // 8, axis=3)
@@ -28,7 +28,9 @@ def episode(rng: np.random.Generator, task: int) -> Episode:
     def numbers(width: int) -> np.ndarray:
         return rng.normal(size=(STEPS, width)).astype(np.float32)
 
-    return Episode(images, numbers(8), numbers(7), numbers(7), "push the plate", task)
+    return Demonstration(
+        images, numbers(8), numbers(7), numbers(7), "push the plate", task
+    )
 
 
 def main() -> None:

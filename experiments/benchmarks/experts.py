@@ -14,11 +14,12 @@ from absl import app, flags
 
 from experiments.benchmarks.lib import flags as options
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files
+from omnivla_jax.sim import env
+from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.world import demos, expert
 
-_SUITES = flags.DEFINE_list("suite", list(libero_files.suite_names()), "Which suites.")
+_SUITES = flags.DEFINE_list("suite", list(files.suite_names()), "Which suites.")
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of each suite; empty: all.")
 _NUM_STATES = flags.DEFINE_integer("num_states", 50, "Initial states per task.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the initial states and the noise.")
@@ -128,11 +129,9 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _states(
-    scene: Scene, task: int, num_states: int
-) -> tuple[jax.Array, jax.Array]:
+def _states(scene: Scene, task: int, num_states: int) -> tuple[jax.Array, jax.Array]:
     """LIBERO's `qpos` and `qvel` of the first states of a task, in its own widths."""
-    table = libero_files.initial_states(scene.name, scene.suite.tasks[task].name)
+    table = files.initial_states(scene.name, scene.suite.tasks[task].name)
     if num_states > len(table):
         raise ValueError(f"{num_states=}: LIBERO recorded {len(table)} of task {task}.")
     free = len(scene.tasks[task].movables)  # a free joint: 7 positions, 6 velocities

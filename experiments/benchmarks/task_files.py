@@ -19,8 +19,8 @@ from typing import Any, Iterable, NamedTuple, Sequence
 import numpy as np
 from absl import app, flags
 
-from omnivla_jax.sim import libero_files, scene
-from omnivla_jax.sim.libero import bddl, tasks
+from omnivla_jax.sim import scene
+from omnivla_jax.sim.libero import bddl, files, tasks
 
 _FOLDER = flags.DEFINE_string("bddl_folder", "", "Load these; empty: re-make files.")
 _PER_KIND = flags.DEFINE_integer("per_kind", 2, "Files of a kind per task.", 1)
@@ -175,7 +175,7 @@ def main(_: list[str]) -> None:
     if _FOLDER.value:
         counts = from_folder(Path(_FOLDER.value).expanduser())
     else:
-        suites = map(libero_files.suite_files, libero_files.suite_names())
+        suites = map(files.suite_files, files.suite_names())
         bases = [path for files in suites for path in files.paths]
         with tempfile.TemporaryDirectory() as folder:
             counts = measured(bases, KINDS, _PER_KIND.value, Path(folder))

@@ -86,9 +86,9 @@ def _quickstart() -> ConfigDict:
 
 
 def _stages() -> ConfigDict:
-    """Flow matching (`action`) and Flow-GSPO (`sampler`, `rl`)."""
+    """Supervised fine-tuning (`sft`) and Flow-GSPO (`sampler`, `rl`)."""
     config = ConfigDict()
-    config.action = ConfigDict(
+    config.sft = ConfigDict(
         {
             "steps": 120,
             "batch_size": 64,
@@ -137,7 +137,7 @@ def _debug_changes() -> ConfigDict:
             "chunks": 2,
             "exec_horizon": 2,
             "demonstrations": {"episodes": 3, "batch_size": 3},
-            "action": {
+            "sft": {
                 "steps": 2,
                 "batch_size": 4,
                 "draws": 2,

@@ -18,7 +18,7 @@ from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sft import ActionConfig
+from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.state import OptimizerConfig
 
 
@@ -48,7 +48,7 @@ class Settings:
     weights: Path | None  # imported, which stage II starts from; None: random ones
     sampler: Sampler
     demonstrations: DemonstrationConfig
-    action: ActionConfig
+    sft: SftConfig
     rl: OnlineConfig
     evaluation: EvaluateConfig
     save_every: int  # calls of a training stage between two checkpoints
@@ -86,7 +86,7 @@ def from_config(config: ConfigDict) -> Settings:
         weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
-        action=_action(raw["action"]),
+        sft=_sft(raw["sft"]),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
@@ -139,9 +139,9 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _action(raw: Mapping[str, Any]) -> ActionConfig:
+def _sft(raw: Mapping[str, Any]) -> SftConfig:
     optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
-    return ActionConfig(**{**raw, "optimizer": optimizer})
+    return SftConfig(**{**raw, "optimizer": optimizer})
 
 
 def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:

@@ -17,7 +17,7 @@ import numpy as np
 from data_pipelines import rlds
 from experiments.configs.schema import check_tasks
 from experiments.reporting import progress
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
@@ -107,7 +107,7 @@ class _Play:
             noise=plan.noise,
         )
 
-    def batch(self, task: int, attempt: int) -> list[Episode]:
+    def batch(self, task: int, attempt: int) -> list[Demonstration]:
         """The successes of one batch."""
         key = rng.named_key(self.plan.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
@@ -166,7 +166,7 @@ def _collect_task(
     )
 
 
-def _store(part: Path, episodes: list[Episode]) -> None:
+def _store(part: Path, episodes: list[Demonstration]) -> None:
     if episodes:
         rlds.write(part, episodes, name="part")
     else:
@@ -178,7 +178,7 @@ def _is_empty(part: Path) -> bool:
     return part.is_dir() and not any(part.iterdir())
 
 
-def _joined(plan: CollectionConfig, parts: Path) -> Iterator[Episode]:
+def _joined(plan: CollectionConfig, parts: Path) -> Iterator[Demonstration]:
     for task in plan.tasks:
         for part in sorted(parts.glob(f"task{task:02d}_*")):
             if not _is_empty(part):

@@ -10,14 +10,14 @@ from PIL import Image
 from data_pipelines import rlds
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos
 from omnivla_jax.world import visual_scene as looks
 
 
-def demonstrations(job: RunContext) -> Callable[[], list[Episode]]:
+def demonstrations(job: RunContext) -> Callable[[], list[Demonstration]]:
     """Record the expert and store it; returns how to get at the episodes.
 
     Where the settings name a dataset, that is read instead and nothing is stored.
@@ -49,7 +49,7 @@ def demonstrations(job: RunContext) -> Callable[[], list[Episode]]:
     return lambda: episodes
 
 
-def _given(job: RunContext) -> list[Episode]:
+def _given(job: RunContext) -> list[Demonstration]:
     """The demonstrations of the chosen tasks in the dataset that the settings name."""
     settings = job.settings
     assert settings.demonstrations.dataset is not None
@@ -69,8 +69,8 @@ def _given(job: RunContext) -> list[Episode]:
 
 
 def of_tasks(
-    episodes: Sequence[Episode], tasks: dict[int, Task], *, source: str
-) -> list[Episode]:
+    episodes: Sequence[Demonstration], tasks: dict[int, Task], *, source: str
+) -> list[Demonstration]:
     """The episodes whose instruction is one of the tasks', under the task's number.
 
     Capitals and spaces do not count; what is learnt is spelt as the task spells it.
@@ -115,7 +115,7 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(made).reshape(*images.shape[:2], size, size, 3)
 
 
-def _recorded(job: RunContext) -> tuple[list[Episode], int]:
+def _recorded(job: RunContext) -> tuple[list[Demonstration], int]:
     """The expert's episodes, and how many diverged and were left out."""
     total = job.settings.demonstrations.episodes
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
@@ -134,7 +134,7 @@ def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Episode], int]:
+def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Demonstration], int]:
     """Batches of the expert until every task has its share of successes.
 
     Returns them, and how many episodes diverged and were left out.
@@ -149,7 +149,7 @@ def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Episode], int]:
     )
     key = rng.named_key(job.settings.seed, "demonstrations")
     share = shares(config.episodes, tasks)
-    kept: list[Episode] = []
+    kept: list[Demonstration] = []
     diverged = 0
     with bar.compiling():
         task = jnp.asarray(turns(tasks, config.batch_size, 0))

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 from ml_collections import ConfigDict
 
@@ -21,9 +21,9 @@ from experiments.configs.schema import from_config
 from experiments.pipeline import demonstrations, phases, training
 from experiments.pipeline.run_context import RunContext, build
 from experiments.pipeline.workdir import Workdir, open_workdir, run_of
-from experiments.reporting import progress
+from experiments.reporting import progress, records
+from experiments.reporting.records import Run
 from omnivla_jax.train import csv_log
-from omnivla_jax.train.evaluate import wilson_interval
 from omnivla_jax.train.state import TrainState
 
 # What stage III alone depends on: variants that differ in nothing else share the rest.
@@ -32,21 +32,14 @@ STAGE_THREE = ("rl", "sampler")
 DEMONSTRATIONS = ("seed", "suite", "tasks", "physics", "image_size", "demonstrations")
 
 
-class Result(NamedTuple):
-    """One variant under one seed."""
-
-    evaluation: dict[str, Any]  # `evaluate.summarise`'s
-    history: list[csv_log.Row]  # of stage III; empty where there is none
-
-
-def run(config: ConfigDict, root: Path) -> dict[str, list[Result]]:
-    """Every variant under every seed, finished ones skipped: name -> by seed."""
+def run(config: ConfigDict, root: Path) -> list[Run]:
+    """Every variant under every seed, finished ones skipped."""
     _check_root(root, config.seeds)
-    found: dict[str, list[Result]] = {name: [] for name in config.compared}
-    for seed in config.seeds:
-        for name in config.compared:
-            found[name].append(_result(varied(config, name, seed), root, name))
-    return found
+    return [
+        _result(varied(config, name, seed), root, name)
+        for seed in config.seeds
+        for name in config.compared
+    ]
 
 
 def _check_root(root: Path, seeds: Sequence[int]) -> None:
@@ -75,21 +68,7 @@ def varied(config: ConfigDict, name: str, seed: int) -> ConfigDict:
     return changed
 
 
-def pooled(results: list[Result]) -> dict[str, Any]:
-    """Success over the episodes of all seeds, its interval, and by seed."""
-    seeds = [result.evaluation["success"] for result in results]
-    episodes = [result.evaluation["episodes"] for result in results]
-    successes = round(sum(share * n for share, n in zip(seeds, episodes)))
-    return {
-        "success": successes / sum(episodes),
-        "interval": list(wilson_interval(successes, sum(episodes))),
-        "seeds": seeds,
-        "episodes": sum(episodes),
-        "diverged": sum(result.evaluation.get("diverged", 0) for result in results),
-    }
-
-
-def _result(config: ConfigDict, root: Path, name: str) -> Result:
+def _result(config: ConfigDict, root: Path, name: str) -> Run:
     """A finished variant's records; one that is not finished is trained first."""
     folder = root / f"seed-{config.seed}"
     learns = config.rl.updates > 0
@@ -102,7 +81,14 @@ def _result(config: ConfigDict, root: Path, name: str) -> Result:
         tuned = training.flow_gspo(job, trained) if learns else trained
         phases.evaluation(job, phase, tuned)
     history = csv_log.load(own.table("flow_gspo")) if learns else []
-    return Result(own.result(phase) or {}, history)
+    return Run(
+        name,
+        config.seed,
+        records.flatten(config.to_dict()),
+        {phase: own.result(phase) or {}},
+        history,
+        own.seconds(),
+    )
 
 
 def _stage_two(config: ConfigDict, folder: Path, job: RunContext) -> TrainState:

@@ -11,34 +11,36 @@ from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
-from omnivla_jax.core.types import Episode, PyTree
+from omnivla_jax.core.types import Demonstration, PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import checkpoints, loop, online, rng, sft
 from omnivla_jax.train import sharding as placement
 from omnivla_jax.train.state import TrainState
 
 
-def flow_matching(job: RunContext, episodes: Callable[[], list[Episode]]) -> TrainState:
+def flow_matching(
+    job: RunContext, episodes: Callable[[], list[Demonstration]]
+) -> TrainState:
     """Stage II on the demonstrations, from imported or random parameters."""
     settings = job.settings
     config, key = settings.policy, rng.named_key(settings.seed, "init")
     _check_batch(job)
-    create = functools.partial(sft.create, config=settings.action, seed=settings.seed)
+    create = functools.partial(sft.create, config=settings.sft, seed=settings.seed)
 
     def start() -> tuple[TrainState, loop.Step]:
         data = episodes()
         normalizer = _spread(job, sft.fit_normalizer(data))
         dataset = _spread(job, sft.make_dataset(data, normalizer, config=config))
         state = _made(job, create, _initial(job, key), normalizer)
-        step = sft.make_step(config, settings.action, placement=_placement(job))
+        step = sft.make_step(config, settings.sft, placement=_placement(job))
         compiled = _compiled(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
     training = training_stage.Stage(
         name="flow_matching",
         title="Flow matching",
-        unit="call" if settings.action.steps_per_call > 1 else "step",
-        calls=settings.action.steps // settings.action.steps_per_call,
+        unit="call" if settings.sft.steps_per_call > 1 else "step",
+        calls=settings.sft.steps // settings.sft.steps_per_call,
         like=_like(
             job,
             lambda: create(
@@ -112,7 +114,7 @@ def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Rest
             config.robot_state_dim, config.robot_action_dim
         )
         state = sft.create(
-            params, identity_normalizer, config=settings.action, seed=settings.seed
+            params, identity_normalizer, config=settings.sft, seed=settings.seed
         )
         if name == "flow_matching":
             return state
@@ -137,11 +139,11 @@ def _check_batch(job: RunContext) -> None:
     """Tell in stage II's own words which batch the mesh cannot split."""
     if job.mesh is None:
         return
-    size = job.settings.action.batch_size
+    size = job.settings.sft.batch_size
     parts = job.mesh.shape["data"] * job.mesh.shape["fsdp"]
     if size % parts:
         raise ValueError(
-            f"action.batch_size={size} does not divide over {parts} devices: make it a "
+            f"sft.batch_size={size} does not divide over {parts} devices: make it a "
             "multiple, or choose other --data and --fsdp."
         )
 

@@ -50,7 +50,7 @@ class Transition(NamedTuple):
     mask: jax.Array  # float32 [B, H]: 1 on actions of an episode that was running
 
 
-class Episode(NamedTuple):
+class Demonstration(NamedTuple):
     """One demonstration, unbatched; step t holds what was seen before action t."""
 
     images: Any  # uint8 [T, V, S, S, 3], upright

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import Episode, Observation, PyTree
+from omnivla_jax.core.types import Demonstration, Observation, PyTree
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
@@ -42,7 +42,7 @@ class Dataset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ActionConfig:
+class SftConfig:
     """How long and on what stage II trains."""
 
     optimizer: OptimizerConfig
@@ -61,7 +61,7 @@ class ActionConfig:
             )
 
 
-def fit_normalizer(episodes: Sequence[Episode]) -> normalize.Normalizer:
+def fit_normalizer(episodes: Sequence[Demonstration]) -> normalize.Normalizer:
     """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
     return normalize.Normalizer(
         state=normalize.moments(np.concatenate([e.state for e in episodes])),
@@ -70,7 +70,7 @@ def fit_normalizer(episodes: Sequence[Episode]) -> normalize.Normalizer:
 
 
 def make_dataset(
-    episodes: Sequence[Episode],
+    episodes: Sequence[Demonstration],
     normalizer: normalize.Normalizer,
     *,
     config: PolicyConfig,
@@ -121,7 +121,7 @@ def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
 
 
 def create(
-    params: PyTree, normalizer: normalize.Normalizer, config: ActionConfig, *, seed: int
+    params: PyTree, normalizer: normalize.Normalizer, config: SftConfig, *, seed: int
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
@@ -133,7 +133,7 @@ def create(
 
 def make_step(
     policy_config: PolicyConfig,
-    config: ActionConfig,
+    config: SftConfig,
     *,
     placement: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
@@ -194,7 +194,7 @@ def _update(
     before: TrainState,
     dataset: Dataset,
     policy_config: PolicyConfig,
-    config: ActionConfig,
+    config: SftConfig,
     placement: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch drawn by the step's own key."""
@@ -250,6 +250,6 @@ def _average(before: TrainState, params: PyTree, limit: float) -> PyTree:
     return lora.average(before.average, params, step=before.step, limit=limit)
 
 
-def _optimizer(params: PyTree, config: ActionConfig) -> optax.GradientTransformation:
+def _optimizer(params: PyTree, config: SftConfig) -> optax.GradientTransformation:
     trained = lora.trainable_mask(params, config.scope)
     return state.make_optimizer(config.optimizer, trained)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import compile
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
@@ -120,14 +120,16 @@ def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:
     return jnp.concatenate([arm, action[:, 6:]], axis=-1)
 
 
-def successes(scene: Scene, task: jax.Array, recording: Recording) -> Iterator[Episode]:
+def successes(
+    scene: Scene, task: jax.Array, recording: Recording
+) -> Iterator[Demonstration]:
     """The episodes that reached their goal in time, each cut after that step."""
     tasks, horizon = np.asarray(task), scene.suite.horizon
     arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], recording)
     for index in np.flatnonzero(arrays.success[-1]):
         length = int(arrays.success[:, index].argmax()) + 1
         row = int(tasks[index])
-        yield Episode(
+        yield Demonstration(
             images=arrays.images[:length, index].copy(),
             state=arrays.state[:length, index].copy(),
             joint_state=arrays.joint_state[:length, index].copy(),

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from data_pipelines import rlds, rlds_builder, rlds_paths, tfrecord
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 
 SIDE = 16
 
 
-def make_episode(seed: int, length: int = 3) -> Episode:
+def make_episode(seed: int, length: int = 3) -> Demonstration:
     rng = np.random.default_rng(seed)
 
     def numbers(width):
@@ -23,7 +23,9 @@ def make_episode(seed: int, length: int = 3) -> Episode:
 
     images = rng.integers(0, 256, (length, 2, SIDE, SIDE, 3), dtype=np.uint8)
     instruction = f"put the bowl on plate {seed} – café"
-    return Episode(images, numbers(8), numbers(7), numbers(7), instruction, seed % 10)
+    return Demonstration(
+        images, numbers(8), numbers(7), numbers(7), instruction, seed % 10
+    )
 
 
 @pytest.fixture(scope="module")

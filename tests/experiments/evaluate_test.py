@@ -25,7 +25,7 @@ def workdir(tmp_path_factory):
     first = sft.create(
         sft.fresh_params(rng.named_key(settings.seed, "init"), sizes),
         normalize.identity_normalizer(sizes.robot_state_dim, sizes.robot_action_dim),
-        config=settings.action,
+        config=settings.sft,
         seed=settings.seed,
     )
     second = online.create(first, config=settings.rl, policy_config=sizes)

@@ -13,7 +13,7 @@ from experiments.pipeline import imported_weights
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.train import checkpoints
-from tests.policy.pretrained import fakes
+from tests.helpers.pretrained import fakes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configs.preset("debug")

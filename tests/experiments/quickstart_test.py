@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import files
 from omnivla_jax.train import checkpoints
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
 LONGER = (
-    "--config.action.steps=6",
+    "--config.sft.steps=6",
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
 )
@@ -175,7 +175,7 @@ def test_a_folder_of_something_else_is_no_workdir(tmp_path):
 def user_file(tmp_path):
     """A known goal in a user's own words."""
     words = "set the dark bowl down"
-    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = files.suite_files("libero_goal").paths[8].read_text()
     text = re.sub(r"\(:language .*\)", f"(:language {words})", text)
     path = tmp_path / f"{words.replace(' ', '_')}.bddl"
     path.write_text(text)

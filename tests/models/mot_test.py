@@ -17,8 +17,8 @@ from omnivla_jax.models.mot import (
     MixtureOfTransformers,
     MotConfig,
 )
-from tests.models import once
-from tests.models.random_tree import random_parameters
+from tests.helpers import unoptimized
+from tests.helpers.random_tree import random_parameters
 
 SHARED = {"depth": 2, "heads": 2, "kv_heads": 1, "head_dim": 4}
 CONFIG = MotConfig(
@@ -82,7 +82,7 @@ def jacobian():
         hidden, _ = forward(params, tokens, mask)
         return jnp.concatenate([jnp.sum(hidden[n][0] ** 3, axis=-1) for n in EXPERTS])
 
-    return once.jit(jax.jacrev(outputs))
+    return unoptimized.jit(jax.jacrev(outputs))
 
 
 @pytest.mark.parametrize("suffix", ["causal", "bidirectional"])
@@ -100,10 +100,10 @@ def test_cached_equals_uncached(adaptive):
     tokens, mask = streams(), joint_mask(streams(), "causal")
     conditions = {"action": jnp.ones((2, 10))} if adaptive else {}
     params = parameters(conditioned=adaptive)
-    whole, _ = once.jit(forward)(params, tokens, mask, conditions=conditions)
+    whole, _ = unoptimized.jit(forward)(params, tokens, mask, conditions=conditions)
     action = tokens.pop("action")
     valid, prefix = jnp.ones((2, 9), bool), 5
-    apply = once.jit(MixtureOfTransformers(CONFIG).apply)
+    apply = unoptimized.jit(MixtureOfTransformers(CONFIG).apply)
     prefix_mask = masks.hide_padding(mask[:prefix, :prefix], valid[:, :prefix])
     where = masks.positions(valid)
     _, past = apply(params, tokens, positions=where[:, :prefix], mask=prefix_mask)
@@ -138,7 +138,9 @@ def test_adaptive_layers_start_as_the_identity():
     module, tokens = MixtureOfTransformers(CONFIG), {"action": streams()["action"]}
     named = {"positions": np.zeros((2, 4), np.int32), "mask": np.ones((2, 4, 4), bool)}
     conditions = {"action": jnp.ones((2, 10))}
-    init = once.jit(functools.partial(module.init_with_output, conditions=conditions))
+    init = unoptimized.jit(
+        functools.partial(module.init_with_output, conditions=conditions)
+    )
     (hidden, _), _ = init(jax.random.key(0), tokens, **named)
     rms = jnp.sqrt(jnp.mean(tokens["action"] ** 2, axis=-1, keepdims=True))
     np.testing.assert_allclose(hidden["action"], tokens["action"] / rms, atol=1e-5)
@@ -149,13 +151,13 @@ def test_compilation_choices_change_no_number():
 
     def gradient(config):
         loss = functools.partial(_loss, config=config)
-        return once.jit(jax.grad(loss))(parameters(), streams())
+        return unoptimized.jit(jax.grad(loss))(parameters(), streams())
 
     chex.assert_trees_all_close(gradient(config), gradient(CONFIG), atol=1e-4)
 
 
 def test_no_retrace():
-    step = once.jit(chex.assert_max_traces(forward, n=1))
+    step = unoptimized.jit(chex.assert_max_traces(forward, n=1))
     for seed in (1, 2):
         step(parameters(), streams(seed=seed), joint_mask(streams(), "causal"))
 

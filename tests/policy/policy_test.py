@@ -15,8 +15,8 @@ from omnivla_jax.core import compile, sharding
 from omnivla_jax.flow import log_prob, path, sde
 from omnivla_jax.flow.schedules import Schedule, learned
 from omnivla_jax.policy import parameters, policy
-from tests.models import once
-from tests.policy.debug_inputs import (
+from tests.helpers import unoptimized
+from tests.helpers.debug_inputs import (
     BATCH,
     CONFIG,
     chunks,
@@ -35,12 +35,12 @@ def params():
 
 @pytest.fixture(scope="module")
 def encode():
-    return once.jit(functools.partial(policy.encode_prefix, config=CONFIG))
+    return unoptimized.jit(functools.partial(policy.encode_prefix, config=CONFIG))
 
 
 @pytest.fixture(scope="module")
 def velocity():
-    return once.jit(functools.partial(policy.velocity, config=CONFIG))
+    return unoptimized.jit(functools.partial(policy.velocity, config=CONFIG))
 
 
 def test_experts_are_addressed_by_name(params):
@@ -82,7 +82,7 @@ def test_actions_are_causal_inside_the_chunk(params, encode, velocity):
 
 def test_sampling_is_deterministic_given_the_key(params, encode):
     seen, cache = observation(), encode(params, observation())
-    draw = once.jit(
+    draw = unoptimized.jit(
         chex.assert_max_traces(policy.sample, n=1), static_argnames=["config", "steps"]
     )
     draw = functools.partial(draw, config=CONFIG, steps=3)
@@ -111,7 +111,7 @@ def test_unchanged_parameters_give_the_sampled_likelihood(
         return chain, policy.chain_log_prob(params, cache, state, chain, **named)
 
     chex.clear_trace_counter()  # it counts by name, and this test has two cases
-    step = once.jit(chex.assert_max_traces(both, n=1))
+    step = unoptimized.jit(chex.assert_max_traces(both, n=1))
     step(params, cache, seen.state, jax.random.key(1))
     chain, score = step(params, cache, seen.state, jax.random.key(0))
     recorded = log_prob.recorded_log_prob(chain)
@@ -167,13 +167,13 @@ def test_only_executed_actions_count(params, encode):
         ]
         return scores, log_prob.recorded_log_prob(chain).log_prob
 
-    (whole, tail), every = once.jit(executed)(seen.state, jax.random.key(0))
+    (whole, tail), every = unoptimized.jit(executed)(seen.state, jax.random.key(0))
     np.testing.assert_allclose(whole, tail, atol=1e-4)
     assert float(jnp.abs(whole - every).min()) > 1e-2
 
 
 def test_every_parameter_has_its_place(params):
-    # That they hold the same values there is for `eight_devices.py` to show.
+    # That they hold the same values there is for `policy_devices.py` to show.
     places = policy.shardings(sharding.make_mesh(), CONFIG)
     chex.assert_trees_all_equal_structs(places, params)
     kernel = places["action"]["layers"]["attn"]["q_einsum"].spec
@@ -205,7 +205,7 @@ def test_debug_policy_overfits_four_samples(params):
         named: dict[str, Any] = {"config": CONFIG, "steps": 5}
         return losses, policy.sample(params, cache, seen.state, key, **named)
 
-    losses, drawn = once.jit(train)(params, jax.random.key(0))
+    losses, drawn = unoptimized.jit(train)(params, jax.random.key(0))
     assert float(losses[-20:].mean()) < 0.2 * float(losses[:20].mean())
     assert float(jnp.mean((drawn - target) ** 2)) < 0.2
 
@@ -214,7 +214,7 @@ def test_a_row_with_a_key_of_its_own_draws_the_same_in_every_batch(params, encod
     """Up to rounding, which differs from one width to another."""
     seen, keys = observation(), jax.random.split(KEY, BATCH)
     cache = encode(params, seen)
-    draw = once.jit(functools.partial(policy.sample, config=CONFIG, steps=2))
+    draw = unoptimized.jit(functools.partial(policy.sample, config=CONFIG, steps=2))
     whole = draw(params, cache, seen.state, keys)
     for rows in (slice(0, 2), slice(1, 3)):
         few = jax.tree.map(lambda x: x[rows], (cache, seen.state, keys))

@@ -9,8 +9,8 @@ import pytest
 
 from omnivla_jax.models import masks
 from omnivla_jax.policy import parameters, policy, prefix
-from tests.models import once
-from tests.policy.debug_inputs import (
+from tests.helpers import unoptimized
+from tests.helpers.debug_inputs import (
     BATCH,
     CONFIG,
     chunks,
@@ -37,7 +37,7 @@ def test_cached_velocity_equals_one_joint_pass(form):
         cached = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
         return cached, _joint_velocity(params, seen, chunk, tau, config)
 
-    cached, joint = once.jit(both)(params, seen, chunks())
+    cached, joint = unoptimized.jit(both)(params, seen, chunks())
     assert float(jnp.abs(cached).max()) > 0.1
     np.testing.assert_allclose(cached, joint, atol=1e-5)
 
@@ -83,7 +83,7 @@ def test_an_action_depends_on_later_ones_in_pi0_only(form, earlier_only):
         change = jax.vmap(velocity)(moved) - velocity(chunk)
         return jnp.abs(change).max(axis=(1, 3)).T
 
-    found = once.jit(changes)(params, seen, chunks())
+    found = unoptimized.jit(changes)(params, seen, chunks())
     everything = np.ones((count, count), bool)
     expected = np.tril(everything) if earlier_only else everything
     np.testing.assert_array_equal(found > 1e-4, expected, err_msg=str(found))

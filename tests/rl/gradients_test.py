@@ -15,7 +15,7 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.rl import grpo, gspo, ppo
-from tests.rl import linear
+from tests.helpers import linear
 
 # The loss, its settings, and |A|.
 OBJECTIVES: dict[str, Any] = {

@@ -10,7 +10,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import log_prob
 from omnivla_jax.rl import gspo, kl
-from tests.rl import linear
+from tests.helpers import linear
 
 compiled_loss = compilation.jit(gspo.loss, static_argnames=("config",))
 

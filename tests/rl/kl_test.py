@@ -12,7 +12,7 @@ from omnivla_jax.core.types import ChainScore
 from omnivla_jax.flow import sde
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.rl import kl
-from tests.rl import linear
+from tests.helpers import linear
 
 exact = compilation.jit(kl.exact)
 

@@ -12,7 +12,7 @@ from orbax import checkpoint as checkpoints
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from tests.sim.resets import crowded
+from tests.helpers import crowded
 
 BATCH = 4
 KNOB_TASK = 7

@@ -4,10 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import libero_files, mjcf
+from omnivla_jax.sim import mjcf
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
+from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.resets import region_tables
 
 # kg, from LIBERO's and robosuite's models.
@@ -143,7 +144,7 @@ def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
 
 @pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
-    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = files.suite_files("libero_goal").paths[8].read_text()
     for old, new in (("- plate", "- wide_plate"), ("- wine_bottle", "- pole")):
         text = text.replace(old, new)
     path = tmp_path / "mine.bddl"

@@ -7,7 +7,7 @@ import pytest
 
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import environment, episode_stats
-from tests.train import reaching
+from tests.helpers import reaching
 
 SCALES = {"success": 1.0, "alignment": 0.1}
 ENVIRONMENT = reaching.make(preset("debug"))

@@ -13,7 +13,7 @@ from omnivla_jax.policy.config import preset
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment as environments
 from omnivla_jax.train import evaluate, rng
-from tests.train import reaching
+from tests.helpers import reaching
 
 POLICY = preset("debug")
 SETTINGS = evaluate.EvaluateConfig(

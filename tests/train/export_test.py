@@ -49,7 +49,7 @@ def step_and_arguments(scene):
         key = rng.named_key(0, "init")
         units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
         params = policy.init(key, settings.policy)
-        before = sft.create(params, units, settings.action, seed=0)
+        before = sft.create(params, units, settings.sft, seed=0)
         return online.create(before, settings.rl, settings.policy)
 
     return step, (jax.eval_shape(start), rng.named_key(0, "online"))

@@ -10,7 +10,7 @@ import pytest
 
 from omnivla_jax.train import actor, observation_store, online, rng
 from omnivla_jax.train.online import rollout as online_rollout
-from tests.train import reaching
+from tests.helpers import reaching
 from tests.train.online.step_test import (
     POLICY,
     SAMPLER,

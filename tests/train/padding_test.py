@@ -17,8 +17,7 @@ from omnivla_jax.train import actor, sft
 from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.state import OptimizerConfig
-from tests.models import once
-from tests.train import reaching
+from tests.helpers import reaching, unoptimized
 
 PLAIN = preset("debug")
 PADDED = openpi.pi0_config(PLAIN)
@@ -58,7 +57,7 @@ def test_zeros_follow_the_normalised_numbers_of_the_robot():
 
 
 def test_a_step_of_stage_two_learns_on_all_dimensions(params):
-    config = sft.ActionConfig(
+    config = sft.SftConfig(
         OptimizerConfig(learning_rate=1e-3), steps=1, batch_size=4, steps_per_call=1
     )
     before = sft.create(params, NORMALIZER, config, seed=0)
@@ -76,7 +75,7 @@ def test_the_loss_is_the_mean_over_padding_too(params):
     silent = params | {"action": params["action"] | {"output": _zeros(params)}}
     data, key = dataset(PADDED), jax.random.key(1)
     seen, chunk = sft._draw(key, data, 4)
-    found = once.jit(
+    found = unoptimized.jit(
         lambda: sft.loss(silent, key, seen, chunk, draws=2, config=PADDED)
     )()
     noise = jax.random.normal(jax.random.split(key)[0], (2, *chunk.shape))
@@ -92,7 +91,7 @@ def test_the_simulator_sees_the_robots_actions(params):
         params, NORMALIZER, ENVIRONMENT, jnp.arange(3), config=PADDED, steps=2
     )
     before = progress()
-    _, chunk = once.jit(act)(before, jax.random.split(KEY, 3))
+    _, chunk = unoptimized.jit(act)(before, jax.random.split(KEY, 3))
     chex.assert_shape(chunk, (3, PADDED.horizon, 7))
     after, mask, _ = actor.play(ENVIRONMENT, before, chunk)
     assert mask.all() and jnp.abs(after.env.position - before.env.position).max() > 0
@@ -103,12 +102,12 @@ def test_a_likelihood_counts_the_robots_actions(params):
     act = actor.make_stochastic_actor(
         params, NORMALIZER, ENVIRONMENT, config=PADDED, sampler=SAMPLER, storage=storage
     )
-    decision, chunks = once.jit(act)(progress(), KEY)
+    decision, chunks = unoptimized.jit(act)(progress(), KEY)
     chex.assert_shape(chunks, (3, 3, 7))
     chex.assert_shape(decision.state, (3, 32))
     assert not decision.state[:, 8:].any()
     chain = actor.turned(decision.chain)
-    score = once.jit(
+    score = unoptimized.jit(
         functools.partial(policy.chain_log_prob, config=PADDED, sampler=SAMPLER)
     )(params, decision.seen, decision.state, chain)
     mask = np.zeros((PADDED.horizon, 32), bool)

@@ -11,10 +11,10 @@ from scipy import stats
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, state
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import reaching
+from tests.helpers import reaching
 
 CONFIG = preset("debug")
-SETTINGS = sft.ActionConfig(
+SETTINGS = sft.SftConfig(
     OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
     steps=100,
     batch_size=16,
@@ -73,8 +73,9 @@ def test_loss_falls_and_the_step_traces_once(trained):
     losses = [row["loss"] for row in history]
     assert losses[-1] < 0.6 * losses[0], losses
     assert int(state.step) == 100
-    moved = jax.tree.map(lambda a, p: float(abs(a - p).max()), state.average,
-                         state.params)
+    moved = jax.tree.map(
+        lambda a, p: float(abs(a - p).max()), state.average, state.params
+    )
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
 
@@ -112,4 +113,4 @@ def test_adapters_alone_lower_the_loss(trained):
 
 def test_steps_must_fill_whole_calls():
     with pytest.raises(ValueError, match="steps=5 must be a multiple"):
-        sft.ActionConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)
+        sft.SftConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import virtual_devices
-from tests.train import many_devices
+from tests.helpers import many_devices, virtual_devices
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +22,7 @@ def launch(*arguments) -> subprocess.Popen:
     shared = os.environ.get("XLA_FLAGS", "")
     flags = f"{shared} --xla_force_host_platform_device_count=4"
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.train.many_devices", *map(str, arguments)],
+        [sys.executable, "-m", "tests.helpers.many_devices", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE,
@@ -42,7 +41,7 @@ def finished(*processes: subprocess.Popen) -> None:
 def eight(tmp_path_factory):
     """The results of the mesh and of a device alone, by name."""
     out = tmp_path_factory.mktemp("eight") / "step.npz"
-    virtual_devices.run("tests.train.many_devices", out)
+    virtual_devices.run("tests.helpers.many_devices", out)
     with np.load(out) as found:
         return dict(found)
 
@@ -80,4 +79,4 @@ def test_two_processes_learn_what_one_learns(eight, tmp_path):
 
 
 def test_no_device_asks_another_in_mjx():
-    virtual_devices.run("tests.train.mjx_on_devices")
+    virtual_devices.run("tests.helpers.mjx_devices")

@@ -25,7 +25,7 @@ from omnivla_jax.train import state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-from tests import virtual_devices
+from tests.helpers import virtual_devices
 
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-4),

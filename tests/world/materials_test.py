@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import files
 from omnivla_jax.world import visual_scene as looks
 from omnivla_jax.world.materials import MATERIALS, material
 
@@ -21,7 +21,7 @@ def test_a_colour_replaces_both_colours_of_a_material():
 
 @pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_recoloured_object_is_drawn_in_its_colour(tmp_path):
-    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = files.suite_files("libero_goal").paths[8].read_text()
     path = tmp_path / "a.bddl"
     path.write_text(text.replace("- plate", "- yellow_plate"))
     scene = scenes.make(path, physics="mujoco")

@@ -21,9 +21,7 @@ from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import TrainState
 
 
-def measure(
-    settings: Settings, simulator: Environment, updates: int
-) -> dict[str, Any]:
+def measure(settings: Settings, simulator: Environment, updates: int) -> dict[str, Any]:
     """Compile the step, run it, and take the same work apart."""
     start, key = untrained(settings), rng.named_key(settings.seed, "online")
     shared: dict[str, Any] = {
@@ -60,7 +58,7 @@ def untrained(settings: Settings) -> TrainState:
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
     units = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
-    before = sft.create(params, units, settings.action, seed=settings.seed)
+    before = sft.create(params, units, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 

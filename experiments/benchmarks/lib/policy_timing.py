@@ -74,9 +74,9 @@ def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     }
 
 
-def settings(batch: int) -> sft.ActionConfig:
+def settings(batch: int) -> sft.SftConfig:
     """How a step on `batch` observations is taken."""
-    return sft.ActionConfig(
+    return sft.SftConfig(
         OptimizerConfig(learning_rate=1e-4),
         steps=1,
         batch_size=batch,
@@ -91,7 +91,7 @@ def served_params(key: jax.Array, *, config: PolicyConfig) -> PyTree:
 
 
 def fresh_state(
-    key: jax.Array, *, config: PolicyConfig, learner: sft.ActionConfig
+    key: jax.Array, *, config: PolicyConfig, learner: sft.SftConfig
 ) -> TrainState:
     """Stage II at step 0 with random parameters; consumes `key`."""
     units = normalize.identity_normalizer(

@@ -21,7 +21,7 @@ from omnivla_jax.sim.libero import state_pickle
 
 MAX_BYTES = 1 << 28  # of a file and of what it unpacks to; LIBERO's have 50 kB
 _SHORTEST = 19  # entries of a state: time, and the robot's nine joints twice
-_RESAVE = "save a float array [N, 1 + nq + nv] with `libero_files.write_states`"
+_RESAVE = "save a float array [N, 1 + nq + nv] with `state_files.write`"
 _AGAIN = "download or copy it again"
 _NO_STATES = (
     *file_kinds.LEFTOVERS,

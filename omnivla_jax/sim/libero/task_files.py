@@ -9,8 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterable, NamedTuple, Sequence
 
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import libero_plus
+from omnivla_jax.sim.libero import files, libero_plus
 from omnivla_jax.sim.libero.bddl import BddlError
 
 ENDING = ".bddl"
@@ -158,8 +157,8 @@ def _existing(path: Path) -> Path:
 
 
 def _unknown(name: str, path: Path) -> str:
-    known = libero_files.suite_names()
-    incomplete = libero_files.incomplete_suite(name)
+    known = files.suite_names()
+    incomplete = files.incomplete_suite(name)
     if incomplete:
         return incomplete
     if len(path.parts) > 1:

@@ -8,10 +8,9 @@ import operator
 from pathlib import Path
 from typing import Any, Mapping
 
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim.assets import category_variants
 from omnivla_jax.sim.assets.arenas import ARENAS, Arena
-from omnivla_jax.sim.libero import bddl, bddl_check, libero_plus, task_files
+from omnivla_jax.sim.libero import bddl, bddl_check, files, libero_plus, task_files
 from omnivla_jax.sim.libero.task_types import (
     Goal,
     Rectangle,
@@ -72,7 +71,7 @@ def suite(
     """
     libero_plus.check_prompt(prompt)
     limit = None if horizon is None else _checked_horizon(horizon)
-    known = str(name) in libero_files.suite_names()
+    known = str(name) in files.suite_names()
     if known and not isinstance(name, Path):
         found = _libero_suite(name)._replace(prompt=prompt)
     else:
@@ -86,34 +85,35 @@ def suite(
 
 @functools.lru_cache(maxsize=16)
 def _libero_suite(name: str) -> Suite:
-    files, table = libero_files.suite_files(name), category_variants.table()
-    tasks = [_read(path, "file_name", table)[0] for path in files.paths]
-    return Suite(name, files.horizon, tuple(tasks))
+    suite_files = files.suite_files(name)
+    table = category_variants.table()
+    tasks = [_read(path, "file_name", table)[0] for path in suite_files.paths]
+    return Suite(name, suite_files.horizon, tuple(tasks))
 
 
 @functools.lru_cache(maxsize=16)
 def _file_suite(
     name: str,
-    files: tuple[tuple[Path, int, int], ...],
+    sources: tuple[tuple[Path, int, int], ...],
     prompt: str,
     skip_unknown: bool,
     table: category_variants.Table,
 ) -> Suite:
-    """The suite of `files`, each with its version, so that a changed one is read."""
+    """The suite of files, each with its version, so that a changed one is read."""
     read, failures = [], []
-    for path, *_ in files:
+    for path, *_ in sources:
         try:
             read.append(_read(path, prompt, table))
         except bddl.BddlError as error:
             failures.append(error)
-    if failures and len(files) == 1:
+    if failures and len(sources) == 1:
         raise failures[0]
     if failures and not (skip_unknown and read):
         raise task_files.TaskFilesError(name, failures, len(read))
     if failures:
         reasons = task_files.reasons(failures)
         task_files.warn(
-            f"{len(failures)} of {len(files)} files of {name} are skipped: {reasons}."
+            f"{len(failures)} of {len(sources)} files of {name} are skipped: {reasons}."
         )
     task_files.say([told for _, told in read], name, prompt)
     tasks, renamed = with_unique_names(tuple(task for task, _ in read))
@@ -124,7 +124,7 @@ def _file_suite(
             f"files of {name} use one name for different things: {first} is called "
             f"{called!r} here{others}."
         )
-    long = libero_files.libero_90()
+    long = files.libero_90()
     ninety = all(task.base_name in long["tasks"] for task in tasks)
     return Suite(name, long["horizon"] if ninety else USER_HORIZON, tasks, prompt)
 
@@ -156,7 +156,7 @@ def _read(
     path: Path, prompt: str, table: category_variants.Table
 ) -> tuple[Task, task_files.Told]:
     name = libero_plus.parse_name(path.stem)
-    long = libero_files.libero_90()
+    long = files.libero_90()
     if name.base in long["tasks"]:  # nothing stands in for LIBERO's own objects
         table = tuple(row for row in table if row[0] not in long["missing"])
     problem = bddl.read(libero_plus.source_file(path))

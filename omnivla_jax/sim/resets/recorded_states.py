@@ -1,7 +1,7 @@
 """Takes LIBERO's recorded `qpos` and `qvel` into a scene that holds more than its task.
 
 And back: rows as LIBERO's initial-state files hold them, [time, qpos, qvel], in the
-order of LIBERO's model of the task. `libero_files` reads and writes such files.
+order of LIBERO's model of the task. `libero.state_files` reads and writes these files.
 Axes: B environments, T tasks, nq and nv of the scene, nq' and nv' of LIBERO's model.
 """
 

@@ -7,8 +7,8 @@ import pytest
 from experiments.benchmarks import experts
 from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import files
 
 # Two tasks of one arena whose recorded states differ in width.
 TASKS = (0, 4)
@@ -28,7 +28,7 @@ def states(monkeypatch, scene):
         scene.suite.tasks[anchor.task].name: np.stack([anchor.state] * COPIES)
         for anchor in ANCHORS
     }
-    monkeypatch.setattr(libero_files, "initial_states", lambda _, name: tables[name])
+    monkeypatch.setattr(files, "initial_states", lambda _, name: tables[name])
 
 
 def test_it_starts_where_libero_recorded(scene, states):

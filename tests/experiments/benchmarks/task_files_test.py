@@ -3,15 +3,14 @@
 import pytest
 
 from experiments.benchmarks import task_files
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import tasks
+from omnivla_jax.sim.libero import files, tasks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning"
 )
 # A name with "_table_" in it, another, and one with a scene's prefix.
 BASES = [
-    libero_files.suite_files(suite).paths[row]
+    files.suite_files(suite).paths[row]
     for suite, row in (
         ("libero_spatial", 2),
         ("libero_object", 0),

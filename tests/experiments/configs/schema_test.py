@@ -14,7 +14,7 @@ from experiments.configs import quickstart
 from experiments.configs.schema import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.rl import grpo, gspo, ppo
-from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.libero import tasks as tables
 from omnivla_jax.train.online import objectives
 
@@ -30,7 +30,7 @@ def test_the_committed_configs_convert(variant):
     assert sampler.exec_horizon is not None
     length = objectives.lengths(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
-    assert settings.action.optimizer.decay_steps == settings.action.steps
+    assert settings.sft.optimizer.decay_steps == settings.sft.steps
     rl = settings.rl
     assert rl.optimizer.decay_steps == rl.updates * rl.epochs * rl.minibatches
     if not variant:
@@ -113,7 +113,7 @@ def parsed(monkeypatch):
 def test_a_users_file_says_which_tasks_to_give(tmp_path, parsed):
     """And what it says is what the command line takes."""
     path = tmp_path / "my_task.bddl"
-    shutil.copy(libero_files.suite_files("libero_goal").paths[8], path)
+    shutil.copy(files.suite_files("libero_goal").paths[8], path)
     config = quickstart.get_config("debug")
     config.suite = str(path)
     with pytest.raises(ValueError, match=r"Unknown tasks \[1, 7, 8\].*1 task") as error:
@@ -143,7 +143,8 @@ def test_only_whole_numbers_are_tasks(tasks):
 def test_how_files_are_read_reaches_the_task_table(tmp_path, parsed):
     text = tables.suite("libero_goal").tasks[8]
     source = next(
-        path for path in libero_files.suite_files("libero_goal").paths
+        path
+        for path in files.suite_files("libero_goal").paths
         if path.stem == text.name
     ).read_text()
     path = tmp_path / f"{text.name}_light_3.bddl"

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines import rlds
 from experiments.pipeline import dataset_collection
-from omnivla_jax.sim import libero_files
+from omnivla_jax.sim.libero import files
 
 PLAN = dataset_collection.CollectionConfig(
     suite="libero_goal",
@@ -145,7 +145,7 @@ def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
 
 def unscripted(tmp_path):
     """A file of a user's whose goal nobody has a script for."""
-    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = files.suite_files("libero_goal").paths[8].read_text()
     path = tmp_path / "stack_it.bddl"
     path.write_text(text.replace("(On akita_black_bowl_1 plate_1)", "(Up plate_1)"))
     return str(path)

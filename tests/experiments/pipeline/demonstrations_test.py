@@ -14,7 +14,7 @@ from experiments.configs.schema import from_config
 from experiments.pipeline import demonstrations
 from experiments.pipeline import run_context as jobs
 from experiments.pipeline.workdir import Workdir
-from omnivla_jax.core.types import Episode
+from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero import tasks
 
 GOAL = tasks.suite("libero_goal")
@@ -22,7 +22,7 @@ GOAL = tasks.suite("libero_goal")
 
 def episode(instruction, *, side=16, length=3):
     rng = np.random.default_rng(0)
-    return Episode(
+    return Demonstration(
         images=rng.integers(0, 255, (length, 2, side, side, 3), np.uint8),
         state=np.zeros((length, 8), np.float32),
         joint_state=np.zeros((length, 7), np.float32),
@@ -32,11 +32,14 @@ def episode(instruction, *, side=16, length=3):
     )
 
 
-@pytest.mark.parametrize("episodes, tasks, kept", [
-    (144, (1, 7, 8), {1: 48, 7: 48, 8: 48}),
-    (5, (4, 2), {4: 3, 2: 2}),
-    (4, (0,), {0: 4}),
-])
+@pytest.mark.parametrize(
+    "episodes, tasks, kept",
+    [
+        (144, (1, 7, 8), {1: 48, 7: 48, 8: 48}),
+        (5, (4, 2), {4: 3, 2: 2}),
+        (4, (0,), {0: 4}),
+    ],
+)
 def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
     assert demonstrations.shares(episodes, tasks) == kept
 

@@ -20,8 +20,8 @@ from experiments.pipeline.workdir import Workdir, open_workdir
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.train import checkpoints
-from tests.policy.pretrained import fakes
-from tests.train import reaching
+from tests.helpers import reaching
+from tests.helpers.pretrained import fakes
 
 DEBUG = configs.preset("debug")
 PI0 = openpi.pi0_config(DEBUG)
@@ -68,7 +68,7 @@ def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
 def test_stage_two_starts_from_them(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
-    frozen = {"action.optimizer.learning_rate": 0.0, "action.average_decay": 0.0}
+    frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
     job: Any = SimpleNamespace(
         settings=settings(folder, **frozen), workdir=Workdir(tmp_path), mesh=None
     )

@@ -11,9 +11,9 @@ from flax import traverse_util
 from omnivla_jax.models.encoders.dinov2 import DinoConfig, Dinov2, resize_positions
 from omnivla_jax.models.encoders.vit import VitConfig
 from omnivla_jax.policy.pretrained import recipes, vggt
-from tests.models import once
-from tests.models.random_tree import random_parameters
-from tests.policy.pretrained import dinov2_release
+from tests.helpers import unoptimized
+from tests.helpers.pretrained import dinov2_release
+from tests.helpers.random_tree import random_parameters
 
 DINO = DinoConfig(grid=5, registers=3)
 CONFIG = VitConfig(
@@ -39,7 +39,7 @@ def test_equals_transformers_at_native_and_other_sizes(model, size):
     pictures = rng.normal(size=(2, size, size, 3)).astype(np.float32)
     ours = Dinov2(dataclasses.replace(CONFIG, image_size=size), DINO)
     params = loaded(model, random_parameters(ours, pictures)["params"])
-    actual = once.jit(ours.apply)({"params": params}, pictures)
+    actual = unoptimized.jit(ours.apply)({"params": params}, pictures)
     expected = dinov2_release.tokens(model, pictures)
     assert np.abs(actual - expected).max() < 1e-4 < np.abs(expected).max()
 

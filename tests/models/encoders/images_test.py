@@ -10,8 +10,8 @@ import pytest
 from omnivla_jax.models.encoders import spatial_encoder, vit
 from omnivla_jax.models.encoders.siglip import Siglip
 from omnivla_jax.models.encoders.spatial_encoder import SpatialEncoder
-from tests.models import once
-from tests.models.random_tree import random_parameters
+from tests.helpers import unoptimized
+from tests.helpers.random_tree import random_parameters
 
 CONFIG = vit.VitConfig(
     image_size=16,
@@ -30,7 +30,7 @@ def images(seed: int = 0) -> jax.Array:
 
 def view_response(encoder, tokens_per_view: int) -> np.ndarray:
     """[output view, input view]: does changing one view change the other's tokens?"""
-    params, apply = random_parameters(encoder, images()), once.jit(encoder.apply)
+    params, apply = random_parameters(encoder, images()), unoptimized.jit(encoder.apply)
     before = apply(params, images())
     moved = [
         np.abs(apply(params, images().at[:, v].multiply(0.5)) - before)

@@ -8,8 +8,8 @@ import pytest
 from omnivla_jax.models.encoders import spatial_decoder
 from omnivla_jax.models.encoders.spatial_decoder import DecoderConfig, SpatialDecoder
 from omnivla_jax.models.encoders.vit import VitConfig
-from tests.models import once
-from tests.models.random_tree import random_parameters
+from tests.helpers import unoptimized
+from tests.helpers.random_tree import random_parameters
 
 VISION = VitConfig(
     image_size=8,
@@ -25,7 +25,7 @@ HIDDEN = jax.random.normal(jax.random.key(0), (2, 2 * 7, 12))
 
 
 def test_geometry_has_unit_normals_rotations_and_points_in_front():
-    drawn = once.jit(DECODER.apply)(random_parameters(DECODER, HIDDEN), HIDDEN)
+    drawn = unoptimized.jit(DECODER.apply)(random_parameters(DECODER, HIDDEN), HIDDEN)
     assert drawn.points.shape == drawn.normals.shape == (2, 2, 8, 8, 3)
     assert drawn.translations.shape == (2, 2, 3)
     assert (drawn.points[..., 2] > 0).all()

@@ -16,8 +16,8 @@ from omnivla_jax.models.encoders.rope2d import planar_rotation, rope2d
 from omnivla_jax.models.encoders.spatial_encoder import SpatialEncoder
 from omnivla_jax.models.encoders.vggt import VGGT_1B, Aggregator
 from omnivla_jax.models.encoders.vit import VitConfig
-from tests.models import once
-from tests.models.random_tree import random_parameters
+from tests.helpers import unoptimized
+from tests.helpers.random_tree import random_parameters
 
 CONFIG = VitConfig(
     image_size=8,
@@ -39,7 +39,7 @@ def images(views: int = 3) -> jax.Array:
 
 def test_views_after_the_first_may_change_places():
     params, order = random_parameters(TINY, images()), jnp.array([0, 2, 1])
-    apply = once.jit(TINY.apply)
+    apply = unoptimized.jit(TINY.apply)
     straight, swapped = apply(params, images()), apply(params, images()[:, order])
     assert straight.shape == (1, 3, 1 + REGISTERS + 4, 2 * CONFIG.width)
     np.testing.assert_allclose(straight[:, order], swapped, atol=1e-4)
@@ -56,7 +56,7 @@ def test_first_view_has_special_tokens_of_its_own():
 
     table = params["params"]["special_tokens"]
     assert table.shape == (2, 1 + REGISTERS, CONFIG.width)
-    slope = jnp.abs(once.jit(jax.grad(alone))(table)).sum((1, 2))
+    slope = jnp.abs(unoptimized.jit(jax.grad(alone))(table)).sum((1, 2))
     assert slope[0] > 0 and slope[1] == 0
 
 
@@ -64,7 +64,7 @@ def test_frame_features_stay_inside_their_view_in_the_first_round():
     shallow = dataclasses.replace(CONFIG, depth=1)
     aggregator = dataclasses.replace(TINY, config=shallow)
     params = random_parameters(aggregator, images())
-    apply = once.jit(aggregator.apply)
+    apply = unoptimized.jit(aggregator.apply)
     before = apply(params, images())
     after = apply(params, images().at[:, 2].multiply(0.5))
     moved = np.abs(after - before).max(axis=(0, 2))

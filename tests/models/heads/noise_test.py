@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.models.heads.noise import NoiseHead
-from tests.models.random_tree import random_parameters
+from tests.helpers.random_tree import random_parameters
 
 HEAD = NoiseHead(action_dim=3, low=0.05, high=0.2)
 TOKENS = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 8)), jnp.float32)

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from omnivla_jax.models.heads.value import ValueHead
 from omnivla_jax.models.mot import LayerCache
-from tests.models.random_tree import random_parameters
+from tests.helpers.random_tree import random_parameters
 
 B, L, S, K, C, D, Q = 3, 2, 5, 1, 4, 8, 2
 HEAD = ValueHead(queries=Q, width=16)

@@ -12,7 +12,7 @@ import pytest
 
 from omnivla_jax.policy.pretrained import archives
 from omnivla_jax.policy.pretrained.safetensors import safetensors
-from tests.policy.pretrained import fakes
+from tests.helpers.pretrained import fakes
 
 
 def test_npz_holds_bfloat16_as_raw_bytes(tmp_path):

@@ -17,9 +17,9 @@ from omnivla_jax.policy import parameters
 from omnivla_jax.policy.pretrained import openpi
 from omnivla_jax.policy.pretrained.load import MismatchError, load
 from omnivla_jax.policy.pretrained.sources import source
-from tests.models import once
-from tests.policy.pretrained import fakes
-from tests.policy.pretrained.tiny import CONFIG
+from tests.helpers import unoptimized
+from tests.helpers.pretrained import fakes
+from tests.helpers.pretrained.tiny import CONFIG
 
 PI0, PI05 = openpi.pi0_config(CONFIG), openpi.pi05_config(CONFIG)
 TIME_KERNELS = {
@@ -50,7 +50,9 @@ def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
     fakes.write_npz(path, arrays)
     result = loaded("paligemma-npz", path)
     chex.assert_trees_all_equal(result.params["reasoning"], params["reasoning"])
-    fresh = once.jit(lambda: parameters.init(jax.random.key(0), CONFIG)["action"])()
+    fresh = unoptimized.jit(
+        lambda: parameters.init(jax.random.key(0), CONFIG)["action"]
+    )()
     chex.assert_trees_all_equal(result.params["action"], fresh)
     assert {name.split("/")[0] for name in result.kept} == {"action"}
     assert len(result.kept) == len(jax.tree.leaves(params["action"]))

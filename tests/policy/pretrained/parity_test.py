@@ -18,8 +18,8 @@ from omnivla_jax.models import masks
 from omnivla_jax.policy import parameters, policy
 from omnivla_jax.policy.pretrained.load import load
 from omnivla_jax.policy.pretrained.sources import source
-from tests.models import once
-from tests.policy.pretrained.tiny import CONFIG
+from tests.helpers import unoptimized
+from tests.helpers.pretrained.tiny import CONFIG
 
 TOLERANCE = 1e-4
 IMAGE_TOKEN, TEXT = 49, [2, 7, 11, 30, 5, 9]
@@ -89,7 +89,7 @@ def test_siglip(tmp_path):
     # Their tower ends before the head, so that ours is given one that changes nothing.
     encoder["merge"] = {"head": {"kernel": np.eye(18), "bias": np.zeros(18)}}
     tower = dataclasses.replace(parameters.modules(CONFIG).siglip, features=18)
-    ours = once.jit(tower.apply)({"params": encoder}, pictures()[None])
+    ours = unoptimized.jit(tower.apply)({"params": encoder}, pictures()[None])
     with torch.no_grad():
         seen = theirs(torch.tensor(pictures()).permute(0, 3, 1, 2)).last_hidden_state
     np.testing.assert_allclose(ours[0], seen.reshape(-1, 18), atol=TOLERANCE)
@@ -146,7 +146,7 @@ def test_paligemma_logits(paligemma, expected):
         return hidden["reasoning"] @ own["embedder"]["input_embedding"].T
 
     variables = parameters.mot_variables(params, ["reasoning"])
-    actual = once.jit(logits)(own, variables, pictures()[None, :1])
+    actual = unoptimized.jit(logits)(own, variables, pictures()[None, :1])
     theirs = expected.logits[..., : CONFIG.vocab]
     assert theirs.abs().max() > 1
     np.testing.assert_allclose(actual, theirs, atol=TOLERANCE)
@@ -160,7 +160,7 @@ def test_the_policy_caches_the_keys_and_values_of_paligemma(paligemma, expected)
         token_mask=jnp.ones((1, len(TEXT)), bool),
         state=jnp.zeros((1, CONFIG.state_dim)),
     )
-    encode = once.jit(functools.partial(policy.encode_prefix, config=ONE_VIEW))
+    encode = unoptimized.jit(functools.partial(policy.encode_prefix, config=ONE_VIEW))
     cache = encode(params, observation)
     for layer in range(GEMMA.depth):
         theirs = expected.past_key_values.layers[layer]

@@ -25,9 +25,9 @@ from omnivla_jax.policy.pretrained import recipes, vggt
 from omnivla_jax.policy.pretrained.archives import Archive
 from omnivla_jax.policy.pretrained.load import load, problems
 from omnivla_jax.policy.pretrained.sources import source
-from tests.models import once
-from tests.policy.pretrained import dinov2_release, fakes, tiny, vggt_reference
-from tests.policy.pretrained.vggt_release import published
+from tests.helpers import unoptimized
+from tests.helpers.pretrained import dinov2_release, fakes, tiny, vggt_reference
+from tests.helpers.pretrained.vggt_release import published
 
 
 def parameters_of(vision: VitConfig, dino: DinoConfig):
@@ -150,6 +150,6 @@ def test_the_aggregator_computes_what_the_release_does(release):
     patches = seen[:, 1 + DINO.registers :]
     expected = vggt_reference.aggregate(arrays, patches, SMALL.heads)
     ours = Aggregator(SMALL, DINO.registers, DINO)
-    actual = once.jit(ours.apply)({"params": params}, images[None])[0]
+    actual = unoptimized.jit(ours.apply)({"params": params}, images[None])[0]
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(actual, expected, atol=1e-4)

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import bddl, task_files, tasks
+from omnivla_jax.sim.libero import bddl, files, task_files, tasks
 
 INIT_PLATE = "(On plate_1 main_table_plate_region)"
 INIT_BOWL = "(In akita_black_bowl_1 wooden_cabinet_1_top_region)"
@@ -22,7 +21,7 @@ def write(tmp_path):
     """Writes a task of LIBERO's with one text replaced; gives file and line."""
 
     def rewritten(old, new):
-        text = libero_files.suite_files("libero_spatial").paths[4].read_text()
+        text = files.suite_files("libero_spatial").paths[4].read_text()
         assert old in text
         path = tmp_path / "my_own_task.bddl"
         path.write_text(text.replace(old, new, 1))

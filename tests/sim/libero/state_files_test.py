@@ -11,7 +11,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim.libero import state_files
 
 TABLE = np.random.default_rng(0).normal(size=(3, 41))
@@ -213,13 +212,16 @@ def test_no_other_name_is_known(tmp_path, function, arguments):
 def test_an_array_s_state_cannot_point_anywhere(tmp_path):
     """A dtype of objects that claims to be numbers would turn bytes into pointers."""
     content = pickle.dumps(TABLE.astype(object), protocol=2)
-    forged = content.replace(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?", b"NNNJ\xff\xff"
-                             b"\xff\xffJ\xff\xff\xff\xffK\x00")
+    forged = content.replace(
+        b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?",
+        b"NNNJ\xff\xff" b"\xff\xffJ\xff\xff\xff\xffK\x00",
+    )
     assert forged != content
     (tmp_path / "x.init").write_bytes(forged)
     np.testing.assert_array_equal(_read(tmp_path / "x.init"), TABLE)
-    wrong = pickle.dumps(TABLE, protocol=2).replace(b"X\x02\x00\x00\x00f8", b"X\x02\x00"
-                                                    b"\x00\x00O8")
+    wrong = pickle.dumps(TABLE, protocol=2).replace(
+        b"X\x02\x00\x00\x00f8", b"X\x02\x00" b"\x00\x00O8"
+    )
     (tmp_path / "y.init").write_bytes(wrong)
     assert "array of objects" in _refusal(tmp_path / "y.init")
 
@@ -232,8 +234,11 @@ def test_bombs_are_refused(tmp_path):
     assert "unpacks to more than a table" in _refusal(path)
     path.write_bytes(b"\x80\x02Kar\xff\xff\xff\x7f.")  # a memo of 2^31 places
     assert "memo is larger" in _refusal(path)
-    nested = b"\x80\x02]q\x00" + b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i)
-                                          for i in range(40)) + b"."
+    nested = (
+        b"\x80\x02]q\x00"
+        + b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i) for i in range(40))
+        + b"."
+    )
     path.write_bytes(nested)  # 2^40 lists
     assert "nested deeper" in _refusal(path)
     row = b"\x80\x02" + pickle.dumps(np.zeros(100_000), 2)[2:-1] + b"q\xc8"
@@ -310,8 +315,13 @@ def test_damage_anywhere_is_one_short_line(tmp_path):
     buffer, rng, read = io.BytesIO(), np.random.default_rng(0), 0
     np.save(buffer, TABLE)
     whole = _zip(tmp_path / "whole", pickle.dumps(TABLE, 2)).read_bytes()
-    for content in (pickle.dumps(TABLE, 2), pickle.dumps(TABLE, 5), buffer.getvalue(),
-                    whole, whole[:60] + whole[-200:]):
+    for content in (
+        pickle.dumps(TABLE, 2),
+        pickle.dumps(TABLE, 5),
+        buffer.getvalue(),
+        whole,
+        whole[:60] + whole[-200:],
+    ):
         for place in range(150):
             damaged = bytearray(content)
             damaged[place] = rng.integers(256)
@@ -333,10 +343,10 @@ def test_other_zips_are_named(tmp_path):
 
 
 def test_a_width_can_be_asked_for(tmp_path):
-    path = libero_files.write_states(tmp_path / "x.init", TABLE)
-    assert libero_files.read_states(path, width=41).shape == (3, 41)
+    path = state_files.write(tmp_path / "x.init", TABLE)
+    assert state_files.read(path, width=41).shape == (3, 41)
     with pytest.raises(ValueError, match="states of 41 entries where 79 are expected"):
-        libero_files.read_states(path, width=79)
+        state_files.read(path, width=79)
 
 
 def test_missing_files_are_named(tmp_path):
@@ -348,21 +358,21 @@ def test_missing_files_are_named(tmp_path):
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if not k.startswith("objects")])
 def test_what_is_written_is_read_back(tmp_path, kind):
-    path = libero_files.write_states(tmp_path / "sub" / "x.pruned_init", KINDS[kind])
+    path = state_files.write(tmp_path / "sub" / "x.pruned_init", KINDS[kind])
     np.testing.assert_array_equal(_read(path), KINDS[kind].astype(np.float64))
     assert os.listdir(path.parent) == ["x.pruned_init"]
 
 
 def test_libero_reads_what_is_written(tmp_path):
     torch = pytest.importorskip("torch")
-    path = libero_files.write_states(str(tmp_path / "x.pruned_init"), TABLE)
+    path = state_files.write(str(tmp_path / "x.pruned_init"), TABLE)
     states = torch.load(path, weights_only=False)
     assert type(states) is np.ndarray and states.dtype == np.float64
     np.testing.assert_array_equal(states, TABLE)
 
 
 def test_any_numpy_can_import_what_is_written(tmp_path):
-    path = libero_files.write_states(tmp_path / "x.pruned_init", TABLE)
+    path = state_files.write(tmp_path / "x.pruned_init", TABLE)
     with zipfile.ZipFile(path) as archive:
         content = archive.read("archive/data.pkl")
         assert archive.read("archive/version") == b"3\n"
@@ -370,23 +380,23 @@ def test_any_numpy_can_import_what_is_written(tmp_path):
 
 
 def test_nothing_is_overwritten_unasked(tmp_path):
-    path = libero_files.write_states(tmp_path / "x.pruned_init", TABLE)
+    path = state_files.write(tmp_path / "x.pruned_init", TABLE)
     with pytest.raises(FileExistsError, match="overwrite=True"):
-        libero_files.write_states(path, TABLE + 1)
+        state_files.write(path, TABLE + 1)
     np.testing.assert_array_equal(_read(path), TABLE)
-    libero_files.write_states(path, TABLE + 1, overwrite=True)
+    state_files.write(path, TABLE + 1, overwrite=True)
     np.testing.assert_array_equal(_read(path), TABLE + 1)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = libero_files.write_states(tmp_path / "x.pruned_init", TABLE)
+    path = state_files.write(tmp_path / "x.pruned_init", TABLE)
 
     def full(*_):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
-        libero_files.write_states(path, TABLE + 1, overwrite=True)
+        state_files.write(path, TABLE + 1, overwrite=True)
     np.testing.assert_array_equal(_read(path), TABLE)
     assert os.listdir(tmp_path) == ["x.pruned_init"]
 
@@ -396,5 +406,5 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 )
 def test_what_is_no_table_is_not_written(tmp_path, states):
     with pytest.raises(ValueError, match="x.init"):
-        libero_files.write_states(tmp_path / "x.init", states)
+        state_files.write(tmp_path / "x.init", states)
     assert not os.listdir(tmp_path)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import bddl, task_files, tasks
+from omnivla_jax.sim.libero import bddl, files, task_files, tasks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning"
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture
 def folder(tmp_path):
     """Three tasks, of which two cannot be loaded."""
-    text = libero_files.suite_files("libero_goal").paths[8].read_text()
+    text = files.suite_files("libero_goal").paths[8].read_text()
     (tmp_path / "good.bddl").write_text(text)
     (tmp_path / "other.BDDL").write_text(text.replace("- plate", "- saucer"))
     (tmp_path / "wrong.bddl").write_text(text.replace("(0.04 ", "(nan "))
@@ -134,9 +133,9 @@ def test_home_folders_are_expanded(folder, monkeypatch):
 
 
 def test_libero_90_lists_every_task_once():
-    table = libero_files.libero_90()
+    table = files.libero_90()
     assert len(table["tasks"]) == len(set(table["tasks"])) == 90
-    installed = libero_files.libero_root()
+    installed = files.libero_root()
     if installed is not None:
         paths = Path(installed, "bddl_files", "libero_90").glob("*.bddl")
         assert {path.stem for path in paths} == set(table["tasks"])

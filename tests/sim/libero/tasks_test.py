@@ -4,8 +4,7 @@ import warnings
 
 import pytest
 
-from omnivla_jax.sim import libero_files
-from omnivla_jax.sim.libero import task_files, tasks
+from omnivla_jax.sim.libero import files, task_files, tasks
 
 # The predicates of the goals of each suite, counted in LIBERO's files.
 GOALS = {
@@ -78,7 +77,7 @@ def test_an_inventory_is_a_union_without_repeats():
 
 def test_a_user_s_file_and_folder_are_suites(tmp_path):
     path = tmp_path / "my_own_task.bddl"
-    text = libero_files.suite_files("libero_spatial").paths[4].read_text()
+    text = files.suite_files("libero_spatial").paths[4].read_text()
     path.write_text(text.replace("plate_1))", "cookies_1))"))
     for name in (str(path), str(path.parent)):
         with pytest.warns(task_files.TaskFileWarning, match="name says 'my own task'"):
@@ -98,7 +97,7 @@ def write(tmp_path):
     """Writes the task "put the bowl on the plate" under a name, with texts replaced."""
 
     def rewritten(name, *changes):
-        text = libero_files.suite_files("libero_goal").paths[8].read_text()
+        text = files.suite_files("libero_goal").paths[8].read_text()
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import state_files
 from omnivla_jax.sim.resets import recorded_states
 
 
@@ -96,8 +97,8 @@ def test_a_state_survives_a_file_of_libero_s(tmp_path):
     state = restore(qpos, qvel)
     rows = recorded_states.to_rows(scene, 3, state)
     assert rows.dtype == np.float64 and rows.shape == (2, 1 + nq + nv)
-    path = libero_files.write_states(tmp_path / "mine.pruned_init", rows)
-    again = recorded_states.split_rows(scene, 3, libero_files.read_states(path))
+    path = state_files.write(tmp_path / "mine.pruned_init", rows)
+    again = recorded_states.split_rows(scene, 3, state_files.read(path))
     back = restore(*(part.astype(np.float32) for part in again))
     np.testing.assert_array_equal(back.physics.qpos, state.physics.qpos)
     np.testing.assert_array_equal(back.physics.qvel, state.physics.qvel)
@@ -114,7 +115,9 @@ def test_rows_of_another_task_or_width_are_refused():
         recorded_states.to_scene(
             scene, jnp.array([3, 2]), jnp.zeros((2, nq)), jnp.zeros((2, nv))
         )
-    traced = jax.jit(lambda task: recorded_states.to_scene(
-        scene, task, jnp.zeros((2, nq)), jnp.zeros((2, nv))
-    )[0])(jnp.array([3, 2]))
+    traced = jax.jit(
+        lambda task: recorded_states.to_scene(
+            scene, task, jnp.zeros((2, nq)), jnp.zeros((2, nv))
+        )[0]
+    )(jnp.array([3, 2]))
     assert not np.isnan(traced[0]).any() and np.isnan(traced[1, :9]).all()

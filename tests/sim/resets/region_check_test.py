@@ -4,17 +4,17 @@ import re
 
 import pytest
 
-from omnivla_jax.sim import libero_files
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.resets import region_check
-from tests.sim.resets import crowded
+from tests.helpers import crowded
 
 ONE_REGION = "main_table_akita_black_bowl_region"
 
 
 def _edited(folder, *changes, suite="libero_goal", row=0):
     """A task file of LIBERO's with other places; every pattern must be in it."""
-    text = libero_files.suite_files(suite).paths[row].read_text()
+    text = files.suite_files(suite).paths[row].read_text()
     for pattern, new in changes:
         text, count = re.subn(pattern, new, text)
         assert count, pattern
@@ -23,7 +23,7 @@ def _edited(folder, *changes, suite="libero_goal", row=0):
     return str(path)
 
 
-@pytest.mark.parametrize("suite", libero_files.suite_names())
+@pytest.mark.parametrize("suite", files.suite_names())
 def test_libero_s_own_tasks_fit(suite):
     assert region_check.infeasible_tasks(scenes.make(suite, physics="mujoco")) == {}
 
@@ -50,8 +50,10 @@ def test_an_object_inside_a_fixture_s_disc_is_refused(tmp_path):
     cabinet = r"\(0\.02 -0\.25 0\.04 -0\.23\)", "(-0.01 -0.03 0.01 -0.01)"
     plate = r"\(0\.04 -0\.03 0\.06\d* -0\.01\)", "(-0.01 -0.03 0.01 -0.01)"
     path = _edited(tmp_path, cabinet, plate)
-    with pytest.raises(ValueError, match="no room for plate_1 in main_table_plate_.*"
-                       "beside wooden_cabinet_1"):
+    with pytest.raises(
+        ValueError,
+        match="no room for plate_1 in main_table_plate_.*" "beside wooden_cabinet_1",
+    ):
         scenes.make(path)
 
 

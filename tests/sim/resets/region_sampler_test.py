@@ -13,7 +13,7 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.resets import region_sampler
 from omnivla_jax.sim.resets.region_tables import layout
-from tests.sim.resets import crowded
+from tests.helpers import crowded
 
 COUNT = 512
 CROWD = 64

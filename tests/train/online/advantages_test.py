@@ -14,7 +14,7 @@ from omnivla_jax.train.episode_stats import RewardSums
 from omnivla_jax.train.online import advantages, objectives
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import chains, reaching
+from tests.helpers import chains, reaching
 
 CONFIG = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-3),

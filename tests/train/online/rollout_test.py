@@ -14,7 +14,7 @@ from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import chains, reaching
+from tests.helpers import chains, reaching
 from tests.train.online.step_test import POLICY
 
 TASKS = (0, 1, 2)

@@ -16,7 +16,7 @@ from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import reaching
+from tests.helpers import reaching
 
 POLICY = preset("debug")
 SAMPLER = policy.Sampler(

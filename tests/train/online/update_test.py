@@ -17,7 +17,7 @@ from omnivla_jax.train.online import update
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import OptimizerConfig
-from tests.train import chains
+from tests.helpers import chains
 
 CHUNKS = 12
 CONFIG = OnlineConfig(

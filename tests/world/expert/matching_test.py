@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.libero import tasks
+from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import matching, phases, table
 from omnivla_jax.world.expert.scripts import SCRIPTS
@@ -23,7 +23,7 @@ def rewritten(tmp_path):
     """The task of a file of LIBERO's after some replacements, under another name."""
 
     def read(suite, row, *replacements):
-        text = libero_files.suite_files(suite).paths[row].read_text()
+        text = files.suite_files(suite).paths[row].read_text()
         for old, new in replacements:
             assert old in text, old
             text = text.replace(old, new)
@@ -89,7 +89,7 @@ def test_the_goal_counts_and_not_what_the_file_is_called(rewritten):
 
 def test_exchanged_places_choose_by_where_the_bowl_starts(tmp_path):
     """The bowl from the stove and the one from the cabinet, as in LIBERO-PRO."""
-    text = libero_files.suite_files("libero_spatial").paths[7].read_text()
+    text = files.suite_files("libero_spatial").paths[7].read_text()
     path = tmp_path / "on_the_stove.bddl"
     path.write_text(exchanged(text, BOWL, "akita_black_bowl_2"))
     wanted = "pick up the black bowl on the wooden cabinet and place it on the plate"
@@ -170,8 +170,7 @@ def test_scripts_name_only_what_the_goal_is_about():
 def test_reworded_exchanged_and_regoaled_files_are_solved(tmp_path):
     """Three files in one scene, on C MuJoCo, from sampled states."""
     goal, objects = (
-        libero_files.suite_files(suite).paths
-        for suite in ("libero_goal", "libero_object")
+        files.suite_files(suite).paths for suite in ("libero_goal", "libero_object")
     )
     (tmp_path / "a_reworded.bddl").write_text(goal[8].read_text())
     drawer = exchanged(goal[3].read_text(), BOWL, "cream_cheese_1")

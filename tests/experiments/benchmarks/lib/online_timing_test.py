@@ -7,7 +7,7 @@ import pytest
 from experiments.benchmarks.lib import online_timing
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from tests.train import reaching
+from tests.helpers import reaching
 
 
 def test_the_loop_is_measured():

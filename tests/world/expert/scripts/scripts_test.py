@@ -7,16 +7,16 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, libero_files
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.objects import CATEGORIES, start_orientation
-from omnivla_jax.sim.libero import tasks
+from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import table
 from omnivla_jax.world.expert.scripts import SCRIPTS, groceries
 
-FORTY = [(suite, row) for suite in libero_files.suite_names() for row in range(10)]
+FORTY = [(suite, row) for suite in files.suite_names() for row in range(10)]
 
 
 @pytest.mark.parametrize("suite, row", FORTY)

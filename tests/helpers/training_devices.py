@@ -1,0 +1,93 @@
+"""Training on a mesh of eight devices: `training_test.py` runs this in a process apart.
+
+Axes of the mesh: data x fsdp x tensor.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import chex
+import jax
+import pytest
+
+from experiments.configs import quickstart
+from experiments.configs.schema import from_config
+from experiments.pipeline import training
+from experiments.pipeline.workdir import Workdir
+from omnivla_jax.core import sharding
+from omnivla_jax.train import csv_log
+from tests.helpers import reaching
+
+LARGE = 4096  # bytes
+
+
+def job(path, mesh, **changes) -> Any:
+    config = quickstart.get_config("debug")
+    config.sft.batch_size, config.rl.groups = 8, 4
+    config.tasks = (0, 1, 2)  # as many as the stand-in simulator has
+    config.update_from_flattened_dict(changes)
+    settings = from_config(config)
+    return SimpleNamespace(
+        settings=settings,
+        workdir=Workdir(path),
+        mesh=mesh,
+        environment=reaching.make(settings.policy),
+    )
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return sharding.make_mesh(data=2, fsdp=2, tensor=2)
+
+
+@pytest.fixture(scope="module")
+def spread(mesh, tmp_path_factory):
+    """A job on the mesh and the state after stage II."""
+    found = job(tmp_path_factory.mktemp("spread"), mesh)
+    return found, training.flow_matching(found, reaching.demonstrations)
+
+
+def assert_split(state):
+    """No large parameter, average or moment lies whole on any device."""
+    trees = (state.params, state.average, state.opt_state)
+    whole = {
+        jax.tree_util.keystr(path): leaf.sharding.is_fully_replicated
+        for index, tree in enumerate(trees)
+        for path, leaf in jax.tree_util.tree_leaves_with_path({index: tree})
+        if leaf.nbytes >= LARGE
+    }
+    assert len(whole) > 4 * 8  # two moments
+    assert not any(whole.values()), whole
+
+
+def test_parameters_and_moments_are_split(spread):
+    found, state = spread
+    assert int(state.step) == found.settings.sft.steps
+    assert_split(state)
+
+
+def test_a_checkpoint_is_read_onto_the_mesh(spread):
+    found, state = spread
+    again = training.flow_matching(found, reaching.demonstrations)
+    assert_split(again)
+    chex.assert_trees_all_equal(jax.device_get(again), jax.device_get(state))
+    on_one: Any = SimpleNamespace(**(vars(found) | {"mesh": None}))
+    alone = training.flow_matching(on_one, reaching.demonstrations)
+    assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(alone))
+
+
+def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
+    found, _ = spread
+    alone = job(tmp_path, None)
+    training.flow_matching(alone, reaching.demonstrations)
+    tables = [j.workdir.table("flow_matching") for j in (found, alone)]
+    ours, theirs = map(csv_log.load, tables)
+    assert len(ours) == len(theirs) == found.settings.sft.steps
+    for row, other in zip(ours, theirs):
+        assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
+
+
+def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):
+    odd = job(tmp_path, mesh, **{"sft.batch_size": 6})
+    with pytest.raises(ValueError, match="sft.batch_size=6 does not divide over 4"):
+        training.flow_matching(odd, reaching.demonstrations)

@@ -77,9 +77,7 @@ def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]
 
 def bare_rate(scene: Scene, start: env.EnvState) -> int:
     """Steps a second of `mj_step` alone, on one thread, from the first state."""
-    model, data = engine_mujoco.single(
-        scene, scene.watched_model, start.physics, row=0
-    )
+    model, data = engine_mujoco.single(scene, scene.watched_model, start.physics, row=0)
     walls = []
     for _ in range(REPEATS):
         wall = time.perf_counter()

@@ -1,7 +1,7 @@
 """Imported weights in a folder: the parameters, and what they presuppose of a policy.
 
-    FOLDER/weights.json    the preset, the sources, what was changed of the preset
-    FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
+FOLDER/weights.json    the preset, the sources, what was changed of the preset
+FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
 """
 
 import dataclasses

@@ -74,7 +74,12 @@ def evaluation(job: RunContext, phase: str, state: TrainState) -> None:
         found = evaluate.summarise(outcome.success, rows, task_names(job.scene))
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
-                _film(job, phase, outcome.record, [texts[row] for row in start.told])
+                _film(
+                    job,
+                    phase,
+                    outcome.frames,
+                    [texts[row] for row in start.instruction_id],
+                )
     found |= {"episodes": config.episodes} | evaluate.failure_counts(outcome)
     job.workdir.finish(phase, found)
     return None
@@ -87,12 +92,12 @@ def _heard_as(job: RunContext) -> dict[int, int]:
     return {row: first.setdefault(text, row) for row, text in words.items()}
 
 
-def _swapped(start: evaluate.Start, heard_as: dict[int, int]) -> evaluate.Start:
+def _swapped(start: evaluate.EvalBatch, heard_as: dict[int, int]) -> evaluate.EvalBatch:
     """Tell every episode another instruction than its own; goals stay."""
     heard = np.array([heard_as[int(row)] for row in np.asarray(start.task)], np.int32)
     instructions = list(dict.fromkeys(heard_as.values()))
     swapped = evaluate.swap_instructions(start._replace(task=heard), instructions)
-    return start._replace(told=swapped.told)
+    return start._replace(instruction_id=swapped.instruction_id)
 
 
 def time_split(job: RunContext, state: TrainState) -> None:
@@ -105,7 +110,7 @@ def time_split(job: RunContext, state: TrainState) -> None:
         progress.phase("Time split", unit="piece") as bar,
         bar.compiling("compiling and timing"),
     ):
-        split = profile.time_split(
+        split = profile.profile_update(
             state,
             rng.named_key(settings.seed, "timing"),
             environment=job.environment,

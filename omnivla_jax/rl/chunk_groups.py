@@ -60,7 +60,8 @@ def mix_advantages(
     chex.assert_type([*trajectory, *chunk], jnp.float32)
     if not 0.0 <= chunk_advantage_weight <= 1.0:
         raise ValueError(
-            f"chunk_advantage_weight is {chunk_advantage_weight}, but it lies in [0, 1]."
+            f"chunk_advantage_weight is {chunk_advantage_weight}, but it lies in "
+            "[0, 1]."
         )
     share = chunk_advantage_weight
     (whole, whole_weight), (part, part_weight) = trajectory, chunk

@@ -25,8 +25,9 @@ def rollout(
 ) -> tuple[PyTree, Transition]:
     """The last state, and the transitions of `num_chunks` chunks, stacked [T, B, ...].
 
-    A transition holds what `act_fn` returned as its extras and action; reward is float32 [T, B], mask [T, B, H]. `act_fn` gets `fold_in(key, t)`
-    in chunk t; the key is consumed. Raises ValueError where there is no chunk to run.
+    A transition holds what `act_fn` returned as its extras and action; reward is
+    float32 [T, B], mask [T, B, H]. `act_fn` gets `fold_in(key, t)` in chunk t; the key
+    is consumed. Raises ValueError where there is no chunk to run.
     """
     if num_chunks < 1:
         raise ValueError(f"A rollout needs at least one chunk, not {num_chunks}.")

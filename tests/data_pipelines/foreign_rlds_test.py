@@ -68,8 +68,11 @@ def example(number: int, **changes: Any) -> dict[str, Any]:
     }
     seen = {name: changes.get(name, value) for name, value in seen.items()}
     step = {name: changes.get(name, value) for name, value in step.items()}
-    observation = {n: io.BytesIO(v) if n in ("image", "wrist_image") else v
-                   for n, v in seen.items() if v is not None}
+    observation = {
+        n: io.BytesIO(v) if n in ("image", "wrist_image") else v
+        for n, v in seen.items()
+        if v is not None
+    }
     step = {name: value for name, value in step.items() if value is not None}
     return {"step": step, "observation": observation}
 

@@ -81,10 +81,13 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("params, words", [
-    ({"action": {"other": jnp.zeros(3)}}, r"params\.action\.b"),
-    ({**tree().params, "reasoning": {"w": jnp.zeros(5)}}, r"shape: \(5,\).*\(4,\)"),
-])
+@pytest.mark.parametrize(
+    "params, words",
+    [
+        ({"action": {"other": jnp.zeros(3)}}, r"params\.action\.b"),
+        ({**tree().params, "reasoning": {"w": jnp.zeros(5)}}, r"shape: \(5,\).*\(4,\)"),
+    ],
+)
 def test_a_whole_checkpoint_of_something_else_is_not_to_be_deleted(
     tmp_path, params, words
 ):

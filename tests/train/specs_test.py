@@ -29,14 +29,14 @@ from tests.helpers import virtual_devices
 
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-4),
-    objective=objectives.flow_ppo(ppo.PpoConfig()),
-    rewards={"success": 1.0},
+    objective=objectives.make("ppo"),
+    reward_weights={"success": 1.0},
     updates=1,
     groups=8,
     chunks=1,
     reference="sft",
-    scope="lora:r=16",
-    storage="images",
+    trainable="lora:r=16",
+    observation_store="images",
 )
 
 

@@ -29,7 +29,7 @@ def measure(settings: Settings, simulator: Environment, updates: int) -> dict[st
         "sampler": settings.sampler,
         "config": settings.rl,
     }
-    parts = profile.time_split(
+    parts = profile.profile_update(
         start, key, environment=simulator, tasks=settings.tasks, **shared
     )
     stored = experience(start, key, simulator, settings)
@@ -46,7 +46,7 @@ def measure(settings: Settings, simulator: Environment, updates: int) -> dict[st
         "seconds_per_update": seconds,
         "seconds": parts,
         "compile_seconds": compiling,
-        "storage": settings.rl.storage,
+        "observation_store": settings.rl.observation_store,
         "experience_mib": observation_store.nbytes(stored) / memory.MIB,
         "peak_memory_mib": memory.peak()[0] / memory.MIB,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -66,13 +66,13 @@ def experience(
     start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
 ) -> online_rollout.RolloutBatch:
     """What one update stores, as shapes."""
-    act = online.make_stochastic_actor(
-        start, simulator, settings.policy, settings.sampler, settings.rl
+    agent = online.make_agent(
+        simulator, settings.policy, settings.sampler, start.normalizer, settings.rl
     )
     gather = functools.partial(
         online_rollout.collect,
-        act,
-        online.make_value_fn(start, simulator, settings.policy),
+        agent,
+        start.params,
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,

@@ -4,8 +4,8 @@
 
 with a Laplace scale b per entry, fitted to what the location misses (the second term
 trains the scale alone), so that the deterministic head can explore and be scored, as in
-RIPT-VLA: a = location + `scale` b Laplace(0, 1). Its trace is the chunk and the law that
-it was drawn from; there are no denoising steps, K is 1.
+RIPT-VLA: a = location + `scale` b Laplace(0, 1). Its trace is the chunk and the law
+that it was drawn from; there are no denoising steps, K is 1.
 
 Axes: B batch, H chunk length, D action dimensions.
 """
@@ -69,15 +69,15 @@ def make_sampler(
 
 
 def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
-    """Fresh parameters "input" and "output", boxed; the 3 `keys` are consumed.
+    """Fresh parameters "input" and "output", boxed; consumes the 3 `keys`.
 
     Raises:
       ValueError: the policy conditions its norms on a flow time, which is not there.
     """
     if config.time_conditioning != "concatenated":
         raise ValueError(
-            f"time_conditioning is {config.time_conditioning!r}, but the l1 head has no "
-            "flow time: choose 'concatenated'."
+            f"time_conditioning is {config.time_conditioning!r}, but the l1 head has "
+            "no flow time: choose 'concatenated'."
         )
     width = config.mot.experts["action"].width
     hidden = jnp.zeros((1, config.horizon, width))

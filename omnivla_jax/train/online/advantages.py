@@ -78,6 +78,7 @@ def critic_gae(
     """Generalised advantages over the chunks, against the critic's values."""
     transitions = rollout.transitions
     mask, values = transitions.mask[..., 0], transitions.extras.value
+    assert rollout.last_value is not None, "no critic's rollout"
     still_running = rollout.is_running.astype(jnp.float32)
     ended = (mask > 0) & (jnp.concatenate([mask[1:], still_running[None]]) == 0)
     estimates = gae.estimate(

@@ -14,7 +14,7 @@ import jax
 from omnivla_jax.core.types import Score
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import Sampler
-from omnivla_jax.rl import gspo, grpo, ppo, rloo
+from omnivla_jax.rl import grpo, gspo, ppo, rloo
 from omnivla_jax.rl.kl import StepKl
 from omnivla_jax.rl.surrogate import ClipConfig
 from omnivla_jax.train.online import advantages
@@ -102,6 +102,7 @@ def ppo_loss(
     policy_loss, metrics = gspo.loss(
         new, old, batch.advantage, batch.weight, config=config, **named
     )
+    assert batch.value is not None and batch.target is not None, "no critic's batch"
     value_loss, value_metrics = ppo.value_loss(
         values, batch.value, batch.target, batch.weight, config=config
     )
@@ -149,7 +150,7 @@ def make(name: str, **settings: Any) -> Objective:
 
 
 def ratio_normalizers(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
-    """The lengths that a log-ratio may be divided by: |A| = HK in the paper, and others.
+    """Lengths that a log-ratio may be divided by, by name; the paper has |A| = HK.
 
     H counts the actions that are executed, K the steps that are drawn, D the dimensions
     that exist.

@@ -34,7 +34,7 @@ def test_swapped_words_are_never_the_tasks_own(job):
     swapped = phases._swapped(start, phases._heard_as(job))
     np.testing.assert_array_equal(swapped.task, [0, 1, 2, 0, 1, 2])
     words = [task.instruction for task in job.scene.tasks]
-    for task, told in zip(np.asarray(swapped.task), np.asarray(swapped.told)):
+    for task, told in zip(np.asarray(swapped.task), np.asarray(swapped.instruction_id)):
         assert words[task] != words[told]
 
 

@@ -128,9 +128,7 @@ def test_a_phase_ends_by_its_own_rules(at_hand, follow, fields, elapsed, expecte
 
 
 def test_acting_compiles_once_and_stays_legal(scene, settled):
-    program = jax.jit(
-        chex.assert_max_traces(lambda s, m: expert.act(scene, s, m), n=1)
-    )
+    program = jax.jit(chex.assert_max_traces(lambda s, m: expert.act(scene, s, m), n=1))
     memory = expert.start(settled)
     for _ in range(3):
         action, memory = program(settled, memory)

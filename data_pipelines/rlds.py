@@ -13,8 +13,6 @@ Axes: T steps of an episode, V camera views (agent, wrist), S image side.
 import contextlib
 import io
 import itertools
-import logging
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,13 +21,13 @@ from typing import Any, Iterable, Iterator
 import numpy as np
 from PIL import Image
 
-from data_pipelines import rlds_builder, rlds_features, rlds_paths
+from data_pipelines import rlds_builder, rlds_paths, rlds_records
+from data_pipelines.readers import modified_libero_rlds
+from data_pipelines.rlds_records import quiet_tfds
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
 
 STORED = "modified_libero_rlds"  # how pictures lie on disk
-UNKNOWN_TASK = -1  # of a dataset that does not number its tasks
-_NO_JOINTS = np.full(7, np.nan, np.float32)
 
 
 def write(
@@ -72,7 +70,7 @@ def write(
     rlds_paths.check_writable(directory, name)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_sibling(directory) as workspace:
-        with _quiet_tfds():
+        with quiet_tfds():
             pairs = _Counted(_examples(checked, name))
             built = rlds_builder.build(
                 workspace, pairs, name=name, side=side, file_format=file_format
@@ -83,37 +81,25 @@ def write(
 
 
 def read(path: Path) -> list[Demonstration]:
-    """Load every demonstration of a dataset, in the order of its files.
+    """Load every demonstration with its pictures, in the order of the files.
 
-    Datasets of others are read as well, where they have the features of
-    modified_libero_rlds: a task that they do not number is `UNKNOWN_TASK`, a joint
-    state that they do not hold is NaN.
-
-    Args:
-      path: a version folder, the folder of a name, or a data_dir with one dataset.
-
-    Raises:
-      FileNotFoundError: there are no demonstrations.
-      ValueError: the files are there but damaged, of another layout, or several sets;
-        one line with the file, and the record's number where it is one record.
+    Args and errors as `readers.modified_libero_rlds.read`, whose features are read too.
     """
-    folder = rlds_paths.resolve(path)
-    with _quiet_tfds():
-        rlds_features.check(rlds_builder.feature_tree(folder), folder)
-        return [_episode(record) for record in rlds_builder.examples(folder)]
+    return [
+        demonstration._replace(images=np.asarray(demonstration.images))
+        for demonstration in modified_libero_rlds.read(path)
+    ]
 
 
 def count(path: Path, name: str | None = None) -> int:
     """How many demonstrations lie there, 0 where they are no whole set.
 
-    `path` and `name` as `rlds_paths.resolve` takes them; reads no images.
+    `path` and `name` as `rlds_paths.resolve` takes them; reads no record.
     """
-    if name is not None:
-        name = rlds_paths.dataset_name(name)
     try:
-        with _quiet_tfds():
-            return rlds_builder.count(rlds_paths.resolve(path, name))
-    except Exception:  # whatever keeps tfds from opening it makes it incomplete
+        folder = name if name is None else rlds_paths.dataset_name(name)
+        return rlds_records.count(rlds_paths.resolve(path, folder))
+    except Exception:  # any error of opening it makes it incomplete
         return 0
 
 
@@ -159,36 +145,6 @@ def _steps(episode: Demonstration) -> list[dict[str, Any]]:
         }
         for t in range(last + 1)
     ]
-
-
-def _episode(record: rlds_builder.Record) -> Demonstration:
-    """A demonstration from one decoded RLDS example."""
-    with rlds_builder.named_damage(record.where):
-        steps = list(record.example["steps"])
-        if not steps:
-            raise ValueError("an episode without steps")
-        seen = [step["observation"] for step in steps]
-        images = np.stack([np.stack([o["image"], o["wrist_image"]]) for o in seen])
-        joints = [o.get("joint_state", _NO_JOINTS) for o in seen]
-        metadata = record.example.get("episode_metadata", {})
-        episode = Demonstration(
-            images=convert_image_convention(images, STORED),
-            state=_numbers("observation/state", [o["state"] for o in seen]),
-            joint_state=np.asarray(joints, np.float32),
-            action=_numbers("action", [step["action"] for step in steps]),
-            instruction=steps[0]["language_instruction"].decode("utf-8"),
-            task=int(metadata.get("task_id", UNKNOWN_TASK)),
-        )
-    return episode
-
-
-def _numbers(name: str, rows: list[Any]) -> np.ndarray:
-    """float32 [T, ...]; ValueError where one is not finite."""
-    array = np.asarray(rows, np.float32)
-    if not np.isfinite(array).all():
-        step = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise ValueError(f"steps/{name} of step {step} is not finite")
-    return array
 
 
 def _png(image: np.ndarray) -> io.BytesIO:
@@ -255,7 +211,7 @@ def _put(built: Path, directory: Path, name: str, workspace: Path) -> Path:
 
 def _require_complete(directory: Path, expected: int) -> None:
     """Open the finished files once, as a full disk can leave them short."""
-    found = rlds_builder.count(directory)
+    found = rlds_records.count(directory)
     if found != expected:
         raise OSError(
             f"Only {found} of {expected} demonstrations reached the disk: free some "
@@ -272,16 +228,3 @@ def _temporary_sibling(directory: Path) -> Iterator[Path]:
         yield workspace
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Silence what tfds prints and logs; errors still raise."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(disabled)

@@ -59,7 +59,7 @@ def resolve(path: Path, name: str | None = None) -> Path:
 def is_ours(folder: Path) -> bool:
     """Whether `folder` holds a dataset that this program wrote, and nothing else."""
     allowed = set(_files(folder))
-    return _describes_ours(folder) and all(p in allowed for p in folder.iterdir())
+    return describes_ours(folder) and all(p in allowed for p in folder.iterdir())
 
 
 def check_writable(directory: Path, name: str) -> None:
@@ -71,7 +71,7 @@ def check_writable(directory: Path, name: str) -> None:
     for folder in (directory, directory / name, final):
         if folder.exists() and not folder.is_dir():
             raise FileExistsError(f"{folder} is a file: choose another folder.")
-    if (directory / INFO_FILE).exists() and not _describes_ours(directory):
+    if (directory / INFO_FILE).exists() and not describes_ours(directory):
         raise FileExistsError(
             f"{directory} is itself a dataset, which this program did not write: "
             "choose another folder."
@@ -85,7 +85,7 @@ def check_writable(directory: Path, name: str) -> None:
 
 def flat_files(directory: Path) -> list[Path]:
     """Files of a dataset that this program once wrote without name and version."""
-    return _files(directory) if _describes_ours(directory) else []
+    return _files(directory) if describes_ours(directory) else []
 
 
 def _files(folder: Path) -> list[Path]:
@@ -98,7 +98,8 @@ def _files(folder: Path) -> list[Path]:
     ]
 
 
-def _describes_ours(folder: Path) -> bool:
+def describes_ours(folder: Path) -> bool:
+    """Whether the dataset_info.json of `folder` is of this program's writing."""
     try:
         info = json.loads((folder / INFO_FILE).read_text("utf-8"))
         return info["description"].startswith(DESCRIPTION.splitlines()[0])
@@ -125,7 +126,7 @@ def _number(folder: Path) -> tuple[int, ...]:
 
 
 def _absent(path: Path) -> str:
-    """What to say where no dataset was found."""
+    """The error message where no dataset was found."""
     if not path.exists():
         return f"No demonstrations in {path}: there is no such folder."
     if not path.is_dir():

@@ -33,55 +33,56 @@ def read(path: Path) -> Iterator[bytes]:
       ValueError: a checksum differs or the file is cut short; names the file and the
         record, counted from 0.
     """
-    size = path.stat().st_size
+    for number, (offset, length) in enumerate(index(path)):
+        yield read_at(path, number, offset, length)
+
+
+def read_at(path: Path, number: int, offset: int, length: int) -> bytes:
+    """The record `number`, whose data `index` found at `offset`; raises as `read`."""
     with open(path, "rb") as file:
-        number, position = 0, 0
+        file.seek(offset)
+        record = file.read(length)
+        (checksum,) = FOOTER.unpack(file.read(FOOTER.size))
+    if crc32c.masked(record) != checksum:
+        raise ValueError(
+            f"{path}, record {number}: its bytes do not match their checksum; "
+            "the file is damaged, get it again."
+        )
+    return record
+
+
+def index(path: Path) -> list[tuple[int, int]]:
+    """Offset and length in bytes of the data of every record.
+
+    Reads the headers only, so that damaged data is found by `read_at` alone; otherwise
+    raises as `read`.
+    """
+    size, position = path.stat().st_size, 0
+    spans: list[tuple[int, int]] = []
+    damage = "its length does not match its checksum; the file is damaged"
+    with open(path, "rb") as file:
         while position < size:
-            length = _length(path, file.read(HEADER.size), number, size - position)
-            record = file.read(length)
-            (wanted,) = FOOTER.unpack(file.read(FOOTER.size))
-            if crc32c.masked(record) != wanted:
+            where = f"{path}, record {len(spans)}"
+            header = file.read(HEADER.size)
+            is_whole = len(header) == HEADER.size
+            length, checksum = HEADER.unpack(header) if is_whole else (0, 0)
+            if is_whole and crc32c.masked(header[:8]) != checksum and spans:
+                raise ValueError(f"{where}: {damage}, get it again.")
+            if not spans and (not is_whole or crc32c.masked(header[:8]) != checksum):
+                text = f"{where}: {damage} or no TFRecord file, get it again."
+                raise ValueError(file_kinds.describe_or(path, text))
+            end = position + HEADER.size + length + FOOTER.size
+            if not is_whole or end > size:
                 raise ValueError(
-                    f"{path}, record {number}: its bytes do not match their checksum; "
-                    "the file is damaged, get it again."
+                    f"{where}: the file ends in the middle of it; it is not complete, "
+                    "get it again."
                 )
-            yield record
-            number, position = number + 1, file.tell()
+            spans.append((position + HEADER.size, length))
+            position = end
+            file.seek(position)
+    return spans
 
 
 def count(path: Path) -> int:
-    """How many records a file has, found without reading them; raises as `read`."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        number, position = 0, 0
-        while position < size:
-            length = _length(path, file.read(HEADER.size), number, size - position)
-            position += HEADER.size + length + FOOTER.size
-            file.seek(position)
-            number += 1
-    return number
-
-
-def _length(path: Path, header: bytes, number: int, left: int) -> int:
-    """Bytes of the record whose header this is; `left` is what the file still has."""
-    if len(header) == HEADER.size:
-        length, wanted = HEADER.unpack(header)
-        if crc32c.masked(header[:8]) != wanted:
-            raise ValueError(_damage(path, number))
-        if HEADER.size + length + FOOTER.size <= left:
-            return length
-    elif number == 0:
-        raise ValueError(_damage(path, number))
-    raise ValueError(
-        f"{path}, record {number}: the file ends in the middle of it; it is not "
-        "complete, get it again."
-    )
-
-
-def _damage(path: Path, number: int) -> str:
-    """What to say where a record's header is none."""
-    text = (
-        f"{path}, record {number}: its length does not match its checksum; the file "
-        "is damaged or no TFRecord file, get it again."
-    )
-    return text if number else file_kinds.describe_or(path, text)
+    """How many records a file has, found by their headers; raises as `index`."""
+    return len(index(path))

@@ -20,7 +20,9 @@ from data_pipelines import rlds_builder
 from experiments.pipeline import dataset_collection
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus, tasks
+from omnivla_jax.sim.mjcf import PRESETS
 
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."
@@ -32,9 +34,9 @@ _BATCH = flags.DEFINE_integer("batch_size", 10, "Played at once.", lower_bound=1
 _SIZE = flags.DEFINE_integer("image_size", 256, "Pixels a side.", lower_bound=8)
 _NOISE = flags.DEFINE_float("noise", 0.05, "On the commands.", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "Of layouts and noise.")
-_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
+_ENGINE = flags.DEFINE_enum("engine", "auto", ["auto", *ENGINES], "Physics engine.")
 _PRESET = flags.DEFINE_enum(
-    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
+    "physics_preset", "fast", list(PRESETS), "How finely the physics is integrated."
 )
 _PROMPT = flags.DEFINE_enum(
     "prompt", "clean", list(libero_plus.PROMPTS), "What task files tell the policy."
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> None:
         image_size=_SIZE.value,
         noise=_NOISE.value,
         seed=_SEED.value,
-        physics=_PHYSICS.value,
+        engine=_ENGINE.value,
         preset=_PRESET.value,
         task_files=files,
     )

@@ -13,13 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags, logging
-from ml_collections import ConfigDict
 
-from experiments.configs import quickstart
-from experiments.configs.schema import from_config
-from experiments.pipeline import training
+from experiments.pipeline import policy_checkpoint
 from experiments.pipeline.run_context import make_scene, task_names
-from experiments.pipeline.workdir import Workdir, read_config
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.train import environment, evaluate
@@ -42,14 +38,11 @@ def main(argv: list[str]) -> None:
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
-    workdir = Workdir(Path(_WORKDIR.value))
-    settings = from_config(
-        ConfigDict(read_config(workdir.path, quickstart.get_config().to_dict()))
-    )
+    restored = policy_checkpoint.restore(Path(_WORKDIR.value), _STAGE.value)
+    settings = restored.config
     asked = {"episodes": _EPISODES.value, "batch_size": _BATCH_SIZE.value}
     changes = {name: value for name, value in asked.items() if value is not None}
     config = dataclasses.replace(settings.evaluation, **changes)
-    restored = training.restore(settings, workdir, _STAGE.value)
     folder = _CACHE_DIR.value
     compilation.enable_cache(Path(folder).expanduser() if folder else None)
     scene = make_scene(settings)
@@ -57,15 +50,15 @@ def main(argv: list[str]) -> None:
     start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
     outcome = evaluate.run(
         evaluate.compiled(simulator, settings.policy, config),
-        evaluated(restored.tree),
-        restored.tree.normalizer,
+        evaluated(restored.state),
+        restored.state.normalizer,
         start,
         config=config,
     )
     rows = np.asarray(start.task)
     found = evaluate.summarise(outcome.success, rows, task_names(scene))
     found |= evaluate.failure_counts(outcome) | {"episodes": config.episodes}
-    found |= {"stage": _STAGE.value, "update": len(restored.history)}
+    found |= {"stage": _STAGE.value, "update": restored.update}
     if _VERDICTS.value:
         found["verdicts"] = outcome.success.astype(int).tolist()
         found["steps"] = outcome.steps.astype(int).tolist()

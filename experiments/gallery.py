@@ -30,7 +30,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 
 def draw(suite: str, size: int, seed: int) -> Image:
     """A fresh episode of every task through both cameras: leaves [T, V, S, S, ...]."""
-    scene = scenes.make(suite, physics="mujoco")
+    scene = scenes.make(suite, engine="mujoco")
     look, tasks = looks.look(scene), len(scene.suite.tasks)
 
     def run(key: jax.Array) -> Image:

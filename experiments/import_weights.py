@@ -15,10 +15,10 @@ from absl import flags, logging
 
 from experiments.pipeline import imported_weights
 from experiments.reporting import errors, progress
+from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.load import MismatchError
 from omnivla_jax.policy.pretrained.sources import SOURCES
-from omnivla_jax.train import checkpoints
 
 _FROM = flags.DEFINE_list(
     "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
@@ -58,7 +58,8 @@ def _require_free(out: Path) -> None:
         return
     if out.is_dir():
         names = {entry.name for entry in out.iterdir()}
-        rest = {name for name in names if not checkpoints.UNFINISHED.fullmatch(name)}
+        unfinished = checkpoint_files.UNFINISHED
+        rest = {name for name in names if not unfinished.fullmatch(name)}
         if not rest:
             return
         if rest == {imported_weights.RECORD} and imported_weights.is_record(out):

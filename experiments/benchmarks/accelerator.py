@@ -56,7 +56,7 @@ class Row(NamedTuple):
 
 def render(*, num_envs: int, size: int) -> dict[str, Any]:
     """Draw both cameras of every environment, as policies see them: no shadows."""
-    scene = scenes.make("libero_goal", tasks=TASKS, physics="mjx")
+    scene = scenes.make("libero_goal", tasks=TASKS, engine="mjx")
     look, start = looks.look(scene), initial_states(scene, num_envs)
 
     def draw(physics: PhysicsState) -> jax.Array:
@@ -79,7 +79,7 @@ def step(
     *, num_envs: int, suite: str = "libero_goal", cameras: int = 0, engine: str = "mjx"
 ) -> dict[str, Any]:
     """Step random actions; `cameras` pixels a side are drawn after every step."""
-    scene = scenes.make(suite, tasks=TASKS, physics=engine)
+    scene = scenes.make(suite, tasks=TASKS, engine=engine)
     look, start = looks.look(scene), initial_states(scene, num_envs)
 
     def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
@@ -123,11 +123,11 @@ def online(*, preset: str, num_envs: int) -> dict[str, Any]:
     from omnivla_jax.train import environment
 
     config = quickstart.get_config()
-    config.physics, config.policy.preset = "mjx", preset
+    config.engine, config.policy.preset = "mjx", preset
     config.image_size = {"tiny": 64, "small": 128, "full": 224}[preset]
     config.rl.groups = max(num_envs // config.rl.group_size, 1)
     settings = from_config(config)
-    scene = scenes.make(settings.suite, tasks=settings.tasks, physics="mjx")
+    scene = scenes.make(settings.suite, tasks=settings.tasks, engine="mjx")
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
     return online_timing.measure(settings, simulator, updates=2)

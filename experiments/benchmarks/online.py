@@ -1,7 +1,7 @@
-"""How fast the whole online loop is: sampling, physics, rendering and the update.
+"""Speed of the whole online loop: sampling, physics, rendering and the update.
 
 Run: `python -m experiments.benchmarks.online [--config=experiments/configs/FILE.py]
-[--config.rl.groups=16]`; prints one JSON object, see `updating`.
+[--config.rl.groups=16]`; prints one JSON object, see `lib/online_timing.py`.
 """
 
 import json
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
     found = online_timing.measure(settings, simulator, _UPDATES.value)
-    print(json.dumps({"benchmark": "online", "physics": scene.engine, **found}))
+    print(json.dumps({"benchmark": "online", "engine": scene.engine, **found}))
 
 
 if __name__ == "__main__":

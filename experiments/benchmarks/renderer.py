@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import mujoco_renderer
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import observe
@@ -103,7 +104,7 @@ def _beside(
 def main(argv: Sequence[str]) -> None:
     """Time our pictures, MuJoCo's and a policy-ready control step."""
     del argv
-    scene = options.scene(_SUITE.value)
+    scene = make_scene(_SUITE.value)
     look, count, size = looks.look(scene), _ENVIRONMENTS.value, _SIZE.value
     task = jnp.array([scene.playable[i % len(scene.playable)] for i in range(count)])
     keys = jax.random.split(jax.random.key(0), count)
@@ -111,7 +112,8 @@ def main(argv: Sequence[str]) -> None:
     draw = drawing(look, start)
     wall, cpu = timed(lambda: draw(start.physics))
     play = compilation.jit(
-        lambda state: rollout(scene, look, state, size), fused=scene.engine != "mjx"
+        lambda state: rollout(scene, look, state, size),
+        fused=ENGINES[scene.engine].supports_fusion,
     )
     step_wall, step_cpu = timed(lambda: play(start))
     theirs = mujoco_baseline(scene, look, start)
@@ -125,7 +127,7 @@ def main(argv: Sequence[str]) -> None:
         "policy_ready_control_steps_per_second": steps / step_wall,
         "policy_ready_cpu_ms_per_step": 1e3 * step_cpu / steps,
     }
-    options.report(
+    print_report(
         "renderer",
         scene.engine,
         suite=_SUITE.value,

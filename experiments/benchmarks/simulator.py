@@ -1,8 +1,8 @@
 """How many control steps a second the simulator takes, controller included.
 
 Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
-with `--physics=mjx|mujoco`, `--preset=...`, `--tasks=4` and `--against=mujoco`, which
-runs both engines in one run and adds their ratio. Prints one JSON object.
+with `--engine=mjx|mujoco`, `--physics_preset=...`, `--tasks=4` and `--against=mujoco`,
+which runs both engines in one run and adds their ratio. Prints one JSON object.
 Random actions after a reset, no cameras, one jitted scan; the best of three. Machines
 differ: `bare_steps_per_second` is what C MuJoCo's own `mj_step` takes on one thread of
 this one, for one environment of the same scene at rest, without a controller.
@@ -19,17 +19,18 @@ import jax.numpy as jnp
 import mujoco
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib.flags import chosen_engine, make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all, mixed.")
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 40, "Control steps a run.", lower_bound=1)
-_AGAINST = flags.DEFINE_enum("against", None, ["mjx", "mujoco"], "A second engine.")
+_AGAINST = flags.DEFINE_enum("against", None, list(ENGINES), "A second engine.")
 REPEATS = 3
 BARE_STEPS = 1000
 
@@ -77,7 +78,8 @@ def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]
 
 def bare_rate(scene: Scene, start: env.EnvState) -> int:
     """Steps a second of `mj_step` alone, on one thread, from the first state."""
-    model, data = engine_mujoco.single(scene, scene.watched_model, start.physics, row=0)
+    model = engine_mujoco.compile_model(scene.stock, scene.preset, scene.contact_pairs)
+    model, data = engine_mujoco.single(scene, model, start.physics, row=0)
     walls = []
     for _ in range(REPEATS):
         wall = time.perf_counter()
@@ -96,19 +98,19 @@ def main(argv: Sequence[str]) -> None:
 
 def _report() -> None:
     rows = tuple(int(row) for row in _TASKS.value) or None
-    scene = options.scene(_SUITE.value, rows, engine=options.physics(_AGAINST.value))
+    scene = make_scene(_SUITE.value, rows, engine=chosen_engine(_AGAINST.value))
     task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
     keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     found = measure(scene, start, steps=_STEPS.value)
     found["bare_steps_per_second"] = bare_rate(scene, start)
     if _AGAINST.value:
-        other = options.scene(_SUITE.value, rows, engine=_AGAINST.value)
+        other = make_scene(_SUITE.value, rows, engine=_AGAINST.value)
         theirs = measure(other, start, steps=_STEPS.value)
         name = "control_steps_per_second"
-        found |= {"against": {"physics": _AGAINST.value} | theirs}
+        found |= {"against": {"engine": _AGAINST.value} | theirs}
         found["ratio"] = round(found[name] / theirs[name], 3)
-    options.report(
+    print_report(
         "simulator",
         scene.engine,
         suite=_SUITE.value,

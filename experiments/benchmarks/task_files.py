@@ -203,7 +203,7 @@ def _counted(rows: list[Remade], bases: dict[str, Path]) -> dict[str, Any]:
             wrong.append(f"published: {other.instruction!r}, not {row.published!r}")
         found += [f"{row.path.name}: {', '.join(wrong)}"] if wrong else []
         first.setdefault(task.arena, row.path)
-    built = [scene.make(path, physics="mujoco") for path in first.values()]
+    built = [scene.make(path, engine="mujoco") for path in first.values()]
     return {
         "files": len(rows),
         "loaded": len(told),

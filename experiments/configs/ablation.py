@@ -64,10 +64,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config = quickstart.get_config(variant)
     config.seeds = (0, 1, 2)
     config.variants = ConfigDict(VARIANTS)
-    config.compared = tuple(VARIANTS)  # in this order
+    config.variant_names = tuple(VARIANTS)  # in this order
     config.evaluation.recorded = 0  # no videos
     if variant == "debug":
-        config.compared = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
+        config.variant_names = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
         config.seeds = (0,)
         return config
     # put the wine bottle on top of the cabinet, push the plate to the front of the

@@ -35,6 +35,10 @@ def get_config(variant: str = "") -> ConfigDict:
 def _quickstart() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
+    config.stages = ("sft", "online")  # of `pipeline.training.STAGES`
+    # The folder of a run, or of one of its checkpoints, whose policy is trained on; ""
+    # starts from policy.weights or from random parameters.
+    config.init_checkpoint = ""
     config.suite = "libero_goal"
     # How the files are read where the suite is a path: see `sim.tasks.suite`.
     config.task_files = ConfigDict(
@@ -48,7 +52,7 @@ def _quickstart() -> ConfigDict:
     # put the bowl on the stove, turn on the stove, put the bowl on the plate: rows of
     # the suite's task table
     config.tasks = (1, 7, 8)
-    config.physics = "auto"
+    config.engine = "auto"
     config.image_size = 64
     config.policy = ConfigDict(
         {

@@ -35,14 +35,16 @@ class DemonstrationConfig:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExperimentConfig:
     """Everything the main job needs to know."""
 
     seed: int
+    stages: tuple[str, ...]  # names of `pipeline.training.STAGES`, in order
+    init_checkpoint: Path | None  # policy that the first stage starts from
     suite: str
     task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
     tasks: tuple[int, ...]  # rows of the suite's task table
-    physics: str
+    engine: str  # key of `sim.engines.registry.ENGINES`, or `auto`
     image_size: int
     policy: PolicyConfig
     weights: Path | None  # imported, which stage II starts from; None: random ones
@@ -63,7 +65,7 @@ class Settings:
         return task_tables.suite(self.suite, **self.task_files)
 
 
-def from_config(config: ConfigDict) -> Settings:
+def from_config(config: ConfigDict) -> ExperimentConfig:
     """Check and convert; errors are ValueErrors that name what to change."""
     raw = config.to_dict()
     folder = _weights(raw["policy"])
@@ -77,12 +79,15 @@ def from_config(config: ConfigDict) -> Settings:
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
     )
-    return Settings(
+    return ExperimentConfig(
         seed=raw["seed"],
+        # The command line's "sft,online" is one string.
+        stages=tuple(n for text in raw["stages"] for n in text.split(",") if n),
+        init_checkpoint=_path(raw["init_checkpoint"]),
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
-        physics=raw["physics"],
+        engine=raw["engine"],
         image_size=raw["image_size"],
         policy=policy,
         weights=folder,

@@ -1,13 +1,11 @@
-"""Keep-best: success on validation states now and then, and the best checkpoint.
+"""Validation of a training stage, and the checkpoint with the best validation success.
 
-The states come from a random stream of their own: what is chosen by them is judged on
-the held-out states of the evaluation phases, which choose nothing.
+The validation states come from a random stream of their own: the best checkpoint is
+chosen on them and judged on the held-out states of the evaluation phases.
 """
 
 import contextlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import tensorboard
@@ -17,62 +15,67 @@ from omnivla_jax.train.state import TrainState, evaluated
 
 STREAM = "validation"
 
-
-@dataclass(frozen=True)
-class BestCheckpointer:
-    """Evaluates a stage's state and keeps it where it beats every earlier one."""
-
-    job: RunContext
-    table: Path  # the CSV file of the validations
-    write: tensorboard.Write
-    writer: checkpoints.Writer  # into the folder of the best
-
-    def evaluate(self, state: TrainState, rows: Sequence[Row]) -> None:
-        """Record the success after the last of `rows`; ties keep the earlier one."""
-        row = _success(self.job, state, update=len(rows))
-        csv_log.append(self.table, row)
-        self.write(row)
-        self.writer.wait()
-        best = checkpoints.latest(self.writer.directory)
-        if best is None or row["success"] > checkpoints.history(best)[-1]["success"]:
-            self.writer.save(state, [row], step=len(rows))
+# (state, history up to it): evaluates the state and saves it where it is the best.
+Validate = Callable[[TrainState, Sequence[Row]], None]
 
 
 @contextlib.contextmanager
-def keeper(
-    job: RunContext, stage: str, *, resumed_after: int
-) -> Iterator[BestCheckpointer]:
-    """Opens the files of a stage's validations; leaving completes the last save.
+def best_checkpointer(
+    context: RunContext, stage: str, *, resumed_after: int
+) -> Iterator[tuple[Validate, checkpoints.Writer]]:
+    """Open the validation files of a stage; leaving completes the last save.
 
-    What was evaluated beyond the update `resumed_after` will be again.
+    Args:
+      context: of the run.
+      stage: name of the training stage.
+      resumed_after: updates of the checkpoint that training resumes from; validations
+        beyond it are dropped, because they are made again.
+
+    Yields:
+      `validate(state, history)`, which keeps the earlier state on a tie, and the writer
+      of the best checkpoints.
     """
-    name = f"{stage}_validation"
-    table = job.workdir.table(name)
-    known = [row for row in csv_log.load(table) if row["update"] <= resumed_after]
-    csv_log.write(table, known)
-    board = tensorboard.board(job.workdir.board(name), resumed_after=resumed_after)
-    with board as write, checkpoints.writer(job.workdir.best(stage), keep=1) as writer:
-        yield BestCheckpointer(job, table, write, writer)
+    workdir, name = context.workdir, f"{stage}_validation"
+    metrics_file = workdir.metrics_file(name)
+    earlier = [r for r in csv_log.load(metrics_file) if r["update"] <= resumed_after]
+    csv_log.write(metrics_file, earlier)
+    board = tensorboard.board(workdir.tensorboard(name), resumed_after=resumed_after)
+    best_folder = workdir.best_checkpoint(stage)
+    saving = checkpoints.writer(best_folder, max_to_keep=1, best_metric="success")
+    with board as write_scalars, saving as writer:
+
+        def validate(state: TrainState, history: Sequence[Row]) -> None:
+            row = _validation_success(context, state, update=len(history))
+            csv_log.append(metrics_file, row)
+            write_scalars(row)
+            writer.wait()
+            best = writer.best_metrics()
+            if best is None or row["success"] > best["success"]:
+                # A resumed run validates updates again, also that of the best one.
+                if len(history) not in writer.steps():
+                    writer.save(state, history, metrics=row)
+
+        yield validate, writer
 
 
-def _success(job: RunContext, state: TrainState, *, update: int) -> Row:
-    """Success with its 95 % interval on the validation states."""
-    settings, config = job.settings, job.settings.validation
-    outcome = evaluate.run(
-        job.evaluator(),
+def _validation_success(context: RunContext, state: TrainState, *, update: int) -> Row:
+    """Success on the validation states with its 95 % interval."""
+    config = context.config
+    result = evaluate.run(
+        context.evaluate_fn(),
         evaluated(state),
         state.normalizer,
         evaluate.eval_initial_states(
-            settings.seed, settings.tasks, config, stream=STREAM
+            config.seed, config.tasks, config.validation, stream=STREAM
         ),
-        config=config,
+        config=config.validation,
     )
-    successes, diverged = int(outcome.success.sum()), int(outcome.diverged.sum())
-    low, high = evaluate.wilson_interval(successes, config.episodes)
+    successes, episodes = int(result.success.sum()), config.validation.episodes
+    low, high = evaluate.wilson_interval(successes, episodes)
     return {
         "update": float(update),
-        "success": successes / config.episodes,
+        "success": successes / episodes,
         "low": low,
         "high": high,
-        "diverged": float(diverged),
+        "diverged": float(result.diverged.sum()),
     }

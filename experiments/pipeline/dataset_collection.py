@@ -41,7 +41,7 @@ class CollectionConfig:
     image_size: int
     noise: float  # deviation of the disturbance on the expert's commands
     seed: int
-    physics: str
+    engine: str
     preset: str
     task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
 
@@ -135,7 +135,7 @@ def _scenes(plan: CollectionConfig) -> Iterator[tuple[Scene, tuple[int, ...]]]:
         scene = scenes.make(
             plan.suite,
             tasks=rows,
-            physics=plan.physics,
+            engine=plan.engine,
             preset=plan.preset,
             **plan.task_files,
         )

@@ -17,28 +17,29 @@ from omnivla_jax.world import demos
 from omnivla_jax.world import visual_scene as looks
 
 
-def demonstrations(job: RunContext) -> Callable[[], list[Demonstration]]:
+def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
     """Record the expert and store it; returns how to get at the episodes.
 
     Where the settings name a dataset, that is read instead and nothing is stored.
     """
-    directory, config = job.workdir.path / "demonstrations", job.settings.demonstrations
-    done = job.workdir.result("demonstrations") is not None
+    directory = context.workdir.path / "demonstrations"
+    config = context.config.demonstrations
+    done = context.workdir.result("demonstrations") is not None
     if done:
         progress.note("Demonstrations", "there already")
     if done and config.dataset is None:
         return lambda: rlds.read(directory)
     diverged = None  # of a given dataset nobody knows
     if done:
-        return lambda: _given(job)
-    with job.workdir.clock("demonstrations"):
+        return lambda: _given(context)
+    with context.workdir.timer("demonstrations"):
         if config.dataset is not None:
-            episodes = _given(job)
+            episodes = _given(context)
         else:
-            episodes, diverged = _recorded(job)
-            rlds.write(directory, episodes, name=job.settings.suite)
+            episodes, diverged = _recorded(context)
+            rlds.write(directory, episodes, name=context.config.suite)
     lengths = [len(episode.action) for episode in episodes]
-    job.workdir.finish(
+    context.workdir.save_result(
         "demonstrations",
         {
             "episodes": len(episodes),
@@ -49,11 +50,11 @@ def demonstrations(job: RunContext) -> Callable[[], list[Demonstration]]:
     return lambda: episodes
 
 
-def _given(job: RunContext) -> list[Demonstration]:
+def _given(context: RunContext) -> list[Demonstration]:
     """The demonstrations of the chosen tasks in the dataset that the settings name."""
-    settings = job.settings
+    settings = context.config
     assert settings.demonstrations.dataset is not None
-    chosen = [job.scene.tasks[row] for row in settings.tasks]
+    chosen = [context.scene.tasks[row] for row in settings.tasks]
     episodes = of_tasks(
         rlds.read(settings.demonstrations.dataset),
         dict(zip(settings.tasks, chosen)),
@@ -115,11 +116,11 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(made).reshape(*images.shape[:2], size, size, 3)
 
 
-def _recorded(job: RunContext) -> tuple[list[Demonstration], int]:
+def _recorded(context: RunContext) -> tuple[list[Demonstration], int]:
     """The expert's episodes, and how many diverged and were left out."""
-    total = job.settings.demonstrations.episodes
+    total = context.config.demonstrations.episodes
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
-        return _record(job, bar)
+        return _record(context, bar)
 
 
 def shares(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
@@ -134,20 +135,22 @@ def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Demonstration], int]:
+def _record(
+    context: RunContext, bar: progress.Phase
+) -> tuple[list[Demonstration], int]:
     """Batches of the expert until every task has its share of successes.
 
     Returns them, and how many episodes diverged and were left out.
     """
-    config, tasks = job.settings.demonstrations, job.settings.tasks
+    config, tasks = context.config.demonstrations, context.config.tasks
     record = demos.recorder(
-        job.scene,
-        looks.look(job.scene),
+        context.scene,
+        looks.look(context.scene),
         steps=config.steps,
-        size=job.settings.image_size,
+        size=context.config.image_size,
         noise=config.noise,
     )
-    key = rng.named_key(job.settings.seed, "demonstrations")
+    key = rng.named_key(context.config.seed, "demonstrations")
     share = shares(config.episodes, tasks)
     kept: list[Demonstration] = []
     diverged = 0
@@ -158,7 +161,7 @@ def _record(job: RunContext, bar: progress.Phase) -> tuple[list[Demonstration], 
         task = jnp.asarray(turns(tasks, config.batch_size, attempt))
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
         diverged += int(recording.diverged[-1].sum())
-        for episode in demos.successes(job.scene, task, recording):
+        for episode in demos.successes(context.scene, task, recording):
             if share[episode.task] > 0:
                 share[episode.task] -= 1
                 kept.append(episode)

@@ -15,9 +15,9 @@ import jax
 from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
-from experiments.pipeline.workdir import run_of
+from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting.files import replacing
-from omnivla_jax.core import sharding
+from omnivla_jax.core import checkpoint_files, sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
@@ -134,9 +134,9 @@ def locate(path: Path) -> Path:
 
 def _depth(path: Path) -> int:
     """How far inside a folder of imported weights a path lies, going by its name."""
-    if path.name in (checkpoints.TREE, checkpoints.HISTORY):
+    if path.name in checkpoint_files.ITEMS:
         return 2
-    return int(path.name.startswith(checkpoints.PREFIX))
+    return int(path.name.startswith(checkpoint_files.PREFIX))
 
 
 def _kind(path: Path, below: Sequence[Path]) -> str:
@@ -145,12 +145,12 @@ def _kind(path: Path, below: Sequence[Path]) -> str:
         return "it is a file;" if path.exists() else "it does not exist;"
     if below:
         return f"name one of {', '.join(str(file.parent) for file in below)}, or"
-    if run := run_of(path):
+    if run := enclosing_run(path):
         return f"it belongs to the run {run}, which --workdir and --resume go on with;"
     public = [p for kind in PUBLIC for p in sorted(path.glob(f"*{kind}"))]
     if public:
         return f"public ones such as {public[0].name} are to be imported first:"
-    return f"{checkpoints.contents(path)};"
+    return f"{checkpoint_files.contents(path)};"
 
 
 def _stored(folder: Path) -> tuple[Path, Record]:

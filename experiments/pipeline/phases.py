@@ -1,20 +1,22 @@
-"""The phases of the main job, each resumable: what runs, in which order.
+"""The phases of a run, each resumable, in order.
 
-    demonstrations -> flow matching -> before -> Flow-GSPO -> after -> swapped
-    instructions -> time split -> report
+    demonstrations -> sft -> before -> online -> after -> swapped instructions
+    -> time split -> report
 
-A finished phase leaves its result in the workdir and is skipped on resuming; the two
+A run has the training stages that its config names and the phases around them. The
+result of a finished phase lies in the workdir, and the phase is skipped on resuming;
 training stages also continue in the middle, from their last checkpoint.
 """
 
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.configs.schema import Settings
-from experiments.pipeline import demonstrations, episode_video, results, training
-from experiments.pipeline.run_context import RunContext, build, task_names
+from experiments.configs.schema import ExperimentConfig
+from experiments.pipeline import episode_video, results, training, training_stage
+from experiments.pipeline.demonstrations import demonstrations
+from experiments.pipeline.run_context import RunContext, make_context, task_names
 from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
 from omnivla_jax.train import evaluate, rng
@@ -29,108 +31,129 @@ EVALUATIONS = {
 }
 
 
-def run(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> dict[str, Any]:
-    """The whole job; returns what results.json holds."""
-    job = build(settings, workdir, mesh)
-    episodes = demonstrations.demonstrations(job)
-    trained = training.flow_matching(job, episodes)
-    evaluation(job, "before", trained)
-    tuned = training.flow_gspo(job, trained)
-    evaluation(job, "after", tuned)
-    evaluation(job, "swapped_instructions", tuned)
-    time_split(job, tuned)
-    return results.write(settings, workdir)
+def run(
+    config: ExperimentConfig, workdir: Workdir, mesh: Mesh | None
+) -> dict[str, Any]:
+    """Run every phase that is not finished.
+
+    Args:
+      config: of the run.
+      workdir: its folder.
+      mesh: devices that training is sharded over; None: one device.
+
+    Returns:
+      The content of results.json.
+    """
+    context = make_context(config, workdir, mesh)
+    episodes = demonstrations(context) if "sft" in config.stages else list
+    state = training.restore_initial_state(context)
+    for name in config.stages:
+        if name == "online" and state is not None:
+            run_evaluation(context, "before", state)
+        stage = training.STAGES[name](context, state, episodes)
+        state = training_stage.run(context, stage)
+    assert state is not None  # a config without stages is refused
+    run_evaluation(context, "after", state)
+    run_evaluation(context, "swapped_instructions", state)
+    if "online" in config.stages:
+        run_time_split(context, state)
+    return results.write(config, workdir)
 
 
-def evaluation(job: RunContext, phase: str, state: TrainState) -> None:
-    """Success on the held-out initial states, and a video of those recorded."""
-    if job.workdir.result(phase) is not None:
-        return progress.note(EVALUATIONS[phase], "evaluated already")
-    settings, config = job.settings, job.settings.evaluation
-    title = EVALUATIONS[phase]
-    start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
+def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
+    """Measure success on the held-out initial states; record videos of the first.
+
+    Args:
+      context: of the run.
+      phase: a key of `EVALUATIONS`; under "swapped_instructions" every episode gets the
+        instruction of another task, and goals stay.
+      state: the policy.
+    """
+    config, title = context.config.evaluation, EVALUATIONS[phase]
+    if context.workdir.result(phase) is not None:
+        return progress.note(title, "evaluated already")
+    tasks = context.config.tasks
+    instructions = {row: context.scene.tasks[row].instruction for row in tasks}
+    starts = evaluate.eval_initial_states(context.config.seed, tasks, config)
     if phase == "swapped_instructions":
-        told = _heard_as(job)
-        if len(set(told.values())) < 2:
-            job.workdir.finish(phase, {"skipped": ONE_INSTRUCTION})
+        if len(set(instructions.values())) < 2:
+            context.workdir.save_result(phase, {"skipped": ONE_INSTRUCTION})
             return progress.note(title, f"skipped: {ONE_INSTRUCTION}")
-        start = _swapped(start, told)
+        starts = swap_instructions(starts, instructions)
     with (
-        job.workdir.clock(phase),
+        context.workdir.timer(phase),
         progress.phase(title, total=config.episodes, unit="episode") as bar,
     ):
         with bar.compiling():
-            program = job.evaluator()
+            evaluate_fn = context.evaluate_fn()
         outcome = evaluate.run(
-            program,
+            evaluate_fn,
             evaluated(state),
             state.normalizer,
-            start,
+            starts,
             config=config,
             report=lambda count, success: bar.advance(count, success=success),
         )
-        texts = [task.instruction for task in job.scene.tasks]
-        rows = np.asarray(start.task)
-        found = evaluate.summarise(outcome.success, rows, task_names(job.scene))
         if config.recorded and phase != "swapped_instructions":
             with bar.compiling("drawing the video"):
-                _film(
-                    job,
-                    phase,
+                episode_video.write(
+                    context.workdir.path / f"{phase}.mp4",
+                    context.scene,
                     outcome.frames,
-                    [texts[row] for row in start.instruction_id],
+                    [
+                        instructions[int(row)]
+                        for row in starts.instruction_id[: config.recorded]
+                    ],
+                    size=context.config.video_size,
+                    supersample=context.config.video_supersample,
                 )
-    found |= {"episodes": config.episodes} | evaluate.failure_counts(outcome)
-    job.workdir.finish(phase, found)
+    summary = evaluate.summarise(
+        outcome.success, np.asarray(starts.task), task_names(context.scene)
+    )
+    summary |= {"episodes": config.episodes} | evaluate.failure_counts(outcome)
+    context.workdir.save_result(phase, summary)
     return None
 
 
-def _heard_as(job: RunContext) -> dict[int, int]:
-    """Each chosen task, and the first that has the same instruction."""
-    words = {row: job.scene.tasks[row].instruction for row in job.settings.tasks}
+def swap_instructions(
+    starts: evaluate.EvalBatch, instructions: dict[int, str]
+) -> evaluate.EvalBatch:
+    """Give every episode the instruction of another task; goals stay.
+
+    Args:
+      starts: of the episodes.
+      instructions: instruction of each task; at least two differ.
+
+    Returns:
+      `starts` with other instructions; tasks with the same instruction count as one.
+    """
     first: dict[str, int] = {}
-    return {row: first.setdefault(text, row) for row, text in words.items()}
+    for row, text in instructions.items():
+        first.setdefault(text, row)
+    tasks = [first[instructions[int(row)]] for row in np.asarray(starts.task)]
+    swapped = evaluate.swap_instructions(
+        starts._replace(task=np.array(tasks, np.int32)), list(first.values())
+    )
+    return starts._replace(instruction_id=swapped.instruction_id)
 
 
-def _swapped(start: evaluate.EvalBatch, heard_as: dict[int, int]) -> evaluate.EvalBatch:
-    """Tell every episode another instruction than its own; goals stay."""
-    heard = np.array([heard_as[int(row)] for row in np.asarray(start.task)], np.int32)
-    instructions = list(dict.fromkeys(heard_as.values()))
-    swapped = evaluate.swap_instructions(start._replace(task=heard), instructions)
-    return start._replace(instruction_id=swapped.instruction_id)
-
-
-def time_split(job: RunContext, state: TrainState) -> None:
-    """Where the time of one Flow-GSPO update goes."""
-    if job.workdir.result("time_split") is not None:
+def run_time_split(context: RunContext, state: TrainState) -> None:
+    """Measure the seconds that the parts of one online update take."""
+    if context.workdir.result("time_split") is not None:
         return
-    settings = job.settings
+    config = context.config
     with (
-        job.workdir.clock("time_split"),
+        context.workdir.timer("time_split"),
         progress.phase("Time split", unit="piece") as bar,
         bar.compiling("compiling and timing"),
     ):
         split = profile.profile_update(
             state,
-            rng.named_key(settings.seed, "timing"),
-            environment=job.environment,
-            tasks=settings.tasks,
-            policy_config=settings.policy,
-            sampler=settings.sampler,
-            config=settings.rl,
+            rng.named_key(config.seed, "timing"),
+            environment=context.environment,
+            tasks=config.tasks,
+            policy_config=config.policy,
+            sampler=config.sampler,
+            config=config.rl,
         )
-    job.workdir.finish("time_split", split)
-
-
-def _film(
-    job: RunContext, phase: str, record: Any, instructions: Sequence[str]
-) -> None:
-    settings = job.settings
-    episode_video.write(
-        job.workdir.path / f"{phase}.mp4",
-        job.scene,
-        record,
-        instructions[: settings.evaluation.recorded],
-        size=settings.video_size,
-        supersample=settings.video_supersample,
-    )
+    context.workdir.save_result("time_split", split)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: results.json, curve.png, report.html and one table."""
+"""Writes results.json, curve.png and report.html of a run, and prints one table."""
 
 import importlib.metadata
 import json
@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 
 import jax
 
-from experiments.configs.schema import Settings
+from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline.workdir import CONFIG, Workdir
 from experiments.reporting import curves, report
 from experiments.reporting.files import replacing
@@ -24,80 +24,107 @@ PACKAGES = (
     "numpy",
 )
 PHASES = ("before", "after", "swapped_instructions", "time_split", "demonstrations")
+COLUMNS = {
+    "before": "before",
+    "after": "after",
+    "swapped_instructions": "swapped words",
+}
 
 
-def write(settings: Settings, workdir: Workdir) -> dict[str, Any]:
-    """Write the three files; returns what results.json holds."""
-    with workdir.clock("report"):
-        found = results(settings, workdir)
-        history = csv_log.load(workdir.table("flow_gspo"))
-        curve = workdir.path / "curve.png"
-        curves.save(curve, history, before=found["before"], after=found["after"])
-        names = {"Before Flow-GSPO": "before.mp4", "After Flow-GSPO": "after.mp4"}
-        recorded = settings.evaluation.recorded > 0
-        videos = {c: workdir.path / name for c, name in names.items() if recorded}
-        page = workdir.path / "report.html"
-        report.write(page, found, history, curve=curve, videos=videos)
-    found = results(settings, workdir)  # with the seconds that this took
+def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
+    """Write results.json and, of a run with online training, a curve and a report.
+
+    Args:
+      config: of the run.
+      workdir: with the results of all phases.
+
+    Returns:
+      The content of results.json.
+    """
+    if "online" in config.stages:
+        with workdir.timer("report"):
+            gathered = gather(config, workdir)
+            history = csv_log.load(workdir.metrics_file("flow_gspo"))
+            curve = workdir.path / "curve.png"
+            before, after = gathered["before"], gathered["after"]
+            curves.save(curve, history, before=before, after=after)
+            videos = {}
+            if config.evaluation.recorded:
+                videos = {
+                    "Before Flow-GSPO": workdir.path / "before.mp4",
+                    "After Flow-GSPO": workdir.path / "after.mp4",
+                }
+            page = workdir.path / "report.html"
+            report.write(page, gathered, history, curve=curve, videos=videos)
+    gathered = gather(config, workdir)  # again, with the seconds of the report
     with replacing(workdir.path / "results.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-    return found
+        temporary.write_text(json.dumps(gathered, indent=2) + "\n", "utf-8")
+    return gathered
 
 
-def results(settings: Settings, workdir: Workdir) -> dict[str, Any]:
-    """Every number of the run, gathered from its finished phases."""
-    seconds = workdir.seconds()
+def gather(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
+    """Every number of a run from its finished phases; None of a phase it lacks."""
+    seconds = workdir.wall_seconds()
     device = jax.devices()[0]
     return {
         **{phase: workdir.result(phase) for phase in PHASES},
-        "episodes": settings.evaluation.episodes,
+        "episodes": config.evaluation.episodes,
         "wall_seconds": seconds | {"total": sum(seconds.values())},
-        "seed": settings.seed,
+        "seed": config.seed,
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "config": json.loads((workdir.path / CONFIG).read_text("utf-8")),
     }
 
 
-def table(found: Mapping[str, Any]) -> str:
-    """The results as one table for the terminal."""
-    columns = [found[name] for name in ("before", "after", "swapped_instructions")]
-    skipped = columns[-1].get("skipped")
-    names = list(columns[0]["per_task"])
-    head = ["Success (95 % interval)", "before", "after", "swapped words"]
-    rows = [[name, *(_cell(_of_task(c, name)) for c in columns)] for name in names]
-    total = [f"all {found['episodes']} episodes", *map(_cell, columns)]
-    split = ", ".join(
-        f"{name} {duration(seconds)}" for name, seconds in found["time_split"].items()
-    )
-    diverged = ", ".join(
-        f"{c.get('diverged', '?')} {when}"
-        for c, when in zip(columns, head[1:])
-        if "skipped" not in c
-    )
-    lines = [
-        *_aligned([head, *rows, total]),
-        *([f"Swapped words: skipped, {skipped}."] if skipped else []),
-        f"Diverged episodes, which count as failures: {diverged}.",
-        f"One update: {split}. In all: {duration(found['wall_seconds']['total'])}.",
-    ]
-    return "\n".join(lines)
+def table(results: Mapping[str, Any]) -> str:
+    """The results as one table for the terminal.
 
+    Args:
+      results: content of results.json; an evaluation that is None has no column.
 
-def _of_task(column: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return column if "skipped" in column else column["per_task"][name]
+    Returns:
+      Several lines: success by task with its interval, diverged episodes, seconds.
+    """
+    columns = {
+        title: results[phase] for phase, title in COLUMNS.items() if results[phase]
+    }
+    measured = {t: column for t, column in columns.items() if "skipped" not in column}
+    rows = [["Success (95 % interval)", *columns]]
+    for name in next(iter(measured.values()))["per_task"]:
+        cells = [c if "skipped" in c else c["per_task"][name] for c in columns.values()]
+        rows.append([name, *map(_cell, cells)])
+    rows.append([f"all {results['episodes']} episodes", *map(_cell, columns.values())])
+    diverged = ", ".join(f"{c.get('diverged', '?')} {t}" for t, c in measured.items())
+    update = ", ".join(
+        f"{part} {duration(seconds)}"
+        for part, seconds in (results["time_split"] or {}).items()
+    )
+    return "\n".join(
+        [
+            *_align(rows),
+            *(
+                f"{title.capitalize()}: skipped, {column['skipped']}."
+                for title, column in columns.items()
+                if "skipped" in column
+            ),
+            f"Diverged episodes, which count as failures: {diverged}.",
+            (f"One update: {update}. " if update else "")
+            + f"In all: {duration(results['wall_seconds']['total'])}.",
+        ]
+    )
 
 
 def _cell(estimate: Mapping[str, Any]) -> str:
-    """An estimate and its interval; "skipped" where it was not made."""
+    """Success and its interval, such as " 61% (55% to 68%)"."""
     if "skipped" in estimate:
         return "skipped"
     low, high = estimate["interval"]
     return f"{estimate['success']:4.0%} ({low:.0%} to {high:.0%})"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width, a rule below the head and above the last row."""
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Pad columns to equal width; a rule below the first and above the last row."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()

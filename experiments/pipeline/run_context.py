@@ -1,4 +1,4 @@
-"""What the phases of the main job share: settings, folder, scene and simulator."""
+"""The values that every phase of a run shares: config, folder, scene, simulator."""
 
 import functools
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Callable
 
 from jax.sharding import Mesh
 
-from experiments.configs.schema import Settings
+from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
 from omnivla_jax.sim import scene as scenes
@@ -18,51 +18,58 @@ from omnivla_jax.world import expert
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all phases share."""
+    """One run, as its phases see it."""
 
-    settings: Settings
+    config: ExperimentConfig
     workdir: Workdir
     scene: Scene
     environment: Environment
-    mesh: Mesh | None  # what training is spread over; None: one device
-    evaluator: Callable[[], evaluate.Evaluate]  # compiles on its first call
+    mesh: Mesh | None  # devices that training is sharded over; None: one device
+    evaluate_fn: Callable[[], evaluate.Evaluate]  # compiles on its first call
 
 
-def build(settings: Settings, workdir: Workdir, mesh: Mesh | None) -> RunContext:
-    """The scene and what closes over it; raises ValueError on unknown names."""
-    with workdir.clock("scene"):
-        _check_demonstrated(settings)
-        scene = make_scene(settings)
-        size = settings.image_size
-        simulator = environment.simulator(scene, settings.policy, size=size)
-    chosen = ", ".join(f'"{scene.tasks[row].instruction}"' for row in settings.tasks)
-    progress.note("Scene", f"{settings.suite} on {scene.engine}: {chosen}")
-    evaluator = functools.cache(
-        lambda: evaluate.compiled(simulator, settings.policy, settings.evaluation)
+def make_context(
+    config: ExperimentConfig, workdir: Workdir, mesh: Mesh | None
+) -> RunContext:
+    """Make the scene and the simulator of a run.
+
+    Raises:
+      ValueError: an unknown suite or task, or tasks that neither the expert nor a
+        dataset demonstrates.
+    """
+    with workdir.timer("scene"):
+        if "sft" in config.stages:
+            require_demonstrations(config)
+        scene = make_scene(config)
+        simulator = environment.simulator(scene, config.policy, size=config.image_size)
+    names = ", ".join(f'"{scene.tasks[row].instruction}"' for row in config.tasks)
+    progress.note("Scene", f"{config.suite} on {scene.engine}: {names}")
+    evaluate_fn = functools.cache(
+        lambda: evaluate.compiled(simulator, config.policy, config.evaluation)
     )
-    return RunContext(settings, workdir, scene, simulator, mesh, evaluator)
+    return RunContext(config, workdir, scene, simulator, mesh, evaluate_fn)
 
 
-def make_scene(settings: Settings) -> Scene:
-    """The scene that the settings name, its files read as they say."""
-    return scenes.make(settings.suite, physics=settings.physics, **settings.task_files)
+def make_scene(config: ExperimentConfig) -> Scene:
+    """The scene of a config's suite, simulated by the config's engine."""
+    return scenes.make(config.suite, engine=config.engine, **config.task_files)
 
 
 def task_names(scene: Scene) -> list[str]:
-    """What each row of the suite is called: its words, and where needed its file."""
-    words = [task.instruction for task in scene.tasks]
+    """A name for each row of the suite: its instruction, unique by its file's name."""
+    instructions = [task.instruction for task in scene.tasks]
     return [
-        text if words.count(text) == 1 else f"{text} ({task.name})"
-        for text, task in zip(words, scene.tasks)
+        text if instructions.count(text) == 1 else f"{text} ({task.name})"
+        for text, task in zip(instructions, scene.tasks)
     ]
 
 
-def _check_demonstrated(settings: Settings) -> None:
-    """Raise a ValueError where neither the expert nor a dataset shows the tasks."""
-    if settings.demonstrations.dataset is not None:
+def require_demonstrations(config: ExperimentConfig) -> None:
+    """Raise a ValueError if neither the expert nor a dataset demonstrates the tasks."""
+    if config.demonstrations.dataset is not None:
         return
     try:
-        expert.require_scripts(settings.task_table, settings.tasks)
+        expert.require_scripts(config.task_table, config.tasks)
     except ValueError as error:
         raise ValueError(
             f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."

@@ -1,11 +1,11 @@
-"""Variants of the main job, seed by seed: what they share is made once.
+"""Trains variants of one config under several seeds; what they share is made once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
-    ROOT/seed-0/stage-two-DIGEST/       flow matching and its evaluation
-    ROOT/seed-0/VARIANT/                Flow-GSPO or a rival, and its evaluation
+    ROOT/seed-0/stage-two-DIGEST/       supervised fine-tuning and its evaluation
+    ROOT/seed-0/VARIANT/                online training and its evaluation
 
-Of what is finished only the records are read: seeds may run on several machines and
-their folders be laid side by side, without the checkpoints.
+Finished variants need their small files only: seeds may run on several machines and
+their folders be merged without the checkpoints.
 """
 
 import dataclasses
@@ -18,34 +18,63 @@ from typing import Any, Sequence
 from ml_collections import ConfigDict
 
 from experiments.configs.schema import from_config
-from experiments.pipeline import demonstrations, phases, training
-from experiments.pipeline.run_context import RunContext, build
-from experiments.pipeline.workdir import Workdir, open_workdir, run_of
+from experiments.pipeline import phases, training, training_stage
+from experiments.pipeline.demonstrations import demonstrations
+from experiments.pipeline.run_context import RunContext, make_context
+from experiments.pipeline.workdir import Workdir, enclosing_run, open_workdir
 from experiments.reporting import progress, records
 from experiments.reporting.records import Run
 from omnivla_jax.train import csv_log
 from omnivla_jax.train.state import TrainState
 
-# What stage III alone depends on: variants that differ in nothing else share the rest.
-STAGE_THREE = ("rl", "sampler")
-# What the demonstrations depend on.
-DEMONSTRATIONS = ("seed", "suite", "tasks", "physics", "image_size", "demonstrations")
+# Settings that supervised fine-tuning does not depend on.
+ONLINE_SETTINGS = ("rl", "sampler", "stages")
+# Settings that the demonstrations depend on.
+DEMONSTRATION_SETTINGS = (
+    "seed",
+    "suite",
+    "tasks",
+    "engine",
+    "image_size",
+    "demonstrations",
+)
 
 
 def run(config: ConfigDict, root: Path) -> list[Run]:
-    """Every variant under every seed, finished ones skipped."""
+    """Train every variant under every seed that is not finished.
+
+    Args:
+      config: of a run, with `variants`, `variant_names` and `seeds` beside.
+      root: folder of all.
+
+    Returns:
+      The finished runs, seed by seed.
+
+    Raises:
+      ValueError: `root` is the folder of a single run or seed.
+    """
     _check_root(root, config.seeds)
     return [
-        _result(varied(config, name, seed), root, name)
+        _run_variant(variant_config(config, name, seed), root, name)
         for seed in config.seeds
-        for name in config.compared
+        for name in config.variant_names
     ]
+
+
+def variant_config(config: ConfigDict, name: str, seed: int) -> ConfigDict:
+    """The config of one variant under one seed, which `experiments.train` takes too."""
+    variant = ConfigDict(config.to_dict())
+    changes = variant.variants[name]
+    del variant.variants, variant.variant_names, variant.seeds
+    variant.update(changes)
+    variant.seed = seed
+    return variant
 
 
 def _check_root(root: Path, seeds: Sequence[int]) -> None:
     """Raise a ValueError where the seeds' folders lie above or below `root`."""
-    if run := run_of(root):
-        raise ValueError(f"{run} is a single run: choose another --workdir.")
+    if run_folder := enclosing_run(root):
+        raise ValueError(f"{run_folder} is a single run: choose another --workdir.")
     if list(root.glob("stage-two-*")) + list(root.glob("demonstrations-*")):
         above = root.absolute().parent
         raise ValueError(f"{root} holds a single seed: give --workdir={above}.")
@@ -58,62 +87,53 @@ def _check_root(root: Path, seeds: Sequence[int]) -> None:
             )
 
 
-def varied(config: ConfigDict, name: str, seed: int) -> ConfigDict:
-    """The configuration of one variant: a config of the main job."""
-    changed = ConfigDict(config.to_dict())
-    changes = changed.variants[name]
-    del changed.variants, changed.compared, changed.seeds
-    changed.update(changes)
-    changed.seed = seed
-    return changed
-
-
-def _result(config: ConfigDict, root: Path, name: str) -> Run:
-    """A finished variant's records; one that is not finished is trained first."""
+def _run_variant(config: ConfigDict, root: Path, name: str) -> Run:
+    """Read the run of a variant, after training it if it is not finished."""
     folder = root / f"seed-{config.seed}"
-    learns = config.rl.updates > 0
-    own = _own(config, folder, name) if learns else _shared(config, folder)
-    phase = "after" if learns else "before"
-    if own.result(phase) is None:
+    has_online = config.rl.updates > 0
+    if has_online:
+        words = re.findall("[a-z0-9]+", name.lower())
+        path, phase = folder / "-".join(words), "after"
+        workdir = open_workdir(path, config.to_dict(), resume=True)
+    else:
+        workdir, phase = _sft_workdir(config, folder), "before"
+    if workdir.result(phase) is None:
         progress.note("Variant", f"{name}, seed {config.seed}")
-        job = build(from_config(config), own, None)
-        trained = _stage_two(config, folder, job)
-        tuned = training.flow_gspo(job, trained) if learns else trained
-        phases.evaluation(job, phase, tuned)
-    history = csv_log.load(own.table("flow_gspo")) if learns else []
+        context = make_context(from_config(config), workdir, None)
+        state = _sft_state(config, folder, context)
+        if has_online:
+            stage = training.online_stage(context, state, list)
+            state = training_stage.run(context, stage)
+        phases.run_evaluation(context, phase, state)
     return Run(
         name,
         config.seed,
         records.flatten(config.to_dict()),
-        {phase: own.result(phase) or {}},
-        history,
-        own.seconds(),
+        {phase: workdir.result(phase) or {}},
+        csv_log.load(workdir.metrics_file("flow_gspo")) if has_online else [],
+        workdir.wall_seconds(),
     )
 
 
-def _stage_two(config: ConfigDict, folder: Path, job: RunContext) -> TrainState:
-    """What flow matching makes, unless another variant has been through it."""
-    recorded = dataclasses.replace(job, workdir=_recorded(config, folder))
-    shared = dataclasses.replace(job, workdir=_shared(config, folder))
-    return training.flow_matching(shared, demonstrations.demonstrations(recorded))
+def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainState:
+    """The fine-tuned state of a variant, shared by all variants that start from it."""
+    settings = config.to_dict()
+    parts = {
+        name: settings[name] for name in settings if name in DEMONSTRATION_SETTINGS
+    }
+    workdir = _digest_workdir(folder, "demonstrations", parts)
+    episodes = demonstrations(dataclasses.replace(context, workdir=workdir))
+    shared = dataclasses.replace(context, workdir=_sft_workdir(config, folder))
+    return training_stage.run(shared, training.sft_stage(shared, None, episodes))
 
 
-def _own(config: ConfigDict, folder: Path, name: str) -> Workdir:
-    words = re.findall("[a-z0-9]+", name.lower())
-    return open_workdir(folder / "-".join(words), config.to_dict(), resume=True)
+def _sft_workdir(config: ConfigDict, folder: Path) -> Workdir:
+    settings = config.to_dict()
+    parts = {name: settings[name] for name in settings if name not in ONLINE_SETTINGS}
+    return _digest_workdir(folder, "stage-two", parts)
 
 
-def _shared(config: ConfigDict, folder: Path) -> Workdir:
-    parts = {k: v for k, v in config.to_dict().items() if k not in STAGE_THREE}
-    return _digested(folder, "stage-two", parts)
-
-
-def _recorded(config: ConfigDict, folder: Path) -> Workdir:
-    parts = {k: v for k, v in config.to_dict().items() if k in DEMONSTRATIONS}
-    return _digested(folder, "demonstrations", parts)
-
-
-def _digested(folder: Path, name: str, parts: dict[str, Any]) -> Workdir:
+def _digest_workdir(folder: Path, name: str, settings: dict[str, Any]) -> Workdir:
     """A folder named after the settings that its content depends on."""
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return open_workdir(folder / f"{name}-{digest[:8]}", parts, resume=True)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return open_workdir(folder / f"{name}-{digest[:8]}", settings, resume=True)

@@ -1,133 +1,180 @@
-"""The two training phases: flow matching, then Flow-GSPO, each resumed mid-way."""
+"""The training stages by name: supervised fine-tuning and online RL.
 
+A further stage is one function and one entry of `STAGES`.
+"""
+
+import dataclasses
 import functools
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 
-from experiments.configs.schema import Settings
-from experiments.pipeline import imported_weights, training_stage
+from experiments.pipeline import imported_weights, policy_checkpoint
 from experiments.pipeline.run_context import RunContext
-from experiments.pipeline.workdir import Workdir
+from experiments.pipeline.training_stage import TrainingStage
+from experiments.reporting import progress
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core import sharding
+from omnivla_jax.core import sharding as mesh_sharding
 from omnivla_jax.core.types import Demonstration, PyTree
-from omnivla_jax.policy import normalize, policy
-from omnivla_jax.train import checkpoints, loop, online, rng, sft
-from omnivla_jax.train import sharding as placement
-from omnivla_jax.train.state import TrainState
+from omnivla_jax.policy import policy
+from omnivla_jax.train import loop, online, rng, sft, sharding
+from omnivla_jax.train.state import TrainState, evaluated
+
+Demonstrations = Callable[[], list[Demonstration]]
+# (run, state to start from, demonstrations) -> stage
+MakeStage = Callable[[RunContext, TrainState | None, Demonstrations], TrainingStage]
 
 
-def flow_matching(
-    job: RunContext, episodes: Callable[[], list[Demonstration]]
-) -> TrainState:
-    """Stage II on the demonstrations, from imported or random parameters."""
-    settings = job.settings
-    config, key = settings.policy, rng.named_key(settings.seed, "init")
-    _check_batch(job)
-    create = functools.partial(sft.create, config=settings.sft, seed=settings.seed)
+def sft_stage(
+    context: RunContext, initial: TrainState | None, demonstrations: Demonstrations
+) -> TrainingStage:
+    """Stage II, flow matching on demonstrations.
 
-    def start() -> tuple[TrainState, loop.Step]:
-        data = episodes()
-        normalizer = _spread(job, sft.fit_normalizer(data))
-        dataset = _spread(job, sft.make_dataset(data, normalizer, config=config))
-        state = _made(job, create, _initial(job, key), normalizer)
-        step = sft.make_step(config, settings.sft, placement=_placement(job))
-        compiled = _compiled(step, state, dataset)
+    Args:
+      context: of the run.
+      initial: its parameters and normalizer are trained on; None: imported or random
+        parameters, and the normalizer of the demonstrations.
+      demonstrations: called once training starts.
+
+    Raises:
+      ValueError: the mesh does not divide the batch.
+    """
+    config, policy_config = context.config.sft, context.config.policy
+    key = rng.named_key(context.config.seed, "init")
+    create = functools.partial(sft.create, config=config, seed=context.config.seed)
+    if context.mesh is not None:
+        num_parts = context.mesh.shape["data"] * context.mesh.shape["fsdp"]
+        if config.batch_size % num_parts:
+            raise ValueError(
+                f"sft.batch_size={config.batch_size} does not divide over {num_parts} "
+                "devices: make it a multiple, or choose other --data and --fsdp."
+            )
+
+    def init() -> tuple[TrainState, loop.Step]:
+        episodes = demonstrations()
+        if initial is None:
+            normalizer = _shard(context, sft.fit_normalizer(episodes))
+            params = _initial_params(context, key)
+        else:
+            normalizer, params = initial.normalizer, evaluated(initial)
+        dataset = _shard(
+            context, sft.make_dataset(episodes, normalizer, config=policy_config)
+        )
+        state = _init_sharded(context, create, params, normalizer)
+        step = sft.make_step(policy_config, config, placement=_mesh_sharding(context))
+        compiled = _compile(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
-    training = training_stage.Stage(
+    return TrainingStage(
         name="flow_matching",
         title="Flow matching",
-        unit="call" if settings.sft.steps_per_call > 1 else "step",
-        calls=settings.sft.steps // settings.sft.steps_per_call,
-        like=_like(
-            job,
-            lambda: create(
-                policy.init(key, config),
-                normalize.identity_normalizer(
-                    config.robot_state_dim, config.robot_action_dim
-                ),
-            ),
-        ),
-        start=start,
-        shown=("loss",),
-    )
-    return training_stage.run(job, training)
-
-
-def flow_gspo(job: RunContext, trained: TrainState) -> TrainState:
-    """Stage III from what stage II made."""
-    settings = job.settings
-    create = functools.partial(
-        online.create, config=settings.rl, policy_config=settings.policy
+        unit="call" if config.steps_per_call > 1 else "step",
+        num_calls=config.steps // config.steps_per_call,
+        abstract_state=_abstract_state(context, "flow_matching"),
+        init=init,
+        displayed_metrics=("loss",),
     )
 
-    def start() -> tuple[TrainState, loop.Step]:
-        state = _made(job, create, trained)
-        key = _spread(job, rng.named_key(settings.seed, "online"))
-        step = online.make_step(
-            job.environment,
-            settings.tasks,
-            policy_config=settings.policy,
-            sampler=settings.sampler,
-            config=settings.rl,
-            placement=_placement(job),
+
+def online_stage(
+    context: RunContext, initial: TrainState | None, demonstrations: Demonstrations
+) -> TrainingStage:
+    """Stage III, online reinforcement learning in the simulator.
+
+    Args:
+      context: of the run.
+      initial: state of the policy that acts first.
+      demonstrations: not used.
+
+    Raises:
+      ValueError: there is no policy to start from.
+    """
+    del demonstrations
+    if initial is None:
+        raise ValueError(
+            "The stage online starts from a policy that acts: put sft before it in "
+            "stages, or give --config.init_checkpoint=FOLDER."
         )
-        compiled = _compiled(step, state, key)
+    config = context.config
+    create = functools.partial(
+        online.create, config=config.rl, policy_config=config.policy
+    )
+
+    def init() -> tuple[TrainState, loop.Step]:
+        state = _init_sharded(context, create, initial)
+        key = _shard(context, rng.named_key(config.seed, "online"))
+        step = online.make_step(
+            context.environment,
+            config.tasks,
+            policy_config=config.policy,
+            sampler=config.sampler,
+            config=config.rl,
+            placement=_mesh_sharding(context),
+        )
+        compiled = _compile(step, state, key)
         return state, lambda state: compiled(state, key)
 
-    training = training_stage.Stage(
+    return TrainingStage(
         name="flow_gspo",
         title="Flow-GSPO",
         unit="update",
-        calls=settings.rl.updates,
-        like=_like(job, create, trained),
-        start=start,
-        shown=("success", "reward", "clip_fraction"),
-        evaluate_every=settings.evaluate_every,
+        num_calls=config.rl.updates,
+        abstract_state=_abstract_state(context, "flow_gspo"),
+        init=init,
+        displayed_metrics=("success", "reward", "clip_fraction"),
+        evaluate_every=config.evaluate_every,
     )
-    return training_stage.run(job, training)
 
 
-def restore(settings: Settings, workdir: Workdir, name: str) -> checkpoints.Restored:
-    """The newest checkpoint of a training stage on one device, and its history.
+# In this order where a run has several.
+STAGES: Mapping[str, MakeStage] = {"sft": sft_stage, "online": online_stage}
 
-    Args:
-      settings: those of the run.
-      workdir: of the run.
-      name: "flow_matching", "flow_gspo", or "flow_gspo_best", the one kept as the best.
 
-    Raises ValueError where the run has no such checkpoint or it cannot be read.
-    """
-    config, folder = settings.policy, workdir.checkpoints(name)
-    newest = checkpoints.latest(folder)
-    if newest is None:
+def check_stages(names: Sequence[str]) -> None:
+    """Raise a ValueError unless `names` are stages in the order of `STAGES`."""
+    if not names or list(names) != [name for name in STAGES if name in names]:
         raise ValueError(
-            f"{folder} holds no checkpoint: train that stage first, or choose another "
-            "stage of that run."
+            f"stages={','.join(names)} must name stages once and in this order: "
+            f"{','.join(STAGES)}."
         )
 
-    def start() -> TrainState:
-        params = policy.init(rng.named_key(settings.seed, "init"), config)
-        identity_normalizer = normalize.identity_normalizer(
-            config.robot_state_dim, config.robot_action_dim
+
+def restore_initial_state(context: RunContext) -> TrainState | None:
+    """The policy of the config's `init_checkpoint`, on the run's mesh; None: none.
+
+    Raises:
+      ValueError: there is no such checkpoint, or its policy has another config.
+    """
+    config = context.config
+    if config.init_checkpoint is None:
+        return None
+    restored = policy_checkpoint.restore(config.init_checkpoint)
+    if restored.config.policy != config.policy:
+        raise ValueError(
+            f"init_checkpoint={config.init_checkpoint} holds a policy of another "
+            "config.policy: give the same settings as that run."
         )
-        state = sft.create(
-            params, identity_normalizer, config=settings.sft, seed=settings.seed
-        )
-        if name == "flow_matching":
-            return state
-        return online.create(state, config=settings.rl, policy_config=config)
-
-    return checkpoints.restore(newest, jax.eval_shape(start))
+    progress.note("Initial policy", str(restored.path))
+    seed = jnp.asarray(config.seed, jnp.uint32)
+    return _shard(context, dataclasses.replace(restored.state, seed=seed))
 
 
-def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:
-    """The program for such arguments, the same one before and after an interruption.
+def _initial_params(context: RunContext, key: jax.Array) -> PyTree:
+    """Imported or random parameters, sharded on the run's mesh; consumes `key`."""
+    folder, config = context.config.weights, context.config.policy
+    if folder is not None:
+        return imported_weights.restore(folder, key, config, mesh=context.mesh)
+    if context.mesh is None:
+        return sft.fresh_params(key, config)
+    return policy.init_sharded(key, config, mesh=context.mesh)
 
-    Restored arrays are bound to their device and fresh ones are not, which the cache of
-    compiled programs takes for two programs: on one device, neither is.
+
+def _compile(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:
+    """Compile `step`, to the same program before and after an interruption.
+
+    Restored arrays are committed to their device and fresh ones are not, which gives
+    two entries in the cache of compiled programs: on one device neither is committed.
     """
     leaves = jax.tree.leaves(arguments)
     if all(len(leaf.sharding.device_set) == 1 for leaf in leaves):
@@ -135,62 +182,34 @@ def _compiled(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compil
     return step.lower(*arguments).compile()
 
 
-def _check_batch(job: RunContext) -> None:
-    """Tell in stage II's own words which batch the mesh cannot split."""
-    if job.mesh is None:
-        return
-    size = job.settings.sft.batch_size
-    parts = job.mesh.shape["data"] * job.mesh.shape["fsdp"]
-    if size % parts:
-        raise ValueError(
-            f"sft.batch_size={size} does not divide over {parts} devices: make it a "
-            "multiple, or choose other --data and --fsdp."
-        )
-
-
-def _initial(job: RunContext, key: jax.Array) -> PyTree:
-    """What stage II starts from; no device holds more than its part."""
-    folder, config = job.settings.weights, job.settings.policy
-    if folder is not None:
-        return imported_weights.restore(folder, key, config, mesh=job.mesh)
-    if job.mesh is None:
-        return sft.fresh_params(key, config)
-    return policy.init_sharded(key, config, mesh=job.mesh)
-
-
-def _made(
-    job: RunContext, make: Callable[..., TrainState], *arguments: Any
+def _init_sharded(
+    context: RunContext, create: Callable[..., TrainState], *arguments: Any
 ) -> TrainState:
-    """`make(*arguments)`, every array made where the job's mesh, if any, wants it."""
-    if job.mesh is None:
-        return make(*arguments)
-    places = _places(job, jax.eval_shape(make, *arguments))
-    return compilation.jit(make, out_shardings=places)(*arguments)
+    """`create(*arguments)`, each array made on its devices of the run's mesh."""
+    if context.mesh is None:
+        return create(*arguments)
+    shapes = jax.eval_shape(create, *arguments)
+    layout = sharding.shardings(shapes, context.mesh, context.config.policy)
+    return compilation.jit(create, out_shardings=layout)(*arguments)
 
 
-def _like(
-    job: RunContext, make: Callable[..., TrainState], *arguments: Any
-) -> TrainState:
-    """Shapes of `make(*arguments)`, and where on the job's mesh, if any, they lie."""
-    shapes = jax.eval_shape(make, *arguments)
-    if job.mesh is None:
+def _abstract_state(context: RunContext, stage: str) -> TrainState:
+    """Shapes of a stage's training state, with their shardings on the run's mesh."""
+    shapes = policy_checkpoint.abstract_state(context.config, stage)
+    if context.mesh is None:
         return shapes
-    return sharding.placed(shapes, _places(job, shapes))
+    layout = sharding.shardings(shapes, context.mesh, context.config.policy)
+    return mesh_sharding.placed(shapes, layout)
 
 
-def _places(job: RunContext, tree: PyTree) -> PyTree:
-    assert job.mesh is not None
-    return placement.shardings(tree, job.mesh, job.settings.policy)
+def _mesh_sharding(context: RunContext) -> sharding.MeshSharding:
+    if context.mesh is None:
+        return sharding.single_device()
+    return sharding.on_mesh(context.mesh, context.config.policy)
 
 
-def _placement(job: RunContext) -> placement.MeshSharding:
-    if job.mesh is None:
-        return placement.single_device()
-    return placement.on_mesh(job.mesh, job.settings.policy)
-
-
-def _spread(job: RunContext, tree: PyTree) -> PyTree:
-    """Lay `tree` out on the job's mesh, if it has one; what lies there stays."""
-    if job.mesh is None:
+def _shard(context: RunContext, tree: PyTree) -> PyTree:
+    """`tree` on the run's mesh, if it has one."""
+    if context.mesh is None:
         return tree
-    return placement.put(tree, job.mesh, job.settings.policy)
+    return sharding.put(tree, context.mesh, context.config.policy)

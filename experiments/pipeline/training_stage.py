@@ -1,15 +1,15 @@
-"""A training stage from its last checkpoint to its end, with all that it leaves behind.
+"""Runs a training stage from its last checkpoint to its end.
 
-Metrics go to a CSV file and to TensorBoard, the state to checkpoints; now and then it
-is evaluated and the best one kept. Where the last checkpoint is taken up, the records
-beyond it are made again.
+Metrics go to a CSV file and to TensorBoard, the state to checkpoints; every
+`evaluate_every` calls the state is validated and the best one kept. On resuming,
+records beyond the last checkpoint are made again.
 """
 
 import contextlib
 from dataclasses import dataclass
-from typing import Callable, Iterator, NamedTuple, Sequence
+from typing import Callable
 
-from experiments.pipeline import best_checkpoint
+from experiments.pipeline.best_checkpoint import best_checkpointer
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress, tensorboard
 from omnivla_jax.train import checkpoints, csv_log, loop
@@ -18,93 +18,85 @@ from omnivla_jax.train.state import TrainState
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What a training stage is, and how it begins."""
+class TrainingStage:
+    """A training stage: its names, its length and how it starts."""
 
     name: str  # of its files
-    title: str
-    unit: str  # what one call of its step is called
-    calls: int
-    like: TrainState  # shapes
-    start: Callable[[], tuple[TrainState, loop.Step]]  # compiles
-    shown: tuple[str, ...]  # metrics beside the progress bar
+    title: str  # of its progress bar
+    unit: str  # name of one call of the step: "step", "call" or "update"
+    num_calls: int
+    abstract_state: TrainState  # shapes, with shardings on a mesh
+    init: Callable[[], tuple[TrainState, loop.Step]]  # compiles the step
+    displayed_metrics: tuple[str, ...]  # beside the progress bar
     evaluate_every: int = 0  # calls between two validations; 0: never
 
 
-class LoopCallbacks(NamedTuple):
-    """What `loop.run` calls on its way."""
+def run(context: RunContext, stage: TrainingStage) -> TrainState:
+    """Train to the end of a stage; of a finished stage only read the last checkpoint.
 
-    report: Callable[[Row], None]
-    save: Callable[[TrainState, list[Row]], None]
-    evaluate: Callable[[TrainState, list[Row]], None]
+    Args:
+      context: of the run.
+      stage: the stage to train.
 
+    Returns:
+      The state after `stage.num_calls` calls of the step.
 
-def run(job: RunContext, stage: Stage) -> TrainState:
-    """The state after all calls; a finished stage only reads its last checkpoint."""
-    newest = checkpoints.latest(job.workdir.checkpoints(stage.name))
-    restored = checkpoints.restore(newest, stage.like) if newest else None
+    Raises:
+      FloatingPointError: a metric or the state is not finite; see `loop.run`.
+    """
+    workdir = context.workdir
+    newest = checkpoints.latest(workdir.checkpoints(stage.name))
+    restored = checkpoints.restore(newest, stage.abstract_state) if newest else None
     history = restored.history if restored else []
-    if restored and len(history) >= stage.calls:
+    if restored and len(history) >= stage.num_calls:
         progress.note(stage.title, "trained already")
         return restored.tree
-    left = stage.calls - len(history)
-    with (
-        job.workdir.clock(stage.name),
-        progress.phase(stage.title, total=left, unit=stage.unit) as bar,
-    ):
+    num_left = stage.num_calls - len(history)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(workdir.timer(stage.name))
+        bar = stack.enter_context(
+            progress.phase(stage.title, total=num_left, unit=stage.unit)
+        )
         with bar.compiling():
-            state, step = stage.start()
-            state = restored.tree if restored else state  # the other one is dropped
+            state, step = stage.init()
+            state = restored.tree if restored else state
             if stage.evaluate_every:
-                job.evaluator()
-        with _trail(job, stage, history, bar) as trail:
-            state, _ = loop.run(
-                step,
-                state,
-                steps=stage.calls,
-                history=history,
-                save_every=job.settings.save_every,
-                evaluate_every=stage.evaluate_every,
-                **trail._asdict(),
+                context.evaluate_fn()
+        metrics_file = workdir.metrics_file(stage.name)
+        csv_log.write(metrics_file, history)
+        latest = stack.enter_context(
+            checkpoints.writer(workdir.checkpoints(stage.name))
+        )
+        board = tensorboard.board(
+            workdir.tensorboard(stage.name), resumed_after=len(history)
+        )
+        write_scalars = stack.enter_context(board)
+        validate, best = None, None
+        if stage.evaluate_every:
+            validate, best = stack.enter_context(
+                best_checkpointer(context, stage.name, resumed_after=len(history))
             )
-    return state
-
-
-@contextlib.contextmanager
-def _trail(
-    job: RunContext, stage: Stage, history: Sequence[Row], bar: progress.Phase
-) -> Iterator[LoopCallbacks]:
-    """Opens the stage's files where `history` left them, and closes them."""
-    workdir, done = job.workdir, len(history)
-    table = workdir.table(stage.name)
-    csv_log.write(table, history)
-    with (
-        checkpoints.writer(workdir.checkpoints(stage.name)) as latest,
-        tensorboard.board(workdir.board(stage.name), resumed_after=done) as write,
-        _keeper(job, stage, done) as best,
-    ):
 
         def report(row: Row) -> None:
-            csv_log.append(table, row)
-            write(row)
-            latest.check()  # a full disk is heard of now, not at the next checkpoint
-            bar.advance(1, **{name: row[name] for name in stage.shown})
+            csv_log.append(metrics_file, row)
+            write_scalars(row)
+            latest.check()  # raises on a full disk before the next checkpoint
+            bar.advance(1, **{name: row[name] for name in stage.displayed_metrics})
 
         def save(state: TrainState, rows: list[Row]) -> None:
             if best is not None:
-                best.writer.wait()  # resuming after this update will not redo it
+                best.wait()  # resuming after this update does not validate it again
             latest.save(state, rows)
 
-        def evaluate(state: TrainState, rows: list[Row]) -> None:
-            assert best is not None
-            best.evaluate(state, rows)
-
-        yield LoopCallbacks(report, save, evaluate)
-
-
-def _keeper(
-    job: RunContext, stage: Stage, done: int
-) -> contextlib.AbstractContextManager[best_checkpoint.BestCheckpointer | None]:
-    if not stage.evaluate_every:
-        return contextlib.nullcontext()
-    return best_checkpoint.keeper(job, stage.name, resumed_after=done)
+        state, _ = loop.run(
+            step,
+            state,
+            steps=stage.num_calls,
+            history=history,
+            save=save,
+            save_every=context.config.save_every,
+            evaluate=validate or (lambda state, rows: None),
+            evaluate_every=stage.evaluate_every,
+            report=report,
+        )
+    return state

@@ -1,13 +1,13 @@
-"""The folder of a run: what is finished, how long it took, and for which settings.
+"""The folder of a run: config, results of phases, wall time, metrics, checkpoints.
 
-config.json              the settings it was started with
+config.json              the config that the run was started with
 phases/NAME.json         the result of a finished phase
 wall_seconds.json        seconds by phase, interrupted attempts included
-NAME.csv                 the metrics of a training stage, a row an update
-NAME_validation.csv      its success on validation states, where it is evaluated
+NAME.csv                 metrics of a training stage, a row an update
+NAME_validation.csv      its success on validation states, where it is validated
 tensorboard/NAME/        both as TensorBoard scalars
 checkpoints/NAME/        the latest checkpoints of a training stage
-checkpoints/NAME_best/   the one that did best on the validation states
+checkpoints/NAME_best/   the one with the best success on the validation states
 """
 
 import contextlib
@@ -25,69 +25,74 @@ FOLDERS = (PHASES, "checkpoints", "tensorboard", "demonstrations")  # inside a r
 
 @dataclass(frozen=True)
 class Workdir:
-    """A run's folder; every method reads or writes files, nothing is kept in memory."""
+    """Paths in a run's folder and readers of its small files; keeps no state."""
 
     path: Path
 
-    def checkpoints(self, name: str) -> Path:
-        """Where a training stage keeps its latest checkpoints."""
-        return self.path / "checkpoints" / name
+    def checkpoints(self, stage: str) -> Path:
+        """Folder of a training stage's latest checkpoints."""
+        return self.path / "checkpoints" / stage
 
-    def best(self, name: str) -> Path:
-        """Where a training stage keeps the checkpoint that was evaluated best."""
-        return self.path / "checkpoints" / f"{name}_best"
+    def best_checkpoint(self, stage: str) -> Path:
+        """Folder of the checkpoint with the best validation success."""
+        return self.path / "checkpoints" / f"{stage}_best"
 
-    def table(self, name: str) -> Path:
-        """The CSV file of a training stage's metrics."""
+    def metrics_file(self, name: str) -> Path:
+        """CSV file of a training stage's metrics."""
         return self.path / f"{name}.csv"
 
-    def board(self, name: str) -> Path:
-        """The folder of a training stage's TensorBoard events."""
+    def tensorboard(self, name: str) -> Path:
+        """Folder of a training stage's TensorBoard events."""
         return self.path / "tensorboard" / name
 
     def result(self, phase: str) -> dict[str, Any] | None:
-        """What a finished phase found; None while it is not finished."""
-        return _read(self.path / PHASES / f"{phase}.json")
+        """Result of a finished phase; None while it is not finished."""
+        return _read_json(self.path / PHASES / f"{phase}.json")
 
-    def finish(self, phase: str, result: Mapping[str, Any]) -> None:
+    def save_result(self, phase: str, result: Mapping[str, Any]) -> None:
         """Mark a phase as finished."""
-        _write(self.path / PHASES / f"{phase}.json", result)
+        _write_json(self.path / PHASES / f"{phase}.json", result)
 
-    def seconds(self) -> dict[str, float]:
+    def wall_seconds(self) -> dict[str, float]:
         """Wall seconds by phase so far."""
-        return _read(self.path / SECONDS) or {}
+        return _read_json(self.path / SECONDS) or {}
 
     @contextlib.contextmanager
-    def clock(self, phase: str) -> Iterator[None]:
-        """Add the time inside to the phase's, also when it is interrupted."""
+    def timer(self, phase: str) -> Iterator[None]:
+        """Add the time inside to the phase's wall seconds, also on an exception."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            before = self.seconds()
-            taken = before.get(phase, 0.0) + time.perf_counter() - start
-            _write(self.path / SECONDS, {**before, phase: taken})
+            earlier = self.wall_seconds()
+            seconds = earlier.get(phase, 0.0) + time.perf_counter() - start
+            _write_json(self.path / SECONDS, {**earlier, phase: seconds})
 
 
 def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Workdir:
-    """Create the folder, or with `resume` take it up again.
+    """Create the folder of a run, or with `resume` continue in it.
+
+    Args:
+      path: the folder.
+      config: of the run, of types that JSON has; stored in a new folder.
+      resume: continue a run that was started with the same config.
 
     Raises:
-      ValueError: it is no folder of a run, or of one that goes on only with `resume`,
-        or of one with another configuration.
+      ValueError: the folder is of something else, holds a run and `resume` is off, or
+        holds a run with another config.
     """
-    _check_place(path)
-    recorded = _config(path)
-    if recorded is not None and not resume:
+    _check_folder(path)
+    stored = _stored_config(path)
+    if stored is not None and not resume:
         raise ValueError(
             f"{path} is not empty: add --resume to continue that run, or choose "
             "another --workdir."
         )
-    wanted = json.loads(json.dumps(config))
-    if recorded is None:
-        _write(path / CONFIG, wanted)
-    elif recorded != wanted:
-        names = ", ".join(_differences(recorded, wanted))
+    config = json.loads(json.dumps(config))
+    if stored is None:
+        _write_json(path / CONFIG, config)
+    elif stored != config:
+        names = ", ".join(_differences(stored, config))
         raise ValueError(
             f"{path} was started with other settings ({names}): resume with the same, "
             "or choose another --workdir."
@@ -95,100 +100,102 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
     return Workdir(path)
 
 
-def run_of(path: Path) -> Path | None:
-    """The run's folder that `path` is, or that it lies in; None if there is none."""
+def enclosing_run(path: Path) -> Path | None:
+    """The run's folder that `path` is or lies in; None if there is none."""
     path = Path(path).absolute()
-    if _config(path) is not None:
+    if _stored_config(path) is not None:
         return path
     for folder in path.parents:
-        if path.relative_to(folder).parts[0] in FOLDERS and _config(folder) is not None:
+        inner = path.relative_to(folder).parts[0]
+        if inner in FOLDERS and _stored_config(folder) is not None:
             return folder
     return None
 
 
-def _config(path: Path) -> dict[str, Any] | None:
-    """The settings that a run was started with; None where no run lies there."""
-    found = _read(path / CONFIG)
-    # A model of Hugging Face's has a file of that name, too.
-    return found if isinstance(found, dict) and "seed" in found else None
+def read_config(path: Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the config of the run in a folder without changing the folder.
+
+    Args:
+      path: folder of a run.
+      defaults: values of settings that the run's config lacks, being older.
+
+    Raises:
+      ValueError: there is no run.
+    """
+    stored = _stored_config(path)
+    if stored is None:
+        raise ValueError(
+            f"{path} holds no run ({CONFIG} is missing or of something else): give the "
+            "folder of one that experiments.train started."
+        )
+    return _complete(stored, defaults)
 
 
-def _check_place(path: Path) -> None:
+def _stored_config(path: Path) -> dict[str, Any] | None:
+    """The config that a run was started with; None where there is no run."""
+    content = _read_json(path / CONFIG)
+    # Models of Hugging Face have a file of that name, too.
+    return content if isinstance(content, dict) and "seed" in content else None
+
+
+def _check_folder(path: Path) -> None:
     """Raise a ValueError unless `path` is a run's folder or may become one."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file: choose another --workdir.")
-    if _config(path) is not None:
+    if _stored_config(path) is not None:
         return
-    if run := run_of(path):
+    if run := enclosing_run(path):
         raise ValueError(f"{path} lies inside a run: give --workdir={run}.")
-    # A run that was killed at its very start has left nothing but a hidden file.
-    found = sorted(path.iterdir()) if path.is_dir() else []
-    found = [entry for entry in found if not entry.name.startswith(".")]
-    if not found:
+    # A run that was killed at its very start has left a hidden file only.
+    entries = sorted(path.iterdir()) if path.is_dir() else []
+    entries = [entry for entry in entries if not entry.name.startswith(".")]
+    if not entries:
         return
-    runs = [entry.name for entry in found if _config(entry) is not None]
-    what = f"runs of their own, {', '.join(runs[:5])}" if runs else ""
-    what = what or ", ".join(entry.name for entry in found[:5])
+    runs = [entry.name for entry in entries if _stored_config(entry) is not None]
+    content = ", ".join(entry.name for entry in entries[:5])
+    if runs:
+        content = f"runs of their own, {', '.join(runs[:5])}"
     raise ValueError(
-        f"{path} holds no run of this job but {what}: choose "
+        f"{path} holds no run of this job but {content}: choose "
         f"{'one of them or ' if runs else ''}another --workdir."
     )
 
 
-def read_config(path: Path, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of the run in a folder, which stays as it is.
-
-    Settings that are newer than the run have the value that `defaults` gives them.
-    Raises ValueError where there is no run.
-    """
-    recorded = _config(path)
-    if recorded is None:
-        raise ValueError(
-            f"{path} holds no run ({CONFIG} is missing or of something else): give the "
-            "--workdir of one that experiments.quickstart started."
-        )
-    return _completed(recorded, defaults)
-
-
-def _completed(recorded: Any, defaults: Any) -> Any:
-    """`recorded` with what it lacks taken from `defaults`, at every depth."""
-    if not (isinstance(recorded, dict) and isinstance(defaults, Mapping)):
-        return recorded
+def _complete(stored: Any, defaults: Any) -> Any:
+    """`stored` with missing names taken from `defaults`, at every depth."""
+    if not (isinstance(stored, dict) and isinstance(defaults, Mapping)):
+        return stored
     return {**defaults} | {
-        name: _completed(value, defaults.get(name)) for name, value in recorded.items()
+        name: _complete(value, defaults.get(name)) for name, value in stored.items()
     }
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> list[str]:
-    """Dotted names of the settings in which two configurations differ."""
+    """Dotted names of the settings in which two configs differ."""
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return [] if a == b else [prefix]
     return [
-        found
+        name
         for key in {**a, **b}
-        for found in _differences(
+        for name in _differences(
             a.get(key), b.get(key), f"{prefix}.{key}" if prefix else key
         )
     ]
 
 
-def _read(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
+    """The content of a file; None if there is none."""
     if not path.exists():
         return None
     try:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(
-            f"{path} cannot be read ({error}): {_remedy(path)}."
-        ) from error
+        remedy = "put it back as it was, or choose another --workdir"
+        if path.parent.name == PHASES:
+            remedy = "move it away to redo that phase"
+        raise ValueError(f"{path} cannot be read ({error}): {remedy}.") from error
 
 
-def _remedy(path: Path) -> str:
-    if path.parent.name == PHASES:
-        return "move it away to redo that phase"
-    return "put it back as it was, or choose another --workdir"
-
-
-def _write(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: Any) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

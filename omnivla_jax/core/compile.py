@@ -53,7 +53,7 @@ def is_known(option: str) -> bool:
 def _warn_of_emitters() -> None:
     warnings.warn(
         f"jax {jax.__version__} cannot turn off XLA's fusion emitters on a CPU, under "
-        'which MJX steps up to 600 times slower: choose physics="mujoco" there, or jax '
+        'which MJX steps up to 600 times slower: choose engine="mujoco" there, or jax '
         "0.10."
     )
 

@@ -51,7 +51,11 @@ class Transition(NamedTuple):
 
 
 class Demonstration(NamedTuple):
-    """One demonstration, unbatched; step t holds what was seen before action t."""
+    """A demonstrated episode of T steps; step t holds the observation before action t.
+
+    Where it comes from a file, `images` may be decoded on access: an object with
+    `shape`, `images[t]` and `np.asarray(images)`.
+    """
 
     images: Any  # uint8 [T, V, S, S, 3], upright
     state: Any  # float32 [T, 8]
@@ -59,3 +63,13 @@ class Demonstration(NamedTuple):
     action: Any  # float32 [T, 7]: simulator actions in [-1, 1], -1 open, +1 close
     instruction: str
     task: int  # row of the suite; -1 where a dataset does not number its tasks
+
+
+class FrameBatch(NamedTuple):
+    """N frames of demonstrations with the actions that follow, in the robot's units."""
+
+    images: Any  # uint8 [N, V, S, S, 3], upright
+    state: Any  # float32 [N, 8]
+    chunk: Any  # float32 [N, H, 7]
+    instruction: Any  # int32 [N], row of a table of instructions
+    loss_mask: Any  # bool [N, H]: False on actions without a loss; None: all have one

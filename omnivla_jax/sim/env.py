@@ -17,7 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from omnivla_jax.core.types import TimeStep
-from omnivla_jax.sim.engines import base as engines
+from omnivla_jax.sim.engines import registry as engines
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.sim.scene import Scene
@@ -51,7 +51,7 @@ def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
     rows = task_ids.rows(scene, task)
     qpos, fixture_pos, fixture_quat, failures = region_sampler.sample(scene, rows, keys)
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
-    start = engines.restored(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
+    start = engines.init_state(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
     unusable = ~task_ids.is_held(scene, task) | (failures > 0)
     return settle(scene, _episode(start, task, unusable, failures))
 
@@ -87,7 +87,7 @@ def restore(
         scene, rows, jnp.asarray(qpos), jnp.asarray(qvel)
     )
     positions, quaternions = _fixture_poses(scene, rows, fixtures or {})
-    start = engines.restored(scene, rows, qpos, qvel, positions, quaternions)
+    start = engines.init_state(scene, rows, qpos, qvel, positions, quaternions)
     return _episode(start, task, ~known, jnp.zeros(task.shape[0], jnp.int32))
 
 

@@ -48,7 +48,8 @@ def compile_model(
     preset: Preset,
     *,
     visual: bool = False,
-    watched: tuple[tuple[str, str], ...] = (),
+    contact_pairs: tuple[tuple[str, str], ...] = (),
+    plane_tables: bool = False,
 ) -> mujoco.MjModel:
     """The model of an inventory; bodies and joints are the same in all variants.
 
@@ -56,7 +57,8 @@ def compile_model(
       stock: the objects, fixtures and arenas.
       preset: how finely it is integrated.
       visual: with the looks, instead of collision geoms only.
-      watched: pairs of bodies that get a contact sensor each, for C MuJoCo.
+      contact_pairs: pairs of bodies that get a contact sensor each.
+      plane_tables: table tops are planes instead of boxes.
     """
     spec = mujoco.MjSpec()
     _set_options(spec, preset)
@@ -70,9 +72,8 @@ def compile_model(
         arena_geoms.add_lamps(spec)
     else:
         _drop_looks(spec)
-    if watched:
-        _watch_contacts(spec, watched)
-    elif not visual:
+    _watch_contacts(spec, contact_pairs)
+    if plane_tables:
         _flatten_tables(spec, stock)
     model = spec.compile()
     if preset.explicit_damping:

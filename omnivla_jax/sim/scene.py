@@ -3,87 +3,35 @@
 One scene serves all its tasks; layouts, fixture poses and the task itself are data.
 """
 
-import dataclasses
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-import jax
 import mujoco
 import numpy as np
 
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.assets.arenas import (
-    ARENAS,
-    BASE_BODY,
-    CAMERA_BODY,
-    Arena,
-    table_body,
-)
-from omnivla_jax.sim.assets.objects import CATEGORIES, Region
+from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, CAMERA_BODY, table_body
+from omnivla_jax.sim.assets.objects import CATEGORIES
+from omnivla_jax.sim.engines import registry
+from omnivla_jax.sim.engines.base import Engine
 from omnivla_jax.sim.libero.tasks import (
     Categories,
     Goal,
     SceneAssets,
     Suite,
-    Task,
     inventory,
     split_region,
     suite,
 )
 from omnivla_jax.sim.mjcf import PRESETS, Preset, compile_model
-
-
-class Site(NamedTuple):
-    """A goal region of an instance: the body it rides on, its joint and its box."""
-
-    instance: str
-    body: int
-    joint: str  # "" where the body does not move
-    region: Region
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scene:
-    """Static tables, hashed by identity so that programs close over them."""
-
-    name: str
-    suite: Suite
-    playable: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
-    stock: SceneAssets
-    preset: Preset
-    engine: str  # "mjx" or "mujoco"
-    model: mujoco.MjModel  # collision geoms only: what MJX steps
-    watched_model: mujoco.MjModel  # the same with contact sensors: what C MuJoCo steps
-    visual_model: mujoco.MjModel  # the same bodies with their looks
-    bodies: dict[str, int]
-    joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
-    sites: dict[str, Site]  # "{instance}_{region}"
-    posed: tuple[str, ...]  # bodies whose pose is data: fixtures, base, camera, tables
-    home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
-    home_mat: np.ndarray  # [3, 3]
-    contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """All tasks of the suite, in LIBERO's order; see `playable`."""
-        return self.suite.tasks
-
-    @property
-    def num_tasks(self) -> int:
-        """How many tasks the suite has."""
-        return len(self.suite.tasks)
-
-    def arena(self, task: int) -> Arena:
-        """Where a task takes place; raises ValueError on the number of none."""
-        (row,) = playable_rows(self.suite, (task,))
-        return ARENAS[self.suite.tasks[row].arena]
+from omnivla_jax.sim.state import Scene, Site
 
 
 def make(
     name: str | Path,
     *,
     tasks: Sequence[int] | None = None,
-    physics: str = "auto",
+    engine: str = "auto",
     preset: str = "fast",
     prompt: str = "clean",
     horizon: int | None = None,
@@ -99,7 +47,8 @@ def make(
     Args:
       name: a suite such as `libero_goal`, a BDDL file or a folder of BDDL files.
       tasks: rows of the suite; None takes them all. Task numbers stay the suite's.
-      physics: `mjx`, `mujoco`, or `auto` (C MuJoCo on a CPU, MJX elsewhere).
+      engine: a key of `engines.registry.ENGINES`, or `auto`: `mujoco` on a CPU, `mjx`
+        elsewhere.
       preset: `original`, `faithful` or `fast`.
       prompt: what files tell the policy: `clean`, `as_published` or `file_name`.
       horizon: time limit in control steps; None: the suite's, 600 for a user's files.
@@ -125,19 +74,19 @@ def make(
         categories=categories,
     )
     playable = playable_rows(table, tasks)
-    engine = _choose_engine(physics)
-    made = _assembled(table.name, table, playable, engine, PRESETS[preset])
+    chosen = registry.select(engine)
+    made = _assembled(table.name, table, playable, chosen, PRESETS[preset])
     region_check.check(made)
     return made
 
 
 def _assembled(
-    name: str, table: Suite, playable: tuple[int, ...], engine: str, preset: Preset
+    name: str, table: Suite, playable: tuple[int, ...], engine: Engine, preset: Preset
 ) -> Scene:
     """The scene of the tasks `playable`, its models compiled."""
     stock = inventory(tuple(table.tasks[row] for row in playable))
-    model = compile_model(stock, preset)
     pairs = _contact_pairs(table, playable, stock)
+    model = engine.compile(stock, preset, pairs)
     home_offset, home_mat = _home_pose(model)
     return Scene(
         name=name,
@@ -145,9 +94,8 @@ def _assembled(
         playable=playable,
         stock=stock,
         preset=preset,
-        engine=engine,
+        engine=engine.name,
         model=model,
-        watched_model=compile_model(stock, preset, watched=pairs),
         visual_model=compile_model(stock, preset, visual=True),
         bodies={model.body(i).name: i for i in range(model.nbody)},
         joints=_joint_addresses(model),
@@ -187,14 +135,6 @@ def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
     category = scene.stock.fixtures[goal.subject]
     parts = CATEGORIES[category].parts
     return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)
-
-
-def _choose_engine(physics: str) -> str:
-    if physics == "auto":
-        return "mujoco" if jax.default_backend() == "cpu" else "mjx"
-    if physics not in ("mjx", "mujoco"):
-        raise ValueError(f"Unknown physics {physics!r}: choose auto, mjx or mujoco.")
-    return physics
 
 
 def _contact_pairs(

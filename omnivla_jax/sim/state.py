@@ -1,11 +1,63 @@
-"""The state of a batch of environments: a value that can be copied, cut and saved.
+"""The static tables of a scene, and the state of a batch of environments in it.
 
+A state is a value that can be copied, indexed and saved.
 Axes: B environments, N bodies, F bodies whose pose is data (fixtures, robot base,
 camera, tables), P watched contact pairs.
 """
 
+import dataclasses
+from typing import NamedTuple
+
 import jax
+import mujoco
+import numpy as np
 from flax import struct
+
+from omnivla_jax.sim.assets.objects import Region
+from omnivla_jax.sim.libero.task_types import SceneAssets, Suite, Task
+from omnivla_jax.sim.mjcf import Preset
+
+
+class Site(NamedTuple):
+    """A goal region of an instance: the body it rides on, its joint and its box."""
+
+    instance: str
+    body: int
+    joint: str  # "" where the body does not move
+    region: Region
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scene:
+    """Static tables, hashed by identity so that programs close over them."""
+
+    name: str
+    suite: Suite
+    playable: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
+    stock: SceneAssets
+    preset: Preset
+    engine: str  # a key of `engines.registry.ENGINES`
+    # What the engine compiled and steps; its bodies and joints, their order and their
+    # inertia are the same for all engines.
+    model: mujoco.MjModel
+    visual_model: mujoco.MjModel  # the same bodies with their looks
+    bodies: dict[str, int]
+    joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
+    sites: dict[str, Site]  # "{instance}_{region}"
+    posed: tuple[str, ...]  # bodies whose pose is data: fixtures, base, camera, tables
+    home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
+    home_mat: np.ndarray  # [3, 3]
+    contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks of the suite, in LIBERO's order; see `playable`."""
+        return self.suite.tasks
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks the suite has."""
+        return len(self.suite.tasks)
 
 
 @struct.dataclass

@@ -15,6 +15,7 @@ from omnivla_jax.core.types import Observation, PyTree, TimeStep
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim import env
+from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.goals import reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
@@ -147,7 +148,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         step=functools.partial(env.step, scene),
         observe=observe_batch,
         first_action=env.WAIT_ACTION,
-        supports_fusion=scene.engine != "mjx",
+        supports_fusion=ENGINES[scene.engine].supports_fusion,
         reward_terms=functools.partial(reward.compute, scene),
         sparse_terms=reward.EVENTS,
         diagnostics=diagnostics,

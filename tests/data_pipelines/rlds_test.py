@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import rlds, rlds_builder, rlds_paths, tfrecord
+from data_pipelines import rlds, rlds_builder, rlds_paths, rlds_records, tfrecord
 from omnivla_jax.core.types import Demonstration
 
 SIDE = 16
@@ -233,7 +233,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, episodes, monkeypatch):
 
 
 def test_a_failed_write_keeps_the_earlier_demonstrations(stored, episodes, monkeypatch):
-    monkeypatch.setattr(rlds_builder, "count", lambda directory: 0)
+    monkeypatch.setattr(rlds_records, "count", lambda directory: 0)
     with pytest.raises(OSError, match="free some space"):
         rlds.write(stored, episodes[:1], name="libero_goal")
     monkeypatch.undo()

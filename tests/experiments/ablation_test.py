@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", config_file.VARIANTS)
 def test_every_variant_is_a_config_of_the_main_job(name):
     config = config_file.get_config()
-    settings = from_config(sweep.varied(config, name, seed=2))
+    settings = from_config(sweep.variant_config(config, name, seed=2))
     assert settings.seed == 2 and len(settings.tasks) >= 6
     assert (settings.policy.mot.spatial is None) == ("without the spatial" in name)
     assert settings.rl.objective.has_critic == ("PPO" in name)
@@ -28,7 +28,9 @@ def test_every_variant_is_a_config_of_the_main_job(name):
 
 def test_all_variants_that_learn_play_the_same_number_of_steps():
     config = config_file.get_config()
-    runs = [from_config(sweep.varied(config, n, 0)).rl for n in config.compared]
+    runs = [
+        from_config(sweep.variant_config(config, n, 0)).rl for n in config.variant_names
+    ]
     totals = {rl.updates * rl.total for rl in runs if rl.updates}
     assert len(totals) == 1 and len(runs) == 7
 

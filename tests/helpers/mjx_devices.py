@@ -26,14 +26,14 @@ COLLECTIVES = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatte
 def main() -> None:
     """Play on both; no device may ask another, and all must end in the same poses."""
     assert len(jax.devices()) == 8, jax.devices()
-    scene = scenes.make("libero_goal", physics="mujoco")
+    scene = scenes.make("libero_goal", engine="mujoco")
     keys = jax.random.split(jax.random.key(0), BATCH)
     start = compilation.jit(lambda: env.reset(scene, jnp.arange(BATCH), keys))()
     expected = player(scene, lambda same: same).lower(start).compile()(start)
     mesh = sharding.make_mesh(**MESH)
     divided = placement.on_mesh(mesh, POLICY).apart
     spread = jax.device_put(start, sharding.batch_sharding(mesh))
-    scene = scenes.make("libero_goal", physics="mjx")
+    scene = scenes.make("libero_goal", engine="mjx")
     program = player(scene, divided).lower(spread).compile()
     asked = re.findall(rf".*(?:{COLLECTIVES})\(.*", program.as_text())
     assert not asked, asked

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from experiments.pipeline import training
+from experiments.pipeline import training, training_stage
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import sharding
 from omnivla_jax.train import csv_log
@@ -21,18 +21,23 @@ from tests.helpers import reaching
 LARGE = 4096  # bytes
 
 
-def job(path, mesh, **changes) -> Any:
-    config = quickstart.get_config("debug")
-    config.sft.batch_size, config.rl.groups = 8, 4
-    config.tasks = (0, 1, 2)  # as many as the stand-in simulator has
-    config.update_from_flattened_dict(changes)
-    settings = from_config(config)
+def make_context(path, mesh, **changes) -> Any:
+    raw = quickstart.get_config("debug")
+    raw.sft.batch_size, raw.rl.groups = 8, 4
+    raw.tasks = (0, 1, 2)  # as many as the stand-in simulator has
+    raw.update_from_flattened_dict(changes)
+    config = from_config(raw)
     return SimpleNamespace(
-        settings=settings,
+        config=config,
         workdir=Workdir(path),
         mesh=mesh,
-        environment=reaching.make(settings.policy),
+        environment=reaching.make(config.policy),
     )
+
+
+def train_sft(context):
+    stage = training.sft_stage(context, None, reaching.demonstrations)
+    return training_stage.run(context, stage)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,8 @@ def mesh():
 @pytest.fixture(scope="module")
 def spread(mesh, tmp_path_factory):
     """A job on the mesh and the state after stage II."""
-    found = job(tmp_path_factory.mktemp("spread"), mesh)
-    return found, training.flow_matching(found, reaching.demonstrations)
+    found = make_context(tmp_path_factory.mktemp("spread"), mesh)
+    return found, train_sft(found)
 
 
 def assert_split(state):
@@ -62,32 +67,32 @@ def assert_split(state):
 
 def test_parameters_and_moments_are_split(spread):
     found, state = spread
-    assert int(state.step) == found.settings.sft.steps
+    assert int(state.step) == found.config.sft.steps
     assert_split(state)
 
 
 def test_a_checkpoint_is_read_onto_the_mesh(spread):
     found, state = spread
-    again = training.flow_matching(found, reaching.demonstrations)
+    again = train_sft(found)
     assert_split(again)
     chex.assert_trees_all_equal(jax.device_get(again), jax.device_get(state))
     on_one: Any = SimpleNamespace(**(vars(found) | {"mesh": None}))
-    alone = training.flow_matching(on_one, reaching.demonstrations)
+    alone = train_sft(on_one)
     assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(alone))
 
 
 def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     found, _ = spread
-    alone = job(tmp_path, None)
-    training.flow_matching(alone, reaching.demonstrations)
-    tables = [j.workdir.table("flow_matching") for j in (found, alone)]
+    alone = make_context(tmp_path, None)
+    train_sft(alone)
+    tables = [c.workdir.metrics_file("flow_matching") for c in (found, alone)]
     ours, theirs = map(csv_log.load, tables)
-    assert len(ours) == len(theirs) == found.settings.sft.steps
+    assert len(ours) == len(theirs) == found.config.sft.steps
     for row, other in zip(ours, theirs):
         assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):
-    odd = job(tmp_path, mesh, **{"sft.batch_size": 6})
+    odd = make_context(tmp_path, mesh, **{"sft.batch_size": 6})
     with pytest.raises(ValueError, match="sft.batch_size=6 does not divide over 4"):
-        training.flow_matching(odd, reaching.demonstrations)
+        train_sft(odd)

@@ -14,7 +14,7 @@ BATCH = 4
 
 @pytest.fixture(scope="session")
 def scene():
-    return scenes.make("libero_goal", physics="mujoco")
+    return scenes.make("libero_goal", engine="mujoco")
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ def test_a_fixture_that_is_nowhere_is_divergence(scene, step, settled):
 
 def test_a_bowl_dropped_onto_the_ramekin_stays_there():
     # 7 cm of fall: 6 mm a step of 5 ms, deeper than a thin rim.
-    scene = scenes.make("libero_spatial", tasks=(5,), physics="mujoco")
+    scene = scenes.make("libero_spatial", tasks=(5,), engine="mujoco")
     bowl, rim = (
         scene.bodies[name]
         for name in ("akita_black_bowl_1", "glazed_rim_porcelain_ramekin_1")
@@ -259,7 +259,7 @@ def _speeds(scene, state):
 
 
 def test_a_crowd_with_room_comes_to_rest(tmp_path):
-    scene = scenes.make(str(crowded.groceries(tmp_path, 0.12)), physics="mujoco")
+    scene = scenes.make(str(crowded.groceries(tmp_path, 0.12)), engine="mujoco")
     keys = jax.random.split(jax.random.key(0), 64)
     reset = compilation.jit(lambda keys: env.reset(scene, jnp.zeros(64, int), keys))
     state = reset(keys)
@@ -269,7 +269,7 @@ def test_a_crowd_with_room_comes_to_rest(tmp_path):
 
 
 def test_an_unplaced_object_freezes_its_episode(tmp_path):
-    scene = scenes.make(str(crowded.groceries(tmp_path, 0.08)), physics="mujoco")
+    scene = scenes.make(str(crowded.groceries(tmp_path, 0.08)), engine="mujoco")
     keys = jax.random.split(jax.random.key(0), 64)
 
     @compilation.jit

@@ -42,18 +42,18 @@ def _check(scene, episode):
 @pytest.mark.parametrize("name", EPISODES)
 def test_the_recorded_actions_have_the_recorded_verdict(name):
     episode = EPISODES[name]
-    scene = scenes.make(episode.suite, tasks=(episode.task,), physics="mujoco")
+    scene = scenes.make(episode.suite, tasks=(episode.task,), engine="mujoco")
     _check(scene, episode)
 
 
 def test_a_scene_of_the_whole_suite_replays_as_well():
     episode = EPISODES["libero_object/1"]
-    _check(scenes.make(episode.suite, physics="mujoco"), episode)
+    _check(scenes.make(episode.suite, engine="mujoco"), episode)
 
 
 def test_the_hand_follows_the_recorded_path(scene):
     episode = EPISODES["libero_goal/7"]
-    path = libero_recordings.hand_path(episode)[1 : BEFORE_CONTACT + 1]
+    path = libero_recordings.hand_positions(episode)[1 : BEFORE_CONTACT + 1]
     poses = {name: (p[None], q[None]) for name, (p, q) in episode.fixtures.items()}
 
     def run(qpos, actions):

@@ -8,6 +8,8 @@ from omnivla_jax.sim import mjcf
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
+from omnivla_jax.sim.engines import mujoco as mujoco_engine
+from omnivla_jax.sim.engines.mjx import engine as mjx
 from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.resets import region_tables
 
@@ -56,7 +58,7 @@ def test_arm_dynamics(scene):
 
 def test_home_pose_is_libero_s(scene):
     # Measured in the real environment after reset: (-0.2085, 0, 1.1733).
-    home = scene.home_offset + scene.arena(0).robot_base
+    home = scene.home_offset + ARENAS[scene.tasks[0].arena].robot_base
     np.testing.assert_allclose(home, [-0.2085, 0.0, 1.1733], atol=1e-4)
     np.testing.assert_allclose(scene.home_mat @ scene.home_mat.T, np.eye(3), atol=1e-9)
 
@@ -104,13 +106,14 @@ def test_qpos_follows_libero_s_order(scene):
     assert scene.joints["flat_stove_1_button"][0] == 40
 
 
-def test_the_three_models_share_their_bodies_and_joints(scene):
-    for other in (scene.watched_model, scene.visual_model):
+def test_all_models_share_bodies_and_joints(scene):
+    planes = mjx.ENGINE.compile(scene.stock, scene.preset, scene.contact_pairs)
+    for other in (planes, scene.visual_model):
         assert other.nbody == scene.model.nbody and other.nq == scene.model.nq
         np.testing.assert_array_equal(other.body_pos, scene.model.body_pos)
         np.testing.assert_array_equal(other.body_mass, scene.model.body_mass)
         np.testing.assert_allclose(other.dof_damping, scene.model.dof_damping)
-    assert scene.watched_model.nsensor == len(scene.contact_pairs)
+    assert scene.model.nsensor == len(scene.contact_pairs)
 
 
 @pytest.mark.parametrize("preset", sorted(mjcf.PRESETS))
@@ -131,7 +134,7 @@ def test_scenes_are_hashed_by_identity(scene):
     "arguments, bad, known",
     [
         ({"name": "libero_moon"}, "libero_moon", "libero_goal"),
-        ({"physics": "ode"}, "ode", "mujoco"),
+        ({"engine": "ode"}, "ode", "mujoco"),
         ({"tasks": (3, 10)}, "10", "0 to 9"),
         ({"preset": "slow"}, "slow", "faithful"),
     ],
@@ -153,7 +156,7 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
         "wide_plate": {"base": "plate", "scale": 1.5},
         "pole": {"base": "cylinder", "size": [0.03, 0.2], "fixed": True},
     }
-    scene = scenes.make(path, physics="mujoco", horizon=7, categories=table)
+    scene = scenes.make(path, engine="mujoco", horizon=7, categories=table)
     assert scene.suite.horizon == 7 and scene.name == str(path)
     mass = MASSES["plate_1"] * 1.5**3
     np.testing.assert_allclose(scene.model.body("plate_1").mass, mass, atol=2e-4)
@@ -167,11 +170,14 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
 
 
 def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():
-    scene = scenes.make("libero_10", tasks=(0, 2, 5), physics="mjx")
+    scene = scenes.make("libero_10", tasks=(0, 2, 5), engine="mjx")
     plane, box = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{n}")) for n in ("PLANE", "BOX"))
     names = {table_body(name) for name in scene.stock.arenas}
     assert len(names) == 3
-    for model, kind in ((scene.model, plane), (scene.watched_model, box)):
+    slabs = mujoco_engine.compile_model(
+        scene.stock, scene.preset, scene.contact_pairs
+    )
+    for model, kind in ((scene.model, plane), (slabs, box)):
         for name in names:
             (top,) = np.flatnonzero(model.geom_bodyid == model.body(name).id)
             assert model.geom_type[top] == kind

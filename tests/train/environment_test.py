@@ -69,7 +69,7 @@ def test_a_traced_instruction_that_does_not_exist_says_nothing():
 
 @pytest.fixture(scope="module")
 def simulator():
-    scene = scenes.make("libero_spatial", tasks=(5,), physics="mujoco")
+    scene = scenes.make("libero_spatial", tasks=(5,), engine="mujoco")
     config = dataclasses.replace(configs.preset("debug"), max_tokens=24)
     return environment.simulator(scene, config, size=8)
 

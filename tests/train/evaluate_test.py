@@ -175,7 +175,7 @@ def test_every_split_plays_the_same_episodes():
 
 def test_every_split_plays_the_same_episodes_in_the_simulator():
     sizes = dataclasses.replace(POLICY, max_tokens=16)
-    scene = scenes.make("libero_goal", tasks=(7,), physics="mujoco")
+    scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
     simulator = environments.simulator(scene, sizes, size=16)
     params = policy.init(jax.random.key(0), sizes)
     config = dataclasses.replace(

@@ -22,7 +22,7 @@ CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
 def scene():
     """One task on MJX; no goal asks for contacts: that part of its state is empty."""
     config = quickstart.get_config("debug")
-    return scenes.make(config.suite, tasks=config.tasks[1:2], physics="mjx")
+    return scenes.make(config.suite, tasks=config.tasks[1:2], engine="mjx")
 
 
 @pytest.fixture

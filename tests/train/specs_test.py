@@ -18,7 +18,6 @@ from jax.sharding import PartitionSpec as P
 from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.rl import ppo
 from omnivla_jax.train import online
 from omnivla_jax.train import sharding as placement
 from omnivla_jax.train import state

@@ -14,7 +14,7 @@ SCRIPTED = (1, 5, 6, 7, 8)
 
 @pytest.fixture(scope="session")
 def scene():
-    return scenes.make("libero_goal", physics="mujoco")
+    return scenes.make("libero_goal", engine="mujoco")
 
 
 @pytest.fixture(scope="session")

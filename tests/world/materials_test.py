@@ -24,9 +24,9 @@ def test_a_recoloured_object_is_drawn_in_its_colour(tmp_path):
     text = files.suite_files("libero_goal").paths[8].read_text()
     path = tmp_path / "a.bddl"
     path.write_text(text.replace("- plate", "- yellow_plate"))
-    scene = scenes.make(path, physics="mujoco")
+    scene = scenes.make(path, engine="mujoco")
     look = looks.look(scene)
-    base = looks.look(scenes.make("libero_goal", tasks=(8,), physics="mujoco"))
+    base = looks.look(scenes.make("libero_goal", tasks=(8,), engine="mujoco"))
     count = len(MATERIALS)
     np.testing.assert_array_equal(look.materials.rgb[:count], base.materials.rgb)
     yellow = np.array([0xED, 0xC2, 0x1F]) / 255

@@ -12,7 +12,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render import camera as cameras
 from omnivla_jax.render import types
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.assets.arenas import AGENT_FOVY
+from omnivla_jax.sim.assets.arenas import AGENT_FOVY, ARENAS
 from omnivla_jax.world import observe, proprioception
 from omnivla_jax.world import visual_scene as looks
 
@@ -63,7 +63,7 @@ def test_the_fixed_camera_is_mujocos(scene, look, settled):
     one = types.Camera(*(leaf[0] for leaf in agent))
     bowl = settled.physics.xpos[0, scene.bodies["akita_black_bowl_1"]]
     column, row, depth = np.asarray(cameras.project(one, bowl, size=SIZE))
-    arena, matrix = scene.arena(0), np.zeros(9)
+    arena, matrix = ARENAS[scene.tasks[0].arena], np.zeros(9)
     mujoco.mju_quat2Mat(matrix, np.array(arena.camera_quaternion))
     local = matrix.reshape(3, 3).T @ (np.asarray(bowl) - arena.camera_position)
     scale = SIZE / 2 / np.tan(np.radians(AGENT_FOVY) / 2) / -local[2]

@@ -26,7 +26,7 @@ ARENAS = {
 @pytest.fixture(scope="module", params=ARENAS)
 def both(request):
     suite, task = ARENAS[request.param]
-    scene = scenes.make(suite, tasks=(task,), physics="mujoco")
+    scene = scenes.make(suite, tasks=(task,), engine="mujoco")
     assert scene.suite.tasks[task].arena == request.param
     look = looks.look(scene)
 

@@ -6,42 +6,45 @@ from typing import Any, Sequence
 from absl import app, flags
 
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.engines.registry import ENGINES
+from omnivla_jax.sim.mjcf import PRESETS
 from omnivla_jax.sim.scene import Scene
 
-_PHYSICS = flags.DEFINE_enum("physics", "auto", ["auto", "mjx", "mujoco"], "Engine.")
+_ENGINE = flags.DEFINE_enum("engine", "auto", ["auto", *ENGINES], "Physics engine.")
 _PRESET = flags.DEFINE_enum(
-    "preset", "fast", ["original", "faithful", "fast"], "How finely it is integrated."
+    "physics_preset", "fast", list(PRESETS), "How finely the physics is integrated."
 )
 
 
-def preset() -> str:
-    """The preset of the command line."""
-    return _PRESET.value
-
-
-def physics(against: str | None = None) -> str:
-    """The engine of the command line; beside another, `auto` is the one it is not.
+def chosen_engine(against: str | None = None) -> str:
+    """The engine of the command line; `auto` is the one that `against` is not.
 
     Raises:
-      UsageError: the two are the same.
+      UsageError: both are the same.
     """
-    chosen = _PHYSICS.value
+    chosen = _ENGINE.value
     if chosen == against:
-        raise app.UsageError(f"--physics and --against are both {against}.")
+        raise app.UsageError(f"--engine and --against are both {against}.")
     if chosen == "auto" and against:
         return "mjx" if against == "mujoco" else "mujoco"
     return chosen
 
 
-def scene(
+def make_scene(
     suite: str, tasks: Sequence[int] | None = None, *, engine: str | None = None
 ) -> Scene:
-    """The scene of `suite` with the preset of the command line, and its engine."""
-    chosen = engine or physics()
-    return scenes.make(suite, tasks=tasks, physics=chosen, preset=_PRESET.value)
+    """The scene of `suite` with the preset and the engine of the command line.
+
+    Args:
+      suite: name of a suite.
+      tasks: rows of the suite; None: all.
+      engine: replaces that of the command line.
+    """
+    engine = engine or chosen_engine()
+    return scenes.make(suite, tasks=tasks, engine=engine, preset=_PRESET.value)
 
 
-def report(benchmark: str, engine: str, **found: Any) -> None:
+def print_report(benchmark: str, engine: str, **results: Any) -> None:
     """Print one JSON object."""
-    settings = {"benchmark": benchmark, "physics": engine, "preset": _PRESET.value}
-    print(json.dumps(settings | found))
+    flag_values = {"engine": engine, "physics_preset": _PRESET.value}
+    print(json.dumps({"benchmark": benchmark, **flag_values, **results}))

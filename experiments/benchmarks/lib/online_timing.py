@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.lib import memory
-from experiments.configs.schema import Settings
+from experiments.configs.schema import ExperimentConfig
 from omnivla_jax.policy.normalize import identity_normalizer
 from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
@@ -21,7 +21,9 @@ from omnivla_jax.train.sharding import single_device
 from omnivla_jax.train.state import TrainState
 
 
-def measure(settings: Settings, simulator: Environment, updates: int) -> dict[str, Any]:
+def measure(
+    settings: ExperimentConfig, simulator: Environment, updates: int
+) -> dict[str, Any]:
     """Compile the step, run it, and take the same work apart."""
     start, key = untrained(settings), rng.named_key(settings.seed, "online")
     shared: dict[str, Any] = {
@@ -53,7 +55,7 @@ def measure(settings: Settings, simulator: Environment, updates: int) -> dict[st
     }
 
 
-def untrained(settings: Settings) -> TrainState:
+def untrained(settings: ExperimentConfig) -> TrainState:
     """Stage III at step 0 from random parameters, in units of the commands."""
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
@@ -63,7 +65,10 @@ def untrained(settings: Settings) -> TrainState:
 
 
 def experience(
-    start: TrainState, key: jax.Array, simulator: Environment, settings: Settings
+    start: TrainState,
+    key: jax.Array,
+    simulator: Environment,
+    settings: ExperimentConfig,
 ) -> online_rollout.RolloutBatch:
     """What one update stores, as shapes."""
     agent = online.make_agent(

@@ -1,68 +1,100 @@
-"""Chooses the engine behind the one contract `control_step(scene, state, action)`."""
+"""What a physics engine is, and the part of a control step that all engines share.
+
+`xp` is the array module, NumPy or jax.numpy, so that the controller runs the same lines
+in both. Axes: B environments.
+"""
+
+import dataclasses
+from typing import Any, Callable, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import mujoco
 
-from omnivla_jax.sim.assets.arenas import BASE_BODY
-from omnivla_jax.sim.engines import mujoco as engine_mujoco
-from omnivla_jax.sim.engines.mjx import engine as engine_mjx
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim import osc
+from omnivla_jax.sim.libero.task_types import SceneAssets
+from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.rotation import Array
+from omnivla_jax.sim.state import PhysicsState, Scene
 
-_ENGINES = {"mjx": engine_mjx, "mujoco": engine_mujoco}
+ContactPairs = tuple[tuple[str, str], ...]  # names of root bodies
 
 
-def control_step(
-    scene: Scene,
-    physics: PhysicsState,
-    task: jax.Array,
-    action: jax.Array,
-    active: jax.Array,
-) -> PhysicsState:
-    """Advance the active environments by 50 ms.
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A physics engine by name, as functions of a batch of environments."""
+
+    name: str  # key of the registry, value of `--engine` and `config.engine`
+    # (assets, preset, contact_pairs) -> the model that the engine steps. Bodies and
+    # joints are those of `mjcf.compile_model`, whatever the engine adds.
+    compile: Callable[[SceneAssets, Preset, ContactPairs], mujoco.MjModel]
+    # (scene, physics, task [B], action [B, 7] within [-1, 1], active bool [B]) -> the
+    # state after 50 ms; environments that are not active keep theirs.
+    control_step: Callable[
+        [Scene, PhysicsState, jax.Array, jax.Array, jax.Array], PhysicsState
+    ]
+    # (scene, physics, task [B]) -> `xpos`, `xquat` and `touching` recomputed from
+    # `qpos` without stepping.
+    forward: Callable[[Scene, PhysicsState, jax.Array], PhysicsState]
+    # Whether programs that contain it may use XLA's fusion emitters on a CPU.
+    supports_fusion: bool
+
+
+class Command(NamedTuple):
+    """What the controller follows during one control step."""
+
+    goal: osc.PoseGoal
+    gripper: Array  # [B]: > 0 closes, < 0 opens
+    fresh: Array  # bool [B]: no control step since reset or restore
+
+
+def start_command(
+    action: Array,
+    current: osc.Arm | osc.PoseGoal,
+    previous: osc.PoseGoal,
+    fresh: Array,
+    xp: Any,
+) -> Command:
+    """Return the command of a control step that starts at the `current` hand pose.
 
     Args:
-      scene: the static tables, which name the engine.
-      physics: the batch's state.
-      task: int32 [B].
-      action: float32 [B, 7]: LIBERO's OSC_POSE command, clipped to [-1, 1].
-      active: bool [B]; the others keep their state.
+      action: [B, 7] within [-1, 1].
+      current: position [B, 3] and orientation [B, 3, 3] of the grip site.
+      previous: goal of the last control step.
+      fresh: bool [B]: no control step since reset or restore.
+      xp: NumPy or jax.numpy.
     """
-    return _ENGINES[scene.engine].control_step(scene, physics, task, action, active)
+    goal = osc.set_goal(action, current, previous, fresh, xp)
+    return Command(goal, action[:, 6], fresh)
 
 
-def restored(
-    scene: Scene,
-    task: jax.Array,
-    qpos: jax.Array,
-    qvel: jax.Array,
-    fixture_pos: jax.Array,
-    fixture_quat: jax.Array,
-) -> PhysicsState:
-    """A state as after LIBERO's reset and `set_init_state`: poses known, arm at rest.
+def actuate(
+    command: Command,
+    terms: osc.Dynamics,
+    arm: osc.Arm,
+    closing: Array,
+    substep: Array | int,
+    substeps: int,
+    xp: Any,
+) -> tuple[Array, Array]:
+    """Run the controller in one substep.
 
     Args:
-      scene: the static tables.
-      task: int32 [B].
-      qpos: float32 [B, nq]; qvel: float32 [B, nv].
-      fixture_pos: float32 [B, F, 3]; fixture_quat: float32 [B, F, 4] wxyz.
+      command: of the control step.
+      terms: matrices of operational-space control.
+      arm: pose, Jacobian, joints and bias torques in this substep.
+      closing: [B] commanded closing of the gripper in [-1, 1], before the substep.
+      substep: index of the substep in its control step.
+      substeps: substeps of a control step.
+      xp: NumPy or jax.numpy.
+
+    Returns:
+      `ctrl` [B, 9], the arm's torques and the fingers' positions, and `closing` after
+      the substep.
     """
-    batch, bodies = qpos.shape[0], scene.model.nbody
-    home_mat = jnp.asarray(scene.home_mat, jnp.float32)
-    base = jnp.asarray(fixture_pos, jnp.float32)[:, scene.posed.index(BASE_BODY)]
-    state = PhysicsState(
-        qpos=jnp.asarray(qpos, jnp.float32),
-        qvel=jnp.asarray(qvel, jnp.float32),
-        warmstart=jnp.zeros((batch, scene.model.nv)),
-        fixture_pos=jnp.asarray(fixture_pos, jnp.float32),
-        fixture_quat=jnp.asarray(fixture_quat, jnp.float32),
-        goal_pos=base + jnp.asarray(scene.home_offset, jnp.float32),
-        goal_mat=jnp.tile(home_mat, (batch, 1, 1)),
-        gripper=jnp.zeros(batch),
-        fresh=jnp.ones(batch, bool),
-        xpos=jnp.zeros((batch, bodies, 3)),
-        xquat=jnp.zeros((batch, bodies, 4)),
-        touching=jnp.zeros((batch, len(scene.contact_pairs)), bool),
-        overflow=jnp.zeros(batch, jnp.int32),
-    )
-    return _ENGINES[scene.engine].forward(scene, state, task)
+    torque = osc.torque(terms, arm, command.goal, xp)
+    # LIBERO's controller sleeps through its first update after a reset.
+    asleep = (command.fresh & (substep == 0))[:, None]
+    torque = xp.where(asleep, arm.bias, torque)
+    closing = osc.ramp_gripper(closing, command.gripper, substeps, xp)
+    fingers = osc.finger_targets(closing, xp)
+    return xp.concatenate([torque, fingers], axis=-1), closing

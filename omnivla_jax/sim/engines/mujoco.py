@@ -2,7 +2,7 @@
 
 Every environment carries its own fixture poses, written into per-simulation model
 fields. Arrays of the controller keep the batch innermost in memory, see `osc`.
-What MuJoCo warns of as unstable comes back as a `qpos` of NaN, which is divergence.
+Simulations that MuJoCo warns of as unstable get a `qpos` of NaN, which is divergence.
 Axes: B environments, N bodies, F bodies whose pose is data, P watched contact pairs.
 """
 
@@ -20,17 +20,30 @@ import mujoco.batch
 import numpy as np
 
 from omnivla_jax.core.host_call import host_call
-from omnivla_jax.sim import osc
+from omnivla_jax.sim import mjcf, osc
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.engines import mujoco_warnings
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.engines.base import ContactPairs, Engine, actuate, start_command
+from omnivla_jax.sim.libero.task_types import SceneAssets
+from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.state import PhysicsState, Scene
 
 _NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
 _VELOCITY_STAGE = mujoco.mjtStage.mjSTAGE_VEL.value
 _OUTPUTS = ("xpos", "xquat", "xmat", "xanchor", "xaxis", "qfrc_bias", "M", "sensordata")
 _ARM = slice(0, panda.NUM_JOINTS)
-_FINGERS = slice(panda.NUM_JOINTS, panda.NUM_JOINTS + 2)
+
+
+def compile_model(
+    assets: SceneAssets, preset: Preset, contact_pairs: ContactPairs
+) -> mujoco.MjModel:
+    """Compile the model with a contact sensor for each of `contact_pairs`.
+
+    Tables are LIBERO's boxes, and planes in scenes that have no contact to sense.
+    """
+    return mjcf.compile_model(
+        assets, preset, contact_pairs=contact_pairs, plane_tables=not contact_pairs
+    )
 
 
 def control_step(
@@ -40,39 +53,34 @@ def control_step(
     action: jax.Array,
     active: jax.Array,
 ) -> PhysicsState:
-    """Advance by one control step of 50 ms, controller and substeps included.
-
-    Args:
-      scene: the static tables.
-      physics: the batch's state.
-      task: int32 [B]; here all of the scene is stepped, whatever the task.
-      action: float32 [B, 7] in [-1, 1].
-      active: bool [B]; the others are left as they are.
-    """
+    """Advance by one control step; see `base.Engine`. Steps every body of the scene."""
     del task
-    host = functools.partial(_advance, scene)
+    callback = functools.partial(_control_step, scene)
     name = f"mujoco.control_step {_digest(scene)}"
-    return host_call(name, host, _shapes(physics), physics, action, active)
+    return host_call(name, callback, _shapes(physics), physics, action, active)
 
 
 def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
     """Recompute body poses and contacts from `qpos`, without stepping."""
     del task
-    host = functools.partial(_look, scene)
+    callback = functools.partial(_forward, scene)
     name = f"mujoco.forward {_digest(scene)}"
-    return host_call(name, host, _shapes(physics), physics)
+    return host_call(name, callback, _shapes(physics), physics)
+
+
+ENGINE = Engine("mujoco", compile_model, control_step, forward, supports_fusion=True)
 
 
 def single(
     scene: Scene, model: mujoco.MjModel, physics: PhysicsState, row: int
 ) -> tuple[mujoco.MjModel, mujoco.MjData]:
-    """One environment of a batch as C MuJoCo's own, at rest; nothing is computed yet.
+    """Return environment `row` as C MuJoCo's model and data, at rest, nothing computed.
 
     Args:
       scene: the static tables.
-      model: one of the scene's; it is copied.
+      model: one with the scene's bodies and joints; it is copied.
       physics: the batch's state.
-      row: which environment.
+      row: index of the environment in the batch.
     """
     mujoco_warnings.install()
     model = copy.copy(model)
@@ -90,10 +98,9 @@ def _shapes(physics: PhysicsState) -> PhysicsState:
 
 @functools.cache
 def _digest(scene: Scene) -> str:
-    """What tells this scene's physics from any other's, in every process."""
-    model = scene.watched_model
-    buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
-    mujoco.mj_saveModel(model, None, buffer)
+    """A hash of all that the callbacks read of `scene`, the same in every process."""
+    buffer = np.empty(mujoco.mj_sizeModel(scene.model), np.uint8)
+    mujoco.mj_saveModel(scene.model, None, buffer)
     tables = repr((scene.preset, scene.posed, scene.contact_pairs)).encode()
     return hashlib.sha256(buffer.tobytes() + tables).hexdigest()[:16]
 
@@ -109,11 +116,31 @@ class _Pool(NamedTuple):
     body_quat: np.ndarray  # [B, N, 4]
     failed: np.ndarray  # bool [B]: MuJoCo raised an error
 
+    def load(self, physics: PhysicsState) -> None:
+        """Copy the state into the simulations and reset their warnings."""
+        self.fields["qpos"][:] = physics.qpos
+        self.fields["qvel"][:] = physics.qvel
+        self.fields["qacc_warmstart"][:] = physics.warmstart
+        self.fields["ctrl"][:] = 0.0  # clears a NaN of an earlier call
+        self.body_pos[:, self.posed] = physics.fixture_pos
+        self.body_quat[:, self.posed] = physics.fixture_quat
+        self.batch.warning[:] = 0
+        self.failed[:] = False
+
+    @contextlib.contextmanager
+    def marking_failures(self) -> Iterator[None]:
+        """Mark the simulations in which MuJoCo raises an error; the others have run."""
+        try:
+            yield
+        except mujoco.batch.SimulationError as error:
+            self.failed[error.ids] = True
+            mujoco_warnings.warn_once(str(error))
+
 
 @functools.lru_cache(maxsize=8)
 def _pool(scene: Scene, size: int) -> _Pool:
     mujoco_warnings.install()
-    batch = mujoco.batch.Batch(scene.watched_model, size, persistent=True)
+    batch = mujoco.batch.Batch(scene.model, size, persistent=True)
     names = ("qpos", "qvel", "qacc_warmstart", "ctrl", *_OUTPUTS)
     return _Pool(
         threading.Lock(),
@@ -126,47 +153,27 @@ def _pool(scene: Scene, size: int) -> _Pool:
     )
 
 
-def _look(scene: Scene, physics: PhysicsState) -> PhysicsState:
+def _forward(scene: Scene, physics: PhysicsState) -> PhysicsState:
     pool = _pool(scene, physics.qpos.shape[0])
     with pool.lock:
-        _load(pool, physics)
-        with _errors_kept(pool):  # all stages: the contact sensors need the last
+        pool.load(physics)
+        with pool.marking_failures():  # all stages: contact sensors need the last
             pool.batch.forward()
-        return _read(scene, pool, physics, {}, None)
+        return _read_state(scene, pool, physics, {}, None)
 
 
-def _advance(
+def _control_step(
     scene: Scene, physics: PhysicsState, action: np.ndarray, active: np.ndarray
 ) -> PhysicsState:
     pool = _pool(scene, physics.qpos.shape[0])
     ids = None if active.all() else np.flatnonzero(active)
     with pool.lock:
-        _load(pool, physics)
-        with _errors_kept(pool):
+        pool.load(physics)
+        with pool.marking_failures():
             pool.batch.forward(ids, stage=_VELOCITY_STAGE)
-        commanded = _run_substeps(scene, pool, physics, action, ids)
-        return _read(scene, pool, physics, commanded, None if ids is None else active)
-
-
-def _load(pool: _Pool, physics: PhysicsState) -> None:
-    pool.fields["qpos"][:] = physics.qpos
-    pool.fields["qvel"][:] = physics.qvel
-    pool.fields["qacc_warmstart"][:] = physics.warmstart
-    pool.fields["ctrl"][:] = 0.0  # nothing of an earlier call, such as a NaN, is left
-    pool.body_pos[:, pool.posed] = physics.fixture_pos
-    pool.body_quat[:, pool.posed] = physics.fixture_quat
-    pool.batch.warning[:] = 0
-    pool.failed[:] = False
-
-
-@contextlib.contextmanager
-def _errors_kept(pool: _Pool) -> Iterator[None]:
-    """Notes in which simulations MuJoCo raised an error; the others have run."""
-    try:
-        yield
-    except mujoco.batch.SimulationError as error:
-        pool.failed[error.ids] = True
-        mujoco_warnings.tell(str(error))
+        controller = _run_substeps(scene, pool, physics, action, ids)
+        mask = None if ids is None else active
+        return _read_state(scene, pool, physics, controller, mask)
 
 
 def _run_substeps(
@@ -176,35 +183,31 @@ def _run_substeps(
     action: np.ndarray,
     ids: np.ndarray | None,
 ) -> dict[str, Any]:
-    """Controller and integrator, alternating; returns the controller's new state."""
-    substeps = scene.preset.substeps
-    clipped = np.clip(action.astype(np.float64), -1.0, 1.0)
+    """Alternate controller and integrator; return the controller's new fields."""
+    preset = scene.preset
+    action = np.clip(action.astype(np.float64), -1.0, 1.0)
     arm = _read_arm(scene, pool)
-    held = osc.PoseGoal(
+    previous = osc.PoseGoal(
         *(_inner_batch(np.asarray(x)) for x in (physics.goal_pos, physics.goal_mat))
     )
-    goal = osc.set_goal(clipped, arm, held, physics.fresh, np)
+    command = start_command(action, arm, previous, physics.fresh, np)
     closing = physics.gripper.astype(np.float64)
-    ctrl = pool.fields["ctrl"]
-    for substep in range(substeps):
+    for substep in range(preset.substeps):
         if substep:
             arm = _read_arm(scene, pool)
-        if substep % scene.preset.refresh == 0:
+        if substep % preset.refresh == 0:
             terms = osc.dynamics(_arm_mass(scene, pool), arm.jacobian, np)
-        torque = osc.torque(terms, arm, goal, np)
-        if substep == 0:  # LIBERO's controller sleeps through its first update
-            torque = np.where(physics.fresh[:, None], arm.bias, torque)
-        closing = osc.ramp_gripper(closing, clipped[:, 6], substeps, np)
-        ctrl[:, _ARM] = torque
-        ctrl[:, _FINGERS] = osc.finger_targets(closing, np)
+        pool.fields["ctrl"][:], closing = actuate(
+            command, terms, arm, closing, substep, preset.substeps, np
+        )
         # The last substep leaves poses and contacts as they were before it: so does
         # LIBERO, whose observations and predicates are one substep behind.
-        goes_on = substep < substeps - 1
-        with _errors_kept(pool):
-            pool.batch.step(ids, stage=_VELOCITY_STAGE if goes_on else _NO_STAGE)
+        last = substep == preset.substeps - 1
+        with pool.marking_failures():
+            pool.batch.step(ids, stage=_NO_STAGE if last else _VELOCITY_STAGE)
     return {
-        "goal_pos": goal.position,
-        "goal_mat": goal.orientation,
+        "goal_pos": command.goal.position,
+        "goal_mat": command.goal.orientation,
         "gripper": closing,
         "fresh": np.zeros_like(physics.fresh),
     }
@@ -222,9 +225,7 @@ def _read_arm(scene: Scene, pool: _Pool) -> osc.Arm:
     return osc.Arm(
         position=position,
         orientation=_inner_batch(fields["xmat"][:, hand].reshape(-1, 3, 3)),
-        jacobian=osc.jacobian(
-            _inner_batch(anchors), _inner_batch(axes), position, np
-        ),
+        jacobian=osc.jacobian(_inner_batch(anchors), _inner_batch(axes), position, np),
         joints=_inner_batch(fields["qpos"][:, _ARM]),
         velocity=_inner_batch(fields["qvel"][:, _ARM]),
         bias=_inner_batch(fields["qfrc_bias"][:, _ARM]),
@@ -233,35 +234,34 @@ def _read_arm(scene: Scene, pool: _Pool) -> osc.Arm:
 
 def _arm_mass(scene: Scene, pool: _Pool) -> np.ndarray:
     """The arm's block [B, 7, 7] of the inertia matrix, from its sparse rows."""
-    starts, rows = scene.watched_model.M_rowadr, pool.fields["M"].T
+    starts, rows = scene.model.M_rowadr, pool.fields["M"].T
     mass = np.empty((panda.NUM_JOINTS, panda.NUM_JOINTS, rows.shape[1]))
     for i in range(panda.NUM_JOINTS):  # row i holds the lower triangle, columns 0..i
         mass[i, : i + 1] = mass[: i + 1, i] = rows[starts[i] : starts[i] + i + 1]
     return mass.T
 
 
-def _read(
+def _read_state(
     scene: Scene,
     pool: _Pool,
     before: PhysicsState,
-    commanded: dict[str, Any],
+    controller: dict[str, Any],
     active: np.ndarray | None,
 ) -> PhysicsState:
-    """The state after the step; environments that are not `active` keep theirs."""
-    fields, pairs = pool.fields, len(scene.contact_pairs)
-    warned = pool.batch.warning
-    lost = pool.failed | mujoco_warnings.unstable(warned)
+    """Return the state after the step; environments not `active` keep `before`."""
+    fields, warnings = pool.fields, pool.batch.warning
+    unstable = pool.failed | mujoco_warnings.unstable(warnings)
     qpos = fields["qpos"]
-    found: dict[str, Any] = {
-        "qpos": np.where(lost[:, None], np.nan, qpos) if lost.any() else qpos,
+    simulated: dict[str, Any] = {
+        "qpos": np.where(unstable[:, None], np.nan, qpos) if unstable.any() else qpos,
         "qvel": fields["qvel"],
         "warmstart": fields["qacc_warmstart"],
         "xpos": fields["xpos"],
         "xquat": fields["xquat"],
-        "touching": fields["sensordata"][:, :pairs] > 0,
-        "overflow": before.overflow + mujoco_warnings.overflow(warned),
+        "touching": fields["sensordata"][:, : len(scene.contact_pairs)] > 0,
+        "overflow": before.overflow + mujoco_warnings.overflow(warnings),
     }
-    after = dataclasses.replace(before, **found, **commanded)
+    after = dataclasses.replace(before, **simulated, **controller)
 
     def select(new: np.ndarray, old: np.ndarray) -> np.ndarray:
         if active is None:  # a copy: the next call overwrites the pool's fields

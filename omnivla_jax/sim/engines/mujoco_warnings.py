@@ -1,4 +1,4 @@
-"""MuJoCo's warnings: counted for each simulation, told once, in no file.
+"""MuJoCo's warnings: counted per simulation, and each kind passed to Python once.
 
 Without a handler MuJoCo appends each warning to MUJOCO_LOG.TXT in the working
 directory.
@@ -17,23 +17,23 @@ _FULL = [int(_KINDS.mjWARN_CONTACTFULL), int(_KINDS.mjWARN_CNSTRFULL)]
 # A number is not finite or huge, or the inertia matrix singular.
 _UNSTABLE = [kind for kind in range(int(_KINDS.mjNWARNING)) if kind not in _FULL]
 _TIME = re.compile(r"\s*Time = [\d.eE+-]+\.?\s*$")
-_told: set[str] = set()
+_warned: set[str] = set()
 _lock = threading.Lock()
 
 
 def install() -> None:
-    """Hand MuJoCo's warnings to Python's, unless a handler of another is installed."""
+    """Pass MuJoCo's warnings to Python's, unless another handler is installed."""
     if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(tell)
+        mujoco.set_mju_user_warning(warn_once)
 
 
-def tell(text: str) -> None:
-    """Warn of each kind of `text` once, whatever its numbers are; never raises."""
+def warn_once(text: str) -> None:
+    """Warn of each kind of `text` once, whatever numbers it holds; never raises."""
     kind = re.sub(r"\d+", "#", _TIME.sub("", text))
     with _lock:
-        if kind in _told:
+        if kind in _warned:
             return
-        _told.add(kind)
+        _warned.add(kind)
     try:
         warnings.warn(
             f"MuJoCo: {_TIME.sub('', text)} (Said once. Episodes of unusable numbers "
@@ -46,7 +46,7 @@ def tell(text: str) -> None:
 
 
 def unstable(counts: np.ndarray) -> np.ndarray:
-    """bool [B]: simulations whose numbers cannot be trusted.
+    """Return which simulations hold numbers that cannot be trusted, bool [B].
 
     Args:
       counts: int [B, kinds, 2]: `mujoco.batch.Batch.warning`, last info and number.
@@ -55,5 +55,5 @@ def unstable(counts: np.ndarray) -> np.ndarray:
 
 
 def overflow(counts: np.ndarray) -> np.ndarray:
-    """int [B]: how often a simulation left out contacts or constraints."""
+    """Return how often each simulation left out contacts or constraints, int [B]."""
     return np.sum(counts[:, _FULL, 1], axis=1)

@@ -10,7 +10,7 @@ LIMITS = {"position_mm": 4.0, "rotation_deg": 2.0, "gripper_mm": 1.5}
 
 @pytest.fixture(scope="module")
 def found():
-    scene = scenes.make("libero_goal", tasks=(0,), physics="mujoco")
+    scene = scenes.make("libero_goal", tasks=(0,), engine="mujoco")
     start = osc_response.first_state(scene)
     return osc_response.deviations(osc_response.respond(scene, start))
 

@@ -17,7 +17,7 @@ PLAN = dataset_collection.CollectionConfig(
     image_size=8,
     noise=0.02,
     seed=5,
-    physics="mujoco",
+    engine="mujoco",
     preset="fast",
     task_files={},
 )

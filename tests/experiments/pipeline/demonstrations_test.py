@@ -11,8 +11,7 @@ import pytest
 from data_pipelines import rlds
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from experiments.pipeline import demonstrations
-from experiments.pipeline import run_context as jobs
+from experiments.pipeline import demonstrations, run_context
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero import tasks
@@ -78,7 +77,7 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
     scene: Any = SimpleNamespace(tasks=GOAL.tasks)
     (tmp_path / "run").mkdir()
     job: Any = SimpleNamespace(
-        settings=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
+        config=from_config(config), workdir=Workdir(tmp_path / "run"), scene=scene
     )
     for note in ("3 of", "there already"):
         episodes = demonstrations.demonstrations(job)()
@@ -92,6 +91,8 @@ def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
     monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
     with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
-        jobs._check_demonstrated(settings)
+        run_context.require_demonstrations(settings)
     given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
-    jobs._check_demonstrated(dataclasses.replace(settings, demonstrations=given))
+    run_context.require_demonstrations(
+        dataclasses.replace(settings, demonstrations=given)
+    )

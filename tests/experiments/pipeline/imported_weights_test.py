@@ -15,7 +15,7 @@ from flax import traverse_util
 
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
-from experiments.pipeline import imported_weights, training
+from experiments.pipeline import imported_weights, training, training_stage
 from experiments.pipeline.workdir import Workdir, open_workdir
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.pretrained import openpi
@@ -69,10 +69,11 @@ def test_stage_two_starts_from_them(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
     frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
-    job: Any = SimpleNamespace(
-        settings=settings(folder, **frozen), workdir=Workdir(tmp_path), mesh=None
+    context: Any = SimpleNamespace(
+        config=settings(folder, **frozen), workdir=Workdir(tmp_path), mesh=None
     )
-    trained = training.flow_matching(job, reaching.demonstrations)
+    stage = training.sft_stage(context, None, reaching.demonstrations)
+    trained = training_stage.run(context, stage)
     assert int(trained.step) == 2
     chex.assert_trees_all_equal(trained.params, params)
 
@@ -105,7 +106,7 @@ def test_every_folder_around_the_weights_means_them(pi0, capsys):
     folder, _ = pi0
     step = checkpoints.latest(folder)
     assert step is not None
-    for path in (folder, folder.parent, step, step / "tree", step / "history"):
+    for path in (folder, folder.parent, step, step / "params", step / "history"):
         found = settings(path)
         assert found.weights == folder
         assert found.policy == settings(folder).policy

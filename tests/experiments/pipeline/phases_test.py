@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.pipeline import phases
-from experiments.pipeline import run_context as jobs
+from experiments.pipeline.run_context import task_names
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.sim.libero import tasks
 from omnivla_jax.train import evaluate
@@ -17,39 +17,36 @@ CONFIG = EvaluateConfig(episodes=6, batch_size=3, chunks=1, exec_horizon=1)
 
 
 @pytest.fixture
-def job(tmp_path):
-    """A job on a folder of files, of which the first two tell the same."""
+def context(tmp_path) -> Any:
+    """A run on a folder of files, of which the first two tell the same."""
     goal = tasks.suite("libero_goal").tasks
     variants = (goal[8]._replace(name="view_1"), goal[8]._replace(name="view_2"))
-    settings = SimpleNamespace(seed=0, tasks=(0, 1, 2), evaluation=CONFIG)
+    config = SimpleNamespace(seed=0, tasks=(0, 1, 2), evaluation=CONFIG)
     scene = SimpleNamespace(tasks=(*variants, goal[7]))
-    made: Any = SimpleNamespace(
-        settings=settings, scene=scene, workdir=Workdir(tmp_path)
-    )
-    return made
+    return SimpleNamespace(config=config, scene=scene, workdir=Workdir(tmp_path))
 
 
-def test_swapped_words_are_never_the_tasks_own(job):
-    start = evaluate.eval_initial_states(0, job.settings.tasks, CONFIG)
-    swapped = phases._swapped(start, phases._heard_as(job))
+def test_swapped_words_are_never_the_tasks_own(context):
+    start = evaluate.eval_initial_states(0, context.config.tasks, CONFIG)
+    words = [task.instruction for task in context.scene.tasks]
+    swapped = phases.swap_instructions(start, dict(enumerate(words)))
     np.testing.assert_array_equal(swapped.task, [0, 1, 2, 0, 1, 2])
-    words = [task.instruction for task in job.scene.tasks]
     for task, told in zip(np.asarray(swapped.task), np.asarray(swapped.instruction_id)):
         assert words[task] != words[told]
 
 
 @pytest.mark.parametrize("chosen", [(2,), (0, 1)])
-def test_one_instruction_has_no_other_to_be_swapped_with(job, capsys, chosen):
-    job.settings.tasks = chosen
+def test_one_instruction_has_no_other_to_be_swapped_with(context, capsys, chosen):
+    context.config.tasks = chosen
     untouched: Any = None
-    phases.evaluation(job, "swapped_instructions", state=untouched)
-    found = job.workdir.result("swapped_instructions")
+    phases.run_evaluation(context, "swapped_instructions", state=untouched)
+    found = context.workdir.result("swapped_instructions")
     assert found == {"skipped": "there is only one instruction"}
     assert "skipped: there is only one instruction" in capsys.readouterr().out
 
 
-def test_tasks_with_the_same_words_are_told_apart_by_their_files(job):
-    assert jobs.task_names(job.scene) == [
+def test_tasks_with_the_same_words_are_told_apart_by_their_files(context):
+    assert task_names(context.scene) == [
         "put the bowl on the plate (view_1)",
         "put the bowl on the plate (view_2)",
         "turn on the stove",

@@ -25,28 +25,30 @@ def evaluated(monkeypatch):
     """Updates that were evaluated; the success is a function of the state."""
     seen: list[int] = []
 
-    def success(job, state, *, update):
+    def success(context, state, *, update):
         seen.append(update)
         return {"update": update, "success": float(jnp.sin(9 * state["w"]))}
 
-    monkeypatch.setattr(best_checkpoint, "_success", success)
+    monkeypatch.setattr(best_checkpoint, "_validation_success", success)
     return seen
 
 
 def run(path, *, calls, step=advance, evaluate_every=2):
     path.mkdir(exist_ok=True)
-    settings = SimpleNamespace(save_every=3)
-    job: Any = SimpleNamespace(workdir=Workdir(path), settings=settings, evaluator=list)
+    config = SimpleNamespace(save_every=3)
+    context: Any = SimpleNamespace(
+        workdir=Workdir(path), config=config, evaluate_fn=list
+    )
     return training_stage.run(
-        job,
-        training_stage.Stage(
+        context,
+        training_stage.TrainingStage(
             name="toy",
             title="Toy",
             unit="call",
-            calls=calls,
-            like=START,
-            start=lambda: (START, step),
-            shown=("loss",),
+            num_calls=calls,
+            abstract_state=START,
+            init=lambda: (START, step),
+            displayed_metrics=("loss",),
             evaluate_every=evaluate_every,
         ),
     )
@@ -71,11 +73,11 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
     assert float(again["w"]) == float(whole["w"])
     folders = [Workdir(tmp_path / name) for name in ("whole", "again")]
     for name in ("toy", "toy_validation"):
-        rows = [csv_log.load(folder.table(name)) for folder in folders]
+        rows = [csv_log.load(folder.metrics_file(name)) for folder in folders]
         assert rows[0] == rows[1] and rows[0]
-    best = [checkpoints.latest(folder.best("toy")) for folder in folders]
+    best = [checkpoints.latest(folder.best_checkpoint("toy")) for folder in folders]
     assert best[0] and best[1] and best[0].name == best[1].name
-    assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.KEEP
+    assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.MAX_TO_KEEP
 
 
 def test_a_finished_stage_is_only_read(tmp_path, evaluated):
@@ -85,8 +87,8 @@ def test_a_finished_stage_is_only_read(tmp_path, evaluated):
 
 def test_without_validation_there_is_no_best(tmp_path, evaluated):
     run(tmp_path, calls=3, evaluate_every=0)
-    assert not evaluated and not Workdir(tmp_path).best("toy").exists()
-    assert not Workdir(tmp_path).table("toy_validation").exists()
+    assert not evaluated and not Workdir(tmp_path).best_checkpoint("toy").exists()
+    assert not Workdir(tmp_path).metrics_file("toy_validation").exists()
 
 
 def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
@@ -94,5 +96,5 @@ def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
         run(tmp_path, calls=9)
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
     assert newest is not None and newest.name == "step-00000006"
-    rows = csv_log.load(Workdir(tmp_path).table("toy"))
+    rows = csv_log.load(Workdir(tmp_path).metrics_file("toy"))
     assert len(rows) == 6, "the bad record is told, not recorded"

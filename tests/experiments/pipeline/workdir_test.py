@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.pipeline.workdir import open_workdir, run_of
+from experiments.pipeline.workdir import enclosing_run, open_workdir
 
 CONFIG = {"seed": 0, "tasks": (5, 7), "rl": {"groups": 3}}
 
@@ -10,20 +10,20 @@ CONFIG = {"seed": 0, "tasks": (5, 7), "rl": {"groups": 3}}
 def test_phases_are_marked_and_found_again(tmp_path):
     workdir = open_workdir(tmp_path / "run", CONFIG, resume=False)
     assert workdir.result("before") is None
-    workdir.finish("before", {"success": 0.25})
+    workdir.save_result("before", {"success": 0.25})
     again = open_workdir(tmp_path / "run", CONFIG, resume=True)
     assert again.result("before") == {"success": 0.25}
 
 
 def test_time_adds_up_over_interruptions(tmp_path):
     workdir = open_workdir(tmp_path, CONFIG, resume=False)
-    with pytest.raises(KeyboardInterrupt), workdir.clock("online"):
+    with pytest.raises(KeyboardInterrupt), workdir.timer("online"):
         raise KeyboardInterrupt
-    first = workdir.seconds()["online"]
-    with workdir.clock("online"), workdir.clock("inner"):
+    first = workdir.wall_seconds()["online"]
+    with workdir.timer("online"), workdir.timer("inner"):
         pass
-    assert workdir.seconds()["online"] > first > 0
-    assert set(workdir.seconds()) == {"online", "inner"}
+    assert workdir.wall_seconds()["online"] > first > 0
+    assert set(workdir.wall_seconds()) == {"online", "inner"}
 
 
 def test_resuming_into_nothing_starts_a_run(tmp_path):
@@ -45,7 +45,7 @@ def test_other_folders_and_settings_are_refused(tmp_path):
 
 def test_a_damaged_marker_is_one_clear_line(tmp_path):
     workdir = open_workdir(tmp_path, CONFIG, resume=False)
-    workdir.finish("before", {})
+    workdir.save_result("before", {})
     (tmp_path / "phases" / "before.json").write_text("{")
     with pytest.raises(ValueError, match="move it away to redo"):
         workdir.result("before")
@@ -59,8 +59,8 @@ def test_a_folder_inside_a_run_means_no_other_run(tmp_path):
         for path in (step, step.parent, step.parent.parent, run.path / "phases"):
             with pytest.raises(ValueError, match=f"give --workdir={run.path}\\.$"):
                 open_workdir(path, CONFIG, resume=resume)
-    assert run_of(step) == run_of(run.path) == run.path
-    assert run_of(tmp_path) is None
+    assert enclosing_run(step) == enclosing_run(run.path) == run.path
+    assert enclosing_run(tmp_path) is None
     beside = run.path / "notes"  # nothing of ours: a place like any other
     assert open_workdir(beside, CONFIG, resume=False).path == beside
 

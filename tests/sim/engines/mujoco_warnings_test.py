@@ -31,7 +31,7 @@ BOXES = """
 def said(monkeypatch, tmp_path):
     """What is warned of, as on a first run in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mujoco_warnings, "_told", set())
+    monkeypatch.setattr(mujoco_warnings, "_warned", set())
     mujoco_warnings.install()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -63,9 +63,10 @@ def test_bad_numbers_are_counted_where_they_are(said, value):
     assert len({str(one.message) for one in said}) == len(said) >= 1
 
 
-def test_each_kind_is_told_once_and_from_any_thread(said):
+def test_each_kind_is_warned_once_and_from_any_thread(said):
     texts = [f"Huge value in QACC at DOF {n}. Time = {n}.5000." for n in range(4)]
-    threads = [threading.Thread(target=mujoco_warnings.tell, args=(t,)) for t in texts]
+    target = mujoco_warnings.warn_once
+    threads = [threading.Thread(target=target, args=(text,)) for text in texts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -76,7 +77,7 @@ def test_each_kind_is_told_once_and_from_any_thread(said):
 def test_warnings_as_errors_do_not_reach_mujoco_s_threads(said):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mujoco_warnings.tell("anything")
+        mujoco_warnings.warn_once("anything")
 
 
 def test_another_s_handler_stays(monkeypatch):
@@ -101,7 +102,7 @@ def test_the_engine_counts_contacts_without_memory(said, monkeypatch):
         spec.memory = 60_000
 
     monkeypatch.setattr(mjcf, "_set_options", small)
-    scene = scenes.make("libero_spatial", tasks=(5,), physics="mujoco")
+    scene = scenes.make("libero_spatial", tasks=(5,), engine="mujoco")
     state = env.reset(scene, [5, 5], jax.random.split(jax.random.key(0), 2))
     after, _ = env.step(scene, state, jnp.zeros((2, 7)))
     broken = after.diverged | (after.physics.overflow > 0)

@@ -46,7 +46,7 @@ MARGIN, NEVER = 20, -1  # control steps: how long after its recording one may su
 
 @pytest.fixture(scope="module")
 def mjx_scene():
-    return scenes.make("libero_goal", physics="mjx")
+    return scenes.make("libero_goal", engine="mjx")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def moved(scene, mjx_step, start):
     ],
 )
 def test_contacts_have_the_room_of_the_fullest_task(suite, room):
-    budget = mjx_stages.engine(scenes.make(suite, physics="mjx")).contacts.budget
+    budget = mjx_stages.engine(scenes.make(suite, engine="mjx")).contacts.budget
     assert (budget.pairs, budget.contacts) == room
 
 

@@ -185,7 +185,7 @@ def test_joint_thresholds(scene, function, word, joint, value, expected):
     ],
 )
 def test_microwave_thresholds(function, word, value, expected):
-    kitchen = scenes.make("libero_10", tasks=(9,), physics="mujoco")
+    kitchen = scenes.make("libero_10", tasks=(9,), engine="mujoco")
     physics = world(kitchen, joints={"microwave_1_microjoint": value})
     assert verdict(function, kitchen, physics, word, "microwave_1") == expected
 

@@ -21,7 +21,7 @@ HELD = (0, 4)  # of libero_10; LIBERO's qpos of them differ in width
 
 @pytest.fixture(scope="module")
 def two():
-    return scenes.make("libero_10", tasks=HELD, physics="mujoco")
+    return scenes.make("libero_10", tasks=HELD, engine="mujoco")
 
 
 @pytest.mark.parametrize("kind", [list, np.array, jnp.array])
@@ -124,7 +124,7 @@ def test_unknown_tasks_hold_no_goal_and_earn_nothing(two):
 def test_recorded_states_are_of_their_own_task(two):
     widths = {}
     for task in HELD:
-        own = scenes.make("libero_10", tasks=(task,), physics="mujoco").model
+        own = scenes.make("libero_10", tasks=(task,), engine="mujoco").model
         widths[task] = (own.nq, own.nv)
     assert widths[0] != widths[4]
     qpos, qvel = (jnp.zeros((2, width)) for width in widths[4])
@@ -135,9 +135,3 @@ def test_recorded_states_are_of_their_own_task(two):
     fits = jax.jit(lambda task: recorded_states.fits(two, task, qpos.shape[1]))
     traced = fits(jnp.array([4, 0, 3, 10]))
     np.testing.assert_array_equal(traced, [True, False, False, False])
-
-
-def test_arenas_are_those_of_tasks(scene):
-    for wrong in (-1, 10):
-        with pytest.raises(ValueError, match="0 to 9"):
-            scene.arena(wrong)

@@ -65,13 +65,13 @@ def test_other_widths_name_those_that_fit():
 
 def _widths(scene, task):
     """`nq` and `nv` of LIBERO's model of a task, counted in the task itself."""
-    own = scenes.make(scene.suite.name, tasks=(task,), physics="mujoco")
+    own = scenes.make(scene.suite.name, tasks=(task,), engine="mujoco")
     return own.model.nq, own.model.nv
 
 
 @pytest.mark.parametrize("suite", ["libero_goal", "libero_10"])
 def test_from_scene_undoes_to_scene_on_every_task(suite):
-    scene, rng = scenes.make(suite, physics="mujoco"), np.random.default_rng(0)
+    scene, rng = scenes.make(suite, engine="mujoco"), np.random.default_rng(0)
     for task in range(scene.num_tasks):
         nq, nv = _widths(scene, task)
         qpos, qvel = (
@@ -85,7 +85,7 @@ def test_from_scene_undoes_to_scene_on_every_task(suite):
 
 
 def test_a_state_survives_a_file_of_libero_s(tmp_path):
-    scene, rng = scenes.make("libero_10", physics="mujoco"), np.random.default_rng(0)
+    scene, rng = scenes.make("libero_10", engine="mujoco"), np.random.default_rng(0)
     nq, nv = _widths(scene, 3)
     task = jnp.full(2, 3)
 
@@ -105,7 +105,7 @@ def test_a_state_survives_a_file_of_libero_s(tmp_path):
 
 
 def test_rows_of_another_task_or_width_are_refused():
-    scene = scenes.make("libero_10", tasks=(2, 3), physics="mujoco")
+    scene = scenes.make("libero_10", tasks=(2, 3), engine="mujoco")
     with pytest.raises(ValueError, match=r"shape \(1, 50\).*task 3.*51 entries"):
         recorded_states.split_rows(scene, 3, np.zeros((1, 50)))
     with pytest.raises(ValueError, match=r"Task 5 is not in this scene.*\[2, 3\]"):

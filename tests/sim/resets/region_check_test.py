@@ -25,7 +25,7 @@ def _edited(folder, *changes, suite="libero_goal", row=0):
 
 @pytest.mark.parametrize("suite", files.suite_names())
 def test_libero_s_own_tasks_fit(suite):
-    assert region_check.infeasible_tasks(scenes.make(suite, physics="mujoco")) == {}
+    assert region_check.infeasible_tasks(scenes.make(suite, engine="mujoco")) == {}
 
 
 def test_four_objects_in_two_centimetres_are_refused(tmp_path):
@@ -80,7 +80,7 @@ def test_one_object_in_a_closed_drawer_fits(tmp_path):
     moved = r"\(On wine_bottle_1 main_table_\w+", (
         "(In wine_bottle_1 wooden_cabinet_1_top_region"
     )
-    assert scenes.make(_edited(tmp_path, moved), physics="mujoco")
+    assert scenes.make(_edited(tmp_path, moved), engine="mujoco")
 
 
 def test_only_the_tasks_of_the_scene_are_checked(tmp_path):

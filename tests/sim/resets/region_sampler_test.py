@@ -10,6 +10,7 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.arenas import ARENAS
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.resets import region_sampler
 from omnivla_jax.sim.resets.region_tables import layout
@@ -171,7 +172,7 @@ def test_a_mixed_batch_parks_what_a_task_lacks():
             x = qpos[row, scene.joints[f"{name}_joint0"][0]]
             assert (abs(x) < 1) == (name in present), (task.name, name)
         base = position[row, scene.posed.index("robot_base")]
-        np.testing.assert_allclose(base, scene.arena(row).robot_base, atol=1e-6)
+        np.testing.assert_allclose(base, ARENAS[task.arena].robot_base, atol=1e-6)
         fixtures = {start.name for start in task.fixtures}
         for name in scene.stock.fixtures:
             x = position[row, scene.posed.index(name), 0]
@@ -188,7 +189,7 @@ def test_libero_s_objects_share_no_rectangle(suite):
 def full(tmp_path_factory):
     """A scene with a nearly full region, its sampler, and layouts of CROWD keys."""
     folder = tmp_path_factory.mktemp("crowded")
-    scene = scenes.make(str(crowded.groceries(folder, 0.08)), physics="mujoco")
+    scene = scenes.make(str(crowded.groceries(folder, 0.08)), engine="mujoco")
     program = compilation.jit(functools.partial(region_sampler.sample, scene))
     task, keys = jnp.zeros(CROWD, int), jax.random.split(jax.random.key(5), CROWD)
     return program, task, keys, scene, program(task, keys)

@@ -177,7 +177,7 @@ def test_reworded_exchanged_and_regoaled_files_are_solved(tmp_path):
     (tmp_path / "b_exchanged.bddl").write_text(drawer)
     ketchup = objects[3].read_text().replace("(In bbq_sauce_1", "(In ketchup_1")
     (tmp_path / "c_regoaled.bddl").write_text(ketchup)
-    scene = scenes.make(str(tmp_path), physics="mujoco")
+    scene = scenes.make(str(tmp_path), engine="mujoco")
 
     def run(keys):
         def control(carry, _):

@@ -73,7 +73,7 @@ def test_many_tasks_without_a_script_are_counted(juggling):
 def test_without_a_script_or_its_objects_the_hand_stands_still(juggling, task):
     rows = table.rows(juggling)
     if task == 9:  # a scene of spatial's objects holds no wine bottle
-        spatial = scenes.make("libero_spatial", tasks=(0,), physics="mujoco")
+        spatial = scenes.make("libero_spatial", tasks=(0,), engine="mujoco")
         rows = table.rows(dataclasses.replace(spatial, suite=juggling.suite))
     assert (rows.anchor[task] == table.AT_START).all()
     np.testing.assert_array_equal(rows.offset[task], 0.0)

@@ -19,8 +19,7 @@ import numpy as np
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
 from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, of
 from omnivla_jax.sim.libero.tasks import Task
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.state import PhysicsState, Scene
 
 POSE, FREE = 7, 6  # entries of qpos and of qvel of a free body
 NOWHERE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # the pose in an empty slot

@@ -11,15 +11,23 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mujoco
 
-from omnivla_jax.sim import osc, rotation
+from omnivla_jax.sim import mjcf, osc, rotation
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.engines.mjx import active_bodies
+from omnivla_jax.sim.engines.base import (
+    Command,
+    ContactPairs,
+    Engine,
+    actuate,
+    start_command,
+)
+from omnivla_jax.sim.engines.mjx import active_bodies, mjx
 from omnivla_jax.sim.engines.mjx import stages as mjx_stages
-from omnivla_jax.sim.engines.mjx.quiet import mjx
 from omnivla_jax.sim.engines.mjx.stages import each
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.libero.task_types import SceneAssets
+from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.state import PhysicsState, Scene
 
 _ARM = slice(0, panda.NUM_JOINTS)
 
@@ -36,6 +44,14 @@ class _Motion(NamedTuple):
     overflow: jax.Array  # int32 [B]
 
 
+def compile_model(
+    assets: SceneAssets, preset: Preset, contact_pairs: ContactPairs
+) -> mujoco.MjModel:
+    """Compile the model with planes for table tops; contacts are sensed without it."""
+    del contact_pairs
+    return mjcf.compile_model(assets, preset, plane_tables=True)
+
+
 def control_step(
     scene: Scene,
     physics: PhysicsState,
@@ -43,15 +59,7 @@ def control_step(
     action: jax.Array,
     active: jax.Array,
 ) -> PhysicsState:
-    """Advance by one control step of 50 ms, controller and substeps included.
-
-    Args:
-      scene: the static tables.
-      physics: the batch's state.
-      task: int32 [B]; what a task lacks stays as it is.
-      action: float32 [B, 7] in [-1, 1].
-      active: bool [B]; the others are left as they are.
-    """
+    """Advance by one control step; see `base.Engine`. Steps the bodies of the tasks."""
     # TensorFloat-32, the default on recent GPUs, makes the physics drift.
     with jax.default_matmul_precision("highest"):
         after = _advance(scene, physics, task, jnp.clip(action, -1.0, 1.0))
@@ -76,6 +84,9 @@ def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsStat
     return dataclasses.replace(after, touching=found.touching)
 
 
+ENGINE = Engine("mjx", compile_model, control_step, forward, supports_fusion=False)
+
+
 def _advance(
     scene: Scene, physics: PhysicsState, task: jax.Array, action: jax.Array
 ) -> PhysicsState:
@@ -83,17 +94,19 @@ def _advance(
     tables = active_bodies.plays(scene)
     play = jnp.asarray(tables.of_task)[task]
     state = active_bodies.enter(tables, play, physics)
-    goal = _goal(scene, physics, state, action)
+    hand = _hand_pose(scene, physics, state)
+    previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
+    command = start_command(action, hand, previous, physics.fresh, jnp)
     start = _start(scene, physics, state)
-    substep = functools.partial(_substep, scene, physics, play, action, goal)
+    substep = functools.partial(_substep, scene, physics, play, command)
     motion, _ = jax.lax.scan(substep, start, jnp.arange(scene.preset.substeps))
     after = active_bodies.leave(
         tables, play, physics, motion.state, motion.xpos, motion.xquat
     )
     return dataclasses.replace(
         after,
-        goal_pos=goal.position,
-        goal_mat=goal.orientation,
+        goal_pos=command.goal.position,
+        goal_mat=command.goal.orientation,
         gripper=motion.closing,
         fresh=jnp.zeros_like(physics.fresh),
         touching=motion.touching,
@@ -101,16 +114,14 @@ def _advance(
     )
 
 
-def _goal(
-    scene: Scene, physics: PhysicsState, state: active_bodies.State, action: jax.Array
+def _hand_pose(
+    scene: Scene, physics: PhysicsState, state: active_bodies.State
 ) -> osc.PoseGoal:
-    """Where the controller pulls the hand during this control step."""
+    """Where the hand is before the first substep."""
     hand = scene.bodies[panda.EEF_BODY]
     now = each(scene, physics, mjx_stages.pose, state.qpos)
     orientation = rotation.matrix(now.xquat[:, hand], jnp)
-    current = osc.PoseGoal(now.xpos[:, hand], orientation)
-    held = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
-    return osc.set_goal(action, current, held, physics.fresh, jnp)
+    return osc.PoseGoal(now.xpos[:, hand], orientation)
 
 
 def _start(scene: Scene, physics: PhysicsState, state: active_bodies.State) -> _Motion:
@@ -133,8 +144,7 @@ def _substep(
     scene: Scene,
     physics: PhysicsState,
     play: jax.Array,
-    action: jax.Array,
-    goal: osc.PoseGoal,
+    command: Command,
     motion: _Motion,
     index: jax.Array,
 ) -> tuple[_Motion, None]:
@@ -149,11 +159,7 @@ def _substep(
         lambda: _arm_dynamics(scene, data, arm),
         lambda: motion.terms,
     )
-    # LIBERO's controller sleeps through its first update after a reset.
-    sleeps = (physics.fresh & (index == 0))[:, None]
-    torque = jnp.where(sleeps, arm.bias, osc.torque(terms, arm, goal, jnp))
-    closing = osc.ramp_gripper(motion.closing, action[:, 6], substeps, jnp)
-    ctrl = jnp.concatenate([torque, osc.finger_targets(closing, jnp)], axis=-1)
+    ctrl, closing = actuate(command, terms, arm, motion.closing, index, substeps, jnp)
     data = each(scene, physics, mjx_stages.unconstrained, data, ctrl)
     solved = mjx_stages.constrain(scene, data, flight, found, state)
     after = mjx_stages.integrate(scene, physics, data, flight, state, solved)

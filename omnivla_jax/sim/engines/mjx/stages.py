@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.engines.mjx import active_bodies, free_bodies
+from omnivla_jax.sim.engines.mjx import active_bodies, free_bodies, mjx
 from omnivla_jax.sim.engines.mjx.contact import (
     collision,
     constraint,
@@ -24,10 +24,8 @@ from omnivla_jax.sim.engines.mjx.contact import (
     tables,
 )
 from omnivla_jax.sim.engines.mjx.contact.candidates import of
-from omnivla_jax.sim.engines.mjx.quiet import mjx
 from omnivla_jax.sim.mjcf import compile_model
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.state import PhysicsState, Scene
 
 
 class Engine(NamedTuple):
@@ -95,7 +93,8 @@ def _room(scene: Scene) -> tables.Room:
 
 def _jointed_model(scene: Scene) -> mujoco.MjModel:
     """The scene without movables: the same bodies and joints in the same order."""
-    return compile_model(scene.stock._replace(movables={}), scene.preset)
+    assets = scene.stock._replace(movables={})
+    return compile_model(assets, scene.preset, plane_tables=True)
 
 
 def each(

@@ -19,7 +19,7 @@ STEPS = 3
 
 @pytest.fixture(scope="module")
 def mixed():
-    return scenes.make("libero_10", tasks=TASKS, physics="mjx")
+    return scenes.make("libero_10", tasks=TASKS, engine="mjx")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_what_cannot_be_played_freezes_its_own_episode(start, step):
 def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
     """The other tasks' things change nothing but rounding."""
     row = TASKS.index(9)
-    alone = scenes.make("libero_10", tasks=(9,), physics="mjx")
+    alone = scenes.make("libero_10", tasks=(9,), engine="mjx")
     physics = jax.tree.map(lambda leaf: leaf[row : row + 1], start.physics)
     ends = {}
     for scene in (alone, mixed):
@@ -150,7 +150,7 @@ def _stepped(scene, qpos, fixtures):
 
 def test_no_movable_at_all(tmp_path):
     """An empty slot is stepped beside a scene that has none to fill it."""
-    scene = scenes.make("libero_10", tasks=(2,), physics="mjx")
+    scene = scenes.make("libero_10", tasks=(2,), engine="mjx")
     bare = dataclasses.replace(
         scene, stock=scene.stock._replace(movables={}), suite=_without(scene)
     )

@@ -81,5 +81,5 @@ def test_libero_goal_is_solved(scene):
     [("libero_spatial", 2, 110), ("libero_object", 2, 120), ("libero_10", 5, 100)],
 )
 def test_a_task_of_every_other_suite_is_solved(suite, row, steps):
-    scene = scenes.make(suite, tasks=(row,), physics="mujoco")
+    scene = scenes.make(suite, tasks=(row,), engine="mujoco")
     assert play(scene, jnp.full(4, row), steps).mean() >= 0.75

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.engines.mjx.quiet import collision_driver
+from omnivla_jax.sim.engines.mjx import collision_driver
 
 PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 

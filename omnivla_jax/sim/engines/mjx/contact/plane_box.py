@@ -74,9 +74,7 @@ def _rows(pairs: Pairs, cast: jax.Array) -> tuple[jax.Array, ...]:
     return tuple(jnp.broadcast_to(row, cast.shape + row.shape[1:]) for row in rows)
 
 
-def _feet(
-    groups: jax.Array, corners: _Sole
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _feet(groups: jax.Array, corners: _Sole) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Four corners [3, 4, B, W] of each body, depths (0: none), members of groups."""
     sole = _Sole(*(_by_group(groups, part) for part in corners))
     chosen, counts = spread(sole.u, sole.v, sole.depth)  # [4, B, W]

@@ -31,7 +31,8 @@ def allowed(model, present):
     }
 
 
-def test_every_candidate_pair_is_one_entry(scene, entries):
+def test_every_candidate_pair_is_one_entry(entries):
+    scene = scenes.make("libero_goal", engine="mjx")
     found = candidates.find(scene.model, [candidates.whole(scene.model)])
     there = [pair for pair in entries(found) if pair is not None]
     assert len(there) == len(set(there))
@@ -40,7 +41,7 @@ def test_every_candidate_pair_is_one_entry(scene, entries):
 
 
 def test_every_play_has_its_own_pairs(entries):
-    scene = scenes.make("libero_object", tasks=(0, 1, 2), physics="mjx")
+    scene = scenes.make("libero_object", tasks=(0, 1, 2), engine="mjx")
     body_subsets = active_bodies.body_subsets(active_bodies.plays(scene))
     found = candidates.find(scene.model, body_subsets)
     every = []

@@ -20,7 +20,7 @@ WORKTOP = 0.9  # m: the table of libero_goal
 
 @pytest.fixture(scope="module")
 def mjx_scene():
-    return scenes.make("libero_goal", physics="mjx")
+    return scenes.make("libero_goal", engine="mjx")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import rlds, rlds_builder
+from data_pipelines.readers import modified_libero_rlds
 
 SIDE, LENGTH = 16, 3
 
@@ -110,7 +111,7 @@ def test_modified_libero_is_read_upright_without_numbers_of_tasks(
         episodes = rlds.read(path)
         assert [len(episode.action) for episode in episodes] == [LENGTH, LENGTH]
     second = episodes[1]
-    assert second.task == rlds.UNKNOWN_TASK
+    assert second.task == modified_libero_rlds.UNKNOWN_TASK
     assert second.instruction == "open the drawer"
     np.testing.assert_array_equal(second.action, np.full((LENGTH, 7), 0.1, np.float32))
     np.testing.assert_array_equal(second.joint_state[0], np.arange(7))

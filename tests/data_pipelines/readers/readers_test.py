@@ -1,0 +1,136 @@
+"""Tests of data_pipelines.readers: layouts are detected, pictures decoded on access."""
+
+import numpy as np
+import pytest
+
+from data_pipelines import rlds, rlds_builder, rlds_records
+from data_pipelines.lazy_images import LazyImages
+from data_pipelines.readers import READERS, detect, modified_libero_rlds
+from tests.data_pipelines.rlds_test import make_episode
+
+
+@pytest.fixture(params=rlds_builder.FORMATS)
+def folder(request, tmp_path):
+    """A version folder of our own with five demonstrations."""
+    episodes = [make_episode(seed, length=2 + seed % 3) for seed in range(5)]
+    return rlds.write(
+        tmp_path / "data", episodes, name="libero_goal", file_format=request.param
+    )
+
+
+def test_our_own_layout_is_detected_and_read(folder):
+    for path in (folder, folder.parent, folder.parents[1]):
+        assert detect(path) == "rlds"
+        assert [d.task for d in READERS["rlds"](path)] == [0, 1, 2, 3, 4]
+
+
+def test_a_dataset_of_others_is_not_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(rlds_builder, "DESCRIPTION", "LIBERO without no-ops")
+    folder = rlds.write(tmp_path / "data", [make_episode(0)], name="libero_goal")
+    assert detect(folder) == "modified_libero_rlds"
+    with pytest.raises(ValueError, match="read it as modified_libero_rlds"):
+        list(READERS["rlds"](folder))
+    assert len(list(READERS["modified_libero_rlds"](folder))) == 1
+
+
+def test_pictures_are_decoded_on_access(folder, monkeypatch):
+    demonstrations = list(READERS["rlds"](folder))
+    original = make_episode(3, length=2)
+    images = demonstrations[3].images
+    assert isinstance(images, LazyImages) and images.shape == original.images.shape
+    np.testing.assert_array_equal(np.asarray(images), original.images)
+    np.testing.assert_array_equal(images[1], original.images[1])
+    with pytest.raises(IndexError, match="Frame 2 of a demonstration of 2"):
+        images[2]
+
+
+def test_parsed_records_in_memory_are_bounded(folder, monkeypatch):
+    monkeypatch.setattr(rlds_records, "CACHED_RECORDS", 2)
+    demonstrations = list(READERS["rlds"](folder))
+    for demonstration in demonstrations:
+        np.asarray(demonstration.images)
+    (cell,) = [
+        cell.cell_contents
+        for cell in demonstrations[0].images.decode.__closure__
+        if isinstance(cell.cell_contents, rlds_records.Records)
+    ]
+    assert cell.load.cache_info().currsize == 2
+
+
+def test_the_image_convention_is_undone_by_name(folder):
+    images = make_episode(0, length=2).images  # stored as modified_libero_rlds
+    for convention, expected in (
+        ("modified_libero_rlds", images),
+        ("upright", images[..., ::-1, :]),
+        ("libero", images[..., ::-1, ::-1, :]),
+    ):
+        found = next(READERS["rlds"](folder, image_convention=convention))
+        np.testing.assert_array_equal(np.asarray(found.images), expected)
+    with pytest.raises(ValueError, match="convention 'sideways': choose from upright"):
+        next(READERS["rlds"](folder, image_convention="sideways")).images[0]
+
+
+@pytest.mark.parametrize(
+    "name, content, text",
+    [
+        ("absent", None, "absent: there is no such path"),
+        ("empty", {}, "none of the layouts rlds, .*; it holds no files"),
+        ("other", {"a.txt": "", "meta": ""}, "it holds a.txt, meta: name the dataset"),
+    ],
+)
+def test_an_unknown_layout_is_one_line(tmp_path, name, content, text):
+    if content is not None:
+        (tmp_path / name).mkdir()
+        for file, words in content.items():
+            (tmp_path / name / file).write_text(words)
+    with pytest.raises((ValueError, FileNotFoundError), match=text) as error:
+        detect(tmp_path / name)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_is_named_for_its_kind(tmp_path):
+    file = tmp_path / "demo.hdf5"
+    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    with pytest.raises(ValueError, match="HDF5.* A dataset is a folder"):
+        detect(file)
+
+
+def test_several_datasets_need_a_name(folder):
+    rlds.write(folder.parents[1], [make_episode(0)], name="libero_object")
+    with pytest.raises(ValueError, match="several datasets .*: name one of them"):
+        detect(folder.parents[1])
+
+
+def test_a_picture_of_another_size_is_named(tmp_path, monkeypatch):
+    wide = make_episode(0)
+    steps = rlds._steps
+
+    def odd(episode):
+        made = steps(episode)
+        made[1]["observation"]["wrist_image"] = rlds._png(np.zeros((4, 4, 3), np.uint8))
+        return made
+
+    tree = modified_tree()
+    monkeypatch.setattr(rlds_builder, "features", lambda side: tree)
+    monkeypatch.setattr(rlds, "_steps", odd)
+    folder = rlds.write(tmp_path / "data", [wide], name="libero_goal")
+    (found,) = modified_libero_rlds.read(folder)
+    with pytest.raises(ValueError, match=r"record 0 .*\(4, 4, 3\).* in step 1"):
+        np.asarray(found.images)
+
+
+def modified_tree():
+    """Our features, pictures of any size."""
+    import tensorflow_datasets as tfds
+
+    tree = rlds_builder.features(16)
+    picture = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+    step = dict(tree["steps"].feature.items())
+    step["observation"] = dict(step["observation"].items())
+    step["observation"] |= {"image": picture, "wrist_image": picture}
+    return tfds.features.FeaturesDict(
+        {
+            "steps": tfds.features.Dataset(step),
+            "episode_metadata": tree["episode_metadata"],
+        }
+    )

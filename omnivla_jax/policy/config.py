@@ -31,12 +31,12 @@ class PolicyConfig:
     `head`: an action head of `policy.heads`. `time_conditioning`: "concatenated" to the
     actions (pi0) or through "adaptive" norms (pi0.5). `state_token`: off in policies
     without the robot's state, as openpi's `pi05_libero` (`discrete_state_input=False`);
-    pi0.5's other prompt, which spells the state out, does not exist here. `tokenizer`: "words", "bytes" or a
-    path (`policy/encoding.py`). `real_action_dim` and `real_state_dim`: how many
-    dimensions the robot has, where the rest is padding (pi0's 32); None: all.
-    `noise_head`: for the schedule `learned`, with the deviation of a denoising step in
-    `noise_range` (pi_RL's). `value_queries` and `value_width`: the critic's, where
-    there is one (`models/value_head.py`).
+    pi0.5's other prompt, which spells the state out, does not exist here. `tokenizer`:
+    "words", "bytes" or a path (`policy/encoding.py`). `real_action_dim` and
+    `real_state_dim`: how many dimensions the robot has, where the rest is padding
+    (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
+    of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
+    the critic's, where there is one (`models/value_head.py`).
     """
 
     vision: VitConfig

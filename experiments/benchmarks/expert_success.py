@@ -101,15 +101,17 @@ def run_episodes(
         first = reset(reset_key)
 
         def control(
-            carry: tuple[env.EnvState, expert.Memory], step_key: jax.Array
-        ) -> tuple[tuple[env.EnvState, expert.Memory], jax.Array]:
+            carry: tuple[env.EnvState, expert.ExpertState], step_key: jax.Array
+        ) -> tuple[tuple[env.EnvState, expert.ExpertState], jax.Array]:
             state, memory = carry
             action, memory = expert.act(scene, state, memory)
-            state, _ = env.step(scene, state, demos.disturb(step_key, action, noise))
+            state, _ = env.step(
+                scene, state, demos.add_action_noise(step_key, action, noise)
+            )
             return (state, memory), state.success
 
         keys = jax.random.split(noise_key, scene.suite.horizon)
-        start = (first, expert.start(first))
+        start = (first, expert.init(first))
         (last, _), success = jax.lax.scan(control, start, keys)
         return success, last
 
@@ -124,7 +126,7 @@ def run_episodes(
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
     """One row of the report for every task that `scene` holds."""
-    expert.require_scripts(scene, scene.playable)
+    expert.require_skills(scene, scene.playable)
     make_reset = recorded_reset if _RECORDED.value else sampled_reset
     reset = make_reset(scene, _NUM_STATES.value)
     result = run_episodes(scene, reset, noise=_NOISE.value, seed=_SEED.value)

@@ -130,7 +130,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
       ValueError: as `instructions`.
     """
     table = instructions([task.instruction for task in scene.tasks], config)
-    visuals = visual_scene.look(scene)
+    visuals = visual_scene.make(scene)
 
     def observe_batch(state: EnvState, instruction_id: jax.Array) -> Observation:
         tokens, mask = instruction_tokens(table, instruction_id)

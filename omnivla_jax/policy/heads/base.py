@@ -46,7 +46,8 @@ class SftLoss(Protocol):
     """The supervised loss of a batch, float32 []; consumes `key`.
 
     `chunk` float32 [B, H, D] normalised and padded, `draws` how many noise samples an
-    observation gets (a head without noise ignores it).
+    observation gets (a head without noise ignores it), `loss_mask` bool [B, H] the
+    actions that the mean is over (None: all).
     """
 
     def __call__(
@@ -59,6 +60,7 @@ class SftLoss(Protocol):
         *,
         config: PolicyConfig,
         draws: int,
+        loss_mask: jax.Array | None = None,
     ) -> jax.Array: ...
 
 

@@ -113,6 +113,7 @@ def sft_loss(
     *,
     config: PolicyConfig,
     draws: int,
+    loss_mask: jax.Array | None = None,
 ) -> jax.Array:
     """Conditional flow matching with R = `draws` noises an observation, float32 [].
 
@@ -126,7 +127,10 @@ def sft_loss(
     def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
         mixed = path.interpolate(noise, chunk, tau)
         predicted = velocity(params, cache, proprio, mixed, tau, config=config)
-        return jnp.mean(jnp.square(predicted - path.target_velocity(noise, chunk)))
+        squared = jnp.square(predicted - path.target_velocity(noise, chunk))
+        if loss_mask is None:
+            return jnp.mean(squared)
+        return jnp.mean(squared, where=loss_mask[..., None])
 
     return jnp.mean(jax.vmap(error)(noise, tau))
 

@@ -108,6 +108,7 @@ def sft_loss(
     *,
     config: PolicyConfig,
     draws: int,
+    loss_mask: jax.Array | None = None,
 ) -> jax.Array:
     """The mean absolute error, and the scale's likelihood, float32 []."""
     del key, draws
@@ -115,7 +116,8 @@ def sft_loss(
     error = jnp.abs(chunk - location)
     missed = jax.lax.stop_gradient(error)
     scale_loss = log_scale + missed * jnp.exp(-log_scale)
-    return jnp.mean(error) + jnp.mean(scale_loss)
+    where = None if loss_mask is None else loss_mask[..., None]
+    return jnp.mean(error, where=where) + jnp.mean(scale_loss, where=where)
 
 
 def act(

@@ -30,7 +30,6 @@ from omnivla_jax.train import environment, rng, state
 from omnivla_jax.train.sharding import MeshSharding, single_device
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
-
 Metrics = dict[str, jax.Array]
 
 

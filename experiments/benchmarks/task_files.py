@@ -129,7 +129,7 @@ def complaints(row: Remade, base: tasks.Task, task: tasks.Task) -> list[str]:
         "variant": (task.variant._asdict(), right),
         "base name": (task.base_name, base.name),
         "goal": (_goals(task), _goals(base)),
-        "objects": (len(task.movables), len(base.movables) + row.added),
+        "objects": (len(task.objects), len(base.objects) + row.added),
         "appearance": (bool(task.appearance), row.kind in ("light", "table", "tb")),
     }
     found = [f"{what}: {a!r}, not {b!r}" for what, (a, b) in checks.items() if a != b]
@@ -274,7 +274,7 @@ def _goals(task: tasks.Task) -> list[tuple[str, str, str]]:
 
 
 def _left_ends(task: tasks.Task) -> dict[str, float]:
-    starts = (*task.movables, *task.fixtures)
+    starts = (*task.objects, *task.fixtures)
     return {start.name: start.ranges[0][0] for start in starts if start.ranges}
 
 

@@ -21,6 +21,8 @@ from omnivla_jax.sim.engines.mjx import stages as mjx_stages
 from omnivla_jax.sim.engines.mjx.contact import tables
 from omnivla_jax.sim.goals import predicates
 
+pytestmark = pytest.mark.slow
+
 BATCH = 2
 STEPS = 8
 ACTION = jnp.tile(jnp.array([0.3, 0.5, 0.5, 0.1, 0.0, 0.2, 1.0]), (BATCH, 1))

@@ -28,10 +28,12 @@ def tables(mixed):
 
 
 @pytest.fixture(scope="module")
-def start(mixed):
+def start():
     task = jnp.array(TASKS)
     keys = jax.random.split(jax.random.key(1), len(TASKS))
-    return compilation.jit(lambda: env.reset(mixed, task, keys))()
+    # The engines take the same states: C MuJoCo resets without a long compilation.
+    other = scenes.make("libero_10", tasks=TASKS, engine="mujoco")
+    return compilation.jit(lambda: env.reset(other, task, keys))()
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def test_tasks_with_the_same_things_share_a_play(scene):
     assert len(active_bodies.plays(scene).movable) == 1
 
 
+@pytest.mark.slow
 def test_leaving_undoes_entering(mixed, tables, start):
     play = jnp.asarray(tables.of_task)[start.task]
     physics = start.physics
@@ -75,6 +78,7 @@ def test_leaving_undoes_entering(mixed, tables, start):
         np.testing.assert_array_equal(back.xpos[:, body], expected)
 
 
+@pytest.mark.slow
 def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
     state, action = start, jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
     for _ in range(STEPS):
@@ -92,6 +96,7 @@ def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
     assert float(jnp.abs(after.qpos - before.qpos)[:, :7].max(axis=1).min()) > 0.01
 
 
+@pytest.mark.slow
 def test_what_cannot_be_played_freezes_its_own_episode(start, step):
     """An action that is not finite, and a task that the scene lacks, in MJX."""
     action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
@@ -110,6 +115,7 @@ def test_what_cannot_be_played_freezes_its_own_episode(start, step):
             chex.assert_trees_all_equal(*pair)
 
 
+@pytest.mark.slow
 def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
     """The other tasks' things change nothing but rounding."""
     row = TASKS.index(9)

@@ -152,7 +152,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         reward_terms=functools.partial(reward.compute, scene),
         sparse_terms=reward.EVENTS,
         diagnostics=diagnostics,
-        task_ids=scene.playable,
+        task_ids=scene.task_ids,
     )
 
 

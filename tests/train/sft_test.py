@@ -79,6 +79,7 @@ def test_a_run_is_a_function_of_its_seed_and_step(trained):
     chex.assert_trees_all_equal(whole, resumed)
 
 
+@pytest.mark.slow
 def test_adapters_alone_lower_the_loss(trained):
     dataset, _, _ = trained
     settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)

@@ -164,12 +164,8 @@ class Policy:
                 f"of the {len(images)} observations."
             )
         tokens, mask = zip(*map(self._tokenize, prompts))
-        return (
-            Observation(
-                images, np.stack(tokens), np.stack(mask), state.astype(np.float32)
-            ),
-            batched,
-        )
+        arrays: Any = (images, *map(np.stack, (tokens, mask)), state.astype(np.float32))
+        return Observation(*arrays), batched
 
 
 def load(checkpoint: Path | str, *, tokenizer: str | None = None) -> Policy:

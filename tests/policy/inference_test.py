@@ -73,9 +73,8 @@ def test_actions_are_those_of_trainings_deterministic_actor(saved, loaded):
     inputs, keys = observation(), jax.random.split(jax.random.key(3), 2)
     encode = registry.make_tokenizer(CONFIG)
     tokens, mask = zip(*(encode(text, CONFIG.max_tokens) for text in PROMPTS))
-    seen = Observation(
-        inputs["images"], np.stack(tokens), np.stack(mask), inputs["state"]
-    )
+    arrays = (inputs["images"], *map(np.stack, (tokens, mask)), inputs["state"])
+    seen = Observation(*map(jnp.asarray, arrays))
     environment: Any = SimpleNamespace(observe=lambda env, rows: seen)
     act = actor.make_deterministic_actor(
         state.evaluated(train_state),

@@ -22,8 +22,8 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import Loaded, load
-from omnivla_jax.policy.pretrained.sources import source
 from omnivla_jax.train import checkpoints
 
 RECORD = "weights.json"
@@ -46,10 +46,12 @@ def import_files(folder: Path, record: Record, *, seed: int) -> Loaded:
     Returns the parameters, and which of them no file covers: those are drawn by `seed`.
     Raises ValueError on an unknown name, and what `load` raises.
     """
-    kinds = [(source(name), Path(path)) for name, path in record.sources]
+    kinds = [(get_format(name), Path(path)) for name, path in record.sources]
     before = configs.preset(record.preset)
     before = before if record.spatial else before.without_spatial()
-    config = functools.reduce(lambda so_far, kind: kind[0].adapt(so_far), kinds, before)
+    config = functools.reduce(
+        lambda so_far, kind: kind[0].update_config(so_far), kinds, before
+    )
     mesh = sharding.make_mesh(fsdp=len(jax.devices()))
     loaded = load(jax.random.key(seed), kinds, config=config, mesh=mesh)
     written = dataclasses.replace(record, adapted=_changes(before, config))

@@ -14,31 +14,30 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib.flags import chosen_preset, print_report
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
-from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 
-_SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
-_TASK = flags.DEFINE_integer("task", 0, "Which of its tasks.")
+_SUITE = flags.DEFINE_string("suite", "libero_goal", "Suite of the scene.")
+_TASK = flags.DEFINE_integer("task", 0, "Row of the suite.")
 ENVIRONMENTS, STEPS = 4, 100
-SWAY, PERIOD = 0.25, 25  # of the commands, control steps
+AMPLITUDE, PERIOD = 0.25, 25  # of the commands; control steps
 
 
 def commands() -> np.ndarray:
-    """float32 [T, B, 7]: sways in every direction, never more than a few cm."""
+    """float32 [T, B, 7]: sines in every direction, of a few centimetres at most."""
     rng = np.random.default_rng(0)
     phase = rng.uniform(0, 2 * np.pi, (1, ENVIRONMENTS, env.ACTION_SIZE))
     time = np.arange(STEPS)[:, None, None] / PERIOD
-    actions = SWAY * np.sin(2 * np.pi * time + phase)
+    actions = AMPLITUDE * np.sin(2 * np.pi * time + phase)
     actions[..., 6] = np.where(actions[..., 6] > 0, 1.0, -1.0)
     return actions.astype(np.float32)
 
 
-def play(scene: Scene, start: env.EnvState) -> dict[str, np.ndarray]:
-    """What every attribute was after every control step, [T, B, ...]."""
+def trajectory(scene: Scene, start: env.EnvState) -> dict[str, np.ndarray]:
+    """Every compared attribute after every control step, [T, B, ...] each."""
     arm, fingers = panda.NUM_JOINTS, panda.NUM_JOINTS + 2
 
     def run(start: env.EnvState, actions: jax.Array) -> dict[str, jax.Array]:
@@ -57,26 +56,24 @@ def play(scene: Scene, start: env.EnvState) -> dict[str, np.ndarray]:
 
         return jax.lax.scan(one, start, actions)[1]
 
-    played = compilation.jit(run)(start, jnp.asarray(commands()))
-    return jax.tree.map(np.asarray, played)
+    rows = compilation.jit(run)(start, jnp.asarray(commands()))
+    return jax.tree.map(np.asarray, rows)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Play once in each engine; print the differences."""
+    """Step each engine; print the differences."""
     del argv
     rows = (_TASK.value,)
-    reference = scenes.make(
-        _SUITE.value, tasks=rows, engine="mujoco", preset=chosen_preset()
-    )
-    other = scenes.make(_SUITE.value, tasks=rows, engine="mjx", preset=chosen_preset())
+    reference = make_scene(_SUITE.value, rows, engine="mujoco")
+    other = make_scene(_SUITE.value, rows, engine="mjx")
     task = jnp.full(ENVIRONMENTS, _TASK.value)
     keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
     start = compilation.jit(lambda: env.reset(reference, task, keys))()
-    theirs, ours = play(reference, start), play(other, start)
-    found = {
-        name: float(f"{np.abs(ours[name] - theirs[name]).max():.2e}") for name in ours
+    mujoco, mjx = trajectory(reference, start), trajectory(other, start)
+    differences = {
+        name: float(f"{np.abs(mjx[name] - mujoco[name]).max():.2e}") for name in mjx
     }
-    print_report("engine_parity", "mjx against mujoco", **found)
+    print_report("engine_parity", "mjx against mujoco", **differences)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Objects after the ten waiting steps against where the real LIBERO left them.
+"""Rest poses of objects after ten waiting steps, against those of the real LIBERO.
 
 Run: `python -m experiments.benchmarks.rest_states`, with `--physics_preset=faithful` or
 `--engine=mjx`.
@@ -25,7 +25,7 @@ Z_LIMIT, XY_LIMIT, TILT_LIMIT = 4.0, 8.0, 5.0  # mm, mm, degrees
 
 
 def settle(scene: Scene, rest: libero_recordings.RestState) -> env.EnvState:
-    """The anchor's initial state after the ten waiting steps."""
+    """The recorded initial state after the ten waiting steps."""
 
     def run(qpos: jax.Array, qvel: jax.Array) -> env.EnvState:
         task = jnp.array([rest.task])
@@ -62,7 +62,7 @@ def deviations(
 
 
 def is_within(row: dict) -> bool:
-    """Whether an object lies where LIBERO left it."""
+    """Whether an object's pose is within all three limits."""
     return (
         row["z_mm"] <= Z_LIMIT
         and row["xy_mm"] <= XY_LIMIT
@@ -71,7 +71,7 @@ def is_within(row: dict) -> bool:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Settle every anchor; print the share within the limits."""
+    """Settle every recorded state; print the share within the limits."""
     del argv
     rows = []
     for rest in libero_recordings.rest_states():

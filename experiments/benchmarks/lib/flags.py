@@ -16,11 +16,6 @@ _PRESET = flags.DEFINE_enum(
 )
 
 
-def chosen_preset() -> str:
-    """The integrator preset of the command line."""
-    return _PRESET.value
-
-
 def chosen_engine(against: str | None = None) -> str:
     """The engine of the command line; `auto` is the one that `against` is not.
 

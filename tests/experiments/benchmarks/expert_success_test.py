@@ -33,7 +33,9 @@ def states(monkeypatch, scene):
 
 def test_it_starts_where_libero_recorded(scene, states):
     assert REST_STATES[0].state.shape != REST_STATES[1].state.shape
-    state = compilation.jit(expert_success.recorded(scene, COPIES))(jax.random.key(0))
+    state = compilation.jit(expert_success.recorded_reset(scene, COPIES))(
+        jax.random.key(0)
+    )
     assert state.task.tolist() == [a.task for a in REST_STATES for _ in range(COPIES)]
     for first, rest in zip((0, COPIES), REST_STATES):
         places = np.asarray(state.physics.xpos[first : first + COPIES])
@@ -44,13 +46,13 @@ def test_it_starts_where_libero_recorded(scene, states):
 
 def test_no_more_states_than_were_recorded(scene, states):
     with pytest.raises(ValueError, match="LIBERO recorded 2"):
-        expert_success.recorded(scene, COPIES + 1)
+        expert_success.recorded_reset(scene, COPIES + 1)
 
 
 def test_the_expert_solves_sampled_states_of_mixed_tasks(scene):
-    played = expert_success.play(
-        scene, expert_success.sampled(scene, 4), noise=0.0, seed=0
+    result = expert_success.run_episodes(
+        scene, expert_success.sampled_reset(scene, 4), noise=0.0, seed=0
     )
-    assert played.task.tolist() == [a.task for a in REST_STATES for _ in range(4)]
-    assert played.success.mean() >= 0.75
-    assert (played.steps[played.success] > 20).all() and not played.overflow.any()
+    assert result.task.tolist() == [a.task for a in REST_STATES for _ in range(4)]
+    assert result.success.mean() >= 0.75
+    assert (result.steps[result.success] > 20).all() and not result.overflow.any()

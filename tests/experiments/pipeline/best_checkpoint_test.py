@@ -45,7 +45,7 @@ def table(context):
     return {int(row["update"]): row["success"] for row in rows}
 
 
-def test_the_best_is_kept_and_ties_keep_the_earlier_one(context):
+def test_ties_keep_the_earlier_best(context):
     assert validate(context, SUCCESS) == [2, 4, 4, 4, 10]
     assert table(context) == SUCCESS
     newest = checkpoints.latest(context.workdir.best_checkpoint("online"))

@@ -91,7 +91,7 @@ def test_without_validation_there_is_no_best(tmp_path, evaluated):
     assert not Workdir(tmp_path).metrics_file("toy_validation").exists()
 
 
-def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
+def test_a_diverged_stage_keeps_its_last_checkpoint(tmp_path, evaluated):
     with pytest.raises(FloatingPointError, match="gap is nan at update 7.*update 6 is"):
         run(tmp_path, calls=9)
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))

@@ -21,7 +21,7 @@ from omnivla_jax.policy.pretrained.formats import FORMATS
 from omnivla_jax.policy.pretrained.load import MismatchError
 
 _FROM = flags.DEFINE_list(
-    "from", None, f"What lies there: {', '.join(FORMATS)}.", required=True
+    "from", None, f"Kinds of the sources: {', '.join(FORMATS)}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)

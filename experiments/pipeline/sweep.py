@@ -1,4 +1,4 @@
-"""Trains variants of one config under several seeds; what they share is made once.
+"""Trains variants of one config under several seeds, and their common parts once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
     ROOT/seed-0/sft-DIGEST/       supervised fine-tuning and its evaluation

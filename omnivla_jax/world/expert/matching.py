@@ -1,10 +1,10 @@
 """Finds the skill of a task by its goal and its scene, not by its instruction.
 
-Skills are written for LIBERO's tasks. Another task file has the skill of the LIBERO
-task with the same goal, between objects of the same categories that start alike:
-instances may have other names, objects may stand elsewhere, and others may stand around
-them. A skill follows the bodies that it names, so that it transfers; only one with a
-point of the world in it is bound to its arena.
+Skills are written for LIBERO's tasks and for those of `register_skill`. Another task
+has the skill of the known task with the same goal, between objects of the same
+categories that start alike: instances may have other names, objects may stand
+elsewhere, and others may stand around them. A skill follows the bodies that it names,
+so that it transfers; only one with a point of the world in it is bound to its arena.
 """
 
 import functools
@@ -22,10 +22,11 @@ from omnivla_jax.world.expert.waypoints import Skill
 Renaming = dict[str, str]  # instances of a known task -> those of another
 Part = tuple[str, str]  # an instance and one of its regions, "" for the whole
 _ZONE: Part = ("", "zone")  # any rectangle of the workspace
+_REGISTERED: list["TaskSkill"] = []
 
 
 class TaskSkill(NamedTuple):
-    """A task of LIBERO's and the skill written for it."""
+    """A task and the skill written for it."""
 
     task: Task
     skill: Skill
@@ -63,7 +64,7 @@ def find_skill(task: Task) -> Skill | None:
     """
     names = task_names(task)
     matches = []
-    for known in libero_skills():
+    for known in (*libero_skills(), *_REGISTERED):
         bound = any(w.anchor == waypoints.WORLD for w in known.skill)
         if bound and known.task.arena != task.arena:
             continue
@@ -77,6 +78,16 @@ def find_skill(task: Task) -> Skill | None:
     rivals = [match for match in matches if match.other_arena == best.other_arena]
     only = all(match.skill == best.skill for match in rivals)
     return best.skill if only or not best.unlike_subjects else None
+
+
+def register_skill(task: Task, skill: Skill) -> None:
+    """Add the skill of a task of your own; register before making its scene.
+
+    Args:
+      task: an example; other tasks with its goal get the skill too, see `find_skill`.
+      skill: names bodies of `task`; ends with `waypoints.REST`.
+    """
+    _REGISTERED.append(TaskSkill(task, skill))
 
 
 def goal_text(task: Task) -> str:

@@ -37,6 +37,7 @@ DEMONSTRATION_SETTINGS = (
     "engine",
     "image_size",
     "demonstrations",
+    "data",
 )
 
 

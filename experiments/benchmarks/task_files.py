@@ -132,7 +132,7 @@ def errors(variant: Variant, base: tasks.Task, task: tasks.Task) -> list[str]:
         "variant": (task.variant._asdict(), numbers),
         "base name": (task.base_name, base.name),
         "goal": (goals, base_goals),
-        "objects": (len(task.movables), len(base.movables) + variant.added),
+        "objects": (len(task.objects), len(base.objects) + variant.added),
         "appearance": (bool(task.appearance), is_repainted),
     }
     messages = [
@@ -278,7 +278,7 @@ def _shifted(match: re.Match[str], shift: float) -> str:
 
 def _placed(task: tasks.Task) -> list[Any]:
     """Objects and fixtures of a task that are placed in a region."""
-    return [init for init in (*task.movables, *task.fixtures) if init.ranges]
+    return [init for init in (*task.objects, *task.fixtures) if init.ranges]
 
 
 if __name__ == "__main__":

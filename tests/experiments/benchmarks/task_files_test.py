@@ -29,7 +29,7 @@ def test_every_kind_loads_with_the_right_instruction(tmp_path):
 @pytest.mark.parametrize("change, says", [
     ({"instruction": "put it down"}, "instruction"),
     ({"base_name": "a"}, "base name"),
-    ({"movables": ()}, "objects"),
+    ({"objects": ()}, "objects"),
     ({"appearance": "dark"}, "appearance"),
     ({"goal": ()}, "goal"),
 ])  # fmt: skip
@@ -38,7 +38,7 @@ def test_what_is_wrong_is_found(tmp_path, change, says):
     base, task = tasks.read_task(BASES[0]), tasks.read_task(row.path)
     assert task_files.errors(row, base, task) == []
     if says == "objects":
-        change = {"movables": base.movables}
+        change = {"objects": base.objects}
     found = task_files.errors(row, base, task._replace(**change))
     assert len(found) == 1 and found[0].startswith(says)
 
@@ -47,7 +47,7 @@ def test_a_layout_that_is_not_moved_is_found(tmp_path):
     row = task_files.write_variant(BASES[1], "moved", 3, tmp_path)
     base, task = tasks.read_task(BASES[1]), tasks.read_task(row.path)
     assert task_files.errors(row, base, task) == []
-    still = task._replace(movables=base.movables)
+    still = task._replace(objects=base.objects)
     assert "layout" in task_files.errors(row, base, still)[0]
 
 

@@ -237,7 +237,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     chosen = (pushed, turned)
     task = jnp.array([episode.task for episode in chosen])
     physics = _recorded_start(mjx_scene, chosen)
-    verdicts = jax.jit(
+    goals_satisfied = jax.jit(
         lambda physics: [
             predicates.success(mjx_scene, physics, goal) for goal in (task, task[::-1])
         ]
@@ -247,7 +247,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     for step in range(lengths.max() + MARGIN):
         rows = [e.actions[min(step, len(e.actions) - 1)] for e in chosen]
         physics = mjx_step(physics, jnp.ones(BATCH, bool), jnp.array(rows))
-        reached, reached_other = verdicts(physics)
+        reached, reached_other = goals_satisfied(physics)
         own.append(np.asarray(reached))
         others.append(np.asarray(reached_other))
         if np.any(own, axis=0).all():

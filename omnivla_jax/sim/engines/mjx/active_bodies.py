@@ -1,9 +1,9 @@
 """Which part of a mixed scene each task plays with: what MJX steps of it.
 
-A scene that mixes tasks holds many movables, each of its tasks a few. MJX steps a play:
-the robot, the fixtures' joints and as many slots for movables as the fullest task
+A scene that mixes tasks holds many objects, each of its tasks a few. MJX steps a play:
+the robot, the fixtures' joints and as many slots for objects as the fullest task
 needs. Tasks that need the same things share a play; what a play lacks stays as it is.
-Axes: B environments, T tasks of the suite, P plays, M movables, S slots; nq, nv and N
+Axes: B environments, T tasks of the suite, P plays, M objects, S slots; nq, nv and N
 positions, degrees of freedom and bodies of the scene, Q, V and C of a play, J of which
 are the robot's and the fixtures', before those of the slots.
 """
@@ -26,7 +26,7 @@ NOWHERE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # the pose in an empty slot
 
 
 class Jointed(NamedTuple):
-    """What the scene has beside movables."""
+    """What the scene has beside objects."""
 
     bodies: np.ndarray  # int [J]: of N
     positions: np.ndarray  # int [J]: of nq
@@ -51,14 +51,14 @@ class ActiveBodies(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def plays(scene: Scene) -> ActiveBodies:
     """The plays of `scene`; tasks that it does not hold get the first."""
-    body_subsets = {row: _cast(scene, scene.tasks[row]) for row in scene.playable}
+    body_subsets = {row: _cast(scene, scene.tasks[row]) for row in scene.task_ids}
     kinds = list(dict.fromkeys(body_subsets.values()))
-    names, jointed = tuple(scene.stock.movables), _jointed(scene)
-    slots = max([1, *(len(movables) for movables, _ in kinds)])
+    names, jointed = tuple(scene.assets.objects), _jointed(scene)
+    slots = max([1, *(len(objects) for objects, _ in kinds)])
     movable = np.full((len(kinds), slots), len(names))
     present = np.ones((len(kinds), scene.model.nbody), bool)
-    for play, (movables, absent) in enumerate(kinds):
-        movable[play, : len(movables)] = [names.index(name) for name in movables]
+    for play, (objects, absent) in enumerate(kinds):
+        movable[play, : len(objects)] = [names.index(name) for name in objects]
         present[play, [scene.bodies[name] for name in absent]] = False
         present[play] &= present[play, scene.model.body_rootid]
     positions = _rows(scene, jointed.positions, movable, POSE)
@@ -154,21 +154,21 @@ def _gather(
 
 
 def _cast(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The movables of a task, and the bodies that it lacks."""
-    movables = tuple(start.name for start in task.movables)
+    """The objects of a task, and the bodies that it lacks."""
+    objects = tuple(start.name for start in task.objects)
     fixtures = {start.name for start in task.fixtures if start.ranges}
-    tables = {name for name in scene.stock.arenas if ARENAS[name].table}
-    absent = set(scene.stock.movables).difference(movables)
-    absent |= set(scene.stock.fixtures) - fixtures
+    tables = {name for name in scene.assets.arenas if ARENAS[name].table}
+    absent = set(scene.assets.objects).difference(objects)
+    absent |= set(scene.assets.fixtures) - fixtures
     absent |= {table_body(name) for name in tables - {task.arena}}
-    return movables, frozenset(absent)
+    return objects, frozenset(absent)
 
 
 def _jointed(scene: Scene) -> Jointed:
     model = scene.model
     bodies, positions, velocities = range(model.nbody), range(model.nq), range(model.nv)
     gone: tuple[set[int], ...] = (set(), set(), set())
-    for name in scene.stock.movables:
+    for name in scene.assets.objects:
         starts = (scene.bodies[name], *scene.joints[f"{name}_joint0"])
         for taken, start, size in zip(gone, starts, (1, POSE, FREE)):
             taken.update(range(start, start + size))
@@ -181,7 +181,7 @@ def _rows(
 ) -> np.ndarray:
     """int [P, Q] or [P, V]: what the state of a play is made of."""
     column, beyond = (0, scene.model.nq) if size == POSE else (1, scene.model.nv)
-    starts = [scene.joints[f"{name}_joint0"][column] for name in scene.stock.movables]
+    starts = [scene.joints[f"{name}_joint0"][column] for name in scene.assets.objects]
     first = np.array([*starts, beyond])[movable]
     slots = (first[:, :, None] + np.arange(size)).reshape(len(movable), -1)
     if size == FREE:
@@ -202,7 +202,7 @@ def _bodies(scene: Scene, jointed: Jointed, movable: np.ndarray) -> np.ndarray:
     count, slots = len(jointed.bodies), movable.shape[1]
     table = np.zeros((len(movable), scene.model.nbody), int)
     table[:, jointed.bodies] = np.arange(count)
-    for row, name in enumerate(scene.stock.movables):
+    for row, name in enumerate(scene.assets.objects):
         slot = np.where(movable == row, np.arange(slots), slots + row).min(axis=1)
         table[:, scene.bodies[name]] = count + slot
     return table

@@ -35,7 +35,7 @@ class Engine(NamedTuple):
     blank: mjx.Data
     roots: np.ndarray  # int [V of the model]: the root body of each degree of freedom
     plays: active_bodies.ActiveBodies
-    movables: free_bodies.Constants  # of each movable; an empty slot's last
+    objects: free_bodies.Constants  # of each movable; an empty slot's last
     around: free_bodies.Medium
     contacts: tables.ContactTables
     joints: constraint.JointTables
@@ -60,7 +60,7 @@ def engine(scene: Scene) -> Engine:
         for first, second in scene.contact_pairs
     ]
     cast = active_bodies.plays(scene)
-    movables = [scene.bodies[name] for name in scene.stock.movables]
+    objects = [scene.bodies[name] for name in scene.assets.objects]
     # Under a trace these would be tracers, and of its mesh, which must not outlive it
     # in a cache.
     nowhere = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
@@ -70,7 +70,7 @@ def engine(scene: Scene) -> Engine:
             mjx.make_data(bare, impl="jax"),
             jointed.body_rootid[jointed.dof_bodyid],
             cast,
-            free_bodies.constants(scene.model, movables),
+            free_bodies.constants(scene.model, objects),
             free_bodies.medium(scene.model),
             tables.build(
                 scene.model,
@@ -84,16 +84,16 @@ def engine(scene: Scene) -> Engine:
 
 def _room(scene: Scene) -> tables.Room:
     """What the fullest of the scene's tasks needs."""
-    tasks = [scene.tasks[row] for row in scene.playable]
-    if any(start.reference for task in tasks for start in task.movables):
+    tasks = [scene.tasks[row] for row in scene.task_ids]
+    if any(start.reference for task in tasks for start in task.objects):
         return tables.STACKED
     several = any(len(task.goal) > 1 for task in tasks)
     return tables.GATHERED if several else tables.SPARSE
 
 
 def _jointed_model(scene: Scene) -> mujoco.MjModel:
-    """The scene without movables: the same bodies and joints in the same order."""
-    assets = scene.stock._replace(movables={})
+    """The scene without objects: the same bodies and joints in the same order."""
+    assets = scene.assets._replace(objects={})
     return compile_model(assets, scene.preset, plane_tables=True)
 
 
@@ -103,7 +103,7 @@ def each(
     """`stage(engine, *values)` for every environment, with its own fixtures."""
     shared = engine(scene)
     jointed = shared.plays.jointed.bodies.tolist()
-    ids = np.array([jointed.index(scene.bodies[name]) for name in scene.posed])
+    ids = np.array([jointed.index(scene.bodies[name]) for name in scene.posed_bodies])
 
     def one(position: jax.Array, quaternion: jax.Array, *own: Any) -> mjx.Data:
         model = shared.model.replace(
@@ -147,7 +147,7 @@ def fly(scene: Scene, play: jax.Array, state: active_bodies.State) -> Flight:
     """All that positions and velocities of the free bodies determine."""
     shared = engine(scene)
     bodies = jax.tree.map(
-        lambda table: of(play, table[shared.plays.movable]), shared.movables
+        lambda table: of(play, table[shared.plays.movable]), shared.objects
     )
     qvel = state.qvel[:, shared.model.nv :].reshape(len(play), -1, active_bodies.FREE)
     at = free_poses(scene, state.qpos)

@@ -45,15 +45,15 @@ def test_each_task_plays_with_its_own_things(mixed, tables):
     for row in TASKS:
         play, task = tables.of_task[row], mixed.tasks[row]
         present = tables.present[play]
-        for name in mixed.stock.movables:
-            wanted = name in {start.name for start in task.movables}
+        for name in mixed.assets.objects:
+            wanted = name in {start.name for start in task.objects}
             assert present[mixed.bodies[name]] == wanted, name
-        for name in mixed.stock.fixtures:
+        for name in mixed.assets.fixtures:
             wanted = name in {start.name for start in task.fixtures}
             assert present[mixed.bodies[name]] == wanted, name
         assert present[mixed.bodies["eef"]]
     assert len(tables.movable) == len(TASKS)
-    assert tables.movable.shape[1] == max(len(mixed.tasks[k].movables) for k in TASKS)
+    assert tables.movable.shape[1] == max(len(mixed.tasks[k].objects) for k in TASKS)
 
 
 def test_tasks_with_the_same_things_share_a_play(scene):
@@ -71,7 +71,7 @@ def test_leaving_undoes_entering(mixed, tables, start):
     for name in ("qpos", "qvel", "warmstart"):
         np.testing.assert_array_equal(getattr(back, name), getattr(physics, name))
     lacking = ~tables.present[play]
-    for name in mixed.stock.movables:
+    for name in mixed.assets.objects:
         body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
         parked = physics.qpos[:, place : place + 3]
         expected = np.where(lacking[:, body, None], parked, 1.0)
@@ -86,8 +86,8 @@ def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
     assert not state.diverged.any() and not state.physics.overflow.any()
     before, after = start.physics, state.physics
     for row, task in enumerate(TASKS):
-        own = {start.name for start in mixed.tasks[task].movables}
-        for name in set(mixed.stock.movables) - own:
+        own = {start.name for start in mixed.tasks[task].objects}
+        for name in set(mixed.assets.objects) - own:
             body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
             rows = slice(place, place + active_bodies.POSE)
             parked = after.qpos[row, rows]
@@ -128,7 +128,7 @@ def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
             size = active_bodies.POSE if name.endswith("_joint0") else 1
             ours, theirs = scene.joints[name][0], mixed.joints[name][0]
             qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
-        places = {name: mixed.posed.index(name) for name in scene.posed}
+        places = {name: mixed.posed_bodies.index(name) for name in scene.posed_bodies}
         ends[scene] = _stepped(
             scene,
             jnp.asarray(qpos),
@@ -158,12 +158,12 @@ def test_no_movable_at_all(tmp_path):
     """An empty slot is stepped beside a scene that has none to fill it."""
     scene = scenes.make("libero_10", tasks=(2,), engine="mjx")
     bare = dataclasses.replace(
-        scene, stock=scene.stock._replace(movables={}), suite=_without(scene)
+        scene, assets=scene.assets._replace(objects={}), suite=_without(scene)
     )
     assert active_bodies.plays(bare).movable.tolist() == [[0]]
 
 
 def _without(scene):
     tasks = list(scene.suite.tasks)
-    tasks[2] = tasks[2]._replace(movables=())
+    tasks[2] = tasks[2]._replace(objects=())
     return scene.suite._replace(tasks=tuple(tasks))

@@ -1,68 +1,286 @@
-"""Success of a trained policy on the held-out initial states, as one JSON object.
+"""Evaluates the policy of a checkpoint: success by task, as JSON and as a table.
 
-python -m experiments.evaluate --workdir=runs/quickstart [--stage=flow_gspo]
-    [--episodes=24] [--batch_size=12] [--noverdicts]
+    python -m experiments.evaluate --checkpoint=runs/quickstart [--stage=online]
+        [--episodes=24] [--batch_size=12] [--noverdicts]
+        [--suite=libero_object|FILE.bddl|FOLDER] [--tasks=0,3] [--max_steps=280]
+        [--initial_states=sampled|libero|FILE|FOLDER]
+        [--videos=4] [--out=DIR]
 
-The run's folder is only read. An episode's verdict depends on neither --episodes nor
---batch_size: the first 24 of 48 are the 24, and the run's own evaluation is repeated.
+--checkpoint is the folder of a run, of a training stage, or of one checkpoint; the run
+is only read. Standard output is one JSON object in one line, the table goes to standard
+error and with the JSON into --out, beside failures.mp4 of the first failed episodes.
+The outcome of an episode depends on neither --episodes nor --batch_size: the first 24
+of 48 are the 24, and without other flags the run's own evaluation is repeated.
 """
 
 import dataclasses
 import json
+import math
+import sys
 from pathlib import Path
+from typing import Any, Mapping
 
+import jax
 import numpy as np
 from absl import flags, logging
 
-from experiments.pipeline import policy_checkpoint
+from experiments.configs.schema import ExperimentConfig, check_tasks
+from experiments.pipeline import episode_video, initial_states, policy_checkpoint
 from experiments.pipeline.run_context import make_scene, task_names
-from experiments.reporting import errors
+from experiments.reporting import errors, progress
+from experiments.reporting.files import replacing
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.sim.engines.registry import ENGINES
+from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
-from omnivla_jax.train.state import evaluated
+from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
+from omnivla_jax.train.state import TrainState, evaluated
 
-_STAGES = ("flow_gspo", "flow_gspo_best", "flow_matching")
+SAMPLED = "sampled"
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run.", required=True)
-_STAGE = flags.DEFINE_enum("stage", _STAGES[0], _STAGES, "Whose newest checkpoint.")
-_EPISODES = flags.DEFINE_integer("episodes", None, "How many; None: as in the run.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "At a time; changes no verdict.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Folder of a run, a stage or one checkpoint.", required=True
+)
+_STAGE = flags.DEFINE_string(
+    "stage", None, "Of a run: sft, online, online_best; else the last."
+)
+_SUITE = flags.DEFINE_string(
+    "suite", None, "A suite, a BDDL file or a folder of them; else the run's."
+)
+_TASKS = flags.DEFINE_list("tasks", None, "Rows of the suite; else the run's, or all.")
+_PROMPT = flags.DEFINE_enum(
+    "prompt", None, list(libero_plus.PROMPTS), "What files tell the policy."
+)
+_HORIZON = flags.DEFINE_integer("horizon", None, "Time limit of files, control steps.")
+_SKIP = flags.DEFINE_boolean("skip_unknown", None, "Leave out files that cannot load.")
+_CATEGORIES = flags.DEFINE_string("categories", None, "JSON file of more categories.")
+_ENGINE = flags.DEFINE_enum("engine", None, ["auto", *ENGINES], "Of physics.")
+_STATES = flags.DEFINE_string(
+    "initial_states", SAMPLED, "sampled, libero, or recorded ones: a file or a folder."
+)
+_EPISODES = flags.DEFINE_integer(
+    "episodes", None, "How many; else as in the run, or every recorded state once."
+)
+_MAX_STEPS = flags.DEFINE_integer("max_steps", None, "Control steps of an episode.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Between two reports.")
+_SEED = flags.DEFINE_integer(
+    "seed", None, "Of initial states and noise; else the run's."
+)
 _VERDICTS = flags.DEFINE_boolean("verdicts", True, "List the outcome of every episode.")
-_CACHE_DIR = flags.DEFINE_string(
-    "compilation_cache", "", "Of compiled programs; empty: as experiments.quickstart."
+_VIDEOS = flags.DEFINE_integer("videos", 0, "Failed episodes to show.", lower_bound=0)
+_OUT = flags.DEFINE_string("out", None, "Folder for evaluation.json, .md and videos.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
 )
 
 
 def main(argv: list[str]) -> None:
-    """Restore, evaluate, print."""
+    """Restore a policy, play episodes, print JSON."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
+    if _VIDEOS.value and _OUT.value is None:
+        raise flags.Error("--videos needs --out=DIR, where they are written")
     logging.set_verbosity(logging.ERROR)
-    restored = policy_checkpoint.restore(Path(_WORKDIR.value), _STAGE.value)
-    settings = restored.config
-    asked = {"episodes": _EPISODES.value, "batch_size": _BATCH_SIZE.value}
-    changes = {name: value for name, value in asked.items() if value is not None}
-    config = dataclasses.replace(settings.evaluation, **changes)
-    folder = _CACHE_DIR.value
-    compilation.enable_cache(Path(folder).expanduser() if folder else None)
-    scene = make_scene(settings)
-    simulator = environment.simulator(scene, settings.policy, size=settings.image_size)
-    start = evaluate.eval_initial_states(settings.seed, settings.tasks, config)
-    outcome = evaluate.run(
-        evaluate.compiled(simulator, settings.policy, config),
-        evaluated(restored.state),
-        restored.state.normalizer,
-        start,
-        config=config,
-    )
-    rows = np.asarray(start.task)
-    found = evaluate.summarise(outcome.success, rows, task_names(scene))
-    found |= evaluate.failure_counts(outcome) | {"episodes": config.episodes}
-    found |= {"stage": _STAGE.value, "update": restored.update}
+    out = None if _OUT.value is None else Path(_OUT.value).expanduser()
+    if out is not None and (out / "evaluation.json").exists():
+        raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
+    restored = policy_checkpoint.restore(Path(_CHECKPOINT.value), _STAGE.value)
+    config = _with_flags(restored.config)
+    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    summary = run(config, restored, out)
+    if out is not None:
+        with replacing(out / "evaluation.json") as temporary:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+        with replacing(out / "evaluation.md") as temporary:
+            temporary.write_text(table(summary) + "\n", "utf-8")
+    print(table(summary), file=sys.stderr)
+    print(json.dumps(summary))
+
+
+def run(
+    config: ExperimentConfig,
+    restored: policy_checkpoint.RestoredPolicy,
+    out: Path | None,
+) -> dict[str, Any]:
+    """Play the episodes and write the videos.
+
+    Args:
+      config: of the run, with what the flags change.
+      restored: the policy.
+      out: folder of the videos.
+
+    Returns:
+      What is printed as JSON.
+    """
+    scene, settings = make_scene(config), config.evaluation
+    names = task_names(scene)
+    simulator = environment.simulator(scene, config.policy, size=config.image_size)
+    recorded = _STATES.value != SAMPLED
+    if recorded:
+        tasks = {row: scene.tasks[row] for row in config.tasks}
+        states = initial_states.read(_STATES.value, config.suite, tasks)
+        pairs = initial_states.take_turns(states, _EPISODES.value)
+        settings = dataclasses.replace(settings, episodes=len(pairs))
+        simulator = initial_states.restoring(simulator, scene)
+    if _VIDEOS.value:
+        settings = dataclasses.replace(settings, recorded=settings.width)
+    starts = evaluate.eval_initial_states(config.seed, config.tasks, settings)
+    if recorded:
+        rows = np.asarray([task for task, _ in pairs], np.int32)
+        key = initial_states.to_scene(scene, states, pairs)
+        starts = starts._replace(task=rows, told=rows, key=key)
+    program = evaluate.make_evaluate(simulator, config.policy, settings)
+    outcome, failures = play(program, restored.state, starts, settings)
+    numbers = [number for number, _ in failures]
+    if numbers and out is not None:
+        episode_video.write(
+            out / "failures.mp4",
+            scene,
+            jax.tree.map(lambda *x: np.stack(x, axis=1), *[s for _, s in failures]),
+            [f"{n}: {scene.tasks[int(starts.task[n])].instruction}" for n in numbers],
+            size=config.video_size,
+            supersample=config.video_supersample,
+        )
+    summary = evaluate.summarise(outcome.success, np.asarray(starts.task), names)
+    summary |= evaluate.failure_counts(outcome) | {
+        "episodes": settings.episodes,
+        "checkpoint": str(restored.path),
+        "stage": restored.stage,
+        "update": restored.update,
+        "suite": config.suite,
+        "initial_states": _STATES.value,
+        "seed": config.seed,
+    }
     if _VERDICTS.value:
-        found["verdicts"] = outcome.success.astype(int).tolist()
-        found["steps"] = outcome.steps.astype(int).tolist()
-    print(json.dumps(found))
+        summary["verdicts"] = outcome.success.astype(int).tolist()
+        summary["steps"] = outcome.steps.astype(int).tolist()
+    return summary
+
+
+def play(
+    program: jax.stages.Wrapped,
+    state: TrainState,
+    starts: evaluate.Start,
+    config: EvaluateConfig,
+) -> tuple[EvalResult, list[tuple[int, PyTree]]]:
+    """Play all episodes, a block of the compiled width at a time.
+
+    Args:
+      program: of `evaluate.make_evaluate`.
+      state: of the policy.
+      starts: of N episodes.
+      config: the sizes.
+
+    Returns:
+      The outcome of all episodes, and the number and the states [T, ...] of the first
+      failed ones.
+    """
+    params, width = evaluated(state), config.width
+    outcomes: list[EvalResult] = []
+    failures: list[tuple[int, PyTree]] = []
+    finished = succeeded = 0
+    with progress.phase(
+        "Evaluation", total=config.episodes, unit="episode", stream=sys.stderr
+    ) as bar:
+        with bar.compiling():
+            rows = np.arange(width) % config.episodes
+            shapes = jax.eval_shape(
+                lambda: (
+                    params,
+                    state.normalizer,
+                    jax.tree.map(lambda x: x[rows], starts),
+                )
+            )
+            evaluate_fn = program.lower(*shapes).compile()
+        for low in range(0, config.episodes, width):
+            block = jax.tree.map(lambda x: x[low : low + width], starts)
+            size = len(block.task)
+            outcome = evaluate.run(
+                evaluate_fn,
+                params,
+                state.normalizer,
+                block,
+                config=dataclasses.replace(config, episodes=size),
+            )
+            finished += size
+            succeeded += int(outcome.success.sum())
+            bar.advance(size, success=succeeded / finished)
+            for row in np.flatnonzero(~outcome.success):
+                if len(failures) < _VIDEOS.value:
+                    states = jax.tree.map(
+                        lambda x: np.asarray(x[:, row]), outcome.record
+                    )
+                    failures.append((low + int(row), states))
+            outcomes.append(outcome._replace(record=None))
+    whole = jax.tree.map(lambda *x: np.concatenate(x), *outcomes)
+    return whole, failures
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """A Markdown table with a row for each task and one for all."""
+    lines = [
+        "| task | success (95 % interval) | episodes |",
+        "|---|---|---|",
+    ]
+    rows = summary["per_task"] | {"all": summary}
+    for name, row in rows.items():
+        low, high = row["interval"]
+        cell = f"{row['success']:.1%} ({low:.1%} to {high:.1%})"
+        lines.append(f"| {name} | {cell} | {row['episodes']} |")
+    lines += ["", f"Diverged episodes, which count as failures: {summary['diverged']}."]
+    return "\n".join(lines)
+
+
+def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
+    """The config of a run with the suite, tasks and lengths of the command line.
+
+    Raises:
+      ValueError: unknown tasks, or episodes longer than the suite's time limit.
+    """
+    given = {
+        "prompt": _PROMPT.value,
+        "horizon": _HORIZON.value,
+        "skip_unknown": _SKIP.value,
+        "categories": _CATEGORIES.value,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    config = dataclasses.replace(
+        config,
+        suite=_SUITE.value or config.suite,
+        task_files={**config.task_files, **given},
+        engine=_ENGINE.value or config.engine,
+        seed=config.seed if _SEED.value is None else _SEED.value,
+    )
+    suite = config.task_table
+    if _TASKS.value is not None:
+        try:
+            tasks = tuple(int(word) for word in _TASKS.value if word)
+        except ValueError as error:
+            raise flags.Error(
+                f"--tasks={','.join(_TASKS.value)}: numbers, as 0,3"
+            ) from error
+    elif _SUITE.value is None:
+        tasks = config.tasks
+    else:
+        tasks = tuple(range(len(suite.tasks)))
+    check_tasks(suite, tasks, example="--tasks=0")
+    settings = config.evaluation
+    sizes: dict[str, Any] = {
+        "episodes": _EPISODES.value,
+        "batch_size": _BATCH_SIZE.value,
+    }
+    if _MAX_STEPS.value is not None:
+        sizes["chunks"] = math.ceil(_MAX_STEPS.value / settings.exec_horizon)
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    settings = dataclasses.replace(settings, **sizes)
+    num_steps = settings.chunks * settings.exec_horizon
+    if num_steps > suite.horizon:
+        raise ValueError(
+            f"Episodes of {num_steps} control steps exceed the suite's {suite.horizon}:"
+            " give fewer --max_steps, or a larger --horizon."
+        )
+    return dataclasses.replace(config, tasks=tasks, evaluation=settings)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Writes omnivla_jax/sim/data/objects.json from LIBERO's recorded collision geometry.
+"""Writes the geometry in omnivla_jax/sim/data/categories from LIBERO's recorded shapes.
 
 Run: `python -m experiments.fit_geometry`; takes about half a minute of one core.
 How far the fits deviate: `python -m experiments.benchmarks.geometry`.
 """
 
+import json
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -14,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 OUTPUT = flags.DEFINE_string(
     "output",
-    str(ROOT / "omnivla_jax/sim/data/objects.json"),
-    "Where the fitted shapes are written.",
+    str(ROOT / "omnivla_jax/sim/data/categories"),
+    "The folder of the categories' files, whose fitted shapes are written.",
 )
 
 
@@ -23,15 +24,16 @@ def main(argv: list[str]) -> None:
     """Fit every category and write the table."""
     del argv
     categories = recorded.read()
-    fitted = {}
+    folder = Path(OUTPUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, category in categories.items():
-        fitted[name] = choice.shapes(category)
+        fitted = choice.shapes(category)
         before = sum(recorded.count(part.shapes) for part in category.parts)
-        after = sum(recorded.count(shapes) for shapes in fitted[name])
+        after = sum(recorded.count(shapes) for shapes in fitted)
         logging.info("%s: %d primitives for %d", name, after, before)
-    path = Path(OUTPUT.value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document.text(categories, fitted))
+        path = folder / f"{name}.json"
+        records = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(document.text({name: category}, {name: fitted}, records))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Contact sheets: every task of a suite through both cameras.
+"""Draws contact sheets: every task of a suite through both cameras.
 
 Run: `python -m experiments.gallery --workdir=runs/gallery [--suites=libero_goal]`.
 Writes one PNG per suite: a column per task and camera; from above colour, depth,
 normals and segmentation.
+
+Axes: T tasks, V camera views, S image side.
 """
 
 from pathlib import Path
@@ -18,47 +20,59 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.render.types import OUTPUTS, Image
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Where the sheets go.")
-_SUITES = flags.DEFINE_list("suites", list(BENCHMARK), "Which suites.")
-_SIZE = flags.DEFINE_integer("size", 192, "Side of one picture, pixels.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Folder of the sheets.")
+_SUITES = flags.DEFINE_list("suites", list(BENCHMARK), "Suites to draw.")
+_SIZE = flags.DEFINE_integer("size", 192, "Image side in pixels.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")
 
 
-def draw(suite: str, size: int, seed: int) -> Image:
-    """A fresh episode of every task through both cameras: leaves [T, V, S, S, ...]."""
-    scene = scenes.make(suite, engine="mujoco")
-    look, tasks = looks.look(scene), len(scene.suite.tasks)
+def render_suite(suite: str, size: int, seed: int) -> Image:
+    """Render a fresh episode of every task through both cameras.
 
-    def run(key: jax.Array) -> Image:
-        keys = jax.random.split(key, tasks)
-        physics = env.reset(scene, jnp.arange(tasks), keys).physics
+    Args:
+      suite: name of the suite.
+      size: S.
+      seed: of the layouts.
+
+    Returns:
+      Leaves [T, V, S, S, ...].
+    """
+    scene = scenes.make(suite, engine="mujoco")
+    visuals, num_tasks = visual_scene.make(scene), len(scene.suite.tasks)
+
+    def render(key: jax.Array) -> Image:
+        keys = jax.random.split(key, num_tasks)
+        physics = env.reset(scene, jnp.arange(num_tasks), keys).physics
         options: dict[str, Any] = {"shadows": True, "supersample": 2}
         return observe.render_images(
-            look, physics, size=size, outputs=OUTPUTS, **options
+            visuals, physics, size=size, outputs=OUTPUTS, **options
         )
 
-    drawn = compilation.jit(run, fused=True)(jax.random.key(seed))
-    return jax.tree.map(np.asarray, drawn)
+    images = compilation.jit(render, fused=True)(jax.random.key(seed))
+    return jax.tree.map(np.asarray, images)
 
 
-def sheet(image: Image) -> np.ndarray:
-    """uint8 [4 S, T V S, 3]: the columns of all tasks side by side."""
-    tasks = [Image(*(leaf[task] for leaf in image)) for task in range(len(image.rgb))]
-    return np.concatenate([columns(task) for task in tasks], axis=1)
+def contact_sheet(image: Image) -> np.ndarray:
+    """Lay images side by side.
 
+    Args:
+      image: leaves [T, V, S, S, ...].
 
-def columns(image: Image) -> np.ndarray:
-    """uint8 [4 S, V S, 3] of one task: a column per camera; see the module."""
-    near = image.depth / np.maximum(image.depth.max((1, 2), keepdims=True), 1e-6)
-    grey = np.repeat((255 * (1 - 0.9 * near)).astype(np.uint8)[..., None], 3, axis=-1)
-    turned = (127.5 * (image.normal + 1)).astype(np.uint8)
+    Returns:
+      uint8 [4 S, T V S, 3]; see the module.
+    """
+    farthest = image.depth.max((2, 3), keepdims=True)
+    depth = image.depth / np.maximum(farthest, 1e-6)
+    grey = np.repeat((255 * (1 - 0.9 * depth)).astype(np.uint8)[..., None], 3, axis=-1)
+    normals = (127.5 * (image.normal + 1)).astype(np.uint8)
     palette = np.random.default_rng(0).integers(40, 256, (4096, 3)).astype(np.uint8)
-    rows = (image.rgb, grey, turned, palette[image.segmentation % len(palette)])
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    colors = palette[image.segmentation % len(palette)]
+    rows = np.stack([image.rgb, grey, normals, colors])  # [4, T, V, S, S, 3]
+    size = rows.shape[3]
+    return rows.transpose(0, 3, 1, 2, 4, 5).reshape(len(rows) * size, -1, 3)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -67,9 +81,10 @@ def main(argv: Sequence[str]) -> None:
     folder = Path(_WORKDIR.value)
     folder.mkdir(parents=True, exist_ok=True)
     for suite in _SUITES.value:
-        drawn = sheet(draw(suite, _SIZE.value, _SEED.value))
-        Picture.fromarray(drawn).save(folder / f"{suite}.png")
-        print(folder / f"{suite}.png")
+        sheet = contact_sheet(render_suite(suite, _SIZE.value, _SEED.value))
+        path = folder / f"{suite}.png"
+        Picture.fromarray(sheet).save(path)
+        print(path)
 
 
 if __name__ == "__main__":

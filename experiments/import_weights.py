@@ -1,11 +1,11 @@
-"""Turns public weights into a checkpoint of this project's parameters.
+"""Imports public weights as parameters of a policy.
 
     python -m experiments.import_weights --from=paligemma-npz,hf-vggt
         --path=pt_224.npz,VGGT-1B --out=weights [--preset=full] [--nospatial] [--seed=0]
 
-Sources and paths come in pairs; what no source covers starts at its initial value.
-`--out` gets the parameters and a record of what they presuppose (`weights.py`): stage
-II of the main job starts from them under `--config.policy.weights=weights`.
+Sources and paths come in pairs; parameters that no source covers keep their initial
+value. `--out` gets the parameters and weights.json; `experiments.train` starts from
+them under `--config.policy.weights=weights`.
 """
 
 import sys
@@ -15,10 +15,10 @@ from absl import flags, logging
 
 from experiments.pipeline import imported_weights
 from experiments.reporting import errors, progress
+from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.load import MismatchError
 from omnivla_jax.policy.pretrained.sources import SOURCES
-from omnivla_jax.train import checkpoints
 
 _FROM = flags.DEFINE_list(
     "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
@@ -31,7 +31,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of initial values.")
 
 
 def main(argv: list[str]) -> None:
-    """Load, report what was kept, save."""
+    """Load, report the parameters that keep their initial values, save."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     if len(_FROM.value) != len(_PATH.value):
@@ -40,10 +40,14 @@ def main(argv: list[str]) -> None:
     compilation.enable_cache()
     out = Path(_OUT.value).expanduser()
     _require_free(out)
-    pairs = tuple(zip(_FROM.value, _PATH.value))
-    record = imported_weights.Record(_PRESET.value, _SPATIAL.value, pairs, adapted={})
+    metadata = imported_weights.WeightsMetadata(
+        preset=_PRESET.value,
+        spatial=_SPATIAL.value,
+        sources=tuple(zip(_FROM.value, _PATH.value)),
+        config_updates={},
+    )
     try:
-        loaded = imported_weights.import_files(out, record, seed=_SEED.value)
+        loaded = imported_weights.import_files(out, metadata, seed=_SEED.value)
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error
@@ -53,15 +57,16 @@ def main(argv: list[str]) -> None:
 
 
 def _require_free(out: Path) -> None:
-    """Refuse a folder that holds anything but what an interrupted import left."""
+    """Refuse a folder that holds more than the files of an interrupted import."""
     if not out.exists():
         return
     if out.is_dir():
         names = {entry.name for entry in out.iterdir()}
-        rest = {name for name in names if not checkpoints.UNFINISHED.fullmatch(name)}
+        unfinished = checkpoint_files.UNFINISHED
+        rest = {name for name in names if not unfinished.fullmatch(name)}
         if not rest:
             return
-        if rest == {imported_weights.RECORD} and imported_weights.is_record(out):
+        if rest == {imported_weights.METADATA} and imported_weights.has_metadata(out):
             return
     raise flags.Error(f"--out={out} is taken: name a new folder")
 

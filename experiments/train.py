@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)  # JAX logs the backends that it did not find
     config = from_config(_CONFIG.value)
-    training.check_stages(config.stages)
+    training.check_start(config)
     compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
     workdir = open_workdir(
         Path(_WORKDIR.value), _CONFIG.value.to_dict(), resume=_RESUME.value

@@ -31,8 +31,7 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 ROOT = Path(__file__).parents[2]
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
@@ -57,14 +56,14 @@ class Row(NamedTuple):
 def render(*, num_envs: int, size: int) -> dict[str, Any]:
     """Draw both cameras of every environment, as policies see them: no shadows."""
     scene = scenes.make("libero_goal", tasks=TASKS, engine="mjx")
-    look, start = looks.look(scene), initial_states(scene, num_envs)
+    visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
 
     def draw(physics: PhysicsState) -> jax.Array:
-        return observe.images(look, physics, size=size)
+        return observe.images(visuals, physics, size=size)
 
     program, compiled = compile_timed(draw, start.physics)
     seconds = timing.fastest(lambda _: program(start.physics))
-    pictures = len(look.cameras) * num_envs
+    pictures = len(visuals.cameras) * num_envs
     return {
         "frames_per_second": round(pictures / seconds),
         "milliseconds_per_batch": round(1e3 * seconds, 3),
@@ -80,7 +79,7 @@ def step(
 ) -> dict[str, Any]:
     """Step random actions; `cameras` pixels a side are drawn after every step."""
     scene = scenes.make(suite, tasks=TASKS, engine=engine)
-    look, start = looks.look(scene), initial_states(scene, num_envs)
+    visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
 
     def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
         shape = (num_envs, env.ACTION_SIZE)
@@ -88,7 +87,7 @@ def step(
         after, _ = env.step(scene, state, action)
         if not cameras:
             return after, jnp.zeros(())
-        drawn = observe.images(look, after.physics, size=cameras)
+        drawn = observe.images(visuals, after.physics, size=cameras)
         return after, jnp.mean(drawn, dtype=jnp.float32)
 
     def run(state: EnvState) -> tuple[EnvState, jax.Array]:

@@ -1,4 +1,4 @@
-"""How far the fitted shapes of objects.json are from LIBERO's recorded collision boxes.
+"""How far the fitted collision shapes of categories are from LIBERO's recorded ones.
 
 Run: `python -m experiments.benchmarks.geometry`; prints one JSON object.
 Distances in mm, see `experiments.geometry.deviation`: `fitted` from points of the
@@ -14,7 +14,8 @@ from typing import Any, Callable, Mapping
 import numpy as np
 
 from experiments.geometry import deviation, recorded
-from omnivla_jax.sim.assets.objects import CATEGORIES, Part
+from omnivla_jax.sim.assets.category import Part
+from omnivla_jax.sim.assets.objects import CATEGORIES
 
 MEDIAN_LIMIT, MAXIMUM_LIMIT = 3.0, 8.0  # mm
 # Why a category may be outside the limits.

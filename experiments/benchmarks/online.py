@@ -1,7 +1,7 @@
-"""How fast the whole online loop is: sampling, physics, rendering and the update.
+"""Speed of the whole online loop: sampling, physics, rendering and the update.
 
 Run: `python -m experiments.benchmarks.online [--config=experiments/configs/FILE.py]
-[--config.rl.groups=16]`; prints one JSON object, see `updating`.
+[--config.rl.groups=16]`; prints one JSON object, see `lib/online_timing.py`.
 """
 
 import json

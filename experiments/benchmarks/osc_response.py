@@ -1,9 +1,9 @@
-"""The controller's step responses against those recorded in the real LIBERO.
+"""Step responses of the controller, against those recorded in the real LIBERO.
 
 Run: `python -m experiments.benchmarks.osc_response [--physics_preset=faithful]`, and
-`--engine=mjx`.
-From the first initial state of libero_goal's task 0, after the ten waiting steps: five
-steps of one full command and fifteen of none (the gripper: twenty closed, twenty open).
+`--engine=mjx`. From the first initial state of libero_goal's task 0, after the ten
+waiting steps: five steps of a full command in one direction and fifteen of zeros (the
+gripper: twenty closed, twenty open).
 Prints one JSON object: the largest deviation of any step.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from absl import app
 from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
@@ -43,7 +43,7 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
     actions = jnp.asarray(commands())
     batch = actions.shape[1]
 
-    def look(state: env.EnvState) -> dict[str, jax.Array]:
+    def poses(state: env.EnvState) -> dict[str, jax.Array]:
         return {
             "position": state.physics.xpos[:, scene.bodies[panda.EEF_BODY]],
             "quaternion": state.physics.xquat[:, scene.bodies[HAND_BODY]],
@@ -56,11 +56,13 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
 
         def one(state: env.EnvState, action: jax.Array) -> tuple:
             after, _ = env.step(scene, state, action)
-            return after, look(after)
+            return after, poses(after)
 
-        path: dict[str, jax.Array] = jax.lax.scan(one, start, actions)[1]
-        first = look(start)
-        return {name: jnp.concatenate([first[name][None], path[name]]) for name in path}
+        later: dict[str, jax.Array] = jax.lax.scan(one, start, actions)[1]
+        first = poses(start)
+        return {
+            name: jnp.concatenate([first[name][None], later[name]]) for name in later
+        }
 
     copies = jnp.tile(jnp.asarray(qpos), (batch, 1))
     return jax.tree.map(np.asarray, compilation.jit(run)(copies))
@@ -68,35 +70,37 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
 
 def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest deviation of every response from the recording."""
-    theirs, found = libero_recordings.osc_responses(), {}
+    recorded, largest = libero_recordings.osc_responses(), {}
     for row, name in enumerate(AXES):
-        count = len(theirs[f"{name}_0"])
-        away = ours["position"][:count, row] - theirs[f"{name}_0"]
-        found[f"{name}_position_mm"] = 1e3 * np.linalg.norm(away, axis=1).max()
-        here = Rotation.from_quat(np.roll(ours["quaternion"][:count, row], -1, axis=1))
-        turn = here * Rotation.from_quat(theirs[f"{name}_1"]).inv()
-        found[f"{name}_rotation_deg"] = np.degrees(turn.magnitude().max())
-    gap = ours["fingers"][: len(theirs["grip_0"]), -1] - theirs["grip_0"]
-    found["gripper_mm"] = 1e3 * np.abs(gap).max()
-    return {name: round(float(value), 3) for name, value in found.items()}
+        count = len(recorded[f"{name}_0"])
+        difference = ours["position"][:count, row] - recorded[f"{name}_0"]
+        largest[f"{name}_position_mm"] = 1e3 * np.linalg.norm(difference, axis=1).max()
+        rotation = Rotation.from_quat(
+            np.roll(ours["quaternion"][:count, row], -1, axis=1)
+        )
+        error = rotation * Rotation.from_quat(recorded[f"{name}_1"]).inv()
+        largest[f"{name}_rotation_deg"] = np.degrees(error.magnitude().max())
+    difference = ours["fingers"][: len(recorded["grip_0"]), -1] - recorded["grip_0"]
+    largest["gripper_mm"] = 1e3 * np.abs(difference).max()
+    return {name: round(float(value), 3) for name, value in largest.items()}
 
 
 def first_state(scene: Scene) -> np.ndarray:
     """LIBERO's first recorded `qpos` [nq] of the task."""
     rest = next(
-        anchor
-        for anchor in libero_recordings.anchors()
-        if (anchor.suite, anchor.task) == ("libero_goal", 0)
+        rest
+        for rest in libero_recordings.rest_states()
+        if (rest.suite, rest.task) == ("libero_goal", 0)
     )
     return rest.state[1 : 1 + scene.model.nq]
 
 
 def main(argv: Sequence[str]) -> None:
-    """Respond once; print the deviations."""
+    """Run all responses at once; print the deviations."""
     del argv
-    scene = options.scene("libero_goal", (0,))
-    found = deviations(respond(scene, first_state(scene)))
-    options.report("osc_response", scene.engine, **found)
+    scene = make_scene("libero_goal", (0,))
+    largest = deviations(respond(scene, first_state(scene)))
+    print_report("osc_response", scene.engine, **largest)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Recorded LIBERO episodes replayed open loop: same verdict, and how much earlier.
+"""Recorded LIBERO episodes replayed open loop: same outcome, and at which step.
 
 Run: `python -m experiments.benchmarks.replay`, with `--physics_preset=faithful` or
-`--engine=mjx`.
-Prints one JSON object; `--folder` takes other recordings in the same format, `--mixed`
-plays them in the scene of the whole suite instead of one of their own task.
+`--engine=mjx`. Prints one JSON object; `--folder` takes other recordings in the same
+format, `--mixed` runs them in the scene of the whole suite instead of their own task.
 """
 
 import itertools
@@ -15,26 +14,32 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
 from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib.flags import make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 
-_FOLDER = flags.DEFINE_string("folder", "", "Recordings; empty: those committed.")
-_MIXED = flags.DEFINE_bool("mixed", False, "In the scene of all the suite's tasks.")
+_FOLDER = flags.DEFINE_string(
+    "folder", "", "Folder of recordings; empty: the committed ones."
+)
+_MIXED = flags.DEFINE_bool(
+    "mixed", False, "Run in the scene of all tasks of the suite."
+)
 NEVER = -1
 
 
-class Replayed(NamedTuple):
-    """What became of one episode here."""
+class ReplayResult(NamedTuple):
+    """Result of one episode."""
 
-    step: int  # the first control step after which its goal held, or -1
+    step: int  # the first control step after which its goal held, or NEVER
     diverged: bool  # within its length
 
 
-def replay(scene: Scene, group: Sequence[libero_recordings.Episode]) -> list[Replayed]:
-    """What becomes of each episode under its recorded actions."""
+def replay(
+    scene: Scene, group: Sequence[libero_recordings.Episode]
+) -> list[ReplayResult]:
+    """Run the recorded actions of several episodes of one task, open loop."""
     longest = max(len(episode.actions) for episode in group)
     actions = np.zeros((longest, len(group), env.ACTION_SIZE), np.float32)
     for row, episode in enumerate(group):
@@ -59,41 +64,46 @@ def replay(scene: Scene, group: Sequence[libero_recordings.Episode]) -> list[Rep
         return jax.lax.scan(one, start, actions)[1]
 
     qpos = jnp.array([episode.qpos for episode in group])
-    played = compilation.jit(run)(qpos, jnp.asarray(actions))
+    by_step = compilation.jit(run)(qpos, jnp.asarray(actions))
     lengths = np.array([len(episode.actions) for episode in group])
     within = np.arange(longest)[:, None] < lengths
-    success, diverged = (np.asarray(column) & within for column in played)
+    success, diverged = (np.asarray(column) & within for column in by_step)
     return [
-        Replayed(int(won.argmax()) + 1 if won.any() else NEVER, bool(broke.any()))
-        for won, broke in zip(success.T, diverged.T)
+        ReplayResult(int(s.argmax()) + 1 if s.any() else NEVER, bool(d.any()))
+        for s, d in zip(success.T, diverged.T)
     ]
 
 
 def main(argv: Sequence[str]) -> None:
-    """Replay every episode; print verdicts and the share that agrees."""
+    """Replay every episode; print outcomes and the share that agrees."""
     del argv
     shipped = libero_recordings.FOLDER / "trajectories"
     folder = Path(_FOLDER.value) if _FOLDER.value else shipped
-    rows = []
+    steps, agree, diverged = [], [], 0
     episodes = libero_recordings.episodes(folder)
-    recorded = itertools.groupby(episodes, lambda one: (one.suite, one.task))
-    for (suite, task), same in recorded:
-        group = list(same)
-        scene = options.scene(suite, None if _MIXED.value else (task,))
-        for episode, here in zip(group, replay(scene, group)):
-            rows.append((f"{suite}/{task}", episode.trial, episode.success_step, here))
-    agree = [(there == NEVER) == (here.step == NEVER) for _, _, there, here in rows]
-    options.report(
+    by_task = itertools.groupby(episodes, lambda episode: (episode.suite, episode.task))
+    for (suite, task), of_task in by_task:
+        group = list(of_task)
+        scene = make_scene(suite, None if _MIXED.value else (task,))
+        for episode, result in zip(group, replay(scene, group)):
+            diverged += result.diverged
+            agree.append((episode.success_step == NEVER) == (result.step == NEVER))
+            steps.append(
+                {
+                    "task": f"{suite}/{task}",
+                    "trial": episode.trial,
+                    "recorded": episode.success_step,
+                    "here": result.step,
+                }
+            )
+    print_report(
         "replay",
         scene.engine,
         mixed=_MIXED.value,
-        episodes=len(rows),
+        episodes=len(steps),
         agree=float(np.mean(agree)),
-        diverged=sum(here.diverged for *_, here in rows),
-        steps=[
-            {"task": task, "trial": trial, "recorded": there, "here": here.step}
-            for task, trial, there, here in rows
-        ],
+        diverged=diverged,
+        steps=steps,
     )
 
 

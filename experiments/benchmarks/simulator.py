@@ -1,11 +1,11 @@
-"""How many control steps a second the simulator takes, controller included.
+"""Control steps a second of the simulator, controller included.
 
 Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
 with `--engine=mjx|mujoco`, `--physics_preset=...`, `--tasks=4` and `--against=mujoco`,
 which runs both engines in one run and adds their ratio. Prints one JSON object.
-Random actions after a reset, no cameras, one jitted scan; the best of three. Machines
-differ: `bare_steps_per_second` is what C MuJoCo's own `mj_step` takes on one thread of
-this one, for one environment of the same scene at rest, without a controller.
+Random actions after a reset, no cameras, one jitted scan; the best of three.
+`bare_steps_per_second` measures the machine: C MuJoCo's own `mj_step` on one thread,
+for one environment of the same scene at rest, without a controller.
 `cached_compile_seconds` is a second compilation from JAX's disk cache, with tracing.
 """
 
@@ -19,14 +19,14 @@ import jax.numpy as jnp
 import mujoco
 from absl import app, flags
 
-from experiments.benchmarks.lib import flags as options
+from experiments.benchmarks.lib.flags import chosen_engine, make_scene, print_report
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 
-_SUITE = flags.DEFINE_string("suite", "libero_goal", "Whose scene is stepped.")
+_SUITE = flags.DEFINE_string("suite", "libero_goal", "Suite of the scene.")
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all, mixed.")
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 40, "Control steps a run.", lower_bound=1)
@@ -36,7 +36,16 @@ BARE_STEPS = 1000
 
 
 def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
-    """Compile and run; seconds, rates and contacts that found no place."""
+    """Compile and run.
+
+    Args:
+      scene: whose tasks are simulated.
+      start: states of B environments.
+      steps: control steps of a timed run.
+
+    Returns:
+      Rates, seconds and the counts of failures.
+    """
     batch = start.task.shape[0]
 
     def run(state: env.EnvState, key: jax.Array) -> env.EnvState:
@@ -70,7 +79,7 @@ def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
 
 
 def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]:
-    """The program, and the seconds that making it took."""
+    """The compiled program, and the seconds of tracing and compiling."""
     begin = time.perf_counter()
     program = compilation.jit(run).lower(start, jax.random.key(0)).compile()
     return program, time.perf_counter() - begin
@@ -93,32 +102,29 @@ def main(argv: Sequence[str]) -> None:
     del argv
     with tempfile.TemporaryDirectory() as folder:
         compilation.enable_cache(Path(folder))
-        _report()
-
-
-def _report() -> None:
-    rows = tuple(int(row) for row in _TASKS.value) or None
-    scene = options.scene(
-        _SUITE.value, rows, engine_name=options.engine(_AGAINST.value)
-    )
-    task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
-    keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
-    start = compilation.jit(lambda: env.reset(scene, task, keys))()
-    found = measure(scene, start, steps=_STEPS.value)
-    found["bare_steps_per_second"] = bare_rate(scene, start)
-    if _AGAINST.value:
-        other = options.scene(_SUITE.value, rows, engine_name=_AGAINST.value)
-        theirs = measure(other, start, steps=_STEPS.value)
-        name = "control_steps_per_second"
-        found |= {"against": {"engine": _AGAINST.value} | theirs}
-        found["ratio"] = round(found[name] / theirs[name], 3)
-    options.report(
+        rows = tuple(int(row) for row in _TASKS.value) or None
+        engine = chosen_engine(_AGAINST.value)
+        scene = make_scene(_SUITE.value, rows, engine=engine)
+        task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
+        keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
+        start = compilation.jit(lambda: env.reset(scene, task, keys))()
+        report = measure(scene, start, steps=_STEPS.value)
+        report["bare_steps_per_second"] = bare_rate(scene, start)
+        if _AGAINST.value:
+            other = make_scene(_SUITE.value, rows, engine=_AGAINST.value)
+            against = measure(other, start, steps=_STEPS.value)
+            name = "control_steps_per_second"
+            report |= {
+                "against": {"engine": _AGAINST.value} | against,
+                "ratio": round(report[name] / against[name], 3),
+            }
+    print_report(
         "simulator",
         scene.engine,
         suite=_SUITE.value,
         num_envs=_NUM_ENVS.value,
         device=str(jax.devices()[0].device_kind),
-        **found,
+        **report,
     )
 
 

@@ -79,8 +79,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     )
     return ExperimentConfig(
         seed=raw["seed"],
-        # The command line's "sft,online" is one string.
-        stages=tuple(n for text in raw["stages"] for n in text.split(",") if n),
+        stages=stage_names(raw["stages"]),
         init_checkpoint=_path(raw["init_checkpoint"]),
         suite=raw["suite"],
         task_files=raw["task_files"],
@@ -101,6 +100,11 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     )
 
 
+def stage_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of the stages; the command line's "sft,online" is one text."""
+    return tuple(name for text in texts for name in text.split(",") if name)
+
+
 def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     own = ("preset", "spatial", "weights")
     changes = {
@@ -112,7 +116,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
     if not raw["spatial"]:
         config = config.without_spatial()
     if folder is not None:
-        config = imported_weights.adapted(folder, config)
+        config = imported_weights.update_config(folder, config)
     tokenizers.make_tokenizer(
         config
     )  # a wrong path shall be told before anything is made

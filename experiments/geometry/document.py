@@ -1,4 +1,6 @@
-"""The text of objects.json: every category's shapes, inertia, joints and regions.
+"""The text of a category's file: the shapes, inertia, joints and regions in its record.
+
+What else the record holds (visuals, materials, articulation) stays as it is.
 
 Lengths in m, masses in kg, angles in rad, quaternions wxyz, nine significant digits.
 """
@@ -19,12 +21,27 @@ LINE = 88
 Fitted = Mapping[str, tuple[Shapes, ...]]  # by category, one entry a part
 
 
-def text(categories: Mapping[str, Category], fitted: Fitted) -> str:
-    """The file for `categories`, colliding as the shapes in `fitted`."""
-    table = {
-        name: _category(category, fitted[name])
-        for name, category in sorted(categories.items())
-    }
+def text(
+    categories: Mapping[str, Category],
+    fitted: Fitted,
+    records: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """The file for `categories`, colliding as the shapes in `fitted`.
+
+    Args:
+      categories: the recorded geometry, by name.
+      fitted: the shapes of each category, one entry a part.
+      records: what the files hold now, of which the rest is kept.
+    """
+    table = {}
+    for name, category in sorted(categories.items()):
+        record = _category(category, fitted[name])
+        old: Mapping[str, Any] = (records or {}).get(name, {})
+        parts = record.pop("parts")
+        for part, old_part in zip(parts, old.get("parts", ())):
+            part |= {key: value for key, value in old_part.items() if key not in part}
+        rest = {key: value for key, value in old.items() if key not in record}
+        table[name] = record | rest | {"parts": parts}
     return _lines(table, "") + "\n"
 
 
@@ -53,10 +70,13 @@ def _part(part: Part, shapes: Shapes) -> dict[str, Any]:
         "name": part.name,
         "position": _numbers(part.frame.position),
         "quaternion": _numbers(part.frame.quaternion),
-        "joint": part.joint._asdict() if part.joint else None,
+        "joint": None,
     }
     if part.joint:
-        table |= _inertia(part_inertia(part))
+        joint = part.joint._asdict()
+        if any(joint.pop("position")):
+            raise ValueError(f"{part.name}: its joint is not at its body's origin.")
+        table |= {"joint": joint, **_inertia(part_inertia(part))}
     return table | {
         "boxes": [_numbers(row) for row in shapes.boxes],
         "capsules": [_numbers(row) for row in shapes.capsules],

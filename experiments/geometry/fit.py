@@ -19,7 +19,7 @@ from experiments.geometry import frames
 from experiments.geometry.deviation import box_surface, clearance, outer_surface
 from experiments.geometry.recorded import unique
 
-LIMIT = 0.0025  # what the fits in objects.json are made with
+LIMIT = 0.0025  # what the fits in sim/data/categories are made with
 SPACING = 0.003  # of the points that measure a candidate
 CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
 AXIS_ORDERS = tuple(itertools.permutations(range(3)))

@@ -41,19 +41,19 @@ def best_checkpointer(
     csv_log.write(metrics_file, earlier)
     board = tensorboard.board(workdir.tensorboard(name), resumed_after=resumed_after)
     best_folder = workdir.best_checkpoint(stage)
-    with board as write_scalars, checkpoints.writer(best_folder, keep=1) as writer:
+    saving = checkpoints.writer(best_folder, max_to_keep=1, best_metric="success")
+    with board as write_scalars, saving as writer:
 
         def validate(state: TrainState, history: Sequence[Row]) -> None:
             row = _validation_success(context, state, update=len(history))
             csv_log.append(metrics_file, row)
             write_scalars(row)
             writer.wait()
-            best = checkpoints.latest(best_folder)
-            if (
-                best is None
-                or row["success"] > checkpoints.history(best)[-1]["success"]
-            ):
-                writer.save(state, [row], step=len(history))
+            best = writer.best_metrics()
+            if best is None or row["success"] > best["success"]:
+                # A resumed run validates updates again, also that of the best one.
+                if len(history) not in writer.steps():
+                    writer.save(state, history, metrics=row)
 
         yield validate, writer
 

@@ -23,8 +23,7 @@ from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.train import loop, rng
-from omnivla_jax.world import demos, expert
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import demos, expert, visual_scene
 
 STEPS_PER_CALL = 40  # control steps between two looks at whether all episodes are over
 ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
@@ -74,7 +73,7 @@ def collect(
         the expert fails too often.
     """
     check_tasks(plan.task_table, plan.tasks, example="--tasks=0")
-    expert.require_scripts(plan.task_table, plan.tasks)
+    expert.require_skills(plan.task_table, plan.tasks)
     total = plan.episodes * len(plan.tasks)
     if resume and _is_finished(plan, directory, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
@@ -99,12 +98,12 @@ class _Play:
     def __init__(self, scene: Scene, plan: CollectionConfig) -> None:
         self.scene, self.plan = scene, plan
         self.diverged = 0  # episodes, which are left out
-        self.begin, self.go_on = demos.player(
+        self.runner = demos.make_runner(
             scene,
-            looks.look(scene),
+            visual_scene.make(scene),
             steps=STEPS_PER_CALL,
             size=plan.image_size,
-            noise=plan.noise,
+            action_noise=plan.noise,
         )
 
     def batch(self, task: int, attempt: int) -> list[Demonstration]:
@@ -112,17 +111,17 @@ class _Play:
         key = rng.named_key(self.plan.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
         rows = jnp.full(self.plan.batch_size, task, jnp.int32)
-        playing = loop.wait(self.begin(rows, jax.random.fold_in(key, 0)))
-        seen: list[demos.Recording] = []
+        rollout = loop.wait(self.runner.reset(rows, jax.random.fold_in(key, 0)))
+        seen: list[demos.ExpertTrajectory] = []
         for step in range(0, self.scene.suite.horizon, STEPS_PER_CALL):
             segment_key = jax.random.fold_in(key, 1 + step)
-            playing, recording = loop.wait(self.go_on(playing, segment_key))
-            seen.append(jax.tree.map(np.asarray, recording))
+            rollout, segment = loop.wait(self.runner.advance(rollout, segment_key))
+            seen.append(jax.tree.map(np.asarray, segment))
             if (seen[-1].success | seen[-1].diverged)[-1].all():
                 break
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *seen)
         self.diverged += int(whole.diverged[-1].sum())
-        return list(demos.successes(self.scene, rows, whole))
+        return list(demos.successful_episodes(self.scene, rows, whole))
 
 
 def _scenes(plan: CollectionConfig) -> Iterator[tuple[Scene, tuple[int, ...]]]:

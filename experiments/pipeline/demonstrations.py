@@ -13,8 +13,7 @@ from experiments.reporting import progress
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
-from omnivla_jax.world import demos
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import demos, visual_scene
 
 
 def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
@@ -143,12 +142,12 @@ def _record(
     Returns them, and how many episodes diverged and were left out.
     """
     config, tasks = context.config.demonstrations, context.config.tasks
-    record = demos.recorder(
+    record = demos.make_recorder(
         context.scene,
-        looks.look(context.scene),
+        visual_scene.make(context.scene),
         steps=config.steps,
         size=context.config.image_size,
-        noise=config.noise,
+        action_noise=config.noise,
     )
     key = rng.named_key(context.config.seed, "demonstrations")
     share = shares(config.episodes, tasks)
@@ -161,7 +160,7 @@ def _record(
         task = jnp.asarray(turns(tasks, config.batch_size, attempt))
         recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
         diverged += int(recording.diverged[-1].sum())
-        for episode in demos.successes(context.scene, task, recording):
+        for episode in demos.successful_episodes(context.scene, task, recording):
             if share[episode.task] > 0:
                 share[episode.task] -= 1
                 kept.append(episode)

@@ -47,7 +47,7 @@ def write(
     num_frames = len(success)
     if (success_frame >= 0).all():
         num_frames = min(num_frames, int(success_frame.max()) + TAIL_FRAMES)
-    visuals = visual_scene.look(scene)
+    visuals = visual_scene.make(scene)
     draw = compilation.jit(
         lambda physics: observe.images(
             visuals, physics, size=size, shadows=True, supersample=supersample

@@ -7,14 +7,13 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
-from experiments.configs.schema import ExperimentConfig, from_config
+from experiments.configs.schema import ExperimentConfig, from_config, stage_names
 from experiments.pipeline.workdir import Workdir, enclosing_run, read_config
+from omnivla_jax.core import checkpoint_files
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import checkpoints, online, rng, sft
 from omnivla_jax.train.state import TrainState
 
-# Checkpoint folders of a run, the last trained first; the first that exists is read.
-CHECKPOINTS = ("flow_gspo", "flow_matching")
 BEST = "_best"
 
 
@@ -23,7 +22,7 @@ class RestoredPolicy(NamedTuple):
 
     config: ExperimentConfig  # of its run
     state: TrainState
-    stage: str  # folder that it lies in, such as "flow_gspo_best"
+    stage: str  # folder that it lies in, such as "online_best"
     update: int  # calls of the stage's step before it
     path: Path
 
@@ -39,23 +38,45 @@ def restore(path: Path, stage: str | None = None) -> RestoredPolicy:
       ValueError: `path` lies in no run, holds no such checkpoint, or the checkpoint
         cannot be read.
     """
+    run, name, checkpoint = locate(path, stage)
+    config = from_config(
+        ConfigDict(read_config(run, quickstart.get_config().to_dict()))
+    )
+    restored = checkpoints.restore(checkpoint, abstract_state(config, name))
+    update = int(checkpoint.name.removeprefix(checkpoint_files.PREFIX))
+    return RestoredPolicy(config, restored.tree, name, update, checkpoint)
+
+
+def locate(path: Path, stage: str | None = None) -> tuple[Path, str, Path]:
+    """Find the run, the name of the stage and the checkpoint that `restore` reads.
+
+    Raises:
+      ValueError: `path` lies in no run or holds no such checkpoint.
+    """
+    path = Path(path).expanduser().absolute()
     run = enclosing_run(path)
     if run is None:
         raise ValueError(
             f"{path} holds no run and lies in none: name a run's folder, or one of its "
             "checkpoints."
         )
-    folder = _checkpoint_folder(Workdir(run), Path(path).absolute(), stage)
+    folder = path
+    if path in (run, run / "checkpoints"):
+        stored = read_config(run, quickstart.get_config().to_dict())
+        names = [stage] if stage else list(reversed(stage_names(stored["stages"])))
+        folders = [Workdir(run).checkpoints(name) for name in names]
+        saved = [folder for folder in folders if checkpoints.latest(folder)]
+        if not saved:
+            raise ValueError(
+                f"{folders[0]} holds no checkpoint: train that stage first, or choose "
+                "another stage of that run."
+            )
+        folder = saved[0]
     checkpoint = checkpoints.find(folder)
     name = checkpoint.relative_to(run / "checkpoints").parts[0]
     if stage not in (None, name):
         raise ValueError(f"{path} is a checkpoint of {name}, not of {stage}.")
-    config = from_config(
-        ConfigDict(read_config(run, quickstart.get_config().to_dict()))
-    )
-    restored = checkpoints.restore(checkpoint, abstract_state(config, name))
-    update = int(checkpoint.name.removeprefix(checkpoints.PREFIX))
-    return RestoredPolicy(config, restored.tree, name, update, checkpoint)
+    return run, name, checkpoint
 
 
 def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
@@ -67,23 +88,8 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
             config.policy.robot_state_dim, config.policy.robot_action_dim
         )
         state = sft.create(params, normalizer, config=config.sft, seed=config.seed)
-        if stage.removesuffix(BEST) == "flow_matching":
+        if stage.removesuffix(BEST) == "sft":
             return state
         return online.create(state, config=config.rl, policy_config=config.policy)
 
     return jax.eval_shape(create)
-
-
-def _checkpoint_folder(run: Workdir, path: Path, stage: str | None) -> Path:
-    """`path`, or where it is the run's own folder, that of a stage's checkpoints."""
-    if path not in (run.path, run.path / "checkpoints"):
-        return path
-    names = CHECKPOINTS if stage is None else (stage,)
-    folders = [run.checkpoints(name) for name in names]
-    for folder in folders:
-        if checkpoints.latest(folder) is not None:
-            return folder
-    raise ValueError(
-        f"{folders[0]} holds no checkpoint: train that stage first, or choose another "
-        "stage of that run."
-    )

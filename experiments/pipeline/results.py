@@ -44,7 +44,7 @@ def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
     if "online" in config.stages:
         with workdir.timer("report"):
             gathered = gather(config, workdir)
-            history = csv_log.load(workdir.metrics_file("flow_gspo"))
+            history = csv_log.load(workdir.metrics_file("online"))
             curve = workdir.path / "curve.png"
             before, after = gathered["before"], gathered["after"]
             curves.save(curve, history, before=before, after=after)

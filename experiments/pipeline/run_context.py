@@ -69,7 +69,7 @@ def require_demonstrations(config: ExperimentConfig) -> None:
     if config.demonstrations.dataset is not None:
         return
     try:
-        expert.require_scripts(config.task_table, config.tasks)
+        expert.require_skills(config.task_table, config.tasks)
     except ValueError as error:
         raise ValueError(
             f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."

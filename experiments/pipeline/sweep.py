@@ -1,7 +1,7 @@
 """Trains variants of one config under several seeds; what they share is made once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
-    ROOT/seed-0/stage-two-DIGEST/       supervised fine-tuning and its evaluation
+    ROOT/seed-0/sft-DIGEST/       supervised fine-tuning and its evaluation
     ROOT/seed-0/VARIANT/                online training and its evaluation
 
 Finished variants need their small files only: seeds may run on several machines and
@@ -75,7 +75,7 @@ def _check_root(root: Path, seeds: Sequence[int]) -> None:
     """Raise a ValueError where the seeds' folders lie above or below `root`."""
     if run_folder := enclosing_run(root):
         raise ValueError(f"{run_folder} is a single run: choose another --workdir.")
-    if list(root.glob("stage-two-*")) + list(root.glob("demonstrations-*")):
+    if list(root.glob("sft-*")) + list(root.glob("demonstrations-*")):
         above = root.absolute().parent
         raise ValueError(f"{root} holds a single seed: give --workdir={above}.")
     for seed in seeds:
@@ -110,7 +110,7 @@ def _run_variant(config: ConfigDict, root: Path, name: str) -> Run:
         config.seed,
         records.flatten(config.to_dict()),
         {phase: workdir.result(phase) or {}},
-        csv_log.load(workdir.metrics_file("flow_gspo")) if has_online else [],
+        csv_log.load(workdir.metrics_file("online")) if has_online else [],
         workdir.wall_seconds(),
     )
 
@@ -130,7 +130,7 @@ def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainSt
 def _sft_workdir(config: ConfigDict, folder: Path) -> Workdir:
     settings = config.to_dict()
     parts = {name: settings[name] for name in settings if name not in ONLINE_SETTINGS}
-    return _digest_workdir(folder, "stage-two", parts)
+    return _digest_workdir(folder, "sft", parts)
 
 
 def _digest_workdir(folder: Path, name: str, settings: dict[str, Any]) -> Workdir:

@@ -5,11 +5,12 @@ A further stage is one function and one entry of `STAGES`.
 
 import dataclasses
 import functools
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
+from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline import imported_weights, policy_checkpoint
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
@@ -67,11 +68,11 @@ def sft_stage(
         return state, lambda state: compiled(state, dataset)
 
     return TrainingStage(
-        name="flow_matching",
+        name="sft",
         title="Flow matching",
         unit="call" if config.steps_per_call > 1 else "step",
         num_calls=config.steps // config.steps_per_call,
-        abstract_state=_abstract_state(context, "flow_matching"),
+        abstract_state=_abstract_state(context, "sft"),
         init=init,
         displayed_metrics=("loss",),
     )
@@ -86,16 +87,9 @@ def online_stage(
       context: of the run.
       initial: state of the policy that acts first.
       demonstrations: not used.
-
-    Raises:
-      ValueError: there is no policy to start from.
     """
     del demonstrations
-    if initial is None:
-        raise ValueError(
-            "The stage online starts from a policy that acts: put sft before it in "
-            "stages, or give --config.init_checkpoint=FOLDER."
-        )
+    assert initial is not None  # see `check_start`
     config = context.config
     create = functools.partial(
         online.create, config=config.rl, policy_config=config.policy
@@ -116,11 +110,11 @@ def online_stage(
         return state, lambda state: compiled(state, key)
 
     return TrainingStage(
-        name="flow_gspo",
+        name="online",
         title="Flow-GSPO",
         unit="update",
         num_calls=config.rl.updates,
-        abstract_state=_abstract_state(context, "flow_gspo"),
+        abstract_state=_abstract_state(context, "online"),
         init=init,
         displayed_metrics=("success", "reward", "clip_fraction"),
         evaluate_every=config.evaluate_every,
@@ -131,12 +125,25 @@ def online_stage(
 STAGES: Mapping[str, MakeStage] = {"sft": sft_stage, "online": online_stage}
 
 
-def check_stages(names: Sequence[str]) -> None:
-    """Raise a ValueError unless `names` are stages in the order of `STAGES`."""
+def check_start(config: ExperimentConfig) -> None:
+    """Refuse a run that cannot start, before its folder is made.
+
+    Raises:
+      ValueError: the stages are not in the order of `STAGES`, `init_checkpoint` is no
+        checkpoint of a run, or online training has no policy to start from.
+    """
+    names = config.stages
     if not names or list(names) != [name for name in STAGES if name in names]:
         raise ValueError(
             f"stages={','.join(names)} must name stages once and in this order: "
             f"{','.join(STAGES)}."
+        )
+    if config.init_checkpoint is not None:
+        policy_checkpoint.locate(config.init_checkpoint)
+    elif names[0] == "online":
+        raise ValueError(
+            "The stage online starts from a policy that acts: put sft before it in "
+            "stages, or give --config.init_checkpoint=FOLDER."
         )
 
 

@@ -4,25 +4,49 @@ Axes: N updates, P points of a common grid, S seeds.
 """
 
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from experiments.reporting import panels
 from experiments.reporting.files import replacing
-from experiments.reporting.panels import COMPARED, INK, MUTED, PANELS, Panel
 
-# Of runs that are compared.
+INK, MUTED, GRID = "#1d2430", "#6b7280", "#e5e7eb"
+# Of runs in one picture, in their order.
 COLOURS = "#0f766e #b45309 #7c3aed #be123c #1d4ed8 #4d7c0f #a21caf #475569".split()
-
-ENDS_APART = 0.02  # of the curves' length
+SMOOTHING = 0.8  # of the exponential average drawn over the measured points
+END_SPACING = 0.02  # between evaluations after the last update, of the curves' length
 
 Rows = Sequence[Mapping[str, float]]  # one record per update, in order
 Evaluation = Mapping[str, Any]  # {"success", "interval": [low, high]}
+
+
+class Panel(NamedTuple):
+    """The picture of one metric."""
+
+    key: str
+    title: str
+    subtitle: str
+    colour: str
+    percent: bool
+
+
+PANELS = (
+    Panel("success", "Success", "share of rollout episodes", "#0f766e", True),
+    Panel("reward", "Reward", "mean return of an episode", "#b45309", False),
+    Panel("clip_fraction", "Clipped fraction", "of the chunk ratios", "#7c3aed", True),
+    Panel("kl", "KL", "of a chunk to its sampling policy, nats", "#be123c", False),
+)
+# Rewards of compared runs have different weights; this raw term is comparable.
+COMPARED = (
+    PANELS[0]._replace(
+        subtitle="lines: exploring; dots and dashes: held-out episodes, 95 % intervals"
+    ),
+    Panel("reward_alignment", "Alignment", "raw reward term, mean", "#b45309", False),
+)
 
 
 def save(
@@ -32,21 +56,50 @@ def save(
     before: Evaluation | None = None,
     after: Evaluation | None = None,
 ) -> None:
-    """Write the four panels as a PNG.
+    """Write four panels, one per metric, as a PNG.
+
+    Measured points are faint below their exponential average.
 
     Args:
       path: the file to write, whole or not at all.
       history: one record per update, in order; each holds the metrics' names and
-        may hold `update`. A metric that no record holds says so in its panel.
+        may hold `update`. The panel of a metric that no record holds says so.
       before, after: evaluations {"success", "interval": [low, high]}, drawn as bands
         behind the training curve of success.
     """
     figure = _figure(11, 6.6)
+    updates = [row.get("update", index + 1) for index, row in enumerate(history)]
     for axes, panel in zip(figure.subplots(2, 2).flat, PANELS):
-        _draw(axes, panel, history)
+        _style(axes, panel)
+        values = np.asarray([row.get(panel.key, np.nan) for row in history], float)
+        if not np.isfinite(values).any():
+            axes.text(0.5, 0.5, "not recorded", color=MUTED, ha="center", va="center")
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+        else:
+            axes.plot(
+                updates, values, "o-", color=panel.colour, alpha=0.3, lw=1, ms=2.5
+            )
+            axes.plot(updates, smooth(values), color=panel.colour, lw=2.2)
+            if panel.key == "success":
+                axes.set_ylim(0, 1)
+            elif np.nanmin(values) >= 0:
+                axes.set_ylim(bottom=0)
         if panel.key == "success":
-            _draw_evaluation(axes, before, "before", MUTED)
-            _draw_evaluation(axes, after, "after", panel.colour)
+            bands = (before, "before", MUTED), (after, "after", panel.colour)
+            for evaluation, label, colour in bands:
+                if evaluation is not None:
+                    _draw_level(axes, label, evaluation, colour)
+                    success = evaluation["success"]
+                    axes.annotate(
+                        f"{label}\n{success:.0%}",
+                        (1, success),
+                        (6, 0),
+                        xycoords=("axes fraction", "data"),
+                        textcoords="offset points",
+                        va="center",
+                        fontsize=9.5,
+                        color=colour,
+                    )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -55,102 +108,43 @@ def compare(
     path: Path,
     runs: Mapping[str, Sequence[Rows]],
     *,
-    shown: Sequence[Panel] = COMPARED,
-    x: str = "update",
-    x_label: str | None = None,
     levels: Mapping[str, Evaluation] | None = None,
     ends: Mapping[str, Evaluation] | None = None,
 ) -> None:
-    """Write several runs' curves in one picture, a panel for each metric.
+    """Write several runs' curves in one picture, a panel per metric of `COMPARED`.
 
-    A line is the mean over a run's seeds of their smoothed curves; its band reaches
-    from the lowest to the highest seed, over the part of the axis that all have seen.
+    A line is the mean over a run's seeds of their smoothed curves; its band spans the
+    lowest to the highest seed, over the updates that all seeds have.
 
     Args:
       path: the PNG to write, whole or not at all.
       runs: name -> the history of each seed. A metric that a run lacks is left out.
-      shown: which metrics.
-      x: the column that is the horizontal axis, for example environment steps.
-      x_label: what it is called; by default its name.
-      levels: name -> the evaluation of what does not learn, drawn across the panel of
-        success.
-      ends: name -> a run's evaluation after its last update, drawn there.
+      levels: name -> the evaluation of a policy without RL, a horizontal line.
+      ends: name -> a run's evaluation after its last update, a dot on its interval.
 
     Raises:
-      ValueError: there is nothing to draw, or more than the eight colours can tell.
+      ValueError: there is nothing to draw, or more than there are colours.
     """
     levels, ends = levels or {}, ends or {}
-    colours = _colours([*runs, *levels])
-    figure = _figure(5.8 * len(shown), 4.6)
-    grid = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, panel in zip(grid, shown):
-        panels.style(axes, panel, x_label or x.replace("_", " "))
-        _draw_runs(axes, runs, (x, panel.key), colours)
-        if panel.key == "success":
-            _draw_outcomes(axes, levels, ends, colours)
-    _legend(figure, list(colours))
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
-
-
-def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Smoothed curves on a common grid: positions [P] and values [S, P].
-
-    Args:
-      columns: of each seed float [2, N]: positions, rising, and values. The grid holds
-        every position within the part that all seeds have seen.
-    """
-    low = max(positions[0] for positions, _ in columns)
-    high = min(positions[-1] for positions, _ in columns)
-    every = np.unique(np.concatenate([positions for positions, _ in columns]))
-    grid = every[(low <= every) & (every <= high)]
-    values = [np.interp(grid, at, panels.smooth(seen)) for at, seen in columns]
-    return grid, np.stack(values)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty one, in inches."""
-    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
-    return Figure(figsize=(width, height), dpi=144, facecolor="white", layout=layout)
-
-
-def _colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each run, in their order."""
+    names = [*runs, *levels]
     if not 1 <= len(names) <= len(COLOURS):
         raise ValueError(f"{len(names)} runs to compare: give 1 to {len(COLOURS)}.")
-    return dict(zip(names, COLOURS))
-
-
-def _draw_runs(
-    axes: Axes,
-    runs: Mapping[str, Sequence[Rows]],
-    columns: tuple[str, str],
-    colours: Mapping[str, str],
-) -> None:
-    """One metric of every run, over the column that is the horizontal axis."""
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    for name, histories in runs.items():
-        seeds = [_column(history, *columns) for history in histories]
-        _draw_seeds(axes, name, seeds, colours[name])
-
-
-def _draw_outcomes(
-    axes: Axes,
-    levels: Mapping[str, Evaluation],
-    ends: Mapping[str, Evaluation],
-    colours: Mapping[str, str],
-) -> None:
-    """Levels across the panel; ends beside the last update, in their order."""
-    for name, evaluation in levels.items():
-        panels.level(axes, name, evaluation, colours[name])
-    start, stop = axes.dataLim.intervalx
-    for place, (name, evaluation) in enumerate(ends.items(), 1):
-        x = stop + ENDS_APART * place * (stop - start)
-        panels.end(axes, x, evaluation, colours[name])
-
-
-def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """One legend for all panels, below them, in the order of `names`."""
+    colours = dict(zip(names, COLOURS))
+    figure = _figure(5.8 * len(COMPARED), 4.6)
+    for axes, panel in zip(figure.subplots(1, len(COMPARED)), COMPARED):
+        _style(axes, panel)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for name, histories in runs.items():
+            _draw_seeds(axes, name, histories, panel.key, colours[name])
+        if panel.key == "success":
+            for name, evaluation in levels.items():
+                _draw_level(axes, name, evaluation, colours[name])
+            start, stop = axes.dataLim.intervalx
+            for place, (name, evaluation) in enumerate(ends.items(), 1):
+                x = stop + END_SPACING * place * (stop - start)
+                interval, colour = evaluation["interval"], colours[name]
+                axes.vlines(x, *interval, color=colour, lw=1.2, alpha=0.6)
+                axes.plot(x, evaluation["success"], "o", color=colour, ms=5)
     drawn = {line.get_label(): line for axes in figure.axes for line in axes.lines}
     known = [name for name in names if name in drawn]
     figure.legend(
@@ -161,59 +155,90 @@ def _legend(figure: Figure, names: Sequence[str]) -> None:
         frameon=False,
         labelcolor=INK,
     )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
-def _column(history: Rows, x: str, key: str) -> np.ndarray:
-    """Positions and values of one metric where it was recorded, [2, N]."""
-    pairs = [(row[x], row[key]) for row in history if np.isfinite(row.get(key, np.nan))]
-    return np.asarray(pairs, float).reshape(-1, 2).T
+def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate smoothed curves on a common grid.
+
+    Args:
+      columns: of each seed float [2, N]: positions, rising, and values.
+
+    Returns:
+      Positions [P], all within the part that every seed has, and values [S, P].
+    """
+    low = max(positions[0] for positions, _ in columns)
+    high = min(positions[-1] for positions, _ in columns)
+    every = np.unique(np.concatenate([positions for positions, _ in columns]))
+    grid = every[(low <= every) & (every <= high)]
+    curves = [np.interp(grid, xs, smooth(values)) for xs, values in columns]
+    return grid, np.stack(curves)
+
+
+def smooth(values: np.ndarray, decay: float = SMOOTHING) -> np.ndarray:
+    """The bias-corrected exponential average of `values` [N]; NaNs carry no weight."""
+    total, weight = 0.0, 0.0
+    averages = []
+    for value in values:
+        total, weight = decay * total, decay * weight
+        if np.isfinite(value):
+            total, weight = total + (1 - decay) * value, weight + (1 - decay)
+        averages.append(total / weight if weight else np.nan)
+    return np.asarray(averages)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, width and height in inches."""
+    layout = ConstrainedLayoutEngine(w_pad=0.16, h_pad=0.14)
+    return Figure(figsize=(width, height), dpi=144, facecolor="white", layout=layout)
+
+
+def _style(axes: Axes, panel: Panel) -> None:
+    """Title at the left, horizontal grid only, no box, updates below."""
+    axes.set_title(
+        panel.title, loc="left", color=INK, fontsize=13, fontweight="bold", pad=22
+    )
+    axes.annotate(
+        panel.subtitle,
+        (0, 1),
+        (0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=9.5,
+        color=MUTED,
+    )
+    axes.set_xlabel("update", color=MUTED, fontsize=9.5)
+    axes.tick_params(colors=MUTED, labelsize=9.5, length=0)
+    axes.grid(axis="y", color=GRID, linewidth=0.9)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    if panel.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
 
 
 def _draw_seeds(
-    axes: Axes, name: str, columns: Sequence[np.ndarray], colour: str
+    axes: Axes, name: str, histories: Sequence[Rows], key: str, colour: str
 ) -> None:
-    """One run: the mean over seeds, inside the band that they span."""
-    recorded = [column for column in columns if column.size]
-    if not recorded:
-        return
-    grid, values = seed_curves(recorded)
-    low, high = values.min(axis=0), values.max(axis=0)
-    axes.fill_between(grid, low, high, color=colour, alpha=0.14, linewidth=0)
-    axes.plot(grid, values.mean(axis=0), color=colour, lw=2.2, label=name)
+    """Draw one run's metric: the mean over its seeds, inside the band they span."""
+    columns = []
+    for history in histories:
+        pairs = [
+            (r["update"], r[key]) for r in history if np.isfinite(r.get(key, np.nan))
+        ]
+        if pairs:
+            columns.append(np.asarray(pairs, float).T)
+    if columns:
+        grid, values = seed_curves(columns)
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(grid, low, high, color=colour, alpha=0.14, linewidth=0)
+        axes.plot(grid, values.mean(axis=0), color=colour, lw=2.2, label=name)
 
 
-def _draw(axes: Axes, panel: Panel, history: Rows) -> None:
-    """One metric: the measured points faint, their average on top."""
-    panels.style(axes, panel, "update")
-    values = np.asarray([row.get(panel.key, np.nan) for row in history], float)
-    if not np.isfinite(values).any():
-        axes.text(0.5, 0.5, "not recorded", color=MUTED, ha="center", va="center")
-        axes.set(xlim=(0, 1), ylim=(0, 1))
-        return
-    updates = [row.get("update", index + 1) for index, row in enumerate(history)]
-    axes.plot(updates, values, "o-", color=panel.colour, alpha=0.3, lw=1, ms=2.5)
-    axes.plot(updates, panels.smooth(values), color=panel.colour, lw=2.2)
-    if panel.key == "success":
-        axes.set_ylim(0, 1)
-    elif np.nanmin(values) >= 0:
-        axes.set_ylim(bottom=0)
-
-
-def _draw_evaluation(
-    axes: Axes, evaluation: Evaluation | None, label: str, colour: str
-) -> None:
-    """An evaluation as a dashed line inside its 95 % interval."""
-    if evaluation is None:
-        return
-    success = evaluation["success"]
-    panels.level(axes, label, evaluation, colour)
-    axes.annotate(
-        f"{label}\n{success:.0%}",
-        (1, success),
-        (6, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        va="center",
-        fontsize=9.5,
-        color=colour,
-    )
+def _draw_level(axes: Axes, name: str, evaluation: Evaluation, colour: str) -> None:
+    """Draw a success rate as a dashed line inside its 95 % interval."""
+    axes.axhspan(*evaluation["interval"], color=colour, alpha=0.1, linewidth=0)
+    success, dashes = evaluation["success"], (0, (5, 3))
+    axes.axhline(success, color=colour, lw=1.2, linestyle=dashes, label=name)

@@ -1,4 +1,4 @@
-"""Progress of long phases: a bar with rate and time left, then one tidy line.
+"""Progress of long phases: a tqdm bar with rate and time left, then one line.
 
     with progress.phase("Flow-GSPO", total=60, unit="update") as bar:
         with bar.compiling():
@@ -8,23 +8,27 @@
             bar.advance(success=0.42)
     wall_seconds["online"] = bar.seconds
 
-Where the output is no terminal there is no bar but a plain line now and then.
+Where the output is no terminal, a plain line now and then replaces the bar.
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
-from typing import Any, Iterator, TextIO
+from typing import Iterator, TextIO
 
 from tqdm import tqdm
 
 NAME_WIDTH = 18
 PLAIN_INTERVAL = 30.0  # seconds between lines where there is no terminal
-REFRESH = 0.1  # seconds at least between two looks of a bar
-TICK = 0.5  # seconds between two looks of the clock while a program compiles
-BAR_FORMAT = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt}{postfix}"
-OPEN_FORMAT = "{desc} …{postfix}"
+REFRESH = 0.1  # seconds at least between two refreshes of a bar
+TICK = 0.5  # seconds between two refreshes of the clock while a program compiles
+COUNTS = "{n_fmt}/{total_fmt}, {rate_fmt}, {remaining} left{postfix}"
+BAR_FORMAT = "{desc} {percentage:3.0f}% {bar} " + COUNTS
+PLAIN_FORMAT = "{desc} " + COUNTS
+OPEN_FORMAT = "{desc} {n_fmt}, {rate_fmt}{postfix}"  # without a total
+COMPILING_FORMAT = "{desc} …{postfix}"
 
 
 class Phase:
@@ -36,10 +40,23 @@ class Phase:
         self.compile_seconds = 0.0
         self.numbers: dict[str, float] = {}
         self._stream = stream
-        self._start = self._last_plain = self._last_bar = time.perf_counter()
+        self._terminal = stream.isatty()
+        self._start = self._last_line = time.perf_counter()
         self._end: float | None = None
-        self._bar = _make_bar(name, total, stream)
-        self._show("")
+        bounded = BAR_FORMAT if self._terminal else PLAIN_FORMAT
+        self._format = OPEN_FORMAT if total is None else bounded
+        self._nowhere = open(os.devnull, "w", encoding="utf-8")
+        self._bar = tqdm(
+            total=total,
+            desc=f"{name:<{NAME_WIDTH}}",
+            unit=unit,
+            file=stream if self._terminal else self._nowhere,
+            leave=False,
+            dynamic_ncols=True,
+            mininterval=REFRESH,
+            smoothing=0,  # the rate is the mean since the start
+            bar_format=COMPILING_FORMAT,
+        )
 
     @property
     def seconds(self) -> float:
@@ -49,72 +66,67 @@ class Phase:
     def advance(self, count: int = 1, **numbers: float) -> None:
         """Count finished units; `numbers` (name=value) are shown beside the rate."""
         self.done += count
-        self.numbers = {**self.numbers, **numbers}
-        text = ", ".join([*self._pace(), *_formatted(self.numbers)])
-        self._show(text, at_once=self.done == self.total)
+        self.numbers |= numbers
+        self._bar.bar_format = self._format
+        self._bar.set_postfix_str(_format(self.numbers), refresh=False)
+        self._bar.update(count)
+        if self.done == self.total:
+            self._bar.refresh()
+        self._print_if_due()
 
     @contextlib.contextmanager
-    def compiling(self, what: str = "compiling") -> Iterator[None]:
+    def compiling(self, activity: str = "compiling") -> Iterator[None]:
         """Show a running clock while XLA compiles; this time stays out of the rate."""
         start = time.perf_counter()
         finished = threading.Event()
 
         def tick() -> None:
             while not finished.wait(TICK):
-                self._show(f"{what}, {duration(time.perf_counter() - start)}")
+                clock = duration(time.perf_counter() - start)
+                self._bar.set_postfix_str(f"{activity}, {clock}")
+                self._print_if_due()
 
+        self._bar.bar_format = COMPILING_FORMAT
+        self._bar.set_postfix_str(activity)
         ticker = threading.Thread(target=tick, daemon=True)
-        self._show(what)
         ticker.start()
         try:
             yield
         finally:
             finished.set()
             ticker.join()
-            self.compile_seconds += time.perf_counter() - start
-            self._show("")
+            spent = time.perf_counter() - start
+            self.compile_seconds += spent
+            self._bar.start_t += spent
+            self._bar.set_postfix_str("")
+
+    def _print_if_due(self) -> None:
+        """Print the bar's text where there is no terminal, now and then."""
+        now = time.perf_counter()
+        if not self._terminal and now - self._last_line >= PLAIN_INTERVAL:
+            self._last_line = now
+            print(self._bar, file=self._stream, flush=True)
 
     def close(self, *, summary: bool) -> None:
         """Stop the clock, remove the bar and, if asked, leave one line in its place."""
         self._end = time.perf_counter()
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
+        self._nowhere.close()
         if summary:
             print(self.summary(), file=self._stream, flush=True)
 
     def summary(self) -> str:
-        """The line a finished phase leaves behind."""
+        """The line that a finished phase leaves."""
         count = f"{self.done} {self.unit if self.done == 1 else self.unit + 's'}"
-        took = duration(self.seconds)
+        text = (
+            f"{count}, {duration(self.seconds)}"
+            if self.done
+            else duration(self.seconds)
+        )
         if self.compile_seconds >= 1:
-            took += f" ({duration(self.compile_seconds)} of it compiling)"
-        parts = [count, took] if self.done else [took]
-        return line(self.name, ", ".join([*parts, *_formatted(self.numbers)]))
-
-    def _pace(self) -> list[str]:
-        """Rate and time left, of the time that was not spent compiling."""
-        working = self.seconds - self.compile_seconds
-        if not self.done or working <= 0:
-            return []
-        each = working / self.done
-        slow, fast = f"{each:.1f} s/{self.unit}", f"{1 / each:.3g} {self.unit}/s"
-        rate = slow if each >= 1 else fast
-        if self.total is None:
-            return [rate]
-        return [rate, f"{duration(each * max(self.total - self.done, 0))} left"]
-
-    def _show(self, text: str, *, at_once: bool = True) -> None:
-        """Put `text` behind the bar, or print it when a plain line is due."""
-        now = time.perf_counter()
-        if self._bar is not None:
-            self._bar.n = self.done
-            if at_once or now - self._last_bar >= REFRESH:
-                self._last_bar = now
-                self._bar.set_postfix_str(text)
-        elif text and now - self._last_plain >= PLAIN_INTERVAL:
-            self._last_plain = now
-            of = f"{self.done}/{self.total}" if self.total else f"{self.done}"
-            print(line(self.name, f"{of}, {text}"), file=self._stream, flush=True)
+            text += f" ({duration(self.compile_seconds)} of it compiling)"
+        numbers = _format(self.numbers)
+        return _line(self.name, f"{text}, {numbers}" if numbers else text)
 
 
 @contextlib.contextmanager
@@ -128,8 +140,8 @@ def phase(
     """Time a phase and show its progress on `stream` (standard output).
 
     Args:
-      name: what is going on, for the person who waits.
-      total: how many units there will be; None where nobody knows.
+      name: the title of the phase.
+      total: how many units there will be; None where this is unknown.
       unit: the singular of what `advance` counts.
     """
     running = Phase(name, total, unit, stream or sys.stdout)
@@ -142,17 +154,12 @@ def phase(
 
 
 def note(name: str, text: str, *, stream: TextIO | None = None) -> None:
-    """One line in the style of a finished phase, for example for a skipped one."""
-    print(line(name, text), file=stream or sys.stdout, flush=True)
-
-
-def line(name: str, text: str) -> str:
-    """`name` in its column, then `text`."""
-    return f"{name:<{NAME_WIDTH}} {text}"
+    """Print one line like that of a finished phase, for example for a skipped one."""
+    print(_line(name, text), file=stream or sys.stdout, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 12 s, 3 min 05 s, 1 h 02 min."""
+    """Seconds in readable units: 0.4 s, 12 s, 3 min 05 s, 1 h 02 min."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -163,20 +170,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _make_bar(name: str, total: int | None, stream: TextIO) -> Any:
-    """A tqdm bar that vanishes when closed; None where there is no terminal."""
-    if not stream.isatty():
-        return None
-    return tqdm(
-        total=total,
-        desc=f"{name:<{NAME_WIDTH}}",
-        file=stream,
-        leave=False,
-        dynamic_ncols=True,
-        bar_format=OPEN_FORMAT if total is None else BAR_FORMAT,
-    )
+def _line(name: str, text: str) -> str:
+    """`name` in its column, then `text`."""
+    return f"{name:<{NAME_WIDTH}} {text}"
 
 
-def _formatted(numbers: dict[str, float]) -> list[str]:
+def _format(numbers: dict[str, float]) -> str:
     """Each number to three digits behind its name."""
-    return [f"{name.replace('_', ' ')} {value:.3g}" for name, value in numbers.items()]
+    pairs = [f"{name.replace('_', ' ')} {x:.3g}" for name, x in numbers.items()]
+    return ", ".join(pairs)

@@ -3,9 +3,7 @@
     with tensorboard.board(folder, resumed_after=12) as write:
         write({"update": 13.0, "loss": 0.4})
 
-Each row is on disk when `write` returns, in this thread: a full disk is an OSError here
-and not a traceback of a thread. Look at it with `tensorboard --logdir=WORKDIR` (which
-is not among the requirements).
+Look at it with `tensorboard --logdir=WORKDIR` (which is not among the requirements).
 """
 
 import contextlib
@@ -15,17 +13,22 @@ from typing import Callable, Iterator, Mapping
 
 STEP = "update"  # the column that is the step
 
-Write = Callable[[Mapping[str, float]], None]
-
 
 @contextlib.contextmanager
-def board(folder: Path, *, resumed_after: int) -> Iterator[Write]:
+def board(
+    folder: Path, *, resumed_after: int
+) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """Yield `write(row)`, which adds all numbers of a row at its "update".
+
+    Each row is on disk when `write` returns. `tensorboardX.SummaryWriter` writes the
+    same events, with `purge_step=resumed_after + 1`, but from a thread behind a queue
+    of ten: when a full disk had ended the thread, the eleventh value blocked training
+    (measured with tensorboardX 2.6.5). Its file writer raises the OSError here.
 
     Args:
       folder: of the event files; each run or resumed run adds one.
-      resumed_after: the last update of the checkpoint that was taken up, 0 for none.
-        What an interrupted run wrote beyond it is marked as superseded.
+      resumed_after: the last update of the restored checkpoint, 0 for none. TensorBoard
+        hides what an interrupted run wrote beyond it.
     """
     # Not above: it imports torch where that is installed, which takes four seconds.
     from tensorboardX.event_file_writer import EventsWriter
@@ -35,21 +38,18 @@ def board(folder: Path, *, resumed_after: int) -> Iterator[Write]:
     folder.mkdir(parents=True, exist_ok=True)
     events = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
 
-    def add(event: Event) -> None:
-        event.wall_time = time.time()
-        events.write_event(event)
+    def write(row: Mapping[str, float]) -> None:
+        scalars = {name: value for name, value in row.items() if name != STEP}
+        values = [Summary.Value(tag=k, simple_value=v) for k, v in scalars.items()]
+        summary = Summary(value=values)
+        step = int(row[STEP])
+        events.write_event(Event(step=step, wall_time=time.time(), summary=summary))
         events.flush()
 
-    def write(row: Mapping[str, float]) -> None:
-        values = [
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in row.items()
-            if name != STEP
-        ]
-        add(Event(step=int(row[STEP]), summary=Summary(value=values)))
-
-    begun = SessionLog(status=SessionLog.START)
-    add(Event(step=resumed_after + 1, session_log=begun))
+    start = SessionLog(status=SessionLog.START)
+    step = resumed_after + 1
+    events.write_event(Event(step=step, wall_time=time.time(), session_log=start))
+    events.flush()
     try:
         yield write
     finally:

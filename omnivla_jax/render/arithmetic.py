@@ -3,12 +3,12 @@
 A trailing axis of 3 would make every load strided.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-Vector = tuple[Any, Any, Any]  # equally shaped or broadcastable arrays, or scalars
+Vector: TypeAlias = tuple[Any, ...]  # 3 broadcastable arrays or scalars: x, y, z
 
 NEAR = 1e-3  # m along the direction
 FAR = 1e9
@@ -21,18 +21,25 @@ def smaller(a: Any, b: Any) -> jax.Array:
 
 
 def larger(a: Any, b: Any) -> jax.Array:
-    """The maximum, of numbers."""
+    """The maximum, without propagating NaN."""
     return jnp.where(a > b, a, b)
 
 
 def nonzero(x: jax.Array) -> jax.Array:
-    """x, but nothing nearer to 0 than TINY."""
+    """`x`, or TINY where `x` is closer to 0 than that: a safe denominator."""
     return jnp.where(jnp.abs(x) < TINY, TINY, x)
 
 
-def front(distance: jax.Array, hit: jax.Array) -> jax.Array:
-    """The distance where it is a hit in view, else FAR: never NaN, which is less than
-    nothing."""
+def valid_hit(distance: jax.Array, hit: jax.Array) -> jax.Array:
+    """`distance` if it is a valid hit in (NEAR, FAR), else FAR.
+
+    Args:
+      distance: float32, along the ray's direction.
+      hit: bool, same shape.
+
+    Returns:
+      float32, same shape. Comparisons with NaN are False, so NaN becomes FAR.
+    """
     return jnp.where(hit & (distance > NEAR) & (distance < FAR), distance, FAR)
 
 

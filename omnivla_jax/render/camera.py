@@ -1,5 +1,6 @@
-"""The pinhole camera: where a point lands in its picture."""
+"""The pinhole camera: projection of points into its image."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -7,10 +8,18 @@ from omnivla_jax.render.types import Camera
 
 
 def project(camera: Camera, points: jax.Array, *, size: int) -> jax.Array:
-    """World points [..., 3] to (column, row, depth) [..., 3], in pixels and m.
+    """Project world points into the image.
 
-    A pixel's centre has half-integer coordinates; row 0 is the top edge.
+    Args:
+      camera: one camera, unbatched.
+      points: float32 [..., 3], m.
+      size: the image side, pixels.
+
+    Returns:
+      float32 [..., 3]: column and row in pixels, depth in m along the viewing axis. A
+      pixel's centre has half-integer coordinates; row 0 is the top edge.
     """
+    chex.assert_shape([points], (..., 3))
     local = jnp.matmul(
         points - camera.position, camera.rotation, precision=jax.lax.Precision.HIGHEST
     )

@@ -1,8 +1,10 @@
 """Rays against primitives in the primitives' own frames, and their surface normals.
 
-`origin + distance * direction` is the hit; directions need not be unit. Only front
-faces are seen, so a camera inside a shape looks out of it, as in OpenGL with culling.
-Where nothing is hit the distance is FAR.
+Every intersection takes the rays' origin and direction (triples, broadcastable to [R]
+rays) and the primitive's size, and returns the distance float32 [R]: the hit is
+`origin + distance * direction`, FAR where nothing is hit. Directions need not be unit.
+Only front faces are seen, so a camera inside a shape looks out of it, as in OpenGL with
+culling. Lengths in m; sizes as in `types.SIZES`.
 """
 
 from typing import Any, Callable
@@ -15,30 +17,31 @@ from omnivla_jax.render.arithmetic import (
     TINY,
     Vector,
     dot,
-    front,
     larger,
     nonzero,
     smaller,
+    valid_hit,
 )
 
 
 def _ball(origin: Vector, direction: Vector, radius: Any) -> jax.Array:
-    """|o + t d| = radius by radius^2 |d|^2 - |o x d|^2, which does not cancel."""
+    """Solve |o + t d| = radius by radius^2 |d|^2 - |o x d|^2, which does not cancel."""
     (ox, oy, oz), (dx, dy, dz) = origin, direction
     cross = (oy * dz - oz * dy, oz * dx - ox * dz, ox * dy - oy * dx)
     square = dot(direction, direction)
-    rest = radius * radius * square - dot(cross, cross)
-    root = jnp.sqrt(larger(rest, jnp.zeros_like(rest)))
-    return front((-dot(origin, direction) - root) / nonzero(square), rest > 0)
+    discriminant = radius * radius * square - dot(cross, cross)
+    root = jnp.sqrt(larger(discriminant, jnp.zeros_like(discriminant)))
+    distance = (-dot(origin, direction) - root) / nonzero(square)
+    return valid_hit(distance, discriminant > 0)
 
 
 def plane(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
-    """z = 0, seen from z > 0, of half sides `size` (0 = infinite)."""
+    """The plane z = 0, seen from z > 0, of half sides `size` (0 = infinite)."""
     distance = -origin[2] / nonzero(direction[2])
     x = jnp.abs(origin[0] + distance * direction[0])
     y = jnp.abs(origin[1] + distance * direction[1])
     inside = ((size[0] <= 0) | (x <= size[0])) & ((size[1] <= 0) | (y <= size[1]))
-    return front(distance, inside & (direction[2] < 0))
+    return valid_hit(distance, inside & (direction[2] < 0))
 
 
 def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
@@ -46,12 +49,12 @@ def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     enter, leave = [], []
     for o, d, half in zip(origin, direction, size):
         inverse = 1 / nonzero(d)
-        one, other = (-half - o) * inverse, (half - o) * inverse
-        enter.append(smaller(one, other))
-        leave.append(larger(one, other))
+        low, high = (-half - o) * inverse, (half - o) * inverse
+        enter.append(smaller(low, high))
+        leave.append(larger(low, high))
     near = larger(larger(enter[0], enter[1]), enter[2])
     far = smaller(smaller(leave[0], leave[1]), leave[2])
-    return front(near, near <= far)
+    return valid_hit(near, near <= far)
 
 
 def ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
@@ -65,22 +68,22 @@ def _tube(origin: Vector, direction: Vector, radius: jax.Array) -> Vector:
     (ox, oy, _), (dx, dy, _) = origin, direction
     square = larger(dx * dx + dy * dy, jnp.full_like(dx, TINY))
     cross = ox * dy - oy * dx
-    rest = square * radius * radius - cross * cross
-    root = jnp.sqrt(larger(rest, jnp.zeros_like(rest)))
+    discriminant = square * radius * radius - cross * cross
+    root = jnp.sqrt(larger(discriminant, jnp.zeros_like(discriminant)))
     along, inverse = -(ox * dx + oy * dy), 1 / square
-    return (along - root) * inverse, (along + root) * inverse, rest
+    return (along - root) * inverse, (along + root) * inverse, discriminant
 
 
 def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Radius size[0], half length size[1] of the axis along z.
 
-    The shape lies inside its infinite tube: where a ray enters that tube decides which
-    of side, lower ball and upper ball it can meet first.
+    The shape lies inside its infinite tube: the point where a ray enters that tube
+    decides which of side, lower ball and upper ball it can hit first.
     """
     radius, half, _ = size
-    enter, _, rest = _tube(origin, direction, radius)
+    enter, _, discriminant = _tube(origin, direction, radius)
     z = origin[2] + enter * direction[2]
-    side = front(enter, (rest > 0) & (jnp.abs(z) <= half))
+    side = valid_hit(enter, (discriminant > 0) & (jnp.abs(z) <= half))
     end = jnp.where(z > 0, half, -half)
     centred = (origin[0], origin[1], origin[2] - end)
     return jnp.where(jnp.abs(z) <= half, side, _ball(centred, direction, radius))
@@ -89,11 +92,11 @@ def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
 def cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Radius size[0], half length size[1] along z: tube and slab intersected."""
     radius, half, _ = size
-    enter, leave, rest = _tube(origin, direction, radius)
+    enter, leave, discriminant = _tube(origin, direction, radius)
     inverse = 1 / nonzero(direction[2])
     middle, reach = -inverse * origin[2], jnp.abs(inverse) * half
     near, far = larger(enter, middle - reach), smaller(leave, middle + reach)
-    return front(near, (rest > 0) & (near <= far))
+    return valid_hit(near, (discriminant > 0) & (near <= far))
 
 
 INTERSECT: dict[str, Callable[[Vector, Vector, Vector], jax.Array]] = {
@@ -108,54 +111,47 @@ INTERSECT: dict[str, Callable[[Vector, Vector, Vector], jax.Array]] = {
 }  # polytopes have their own signature: see `polytopes`
 
 
-def _plane_normal(point: Vector, size: Vector) -> Vector:
-    del size
-    zero = jnp.zeros_like(point[0])
-    return zero, zero, zero + 1
+def normal(kind: str, point: Vector, size: Vector) -> Vector:
+    """The outward normal of a primitive at a point of its surface.
 
+    Args:
+      kind: one of `types.KINDS`.
+      point: [R] each, in the primitive's frame, m.
+      size: scalars or [R] each; of a polytope, whose faces are primitives of their own
+        in `PosedPrimitives`, the face's normal. Sizes of another kind may be zeros:
+        their normals are never selected.
 
-def _face_normal(point: Vector, size: Vector) -> Vector:
-    # Each face of a polytope is a row of `PosedPrimitives` whose size is its normal.
-    x, y, z = (jnp.broadcast_to(s, jnp.shape(p)) for s, p in zip(size, point))
-    return x, y, z
-
-
-def _box_normal(point: Vector, size: Vector) -> Vector:
-    # The face is the one whose plane the point is nearest to.
-    gap = [half - jnp.abs(p) for p, half in zip(point, size)]
-    x = (gap[0] <= gap[1]) & (gap[0] <= gap[2])
-    y = ~x & (gap[1] <= gap[2])
-    faces = (x, y, ~x & ~y)
-    n = [jnp.where(face, jnp.sign(p), 0.0) for face, p in zip(faces, point)]
-    return n[0], n[1], n[2]
-
-
-def _ellipsoid_normal(point: Vector, size: Vector) -> Vector:
-    # A group of another kind may hold zeros; its rows are never selected.
-    x, y, z = (p / larger(s * s, s * 0 + TINY) for p, s in zip(point, size))
-    return x, y, z
-
-
-def _capsule_normal(point: Vector, size: Vector) -> Vector:
+    Returns:
+      [R] each, in the primitive's frame, of any length.
+    """
     x, y, z = point
-    return x, y, z - jnp.clip(z, -size[1], size[1])
-
-
-def _cylinder_normal(point: Vector, size: Vector) -> Vector:
-    x, y, z = point
-    cap = size[1] - jnp.abs(z) < size[0] - jnp.sqrt(x * x + y * y)
-    zero = jnp.zeros_like(z)
-    return jnp.where(cap, zero, x), jnp.where(cap, zero, y), jnp.where(cap, z, zero)
-
-
-NORMAL: dict[str, Callable[[Vector, Vector], Vector]] = {
-    "plane": _plane_normal,
-    "box": _box_normal,
-    "sphere": _ellipsoid_normal,
-    "capsule": _capsule_normal,
-    "cylinder": _cylinder_normal,
-    "ellipsoid": _ellipsoid_normal,
-    "cone": cones.cone_normal,
-    "cup": cones.cup_normal,
-    "polytope": _face_normal,
-}
+    match kind:
+        case "plane":
+            zero = jnp.zeros_like(x)
+            return zero, zero, zero + 1
+        case "box":  # the face whose plane the point is nearest to
+            gap = [half - jnp.abs(p) for p, half in zip(point, size)]
+            on_x = (gap[0] <= gap[1]) & (gap[0] <= gap[2])
+            on_y = ~on_x & (gap[1] <= gap[2])
+            faces = (on_x, on_y, ~on_x & ~on_y)
+            return tuple(
+                jnp.where(face, jnp.sign(p), 0.0) for face, p in zip(faces, point)
+            )
+        case "sphere" | "ellipsoid":
+            return tuple(p / larger(s * s, s * 0 + TINY) for p, s in zip(point, size))
+        case "capsule":
+            return x, y, z - jnp.clip(z, -size[1], size[1])
+        case "cylinder":
+            cap = size[1] - jnp.abs(z) < size[0] - jnp.sqrt(x * x + y * y)
+            zero = jnp.zeros_like(z)
+            return tuple(
+                jnp.where(cap, a, b) for a, b in ((zero, x), (zero, y), (z, zero))
+            )
+        case "cone":
+            return cones.cone_normal(point, size)
+        case "cup":
+            return cones.cup_normal(point, size)
+        case "polytope":
+            return tuple(jnp.broadcast_to(s, jnp.shape(p)) for s, p in zip(size, point))
+        case _:
+            raise ValueError(f"Unknown primitive {kind!r}: see render.types.KINDS.")

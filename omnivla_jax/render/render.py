@@ -1,24 +1,25 @@
-"""Draw posed primitives with a camera: the renderer's one entry point.
+"""Draws posed primitives with a camera: the renderer's one entry point.
 
-Axes: S image side, T tiles of P rays, n primitives, m materials, L lights, nbody
-bodies. Unbatched; `jax.vmap` over poses and cameras is the way to draw many pictures.
+Axes: S image side, T tiles of P rays, n primitives, N rows of primitives, m materials,
+L lights, nbody bodies. Unbatched; `jax.vmap` over poses and cameras draws many images.
 """
 
 import functools
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.render import rays as bundles
-from omnivla_jax.render import shading, traverse
+from omnivla_jax.render import intersect, shading
 from omnivla_jax.render.arithmetic import Vector
+from omnivla_jax.render.rays import TiledImagePlane, primary_rays, shadow_rays
 from omnivla_jax.render.types import (
     OUTPUTS,
     Camera,
     Image,
+    KindRanges,
     Lights,
     Materials,
     Shapes,
@@ -27,7 +28,7 @@ from omnivla_jax.render.types import (
 SHADOW_BIAS = 2e-3  # of the way to the lamp: more than the depth's rounding
 LEVELS = 1020  # of a channel before averaging: 4 times 255, in 10 bits
 SHIFTS = (0, 10, 20)
-LANES = 2  # loops over a batch that a CPU may run side by side; each is compiled
+PARALLEL_CHUNKS = 2  # loops over a batch that a CPU may run at once; each is compiled
 SUN_DISTANCE = 30.0  # m: a directional lamp casts shadows from this far away
 
 
@@ -44,188 +45,168 @@ def render(
     shadows: bool = False,
     supersample: int = 1,
 ) -> Image:
-    """Draw one square picture; row 0 is the top.
+    """Draw one square image; row 0 is the top.
 
-    Args: see `types` for the first four; changing their values never retraces.
-      body_position: [nbody, 3], m; body_rotation: [nbody, 3, 3] world from body.
+    Args:
+      shapes: n primitives; changing the values of these and of the next three
+        arguments never retraces.
+      materials: m materials.
+      lights: L lamps, of which the first may cast shadows.
+      camera: one pinhole camera.
+      body_position: float32 [nbody, 3], m.
+      body_rotation: float32 [nbody, 3, 3], world from body.
       size: the image side S, pixels.
       outputs: which of OUTPUTS to compute; the others are None.
       shadows: whether the first lamp casts hard shadows.
       supersample: rays per pixel along each side; colours are averaged, the other
         outputs belong to the ray at (or right below) the pixel's centre.
 
-    Raises ValueError on an unknown output or a size or supersample below 1.
+    Raises:
+      ValueError: unknown output, or a size or supersample below 1.
     """
-    _check(camera, body_position, body_rotation, size, outputs, supersample)
-    options = _Options(size, tuple(outputs), shadows, supersample)
-    scene = (shapes, materials, lights, camera, body_position, body_rotation)
-    draw = functools.partial(_draw, options)
-    return _one_at_a_time(draw)(*jax.tree.map(jnp.asarray, scene))
-
-
-def _check(
-    camera: Camera,
-    body_position: jax.Array,
-    body_rotation: jax.Array,
-    size: int,
-    outputs: Sequence[str],
-    supersample: int,
-) -> None:
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown or not outputs:
         raise ValueError(f"Outputs {list(outputs)}: choose one or more of {OUTPUTS}.")
     if size < 1 or supersample < 1:
         raise ValueError(f"{size=}, {supersample=}: both must be at least 1.")
-    chex.assert_shape([camera.position], (3,))
-    chex.assert_shape([camera.rotation], (3, 3))
-    chex.assert_shape([body_position], (None, 3))
-    chex.assert_shape([body_rotation], (None, 3, 3))
-
-
-class _Options(NamedTuple):
-    size: int
-    outputs: tuple[str, ...]
-    shadows: bool
-    supersample: int
-
-    @property
-    def coarse(self) -> bool:
-        """Geometry alone needs one ray per pixel."""
-        return "rgb" not in self.outputs
-
-    @property
-    def side(self) -> int:
-        """Rays along a side of the picture."""
-        return self.size * (1 if self.coarse else self.supersample)
-
-    @property
-    def offset(self) -> float:
-        """Where a coarse ray passes, in pixels off the centre: at the fine one's."""
-        fine = self.supersample
-        return (fine // 2 + 0.5) / fine - 0.5 if self.coarse else 0.0
+    chex.assert_shape([camera.position, camera.rotation], [(3,), (3, 3)])
+    chex.assert_shape([body_position, body_rotation], [(None, 3), (None, 3, 3)])
+    draw = functools.partial(
+        _draw,
+        size=size,
+        outputs=tuple(outputs),
+        shadows=shadows,
+        supersample=supersample,
+    )
+    scene = (shapes, materials, lights, camera, body_position, body_rotation)
+    return _map_on_cpu(draw)(*jax.tree.map(jnp.asarray, scene))
 
 
 def _draw(
-    options: _Options,
     shapes: Shapes,
     materials: Materials,
     lights: Lights,
     camera: Camera,
     body_position: jax.Array,
     body_rotation: jax.Array,
+    *,
+    size: int,
+    outputs: tuple[str, ...],
+    shadows: bool,
+    supersample: int,
 ) -> Image:
-    spans = traverse.starts(shapes)
-    solids = traverse.pose(shapes, body_position, body_rotation)
-    film = bundles.film(options.side)
-    rays = bundles.through(camera, film, offset=options.offset)
-    met = traverse.nearest(solids, spans, rays)
-    point = _points(rays, met[1])
-    listed = traverse.rows(solids)
-    seen = shading.surface(*met, point, rows=listed, kinds=_rows_of(spans, solids))
+    # Geometry alone needs one ray a pixel: at the place of the one that reports it.
+    coloured = "rgb" in outputs
+    offset = 0.0 if coloured else (supersample // 2 + 0.5) / supersample - 0.5
+    ranges = intersect.kind_ranges(shapes)
+    posed = intersect.pose(shapes, body_position, body_rotation)
+    plane = TiledImagePlane.of_side(size * supersample if coloured else size)
+    rays = primary_rays(camera, plane, offset=offset)
+
+    hit, depth, row = intersect.nearest_hit(posed, ranges, rays)
+    a, b, c = rays.weights
+    point = tuple(
+        origin + depth * (basis[0] * a + basis[1] * b + basis[2] * c)
+        for origin, basis in zip(rays.origin, rays.basis)
+    )
+    rows = intersect.expand_faces(posed)
+    count, faces, _ = posed.planes.shape
+    first, _ = ranges["polytope"]
+    row_ranges = ranges | {"polytope": (first, first + count * faces)}
+    surface = shading.surface(hit, depth, row, point, rows=rows, row_ranges=row_ranges)
+
     rgb = None
-    if not options.coarse:
-        side = jnp.linalg.norm(rays.basis[:, 0]) * (2 / film.side)
-        parts = shading.colour(
-            seen,
+    if coloured:
+        pixel_angle = jnp.linalg.norm(rays.basis[:, 0]) * (2 / plane.side)
+        channels = shading.shade(
+            surface,
             materials,
-            listed.material,
+            rows.material,
             lights,
             eye=camera.position,
-            pixel=side,
-            lit=_lit(solids, spans, lights, seen) if options.shadows else None,
+            pixel_angle=pixel_angle,
+            lit=_lit(posed, ranges, lights, surface) if shadows else None,
         )
-        rgb = _bytes(parts, film, options.supersample)
-    return _image(seen, listed.geom, rgb, film, options)
-
-
-def _points(rays: bundles.Rays, depth: jax.Array) -> Vector:
-    """Where the rays end, world frame, [T, P] each."""
-    a, b, c = rays.weights
-    x, y, z = (
-        eye + depth * (toward[0] * a + toward[1] * b + toward[2] * c)
-        for eye, toward in zip(rays.origin, rays.basis)
-    )
-    return x, y, z
-
-
-def _rows_of(spans: traverse.Spans, solids: traverse.PosedPrimitives) -> traverse.Spans:
-    """The spans counted in rows: a polytope has one per face."""
-    first, _ = spans["polytope"]
-    count, faces, _ = solids.planes.shape
-    return spans | {"polytope": (first, first + count * faces)}
+        rgb = _average_pixels(channels, plane, supersample)
+    return _image(surface, rows.geom, rgb, plane, size, outputs)
 
 
 def _lit(
-    solids: traverse.PosedPrimitives,
-    spans: traverse.Spans,
+    posed: intersect.PosedPrimitives,
+    ranges: KindRanges,
     lights: Lights,
-    seen: shading.Surface,
+    surface: shading.Surface,
 ) -> jax.Array:
     """1 where nothing stands between the first lamp and the point, else 0: [T, P].
 
     Rays start at the lamp, so that they share an origin as the camera's do.
     """
-    far_away = -SUN_DISTANCE * lights.direction[0]
-    far_away = far_away / jnp.linalg.norm(lights.direction[0])
-    lamp = jnp.where(lights.directional[0], far_away, lights.position[0])
-    rays = bundles.towards(lamp, seen.point, seen.hit)
-    casters = {kind: span for kind, span in spans.items() if kind != "plane"}
-    _, reach, _ = traverse.nearest(solids, casters, rays)
-    return (reach > 1 - SHADOW_BIAS).astype(jnp.float32)
+    sun = -SUN_DISTANCE * lights.direction[0]
+    sun = sun / jnp.linalg.norm(lights.direction[0])
+    lamp = jnp.where(lights.directional[0], sun, lights.position[0])
+    rays = shadow_rays(lamp, surface.point, surface.hit)
+    casters = {kind: span for kind, span in ranges.items() if kind != "plane"}
+    _, distance, _ = intersect.nearest_hit(posed, casters, rays)
+    return (distance > 1 - SHADOW_BIAS).astype(jnp.float32)
 
 
-def _bytes(parts: Vector, film: bundles.TiledImagePlane, supersample: int) -> jax.Array:
+def _average_pixels(
+    channels: Vector, plane: TiledImagePlane, supersample: int
+) -> jax.Array:
     """Average the rays of each pixel; uint8 [S, S, 3].
 
-    The channels share an integer, averaged apart: interleaving them as colours
-    made shading several times slower on a CPU.
+    The channels share an integer, and a fusion barrier separates their average from
+    shading: interleaved as colours they made it several times slower on a CPU.
     """
     red, green, blue = (
-        (LEVELS * part + 0.5).astype(jnp.int32) << shift
-        for part, shift in zip(parts, SHIFTS)
+        (LEVELS * channel + 0.5).astype(jnp.int32) << shift
+        for channel, shift in zip(channels, SHIFTS)
     )
     whole = LEVELS // 255 * supersample**2
-    size = film.side // supersample
+    size = plane.side // supersample
 
     def average(packed: jax.Array) -> jax.Array:
         block = packed.reshape(size, supersample, size, supersample, 1)
-        channels = (block >> np.array(SHIFTS, np.int32)) & 1023
-        return ((channels.sum((1, 3)) + whole // 2) // whole).astype(jnp.uint8)
+        unpacked = (block >> np.array(SHIFTS, np.int32)) & 1023
+        return ((unpacked.sum((1, 3)) + whole // 2) // whole).astype(jnp.uint8)
 
-    return traverse.apart(average, film.join(red | green | blue))
+    return intersect.fusion_barrier(average, plane.untile(red | green | blue))
 
 
 def _image(
-    seen: shading.Surface,
+    surface: shading.Surface,
     geom: jax.Array,
     rgb: jax.Array | None,
-    film: bundles.TiledImagePlane,
-    options: _Options,
+    plane: TiledImagePlane,
+    size: int,
+    outputs: tuple[str, ...],
 ) -> Image:
-    step = film.side // options.size
+    """Gather the outputs, of one ray a pixel."""
+    step = plane.side // size
     pick = slice(step // 2, None, step)
 
-    def picked(values: jax.Array) -> jax.Array:
-        return film.join(values)[pick, pick]
+    def pixels(values: jax.Array, missing: float) -> jax.Array:
+        image = plane.untile(jnp.where(surface.hit, values, missing))
+        return image[pick, pick]
 
-    def stack(vector: Vector) -> jax.Array:
-        return jnp.stack([picked(jnp.where(seen.hit, v, 0.0)) for v in vector], axis=-1)
+    values: dict[str, jax.Array | None] = {"rgb": rgb}
+    for name in outputs:
+        if name == "depth":
+            values[name] = pixels(surface.distance, 0.0)
+        elif name == "segmentation":
+            values[name] = pixels(geom[surface.row], -1)
+        elif name in ("normal", "point"):
+            vector = [pixels(axis, 0.0) for axis in getattr(surface, name)]
+            values[name] = jnp.stack(vector, axis=-1)
+    return Image(**values)
 
-    lazy: dict[str, Callable[[], jax.Array | None]] = {
-        "rgb": lambda: rgb,
-        "depth": lambda: picked(jnp.where(seen.hit, seen.distance, 0.0)),
-        "normal": lambda: stack(seen.normal),
-        "point": lambda: stack(seen.point),
-        "segmentation": lambda: picked(jnp.where(seen.hit, geom[seen.primitive], -1)),
-    }
-    return Image(**{name: lazy[name]() for name in options.outputs})
 
+def _map_on_cpu(draw: Callable[..., Image]) -> Callable[..., Image]:
+    """Under vmap on a CPU, draw the images of a batch one after the other.
 
-def _one_at_a_time(draw: Callable[..., Image]) -> Callable[..., Image]:
-    """Under vmap on a CPU, draw the pictures of a batch one after the other, in LANES.
-
-    One picture's arrays stay near the cache, and the lanes' loops, which do not depend
-    on each other, run on cores of their own. Accelerators take the batch at once.
+    They are cut into PARALLEL_CHUNKS loops, which do not depend on each other and run
+    on cores of their own; one image's arrays stay close to the cache. Accelerators draw
+    the batch at once.
     """
     mapped = jax.custom_batching.custom_vmap(draw)
 
@@ -234,30 +215,24 @@ def _one_at_a_time(draw: Callable[..., Image]) -> Callable[..., Image]:
         leaves, tree = jax.tree.flatten(scene)
         flags = jax.tree.leaves(in_batched)
 
-        def one(moving: list[jax.Array]) -> Image:
-            rest = iter(moving)
+        def draw_one(batched: list[jax.Array]) -> Image:
+            rest = iter(batched)
             merged = [next(rest) if flag else leaf for leaf, flag in zip(leaves, flags)]
             return mapped(*jax.tree.unflatten(tree, merged))
 
-        moving = [leaf for leaf, flag in zip(leaves, flags) if flag]
-        if jax.default_backend() == "cpu":
-            images = _in_lanes(one, moving, axis_size)
-        else:
+        if jax.default_backend() != "cpu":
             axes = jax.tree.unflatten(tree, [0 if flag else None for flag in flags])
             images = jax.vmap(draw, in_axes=axes)(*scene)
+        else:
+            batched = [leaf for leaf, flag in zip(leaves, flags) if flag]
+            parts = PARALLEL_CHUNKS
+            ends = [axis_size * part // parts for part in range(parts + 1)]
+            chunks = [
+                jax.lax.map(draw_one, [leaf[begin:end] for leaf in batched])
+                for begin, end in zip(ends, ends[1:])
+                if end > begin
+            ]
+            images = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *chunks)
         return images, jax.tree.map(lambda _: True, images)
 
     return mapped
-
-
-def _in_lanes(
-    one: Callable[[list[jax.Array]], Image], moving: list[jax.Array], count: int
-) -> Image:
-    """`jax.lax.map`, as independent loops over parts of the batch."""
-    ends = [count * lane // LANES for lane in range(LANES + 1)]
-    parts = [
-        jax.lax.map(one, [leaf[begin:end] for leaf in moving])
-        for begin, end in zip(ends, ends[1:])
-        if end > begin
-    ]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)

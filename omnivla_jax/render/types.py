@@ -10,37 +10,12 @@ import numpy as np
 
 Array: TypeAlias = Any  # a jax or a numpy array
 
-KINDS = (
-    "plane",
-    "box",
-    "sphere",
-    "capsule",
-    "cylinder",
-    "ellipsoid",
-    "cone",
-    "cup",
-    "polytope",
-)
 TEXTURES = (
-    "plain",
-    "checker",
-    "wood",
-    "marble",
-    "tile",
-    "label",
-    "cloth",
-    "print",
-    "fruit",
-    "weave",
-    "stripes",
-    "speckle",
-    "rim",
-    "coil",
-    "glaze",
-    "dipped",
+    *("plain", "checker", "wood", "marble", "tile", "label", "cloth", "print"),
+    *("fruit", "weave", "stripes", "speckle", "rim", "coil", "glaze", "dipped"),
 )
 OUTPUTS = ("rgb", "depth", "normal", "point", "segmentation")
-SIZES = {
+SIZES = {  # by kind, m
     "plane": 2,  # half sides, 0 = infinite
     "box": 3,  # half sides
     "sphere": 1,  # radius
@@ -51,11 +26,14 @@ SIZES = {
     "cup": 3,  # the same, open above and hollow; see `CUP_WALL`
     "polytope": 3,  # half sides of a box that holds it
 }
-CUP_WALL = 0.06  # of a cup's upper radius: how thick its wall and its bottom are
+KINDS = tuple(SIZES)  # the order of `intersect.PosedPrimitives`
+CUP_WALL = 0.06  # thickness of a cup's wall and bottom, as a share of its upper radius
+IndexRange: TypeAlias = tuple[int, int]  # the first index and the one past the last
+KindRanges: TypeAlias = dict[str, IndexRange]  # of the primitives of a kind
 
 
-class Primitive(NamedTuple):
-    """One shape, riding on a body. `geom` is what segmentation reports for it."""
+class RenderPrimitive(NamedTuple):
+    """One shape, fixed to a body. `geom` is its id in the segmentation."""
 
     kind: str  # one of KINDS
     size: Sequence[float]  # see SIZES
@@ -63,11 +41,11 @@ class Primitive(NamedTuple):
     position: Sequence[float] = (0.0, 0.0, 0.0)  # in the frame of the body
     quat: Sequence[float] = (1.0, 0.0, 0.0, 0.0)
     material: int = 0
-    geom: int | None = None  # default: the place in the list
+    geom: int | None = None  # default: the index in the list
     planes: Sequence[Sequence[float]] = ()  # polytope: rows n, d; inside n . x <= d
 
 
-class Group(NamedTuple):
+class PrimitiveGroup(NamedTuple):
     """All primitives of one kind."""
 
     size: Array  # float32 [n, 3]; unused entries 0, a sphere's radius thrice
@@ -80,17 +58,17 @@ class Group(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """What there is to see; a group may be empty."""
+    """All visible primitives; a group may be empty."""
 
-    plane: Group
-    box: Group
-    sphere: Group
-    capsule: Group
-    cylinder: Group
-    ellipsoid: Group
-    cone: Group
-    cup: Group
-    polytope: Group
+    plane: PrimitiveGroup
+    box: PrimitiveGroup
+    sphere: PrimitiveGroup
+    capsule: PrimitiveGroup
+    cylinder: PrimitiveGroup
+    ellipsoid: PrimitiveGroup
+    cone: PrimitiveGroup
+    cup: PrimitiveGroup
+    polytope: PrimitiveGroup
 
 
 class Material(NamedTuple):
@@ -120,9 +98,9 @@ class Lights(NamedTuple):
 
     ambient: Array  # float32 [3]
     headlight: Array  # float32 [3]
-    sky: Array  # float32 [3]: where no shape is hit
+    sky: Array  # float32 [3]: colour where no shape is hit
     position: Array  # float32 [L, 3]: unused by a directional light
-    direction: Array  # float32 [L, 3]: where the light goes; unused by a positional one
+    direction: Array  # float32 [L, 3]: of the light; unused by a positional one
     directional: Array  # bool [L]
     diffuse: Array  # float32 [L, 3]
     specular: Array  # float32 [L, 3]
@@ -137,34 +115,44 @@ class Camera(NamedTuple):
 
 
 class Image(NamedTuple):
-    """What was asked for, row 0 on top; None for the rest."""
+    """The requested outputs, row 0 on top; None for the others."""
 
     rgb: Any = None  # uint8 [S, S, 3]
-    depth: Any = None  # float32 [S, S]: m along the viewing axis; 0 where nothing is
-    normal: Any = None  # float32 [S, S, 3]: unit, world frame; 0 where nothing is
-    point: Any = None  # float32 [S, S, 3]: world frame, m; 0 where nothing is
-    segmentation: Any = None  # int32 [S, S]: geom id; -1 where nothing is
+    depth: Any = None  # float32 [S, S]: m along the viewing axis; 0 without a hit
+    normal: Any = None  # float32 [S, S, 3]: unit, world frame; 0 without a hit
+    point: Any = None  # float32 [S, S, 3]: world frame, m; 0 without a hit
+    segmentation: Any = None  # int32 [S, S]: geom id; -1 without a hit
 
 
-def shapes(primitives: Sequence[Primitive]) -> Shapes:
-    """Sort primitives into groups. ValueError on an unknown kind or a bad size."""
-    groups: dict[str, list[tuple[int, Primitive]]] = {kind: [] for kind in KINDS}
+def make_shapes(primitives: Sequence[RenderPrimitive]) -> Shapes:
+    """Sort primitives into groups by kind.
+
+    Raises:
+      ValueError: an unknown kind, a bad size, quaternion, index or number of planes.
+    """
+    groups: dict[str, list[tuple[int, RenderPrimitive]]] = {kind: [] for kind in KINDS}
     for index, primitive in enumerate(primitives):
-        _check(index, primitive)
+        _check_primitive(index, primitive)
         groups[primitive.kind].append((index, primitive))
     return Shapes(**{kind: _group(kind, rows) for kind, rows in groups.items()})
 
 
-def materials(rows: Sequence[Material]) -> Materials:
-    """Stack materials into arrays. ValueError on an unknown texture."""
+def make_materials(rows: Sequence[Material]) -> Materials:
+    """Stack materials into arrays.
+
+    Raises:
+      ValueError: an unknown texture.
+    """
     for index, row in enumerate(rows):
         if row.texture not in TEXTURES:
             raise ValueError(
                 f"Material {index} has texture {row.texture!r}: choose from {TEXTURES}."
             )
     return Materials(
-        rgb=_floats([row.rgb for row in rows], 3),
-        rgb2=_floats([row.rgb if row.rgb2 is None else row.rgb2 for row in rows], 3),
+        rgb=np.array([row.rgb for row in rows], np.float32).reshape(-1, 3),
+        rgb2=np.array(
+            [row.rgb if row.rgb2 is None else row.rgb2 for row in rows], np.float32
+        ).reshape(-1, 3),
         texture=np.array([TEXTURES.index(row.texture) for row in rows], np.int32),
         scale=np.array([row.scale for row in rows], np.float32),
         specular=np.array([row.specular for row in rows], np.float32),
@@ -172,8 +160,8 @@ def materials(rows: Sequence[Material]) -> Materials:
     )
 
 
-def lights() -> Lights:
-    """A bright room: soft ambient, a weak headlight, two lamps from above."""
+def default_lights() -> Lights:
+    """Lights of a bright room: soft ambient, a weak headlight, two lamps from above."""
     return Lights(
         ambient=np.full(3, 0.36, np.float32),
         headlight=np.full(3, 0.27, np.float32),
@@ -186,7 +174,7 @@ def lights() -> Lights:
     )
 
 
-def _check(index: int, primitive: Primitive) -> None:
+def _check_primitive(index: int, primitive: RenderPrimitive) -> None:
     kind = primitive.kind
     if kind not in KINDS:
         raise ValueError(f"Primitive {index} is a {kind!r}: choose from {KINDS}.")
@@ -215,7 +203,7 @@ def _check(index: int, primitive: Primitive) -> None:
             raise ValueError(f"Primitive {index} has {name} {value}: give an index.")
 
 
-def _group(kind: str, rows: Sequence[tuple[int, Primitive]]) -> Group:
+def _group(kind: str, rows: Sequence[tuple[int, RenderPrimitive]]) -> PrimitiveGroup:
     count = len(rows)
     size = np.zeros((count, 3), np.float32)
     for row, (_, primitive) in enumerate(rows):
@@ -223,16 +211,16 @@ def _group(kind: str, rows: Sequence[tuple[int, Primitive]]) -> Group:
         size[row, : SIZES[kind]] = used
         if kind == "sphere":
             size[row] = used[0]
-    quats = _floats([primitive.quat for _, primitive in rows], 4)
-    ids = [i if p.geom is None else p.geom for i, p in rows]
-    return Group(
+    quats = np.array([p.quat for _, p in rows], np.float32).reshape(-1, 4)
+    geoms = [index if p.geom is None else p.geom for index, p in rows]
+    return PrimitiveGroup(
         size=size,
         body=np.array([p.body for _, p in rows], np.int32),
-        position=_floats([p.position for _, p in rows], 3),
+        position=np.array([p.position for _, p in rows], np.float32).reshape(-1, 3),
         rotation=_rotations(quats),
         material=np.array([p.material for _, p in rows], np.int32),
-        geom=np.array(ids, np.int32),
-        planes=_planes([primitive.planes for _, primitive in rows]),
+        geom=np.array(geoms, np.int32),
+        planes=_planes([p.planes for _, p in rows]),
     )
 
 
@@ -245,10 +233,6 @@ def _planes(rows: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:
         row[:], row[: len(listed)] = table[0], table
         row /= np.linalg.norm(row[:, :3], axis=1, keepdims=True)
     return planes
-
-
-def _floats(rows: Sequence[Sequence[float]], width: int) -> np.ndarray:
-    return np.array(rows, np.float32).reshape(len(rows), width)
 
 
 def _rotations(quats: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 
 from omnivla_jax.sim.assets import arena_geoms, meshes, panda
 from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, table_body
-from omnivla_jax.sim.assets.objects import CATEGORIES, Part
+from omnivla_jax.sim.assets.category import Part
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.assets.primitives import Collides, Primitive, add_primitive
-from omnivla_jax.sim.assets.visuals import lookup as visuals
 from omnivla_jax.sim.libero.tasks import SceneAssets
 
 OBJECT_FRICTION = (0.95, 0.3, 0.1)
@@ -114,7 +114,7 @@ def _shapes_drawn(stock: SceneAssets) -> list[Primitive]:
     drawn = [*arena_geoms.shapes(stock.arenas), *panda.shapes()]
     for category in {**stock.movables, **stock.fixtures}.values():
         for part in CATEGORIES[category].parts:
-            drawn += visuals.shapes(category, part.name, part.collision)
+            drawn += part.visual
     return drawn
 
 
@@ -123,13 +123,13 @@ def _add_movable(spec: mujoco.MjSpec, name: str, category: str) -> None:
     body = spec.worldbody.add_body(name=name, **_inertial(root))
     joint = body.add_freejoint(name=f"{name}_joint0")
     joint.damping = [FREE_JOINT_DAMPING, 0, 0]
-    _add_shapes(body, category, root, "object")
+    _add_shapes(body, root, "object")
 
 
 def _add_fixture(spec: mujoco.MjSpec, name: str, category: str) -> None:
     root, *moving = CATEGORIES[category].parts
     base = spec.worldbody.add_body(name=name)
-    _add_shapes(base, category, root, "fixture")
+    _add_shapes(base, root, "fixture")
     for part in moving:
         part_name = f"{name}_{part.name}"
         body = base.add_body(
@@ -139,7 +139,7 @@ def _add_fixture(spec: mujoco.MjSpec, name: str, category: str) -> None:
             **_inertial(part),
         )
         _add_joint(body, part_name, part)
-        _add_shapes(body, category, part, "fixture")
+        _add_shapes(body, part, "fixture")
 
 
 def _inertial(part: Part) -> dict[str, Any]:
@@ -166,10 +166,8 @@ def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
     )
 
 
-def _add_shapes(
-    body: mujoco.MjsBody, category: str, part: Part, role: Collides
-) -> None:
-    drawn = visuals.shapes(category, part.name, part.collision)
+def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
+    drawn = part.visual
     same = len(drawn) == len(part.collision) and all(
         shape == look._replace(material=shape.material)
         for shape, look in zip(part.collision, drawn)

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from flax import struct
 
-from omnivla_jax.sim.assets.objects import Region
+from omnivla_jax.sim.assets.category import Region
 from omnivla_jax.sim.libero.task_types import SceneAssets, Suite, Task
 from omnivla_jax.sim.mjcf import Preset
 

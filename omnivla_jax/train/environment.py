@@ -20,8 +20,7 @@ from omnivla_jax.sim.goals import reward, task_ids
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.train.sharding import Batched
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 
 class Instructions(NamedTuple):
@@ -122,11 +121,11 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
     Images have `size` pixels a side. Raises ValueError as `instructions` does.
     """
     words = instructions([task.instruction for task in scene.tasks], config)
-    look = looks.look(scene)
+    visuals = visual_scene.make(scene)
 
     def look_at(state: EnvState, told: jax.Array) -> Observation:
         spoken = instruction_tokens(words, told)
-        return observe.observe(scene, look, state, *spoken, size=size)
+        return observe.observe(scene, visuals, state, *spoken, size=size)
 
     def faults(state: EnvState) -> dict[str, jax.Array]:
         return {

@@ -1,14 +1,18 @@
-"""Stage II: conditional flow matching on demonstrations that live on the device.
+"""Stage II: conditional flow matching on demonstrations.
+
+The batches are drawn from a dataset that lies on the device (`make_step`), or handed in
+one after the other (`make_streamed_step`).
 
     loss = mean ||v(interpolate(noise, chunk, tau), tau | o) - (chunk - noise)||^2
 
-Axes: F frames of all demonstrations, N batch, R (noise, tau) draws per observation,
-V camera views, S image side, L tokens, I instructions, H chunk length, D action dims.
+Axes: F frames of all demonstrations, K optimizer steps of a call, N batch, R (noise,
+tau) draws per observation, V camera views, S image side, L tokens, I instructions,
+H chunk length, D action dimensions.
 """
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import chex
 import jax
@@ -16,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from omnivla_jax.core import action_chunks
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import Demonstration, Observation, PyTree
+from omnivla_jax.core.types import Demonstration, FrameBatch, Observation, PyTree
 from omnivla_jax.flow import path
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
@@ -28,13 +33,12 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
 # runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
 TAU_BETA, TAU_LIMIT = 1.5, 0.999
-GRIPPER = -1  # the last action dimension is a command, not a motion
 
 Metrics = dict[str, jax.Array]
 
 
 class Dataset(NamedTuple):
-    """Demonstrations, frame by frame, in the policy's units."""
+    """All frames of demonstrations, in the policy's units."""
 
     images: jax.Array  # uint8 [F, V, S, S, 3]
     state: jax.Array  # float32 [F, state_dim], normalised, then padded with zeros
@@ -42,11 +46,12 @@ class Dataset(NamedTuple):
     instruction: jax.Array  # int32 [F], row of `tokens`
     tokens: jax.Array  # int32 [I, L]
     token_mask: jax.Array  # bool [I, L]
+    loss_mask: jax.Array | None = None  # bool [F, H]; None: every action has a loss
 
 
 @dataclass(frozen=True)
 class SftConfig:
-    """How long and on what stage II trains."""
+    """The settings of stage II."""
 
     optimizer: OptimizerConfig
     steps: int  # optimizer steps, a multiple of steps_per_call
@@ -64,53 +69,77 @@ class SftConfig:
             )
 
 
-def fit_normalizer(episodes: Sequence[Demonstration]) -> normalize.Normalizer:
+def fit_normalizer(demonstrations: Sequence[Demonstration]) -> normalize.Normalizer:
     """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
     return normalize.Normalizer(
-        state=normalize.moments(np.concatenate([e.state for e in episodes])),
-        action=normalize.moments(np.concatenate([e.action for e in episodes])),
+        state=normalize.moments(np.concatenate([d.state for d in demonstrations])),
+        action=normalize.moments(np.concatenate([d.action for d in demonstrations])),
     )
 
 
 def make_dataset(
-    episodes: Sequence[Demonstration],
+    demonstrations: Sequence[Demonstration],
     normalizer: normalize.Normalizer,
     *,
     config: PolicyConfig,
+    padding: str = "hold",
 ) -> Dataset:
     """Put demonstrations on the device, one row a frame.
 
-    Raises ValueError if states or actions are not the robot's that `config` describes.
+    Args:
+      demonstrations: at least one.
+      normalizer: of their states and actions.
+      config: of the policy.
+      padding: the rule for the last chunks, one of `action_chunks.PADDINGS`.
+
+    Raises:
+      ValueError: states or actions are not the robot's that `config` describes, or
+        `padding` leaves no frame.
     """
     _check_dimensions(normalizer, config)
-    texts = sorted({episode.instruction for episode in episodes})
-    table = environment.instructions(texts, config)
-    chunks = [chunk_targets(np.asarray(e.action), config.horizon) for e in episodes]
-    rows = [np.full(len(e.action), texts.index(e.instruction)) for e in episodes]
-    state = normalize.normalize(
-        normalizer.state, jnp.asarray(np.concatenate([e.state for e in episodes]))
-    )
+    texts, table = instruction_table(demonstrations, config)
+    actions = [np.asarray(d.action) for d in demonstrations]
+    chunks = [
+        action_chunks.chunk_targets(action, config.horizon, padding)
+        for action in actions
+    ]
+    counts = [len(chunk) for chunk in chunks]
+    if not any(counts):
+        raise ValueError(
+            f"No demonstration has {config.horizon} steps, and data.padding="
+            f"{padding!r} leaves no frame of shorter ones: choose another."
+        )
+    masks = [
+        mask
+        for action in actions
+        if (mask := action_chunks.loss_mask(len(action), config.horizon, padding))
+        is not None
+    ]
+
+    def frames(field: str) -> np.ndarray:
+        arrays = [getattr(d, field) for d in demonstrations]
+        return np.concatenate([np.asarray(a)[:n] for a, n in zip(arrays, counts)])
+
+    state = normalize.normalize(normalizer.state, jnp.asarray(frames("state")))
     chunk = normalize.normalize(normalizer.action, jnp.asarray(np.concatenate(chunks)))
+    rows = [texts.index(d.instruction) for d in demonstrations]
     return Dataset(
-        images=jnp.asarray(np.concatenate([e.images for e in episodes])),
+        images=jnp.asarray(frames("images")),
         state=normalize.pad_dims(state, config.state_dim),
         chunk=normalize.pad_dims(chunk, config.action_dim),
-        instruction=jnp.asarray(np.concatenate(rows), jnp.int32),
+        instruction=jnp.asarray(np.repeat(rows, counts), jnp.int32),
         tokens=table.tokens,
         token_mask=table.mask,
+        loss_mask=jnp.concatenate(masks) if masks else None,
     )
 
 
-def chunk_targets(actions: np.ndarray, horizon: int) -> np.ndarray:
-    """The next `horizon` actions of every frame: [T, D] -> float32 [T, H, D].
-
-    Beyond the end the arm stands still and the gripper keeps its last command.
-    """
-    rest = np.zeros_like(actions[-1:])
-    rest[:, GRIPPER] = actions[-1, GRIPPER]
-    padded = np.concatenate([actions, np.repeat(rest, horizon - 1, axis=0)])
-    windows = np.arange(len(actions))[:, None] + np.arange(horizon)
-    return padded[windows].astype(np.float32)
+def instruction_table(
+    demonstrations: Sequence[Demonstration], config: PolicyConfig
+) -> tuple[list[str], environment.Instructions]:
+    """The different instructions of demonstrations in alphabetical order, tokenised."""
+    texts = sorted({demonstration.instruction for demonstration in demonstrations})
+    return texts, environment.instructions(texts, config)
 
 
 def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
@@ -143,16 +172,68 @@ def make_step(
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
     One call makes `steps_per_call` optimizer steps; the metrics are their means. The
-    randomness is a function of the state's seed and step. On a mesh, `placement` splits
-    the batch and the parameters; hand in a state that lies there already
-    (`placement.shardings`).
+    randomness is a function of the state's seed and step.
+
+    Args:
+      policy_config: of the policy.
+      config: of this stage.
+      placement: on a mesh, splits the batch and the parameters; hand in a state that
+        lies there already (`placement.shardings`).
     """
 
     def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
-        def one(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            return _update(carry, dataset, policy_config, config, placement)
+        def update(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            batch_key, loss_key = _step_keys(carry)
+            batch = placement.batch(_draw(batch_key, dataset, config.batch_size))
+            return _update(carry, loss_key, batch, policy_config, config)
 
-        after, metrics = jax.lax.scan(one, state, length=config.steps_per_call)
+        after, metrics = jax.lax.scan(update, state, length=config.steps_per_call)
+        return placement.state(after), jax.tree.map(jnp.mean, metrics)
+
+    return compilation.jit(step, fused=True, donate_argnames=("state",))
+
+
+def make_streamed_step(
+    policy_config: PolicyConfig,
+    config: SftConfig,
+    table: environment.Instructions,
+    *,
+    placement: MeshSharding = single_device(),
+) -> jax.stages.Wrapped:
+    """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
+
+    `batches` is a `FrameBatch` with leaves [K, N, ...], a batch for each of the
+    `steps_per_call` optimizer steps, in the robot's units: they are normalised here.
+    On the same frames the loss is `make_step`'s.
+
+    Args:
+      policy_config: of the policy.
+      config: of this stage; its `batch_size` is N.
+      table: rows that `FrameBatch.instruction` counts.
+      placement: as of `make_step`.
+    """
+
+    def step(state: TrainState, batches: FrameBatch) -> tuple[TrainState, Metrics]:
+        chex.assert_shape(
+            batches.instruction, (config.steps_per_call, config.batch_size)
+        )
+        maps = state.normalizer
+        _check_dimensions(maps, policy_config)
+
+        def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
+            robot_state = normalize.normalize(maps.state, frames.state)
+            chunk = normalize.normalize(maps.action, frames.chunk)
+            observation = Observation(
+                images=frames.images,
+                tokens=table.tokens[frames.instruction],
+                token_mask=table.mask[frames.instruction],
+                state=normalize.pad_dims(robot_state, policy_config.state_dim),
+            )
+            chunk = normalize.pad_dims(chunk, policy_config.action_dim)
+            batch = placement.batch((observation, chunk, frames.loss_mask))
+            return _update(carry, _step_keys(carry)[1], batch, policy_config, config)
+
+        after, metrics = jax.lax.scan(update, state, batches)
         return placement.state(after), jax.tree.map(jnp.mean, metrics)
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
@@ -166,6 +247,7 @@ def loss(
     *,
     draws: int,
     config: PolicyConfig,
+    loss_mask: jax.Array | None = None,
 ) -> jax.Array:
     """The flow-matching loss of a batch, float32 []; consumes `key`.
 
@@ -174,9 +256,13 @@ def loss(
 
     Args:
       params: of the policy.
+      key: of the noise and the flow times.
       observation: N observations, `state` normalised.
       chunk: float32 [N, H, D], normalised and padded.
       draws: R, pairs of noise and tau for each observation.
+      config: of the policy.
+      loss_mask: bool [N, H], at least one True: the actions that the mean is over;
+        None: all.
     """
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
     noise_key, tau_key = jax.random.split(key)
@@ -186,10 +272,13 @@ def loss(
 
     def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
         mixed = path.interpolate(noise, chunk, tau)
-        found = policy.velocity(
+        predicted = policy.velocity(
             params, cache, observation.state, mixed, tau, config=config
         )
-        return jnp.mean(jnp.square(found - path.target_velocity(noise, chunk)))
+        squared = jnp.square(predicted - path.target_velocity(noise, chunk))
+        if loss_mask is None:
+            return jnp.mean(squared)
+        return jnp.mean(squared, where=loss_mask[..., None])
 
     return jnp.mean(jax.vmap(error)(noise, tau))
 
@@ -215,48 +304,16 @@ def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) ->
         )
 
 
-def _update(
-    before: TrainState,
-    dataset: Dataset,
-    policy_config: PolicyConfig,
-    config: SftConfig,
-    placement: MeshSharding,
-) -> tuple[TrainState, Metrics]:
-    """One optimizer step on a batch drawn by the step's own key."""
-    stream = rng.named_key(before.seed, "action")
-    key = jax.random.fold_in(stream, before.step)
-    batch_key, loss_key = jax.random.split(key)
-    batch = _draw(batch_key, dataset, config.batch_size)
-    observation, chunk = placement.batch(batch)
-    value, gradient = jax.value_and_grad(_merged_loss)(
-        before.params,
-        loss_key,
-        observation,
-        chunk,
-        draws=config.draws,
-        config=policy_config,
-    )
-    optimizer = _optimizer(before.params, config)
-    updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
-    trained = lora.trainable_mask(before.params, config.scope)
-    params = state.apply(before.params, updates, trained)
-    after = dataclasses.replace(
-        before,
-        step=before.step + 1,
-        params=params,
-        average=_average(before, params, config.average_decay),
-        opt_state=opt_state,
-    )
-    return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
+def _step_keys(state: TrainState) -> jax.Array:
+    """Two keys of an optimizer step: for drawing the batch, and for the loss."""
+    stream = rng.named_key(state.seed, "action")
+    return jax.random.split(jax.random.fold_in(stream, state.step))
 
 
-def _merged_loss(params: PyTree, *batch: Any, **named: Any) -> jax.Array:
-    """The loss of the parameters with their adapters, if they have any."""
-    return loss(lora.merge(params), *batch, **named)
-
-
-def _draw(key: jax.Array, dataset: Dataset, size: int) -> tuple[Observation, jax.Array]:
-    """`size` frames with replacement; consumes `key`."""
+def _draw(
+    key: jax.Array, dataset: Dataset, size: int
+) -> tuple[Observation, jax.Array, jax.Array | None]:
+    """Draw `size` frames with replacement: observation, chunk, mask; consumes `key`."""
     frame = jax.random.randint(key, (size,), 0, dataset.chunk.shape[0])
     row = dataset.instruction[frame]
     observation = Observation(
@@ -265,14 +322,49 @@ def _draw(key: jax.Array, dataset: Dataset, size: int) -> tuple[Observation, jax
         token_mask=dataset.token_mask[row],
         state=dataset.state[frame],
     )
-    return observation, dataset.chunk[frame]
+    mask = None if dataset.loss_mask is None else dataset.loss_mask[frame]
+    return observation, dataset.chunk[frame], mask
 
 
-def _average(before: TrainState, params: PyTree, limit: float) -> PyTree:
-    """The moving average after one more step; None stays None."""
-    if before.average is None:
-        return None
-    return lora.average(before.average, params, step=before.step, limit=limit)
+def _update(
+    before: TrainState,
+    key: jax.Array,
+    batch: tuple[Observation, jax.Array, jax.Array | None],
+    policy_config: PolicyConfig,
+    config: SftConfig,
+) -> tuple[TrainState, Metrics]:
+    """One optimizer step on a batch; consumes `key`."""
+    observation, chunk, mask = batch
+
+    def merged_loss(params: PyTree) -> jax.Array:
+        return loss(
+            lora.merge(params),
+            key,
+            observation,
+            chunk,
+            draws=config.draws,
+            config=policy_config,
+            loss_mask=mask,
+        )
+
+    value, gradient = jax.value_and_grad(merged_loss)(before.params)
+    optimizer = _optimizer(before.params, config)
+    updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
+    trained = lora.trainable_mask(before.params, config.scope)
+    params = state.apply(before.params, updates, trained)
+    average = before.average
+    if average is not None:
+        average = lora.average(
+            average, params, step=before.step, limit=config.average_decay
+        )
+    after = dataclasses.replace(
+        before,
+        step=before.step + 1,
+        params=params,
+        average=average,
+        opt_state=opt_state,
+    )
+    return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
 
 
 def _optimizer(params: PyTree, config: SftConfig) -> optax.GradientTransformation:

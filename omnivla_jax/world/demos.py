@@ -1,10 +1,11 @@
-"""Demonstrations: the scripted expert played in batches, successes kept as episodes.
+"""Demonstrations of the scripted expert: run in batches, successes cut to episodes.
 
 Axes: B environments, T control steps, V camera views, S image side.
 """
 
 from typing import Callable, Iterator, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,120 +13,135 @@ import numpy as np
 from omnivla_jax.core import compile
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import env
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import expert, observe, proprioception
-from omnivla_jax.world.visual_scene import Look
+from omnivla_jax.world.visual_scene import VisualScene
 
 ACTION_LIMIT = 1.0
 
 
-class Recording(NamedTuple):
+class ExpertTrajectory(NamedTuple):
     """A batch of expert episodes, time first."""
 
     images: jax.Array  # uint8 [T, B, V, S, S, 3]
     state: jax.Array  # float32 [T, B, 8]
-    joint_state: jax.Array  # float32 [T, B, 7]
+    joint_state: jax.Array  # float32 [T, B, 7], of the arm, rad
     action: jax.Array  # float32 [T, B, 7]
     success: jax.Array  # bool [T, B]: the goal holds after action t
     diverged: jax.Array  # bool [T, B]: the episode broke off at action t or before
 
 
-class Playing(NamedTuple):
-    """Expert episodes under way."""
+class ExpertRollout(NamedTuple):
+    """Expert episodes that go on."""
 
     state: EnvState
-    memory: expert.Memory
+    expert: expert.ExpertState
 
 
-Recorder = Callable[[jax.Array, jax.Array], Recording]
-Begin = Callable[[jax.Array, jax.Array], Playing]
-Continue = Callable[[Playing, jax.Array], tuple[Playing, Recording]]
+class ExpertRunner(NamedTuple):
+    """Compiled functions that start episodes of the expert and go on with them."""
+
+    reset: Callable[[jax.Array, jax.Array], ExpertRollout]  # (task int32 [B], key)
+    # (rollout, key) -> the rollout T steps later and those steps
+    advance: Callable[
+        [ExpertRollout, jax.Array], tuple[ExpertRollout, ExpertTrajectory]
+    ]
 
 
-def recorder(
-    scene: Scene, look: Look, *, steps: int, size: int, noise: float
-) -> Recorder:
-    """A compiled function of (task [B], key) that plays `steps` expert steps.
+def make_runner(
+    scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
+) -> ExpertRunner:
+    """Compile segments of the expert, for episodes that may end before the last one.
 
-    `noise` is the standard deviation of Gaussian noise on the commanded translation
-    and rotation, which shows the expert recovering (DART); the key is consumed.
+    Args:
+      scene: the static tables.
+      visuals: shapes, materials, lights and cameras.
+      steps: control steps T of a segment.
+      size: image side, pixels.
+      action_noise: standard deviation of Gaussian noise on the commanded translation
+        and rotation, which makes the expert show how it recovers (DART).
     """
+    runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
+    return ExpertRunner(compile.jit(runner.reset), compile.jit(runner.advance))
 
-    def record(task: jax.Array, key: jax.Array) -> Recording:
+
+def make_recorder(
+    scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
+) -> Callable[[jax.Array, jax.Array], ExpertTrajectory]:
+    """Compile whole episodes: (task int32 [B], key) -> `steps` control steps.
+
+    The key is consumed. Args as of `make_runner`.
+    """
+    runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
+
+    def record(task: jax.Array, key: jax.Array) -> ExpertTrajectory:
         reset_key, noise_key = jax.random.split(key)
-        start = _begin(scene, task, reset_key)
-        played = _play(
-            scene, look, start, noise_key, steps=steps, size=size, noise=noise
-        )
-        return played[1]
+        return runner.advance(runner.reset(task, reset_key), noise_key)[1]
 
     return compile.jit(record)
 
 
-def player(
-    scene: Scene, look: Look, *, steps: int, size: int, noise: float
-) -> tuple[Begin, Continue]:
-    """Two compiled functions: begin episodes, and play `steps` more steps of them.
+def _runner(
+    scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
+) -> ExpertRunner:
+    def reset(task: jax.Array, key: jax.Array) -> ExpertRollout:
+        chex.assert_rank(task, 1)
+        state = env.reset(scene, task, jax.random.split(key, task.shape[0]))
+        return ExpertRollout(state, expert.init(state))
 
-    For long episodes: whoever calls stops once all have succeeded. Both take a key.
+    def advance(
+        rollout: ExpertRollout, key: jax.Array
+    ) -> tuple[ExpertRollout, ExpertTrajectory]:
+        def step(
+            rollout: ExpertRollout, key: jax.Array
+        ) -> tuple[ExpertRollout, ExpertTrajectory]:
+            state = rollout.state
+            action, expert_state = expert.act(scene, state, rollout.expert)
+            action = add_action_noise(key, action, action_noise)
+            new_state, _ = env.step(scene, state, action)
+            record = ExpertTrajectory(
+                observe.images(visuals, state.physics, size=size),
+                proprioception.policy_state(scene, state),
+                state.physics.qpos[:, : panda.NUM_JOINTS],
+                action,
+                new_state.success,
+                new_state.diverged,
+            )
+            return ExpertRollout(new_state, expert_state), record
+
+        return jax.lax.scan(step, rollout, jax.random.split(key, steps))
+
+    return ExpertRunner(reset, advance)
+
+
+def add_action_noise(key: jax.Array, action: jax.Array, std: float) -> jax.Array:
+    """Add Gaussian noise to translation and rotation; the gripper keeps its command.
+
+    Args:
+      key: consumed.
+      action: float32 [B, 7].
+      std: standard deviation; the result stays within +-ACTION_LIMIT.
     """
-
-    def begin(task: jax.Array, key: jax.Array) -> Playing:
-        return _begin(scene, task, key)
-
-    def go_on(playing: Playing, key: jax.Array) -> tuple[Playing, Recording]:
-        return _play(scene, look, playing, key, steps=steps, size=size, noise=noise)
-
-    return compile.jit(begin), compile.jit(go_on)
-
-
-def _begin(scene: Scene, task: jax.Array, key: jax.Array) -> Playing:
-    state = env.reset(scene, task, jax.random.split(key, task.shape[0]))
-    return Playing(state, expert.start(state))
-
-
-def _play(
-    scene: Scene,
-    look: Look,
-    playing: Playing,
-    key: jax.Array,
-    *,
-    steps: int,
-    size: int,
-    noise: float,
-) -> tuple[Playing, Recording]:
-    def act(playing: Playing, step_key: jax.Array) -> tuple[Playing, Recording]:
-        state = playing.state
-        action, memory = expert.act(scene, state, playing.memory)
-        disturbed = disturb(step_key, action, noise)
-        after, _ = env.step(scene, state, disturbed)
-        seen = Recording(
-            observe.images(look, state.physics, size=size),
-            proprioception.policy_state(scene, state),
-            proprioception.joint_state(state),
-            disturbed,
-            after.success,
-            after.diverged,
-        )
-        return Playing(after, memory), seen
-
-    return jax.lax.scan(act, playing, jax.random.split(key, steps))
-
-
-def disturb(key: jax.Array, action: jax.Array, noise: float) -> jax.Array:
-    """Add noise to translation and rotation [B, :6]; the gripper keeps its command."""
-    wobble = noise * jax.random.normal(key, action[:, :6].shape)
-    arm = jnp.clip(action[:, :6] + wobble, -ACTION_LIMIT, ACTION_LIMIT)
+    chex.assert_shape([action], (None, 7))
+    noise = std * jax.random.normal(key, action[:, :6].shape)
+    arm = jnp.clip(action[:, :6] + noise, -ACTION_LIMIT, ACTION_LIMIT)
     return jnp.concatenate([arm, action[:, 6:]], axis=-1)
 
 
-def successes(
-    scene: Scene, task: jax.Array, recording: Recording
+def successful_episodes(
+    scene: Scene, task: jax.Array, trajectory: ExpertTrajectory
 ) -> Iterator[Demonstration]:
-    """The episodes that reached their goal in time, each cut after that step."""
+    """Cut the episodes that reached their goal in time after the step that did.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B], rows of the suite.
+      trajectory: T steps of B episodes.
+    """
     tasks, horizon = np.asarray(task), scene.suite.horizon
-    arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], recording)
+    arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], trajectory)
     for index in np.flatnonzero(arrays.success[-1]):
         length = int(arrays.success[:, index].argmax()) + 1
         row = int(tasks[index])

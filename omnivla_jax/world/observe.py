@@ -1,57 +1,65 @@
-"""Joins simulator and renderer: what the policy sees of a state.
+"""Joins simulator and renderer: the policy's observation of a state.
 
 Axes: B environments, V camera views, S image side, L language tokens.
 """
 
+import functools
 from typing import Any, NamedTuple, Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Observation
-from omnivla_jax.render import noise as sensor_noise
+from omnivla_jax.render import corruptions
 from omnivla_jax.render import render as renderer
 from omnivla_jax.render.types import Image
+from omnivla_jax.sim import rotation
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState, PhysicsState
 from omnivla_jax.world import proprioception
-from omnivla_jax.world.visual_scene import Look, body_rotations, camera
+from omnivla_jax.world.visual_scene import VisualScene, mounted_camera
 
 POLICY_SUPERSAMPLE = 1
-AGENT = 0  # the view that LIBERO-Plus corrupts
+AGENT_VIEW = 0  # the view that LIBERO-Plus corrupts
 
 
 class ImageCorruption(NamedTuple):
-    """How bad each environment's agent camera is, see `render.noise`."""
+    """Corruption of each environment's agent view, see `render.corruptions`."""
 
-    number: jax.Array  # int32 [B]: 0 for a good one, to 50
-    key: jax.Array  # typed keys [B], of this frame: noise is drawn afresh every frame
+    number: jax.Array  # int32 [B]: 0 for none, to 50
+    key: jax.Array  # typed keys [B], of this frame: drawn afresh every frame
 
 
 def observe(
     scene: Scene,
-    look: Look,
+    visuals: VisualScene,
     state: EnvState,
     tokens: jax.Array,
     token_mask: jax.Array,
     *,
     size: int,
-    sensor: ImageCorruption | None = None,
+    corruption: ImageCorruption | None = None,
 ) -> Observation:
-    """The observation of every environment.
+    """Observe every environment.
 
     Args:
       scene: the static tables.
-      look: shapes, materials, lights and cameras.
-      state: the batch.
-      tokens: int32 [B, L]: what each environment is told; token_mask: bool [B, L].
-      size: image side in pixels.
-      sensor: corruption of the agent view; None draws without.
+      visuals: shapes, materials, lights and cameras.
+      state: B environments.
+      tokens: int32 [B, L], each environment's instruction.
+      token_mask: bool [B, L], False on padding.
+      size: image side, pixels.
+      corruption: of the agent view; None leaves it.
+
+    Returns:
+      images uint8 [B, V, S, S, 3], state float32 [B, 8], and the tokens.
     """
-    seen = images(look, state.physics, size=size)
+    chex.assert_equal_shape([tokens, token_mask])
+    rgb = images(visuals, state.physics, size=size)
     return Observation(
-        images=seen if sensor is None else corrupted(seen, sensor),
+        images=rgb if corruption is None else corrupt_images(rgb, corruption),
         tokens=tokens,
         token_mask=token_mask,
         state=proprioception.policy_state(scene, state),
@@ -59,16 +67,16 @@ def observe(
 
 
 def images(
-    look: Look,
+    visuals: VisualScene,
     physics: PhysicsState,
     *,
     size: int,
     shadows: bool = False,
     supersample: int = POLICY_SUPERSAMPLE,
 ) -> jax.Array:
-    """uint8 [B, V, S, S, 3]: every camera's upright picture of every environment."""
+    """Render colours: uint8 [B, V, S, S, 3], upright; see `render_images`."""
     return render_images(
-        look,
+        visuals,
         physics,
         size=size,
         outputs=("rgb",),
@@ -78,7 +86,7 @@ def images(
 
 
 def render_images(
-    look: Look,
+    visuals: VisualScene,
     physics: PhysicsState,
     *,
     size: int,
@@ -87,81 +95,81 @@ def render_images(
     supersample: int = POLICY_SUPERSAMPLE,
     chunk: int | None = None,
 ) -> Image:
-    """Every camera's picture of every environment, leaves [B, V, S, S, ...].
+    """Render every camera of every environment.
 
     Args:
-      look: its materials, lights and cameras may have a leading axis B: one look per
+      visuals: materials, lights and cameras may have a leading axis B, of each
         environment. Values are data: changing them compiles nothing.
-      physics: the batch.
+      physics: B environments.
       size, outputs, shadows, supersample: see `render.render`.
-      chunk: how many pictures an accelerator draws at once; None draws all. Memory
-        is proportional to it. CPUs draw a few at a time anyway.
-    """
-    views, batch = len(look.cameras), physics.xpos.shape[0]
+      chunk: how many images an accelerator draws at once, which bounds its memory;
+        None: all. CPUs draw a few at a time anyway.
 
-    def draw(one: dict[str, Any]) -> Image:
+    Returns:
+      Leaves [B, V, S, S, ...].
+    """
+    views, batch = len(visuals.cameras), physics.xpos.shape[0]
+
+    # Leaves that differ between images, [B * V, ...], view after view of one
+    # environment, so that splitting them splits the work evenly.
+    def interleave(*leaves: jax.Array) -> jax.Array:
+        return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
+
+    repeat = functools.partial(jax.tree.map, lambda leaf: jnp.repeat(leaf, views, 0))
+    cameras = [mounted_camera(mount, physics) for mount in visuals.cameras]
+    poses = (physics.xpos, rotation.matrix(physics.xquat, jnp))
+    per_image = {"camera": jax.tree.map(interleave, *cameras), "poses": repeat(poses)}
+    if visuals.materials.rgb.ndim == 3:
+        per_image["materials"] = repeat(visuals.materials)
+    if visuals.lights.ambient.ndim == 2:
+        per_image["lights"] = repeat(visuals.lights)
+
+    def draw(own: dict[str, Any]) -> Image:
         return renderer.render(
-            look.shapes,
-            one.get("materials", look.materials),
-            one.get("lights", look.lights),
-            one["camera"],
-            *one["posed"],
+            visuals.shapes,
+            own.get("materials", visuals.materials),
+            own.get("lights", visuals.lights),
+            own["camera"],
+            *own["poses"],
             size=size,
             outputs=outputs,
             shadows=shadows,
             supersample=supersample,
         )
 
-    drawn = _mapped(draw, _each(look, physics), chunk)
-    return jax.tree.map(lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), drawn)
+    if chunk is None or jax.default_backend() == "cpu":
+        flat = jax.vmap(draw)(per_image)
+    else:
+        flat = jax.lax.map(draw, per_image, batch_size=chunk)
+    return jax.tree.map(lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), flat)
 
 
-def corrupted(images: jax.Array, sensor: ImageCorruption) -> jax.Array:
-    """uint8 [B, V, S, S, 3] with LIBERO-Plus' noise on the agent views, S <= 256.
+def corrupt_images(images: jax.Array, corruption: ImageCorruption) -> jax.Array:
+    """Apply LIBERO-Plus' corruptions to the agent views.
 
     Applied to LIBERO's upside-down frame, as there: a motion blur has a direction.
-    Raises ValueError on numbers, unless traced, of no corruption.
+
+    Args:
+      images: uint8 [B, V, S, S, 3], S <= 256.
+      corruption: one number and key for each environment.
+
+    Returns:
+      uint8 [B, V, S, S, 3].
+
+    Raises:
+      ValueError: unknown numbers that are not traced.
     """
-    sensor_noise.check(sensor.number)
+    chex.assert_rank(images, 5)
+    chex.assert_type(images, jnp.uint8)
+    corruptions.check(corruption.number)
 
-    def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        key, picture, number = row
-        frame = convert_image_convention(picture, "libero")
-        return convert_image_convention(
-            sensor_noise.corrupt(key, frame, number), "libero"
-        )
+    def corrupt(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        key, image, number = row
+        frame = convert_image_convention(image, "libero")
+        frame = corruptions.corrupt(key, frame, number)
+        return convert_image_convention(frame, "libero")
 
-    rows = (sensor.key, images[:, AGENT], sensor.number)
-    if jax.default_backend() == "cpu":
-        return images.at[:, AGENT].set(jax.lax.map(one, rows))
-    return images.at[:, AGENT].set(jax.vmap(one)(rows))
-
-
-def _each(look: Look, physics: PhysicsState) -> dict[str, Any]:
-    """What differs from picture to picture, leaves [B * V, ...]."""
-    seen = [camera(mount, physics) for mount in look.cameras]
-    posed = (physics.xpos, body_rotations(physics))
-    moving = {
-        "camera": jax.tree.map(_interleaved, *seen),
-        "posed": _repeated(posed, len(seen)),
-    }
-    if look.materials.rgb.ndim == 3:
-        moving["materials"] = _repeated(look.materials, len(seen))
-    if look.lights.ambient.ndim == 2:
-        moving["lights"] = _repeated(look.lights, len(seen))
-    return moving
-
-
-def _interleaved(*leaves: jax.Array) -> jax.Array:
-    # View after view of one environment: whoever splits the work splits it evenly.
-    return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
-
-
-def _repeated(tree: Any, times: int) -> Any:
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), tree)
-
-
-def _mapped(draw: Any, moving: Any, chunk: int | None) -> Image:
-    if chunk is None or jax.default_backend() == "cpu":
-        return jax.vmap(draw)(moving)
-    return jax.lax.map(draw, moving, batch_size=chunk)
+    rows = (corruption.key, images[:, AGENT_VIEW], corruption.number)
+    on_cpu = jax.default_backend() == "cpu"
+    corrupted = jax.lax.map(corrupt, rows) if on_cpu else jax.vmap(corrupt)(rows)
+    return images.at[:, AGENT_VIEW].set(corrupted)

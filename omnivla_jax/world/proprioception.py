@@ -12,17 +12,18 @@ HAND_BODY = "right_hand"
 
 
 def policy_state(scene: Scene, state: EnvState) -> jax.Array:
-    """float32 [B, 8]: grip site (m), hand axis-angle (rad), finger positions (m).
+    """The proprioception that policies take, as in LIBERO's data.
 
-    The angle lies in [0, 2 pi) and is not wrapped, as in LIBERO's data.
+    Args:
+      scene: the static tables.
+      state: B environments.
+
+    Returns:
+      float32 [B, 8]: grip site (m), hand axis-angle (rad, its angle in [0, 2 pi) and
+      not wrapped), finger positions (m).
     """
     position = state.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
     quaternion = state.physics.xquat[:, scene.bodies[HAND_BODY]]
     fingers = state.physics.qpos[:, panda.NUM_JOINTS : panda.NUM_JOINTS + 2]
     turn = rotation.to_axis_angle(quaternion, jnp)
     return jnp.concatenate([position, turn, fingers], axis=-1)
-
-
-def joint_state(state: EnvState) -> jax.Array:
-    """float32 [B, 7]: arm joints (rad)."""
-    return state.physics.qpos[:, : panda.NUM_JOINTS]

@@ -1,11 +1,10 @@
-"""What a scene looks like: the renderer's shapes and materials for the MuJoCo bodies.
+"""The renderer's shapes, materials, lights and cameras for a scene's MuJoCo bodies.
 
-A look is named after its material; `MATERIALS` gives each its colours and texture.
+Visual geoms name their material; `MATERIALS` gives each its colours and texture.
 """
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -20,7 +19,7 @@ from omnivla_jax.sim.assets.arenas import (
     WRIST_CAMERA_QUATERNION,
     WRIST_FOVY,
 )
-from omnivla_jax.sim.assets.objects import UPRIGHT
+from omnivla_jax.sim.assets.category import UPRIGHT
 from omnivla_jax.sim.assets.primitives import VISIBLE_GROUP
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import PhysicsState
@@ -38,16 +37,16 @@ _KINDS = {
 
 
 class CameraMount(NamedTuple):
-    """A camera and the body it rides on."""
+    """A camera and the body that it is fixed to."""
 
     body: int
-    position: np.ndarray  # [3]
-    quaternion: np.ndarray  # [4] wxyz
-    fovy: float
+    position: np.ndarray  # float32 [3] or [B, 3], in the body's frame, m
+    quaternion: np.ndarray  # float32 [4] or [B, 4], wxyz
+    fovy: float  # vertical field of view, degrees; or [B]
 
 
-class Look(NamedTuple):
-    """Everything visible about a scene that the state does not hold."""
+class VisualScene(NamedTuple):
+    """All visible properties of a scene that the state does not hold."""
 
     shapes: types.Shapes
     materials: types.Materials
@@ -55,31 +54,40 @@ class Look(NamedTuple):
     cameras: tuple[CameraMount, ...]
 
 
-def look(scene: Scene) -> Look:
-    """The default look of `scene`: LIBERO's two cameras, daylight."""
+def make(scene: Scene) -> VisualScene:
+    """Make the default visual scene: LIBERO's two cameras, daylight."""
     model = scene.visual_model
     visible = np.flatnonzero(model.geom_group == VISIBLE_GROUP)
     used = {model.mat(model.geom_matid[geom]).name for geom in visible}
-    names = (*MATERIALS, *sorted(used - set(MATERIALS)))  # behind: what is recoloured
-    agent = CameraMount(
-        scene.bodies[CAMERA_BODY], np.zeros(3, np.float32), _unit(UPRIGHT), AGENT_FOVY
+    recoloured = sorted(used - set(MATERIALS))
+    names = (*MATERIALS, *recoloured)
+    mounts = (
+        (CAMERA_BODY, np.zeros(3), UPRIGHT, AGENT_FOVY),
+        (HAND_BODY, WRIST_CAMERA_POSITION, WRIST_CAMERA_QUATERNION, WRIST_FOVY),
     )
-    wrist = CameraMount(
-        scene.bodies[HAND_BODY],
-        np.array(WRIST_CAMERA_POSITION, np.float32),
-        _unit(WRIST_CAMERA_QUATERNION),
-        WRIST_FOVY,
-    )
-    return Look(
-        types.shapes([_primitive(model, int(geom), names) for geom in visible]),
-        types.materials([material(name) for name in names]),
-        types.lights(),
-        (agent, wrist),
+    cameras = []
+    for body, position, quaternion, fovy in mounts:
+        offset, turn = (np.array(v, np.float32) for v in (position, quaternion))
+        turn = turn / np.linalg.norm(turn)
+        cameras.append(CameraMount(scene.bodies[body], offset, turn, fovy))
+    return VisualScene(
+        types.make_shapes([_primitive(model, int(geom), names) for geom in visible]),
+        types.make_materials([material(name) for name in names]),
+        types.default_lights(),
+        tuple(cameras),
     )
 
 
-def camera(mount: CameraMount, physics: PhysicsState) -> types.Camera:
-    """The mounted camera of every environment: leaves [B, ...]."""
+def mounted_camera(mount: CameraMount, physics: PhysicsState) -> types.Camera:
+    """Pose a mounted camera in every environment.
+
+    Args:
+      mount: leaves may have a leading axis B.
+      physics: B environments.
+
+    Returns:
+      Leaves [B, ...], world frame.
+    """
     position, quaternion = physics.xpos[:, mount.body], physics.xquat[:, mount.body]
     local = jnp.broadcast_to(jnp.asarray(mount.position), position.shape)
     turn = jnp.broadcast_to(jnp.asarray(mount.quaternion), quaternion.shape)
@@ -91,21 +99,17 @@ def camera(mount: CameraMount, physics: PhysicsState) -> types.Camera:
     )
 
 
-def body_rotations(physics: PhysicsState) -> jax.Array:
-    """float32 [B, N, 3, 3]."""
-    return rotation.matrix(physics.xquat, jnp)
-
-
 def _primitive(
     model: mujoco.MjModel, geom: int, names: tuple[str, ...]
-) -> types.Primitive:
+) -> types.RenderPrimitive:
+    """The primitive of a visual geom, its material an index into `names`."""
     mesh = int(model.geom_dataid[geom])
     shape = mujoco.mjtGeom(model.geom_type[geom])
-    meshed = shape == mujoco.mjtGeom.mjGEOM_MESH
-    kind = model.mesh(mesh).name.split()[0] if meshed else _KINDS[shape]
-    sizes = model.geom_user[geom] if meshed else model.geom_size[geom]
+    is_mesh = shape == mujoco.mjtGeom.mjGEOM_MESH
+    kind = model.mesh(mesh).name.split()[0] if is_mesh else _KINDS[shape]
+    sizes = model.geom_user[geom] if is_mesh else model.geom_size[geom]
     position, quaternion = meshes.frame(model, geom)
-    return types.Primitive(
+    return types.RenderPrimitive(
         kind=kind,
         size=sizes[: types.SIZES[kind]],
         body=int(model.geom_bodyid[geom]),
@@ -115,8 +119,3 @@ def _primitive(
         geom=geom,
         planes=meshes.planes(model, mesh).tolist() if kind == "polytope" else (),
     )
-
-
-def _unit(quaternion: tuple[float, ...]) -> np.ndarray:
-    values = np.array(quaternion, np.float32)
-    return values / np.linalg.norm(values)

@@ -47,7 +47,7 @@ def test_a_default_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
 
 
 def test_options_that_the_compiler_lacks_are_left_out(monkeypatch):
-    assert compilation.is_known("xla_cpu_use_fusion_emitters")
+    assert all(map(compilation.is_known, compilation.CPU_OPTIONS))
     assert not compilation.is_known("xla_cpu_use_no_such_thing")
     monkeypatch.setattr(compilation, "FUSION_EMITTERS", "xla_cpu_use_no_such_thing")
     compilation._warn_of_emitters.cache_clear()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", config_file.VARIANTS)
-def test_every_variant_is_a_config_of_the_main_job(name):
+def test_every_variant_is_a_training_config(name):
     config = config_file.get_config()
     settings = from_config(sweep.variant_config(config, name, seed=2))
     assert settings.seed == 2 and len(settings.tasks) >= 6
@@ -26,7 +26,7 @@ def test_every_variant_is_a_config_of_the_main_job(name):
     assert (settings.rl.branches > 1) == ("chunk groups" in name)
 
 
-def test_all_variants_that_learn_play_the_same_number_of_steps():
+def test_variants_train_on_the_same_number_of_steps():
     config = config_file.get_config()
     runs = [
         from_config(sweep.variant_config(config, n, 0)).rl for n in config.variant_names
@@ -38,7 +38,7 @@ def test_all_variants_that_learn_play_the_same_number_of_steps():
 def test_folders_above_and_below_the_seeds_are_named(tmp_path):
     config = config_file.get_config("debug")
     root = tmp_path / "ablation"
-    (root / "seed-0" / "stage-two-0123").mkdir(parents=True)
+    (root / "seed-0" / "sft-0123").mkdir(parents=True)
     with pytest.raises(ValueError, match=f"single seed: give --workdir={root}"):
         sweep.run(config, root / "seed-0")
     with pytest.raises(ValueError, match=f"too deep .*move it to {tmp_path}/seed-0"):
@@ -48,7 +48,8 @@ def test_folders_above_and_below_the_seeds_are_named(tmp_path):
         sweep.run(config, run / "checkpoints")
 
 
-def test_the_launcher_runs_and_reads_the_records_of_what_is_finished(tmp_path):
+@pytest.mark.slow
+def test_the_launcher_runs_and_resumes(tmp_path):
     def launch():
         command = [sys.executable, "-m", "experiments.ablation"]
         config = "--config=experiments/configs/ablation.py:debug"

@@ -5,12 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import open_workdir
 from omnivla_jax.policy import normalize
+from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.libero import state_files
+from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.train import checkpoints, online, rng, sft
 
 ROOT = Path(__file__).parents[2]
@@ -29,48 +35,73 @@ def workdir(tmp_path_factory):
         seed=settings.seed,
     )
     second = online.create(first, config=settings.rl, policy_config=sizes)
-    for name, state, calls in (("flow_matching", first, 3), ("flow_gspo", second, 5)):
+    for name, state, calls in (("sft", first, 3), ("online", second, 5)):
         rows = [{"update": float(call)} for call in range(calls)]
         checkpoints.save(opened.checkpoints(name), state, rows)
     return path
 
 
 def launch(workdir, *arguments):
-    command = [sys.executable, "-m", "experiments.evaluate", f"--workdir={workdir}"]
+    command = [sys.executable, "-m", "experiments.evaluate", f"--checkpoint={workdir}"]
     return subprocess.run(
         [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=840
     )
 
 
-def found(workdir, *arguments):
+def evaluation(workdir, *arguments):
     done = launch(workdir, *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_every_split_prints_the_same_verdicts_and_leaves_the_run_as_it_was(workdir):
+@pytest.mark.slow
+def test_verdicts_do_not_depend_on_the_split(workdir):
     def files():
         return {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
 
     before = files()
-    whole = found(workdir)  # as the run's own evaluation: 6 episodes
+    whole = evaluation(workdir)  # as the run's own evaluation: 6 episodes
     assert len(whole["verdicts"]) == len(whole["steps"]) == whole["episodes"] == 6
-    assert (whole["stage"], whole["update"]) == ("flow_gspo", 5)
+    assert (whole["stage"], whole["update"]) == ("online", 5)
     assert whole["success"] == sum(whole["verdicts"]) / 6
     assert [task["episodes"] for task in whole["per_task"].values()] == [2, 2, 2]
-    few = found(workdir, "--episodes=4", "--batch_size=3", "--stage=flow_matching")
+    few = evaluation(workdir / "checkpoints" / "sft", "--episodes=4", "--batch_size=3")
     # Stage III starts from stage II's average, here the same parameters.
     assert few["verdicts"] == whole["verdicts"][:4]
     assert few["steps"] == whole["steps"][:4]
     assert [task["episodes"] for task in few["per_task"].values()] == [2, 1, 1]
-    assert (few["stage"], few["update"], few["diverged"]) == ("flow_matching", 3, 0)
+    assert (few["stage"], few["update"], few["diverged"]) == ("sft", 3, 0)
     assert files() == before
 
 
-def test_what_is_not_there_is_told_in_one_line(workdir, tmp_path):
+@pytest.mark.slow
+def test_recorded_states_give_a_table_and_videos(workdir, tmp_path):
+    """With videos another program runs; its verdicts and lengths are the same."""
+    scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
+    keys = jax.random.split(jax.random.key(0), 2)
+    qpos, *_ = region_sampler.sample(scene, jnp.full(2, 7, jnp.int32), keys)
+    qvel = jnp.zeros((2, scene.model.nv))
+    rows = recorded_states.from_scene(scene, 7, qpos, qvel)
+    file = tmp_path / "states.pruned_init"
+    state_files.write(file, np.concatenate([np.zeros((2, 1)), *rows], axis=1))
+    recorded, out = ("--tasks=7", f"--initial_states={file}"), tmp_path / "out"
+    shown = evaluation(workdir, *recorded, "--videos=1", f"--out={out}")
+    assert shown["episodes"] == len(shown["verdicts"]) == 2
+    assert shown["initial_states"] == str(file)
+    assert json.loads((out / "evaluation.json").read_text()) == shown
+    assert "| turn on the stove |" in (out / "evaluation.md").read_text()
+    assert shown["success"] == 0 and (out / "failures.mp4").stat().st_size > 100
+    plain = evaluation(workdir, *recorded, "--episodes=1", "--max_steps=4")
+    assert plain["verdicts"] == shown["verdicts"][:1]
+    assert plain["steps"] == shown["steps"][:1]
+    done = launch(workdir, *recorded, f"--out={out}")
+    assert done.returncode == 2 and "holds an evaluation" in done.stderr
+
+
+def test_a_missing_checkpoint_is_one_clear_line(workdir, tmp_path):
     for done, words in (
         (launch(tmp_path), f"{tmp_path} holds no run"),
-        (launch(workdir, "--stage=flow_gspo_best"), "holds no checkpoint"),
+        (launch(workdir, "--stage=online_best"), "holds no checkpoint"),
     ):
         assert done.returncode == 1 and done.stdout == ""
         assert len(done.stderr.splitlines()) == 1 and words in done.stderr

@@ -36,7 +36,7 @@ def params():
     return made
 
 
-def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
+def test_an_import_reports_initial_values(tmp_path, params):
     fakes.write_npz(tmp_path / "pt.npz", fakes.paligemma(params, CONFIG.vision))
     out = tmp_path / "weights"
     command = ("--from=paligemma-npz", f"--path={tmp_path}/pt.npz", f"--out={out}")
@@ -45,14 +45,14 @@ def test_a_checkpoint_for_training_once_and_what_was_kept(tmp_path, params):
     assert "spatial/encoder" in done.stdout and "reasoning/" not in done.stdout
     newest = checkpoints.latest(out)
     assert newest is not None and str(out) in done.stdout
-    assert imported_weights.adapted(out, CONFIG) == CONFIG, "nothing to adapt"
+    assert imported_weights.update_config(out, CONFIG) == CONFIG, "nothing to change"
     restored = checkpoints.restore(newest, params).tree
     chex.assert_trees_all_equal(restored["reasoning"], params["reasoning"])
     again = run(*command)
     assert again.returncode == 2 and f"--out={out} is taken" in again.stderr
 
 
-def test_a_folder_with_something_else_is_not_written_to(tmp_path):
+def test_a_foreign_folder_is_not_written_to(tmp_path):
     out = tmp_path / "weights"
     out.mkdir()
     (out / "weights.json").write_text('{"of": "mine"}')

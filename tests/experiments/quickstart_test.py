@@ -23,9 +23,9 @@ LONGER = (
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
 )
-STAGES = ("flow_matching", "flow_gspo")
+STAGES = ("sft", "online")
 # What a run in the middle of flow matching has not written yet.
-LATER = ("step-00000006", "flow_gspo*", "after*", "swapped*", "results.json", "*.html")
+LATER = ("step-00000006", "online*", "after*", "swapped*", "results.json", "*.html")
 PHASES = ("before", "after", "swapped_instructions")
 
 
@@ -64,11 +64,13 @@ def arrays(path):
     import jax
     import orbax.checkpoint as ocp
 
+    items = ("params", "normalizer", "train_state")
     with ocp.StandardCheckpointer() as checkpointer:
-        return jax.tree.leaves(checkpointer.restore(path / checkpoints.TREE))
+        return jax.tree.leaves([checkpointer.restore(path / name) for name in items])
 
 
-def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
+@pytest.mark.slow
+def test_it_runs_from_end_to_end_without_noise(finished):
     workdir, done = finished
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -84,7 +86,7 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
         assert results[name]["diverged"] == 0
     assert results["demonstrations"]["diverged"] == 0
     assert "failures: 0 before, 0 after, 0 swapped words." in done.stdout
-    with (workdir / "flow_gspo.csv").open() as file:
+    with (workdir / "online.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["diverged"] for row in rows} == {"0.0"}
     assert {row["unknown_task"] for row in rows} == {"0.0"}
@@ -96,13 +98,13 @@ def test_it_runs_from_end_to_end_and_prints_no_noise(finished):
 
 def same_outcome(whole, workdir):
     """Parameters, metrics and evaluations of two runs are the same bit for bit."""
-    for stage in (*STAGES, "flow_gspo_best"):
+    for stage in (*STAGES, "online_best"):
         folders = [folder / "checkpoints" / stage for folder in (whole, workdir)]
         newest = [checkpoints.latest(folder) for folder in folders]
         assert newest[0] and newest[1] and newest[0].name == newest[1].name
         for ours, theirs in zip(*map(arrays, newest), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    for name, rows in (*zip(STAGES, (6, 6)), ("flow_gspo_validation", 3)):
+    for name, rows in (*zip(STAGES, (6, 6)), ("online_validation", 3)):
         tables = [(f / f"{name}.csv").read_text() for f in (whole, workdir)]
         assert tables[0] == tables[1]
         assert len(list(csv.reader(tables[0].splitlines()))) == 1 + rows
@@ -111,7 +113,8 @@ def same_outcome(whole, workdir):
         assert results[0][phase] == results[1][phase]
 
 
-def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(finished, tmp_path):
+@pytest.mark.slow
+def test_a_killed_run_resumes_bit_for_bit(finished, tmp_path):
     """Taken up in the middle of flow matching, and killed a while into Flow-GSPO.
 
     Bit for bit, though every process compiles or loads its programs anew.
@@ -121,7 +124,7 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(finished, tm
     shutil.copytree(whole, workdir, ignore=shutil.ignore_patterns(*LATER))
     seconds = np.random.default_rng().uniform(0.0, 0.6)
     print(f"killed {seconds:.3f} s into Flow-GSPO")  # shown where the test fails
-    kill(workdir, "flow_gspo.csv", seconds)
+    kill(workdir, "online.csv", seconds)
     assert not (workdir / "phases" / "after.json").exists()
     done = launch(workdir, "--resume")
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -141,13 +144,14 @@ def kill(workdir, event, seconds):
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
 
 
+@pytest.mark.slow
 def test_an_unreadable_checkpoint_is_one_clear_line(finished, tmp_path):
     whole, _ = finished
     workdir = tmp_path / "damaged"
     shutil.copytree(whole, workdir)
-    newest = checkpoints.latest(workdir / "checkpoints" / "flow_matching")
+    newest = checkpoints.latest(workdir / "checkpoints" / "sft")
     assert newest is not None
-    for file in (newest / checkpoints.TREE).rglob("*"):
+    for file in (newest / "params").rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[:7])
     done = launch(workdir, "--resume")
@@ -187,12 +191,12 @@ def test_a_users_file_says_which_tasks_to_give(user_file, tmp_path):
     one_line(done, 1, f"{user_file} has 1 task, add --config.tasks=0, to the command")
 
 
-def test_a_task_without_a_script_is_one_clear_line(user_file, tmp_path):
+def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
     goal = "(On akita_black_bowl_1 plate_1)"
     user_file.write_text(user_file.read_text().replace(goal, "(Up plate_1)"))
     flags = (f"--config.suite={user_file}", "--config.tasks=0,")
     done = launch(tmp_path / "run", *flags)
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "dataset=")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "dataset=")
     collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.collect_demos", *collect],
@@ -201,9 +205,10 @@ def test_a_task_without_a_script_is_one_clear_line(user_file, tmp_path):
         text=True,
         timeout=240,
     )
-    one_line(done, 1, "no script for 'set the dark bowl down' (Up plate_1)", "policy")
+    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "policy")
 
 
+@pytest.mark.slow
 def test_a_users_file_runs_from_end_to_end(user_file, tmp_path):
     """One task in words of its own; no second one to swap its instruction with."""
     run = tmp_path / "run"

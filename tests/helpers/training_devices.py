@@ -85,7 +85,7 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     found, _ = spread
     alone = make_context(tmp_path, None)
     train_sft(alone)
-    tables = [c.workdir.metrics_file("flow_matching") for c in (found, alone)]
+    tables = [c.workdir.metrics_file("sft") for c in (found, alone)]
     ours, theirs = map(csv_log.load, tables)
     assert len(ours) == len(theirs) == found.config.sft.steps
     for row, other in zip(ours, theirs):

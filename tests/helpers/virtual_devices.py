@@ -13,7 +13,8 @@ HELPERS = Path(__file__).parent
 
 def run(*arguments: object) -> None:
     """`python -m ARGUMENTS` from the root; fails with its output if it fails."""
-    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags += " --xla_force_host_platform_device_count=8"
     outcome = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=HELPERS.parents[1],

@@ -82,7 +82,7 @@ def test_normals_are_the_gradient_of_the_distance(kind):
     distance, hit = trace(kind, origin, direction, size)
     point = (origin + distance[:, None] * direction)[hit]
     lengths = tuple(jnp.float32(s) for s in size)
-    normal = np.stack(primitives.NORMAL[kind](columns(point), lengths), -1)
+    normal = np.stack(primitives.normal(kind, columns(point), lengths), -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     steps = 1e-4 * np.eye(3)
     slope = [
@@ -131,7 +131,7 @@ def test_axis_aligned_rays_and_cameras_inside(kind):
             assert from_inside[0] == arithmetic.FAR
 
 
-def test_a_polytope_with_a_boxs_planes_is_that_box():
+def test_polytope_of_six_planes_equals_box():
     origin, direction = rays()
     half = jnp.array(SIZE["box"])
     normals = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
@@ -150,7 +150,7 @@ def test_a_polytope_with_a_boxs_planes_is_that_box():
     np.testing.assert_allclose(reached[both], half[face % 3][both], atol=1e-5)
 
 
-def test_a_tetrahedron_is_hit_where_its_planes_meet():
+def test_tetrahedron_distances_by_hand():
     """By hand: x, y, z >= 0 and x + y + z <= 1, seen along the diagonal and along x."""
     planes = [((-1.0, 0, 0), 0.0), ((0, -1.0, 0), 0.0), ((0, 0, -1.0), 0.0)]
     planes.append(((3**-0.5,) * 3, 3**-0.5))

@@ -1,4 +1,4 @@
-"""Bundles: rays and projection are each other's inverse, tiles join to pictures."""
+"""Rays: rays and projection are inverse to each other, tiles to untiled images."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +12,10 @@ CAMERA = types.Camera(np.array([1, 2, 3], np.float32), TURN, np.float32(60))
 
 
 @pytest.mark.parametrize("size", [4, 65])
-def test_rays_pass_through_the_centres_of_their_pixels(size):
-    film = rays.film(size)
-    bundle = rays.through(CAMERA, film)
-    column, row = (film.join(jnp.asarray(w)) for w in bundle.weights[:2])
+def test_primary_rays_pass_through_pixel_centres(size):
+    plane = rays.TiledImagePlane.of_side(size)
+    bundle = rays.primary_rays(CAMERA, plane)
+    column, row = (plane.untile(jnp.asarray(w)) for w in bundle.weights[:2])
     weights = jnp.stack([column, row, jnp.full_like(row, bundle.weights[2])], axis=-1)
     points = CAMERA.position + 2.5 * weights @ bundle.basis.T
     found = camera_lib.project(CAMERA, points, size=size)
@@ -26,22 +26,22 @@ def test_rays_pass_through_the_centres_of_their_pixels(size):
 
 
 @pytest.mark.parametrize("side", [1, 8, 33, 64, 65])
-def test_cutting_and_joining_are_inverse(side):
-    film = rays.film(side)
-    whole = film.across * film.tile
-    picture = np.arange(whole**2).reshape(whole, whole)
-    tiles = film.cut(picture)
-    assert tiles.shape == (film.across**2, film.tile**2)
-    joined = film.join(jnp.asarray(tiles))
-    np.testing.assert_array_equal(joined, picture[:side, :side])
+def test_untile_inverts_tile(side):
+    plane = rays.TiledImagePlane.of_side(side)
+    whole = plane.tiles_across * plane.tile_side
+    image = np.arange(whole**2).reshape(whole, whole)
+    tiles = plane.tile(image)
+    assert tiles.shape == (plane.tiles_across**2, plane.tile_side**2)
+    joined = plane.untile(jnp.asarray(tiles))
+    np.testing.assert_array_equal(joined, image[:side, :side])
 
 
-def test_a_bundle_reaches_its_points_and_knows_its_bounds():
+def test_shadow_rays_reach_points_within_their_bounds():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(3, 5, 40)).astype(np.float32)
     points[2] -= 4.0
     lamp = jnp.array([0.3, 0.2, 4.0])
-    found = rays.towards(lamp, tuple(points), jnp.ones((5, 40), bool))
+    found = rays.shadow_rays(lamp, tuple(points), jnp.ones((5, 40), bool))
     weights = jnp.stack(found.weights)
     ends = lamp[:, None, None] + jnp.einsum("ij,jtp->itp", found.basis, weights)
     np.testing.assert_allclose(ends, points, atol=1e-5)
@@ -49,10 +49,10 @@ def test_a_bundle_reaches_its_points_and_knows_its_bounds():
         slope = np.asarray(weights[axis] / -weights[2])
         assert (found.low[axis][:, None] <= slope).all()
         assert (found.high[axis][:, None] >= slope).all()
-    assert (found.reach[:, None] >= -weights[2]).all()
+    assert (found.max_depth[:, None] >= -weights[2]).all()
 
 
-def test_a_bundle_with_points_behind_its_axis_is_unbounded():
+def test_tiles_with_points_behind_are_unbounded():
     points = np.array([[[0, 0.1], [0, 3]], [[0, 0], [0, 0]], [[-9, -9], [-9, 2]]])
-    found = rays.towards(jnp.zeros(3), tuple(points), jnp.ones((2, 2), bool))
+    found = rays.shadow_rays(jnp.zeros(3), tuple(points), jnp.ones((2, 2), bool))
     assert found.high[0][0] < 1 and found.high[0][1] > 1e6 and found.low[0][1] < -1e6

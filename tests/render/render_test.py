@@ -1,4 +1,4 @@
-"""Pictures: projection, occlusion, outputs, batches and the number of traces."""
+"""Images: projection, occlusion, outputs, batches and the number of traces."""
 
 import functools
 
@@ -16,15 +16,15 @@ from omnivla_jax.render.render import render
 LOOK_DOWN = types.Camera(
     np.array([0, 0, 2], np.float32), np.eye(3, dtype=np.float32), np.float32(45)
 )
-SHAPES = types.shapes(
+SHAPES = types.make_shapes(
     [
-        types.Primitive("plane", (0, 0)),
-        types.Primitive("box", (0.1, 0.1, 0.1), 1, material=1),
-        types.Primitive("sphere", (0.1,), 2, material=2, geom=40),
-        types.Primitive("capsule", (0.05, 0.1), 0, (0, -0.4, 0.1), material=1),
+        types.RenderPrimitive("plane", (0, 0)),
+        types.RenderPrimitive("box", (0.1, 0.1, 0.1), 1, material=1),
+        types.RenderPrimitive("sphere", (0.1,), 2, material=2, geom=40),
+        types.RenderPrimitive("capsule", (0.05, 0.1), 0, (0, -0.4, 0.1), material=1),
     ]
 )
-MATERIALS = types.materials(
+MATERIALS = types.make_materials(
     [
         types.Material((0.6, 0.6, 0.6), (0.3, 0.3, 0.3), "checker"),
         types.Material((0.9, 0.1, 0.1)),
@@ -39,7 +39,9 @@ TURNS = jnp.tile(jnp.eye(3), (3, 1, 1))
     compile.jit, static_argnames=("size", "outputs", "supersample", "shadows")
 )
 def program(camera, places, materials, **options):
-    return render(SHAPES, materials, types.lights(), camera, places, TURNS, **options)
+    return render(
+        SHAPES, materials, types.default_lights(), camera, places, TURNS, **options
+    )
 
 
 def draw(camera=LOOK_DOWN, places=PLACES, materials=MATERIALS, **options):
@@ -102,7 +104,7 @@ def test_vmapped_equals_looped_and_nothing_retraces():
     def batch(heights, places, materials):
         def one(height, place):
             camera = LOOK_DOWN._replace(position=jnp.array([0, 0, 1.0]) * height)
-            scene = (SHAPES, materials, types.lights(), camera)
+            scene = (SHAPES, materials, types.default_lights(), camera)
             return render(*scene, place, TURNS, size=32, outputs=("rgb", "depth"))
 
         return jax.vmap(jax.vmap(one, (0, None)), (None, 0))(heights, places)
@@ -127,17 +129,17 @@ def test_shadows_only_darken():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_memory_follows_pictures_not_primitives(monkeypatch, backend):
+def test_memory_scales_with_images_not_primitives(monkeypatch, backend):
     """Temporary bytes of a batch, drawn one by one as on a CPU and all at once."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
 
     def temporary(batch, size, *, copies=1):
-        solid = types.Primitive("box", (0.1, 0.1, 0.1))
-        shapes = types.shapes([solid] * 8 * copies)
+        solid = types.RenderPrimitive("box", (0.1, 0.1, 0.1))
+        shapes = types.make_shapes([solid] * 8 * copies)
 
         def run(places):
             def one(place):
-                scene = (shapes, MATERIALS, types.lights(), LOOK_DOWN)
+                scene = (shapes, MATERIALS, types.default_lights(), LOOK_DOWN)
                 return render(*scene, place, TURNS, size=size).rgb
 
             return jax.vmap(one)(places)
@@ -157,12 +159,12 @@ def test_errors_name_the_remedy():
     with pytest.raises(ValueError, match="choose one or more"):
         draw(outputs=("colour",))
     with pytest.raises(ValueError, match="choose from"):
-        types.shapes([types.Primitive("torus", (1, 1))])
+        types.make_shapes([types.RenderPrimitive("torus", (1, 1))])
     with pytest.raises(ValueError, match="has size"):
-        types.shapes([types.Primitive("box", (1, 1))])
+        types.make_shapes([types.RenderPrimitive("box", (1, 1))])
     with pytest.raises(ValueError, match="planes"):
-        types.shapes([types.Primitive("polytope", (1, 1, 1))])
+        types.make_shapes([types.RenderPrimitive("polytope", (1, 1, 1))])
     with pytest.raises(ValueError, match="unit wxyz"):
-        types.shapes([types.Primitive("sphere", (1,), quat=(1, 1, 0, 0))])
+        types.make_shapes([types.RenderPrimitive("sphere", (1,), quat=(1, 1, 0, 0))])
     with pytest.raises(ValueError, match="choose from"):
-        types.materials([types.Material((1, 1, 1), texture="brick")])
+        types.make_materials([types.Material((1, 1, 1), texture="brick")])

@@ -13,8 +13,8 @@ def test_unit_vectors_and_zero():
     np.testing.assert_array_equal([x[1], y[1], z[1]], 0)
 
 
-def test_the_shoulder_is_identity_then_rises_below_1():
+def test_tone_curve_is_identity_then_rises_below_1():
     x = jnp.linspace(0, 4, 200)
-    y = np.asarray(shading._shoulder(x))
+    y = np.asarray(shading.tone_curve(x))
     np.testing.assert_allclose(y[x < 0.75], x[x < 0.75])
     assert (np.diff(y) > 0).all() and y.max() < 1

@@ -10,11 +10,11 @@ U, V, W = jnp.asarray(np.random.default_rng(0).uniform(-3, 3, (3, 1000)), jnp.fl
 
 
 @pytest.mark.parametrize("name", types.TEXTURES)
-def test_weights_lie_between_0_and_1_and_are_selected_by_index(name):
-    wanted = textures.FUNCTIONS[name](U, V, W)
+def test_weights_are_in_range_and_selected_by_index(name):
+    wanted = textures.texture_weight(name, U, V, W)
     assert wanted.min() >= 0 and wanted.max() <= 1
     kind = jnp.full(U.shape, types.TEXTURES.index(name))
-    np.testing.assert_array_equal(textures.weight(kind, U, V, W), wanted)
+    np.testing.assert_array_equal(textures.second_color_weight(kind, U, V, W), wanted)
 
 
 def test_the_wave_is_nearly_a_sine():
@@ -24,4 +24,6 @@ def test_the_wave_is_nearly_a_sine():
 
 def test_checkers_alternate():
     u = jnp.array([0.25, 0.75, 1.25])
-    np.testing.assert_array_equal(textures.checker(u, u * 0 + 0.25, u), [1, 0, 1])
+    np.testing.assert_array_equal(
+        textures.texture_weight("checker", u, u * 0 + 0.25, u), [1, 0, 1]
+    )

@@ -53,7 +53,7 @@ def test_a_scene_of_the_whole_suite_replays_as_well():
 
 def test_the_hand_follows_the_recorded_path(scene):
     episode = EPISODES["libero_goal/7"]
-    path = libero_recordings.hand_path(episode)[1 : BEFORE_CONTACT + 1]
+    path = libero_recordings.hand_positions(episode)[1 : BEFORE_CONTACT + 1]
     poses = {name: (p[None], q[None]) for name, (p, q) in episode.fixtures.items()}
 
     def run(qpos, actions):

@@ -74,7 +74,7 @@ def test_the_loss_is_the_mean_over_padding_too(params):
     """Of a policy that answers 0, which leaves the target alone."""
     silent = params | {"action": params["action"] | {"output": _zeros(params)}}
     data, key = dataset(PADDED), jax.random.key(1)
-    seen, chunk = sft._draw(key, data, 4)
+    seen, chunk, _ = sft._draw(key, data, 4)
     found = unoptimized.jit(
         lambda: sft.loss(silent, key, seen, chunk, draws=2, config=PADDED)
     )()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from data_pipelines import streaming
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, state
 from omnivla_jax.train.state import OptimizerConfig
@@ -38,15 +39,6 @@ def trained():
         return sft.create(params, normalizer, SETTINGS, seed=seed)
 
     return dataset, step, fresh
-
-
-def test_targets_end_with_standing_still_and_the_last_gripper_command():
-    actions = np.arange(21, dtype=np.float32).reshape(3, 7) + 1
-    targets = sft.chunk_targets(actions, 4)
-    rest = np.array([0, 0, 0, 0, 0, 0, 21], np.float32)
-    assert targets.shape == (3, 4, 7)
-    np.testing.assert_array_equal(targets[0], [*actions, rest])
-    np.testing.assert_array_equal(targets[2], [actions[2], rest, rest, rest])
 
 
 def test_the_dataset_is_normalised_and_keeps_its_words(trained):
@@ -114,3 +106,72 @@ def test_adapters_alone_lower_the_loss(trained):
 def test_steps_must_fill_whole_calls():
     with pytest.raises(ValueError, match="steps=5 must be a multiple"):
         sft.SftConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)
+
+
+def streamed(fresh, demonstrations, frames, **changes):
+    """The loss and gradient norm of one streamed call, and the state after it."""
+    texts, table = sft.instruction_table(demonstrations, CONFIG)
+    settings = dataclasses.replace(SETTINGS, **changes)
+    step = sft.make_streamed_step(CONFIG, settings, table)
+    source = streaming.ShuffledFrames(
+        demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
+    )
+    order = np.argsort(source._order(0))  # positions by frame
+    drawn = [[source[order[frame]] for frame in batch] for batch in np.asarray(frames)]
+    batches = jax.tree.map(
+        lambda *leaves: np.stack(leaves).reshape(*frames.shape, *leaves[0].shape),
+        *[frame for batch in drawn for frame in batch],
+    )
+    return step(fresh(), batches)
+
+
+def test_streamed_batches_learn_as_the_dataset(trained):
+    dataset, step, fresh = trained
+    demonstrations = reaching.demonstrations()
+    before = fresh()
+    frames = []
+    for count in range(SETTINGS.steps_per_call):
+        key, _ = sft._step_keys(dataclasses.replace(before, step=before.step + count))
+        total = len(dataset.chunk)
+        frames.append(jax.random.randint(key, (SETTINGS.batch_size,), 0, total))
+    other, found = streamed(fresh, demonstrations, np.stack(frames))
+    after, expected = step(before, dataset)
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
+    chex.assert_trees_all_close(other.params, after.params, atol=1e-5)
+
+
+def test_the_loss_is_the_mean_over_unmasked_actions(trained):
+    dataset, _, fresh = trained
+    observation, chunk, _ = sft._draw(jax.random.key(0), dataset, 4)
+    params = fresh().params
+
+    @jax.jit
+    def loss(mask):
+        key = jax.random.key(1)
+        options = {"draws": 2, "config": CONFIG, "loss_mask": mask}
+        return sft.loss(params, key, observation, chunk, **options)
+
+    columns = [np.arange(CONFIG.horizon)[None] == h for h in range(CONFIG.horizon)]
+    losses = [float(loss(np.repeat(column, 4, axis=0))) for column in columns]
+    assert len(set(losses)) == CONFIG.horizon
+    np.testing.assert_allclose(np.mean(losses), loss(None), rtol=1e-5)
+
+
+def test_masked_actions_are_known_to_the_dataset():
+    demonstrations = reaching.demonstrations()
+    normalizer = sft.fit_normalizer(demonstrations)
+    data = sft.make_dataset(demonstrations, normalizer, config=CONFIG, padding="mask")
+    ends = np.cumsum([len(d.action) for d in demonstrations]) - 1
+    mask = np.asarray(data.loss_mask)
+    assert mask.shape == data.chunk.shape[:2]
+    assert mask[ends].sum(axis=1).tolist() == [1] * len(demonstrations)
+    whole = sft.make_dataset(demonstrations, normalizer, config=CONFIG, padding="drop")
+    missing = len(demonstrations) * (CONFIG.horizon - 1)
+    assert len(whole.chunk) == len(data.chunk) - missing
+
+
+def test_a_rule_that_leaves_no_frame_is_refused():
+    short = [d._replace(action=d.action[:1]) for d in reaching.demonstrations()]
+    normalizer = sft.fit_normalizer(reaching.demonstrations())
+    with pytest.raises(ValueError, match="padding='drop' leaves no frame"):
+        sft.make_dataset(short, normalizer, config=CONFIG, padding="drop")

@@ -1,4 +1,4 @@
-"""Demonstrations are cut at success and repeat with their key."""
+"""Demonstrations end at success and repeat with their key."""
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +12,24 @@ TASK = jnp.array([7, 8])
 
 
 @pytest.fixture(scope="module")
-def recorder(scene, look):
-    return demos.recorder(scene, look, steps=STEPS, size=SIZE, noise=0.05)
+def recorder(scene, visuals):
+    return demos.make_recorder(
+        scene, visuals, steps=STEPS, size=SIZE, action_noise=0.05
+    )
 
 
 @pytest.fixture(scope="module")
-def recording(recorder):
+def trajectory(recorder):
     return recorder(TASK, jax.random.key(3))
 
 
-def test_episodes_end_with_the_step_that_reached_the_goal(scene, recording):
-    episodes = list(demos.successes(scene, TASK, recording))
-    assert len(episodes) == int(recording.success[-1].sum()) >= 1
+def test_episodes_end_with_the_successful_step(scene, trajectory):
+    episodes = list(demos.successful_episodes(scene, TASK, trajectory))
+    assert len(episodes) == int(trajectory.success[-1].sum()) >= 1
     for episode in episodes:
         column = int(np.flatnonzero(np.asarray(TASK) == episode.task)[0])
         length = episode.action.shape[0]
-        reached = np.asarray(recording.success)[:, column]
+        reached = np.asarray(trajectory.success)[:, column]
         assert reached[length - 1] and not reached[: length - 1].any()
         assert episode.images.shape == (length, 2, SIZE, SIZE, 3)
         assert episode.state.shape == (length, 8)
@@ -35,19 +37,21 @@ def test_episodes_end_with_the_step_that_reached_the_goal(scene, recording):
         assert episode.instruction == scene.tasks[episode.task].instruction
 
 
-def test_the_same_key_repeats_and_another_differs(recorder, recording):
+def test_the_same_key_repeats_and_another_differs(recorder, trajectory):
     again = recorder(TASK, jax.random.key(3))
-    for name in recording._fields:
-        same, first = getattr(again, name), getattr(recording, name)
+    for name in trajectory._fields:
+        same, first = getattr(again, name), getattr(trajectory, name)
         np.testing.assert_array_equal(same, first, err_msg=name)
     other = recorder(TASK, jax.random.key(4))
-    assert not np.array_equal(other.action, recording.action)
+    assert not np.array_equal(other.action, trajectory.action)
 
 
-def test_noise_leaves_the_gripper_alone_and_stays_legal():
+def test_action_noise_stays_legal_without_the_gripper():
     action = jnp.ones((64, 7)).at[:, 6].set(-1.0)
-    noisy = demos.disturb(jax.random.key(0), action, 0.5)
+    noisy = demos.add_action_noise(jax.random.key(0), action, 0.5)
     np.testing.assert_array_equal(noisy[:, 6], -1.0)
     assert float(jnp.abs(noisy).max()) <= 1.0
-    spread = float(jnp.std(demos.disturb(jax.random.key(1), 0 * action, 0.1)[:, :6]))
+    spread = float(
+        jnp.std(demos.add_action_noise(jax.random.key(1), 0 * action, 0.1)[:, :6])
+    )
     assert spread == pytest.approx(0.1, rel=0.2)

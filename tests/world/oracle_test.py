@@ -1,4 +1,4 @@
-"""Our pictures against MuJoCo's own renderer: the same MJCF, poses and cameras."""
+"""Our images against MuJoCo's own renderer: the same MJCF, poses and cameras."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,9 @@ import pytest
 
 from experiments.benchmarks.lib import mujoco_renderer
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env
+from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.world import observe
-from omnivla_jax.world import visual_scene as looks
+from omnivla_jax.world import observe, visual_scene
 
 SIZE = 128
 OUTPUTS = ("depth", "normal", "segmentation")
@@ -28,14 +27,16 @@ def both(request):
     suite, task = ARENAS[request.param]
     scene = scenes.make(suite, tasks=(task,), engine="mujoco")
     assert scene.suite.tasks[task].arena == request.param
-    look = looks.look(scene)
+    visuals = visual_scene.make(scene)
 
     def run():
         keys = jax.random.split(jax.random.key(1), 1)
         physics = env.reset(scene, jnp.array([task]), keys).physics
-        cameras = [looks.camera(mount, physics) for mount in look.cameras]
-        ours = observe.render_images(look, physics, size=SIZE, outputs=OUTPUTS)
-        return ours, physics.xpos, looks.body_rotations(physics), cameras
+        cameras = [
+            visual_scene.mounted_camera(mount, physics) for mount in visuals.cameras
+        ]
+        ours = observe.render_images(visuals, physics, size=SIZE, outputs=OUTPUTS)
+        return ours, physics.xpos, rotation.matrix(physics.xquat, jnp), cameras
 
     ours, *posed = jax.tree.map(np.asarray, compilation.jit(run)())
     theirs = mujoco_renderer.draw(scene.visual_model, *posed, size=SIZE)

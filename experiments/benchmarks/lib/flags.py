@@ -16,16 +16,11 @@ _PRESET = flags.DEFINE_enum(
 )
 
 
-def preset() -> str:
-    """The preset of the command line."""
-    return _PRESET.value
-
-
-def engine(against: str | None = None) -> str:
-    """The engine of the command line; beside another, `auto` is the one it is not.
+def chosen_engine(against: str | None = None) -> str:
+    """The engine of the command line; `auto` is the one that `against` is not.
 
     Raises:
-      UsageError: the two are the same.
+      UsageError: both are the same.
     """
     chosen = _ENGINE.value
     if chosen == against:
@@ -35,19 +30,21 @@ def engine(against: str | None = None) -> str:
     return chosen
 
 
-def scene(
-    suite: str, tasks: Sequence[int] | None = None, *, engine_name: str | None = None
+def make_scene(
+    suite: str, tasks: Sequence[int] | None = None, *, engine: str | None = None
 ) -> Scene:
-    """The scene of `suite` with the preset of the command line, and its engine."""
-    chosen = engine_name or engine()
-    return scenes.make(suite, tasks=tasks, engine=chosen, preset=_PRESET.value)
+    """The scene of `suite` with the preset and the engine of the command line.
+
+    Args:
+      suite: name of a suite.
+      tasks: rows of the suite; None: all.
+      engine: replaces that of the command line.
+    """
+    engine = engine or chosen_engine()
+    return scenes.make(suite, tasks=tasks, engine=engine, preset=_PRESET.value)
 
 
-def report(benchmark: str, engine_name: str, **found: Any) -> None:
+def print_report(benchmark: str, engine: str, **results: Any) -> None:
     """Print one JSON object."""
-    settings = {
-        "benchmark": benchmark,
-        "engine": engine_name,
-        "physics_preset": _PRESET.value,
-    }
-    print(json.dumps(settings | found))
+    flag_values = {"engine": engine, "physics_preset": _PRESET.value}
+    print(json.dumps({"benchmark": benchmark, **flag_values, **results}))

@@ -1,7 +1,7 @@
-"""What a program's matrix products cost, and how many a device can do in a second."""
+"""FLOPs of a program's matrix products, and the peak FLOP/s of a device."""
 
 import math
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
@@ -52,31 +52,22 @@ def peak() -> tuple[float, str]:
 
 
 def _total(jaxpr: jaxprs.Jaxpr) -> float:
+    """FLOPs of all `dot_general` of a program and of the programs inside it."""
     total = 0.0
     for equation in jaxpr.eqns:
-        inner = sum(_total(part) for part in _parts(equation.params))
+        inner = 0.0  # of bodies, branches and called functions
+        for value in equation.params.values():
+            for part in value if isinstance(value, (tuple, list)) else [value]:
+                if isinstance(part, jaxprs.ClosedJaxpr):
+                    inner += _total(part.jaxpr)
+                elif isinstance(part, jaxprs.Jaxpr):
+                    inner += _total(part)
         total += inner * equation.params.get("length", 1)  # of a scan
         if equation.primitive.name == "dot_general":
-            total += _product(equation)
+            # A multiplication and an addition per output entry and contracted index.
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left: Any = equation.invars[0].aval
+            result: Any = equation.outvars[0].aval
+            entries = math.prod(left.shape[axis] for axis in contracted)
+            total += 2.0 * entries * math.prod(result.shape)
     return total
-
-
-def _product(equation: jaxprs.JaxprEqn) -> float:
-    """A multiplication and an addition for every entry and contracted index."""
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    left, result = _shape(equation.invars[0]), _shape(equation.outvars[0])
-    return 2.0 * math.prod(left[axis] for axis in contracted) * math.prod(result)
-
-
-def _shape(variable: Any) -> tuple[int, ...]:
-    return variable.aval.shape
-
-
-def _parts(params: dict[str, Any]) -> Iterator[jaxprs.Jaxpr]:
-    """The programs inside an equation: bodies, branches, called functions."""
-    for value in params.values():
-        for part in value if isinstance(value, (tuple, list)) else [value]:
-            if isinstance(part, jaxprs.ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, jaxprs.Jaxpr):
-                yield part

@@ -1,4 +1,4 @@
-"""Recordings of the real LIBERO that the simulator's benchmarks are held against.
+"""Recordings of the real LIBERO that the simulator is compared with.
 
 Recorded with the unmodified benchmark (LIBERO, MIT): robosuite 1.4.0, MuJoCo 3.3.7,
 hf-libero 0.1.4. Axes: T control steps, F fixtures.
@@ -25,8 +25,8 @@ class Episode(NamedTuple):
     success_step: int  # control steps until the goal first held; -1: never
 
 
-class Anchor(NamedTuple):
-    """Where the objects of one initial state lay after the ten waiting steps."""
+class RestState(NamedTuple):
+    """Poses of the objects of one initial state after the ten waiting steps."""
 
     suite: str
     task: int
@@ -40,23 +40,37 @@ def episodes(folder: Path = FOLDER / "trajectories") -> Iterator[Episode]:
     for path in sorted(folder.glob("*.npz")):
         suite, _, task = path.stem.rpartition("_")
         with np.load(path) as file:
-            for trial in range(len(file["success_steps"])):
-                yield _episode(file, suite, int(task), trial)
+            names = [str(name) for name in file["fixture_names"]]
+            for trial, success_step in enumerate(file["success_steps"]):
+                positions = file[f"t{trial}_fixture_pos"]
+                quaternions = file[f"t{trial}_fixture_quat"]
+                poses = zip(names, positions, quaternions)
+                yield Episode(
+                    suite,
+                    int(task),
+                    trial,
+                    file[f"t{trial}_actions"],
+                    file[f"t{trial}_qpos_init"],
+                    {name: _pose(*pose) for name, *pose in poses},
+                    int(success_step),
+                )
 
 
-def hand_path(episode: Episode, folder: Path = FOLDER / "trajectories") -> np.ndarray:
-    """float32 [T + 1, 3]: where LIBERO's grip site was, the initial state first."""
+def hand_positions(
+    episode: Episode, folder: Path = FOLDER / "trajectories"
+) -> np.ndarray:
+    """Positions of LIBERO's grip site, float32 [T + 1, 3], the initial state first."""
     with np.load(folder / f"{episode.suite}_{episode.task}.npz") as file:
         return file[f"t{episode.trial}_eef_pos"]
 
 
-def anchors(folder: Path = FOLDER) -> Iterator[Anchor]:
+def rest_states(folder: Path = FOLDER) -> Iterator[RestState]:
     """The twenty recorded rest states."""
-    table = json.loads((folder / "anchors.json").read_text())
-    with np.load(folder / "anchor_states.npz") as states:
+    table = json.loads((folder / "rest_states.json").read_text())
+    with np.load(folder / "rest_states.npz") as states:
         for key, row in table.items():
             suite, task = key.split("/")
-            yield Anchor(
+            yield RestState(
                 suite,
                 int(task),
                 states[f"{suite}_{task}"],
@@ -69,24 +83,13 @@ def anchors(folder: Path = FOLDER) -> Iterator[Anchor]:
 
 
 def osc_responses(folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """`NAME_0` eef position [21, 3], `NAME_1` quaternion, `grip_0` fingers [41, 2]."""
+    """Responses of the hand and the gripper.
+
+    For x, y, z and rx: `NAME_0` positions of the hand [21, 3] and `NAME_1` quaternions
+    [21, 4]; `grip_0` positions of the fingers [41, 2].
+    """
     with np.load(folder / "osc_step_response.npz") as file:
         return {name: file[name] for name in file.files}
-
-
-def _episode(file: Any, suite: str, task: int, trial: int) -> Episode:
-    names = [str(name) for name in file["fixture_names"]]
-    positions = file[f"t{trial}_fixture_pos"]
-    quaternions = file[f"t{trial}_fixture_quat"]
-    return Episode(
-        suite,
-        task,
-        trial,
-        file[f"t{trial}_actions"],
-        file[f"t{trial}_qpos_init"],
-        {n: _pose(*pose) for n, *pose in zip(names, positions, quaternions)},
-        int(file["success_steps"][trial]),
-    )
 
 
 def _pose(position: Any, quaternion: Any) -> tuple[np.ndarray, np.ndarray]:

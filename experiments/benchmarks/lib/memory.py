@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""Peak memory of the device or of this process."""
 
 import resource
 
@@ -8,7 +8,7 @@ MIB = 2**20
 
 
 def peak() -> tuple[int, str]:
-    """Bytes, and whose they are: the "device" where it tells, else the "process"."""
+    """Peak bytes and their source: "device" where it keeps a count, else "process"."""
     stats = jax.devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"], "device"

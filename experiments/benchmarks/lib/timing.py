@@ -9,9 +9,11 @@ REPEATS = 5
 
 
 def fastest(run: Callable[[Any], Any], carry: Any = None) -> float:
-    """Seconds of the fastest of some runs after the one that compiles.
+    """Seconds of the fastest of five runs after one that compiles.
 
-    Each is handed what the one before returned, the first one `carry`.
+    Args:
+      run: called with the result of the run before; with `carry` at first.
+      carry: for the first run; a jitted `run` may donate it.
     """
     carry = jax.block_until_ready(run(carry))
     seconds = []

@@ -7,7 +7,7 @@ Lengths in m, quaternions wxyz, fields of view in degrees.
 
 from typing import NamedTuple
 
-from omnivla_jax.sim.assets.objects import Quaternion, Vector
+from omnivla_jax.sim.assets.category import Quaternion, Vector
 
 CAMERA_BODY, BASE_BODY = "agentview", "robot_base"
 WRIST_CAMERA_POSITION: Vector = (0.05, 0.0, 0.0)

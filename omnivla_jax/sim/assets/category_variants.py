@@ -1,16 +1,20 @@
-"""Categories of others that are a known one recoloured, rescaled or fixed.
+"""Categories from files: known ones recoloured, rescaled or fixed, and new ones.
 
 LIBERO-PRO and LIBERO-Plus, and users, name objects such as `yellow_plate`. A table maps
 each name to its base; `data/category_variants.json` holds theirs, and a file of the
 same form extends it:
 
     {"big_red_plate": {"base": "plate", "colour": "#c01818", "scale": 1.3},
-     "tin": {"base": "cylinder", "size": [0.03, 0.12], "fixed": true}}
+     "tin": {"base": "cylinder", "size": [0.03, 0.12], "fixed": true},
+     "tea_box": {"parts": [...], "materials": {...}}}
+
+A row with `parts` is a record of a new category, see `category_records`; rows may have
+it as their base. The fields of other rows:
 
 `base`: a category, or `box` or `cylinder` with `size` in m (x, y, z; radius, height).
 `colour`: "#rrggbb", of the whole object. `scale`: of all lengths; the density stays, so
-that mass goes with its third power and inertia with its fifth. `fixed`: it does not
-move. `stand_in`: nobody here knows its true shape; said once where it is used.
+that mass grows with its third power and inertia with its fifth. `fixed`: it does not
+move. `stand_in`: its true shape is unknown; a warning names it where it is used.
 """
 
 import hashlib
@@ -19,10 +23,10 @@ import re
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
-import numpy as np
-
-from omnivla_jax.sim.assets import shape_changes
-from omnivla_jax.sim.assets.objects import ARTICULATIONS, CATEGORIES
+from omnivla_jax.sim.assets import category_records, shape_changes
+from omnivla_jax.sim.assets.category import Category, Material
+from omnivla_jax.sim.assets.json_fields import CategoryError, is_number
+from omnivla_jax.sim.assets.objects import CATEGORIES, MATERIALS, register
 
 TABLE = Path(__file__).parents[1] / "data" / "category_variants.json"
 PRIMITIVES = {"box": 3, "cylinder": 2}  # how many numbers their size has
@@ -41,14 +45,16 @@ class CategoryVariant(NamedTuple):
     size: tuple[float, ...] = ()  # m, of a box or cylinder
 
 
-Table = tuple[tuple[str, CategoryVariant], ...]  # a name and its row; hashable
+class CategoryRecord(NamedTuple):
+    """One row of the table that is a whole category, see `category_records`."""
+
+    text: str  # JSON
+    source: str  # the file that it is from
 
 
-_BUILT: dict[str, str] = {}  # category -> its description, in this process
+Table = tuple[tuple[str, CategoryVariant | CategoryRecord], ...]  # by name; hashable
 
-
-class TableError(ValueError):
-    """A table of categories that cannot be used: which file and row, and why."""
+_REGISTERED: dict[str, str] = {}  # category -> its description, in this process
 
 
 def table(extra: str | Path | Mapping[str, Any] | None = None) -> Table:
@@ -58,20 +64,31 @@ def table(extra: str | Path | Mapping[str, Any] | None = None) -> Table:
       extra: a JSON file, or its contents as a mapping.
 
     Raises:
-      TableError: naming file and row.
+      CategoryError: naming file, row and key.
     """
-    rows = _read(TABLE)
+    rows, source, shipped = _read(TABLE), str(TABLE), set(CATEGORIES)
     if extra is not None:
-        own = dict(extra) if isinstance(extra, Mapping) else _read(Path(extra))
+        given = dict(extra) if isinstance(extra, Mapping) else _read(Path(extra))
         source = "categories" if isinstance(extra, Mapping) else str(extra)
-        for name in own:
-            if name.lower() in CATEGORIES:
-                raise TableError(f"{source}: {name!r} is LIBERO's own: rename it.")
-        rows = {**rows, **own}
-    else:
-        source = str(TABLE)
-    known = {*CATEGORIES, *PRIMITIVES, *(name.lower() for name in rows)}
-    parsed = {n.lower(): _variant(source, n, row, known) for n, row in rows.items()}
+        for name in given:
+            if name.lower() in shipped:
+                raise CategoryError(f"{source}: {name!r} is LIBERO's own: rename it.")
+        rows = {**rows, **given}
+    known = {*shipped, *PRIMITIVES, *(name.lower() for name in rows)}
+    parsed: dict[str, CategoryVariant | CategoryRecord] = {}
+    for name, row in rows.items():
+        if isinstance(row, Mapping) and "parts" in row:
+            record = CategoryRecord(json.dumps(row), source)
+            category = _parse_record(name.lower(), record)[0]
+            if category.grasp_like not in (name.lower(), *shipped):
+                known_names = ", ".join(sorted(shipped))
+                raise CategoryError(
+                    f"{source}: {name!r}.grasp_like: unknown {category.grasp_like!r}: "
+                    f"choose one of {known_names}."
+                )
+            parsed[name.lower()] = record
+        else:
+            parsed[name.lower()] = _variant(source, name, row, known)
     for name in parsed:
         _check_chain(source, name, parsed)
     return tuple(parsed.items())
@@ -80,54 +97,67 @@ def table(extra: str | Path | Mapping[str, Any] | None = None) -> Table:
 def resolve(name: str, rows: Table) -> str | None:
     """The category of `CATEGORIES` that `name` stands for, or None.
 
-    A variant is built at its first use. Its category is called as it is; where two
+    A row's category is made at its first use. It is called as the row is; where two
     tables disagree about a name, the second gets its description's hash behind it.
+
+    Args:
+      name: a category that a task file names.
+      rows: the table.
     """
     if name in CATEGORIES:
         return name
-    variant = dict(rows).get(name)
-    if variant is None:
+    row = dict(rows).get(name)
+    if row is None:
         return None
-    base = variant.base
-    if base not in PRIMITIVES:
-        found = resolve(base, rows)
-        assert found is not None, f"{name!r} has the unknown base {base!r}"
-        base = found
-    key = f"{base} {variant}"
-    if _BUILT.get(name, key) != key:
+    if isinstance(row, CategoryRecord):
+        key = row.text
+    else:
+        base = row.base
+        if base not in PRIMITIVES:
+            resolved = resolve(base, rows)
+            assert resolved is not None, f"{name!r} has the unknown base {base!r}"
+            base = resolved
+        key = f"{base} {row}"
+    if _REGISTERED.get(name, key) != key:
         name = f"{name}#{hashlib.sha1(key.encode()).hexdigest()[:8]}"
-    if name not in _BUILT:
-        _register(name, variant, base)
-        _BUILT[name] = key
+    if name in _REGISTERED:
+        return name
+    if isinstance(row, CategoryRecord):
+        register(name, *_parse_record(name, row))
+    else:
+        register(name, _make_variant(name, row, base), {})
+    _REGISTERED[name] = key
     return name
 
 
 def stands_in(name: str, rows: Table) -> bool:
     """Whether the true shape of category `name` is not known here."""
-    variant = dict(rows).get(name)
-    return variant is not None and name not in CATEGORIES and variant.stand_in
+    row = dict(rows).get(name)
+    return isinstance(row, CategoryVariant) and name not in CATEGORIES and row.stand_in
 
 
-def _register(name: str, variant: CategoryVariant, base: str) -> None:
+def _parse_record(
+    name: str, record: CategoryRecord
+) -> tuple[Category, dict[str, Material]]:
+    """The category of a record; its materials are called `{name}/{material}`."""
+    row, shared = json.loads(record.text), tuple(MATERIALS)
+    return category_records.parse(
+        name, row, record.source, shared=shared, prefix=f"{name}/"
+    )
+
+
+def _make_variant(name: str, variant: CategoryVariant, base: str) -> Category:
     if base in PRIMITIVES:
-        category, drawn = shape_changes.solid(base, variant.size)
+        category = shape_changes.solid(name, base, variant.size)
     else:
-        category, drawn = CATEGORIES[base], shape_changes.drawn(base)
-        CATEGORIES.bases[name] = CATEGORIES.base(base)
-        if base in ARTICULATIONS:
-            moved = shape_changes.scaled_articulation(base, variant.scale)
-            ARTICULATIONS[name] = moved
+        category = CATEGORIES[base]
     if variant.scale != 1.0:
         category = shape_changes.scaled(category, variant.scale)
-        drawn = shape_changes.scaled_looks(drawn, variant.scale)
     if variant.fixed and not category.fixture:
-        quaternion = shape_changes.resting_orientation(base)
-        category = shape_changes.pinned(category, quaternion)
-        drawn = shape_changes.turned_looks(drawn, quaternion)
+        category = shape_changes.pinned(category)
     if variant.colour:
-        drawn = shape_changes.painted(drawn, variant.colour)
-    CATEGORIES.derived[name] = category
-    shape_changes.register_looks(name, drawn)
+        category = shape_changes.painted(category, variant.colour)
+    return category
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -135,13 +165,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise TableError(f"{path}: {error.strerror or error}.") from error
+        raise CategoryError(f"{path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: no UTF-8 text: {error.reason}.") from error
+        raise CategoryError(f"{path}: no UTF-8 text: {error.reason}.") from error
     except json.JSONDecodeError as error:
-        raise TableError(f"{path}:{error.lineno}: no JSON: {error.msg}.") from error
+        raise CategoryError(f"{path}:{error.lineno}: no JSON: {error.msg}.") from error
     if not isinstance(found, dict):
-        raise TableError(f"{path}: expected {{name: {{...}}}}, got a {_kind(found)}.")
+        raise CategoryError(
+            f"{path}: expected {{name: {{...}}}}, got a {_kind(found)}."
+        )
     return found
 
 
@@ -149,30 +181,33 @@ def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVaria
     """One row, checked."""
 
     def fail(message: str) -> None:
-        raise TableError(f"{source}: {name!r}: {message}")
+        raise CategoryError(f"{source}: {name!r}: {message}")
 
     if isinstance(row, CategoryVariant):
         row = row._asdict()
     if not isinstance(row, Mapping):
-        fail(f"expected {{\"base\": ...}}, got a {_kind(row)}.")
+        fail(f'expected {{"base": ...}}, got a {_kind(row)}.')
     wrong = sorted(set(row) - set(CategoryVariant._fields) - {"color"})
     if wrong:
         fail(f"unknown fields {wrong}: it takes {list(CategoryVariant._fields)}.")
     base = str(row.get("base", "")).lower()
     if base not in known:
         listed = ", ".join(sorted({*CATEGORIES, *PRIMITIVES}))
-        fail(f"unknown base {base!r}: choose one of {listed}, or a row of this table.")
+        fail(
+            f"unknown base {base!r}: choose one of {listed}, or a row of this table; "
+            "a new category has parts instead."
+        )
     colour = _hex(row.get("colour", row.get("color")) or "")
     if colour and not _COLOUR.fullmatch(colour):
         fail(f'colour {colour!r}: it takes "#rrggbb" or [r, g, b] in [0, 1].')
     scale, (low, high) = row.get("scale", 1.0), _SCALES
-    if not _is_number(scale) or not low <= scale <= high:
+    if not is_number(scale) or not low <= scale <= high:
         fail(f"scale {scale!r}: it takes a number from {low} to {high}.")
     for flag in ("fixed", "stand_in"):
         if not isinstance(row.get(flag, False), bool):
             fail(f"{flag} {row[flag]!r}: it takes true or false.")
     size, count = row.get("size") or (), PRIMITIVES.get(base, 0)
-    numbers = isinstance(size, (list, tuple)) and all(map(_is_number, size))
+    numbers = isinstance(size, (list, tuple)) and all(map(is_number, size))
     if not numbers or len(size) != count or not all(_fits(v) for v in size):
         what = f"{count} lengths from {_SIZES[0]} to {_SIZES[1]} m" if count else "none"
         fail(f"size {size!r}: base {base!r} takes {what}.")
@@ -186,26 +221,28 @@ def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVaria
     )
 
 
-def _check_chain(source: str, name: str, rows: dict[str, CategoryVariant]) -> None:
-    seen, at = [name], rows[name].base
-    while at in rows and at not in CATEGORIES:
-        if at in seen:
-            raise TableError(f"{source}: {' -> '.join([*seen, at])} has no end.")
-        seen.append(at)
-        at = rows[at].base
+def _check_chain(
+    source: str, name: str, rows: Mapping[str, CategoryVariant | CategoryRecord]
+) -> None:
+    """Refuse rows that are their own base."""
+    chain, row = [name], rows[name]
+    while isinstance(row, CategoryVariant) and row.base not in CATEGORIES:
+        if row.base in chain:
+            raise CategoryError(
+                f"{source}: {' -> '.join([*chain, row.base])} has no end."
+            )
+        if row.base not in rows:
+            return
+        chain.append(row.base)
+        row = rows[row.base]
 
 
 def _hex(colour: Any) -> str:
     """`colour` as #rrggbb where it is three numbers in [0, 1]."""
-    numbers = isinstance(colour, (list, tuple)) and all(map(_is_number, colour))
+    numbers = isinstance(colour, (list, tuple)) and all(map(is_number, colour))
     if numbers and len(colour) == 3 and all(0 <= value <= 1 for value in colour):
         return "#" + "".join(f"{round(255 * value):02x}" for value in colour)
     return str(colour).lower()
-
-
-def _is_number(value: Any) -> bool:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return real and bool(np.isfinite(value))
 
 
 def _fits(value: float) -> bool:

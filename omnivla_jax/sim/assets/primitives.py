@@ -3,6 +3,7 @@
 Lengths in m, quaternions wxyz; sizes follow MuJoCo (half sizes; radius, half length).
 """
 
+import itertools
 from typing import Literal, NamedTuple, Sequence
 
 import mujoco
@@ -129,9 +130,7 @@ def cup(
     return cone(start, end, radii, material)._replace(kind="cup")
 
 
-def polytope(
-    vertices: Sequence[Sequence[float]], material: str = "plain"
-) -> Primitive:
+def polytope(vertices: Sequence[Sequence[float]], material: str = "plain") -> Primitive:
     """The convex hull of `vertices`."""
     corners = np.asarray(vertices, float)
     middle = (corners.min(0) + corners.max(0)) / 2
@@ -139,6 +138,29 @@ def polytope(
     half = tuple((corners.max(0) - middle).tolist())
     listed = tuple((a, b, c) for a, b, c in (corners - middle).tolist())
     return Primitive("polytope", half, (x, y, z), (1.0, 0, 0, 0), material, listed)
+
+
+def corners(shapes: Sequence[Primitive], quaternion: Sequence[float]) -> np.ndarray:
+    """The corners of boxes, and of the boxes around capsules, turned about the origin.
+
+    Args:
+      shapes: N boxes and capsules in a body's frame.
+      quaternion: the turn, wxyz.
+
+    Returns:
+      float64 [8 N, 3], in m.
+    """
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
+    matrix, points = np.zeros(9), []
+    for shape in shapes:
+        half = shape.size
+        if shape.kind == "capsule":
+            half = (half[0], half[0], half[0] + half[1])
+        mujoco.mju_quat2Mat(matrix, np.array(shape.quaternion, float))
+        turned = signs * np.array(half) @ matrix.reshape(3, 3).T
+        points.append(np.array(shape.position) + turned)
+    mujoco.mju_quat2Mat(matrix, np.array(quaternion, float))
+    return np.concatenate(points) @ matrix.reshape(3, 3).T
 
 
 def cone_wall(

@@ -4,136 +4,120 @@ Lengths in m, mass in kg, inertia in kg m^2, quaternions wxyz.
 """
 
 import math
-from typing import Mapping, Sequence
+from typing import Sequence
 
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.assets.objects import (
-    ARTICULATIONS,
-    CATEGORIES,
+from omnivla_jax.sim.assets.category import (
+    PLAIN,
     UPRIGHT,
     Articulation,
     Category,
     Inertia,
-    Joint,
     Part,
     Quaternion,
-    Region,
     Vector,
-    start_orientation,
 )
+from omnivla_jax.sim.assets.category_records import DENSITY
 from omnivla_jax.sim.assets.primitives import Primitive, box, cylinder
-from omnivla_jax.sim.assets.visuals import lookup as visuals
-from omnivla_jax.sim.assets.visuals.fixtures import Look
-
-DENSITY = 100.0  # kg/m^3, of LIBERO's objects
-SOLID = "plain"  # the material of boxes and cylinders
-
-Drawn = dict[str, tuple[Primitive, ...]]  # part -> what it looks like
 
 
-def drawn(category: str) -> Drawn:
-    """What the parts of a category look like."""
-    parts = CATEGORIES[category].parts
-    return {p.name: visuals.shapes(category, p.name, p.collision) for p in parts}
-
-
-def register_looks(category: str, shapes: Drawn) -> None:
-    """Let `category` look like `shapes`."""
-    visuals.LOOKS[category] = {part: Look(row) for part, row in shapes.items()}
-
-
-def solid(kind: str, size: Sequence[float]) -> tuple[Category, Drawn]:
-    """A free box (x, y, z) or cylinder (radius, height) about its centre, z up.
+def solid(name: str, kind: str, size: Sequence[float]) -> Category:
+    """A free box or cylinder about its centre, z up, with LIBERO's density.
 
     A cylinder collides as two square prisms whose eight edges lie on it.
+
+    Args:
+      name: of the category.
+      kind: `box` or `cylinder`.
+      size: x, y, z of a box; radius and height of a cylinder.
     """
     if kind == "box":
         x, y, z = (value / 2 for value in size)
-        collision: tuple[Primitive, ...] = (box((0, 0, 0), (x, y, z), SOLID),)
-        shapes, volume, radius = collision, 8 * x * y * z, max(x, y)
+        collision: tuple[Primitive, ...] = (box((0, 0, 0), (x, y, z), PLAIN),)
+        visual, volume, radius = collision, 8 * x * y * z, max(x, y)
         moments = [(b * b + c * c) / 3 for b, c in ((y, z), (x, z), (x, y))]
     else:
         radius, height = size
         z, side = height / 2, radius / math.sqrt(2)
         eighth = (math.cos(math.pi / 8), 0.0, 0.0, math.sin(math.pi / 8))
         collision = (
-            box((0, 0, 0), (side, side, z), SOLID),
-            box((0, 0, 0), (side, side, z), SOLID, eighth),
+            box((0, 0, 0), (side, side, z), PLAIN),
+            box((0, 0, 0), (side, side, z), PLAIN, eighth),
         )
-        shapes = (cylinder((0, 0, -z), (0, 0, z), radius, SOLID),)
+        visual = (cylinder((0, 0, -z), (0, 0, z), radius, PLAIN),)
         volume = math.pi * radius**2 * height
         across = (3 * radius**2 + height**2) / 12
         moments = [across, across, radius**2 / 2]
     mass = DENSITY * volume
     a, b, c = (mass * moment for moment in moments)
     inertia = Inertia(mass, (0.0, 0.0, 0.0), (a, b, c), UPRIGHT)
-    root = Part("", collision, {}, None, inertia, (0.0, 0.0, 0.0), UPRIGHT)
-    return Category(False, (root,), bottom=-z, top=z, radius=radius), {"": shapes}
+    root = Part("", collision, visual, {}, None, inertia, (0.0, 0.0, 0.0), UPRIGHT)
+    return Category(False, (root,), bottom=-z, top=z, radius=radius, grasp_like=name)
 
 
 def scaled(category: Category, scale: float) -> Category:
     """`category` with all lengths times `scale`, of the same density.
 
-    Mass goes with the third power, inertia with the fifth; drawers slide as much
+    Mass grows with the third power, inertia with the fifth; drawers slide as much
     farther, doors and knobs turn as before, and joints keep their damping. An object's
-    sites grow with it; a fixture keeps how high above the table it begins.
+    sites grow with it; a fixture keeps the height above the table at which it begins.
     """
     bottom = category.bottom * scale
     if category.fixture:
         bottom = category.bottom + (scale - 1) * lowest(category)
+    articulation = category.articulation
+    hinged = any(part.joint and part.joint.kind == "hinge" for part in category.parts)
+    if articulation is not None and not hinged:
+        ranges = [row and (row[0] * scale, row[1] * scale) for row in articulation]
+        articulation = Articulation(*ranges)
     return category._replace(
         parts=tuple(_scaled_part(part, scale) for part in category.parts),
         bottom=bottom,
         top=category.top * scale,
         radius=category.radius * scale,
+        articulation=articulation,
     )
 
 
-def scaled_articulation(category: str, scale: float) -> Articulation:
-    """What the words for a category's joints mean when it is scaled."""
-    words = ARTICULATIONS[category]
-    joints = [part.joint for part in CATEGORIES[category].parts if part.joint]
-    if any(joint.kind == "hinge" for joint in joints):
-        return words
-    ranges = ((low * scale, high * scale) if row else None
-              for row in words for low, high in [row or (0.0, 0.0)])  # fmt: skip
-    return Articulation(*ranges)
+def painted(category: Category, color: str) -> Category:
+    """`category` drawn in the one color #rrggbb.
 
+    Materials keep their names before an `@`.
+    """
 
-def scaled_looks(shapes: Drawn, scale: float) -> Drawn:
-    """What is drawn, in its scaled size."""
-    return {
-        part: tuple(_scaled_shape(shape, scale) for shape in row)
-        for part, row in shapes.items()
-    }
+    def paint(shape: Primitive) -> Primitive:
+        return shape._replace(material=f"{shape.material.split('@')[0]}@{color[1:]}")
 
-
-def painted(shapes: Drawn, colour: str) -> Drawn:
-    """What is drawn, in one colour; the material keeps its name before an `@`."""
-    return {
-        part: tuple(
-            shape._replace(material=f"{shape.material.split('@')[0]}@{colour[1:]}")
-            for shape in row
+    return category._replace(
+        parts=tuple(
+            part._replace(visual=tuple(map(paint, part.visual)))
+            for part in category.parts
         )
-        for part, row in shapes.items()
-    }
+    )
 
 
-def resting_orientation(category: str) -> Quaternion:
-    """How LIBERO stands an object of `category` on a table, at its mean yaw."""
-    quaternion, (low, high) = start_orientation(category)
+def pinned(category: Category) -> Category:
+    """An object that does not move, standing on its lowest point.
+
+    It is turned as LIBERO's sampler places the category, at the mean yaw.
+    """
+    low, high = category.init_rotation.yaw
     yaw = (low + high) / 2
     turn = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
-    return _times(turn, quaternion)
+    quaternion = _times(turn, category.init_rotation.quaternion)
 
+    def turned(shape: Primitive) -> Primitive:
+        return shape._replace(
+            position=_rotated(shape.position, quaternion),
+            quaternion=_times(quaternion, shape.quaternion),
+        )
 
-def pinned(category: Category, quaternion: Quaternion) -> Category:
-    """An object that does not move: turned, and standing on its lowest point."""
     (root,) = category.parts
     part = root._replace(
-        collision=tuple(_turned(shape, quaternion) for shape in root.collision),
+        collision=tuple(map(turned, root.collision)),
+        visual=tuple(map(turned, root.visual)),
         regions={
             name: region._replace(
                 position=_rotated(region.position, quaternion),
@@ -147,83 +131,55 @@ def pinned(category: Category, quaternion: Quaternion) -> Category:
     return still._replace(bottom=lowest(still))
 
 
-def turned_looks(shapes: Drawn, quaternion: Quaternion) -> Drawn:
-    """What is drawn, turned about the body's origin."""
-    return {
-        part: tuple(_turned(shape, quaternion) for shape in row)
-        for part, row in shapes.items()
-    }
-
-
 def lowest(category: Category) -> float:
     """z of the lowest point of the root's collision shapes."""
-    return min(
-        shape.position[2] - _half_height(shape)
-        for shape in category.parts[0].collision
-    )
-
-
-def _half_height(shape: Primitive) -> float:
-    """How far a collision box or capsule reaches below its centre."""
-    turn = np.zeros(9)
-    mujoco.mju_quat2Mat(turn, np.array(shape.quaternion, float))
-    if shape.kind == "box":
-        return float(np.abs(turn[6:]) @ np.array(shape.size))
-    assert shape.kind == "capsule", f"no collision shape: {shape.kind!r}"
-    radius, half = shape.size
-    return float(radius + half * abs(turn[8]))
+    turn, ends = np.zeros(9), []
+    for shape in category.parts[0].collision:
+        mujoco.mju_quat2Mat(turn, np.array(shape.quaternion, float))
+        if shape.kind == "box":
+            below = float(np.abs(turn[6:]) @ np.array(shape.size))
+        else:
+            radius, half = shape.size
+            below = float(radius + half * abs(turn[8]))
+        ends.append(shape.position[2] - below)
+    return min(ends)
 
 
 def _scaled_part(part: Part, scale: float) -> Part:
-    regions: Mapping[str, Region] = part.regions
+    def lengths(vector: Vector, factor: float = scale) -> Vector:
+        x, y, z = vector
+        return x * factor, y * factor, z * factor
+
+    def shape(old: Primitive) -> Primitive:
+        return old._replace(
+            size=tuple(value * scale for value in old.size),
+            position=lengths(old.position),
+            vertices=tuple(map(lengths, old.vertices)),
+        )
+
+    joint, inertia = part.joint, part.inertia
+    if joint is not None and joint.kind == "slide":
+        low, high = joint.range
+        joint = joint._replace(range=(low * scale, high * scale))
+    if inertia is not None:
+        inertia = inertia._replace(
+            mass=inertia.mass * scale**3,
+            center=lengths(inertia.center),
+            moments=lengths(inertia.moments, scale**5),
+        )
     return part._replace(
-        collision=tuple(_scaled_shape(shape, scale) for shape in part.collision),
+        collision=tuple(map(shape, part.collision)),
+        visual=tuple(map(shape, part.visual)),
         regions={
             name: region._replace(
-                position=_times_scalar(region.position, scale),
-                half_size=_times_scalar(region.half_size, scale),
+                position=lengths(region.position), half_size=lengths(region.half_size)
             )
-            for name, region in regions.items()
+            for name, region in part.regions.items()
         },
-        joint=part.joint and _scaled_joint(part.joint, scale),
-        inertia=part.inertia and _scaled_inertia(part.inertia, scale),
-        position=_times_scalar(part.position, scale),
+        joint=joint,
+        inertia=inertia,
+        position=lengths(part.position),
     )
-
-
-def _scaled_joint(joint: Joint, scale: float) -> Joint:
-    if joint.kind != "slide":
-        return joint
-    low, high = joint.range
-    return joint._replace(range=(low * scale, high * scale))
-
-
-def _scaled_inertia(inertia: Inertia, scale: float) -> Inertia:
-    return inertia._replace(
-        mass=inertia.mass * scale**3,
-        center=_times_scalar(inertia.center, scale),
-        moments=_times_scalar(inertia.moments, scale**5),
-    )
-
-
-def _scaled_shape(shape: Primitive, scale: float) -> Primitive:
-    return shape._replace(
-        size=tuple(value * scale for value in shape.size),
-        position=_times_scalar(shape.position, scale),
-        vertices=tuple(_times_scalar(corner, scale) for corner in shape.vertices),
-    )
-
-
-def _turned(shape: Primitive, quaternion: Quaternion) -> Primitive:
-    return shape._replace(
-        position=_rotated(shape.position, quaternion),
-        quaternion=_times(quaternion, shape.quaternion),
-    )
-
-
-def _times_scalar(vector: Vector, factor: float) -> Vector:
-    x, y, z = vector
-    return x * factor, y * factor, z * factor
 
 
 def _rotated(vector: Vector, quaternion: Quaternion) -> Vector:

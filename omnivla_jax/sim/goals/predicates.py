@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.assets.objects import ARTICULATIONS, Articulation
+from omnivla_jax.sim.assets.category import Articulation
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.libero.tasks import Goal, Task, Zone
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
@@ -166,9 +167,12 @@ def joint_positions(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Arra
 
 
 def articulation(scene: Scene, goal: Goal) -> Articulation:
-    """What LIBERO's words mean for the joints that a goal asks about."""
+    """LIBERO's ranges of the joints that a goal asks about."""
     site = scene.sites.get(goal.subject)
-    return ARTICULATIONS[scene.stock.fixtures[site.instance if site else goal.subject]]
+    fixture = scene.stock.fixtures[site.instance if site else goal.subject]
+    ranges = CATEGORIES[fixture].articulation
+    assert ranges is not None, f"{goal.subject} has no articulation"
+    return ranges
 
 
 def _ends(scene: Scene, goal: Goal) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from typing import Collection, Iterable, NamedTuple, NoReturn
 
 from omnivla_jax.sim.assets import category_variants
 from omnivla_jax.sim.assets.arenas import ARENAS, arena_of
-from omnivla_jax.sim.assets.objects import ARTICULATIONS, CATEGORIES, Articulation
+from omnivla_jax.sim.assets.category import Articulation
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import bddl
 
 _TABLE_HINT = (
@@ -116,7 +117,7 @@ def _names(problem: bddl.Problem, arena: str, appearance: str) -> Names:
     fixtures = {n: kind for n, kind in problem.fixtures.items() if n != workspace}
     sites, moving = {}, {}
     for name, category in {**problem.objects, **fixtures}.items():
-        words = ARTICULATIONS.get(category)
+        words = CATEGORIES[category].articulation
         if words is not None:
             moving[name] = words
         for part in CATEGORIES[category].parts:

@@ -6,12 +6,11 @@ R rectangles; lengths in m, angles in rad.
 """
 
 import functools
-import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnivla_jax.sim import rotation
+from omnivla_jax.sim.assets import primitives
 from omnivla_jax.sim.assets.arenas import (
     ARENAS,
     BASE_BODY,
@@ -19,14 +18,8 @@ from omnivla_jax.sim.assets.arenas import (
     Arena,
     table_body,
 )
-from omnivla_jax.sim.assets.objects import (
-    ARTICULATIONS,
-    CATEGORIES,
-    UPRIGHT,
-    Quaternion,
-    Vector,
-    start_orientation,
-)
+from omnivla_jax.sim.assets.category import UPRIGHT, Quaternion, Vector
+from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero.tasks import Start, Task
 from omnivla_jax.sim.scene import Scene, goal_joints
 
@@ -120,7 +113,7 @@ def _joint_ranges(
     for row in task.joints:
         for joint in goal_joints(scene, row):
             fixture = next(f for f in scene.stock.fixtures if joint.startswith(f))
-            words = ARTICULATIONS[scene.stock.fixtures[fixture]]
+            words = CATEGORIES[scene.stock.fixtures[fixture]].articulation
             low_high = getattr(words, row.predicate)
             assert low_high is not None, f"{fixture} cannot start {row.predicate!r}"
             ranges[joint] = low_high
@@ -147,7 +140,7 @@ def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> Movab
         for task in tasks
     ]
     categories = tuple(scene.stock.movables.values())
-    turns = [start_orientation(category) for category in categories]
+    turns = [CATEGORIES[category].init_rotation for category in categories]
     columns = {name: _column(rows, i) for i, name in enumerate(_Row._fields)}
     return Movables(
         **columns,
@@ -221,17 +214,9 @@ def _overlap(first: _Row, second: _Row) -> bool:
 
 def _shape_radius(category: str) -> float:
     """Of the circle about the origin that holds the boxes of an object at its start."""
-    turn = rotation.matrix(np.array(start_orientation(category)[0]), np)
-    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
-    corners = [
-        np.array(shape.position)
-        + signs
-        * np.array(shape.size)
-        @ rotation.matrix(np.array(shape.quaternion), np).T
-        for shape in CATEGORIES[category].parts[0].collision
-    ]
-    flat = (np.concatenate(corners) @ turn.T)[:, :2]
-    return float(np.linalg.norm(flat, axis=-1).max())
+    kind = CATEGORIES[category]
+    corners = primitives.corners(kind.parts[0].collision, kind.init_rotation.quaternion)
+    return float(np.linalg.norm(corners[:, :2], axis=-1).max())
 
 
 class _Spot(NamedTuple):

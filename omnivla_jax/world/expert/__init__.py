@@ -1,20 +1,20 @@
-"""A scripted expert: tasks as rows of waypoints, closed loop on state, compiled.
+"""A scripted expert: tasks as sequences of waypoints, closed loop on state, compiled.
 
 It acts through the same 7-D OSC_POSE commands as the policy; nothing is teleported.
 """
 
-from omnivla_jax.world.expert.matching import find_script
-from omnivla_jax.world.expert.phases import CLOSED, OPEN, Phase
-from omnivla_jax.world.expert.servo import Memory, act, start
-from omnivla_jax.world.expert.table import require_scripts
+from omnivla_jax.world.expert.matching import find_skill
+from omnivla_jax.world.expert.servo import ExpertState, act, init
+from omnivla_jax.world.expert.table import require_skills
+from omnivla_jax.world.expert.waypoints import CLOSED, OPEN, Waypoint
 
 __all__ = [
     "CLOSED",
     "OPEN",
-    "Memory",
-    "Phase",
+    "ExpertState",
+    "Waypoint",
     "act",
-    "find_script",
-    "require_scripts",
-    "start",
+    "find_skill",
+    "init",
+    "require_skills",
 ]

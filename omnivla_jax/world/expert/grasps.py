@@ -1,4 +1,4 @@
-"""Grasps: rows of phases that end with an object between closed fingers.
+"""Grasps: waypoints that end with an object between closed fingers.
 
 Lengths in m, angles in rad; offsets from the object's origin.
 """
@@ -6,12 +6,12 @@ Lengths in m, angles in rad; offsets from the object's origin.
 import math
 from typing import NamedTuple
 
-from omnivla_jax.world.expert.phases import (
+from omnivla_jax.world.expert.waypoints import (
     CLOSED,
     FIXED,
-    Phase,
-    Script,
+    Skill,
     Vector,
+    Waypoint,
     wait,
 )
 
@@ -22,10 +22,10 @@ SLIP = 0.04  # how much further than when gripped an object counts as lost
 
 
 class Grasp(NamedTuple):
-    """The rows that take hold of a body, and how far from the hand it then is."""
+    """The waypoints that take hold of a body, and its distance from the hand then."""
 
     body: str
-    rows: Script
+    waypoints: Skill
     distance: float
 
 
@@ -35,32 +35,31 @@ def grasp(
     *,
     frame: str = FIXED,
     hand: Vector,
-    closing: int = WIDE,
+    closing_steps: int = WIDE,
     approach: float = HOVER,
 ) -> Grasp:
     """Come to `grip`, an offset in `frame`, along the hand and close the fingers.
 
     Args:
-      body: what is grasped.
-      grip: where the grip site goes.
-      frame: of offset and hand, see `phases`.
+      body: the body to grasp.
+      grip: target of the grip site.
+      frame: of offset and hand, see `waypoints`.
       hand: roll, pitch and yaw; the fingers close along y.
-      closing: control steps until the fingers have closed.
+      closing_steps: control steps until the fingers have closed.
       approach: distance from the grip at which the hand lines up.
     """
-    there = Phase(body, grip, frame=frame, hand=hand)
-    rows = (
-        there._replace(
-            offset=behind(grip, hand, approach), tolerance=0.02, turned=0.15
-        ),
-        there._replace(tolerance=0.004, at_most=18),
-        wait(CLOSED, closing),
+    at_grip = Waypoint(body, grip, frame=frame, hand=hand)
+    ahead = at_grip._replace(offset=pregrasp_position(grip, hand, approach))
+    waypoints = (
+        ahead._replace(tolerance=0.02, angle_tolerance=0.15),
+        at_grip._replace(tolerance=0.004, max_steps=18),
+        wait(CLOSED, closing_steps),
     )
-    return Grasp(body, rows, math.hypot(*grip))
+    return Grasp(body, waypoints, math.hypot(*grip))
 
 
-def behind(grip: Vector, hand: Vector, distance: float) -> Vector:
-    """The point `distance` away from `grip`, back along where the hand points."""
+def pregrasp_position(grip: Vector, hand: Vector, distance: float) -> Vector:
+    """The point `distance` away from `grip`, against the hand's pointing direction."""
     roll, pitch, yaw = hand
     ahead = distance * math.cos(roll) * math.sin(pitch)
     left = -distance * math.sin(roll)
@@ -77,24 +76,32 @@ def grasp_rim(
 ) -> Grasp:
     """Pinch the wall of a bowl, one finger inside.
 
-    `side` is the direction, in the world, from the bowl's axis to the gripped wall;
-    the hand leans along the wall, out of the fingers' plane, by `lean`.
+    Args:
+      body: the bowl.
+      radius: of the gripped wall.
+      height: of the grip above the bowl's origin.
+      side: direction, in the world, from the bowl's axis to the gripped wall.
+      lean: angle of the hand along the wall, out of the fingers' plane.
     """
     grip = (radius * math.cos(side), radius * math.sin(side), height)
     yaw = math.remainder(side - math.pi / 2, 2 * math.pi)
     if abs(yaw) > math.pi / 2 + 1e-6:  # the same with swapped fingers, nearer to home
         yaw, lean = yaw - math.copysign(math.pi, yaw), -lean
-    return grasp(body, grip, hand=(0.0, lean, yaw), closing=THIN)
+    return grasp(body, grip, hand=(0.0, lean, yaw), closing_steps=THIN)
 
 
 def grasp_wall(body: str, *, center: float, radius: float, side: float) -> Grasp:
-    """Pinch the wall of a mug whose axis is at x = `center` of its body.
+    """Pinch the wall of a mug.
 
-    `side` is the direction, in the body's frame, from that axis to the gripped wall.
+    Args:
+      body: the mug.
+      center: x of the mug's axis in its body's frame.
+      radius: of the gripped wall.
+      side: direction, in the body's frame, from the axis to the gripped wall.
     """
     x, y = center + radius * math.cos(side), radius * math.sin(side)
     hand = (0.0, 0.0, side - math.pi / 2)
-    return grasp(body, (x, y, MUG_RIM), frame="x", hand=hand, closing=THIN)
+    return grasp(body, (x, y, MUG_RIM), frame="x", hand=hand, closing_steps=THIN)
 
 
 def grasp_across(
@@ -107,7 +114,12 @@ def grasp_across(
 ) -> Grasp:
     """Straddle a box, bottle or bar: the fingers close across its `axis`.
 
-    `grip` is an offset along that axis, across it and upwards.
+    Args:
+      body: the body to grasp.
+      grip: offset along that axis, across it and upwards.
+      axis: "x", "y" or "z" of the body.
+      yaw: of the hand from the axis.
+      approach: distance from the grip at which the hand lines up.
     """
     hand = (0.0, 0.0, yaw)
     return grasp(body, grip, frame=axis, hand=hand, approach=approach)

@@ -1,9 +1,9 @@
-"""Finds the script of a task by its goal and its scene, whatever its file's words.
+"""Finds the skill of a task by its goal and its scene, not by its instruction.
 
-Scripts are written for LIBERO's tasks. Another task file has the script of the LIBERO
+Skills are written for LIBERO's tasks. Another task file has the skill of the LIBERO
 task with the same goal, between objects of the same categories that start alike:
-instances may have other names, things may stand elsewhere, and others may stand around
-them. A script follows the bodies that it names, so that it transfers; only one with a
+instances may have other names, objects may stand elsewhere, and others may stand around
+them. A skill follows the bodies that it names, so that it transfers; only one with a
 point of the world in it is bound to its arena.
 """
 
@@ -14,230 +14,227 @@ from typing import Iterator, NamedTuple, Sequence
 
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import tasks
-from omnivla_jax.sim.libero.tasks import Goal, Start, Task, Zone
-from omnivla_jax.world.expert import phases
-from omnivla_jax.world.expert.phases import Script
-from omnivla_jax.world.expert.scripts import SCRIPTS, SUITES
+from omnivla_jax.sim.libero.tasks import Start, Task, Zone
+from omnivla_jax.world.expert import waypoints
+from omnivla_jax.world.expert.skills import SKILLS, SUITES
+from omnivla_jax.world.expert.waypoints import Skill
 
-Names = dict[str, str]  # instances of a scripted task -> those of another
+Renaming = dict[str, str]  # instances of a known task -> those of another
 Part = tuple[str, str]  # an instance and one of its regions, "" for the whole
 _ZONE: Part = ("", "zone")  # any rectangle of the workspace
 
 
-class ScriptedTask(NamedTuple):
-    """A task of LIBERO's and the script written for it."""
+class TaskSkill(NamedTuple):
+    """A task of LIBERO's and the skill written for it."""
 
     task: Task
-    script: Script
+    skill: Skill
+
+
+class TaskNames(NamedTuple):
+    """The names in a task, split into instances and their regions."""
+
+    starts: dict[str, Start]  # by instance
+    goals: list[tuple[str, Part, Part]]  # predicate, subject and target, in order
+    instances: list[str]  # named in the goals, each once
+    joints: set[tuple[str, Part]]  # initial predicate and subject
 
 
 class _Match(NamedTuple):
-    """A scripted task whose goal is that of another, the best one first."""
+    """A known task whose goal is that of another; the least one is the best."""
 
-    elsewhere: bool  # in another arena
-    unlike_subjects: int  # how many of what is moved start on or in something else
-    unlike_rest: int  # the same of what it is moved to, and joints set up differently
-    distance: float  # m: how far everything in the goal starts from where it did
+    other_arena: bool
+    unlike_subjects: int  # goal's subjects that start on or in something else
+    unlike_rest: int  # the same of its targets, and joints with another initial state
+    distance: float  # m, summed over the goal: between the start regions of both
     renamed: int  # instances with another name
-    script: Script
+    skill: Skill
 
 
-def find_script(task: Task) -> Script | None:
-    """The script that reaches the goal of `task`; None where nobody has written one.
+def find_skill(task: Task) -> Skill | None:
+    """Find the skill that reaches the goal of `task`.
 
-    Of several with the same goal the one is taken that is written for the same arena,
-    whose objects start alike, on or in the same, and then nearest. Where what is to be
-    moved starts like in none of them, a script is only known if it is the only one for
-    that goal.
+    Of several skills with the same goal, the best one is written for the same arena,
+    then for objects that start alike (on or in the same), then for the nearest ones.
+    Where none has subjects that start alike, the only skill of that goal counts.
+
+    Returns:
+      The skill, with the names of `task`; None where there is none.
     """
-    matches = [
-        _match(scripted, task, names)
-        for scripted in scripted_tasks()
-        if scripted.task.arena == task.arena or not _uses_world(scripted.script)
-        for names in _renamings(scripted.task, task)
-        if _presupposed(scripted.task, task, names)
-    ]
+    names = task_names(task)
+    matches = []
+    for known in libero_skills():
+        bound = any(w.anchor == waypoints.WORLD for w in known.skill)
+        if bound and known.task.arena != task.arena:
+            continue
+        known_names = task_names(known.task)
+        for renaming in _renamings(known_names, names):
+            match = _match(known, known_names, task, names, renaming)
+            matches += [] if match is None else [match]
     if not matches:
         return None
     best = min(matches, key=lambda match: match[:-1])
-    rivals = [match for match in matches if match.elsewhere == best.elsewhere]
-    alone = all(match.script == best.script for match in rivals)
-    return best.script if alone or not best.unlike_subjects else None
+    rivals = [match for match in matches if match.other_arena == best.other_arena]
+    only = all(match.skill == best.skill for match in rivals)
+    return best.skill if only or not best.unlike_subjects else None
 
 
 def goal_text(task: Task) -> str:
-    """The goal as BDDL writes it, such as "On akita_black_bowl_1 plate_1"."""
+    """The goal as BDDL writes it, for example "On akita_black_bowl_1 plate_1"."""
     rows = ((g.predicate.capitalize(), g.subject, g.target) for g in task.goal)
     return " and ".join(" ".join(filter(None, row)) for row in rows)
 
 
 @functools.cache
-def scripted_tasks() -> tuple[ScriptedTask, ...]:
-    """LIBERO's tasks, each with the script written for it."""
+def libero_skills() -> tuple[TaskSkill, ...]:
+    """LIBERO's forty tasks, each with the skill written for it."""
     return tuple(
-        ScriptedTask(task, SCRIPTS[task.instruction])
+        TaskSkill(task, SKILLS[task.instruction])
         for suite in SUITES
         for task in tasks.suite(suite).tasks
     )
 
 
-def _uses_world(script: Script) -> bool:
-    return any(row.anchor == phases.WORLD for row in script)
+def task_names(task: Task) -> TaskNames:
+    """Split the names in a task's goal and initial joints."""
+    starts = {start.name: start for start in (*task.movables, *task.fixtures)}
+    categories = {name: start.category for name, start in starts.items()}
+    split = functools.partial(tasks.split_region, instances=categories)
+    goals = []
+    for goal in task.goal:
+        target = _ZONE if goal.zone is not None else split(goal.target)
+        goals.append((goal.predicate, split(goal.subject), target))
+    parts = [part for _, subject, target in goals for part in (subject, target)]
+    instances = dict.fromkeys(instance for instance, _ in parts if instance)
+    joints = {(joint.predicate, split(joint.subject)) for joint in task.joints}
+    return TaskNames(starts, goals, list(instances), joints)
 
 
-def _starts(task: Task) -> dict[str, Start]:
-    return {start.name: start for start in (*task.movables, *task.fixtures)}
-
-
-def _part(task: Task, name: str) -> Part:
-    categories = {name: start.category for name, start in _starts(task).items()}
-    return tasks.split_region(name, categories)
-
-
-def _goal_parts(task: Task, goal: Goal) -> tuple[str, Part, Part]:
-    target = _ZONE if goal.zone is not None else _part(task, goal.target)
-    return goal.predicate, _part(task, goal.subject), target
-
-
-def _instances(task: Task) -> list[str]:
-    """What the goal is about, each once."""
-    parts = [_goal_parts(task, goal)[1:] for goal in task.goal]
-    names = [name for pair in parts for name, _ in pair if name]
-    return list(dict.fromkeys(names))
-
-
-def _renamings(known: Task, task: Task) -> Iterator[Names]:
-    """Every way to call the instances of `known` so that its goal is that of `task`."""
-    theirs, ours = _starts(known), _starts(task)
-    free = _instances(task)
+def _renamings(known: TaskNames, names: TaskNames) -> Iterator[Renaming]:
+    """All renamings of the instances of `known` that make its goal the other's."""
+    alike, known_alike = (
+        {
+            name: CATEGORIES[side.starts[name].category].grasp_like
+            for name in side.instances
+        }
+        for side in (names, known)
+    )
     choices = [
-        [name for name in free if _kind(ours[name]) == _kind(theirs[asked])]
-        for asked in _instances(known)
+        [name for name in names.instances if alike[name] == known_alike[wanted]]
+        for wanted in known.instances
     ]
-    wanted = {_goal_parts(task, goal) for goal in task.goal}
     for chosen in itertools.product(*choices):
-        names = dict(zip(_instances(known), chosen))
-        if len(set(chosen)) < len(chosen) or len(chosen) < len(free):
+        if len(set(chosen)) < len(chosen) or len(chosen) < len(names.instances):
             continue
-        goals = {_renamed_goal(known, goal, names) for goal in known.goal}
-        if goals == wanted:
-            yield names
+        renaming = dict(zip(known.instances, chosen))
+        if set(_renamed_goals(known, renaming)) == set(names.goals):
+            yield renaming
 
 
-def _renamed_goal(
-    known: Task, goal: Goal, names: Names
-) -> tuple[str, Part, Part]:
-    predicate, subject, target = _goal_parts(known, goal)
-    return predicate, _renamed(subject, names), _renamed(target, names)
+def _renamed_goals(
+    known: TaskNames, renaming: Renaming
+) -> list[tuple[str, Part, Part]]:
+    """The goals of `known` in the other task's names."""
+    goals = []
+    for predicate, *parts in known.goals:
+        subject, target = ((renaming.get(name, name), region) for name, region in parts)
+        goals.append((predicate, subject, target))
+    return goals
 
 
-def _renamed(part: Part, names: Names) -> Part:
-    return names.get(part[0], part[0]), part[1]
-
-
-def _presupposed(known: Task, task: Task, names: Names) -> bool:
-    """Whether drawers and doors that the script finds open are so in `task` as well."""
-    return _joints(known, _with_references(known, task, names)) <= _joints(task, {})
-
-
-def _joints(task: Task, names: Names) -> set[tuple[str, Part]]:
-    return {
-        (joint.predicate, _renamed(_part(task, joint.subject), names))
-        for joint in task.joints
+def _match(
+    known: TaskSkill,
+    known_names: TaskNames,
+    task: Task,
+    names: TaskNames,
+    renaming: Renaming,
+) -> _Match | None:
+    """Compare the initial states; None where a joint is not as the skill needs it."""
+    pairs = [
+        (known_names.starts[old], names.starts[new]) for old, new in renaming.items()
+    ]
+    # Joints may belong to the objects on or in which the goal's instances start.
+    with_references = {a.reference: b.reference for a, b in pairs} | renaming
+    needed = {
+        (predicate, (with_references.get(name, name), region))
+        for predicate, (name, region) in known_names.joints
     }
+    if not needed <= names.joints:
+        return None
 
-
-def _with_references(known: Task, task: Task, names: Names) -> Names:
-    """`names`, and what the instances start on or in."""
-    theirs, ours = _starts(known), _starts(task)
-    return {
-        theirs[old].reference: ours[new].reference for old, new in names.items()
-    } | names
-
-
-def _match(scripted: ScriptedTask, task: Task, names: Names) -> _Match:
-    known = scripted.task
-    theirs, ours = _starts(known), _starts(task)
-    subjects = {_goal_parts(known, goal)[1][0] for goal in known.goal}
+    subjects = {subject for _, (subject, _), _ in known_names.goals}
     unlike = {
-        old for old, new in names.items()
-        if _relation(known, theirs[old]) != _relation(task, ours[new])
+        a.name for a, b in pairs if _support(known_names, a) != _support(names, b)
     }
-    surplus = _joints(task, {}) - _joints(known, _with_references(known, task, names))
-    moves = [_between(theirs[old], ours[new]) for old, new in names.items()]
-    zones = _zones(known, task, names)
+    zone_by_goal = dict(zip(names.goals, (goal.zone for goal in task.goal)))
+    renamed_goals = _renamed_goals(known_names, renaming)
+    zones = [
+        (goal.zone, zone_by_goal[renamed])
+        for goal, renamed in zip(known.task.goal, renamed_goals)
+    ]
+    both = [(a, b) for a, b in zones if a is not None and b is not None]
     return _Match(
-        known.arena != task.arena,
+        known.task.arena != task.arena,
         len(unlike & subjects),
-        len(unlike - subjects) + len(surplus),
-        sum(moves) + sum(math.dist(a.center, b.center) for a, b in zones),
-        sum(old != new for old, new in names.items()),
-        _adapted(scripted.script, known, names, zones),
+        len(unlike - subjects) + len(names.joints - needed),
+        sum(_distance(a, b) for a, b in pairs)
+        + sum(math.dist(a.center, b.center) for a, b in both),
+        sum(old != new for old, new in renaming.items()),
+        _adapt(known.skill, known_names, renaming, both),
     )
 
 
-def _relation(task: Task, start: Start) -> tuple[str, str, str]:
-    """On or in which region of what category something starts; on the table: ""."""
-    below = _starts(task).get(start.reference)
-    return (start.relation, _kind(below), start.region) if below else ("", "", "")
+def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
+    """Relation, category and region that something starts on or in; or ""."""
+    below = names.starts.get(start.reference)
+    if below is None:  # on the table
+        return "", "", ""
+    return start.relation, CATEGORIES[below.category].grasp_like, start.region
 
 
-def _kind(start: Start) -> str:
-    """What decides how a thing is grasped and what fits on it: its base category."""
-    return CATEGORIES.base(start.category)
-
-
-def _between(a: Start, b: Start) -> float:
-    """The distance of two starting rectangles in m; 0 where one has none."""
+def _distance(a: Start, b: Start) -> float:
+    """Between the middles of two start regions, m; 0 where one has none."""
     if not (a.ranges and b.ranges):
         return 0.0
-    return math.dist(_center(a), _center(b))
+    centers = []
+    for start in (a, b):
+        count = 2 * len(start.ranges)
+        x = sum(x0 + x1 for x0, _, x1, _ in start.ranges) / count
+        y = sum(y0 + y1 for _, y0, _, y1 in start.ranges) / count
+        centers.append((x, y))
+    return math.dist(*centers)
 
 
-def _center(start: Start) -> tuple[float, float]:
-    """The mean of the rectangles' middles."""
-    count = 2 * len(start.ranges)
-    x = sum(x0 + x1 for x0, _, x1, _ in start.ranges) / count
-    return x, sum(y0 + y1 for _, y0, _, y1 in start.ranges) / count
+def _adapt(
+    skill: Skill,
+    known: TaskNames,
+    renaming: Renaming,
+    zones: Sequence[tuple[Zone, Zone]],
+) -> Skill:
+    """The skill with other names, its points of the world moved with the zone."""
+    dx, dy, dz = 0.0, 0.0, 0.0
+    if zones:
+        old, new = zones[0]
+        dx, dy, dz = (b - a for a, b in zip(old.center, new.center))
+    if all(old == new for old, new in renaming.items()) and not any((dx, dy, dz)):
+        return skill
 
+    def rename(body: str) -> str:
+        instance, rest = tasks.split_region(body, dict.fromkeys(known.starts, ""))
+        if instance not in renaming:
+            return body
+        return "_".join(filter(None, (renaming[instance], rest)))
 
-def _zones(known: Task, task: Task, names: Names) -> list[tuple[Zone, Zone]]:
-    """The rectangles that both goals ask for, pair by pair."""
-    wanted = {_goal_parts(task, goal): goal.zone for goal in task.goal}
-    pairs = [
-        (goal.zone, wanted[_renamed_goal(known, goal, names)]) for goal in known.goal
-    ]
-    return [(a, b) for a, b in pairs if a is not None and b is not None]
-
-
-def _adapted(
-    script: Script, known: Task, names: Names, zones: Sequence[tuple[Zone, Zone]]
-) -> Script:
-    """The script with other names, its points of the world moved with the zone."""
-    parts = _starts(known)
-    bodies = {
-        body: "_".join(filter(None, (names[instance], rest)))
-        for row in script
-        for body in (row.anchor, row.moved, row.held)
-        for instance, rest in [tasks.split_region(body, dict.fromkeys(parts, ""))]
-        if instance in names
-    }
-    shifts = [
-        tuple(b - a for a, b in zip(old.center, new.center)) for old, new in zones
-    ]
-    dx, dy, dz = shifts[0] if shifts else (0.0, 0.0, 0.0)
-    if all(old == new for old, new in names.items()) and not any((dx, dy, dz)):
-        return script
     adapted = []
-    for row in script:
-        x, y, z = row.offset
-        if row.anchor == phases.WORLD:
-            row = row._replace(offset=(x + dx, y + dy, z + dz))
+    for waypoint in skill:
+        x, y, z = waypoint.offset
+        if waypoint.anchor == waypoints.WORLD:
+            waypoint = waypoint._replace(offset=(x + dx, y + dy, z + dz))
         adapted.append(
-            row._replace(
-                anchor=bodies.get(row.anchor, row.anchor),
-                moved=bodies.get(row.moved, row.moved),
-                held=bodies.get(row.held, row.held),
+            waypoint._replace(
+                anchor=rename(waypoint.anchor),
+                moved=rename(waypoint.moved),
+                held=rename(waypoint.held),
             )
         )
     return tuple(adapted)

@@ -1,7 +1,11 @@
 """Tests of experiments.benchmarks.geometry: the rows of its table."""
 
+import pytest
+
 from experiments.benchmarks import geometry
 from experiments.geometry import recorded
+
+pytestmark = pytest.mark.slow  # of code that made objects.json once
 
 RECORDED = recorded.read()
 

@@ -83,7 +83,7 @@ def test_clip_and_length_suit_the_objective(objective, own):
         ("rl.minibatches", 7, "do not divide"),
     ],
 )
-def test_what_does_not_fit_is_named_with_a_remedy(name, value, words):
+def test_wrong_settings_are_named_with_a_remedy(name, value, words):
     config = quickstart.get_config()
     with config.unlocked():
         config.update_from_flattened_dict({name: value})

@@ -1,4 +1,4 @@
-"""Tests of the shapes in objects.json: up to date, hollow, standing as in LIBERO."""
+"""Tests of the collision shapes of categories: up to date, hollow, standing."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,9 @@ from scipy.spatial.transform import Rotation
 from experiments.geometry import choice, deviation, recorded
 from experiments.geometry.recipes import REPLAYED
 from experiments.geometry.vessels import VESSELS
-from omnivla_jax.sim.assets.objects import CATEGORIES, start_orientation
+from omnivla_jax.sim.assets.objects import CATEGORIES
+
+pytestmark = pytest.mark.slow  # of code that made objects.json once
 
 RECORDED = recorded.read()
 # Fitted in well under a second each.
@@ -40,7 +42,7 @@ REST = {
 
 
 def boxes(part):
-    """The boxes of a part of objects.json, [N, 10]."""
+    """The boxes of a part of sim/data/categories, [N, 10]."""
     kept = [shape for shape in part.collision if shape.kind == "box"]
     return np.array([(*s.position, *s.quaternion, *s.size) for s in kept])
 
@@ -89,7 +91,7 @@ def test_a_region_to_put_things_in_is_free(name, level, region):
 def test_every_movable_stands_as_high_as_in_libero():
     assert set(REST) == {name for name, one in CATEGORIES.items() if not one.fixture}
     for name, height in REST.items():
-        quaternion, _ = start_orientation(name)
+        quaternion, _ = CATEGORIES[name].init_rotation
         upright = Rotation.from_quat(quaternion, scalar_first=True)
         rows = boxes(CATEGORIES[name].parts[0])
         turned = upright * Rotation.from_quat(rows[:, 3:7], scalar_first=True)

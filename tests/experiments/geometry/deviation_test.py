@@ -6,6 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from experiments.geometry import deviation
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 MM = 1e-3
 
 

@@ -1,10 +1,12 @@
-"""Tests of experiments.geometry.document: the text of objects.json."""
+"""Tests of experiments.geometry.document: the text of sim/data/categories."""
 
 import json
 
 import pytest
 
 from experiments.geometry import document, recorded
+
+pytestmark = pytest.mark.slow  # of code that made objects.json once
 
 CATEGORIES = {
     name: category

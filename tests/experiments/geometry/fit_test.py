@@ -7,6 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from experiments.geometry import deviation, fit, recorded
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 UPRIGHT = [1.0, 0.0, 0.0, 0.0]
 
 

@@ -7,6 +7,8 @@ from scipy.spatial.transform import Rotation
 from experiments.geometry import mass, recorded
 from experiments.geometry.recorded import Shapes
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 # kg, compiled by LIBERO itself (robosuite, MuJoCo 3.3.7).
 LIBERO = {
     "akita_black_bowl": 0.0056,

@@ -5,6 +5,8 @@ import pytest
 
 from experiments.geometry import recorded
 
+pytestmark = pytest.mark.slow  # of code that made objects.json once
+
 CATEGORIES = recorded.read()
 
 

@@ -89,8 +89,8 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
 
 def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
-    monkeypatch.setattr("omnivla_jax.world.expert.table.find_script", lambda task: None)
-    with pytest.raises(ValueError, match="no script for .*demonstrations.dataset=FOL"):
+    monkeypatch.setattr("omnivla_jax.world.expert.table.find_skill", lambda task: None)
+    with pytest.raises(ValueError, match="no skill for .*demonstrations.dataset=FOL"):
         run_context.require_demonstrations(settings)
     given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
     run_context.require_demonstrations(

@@ -1,4 +1,4 @@
-"""Tests of imported weights: their record, stage II from them, and what is refused."""
+"""Tests of imported weights: metadata, training from them, and refused folders."""
 
 import dataclasses
 import json
@@ -36,8 +36,8 @@ def pi0(tmp_path_factory):
         tree = {"params": traverse_util.unflatten_dict(arrays, sep="/")}
         checkpointer.save(root / "public" / "params", tree)
     sources = (("pi0", str(root / "public")),)
-    record = imported_weights.Record("debug", True, sources, {})
-    loaded = imported_weights.import_files(root / "ours", record, seed=0)
+    metadata = imported_weights.WeightsMetadata("debug", True, sources, {})
+    loaded = imported_weights.import_files(root / "ours", metadata, seed=0)
     chex.assert_trees_all_equal(loaded.params["reasoning"], params["reasoning"])
     assert {name.split("/")[0] for name in loaded.kept} == {"spatial"}
     return root / "ours", loaded.params
@@ -50,11 +50,11 @@ def settings(folder, **changes):
     return from_config(config)
 
 
-def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
+def test_metadata_makes_the_policy_that_weights_need(pi0):
     folder, _ = pi0
-    record = json.loads((folder / imported_weights.RECORD).read_text())
-    assert record["preset"] == "debug" and record["sources"][0][0] == "pi0"
-    assert record["adapted"] == {
+    metadata = json.loads((folder / imported_weights.METADATA).read_text())
+    assert metadata["preset"] == "debug" and metadata["sources"][0][0] == "pi0"
+    assert metadata["config_updates"] == {
         "action_dim": 32,
         "real_action_dim": 7,
         "state_dim": 32,
@@ -65,7 +65,7 @@ def test_the_record_makes_the_policy_that_the_weights_presuppose(pi0):
     assert found == dataclasses.replace(PI0, max_tokens=found.max_tokens)
 
 
-def test_stage_two_starts_from_them(pi0, tmp_path):
+def test_sft_starts_from_imported_weights(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
     frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
@@ -78,7 +78,7 @@ def test_stage_two_starts_from_them(pi0, tmp_path):
     chex.assert_trees_all_equal(trained.params, params)
 
 
-def test_a_noise_head_is_drawn_beside_them(pi0):
+def test_a_noise_head_is_initialised_beside_them(pi0):
     folder, params = pi0
     config = settings(folder, **{"policy.noise_head": True}).policy
     found = imported_weights.restore(folder, jax.random.key(0), config, mesh=None)
@@ -86,7 +86,7 @@ def test_a_noise_head_is_drawn_beside_them(pi0):
     chex.assert_trees_all_equal(found, params)
 
 
-def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
+def test_unusable_weights_are_one_clear_line(pi0, tmp_path):
     folder, _ = pi0
     with pytest.raises(ValueError, match="holds no imported weights: it is empty;"):
         settings(tmp_path)
@@ -97,16 +97,16 @@ def test_what_cannot_be_used_is_one_clear_line(pi0, tmp_path):
         settings(folder, **{"policy.preset": "tiny", "image_size": 64})
     broken = tmp_path / "broken"
     (broken / "step-00000000").mkdir(parents=True)
-    (broken / imported_weights.RECORD).write_text("{")
+    (broken / imported_weights.METADATA).write_text("{")
     with pytest.raises(ValueError, match="weights.json cannot be read.*import the"):
         settings(broken)
 
 
-def test_every_folder_around_the_weights_means_them(pi0, capsys):
+def test_weights_are_found_around_their_folder(pi0, capsys):
     folder, _ = pi0
     step = checkpoints.latest(folder)
     assert step is not None
-    for path in (folder, folder.parent, step, step / "tree", step / "history"):
+    for path in (folder, folder.parent, step, step / "params", step / "history"):
         found = settings(path)
         assert found.weights == folder
         assert found.policy == settings(folder).policy
@@ -114,26 +114,26 @@ def test_every_folder_around_the_weights_means_them(pi0, capsys):
         assert (note in capsys.readouterr().out) == (path != folder)
 
 
-def test_what_holds_no_imported_weights_is_named_for_what_it_is(pi0, tmp_path):
+def test_folders_without_imported_weights_are_described(pi0, tmp_path):
     folder, _ = pi0
     run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False)
-    checkpoints.save(run.checkpoints("flow_gspo"), {"w": jnp.zeros(2)}, [{"a": 1.0}])
+    checkpoints.save(run.checkpoints("online"), {"w": jnp.zeros(2)}, [{"a": 1.0}])
     (tmp_path / "public").mkdir()
     (tmp_path / "public" / "model.safetensors").write_text("")
     (tmp_path / "public" / "config.json").write_text("{}")
     for name in ("one", "other"):
         (tmp_path / "two" / name).mkdir(parents=True)
-        shutil.copy(folder / imported_weights.RECORD, tmp_path / "two" / name)
+        shutil.copy(folder / imported_weights.METADATA, tmp_path / "two" / name)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("")
     for name, words in {
-        "run": f"belongs to the run {run.path}, which --workdir and --resume",
-        "run/checkpoints/flow_gspo": f"belongs to the run {run.path},",
-        "run/checkpoints/flow_gspo/step-00000001": f"belongs to the run {run.path},",
+        "run": f"belongs to the run {run.path}, which --config.init_checkpoint",
+        "run/checkpoints/online": f"belongs to the run {run.path},",
+        "run/checkpoints/online/step-00000001": f"belongs to the run {run.path},",
         "public": "public ones such as model.safetensors are to be imported first",
         "public/model.safetensors": "it is a file",
         "two": "name one of .*one, .*other, or make",
-        "two/one": "record of an import that was interrupted",
+        "two/one": "metadata of an import that was interrupted",
         "mine": "it holds notes.txt",
         "missing": "does not exist",
     }.items():

@@ -26,7 +26,7 @@ def context(tmp_path) -> Any:
     return SimpleNamespace(config=config, scene=scene, workdir=Workdir(tmp_path))
 
 
-def test_swapped_words_are_never_the_tasks_own(context):
+def test_swapped_instructions_differ_from_the_tasks(context):
     start = evaluate.eval_initial_states(0, context.config.tasks, CONFIG)
     words = [task.instruction for task in context.scene.tasks]
     swapped = phases.swap_instructions(start, dict(enumerate(words)))
@@ -36,7 +36,7 @@ def test_swapped_words_are_never_the_tasks_own(context):
 
 
 @pytest.mark.parametrize("chosen", [(2,), (0, 1)])
-def test_one_instruction_has_no_other_to_be_swapped_with(context, capsys, chosen):
+def test_one_instruction_cannot_be_swapped(context, capsys, chosen):
     context.config.tasks = chosen
     untouched: Any = None
     phases.run_evaluation(context, "swapped_instructions", state=untouched)
@@ -45,7 +45,7 @@ def test_one_instruction_has_no_other_to_be_swapped_with(context, capsys, chosen
     assert "skipped: there is only one instruction" in capsys.readouterr().out
 
 
-def test_tasks_with_the_same_words_are_told_apart_by_their_files(context):
+def test_task_names_are_unique_by_file(context):
     assert task_names(context.scene) == [
         "put the bowl on the plate (view_1)",
         "put the bowl on the plate (view_2)",

@@ -77,7 +77,7 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
         assert rows[0] == rows[1] and rows[0]
     best = [checkpoints.latest(folder.best_checkpoint("toy")) for folder in folders]
     assert best[0] and best[1] and best[0].name == best[1].name
-    assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.KEEP
+    assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.MAX_TO_KEEP
 
 
 def test_a_finished_stage_is_only_read(tmp_path, evaluated):
@@ -91,7 +91,7 @@ def test_without_validation_there_is_no_best(tmp_path, evaluated):
     assert not Workdir(tmp_path).metrics_file("toy_validation").exists()
 
 
-def test_a_stage_gone_bad_keeps_its_last_good_checkpoint(tmp_path, evaluated):
+def test_a_diverged_stage_keeps_its_last_checkpoint(tmp_path, evaluated):
     with pytest.raises(FloatingPointError, match="gap is nan at update 7.*update 6 is"):
         run(tmp_path, calls=9)
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))

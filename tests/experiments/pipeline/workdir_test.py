@@ -51,9 +51,9 @@ def test_a_damaged_marker_is_one_clear_line(tmp_path):
         workdir.result("before")
 
 
-def test_a_folder_inside_a_run_means_no_other_run(tmp_path):
+def test_a_folder_inside_a_run_is_refused(tmp_path):
     run = open_workdir(tmp_path / "run", CONFIG, resume=False)
-    step = run.checkpoints("flow_gspo") / "step-00000001"
+    step = run.checkpoints("online") / "step-00000001"
     step.mkdir(parents=True)
     for resume in (False, True):
         for path in (step, step.parent, step.parent.parent, run.path / "phases"):
@@ -66,7 +66,7 @@ def test_a_folder_inside_a_run_means_no_other_run(tmp_path):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_what_is_no_run_is_named_for_what_it_is(tmp_path, resume):
+def test_folders_without_a_run_are_described(tmp_path, resume):
     for name in ("first", "second"):
         open_workdir(tmp_path / "runs" / name, CONFIG, resume=False)
     (tmp_path / "model").mkdir()
@@ -80,7 +80,7 @@ def test_what_is_no_run_is_named_for_what_it_is(tmp_path, resume):
         assert "delete" not in str(error.value) and "empty it" not in str(error.value)
 
 
-def test_damaged_settings_are_not_to_be_thrown_away(tmp_path):
+def test_a_damaged_config_is_to_be_restored(tmp_path):
     open_workdir(tmp_path, CONFIG, resume=False)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="put it back as it was"):

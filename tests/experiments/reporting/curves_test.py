@@ -45,47 +45,50 @@ def test_seeds_meet_on_the_part_that_all_have_seen():
     np.testing.assert_allclose(values, [[0.3] * 4, [0.5] * 4])
 
 
-def test_a_line_and_a_band_for_every_run(tmp_path, monkeypatch):
-    """What is drawn: the mean of the seeds, between the lowest and the highest."""
-    drawn: dict = {}
+def compared_axes(tmp_path, monkeypatch, *arguments, **options):
+    """The panel of success that `curves.compare` draws."""
+    figures = []
 
-    def spy(axes, name, columns, colour):
-        original(axes, name, columns, colour)
-        if axes.get_title(loc="left") == "Success" and name == "ours":
-            drawn["line"] = axes.lines[-1].get_xydata()
-            drawn["band"] = axes.collections[-1].get_paths()[0].get_extents()
+    def figure(*size):
+        figures.append(original(*size))
+        return figures[0]
 
-    original = curves._draw_seeds
-    monkeypatch.setattr(curves, "_draw_seeds", spy)
-    runs = {"ours": [seed(0.0), seed(0.1)], "theirs": [seed(0.05, last=5)]}
+    original = curves._figure
+    monkeypatch.setattr(curves, "_figure", figure)
     path = tmp_path / "compared.png"
+    curves.compare(path, *arguments, **options)
+    assert Image.open(path).width >= 1200 and list(tmp_path.iterdir()) == [path]
+    return figures[0].axes[0]
+
+
+def test_a_line_and_a_band_for_every_run(tmp_path, monkeypatch):
+    """The mean of the seeds, between the lowest and the highest."""
+    runs = {"ours": [seed(0.0), seed(0.1)], "theirs": [seed(0.05, last=5)]}
     level = {"success": 0.3, "interval": [0.2, 0.4]}
-    curves.compare(path, runs, levels={"before": level}, x_label="control steps")
-    top = curves.seed_curves([curves._column(seed(0.1), "update", "success")])[1][0]
-    np.testing.assert_allclose(drawn["line"][:, 1], top / 2)
-    np.testing.assert_allclose(drawn["band"].intervaly, [0.0, top[-1]])
-    image = Image.open(path)
-    assert image.width >= 1200 and list(tmp_path.iterdir()) == [path]
+    axes = compared_axes(tmp_path, monkeypatch, runs, levels={"before": level})
+    ours, theirs, before = axes.lines
+    assert axes.get_title(loc="left") == "Success"
+    assert [line.get_label() for line in axes.lines] == ["ours", "theirs", "before"]
+    rows = [(row["update"], row["success"]) for row in seed(0.1)]
+    top = curves.seed_curves([np.array(rows).T])[1][0]
+    np.testing.assert_allclose(ours.get_ydata(), top / 2)
+    band = axes.collections[0].get_paths()[0].get_extents()
+    np.testing.assert_allclose(band.intervaly, [0.0, top[-1]])
+    assert len(theirs.get_xdata()) == 5 and set(before.get_ydata()) == {0.3}
 
 
-def test_what_runs_came_to_stands_beside_their_last_update(tmp_path, monkeypatch):
-    drawn = []
-
-    def spy(axes, x, evaluation, colour):
-        drawn.append((x, evaluation["success"], colour))
-        original(axes, x, evaluation, colour)
-
-    original = curves.panels.end
-    monkeypatch.setattr(curves.panels, "end", spy)
+def test_evaluations_stand_beside_the_last_update(tmp_path, monkeypatch):
     runs = {"ours": [seed(0.1, last=11)], "theirs": [seed(0.05, last=11)]}
     ends = {
         "theirs": {"success": 0.4, "interval": [0.3, 0.5]},
         "ours": {"success": 0.7, "interval": [0.6, 0.8]},
     }
-    curves.compare(tmp_path / "compared.png", runs, ends=ends)
-    (x_theirs, *theirs), (x_ours, *ours) = drawn
-    np.testing.assert_allclose((x_theirs, x_ours), (11.2, 11.4))
-    assert theirs == [0.4, curves.COLOURS[1]] and ours == [0.7, curves.COLOURS[0]]
+    axes = compared_axes(tmp_path, monkeypatch, runs, ends=ends)
+    theirs, ours = axes.lines[2:]
+    np.testing.assert_allclose((*theirs.get_xdata(), *ours.get_xdata()), (11.2, 11.4))
+    assert [*theirs.get_ydata(), *ours.get_ydata()] == [0.4, 0.7]
+    assert theirs.get_color() == curves.COLOURS[1]
+    assert ours.get_color() == curves.COLOURS[0]
 
 
 def test_comparing_needs_something_and_not_too_much(tmp_path):
@@ -97,3 +100,14 @@ def test_comparing_needs_something_and_not_too_much(tmp_path):
     runs = {"nothing yet": [[]], "another metric": [seed(0.1, key="kl")]}
     curves.compare(tmp_path / "compared.png", runs)
     assert (tmp_path / "compared.png").stat().st_size > 10_000
+
+
+def test_the_average_is_corrected_for_its_start():
+    # keep = 1/2: weights 1/2 over 1/2; then (1/4, 1/2) over 3/4.
+    np.testing.assert_allclose(curves.smooth(np.array([2.0, 5.0]), 0.5), [2.0, 4.0])
+    np.testing.assert_allclose(curves.smooth(np.full(9, 3.0)), 3.0)
+
+
+def test_the_average_passes_over_gaps():
+    values = np.array([np.nan, 4.0, np.nan, 4.0])
+    np.testing.assert_allclose(curves.smooth(values), [np.nan, 4.0, 4.0, 4.0])

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.reporting import page, report
+from experiments.reporting import report
 
 VOID = {"meta", "img", "br", "circle", "line"}
 EVALUATION = {
@@ -130,9 +130,3 @@ def test_a_missing_video_leaves_no_report(tmp_path):
     with pytest.raises(FileNotFoundError, match="lost.mp4"):
         render(tmp_path, videos={"x": tmp_path / "lost.mp4"})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_flatten():
-    nested = {"a": {"b": 1, "c": {"d": 2}}, "e": {}, "f": [3]}
-    leaves = [("a.b", 1), ("a.c.d", 2), ("e", {}), ("f", [3])]
-    assert page.flatten(nested) == leaves

@@ -1,4 +1,6 @@
-"""Tests of experiments.reporting.video: pixels, marks, and a film that plays."""
+"""Tests of experiments.reporting.video: pixels, marks, and a file that plays."""
+
+import subprocess
 
 import imageio_ffmpeg
 import numpy as np
@@ -23,25 +25,27 @@ def frames(views):
     return video.compose(views[0], views[1], INSTRUCTIONS, [-1, 0, 3])
 
 
-def layout():
-    return video.Layout(E, SIDE * (video.TILE // SIDE))
+def left(e):
+    """The left edge of an episode's images."""
+    return video.GAP + e * (video.MIN_SIDE + video.GAP)
 
 
-def test_frames_are_even_and_hold_every_picture_upscaled(frames, views):
+def test_frames_are_even_and_hold_every_image(frames, views):
     assert frames.dtype == np.uint8 and frames.shape[0] == T
     assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
-    scale = video.TILE // SIDE
+    scale, side = video.MIN_SIDE // SIDE, video.MIN_SIDE
     for e in range(E):
         for row, view in enumerate(views):
-            tile = frames[2][layout().tile(e, row)]
+            top = video.HEADER + row * (side + video.GAP)
+            tile = frames[2, top : top + side, left(e) : left(e) + side]
             if (e, row) != (1, 0):  # that one carries a badge
                 np.testing.assert_array_equal(tile[::scale, ::scale], view[2, e])
 
 
-def test_the_badge_appears_at_the_step_of_success_and_stays(frames):
+def test_the_badge_appears_with_success_and_stays(frames):
     def green(t, e):
-        left, top = layout().badge(e)
-        pixel = frames[t, top + 3 : top + 8, left + 20 : left + 40].astype(int)
+        top, start = video.HEADER + video.BADGE_OFFSET, left(e) + video.BADGE_OFFSET
+        pixel = frames[t, top + 3 : top + 8, start + 20 : start + 40].astype(int)
         return pixel[..., 1].mean() > 140 and pixel[..., 0].mean() < 60
 
     assert [green(t, 0) for t in range(T)] == [False] * T
@@ -49,21 +53,21 @@ def test_the_badge_appears_at_the_step_of_success_and_stays(frames):
     assert [green(t, 2) for t in range(T)] == [False] * 3 + [True] * 3
 
 
-def test_each_instruction_is_drawn_and_stays_in_its_column(frames):
-    header = frames[0, : layout().header]
+def test_each_instruction_stays_in_its_column(frames):
+    header = frames[0, : video.HEADER]
     for e in range(E):
-        assert header[:, layout().column(e)].max() > 200
-    between = [layout().left(e) - video.GAP // 2 for e in range(E)]
+        assert header[:, left(e) : left(e) + video.MIN_SIDE].max() > 200
+    between = [left(e) - video.GAP // 2 for e in range(E)]
     assert (header[:, between] == video.PAPER).all()
 
 
 def test_wrapping_cuts_what_does_not_fit():
     font = video.ImageFont.load_default(video.TEXT_SIZE)
-    assert video._wrap("", font, 200) == []
-    assert video._wrap("turn on", font, 200) == ["turn on"]
-    lines = video._wrap("word " * 80, font, 200)
+    assert video.wrap("", font, 200) == []
+    assert video.wrap("turn on", font, 200) == ["turn on"]
+    lines = video.wrap("word " * 80, font, 200)
     assert len(lines) == video.TEXT_LINES and lines[-1].endswith("…")
-    assert video._wrap("w" * 200, font, 200)[0].endswith("…")
+    assert video.wrap("w" * 200, font, 200)[0].endswith("…")
     assert all(font.getlength(line) <= 200 for line in lines)
 
 
@@ -82,7 +86,7 @@ def test_disagreements_are_named(views):
         video.compose(agent.astype(np.float32), wrist, INSTRUCTIONS, [0, 0, 0])
 
 
-def test_a_film_has_every_frame_in_its_size_and_near_its_colours(tmp_path, frames):
+def test_a_video_has_every_frame(tmp_path, frames):
     path = tmp_path / "new" / "after.mp4"
     video.write_mp4(path, frames, fps=5)
     reader = imageio_ffmpeg.read_frames(str(path))
@@ -96,13 +100,12 @@ def test_a_film_has_every_frame_in_its_size_and_near_its_colours(tmp_path, frame
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_film_that_cannot_be_encoded_raises(tmp_path, frames, monkeypatch):
-    original = video._ffmpeg
+def test_a_video_that_cannot_be_encoded_raises(tmp_path, frames, monkeypatch):
+    def elsewhere(command, **options):
+        return run([*command[:-1], str(tmp_path / "absent" / "x.mp4")], **options)
 
-    def elsewhere(source, target, pixels):
-        original(source, [*target[:-1], str(tmp_path / "absent" / "x.mp4")], pixels)
-
-    monkeypatch.setattr(video, "_ffmpeg", elsewhere)
+    run = subprocess.run
+    monkeypatch.setattr(video.subprocess, "run", elsewhere)
     with pytest.raises(OSError, match="could not be encoded"):
         video.write_mp4(tmp_path / "x.mp4", frames)
     assert list(tmp_path.iterdir()) == []

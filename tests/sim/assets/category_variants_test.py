@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from omnivla_jax.sim.assets import category_variants, shape_changes
-from omnivla_jax.sim.assets.objects import ARTICULATIONS, CATEGORIES, start_orientation
-from omnivla_jax.sim.assets.visuals import lookup as visuals
+from omnivla_jax.sim.assets.json_fields import CategoryError
+from omnivla_jax.sim.assets.objects import CATEGORIES
 
 # LIBERO-PRO's `ood_object.yaml`, and LIBERO-Plus' distractors.
 LIBERO_PRO = (
@@ -62,8 +62,7 @@ def test_scale_changes_all_lengths_mass_and_inertia():
     moments, center = np.array(old.inertia.moments), np.array(old.inertia.center)
     np.testing.assert_allclose(new.inertia.moments, 1.5**5 * moments)
     np.testing.assert_allclose(new.inertia.center, 1.5 * center)
-    drawn = visuals.shapes(name, "", new.collision)
-    for before, after in zip(shape_changes.drawn("basket")[""], drawn, strict=True):
+    for before, after in zip(old.visual, new.visual, strict=True):
         np.testing.assert_allclose(after.size, 1.5 * np.array(before.size))
 
 
@@ -71,7 +70,7 @@ def test_a_scaled_cabinet_slides_farther_and_stands_as_high():
     base = CATEGORIES["wooden_cabinet"]
     (half,), (name,) = _made({"half_cabinet": {"base": "wooden_cabinet", "scale": 0.5}})
     assert half.parts[1].joint.range == (-0.08, 0.005)
-    assert ARTICULATIONS[name].open == (-0.08, -0.07)
+    assert half.articulation.open == (-0.08, -0.07)
     lowest = [shape_changes.lowest(one) - one.bottom for one in (base, half)]
     np.testing.assert_allclose(lowest[0], lowest[1])  # above LIBERO's bottom site
 
@@ -79,17 +78,17 @@ def test_a_scaled_cabinet_slides_farther_and_stands_as_high():
 def test_a_scaled_knob_turns_as_before():
     (stove,), (name,) = _made({"big_stove": {"base": "flat_stove", "scale": 2}})
     assert stove.parts[1].joint == CATEGORIES["flat_stove"].parts[1].joint
-    assert ARTICULATIONS[name] == ARTICULATIONS["flat_stove"]
+    assert stove.articulation == CATEGORIES["flat_stove"].articulation
 
 
 def test_colour_is_all_that_changes():
     (red,), (name,) = _made({"red_moka": {"base": "moka_pot", "color": [1, 0, 0.2]}})
-    assert red == CATEGORIES["moka_pot"]
-    drawn = visuals.shapes(name, "", red.parts[0].collision)
-    assert {shape.material for shape in drawn} == {
-        f"{shape.material}@ff0033" for shape in shape_changes.drawn("moka_pot")[""]
+    base = CATEGORIES["moka_pot"]
+    (old,), (new,) = base.parts, red.parts
+    assert {shape.material for shape in new.visual} == {
+        f"{shape.material}@ff0033" for shape in old.visual
     }
-    assert start_orientation(name) == start_orientation("moka_pot")
+    assert red._replace(parts=(new._replace(visual=old.visual),)) == base
 
 
 def test_rows_build_on_rows():
@@ -103,8 +102,7 @@ def test_rows_build_on_rows():
     old, new = base.parts[0].inertia, bigger.parts[0].inertia
     assert old and new
     np.testing.assert_allclose(new.mass, 27 * old.mass)
-    shapes = visuals.shapes(name, "", bigger.parts[0].collision)
-    assert {shape.material for shape in shapes} == {"plate@00ff00"}
+    assert {shape.material for shape in bigger.parts[0].visual} == {"plate@00ff00"}
 
 
 def test_solids_have_the_density_of_libero_s_objects():
@@ -132,7 +130,7 @@ def test_what_is_fixed_stands_on_its_lowest_point():
     assert still.fixture and still.pinned and still.parts[0].inertia is None
     # The can was modelled lying along y; it stands upright: half its height below.
     np.testing.assert_allclose(still.bottom, -0.0377 - 0.0007, atol=1e-6)
-    z = [v for s in visuals.shapes(name, "", ()) for v in s.position[2:]]
+    z = [v for s in still.parts[0].visual for v in s.position[2:]]
     assert max(map(abs, z)) < 0.002
 
 
@@ -162,7 +160,7 @@ def test_tables_that_disagree_do_not_meet():
     ("plate", "expected .*base.*, got a str"),
 ])  # fmt: skip
 def test_wrong_rows_are_named(row, says):
-    with pytest.raises(category_variants.TableError, match=says) as caught:
+    with pytest.raises(CategoryError, match=says) as caught:
         category_variants.table({"x": row})
     assert "\n" not in str(caught.value)
 
@@ -175,7 +173,7 @@ def test_wrong_rows_are_named(row, says):
 def test_wrong_tables_are_named(tmp_path, text, says):
     path = tmp_path / "table.json"
     path.write_text(text)
-    with pytest.raises(category_variants.TableError, match=says):
+    with pytest.raises(CategoryError, match=says):
         category_variants.table(path)
-    with pytest.raises(category_variants.TableError, match="No such file"):
+    with pytest.raises(CategoryError, match="No such file"):
         category_variants.table(tmp_path / "none.json")

@@ -1,4 +1,4 @@
-"""What the expert's tests share: how to place bodies and what a phase commands."""
+"""Fixtures of the expert's tests: placed bodies and the command of a waypoint."""
 
 import dataclasses
 
@@ -36,11 +36,11 @@ def pose(scene):
 
 @pytest.fixture(scope="session")
 def follow(scene):
-    """One step of a single phase: the action [7] and the memory after it."""
+    """One step towards a waypoint: the action [7] and the expert's next state."""
 
-    def step(state, phase, memory=None):
-        row = jax.tree.map(lambda c: c[:, 0], table.columns(scene, [(phase,)]))
-        before = servo.start(state) if memory is None else memory
+    def step(state, waypoint, expert_state=None):
+        row = jax.tree.map(lambda c: c[:, 0], table.stack_skills(scene, [(waypoint,)]))
+        before = servo.init(state) if expert_state is None else expert_state
         action, after = servo.follow(scene, state, before, row)
         return np.asarray(action[0]), jax.tree.map(lambda leaf: leaf[0], after)
 

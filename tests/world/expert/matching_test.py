@@ -1,4 +1,4 @@
-"""A script is found by goal and scene: by nobody's words, wherever things stand."""
+"""Skills are found by goal and scene, whatever the words and wherever objects stand."""
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,10 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
-from omnivla_jax.world.expert import matching, phases, table
-from omnivla_jax.world.expert.scripts import SCRIPTS
+from omnivla_jax.world.expert import matching, table, waypoints
+from omnivla_jax.world.expert.skills import SKILLS
 
-FORTY = matching.scripted_tasks()
+FORTY = matching.libero_skills()
 BOWL = "akita_black_bowl_1"
 
 
@@ -43,17 +43,17 @@ def exchanged(text, first, second):
     return f"{start}(:goal{goal}"
 
 
-@pytest.mark.parametrize("scripted", FORTY, ids=lambda s: s.task.name[:50])
-def test_each_of_the_forty_has_the_script_written_for_it(scripted):
-    task, script = scripted
-    assert script is SCRIPTS[task.instruction]
-    assert expert.find_script(task) is script
+@pytest.mark.parametrize("known", FORTY, ids=lambda s: s.task.name[:50])
+def test_each_of_the_forty_has_its_skill(known):
+    task, skill = known
+    assert skill is SKILLS[task.instruction]
+    assert expert.find_skill(task) is skill
     renamed = task._replace(name="user", instruction="do as you like")
-    assert expert.find_script(renamed) is script
+    assert expert.find_skill(renamed) is skill
 
 
-@pytest.mark.parametrize("scripted", FORTY, ids=lambda s: s.task.name[:50])
-def test_small_displacements_keep_the_script(scripted):
+@pytest.mark.parametrize("known", FORTY, ids=lambda s: s.task.name[:50])
+def test_small_displacements_keep_the_skill(known):
     """As in LIBERO-Plus: every rectangle somewhere else, by up to 4 cm."""
     rng = np.random.default_rng(0)
 
@@ -62,11 +62,11 @@ def test_small_displacements_keep_the_script(scripted):
         ranges = [(a + dx, b + dy, c + dx, d + dy) for a, b, c, d in start.ranges]
         return start._replace(ranges=tuple(ranges))
 
-    task = scripted.task._replace(
-        movables=tuple(map(moved, scripted.task.movables)),
-        fixtures=tuple(map(moved, scripted.task.fixtures)),
+    task = known.task._replace(
+        movables=tuple(map(moved, known.task.movables)),
+        fixtures=tuple(map(moved, known.task.fixtures)),
     )
-    assert expert.find_script(task) == scripted.script
+    assert expert.find_skill(task) == known.skill
 
 
 def test_a_distractor_changes_nothing(rewritten):
@@ -77,52 +77,52 @@ def test_a_distractor_changes_nothing(rewritten):
         ("(:init", "(:init (On milk_1 main_table_stove_front_region)"),
     )
     assert len(task.movables) == 5
-    assert expert.find_script(task) == SCRIPTS["put the bowl on the plate"]
+    assert expert.find_skill(task) == SKILLS["put the bowl on the plate"]
 
 
-def test_the_goal_counts_and_not_what_the_file_is_called(rewritten):
+def test_the_goal_counts_not_the_file_name(rewritten):
     """As in LIBERO-PRO: another goal under the old words."""
     task = rewritten("libero_object", 3, ("(In bbq_sauce_1", "(In ketchup_1"))
-    wanted = SCRIPTS["pick up the ketchup and place it in the basket"]
-    assert expert.find_script(task) == wanted
+    wanted = SKILLS["pick up the ketchup and place it in the basket"]
+    assert expert.find_skill(task) == wanted
 
 
-def test_exchanged_places_choose_by_where_the_bowl_starts(tmp_path):
+def test_exchanged_objects_choose_by_the_bowls_start(tmp_path):
     """The bowl from the stove and the one from the cabinet, as in LIBERO-PRO."""
     text = files.suite_files("libero_spatial").paths[7].read_text()
     path = tmp_path / "on_the_stove.bddl"
     path.write_text(exchanged(text, BOWL, "akita_black_bowl_2"))
     wanted = "pick up the black bowl on the wooden cabinet and place it on the plate"
-    assert expert.find_script(tasks.read_task(path)) == SCRIPTS[wanted]
+    assert expert.find_skill(tasks.read_task(path)) == SKILLS[wanted]
 
 
-def found_script(task):
-    script = expert.find_script(task)
-    assert script is not None
-    return script
+def found_skill(task):
+    skill = expert.find_skill(task)
+    assert skill is not None
+    return skill
 
 
-def test_other_instances_get_the_script_in_their_names(rewritten):
+def test_other_instances_get_the_skill_renamed(rewritten):
     task = rewritten(
         "libero_spatial", 8, (f"(And (On {BOWL}", "(And (On akita_black_bowl_2")
     )
-    script = found_script(task)
-    assert table.names(script) == {"akita_black_bowl_2", "plate_1", panda.EEF_BODY}
+    skill = found_skill(task)
+    assert table.body_names(skill) == {"akita_black_bowl_2", "plate_1", panda.EEF_BODY}
     theirs = "pick up the black bowl next to the ramekin and place it on the plate"
-    assert [row.offset for row in script] == [row.offset for row in SCRIPTS[theirs]]
+    assert [row.offset for row in skill] == [row.offset for row in SKILLS[theirs]]
     cabinet = rewritten("libero_goal", 3, ("wooden_cabinet_1", "cupboard"))
-    assert "cupboard_top_level" in table.names(found_script(cabinet))
+    assert "cupboard_top_level" in table.body_names(found_skill(cabinet))
 
 
-def test_a_moved_target_zone_moves_the_points_of_the_world(rewritten):
+def test_a_moved_target_zone_moves_world_points(rewritten):
     old = "(-0.09 0.16999999999999998 -0.010000000000000002 0.25)"
     task = rewritten("libero_goal", 5, (old, "(-0.12 0.16 -0.04 0.24)"))
-    script = found_script(task)
-    base = SCRIPTS["push the plate to the front of the stove"]
+    skill = found_skill(task)
+    base = SKILLS["push the plate to the front of the stove"]
     shifts = {
         tuple(np.round(np.subtract(row.offset, known.offset), 6))
-        for row, known in zip(script, base, strict=True)
-        if known.anchor == phases.WORLD
+        for row, known in zip(skill, base, strict=True)
+        if known.anchor == waypoints.WORLD
     }
     assert shifts == {(-0.03, -0.01, 0.0)}
 
@@ -133,21 +133,21 @@ def test_a_moved_target_zone_moves_the_points_of_the_world(rewritten):
         ("libero_goal", 8, f"(On {BOWL} plate_1)", "(On plate_1 flat_stove_1)"),
         ("libero_goal", 8, f"(On {BOWL} plate_1)", f"(Up {BOWL})"),
         ("libero_goal", 7, "(Turnon flat_stove_1)", "(Turnoff flat_stove_1)"),
-        # A drawer that its script finds open, shut; a stove that is on, off.
+        # A drawer that its skill needs open, shut; a stove that is on, off.
         ("libero_spatial", 4, "(Open wooden_cabinet_1_top_region)", ""),
         ("libero_10", 8, "    (Turnon flat_stove_1)\n  )", "  )"),
     ],
 )
-def test_no_script_where_nobody_has_written_one(rewritten, suite, row, old, new):
-    assert expert.find_script(rewritten(suite, row, (old, new))) is None
+def test_no_skill_for_unknown_goals_or_joints(rewritten, suite, row, old, new):
+    assert expert.find_skill(rewritten(suite, row, (old, new))) is None
 
 
-def test_a_script_without_points_of_the_world_serves_other_arenas():
+def test_skills_without_world_points_serve_other_arenas():
     """The stove's knob turns alike in the kitchen, the drawer's way out does not."""
     knob, drawer = (tasks.suite("libero_goal").tasks[row] for row in (7, 3))
-    script = expert.find_script(knob._replace(arena="kitchen"))
-    assert script == SCRIPTS["turn on the stove"]
-    assert expert.find_script(drawer._replace(arena="kitchen")) is None
+    skill = expert.find_skill(knob._replace(arena="kitchen"))
+    assert skill == SKILLS["turn on the stove"]
+    assert expert.find_skill(drawer._replace(arena="kitchen")) is None
 
 
 def test_goals_are_written_as_in_their_files():
@@ -158,11 +158,11 @@ def test_goals_are_written_as_in_their_files():
     )
 
 
-def test_scripts_name_only_what_the_goal_is_about():
-    """So that renaming the goal's instances renames all that a script touches."""
-    for task, script in FORTY:
-        instances = matching._instances(task)
-        for body in table.names(script) - {panda.EEF_BODY}:
+def test_skills_name_only_instances_of_the_goal():
+    """Renaming the goal's instances then renames all that a skill touches."""
+    for task, skill in FORTY:
+        instances = matching.task_names(task).instances
+        for body in table.body_names(skill) - {panda.EEF_BODY}:
             assert body.startswith(tuple(instances)), (task.name, body)
         assert sum(goal.zone is not None for goal in task.goal) <= 1
 
@@ -181,12 +181,12 @@ def test_reworded_exchanged_and_regoaled_files_are_solved(tmp_path):
 
     def run(keys):
         def control(carry, _):
-            state, memory = carry
-            action, memory = expert.act(scene, state, memory)
-            return (env.step(scene, state, action)[0], memory), None
+            state, expert_state = carry
+            action, expert_state = expert.act(scene, state, expert_state)
+            return (env.step(scene, state, action)[0], expert_state), None
 
         start = env.reset(scene, jnp.arange(6) % 3, keys)
-        carry, _ = jax.lax.scan(control, (start, expert.start(start)), length=230)
+        carry, _ = jax.lax.scan(control, (start, expert.init(start)), length=230)
         return carry[0].success
 
     success = compilation.jit(run)(jax.random.split(jax.random.key(7), 6))

@@ -77,8 +77,7 @@ def find_candidates(
     """
     every = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
     parts = [_subset_pairs(model, every, subset) for subset in body_subsets]
-    columns = [_pad([part[k] for part in parts], fill) for k, fill in enumerate(_FILL)]
-    geoms, candidates, planes, boxes_on_plane, collides_with_plane = columns
+    boxes_on_plane = _pad([part.boxes_on_plane for part in parts], 0)
     # Groups of jointed bodies come first, empty where a subset has fewer, then slots.
     most = max(len(part.jointed) for part in parts)
     groups = [
@@ -88,13 +87,13 @@ def find_candidates(
     none = boxes_on_plane.shape[1] - 1
     body_boxes = [[np.resize(group or [none], size) for group in row] for row in groups]
     return CandidatePairs(
-        geoms,
-        candidates,
-        planes,
-        boxes_on_plane,
-        collides_with_plane,
-        np.array(body_boxes, int).reshape(len(parts), len(groups[0]), size),
-        body_subsets[0].slots,
+        geoms=_pad([part.geoms for part in parts], -1),
+        candidates=_pad([part.candidates for part in parts], False),
+        planes=_pad([part.planes for part in parts], 0),
+        boxes_on_plane=boxes_on_plane,
+        collides_with_plane=_pad([part.collides_with_plane for part in parts], False),
+        body_boxes=np.array(body_boxes, int).reshape(len(parts), len(groups[0]), size),
+        slots=body_subsets[0].slots,
     )
 
 
@@ -118,9 +117,6 @@ class _SubsetPairs(NamedTuple):
     collides_with_plane: np.ndarray  # bool [F, L]
     jointed: list[list[int]]  # boxes in L of each body on no slot
     slots: list[list[int]]  # boxes in L of each slot
-
-
-_FILL = (-1, False, 0, 0, False)  # of the first five
 
 
 def _subset_pairs(

@@ -63,14 +63,14 @@ def solve(
     """
     chex.assert_equal_shape([problem.force, warmstart, smooth])
 
-    def newton_step(_: int, point: _Point) -> _Point:
+    def newton_step(iteration: int, point: _Point) -> _Point:
+        del iteration
         # Gradient [B, V] and Hessian [B, V, V] of the cost.
         gradient = point.inertial - problem.force - _constraint_force(problem, point)
         _, curvature = cost.joint_slopes(problem.joints, point.acceleration)
         bend = cost.contact_hessian(problem.contacts, point.residual)
         diagonal = curvature[:, :, None] * jnp.eye(curvature.shape[1])
-        hessian = problem.mass + diagonal
-        hessian += jac_gram(problem.contacts.jacobian, bend)
+        hessian = problem.mass + diagonal + jac_gram(problem.contacts.jacobian, bend)
         factor = jax.scipy.linalg.cho_factor(hessian)
         search = -jax.scipy.linalg.cho_solve(factor, gradient[..., None])[..., 0]
         return _line_search(problem, point, search)

@@ -63,7 +63,7 @@ def test_boxes_of_one_body_share_a_group(model):
 
 
 def test_an_empty_slot_stands_on_nothing(model):
-    """Two subsets: the crate in the first slot, the lid alone in the second subset's."""
+    """Two subsets: crate and lid in the slots, and the lid alone in the first."""
     bodies = np.array([[0, 1, 2], [0, 0, 1]])
     present = np.array([[True, True, True], [True, False, True]])
     dofs = np.array([np.arange(12), [*range(6, 12), *[12] * 6]])

@@ -6,6 +6,7 @@ Axes: T frames, V camera views, S image side.
 from typing import Any, Callable
 
 import numpy as np
+from PIL import Image
 
 
 class LazyImages:
@@ -40,3 +41,24 @@ class LazyImages:
         return np.stack([self.decode(t) for t in range(len(self))]).astype(
             dtype or self.dtype, copy=False
         )
+
+
+def resize(images: Any, size: int) -> Any:
+    """Pictures [T, V, S, S, 3] with another side, averaged where it is smaller.
+
+    Args:
+      images: an array or `LazyImages`.
+      size: the new side in pixels.
+
+    Returns:
+      `images` where they have that side, else `LazyImages`.
+    """
+    if images.shape[2:4] == (size, size):
+        return images
+
+    def decode(step: int) -> np.ndarray:
+        views = [Image.fromarray(view) for view in images[step]]
+        bilinear = Image.Resampling.BILINEAR
+        return np.stack([np.asarray(v.resize((size, size), bilinear)) for v in views])
+
+    return LazyImages(decode, (*images.shape[:2], size, size, 3))

@@ -50,7 +50,7 @@ _SUITE = flags.DEFINE_string(
 )
 _TASKS = flags.DEFINE_list("tasks", None, "Rows of the suite; else the run's, or all.")
 _PROMPT = flags.DEFINE_enum(
-    "prompt", None, list(libero_plus.PROMPTS), "What files tell the policy."
+    "prompt", None, list(libero_plus.PROMPTS), "Instructions of task files."
 )
 _HORIZON = flags.DEFINE_integer("horizon", None, "Time limit of files, control steps.")
 _SKIP = flags.DEFINE_boolean("skip_unknown", None, "Leave out files that cannot load.")

@@ -21,7 +21,7 @@ from omnivla_jax.policy.pretrained.load import MismatchError
 from omnivla_jax.policy.pretrained.sources import SOURCES
 
 _FROM = flags.DEFINE_list(
-    "from", None, f"What lies there: {', '.join(SOURCES)}.", required=True
+    "from", None, f"Kinds of the sources: {', '.join(SOURCES)}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)

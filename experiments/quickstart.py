@@ -7,8 +7,12 @@ python -m experiments.quickstart --workdir=runs/quickstart [--resume]
 It is `experiments.train` with its default config, and takes the same flags.
 """
 
+from absl import flags
+
 from experiments import train
 from experiments.reporting import errors
+
+flags.adopt_module_key_flags(train)  # for --help
 
 if __name__ == "__main__":
     errors.run(train.main)

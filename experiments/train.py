@@ -2,7 +2,7 @@
 
     python -m experiments.train --workdir=runs/mine
         [--config=experiments/configs/quickstart.py] [--config.stages=sft,online]
-        [--config.demonstrations.dataset=FOLDER]   demonstrations instead of the expert
+        [--config.data.source=auto --config.data.path=FOLDER]  instead of the expert
         [--config.policy.weights=FOLDER]           of experiments.import_weights
         [--config.init_checkpoint=RUN]             the policy of an earlier run
         [--resume] [--data=4 --fsdp=2]

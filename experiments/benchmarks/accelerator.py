@@ -1,4 +1,4 @@
-"""Measures a machine with an accelerator: one command, the most valuable rows first.
+"""Measures a machine with an accelerator, the most valuable rows first.
 
 Run: `python -m experiments.benchmarks.accelerator --minutes=25 --out=DIR`, or some
 rows: `--rows=render_64,step_4096`. Every row is a process of its own under its own
@@ -7,7 +7,7 @@ off leaves what it has. Compiled programs are kept in DIR/cache: `compile_second
 second run is a warm one. Needs no network, ffmpeg, tfds or torch. `--scale=0.01`
 shrinks every batch, for a trial on a CPU: its numbers mean nothing.
 
-Rows: pictures of 1,024 environments (`render_PIXELS`), control steps of libero_goal on
+Rows: images of 1,024 environments (`render_PIXELS`), control steps of libero_goal on
 MJX (`step_ENVIRONMENTS`, `step_SUITE_4096`, with cameras `cameras_ENVIRONMENTS`),
 latency and training step of a policy (`policy_PRESET_BATCH`), the whole online loop
 (`online_PRESET_ENVIRONMENTS`).
@@ -36,7 +36,7 @@ from omnivla_jax.world import observe, visual_scene
 ROOT = Path(__file__).parents[2]
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
 STEPS = 8  # control steps of a timed run: an action chunk
-LEAST_SECONDS = 45  # a row that would get less is not started
+MIN_SECONDS = 45  # a row is not started with less time left
 
 _MINUTES = flags.DEFINE_float("minutes", 25.0, "For all rows.", lower_bound=0.1)
 _OUT = flags.DEFINE_string("out", None, "Folder of rows.jsonl and logs.", required=True)
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 def render(*, num_envs: int, size: int) -> dict[str, Any]:
-    """Draw both cameras of every environment, as policies see them: no shadows."""
+    """Draw both cameras of every environment, without shadows as for policies."""
     scene = scenes.make("libero_goal", tasks=TASKS, engine="mjx")
     visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
 
@@ -63,12 +63,12 @@ def render(*, num_envs: int, size: int) -> dict[str, Any]:
 
     program, compiled = compile_timed(draw, start.physics)
     seconds = timing.fastest(lambda _: program(start.physics))
-    pictures = len(visuals.cameras) * num_envs
+    images = len(visuals.cameras) * num_envs
     return {
-        "frames_per_second": round(pictures / seconds),
+        "frames_per_second": round(images / seconds),
         "milliseconds_per_batch": round(1e3 * seconds, 3),
         "temporary_kib_per_picture": round(
-            program.memory_analysis().temp_size_in_bytes / pictures / 1024, 1
+            program.memory_analysis().temp_size_in_bytes / images / 1024, 1
         ),
         "compile_seconds": round(compiled, 1),
     }
@@ -87,12 +87,12 @@ def step(
         after, _ = env.step(scene, state, action)
         if not cameras:
             return after, jnp.zeros(())
-        drawn = observe.images(visuals, after.physics, size=cameras)
-        return after, jnp.mean(drawn, dtype=jnp.float32)
+        images = observe.images(visuals, after.physics, size=cameras)
+        return after, jnp.mean(images, dtype=jnp.float32)
 
     def run(state: EnvState) -> tuple[EnvState, jax.Array]:
         keys = jax.random.split(jax.random.key(0), STEPS)
-        return jax.lax.scan(one, state, keys)  # unread, pictures would not be drawn
+        return jax.lax.scan(one, state, keys)  # unread, images would not be drawn
 
     program, compiled = compile_timed(run, start)
     seconds = timing.fastest(lambda _: program(start))
@@ -134,7 +134,7 @@ def online(*, preset: str, num_envs: int) -> dict[str, Any]:
 
 def rows() -> dict[str, Row]:
     """All rows by name, the most valuable first."""
-    found = {
+    table = {
         "step_256": Row(240, step, {"num_envs": 256}),
         "render_64": Row(180, render, {"num_envs": 1024, "size": 64}),
         "online_tiny_96": Row(580, online, {"preset": "tiny", "num_envs": 96}),
@@ -153,13 +153,13 @@ def rows() -> dict[str, Row]:
     }
     for suite in ("libero_spatial", "libero_object", "libero_10"):
         arguments = {"num_envs": 4096, "suite": suite}
-        found[f"step_{suite}_4096"] = Row(240, step, arguments)
-    return found
+        table[f"step_{suite}_4096"] = Row(240, step, arguments)
+    return table
 
 
 def initial_states(scene: Scene, num_envs: int) -> EnvState:
     """States after a reset, the scene's tasks in turn."""
-    task = jnp.resize(jnp.asarray(scene.playable), (num_envs,))
+    task = jnp.resize(jnp.asarray(scene.task_ids), (num_envs,))
     keys = jax.random.split(jax.random.key(0), num_envs)
     program = compilation.jit(lambda task, keys: env.reset(scene, task, keys))
     return jax.block_until_ready(program(task, keys))
@@ -191,12 +191,12 @@ def measure_row(name: str) -> dict[str, Any]:
 
 
 def run_row(name: str, out: Path, limit: float) -> dict[str, Any]:
-    """One row in a process of its own: what it printed last, or why it has none."""
+    """Measure one row in its own process: its last line, or the reason of a failure."""
     command = [sys.executable, "-m", __spec__.name, f"--row={name}", f"--out={out}"]
     begin, log = time.perf_counter(), out / f"{name}.log"
     with log.open("w") as errors:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [*command, f"--scale={_SCALE.value}"],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
@@ -207,11 +207,11 @@ def run_row(name: str, out: Path, limit: float) -> dict[str, Any]:
             )
         except subprocess.TimeoutExpired:
             return {"row": name, "failed": f"not finished in {limit:.0f} s"}
-    if done.returncode:
+    if process.returncode:
         lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
         return {"row": name, "failed": lines[-1][:300], "log": log.name}
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    return found | {"wall_seconds": round(time.perf_counter() - begin, 1)}
+    row = json.loads(process.stdout.strip().splitlines()[-1])
+    return row | {"wall_seconds": round(time.perf_counter() - begin, 1)}
 
 
 def main(argv: list[str]) -> None:
@@ -227,13 +227,13 @@ def main(argv: list[str]) -> None:
     end = time.perf_counter() + 60 * _MINUTES.value
     for name in _ROWS.value or known:
         left = end - time.perf_counter()
-        if left < LEAST_SECONDS:
+        if left < MIN_SECONDS:
             print(json.dumps({"row": name, "failed": "no time left"}), flush=True)
             continue
-        found = json.dumps(run_row(name, out, min(known[name].limit_seconds, left)))
+        line = json.dumps(run_row(name, out, min(known[name].limit_seconds, left)))
         with (out / "rows.jsonl").open("a") as table:
-            table.write(found + "\n")
-        print(found, flush=True)
+            table.write(line + "\n")
+        print(line, flush=True)
     return None
 
 

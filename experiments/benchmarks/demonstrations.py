@@ -1,10 +1,9 @@
-"""How fast demonstrations are written and read, for a set of the main job's size.
+"""Times of writing and reading demonstrations, as many as the main job's.
 
-Run: `python -m experiments.benchmarks.demonstrations`.
-120 episodes of 100 steps, two 64x64 pictures a step.
-Measured on one core of a 2-core machine: written in 17.9 s, read in 8.4 s (138 MB),
-as ArrayRecord. TFRecord takes the same: for 25 episodes 2.4 to 2.6 s of the processor
-to write and 1.2 s to read, against 2.4 and 1.1 s.
+Run: `python -m experiments.benchmarks.demonstrations`. 120 episodes of 100 steps, two
+64x64 images a step. Measured on one core of a 2-core machine: written in 17.9 s, read
+in 8.4 s (138 MB), as ArrayRecord. TFRecord takes the same: for 25 episodes 2.4 to 2.6 s
+of the processor to write and 1.2 s to read, against 2.4 and 1.1 s.
 """
 
 import tempfile
@@ -20,7 +19,7 @@ EPISODES, STEPS, SIDE = 120, 100, 64
 
 
 def episode(rng: np.random.Generator, task: int) -> Demonstration:
-    """A demonstration with noisy pictures, which take longer to compress."""
+    """A demonstration with noisy images, which take longer to compress."""
     blocks = rng.integers(0, 256, (STEPS, 2, 8, 8, 3), dtype=np.uint8)
     images = blocks.repeat(SIDE // 8, axis=2).repeat(SIDE // 8, axis=3)
     images += rng.integers(0, 4, images.shape, dtype=np.uint8)

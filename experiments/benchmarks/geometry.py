@@ -9,7 +9,7 @@ and a maximum of 8 mm; the largest median is 1.1 mm. 70 s of one core.
 """
 
 import json
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -29,14 +29,10 @@ REASONS = {
 
 def main() -> None:
     """Compare every category and print the table."""
+    limits = {"median": MEDIAN_LIMIT, "maximum": MAXIMUM_LIMIT}
     categories = recorded.read()
     rows = {name: row(category) for name, category in categories.items()}
-    print(json.dumps({"limits_mm": limits(), "categories": rows}, indent=1))
-
-
-def limits() -> dict[str, float]:
-    """What the deviations are held against, in mm."""
-    return {"median": MEDIAN_LIMIT, "maximum": MAXIMUM_LIMIT}
+    print(json.dumps({"limits_mm": limits, "categories": rows}, indent=1))
 
 
 def row(category: recorded.Category) -> dict[str, Any]:
@@ -50,7 +46,13 @@ def row(category: recorded.Category) -> dict[str, Any]:
         "fitted": np.concatenate([pair.onto_recorded for pair in pairs]),
         "recorded": np.concatenate([pair.onto_fitted for pair in pairs]),
     }
-    median, maximum = _each(distances, np.median), _each(distances, np.max)
+    median, maximum = (
+        {
+            name: round(1e3 * float(statistic(values)), 2)
+            for name, values in distances.items()
+        }
+        for statistic in (np.median, np.max)
+    )
     within = (
         max(median.values()) < MEDIAN_LIMIT and max(maximum.values()) < MAXIMUM_LIMIT
     )
@@ -72,15 +74,6 @@ def boxes(part: Part) -> np.ndarray:
             if shape.kind == "box"
         ]
     )
-
-
-def _each(
-    distances: Mapping[str, np.ndarray], statistic: Callable[[np.ndarray], float]
-) -> dict[str, float]:
-    return {
-        name: round(1e3 * float(statistic(values)), 2)
-        for name, values in distances.items()
-    }
 
 
 if __name__ == "__main__":

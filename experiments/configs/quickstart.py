@@ -73,9 +73,18 @@ def _quickstart() -> ConfigDict:
             "batch_size": 48,
             "steps": 96,
             "noise": 0.05,
-            # A folder of RLDS demonstrations, such as collect_demos or your own policy
-            # through data_pipelines.rlds.write make; "" has the expert record them.
-            "dataset": "",
+        }
+    )
+    config.data = ConfigDict(
+        {
+            # "expert" records the scripted expert; "auto", or the name of a reader of
+            # data_pipelines.readers, reads the dataset in `path`, such as collect_demos
+            # makes, or your own policy through data_pipelines.rlds.write.
+            "source": "expert",
+            "path": "",
+            "image_convention": placeholder(str),  # None: the reader's own
+            "padding": "hold",  # of the last chunks: see core.action_chunks
+            "streaming": False,  # batches from the files: for more than a device holds
         }
     )
     config.update(_stages())

@@ -7,9 +7,12 @@ from typing import Any, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
+from data_pipelines.readers import READERS
 from experiments.configs import rl_schema
 from experiments.pipeline import imported_weights
 from experiments.reporting import progress
+from omnivla_jax.core import action_chunks
+from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.policy import Sampler
@@ -31,7 +34,17 @@ class DemonstrationConfig:
     steps: int  # control steps at most
     noise: float  # deviation of the disturbance on its commands
     attempts: int = 4  # batches without enough successes before giving up
-    dataset: Path | None = None  # recorded already, in RLDS, instead of the expert
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the demonstrations come from, and how their chunks are cut."""
+
+    source: str  # "expert", "auto" or a name of `data_pipelines.readers.READERS`
+    path: Path | None  # of the dataset; None with the expert
+    image_convention: str | None  # of `core.orientation`; None: the reader's own
+    padding: str  # rule for the last chunks, of `core.action_chunks`
+    streaming: bool  # from the files, instead of a dataset on the device
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ class ExperimentConfig:
     weights: Path | None  # imported, which stage II starts from; None: random ones
     sampler: Sampler
     demonstrations: DemonstrationConfig
+    data: DataConfig
     sft: SftConfig
     rl: OnlineConfig
     evaluation: EvaluateConfig
@@ -90,6 +104,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
+        data=_data(raw["data"]),
         sft=_sft(raw["sft"]),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
@@ -134,14 +149,31 @@ def _weights(raw: Mapping[str, Any]) -> Path | None:
 
 
 def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
-    fields = dict(raw["demonstrations"])
-    dataset, tasks = fields.pop("dataset", ""), len(raw["tasks"])
-    if not dataset and fields["episodes"] < tasks:
+    fields, tasks = raw["demonstrations"], len(raw["tasks"])
+    if raw["data"]["source"] == "expert" and fields["episodes"] < tasks:
         raise ValueError(
             f"demonstrations.episodes={fields['episodes']} for {tasks} tasks: keep at "
             "least one of each."
         )
-    return DemonstrationConfig(**fields, dataset=_path(dataset))
+    return DemonstrationConfig(**fields)
+
+
+def _data(raw: Mapping[str, Any]) -> DataConfig:
+    source, path = raw["source"], _path(raw["path"])
+    choose("data.source", source, {"expert": None, "auto": None, **READERS})
+    if source == "expert" and path is not None:
+        raise ValueError(
+            f"data.path={path} is not read with data.source=expert: add "
+            "--config.data.source=auto, or leave out the path."
+        )
+    if source != "expert" and path is None:
+        raise ValueError(
+            f"data.source={source} needs --config.data.path=FOLDER of the dataset."
+        )
+    if raw["image_convention"] is not None:
+        choose("data.image_convention", raw["image_convention"], CONVENTIONS)
+    action_chunks.check_padding(raw["padding"])
+    return DataConfig(**{**raw, "path": path})
 
 
 def _path(text: str) -> Path | None:

@@ -129,7 +129,7 @@ def _scenes(plan: CollectionConfig) -> Iterator[tuple[Scene, tuple[int, ...]]]:
     tasks = plan.task_table.tasks
     groups: dict[str, list[int]] = {}
     for row in plan.tasks:
-        groups.setdefault(repr(task_tables.inventory((tasks[row],))), []).append(row)
+        groups.setdefault(repr(task_tables.scene_assets((tasks[row],))), []).append(row)
     for rows in groups.values():
         scene = scenes.make(
             plan.suite,

@@ -1,13 +1,16 @@
-"""The demonstrations phase: the expert recorded and stored, or a dataset read."""
+"""The demonstrations phase: the expert is recorded and stored, or a dataset is read.
+
+Axes: T control steps, V camera views, S image side.
+"""
 
 from typing import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
-from data_pipelines import rlds
+from data_pipelines import lazy_images, rlds
+from data_pipelines.readers import READERS, detect
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
 from omnivla_jax.core.types import Demonstration
@@ -17,129 +20,122 @@ from omnivla_jax.world import demos, visual_scene
 
 
 def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
-    """Record the expert and store it; returns how to get at the episodes.
+    """Run the phase, unless it is finished.
 
-    Where the settings name a dataset, that is read instead and nothing is stored.
+    Args:
+      context: of the run. Where its `config.data` names a dataset, that is read, and
+        nothing stored in the run's folder.
+
+    Returns:
+      A function that returns the demonstrations of the run's tasks. With
+      `data.streaming` their pictures are decoded on access.
     """
+    config = context.config.data
     directory = context.workdir.path / "demonstrations"
-    config = context.config.demonstrations
-    done = context.workdir.result("demonstrations") is not None
-    if done:
+    is_finished = context.workdir.result("demonstrations") is not None
+    if is_finished:
         progress.note("Demonstrations", "there already")
-    if done and config.dataset is None:
+        if config.source != "expert":
+            return lambda: _load_dataset(context)
+        if config.streaming:
+            return lambda: list(READERS["rlds"](directory))
         return lambda: rlds.read(directory)
-    diverged = None  # of a given dataset nobody knows
-    if done:
-        return lambda: _given(context)
+    diverged = None  # unknown of a dataset
     with context.workdir.timer("demonstrations"):
-        if config.dataset is not None:
-            episodes = _given(context)
-        else:
-            episodes, diverged = _recorded(context)
+        if config.source == "expert":
+            episodes, diverged = _record_expert(context)
             rlds.write(directory, episodes, name=context.config.suite)
-    lengths = [len(episode.action) for episode in episodes]
+            if config.streaming:
+                episodes = list(READERS["rlds"](directory))
+        else:
+            episodes = _load_dataset(context)
     context.workdir.save_result(
         "demonstrations",
         {
             "episodes": len(episodes),
-            "mean_steps": float(np.mean(lengths)),
+            "mean_steps": float(np.mean([len(e.action) for e in episodes])),
             "diverged": diverged,
         },
     )
     return lambda: episodes
 
 
-def _given(context: RunContext) -> list[Demonstration]:
-    """The demonstrations of the chosen tasks in the dataset that the settings name."""
-    settings = context.config
-    assert settings.demonstrations.dataset is not None
-    chosen = [context.scene.tasks[row] for row in settings.tasks]
-    episodes = of_tasks(
-        rlds.read(settings.demonstrations.dataset),
-        dict(zip(settings.tasks, chosen)),
-        source=str(settings.demonstrations.dataset),
+def _load_dataset(context: RunContext) -> list[Demonstration]:
+    """The demonstrations of the run's tasks in the dataset that `config.data` names."""
+    config, data = context.config, context.config.data
+    assert data.path is not None
+    source = detect(data.path) if data.source == "auto" else data.source
+    tasks = {row: context.scene.tasks[row] for row in config.tasks}
+    episodes = select_tasks(
+        list(READERS[source](data.path, image_convention=data.image_convention)),
+        tasks,
+        source=str(data.path),
     )
-    side, size = episodes[0].images.shape[2], settings.image_size
-    drawn = "" if side == size else f", pictures of {side} pixels made {size}"
+    side, size = episodes[0].images.shape[2], config.image_size
+    resized = "" if side == size else f", pictures resized from {side} to {size} pixels"
     progress.note(
-        "Demonstrations",
-        f"{len(episodes)} of {settings.demonstrations.dataset}{drawn}",
+        "Demonstrations", f"{len(episodes)} of {data.path} ({source}){resized}"
     )
-    return [e._replace(images=_resized(e.images, size)) for e in episodes]
+    episodes = [e._replace(images=lazy_images.resize(e.images, size)) for e in episodes]
+    if data.streaming:
+        return episodes
+    return [e._replace(images=np.asarray(e.images)) for e in episodes]
 
 
-def of_tasks(
+def select_tasks(
     episodes: Sequence[Demonstration], tasks: dict[int, Task], *, source: str
 ) -> list[Demonstration]:
     """The episodes whose instruction is one of the tasks', under the task's number.
 
-    Capitals and spaces do not count; what is learnt is spelt as the task spells it.
+    Capitals and spaces are ignored; the instruction becomes the task's own spelling.
+
+    Args:
+      episodes: of a dataset.
+      tasks: by their row in the suite.
+      source: of the episodes, to name in the error.
 
     Raises:
-      ValueError: a task that no episode shows, with the instructions that there are.
+      ValueError: a task without an episode, with the instructions that there are.
     """
-    rows = {_plain(task.instruction): row for row, task in tasks.items()}
-    kept = [
-        episode._replace(
-            instruction=tasks[rows[_plain(episode.instruction)]].instruction,
-            task=rows[_plain(episode.instruction)],
-        )
-        for episode in episodes
-        if _plain(episode.instruction) in rows
-    ]
-    shown = {_plain(episode.instruction) for episode in kept}
-    for text, row in rows.items():
-        if text not in shown:
+
+    def normalized(text: str) -> str:
+        return " ".join(text.lower().split())
+
+    rows = {normalized(task.instruction): row for row, task in tasks.items()}
+    selected = []
+    for episode in episodes:
+        row = rows.get(normalized(episode.instruction))
+        if row is not None:
+            text = tasks[row].instruction
+            selected.append(episode._replace(instruction=text, task=row))
+    demonstrated = {episode.task for episode in selected}
+    for row, task in tasks.items():
+        if row not in demonstrated:
             known = sorted({episode.instruction for episode in episodes})
             others = "; ".join(map(repr, known[:6])) + ("..." if known[6:] else "")
             raise ValueError(
-                f"{source} shows nobody at {tasks[row].instruction!r}, but {others}: "
-                "choose tasks that it shows, or give another dataset."
+                f"{source} has no demonstration of {task.instruction!r}, but of "
+                f"{others}: choose tasks that it has, or give another dataset."
             )
-    return kept
+    return selected
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
-def _resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Pictures [T, V, S, S, 3] with another side, averaged where it is smaller."""
-    if images.shape[2] == size:
-        return images
-    flat = images.reshape(-1, *images.shape[2:])
-    made = [
-        np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BILINEAR))
-        for one in flat
-    ]
-    return np.stack(made).reshape(*images.shape[:2], size, size, 3)
-
-
-def _recorded(context: RunContext) -> tuple[list[Demonstration], int]:
-    """The expert's episodes, and how many diverged and were left out."""
-    total = context.config.demonstrations.episodes
-    with progress.phase("Demonstrations", total=total, unit="episode") as bar:
-        return _record(context, bar)
-
-
-def shares(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
-    """How many episodes each task keeps; the first ones keep what is left over."""
+def episodes_per_task(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
+    """How many episodes to keep of each task; the first tasks get the remainder."""
     each, over = divmod(episodes, len(tasks))
     return {row: each + (turn < over) for turn, row in enumerate(tasks)}
 
 
-def turns(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
-    """The tasks [batch_size] of a batch: they take turns, from batch to batch on."""
+def batch_tasks(tasks: Sequence[int], batch_size: int, attempt: int) -> np.ndarray:
+    """The tasks int32 [batch_size] of a batch: round robin, from batch to batch on."""
     index = np.arange(batch_size) + attempt * batch_size
     return np.asarray(tasks, np.int32)[index % len(tasks)]
 
 
-def _record(
-    context: RunContext, bar: progress.Phase
-) -> tuple[list[Demonstration], int]:
-    """Batches of the expert until every task has its share of successes.
+def _record_expert(context: RunContext) -> tuple[list[Demonstration], int]:
+    """Record batches of the expert until every task has its number of successes.
 
-    Returns them, and how many episodes diverged and were left out.
+    Returns the demonstrations, and how many episodes diverged and were left out.
     """
     config, tasks = context.config.demonstrations, context.config.tasks
     record = demos.make_recorder(
@@ -150,26 +146,28 @@ def _record(
         action_noise=config.noise,
     )
     key = rng.named_key(context.config.seed, "demonstrations")
-    share = shares(config.episodes, tasks)
-    kept: list[Demonstration] = []
+    missing = episodes_per_task(config.episodes, tasks)
+    episodes: list[Demonstration] = []
     diverged = 0
-    with bar.compiling():
-        task = jnp.asarray(turns(tasks, config.batch_size, 0))
-        record = record.lower(task, key).compile()  # type: ignore[attr-defined]
-    for attempt in range(config.attempts * -(-config.episodes // config.batch_size)):
-        task = jnp.asarray(turns(tasks, config.batch_size, attempt))
-        recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
-        diverged += int(recording.diverged[-1].sum())
-        for episode in demos.successful_episodes(context.scene, task, recording):
-            if share[episode.task] > 0:
-                share[episode.task] -= 1
-                kept.append(episode)
-                bar.advance(diverged=diverged)
-        if not any(share.values()):
-            return kept, diverged
-    missing = {row: count for row, count in share.items() if count}
+    num_batches = config.attempts * -(-config.episodes // config.batch_size)
+    with progress.phase("Demonstrations", total=config.episodes, unit="episode") as bar:
+        with bar.compiling():
+            task = jnp.asarray(batch_tasks(tasks, config.batch_size, 0))
+            record = record.lower(task, key).compile()  # type: ignore[attr-defined]
+        for attempt in range(num_batches):
+            task = jnp.asarray(batch_tasks(tasks, config.batch_size, attempt))
+            recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
+            diverged += int(recording.diverged[-1].sum())
+            for episode in demos.successful_episodes(context.scene, task, recording):
+                if missing[episode.task] > 0:
+                    missing[episode.task] -= 1
+                    episodes.append(episode)
+                    bar.advance(diverged=diverged)
+            if not any(missing.values()):
+                return episodes, diverged
+    short = {row: count for row, count in missing.items() if count}
     raise ValueError(
-        f"The expert is still short of {missing} episodes by task after {attempt + 1} "
+        f"The expert is still short of {short} episodes by task after {num_batches} "
         "batches: lower demonstrations.noise, allow more demonstrations.steps, or give "
-        "--config.demonstrations.dataset=FOLDER."
+        "a dataset: --config.data.source=auto --config.data.path=FOLDER."
     )

@@ -1,6 +1,6 @@
-"""Imported weights in a folder: the parameters, and what they presuppose of a policy.
+"""Imports public weights into a folder, and restores them for a policy.
 
-FOLDER/weights.json    the preset, the sources, what was changed of the preset
+FOLDER/weights.json    the preset, the sources, settings unlike the preset's
 FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
 """
 

@@ -66,11 +66,12 @@ def task_names(scene: Scene) -> list[str]:
 
 def require_demonstrations(config: ExperimentConfig) -> None:
     """Raise a ValueError if neither the expert nor a dataset demonstrates the tasks."""
-    if config.demonstrations.dataset is not None:
+    if config.data.source != "expert":
         return
     try:
         expert.require_skills(config.task_table, config.tasks)
     except ValueError as error:
         raise ValueError(
-            f"{error} A dataset is given by --config.demonstrations.dataset=FOLDER."
+            f"{error} A dataset is given by --config.data.source=auto "
+            "--config.data.path=FOLDER."
         ) from error

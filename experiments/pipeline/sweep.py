@@ -1,4 +1,4 @@
-"""Trains variants of one config under several seeds; what they share is made once.
+"""Trains variants of one config under several seeds, and their common parts once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
     ROOT/seed-0/sft-DIGEST/       supervised fine-tuning and its evaluation
@@ -37,6 +37,7 @@ DEMONSTRATION_SETTINGS = (
     "engine",
     "image_size",
     "demonstrations",
+    "data",
 )
 
 

@@ -5,11 +5,12 @@ A further stage is one function and one entry of `STAGES`.
 
 import dataclasses
 import functools
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 
+from data_pipelines import streaming
 from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline import imported_weights, policy_checkpoint
 from experiments.pipeline.run_context import RunContext
@@ -17,7 +18,7 @@ from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding as mesh_sharding
-from omnivla_jax.core.types import Demonstration, PyTree
+from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.train import loop, online, rng, sft, sharding
 from omnivla_jax.train.state import TrainState, evaluated
@@ -59,10 +60,16 @@ def sft_stage(
             params = _initial_params(context, key)
         else:
             normalizer, params = initial.normalizer, evaluated(initial)
-        dataset = _shard(
-            context, sft.make_dataset(episodes, normalizer, config=policy_config)
-        )
         state = _init_sharded(context, create, params, normalizer)
+        padding = context.config.data.padding
+        if context.config.data.streaming:
+            return state, _streamed_step(context, state, episodes)
+        dataset = _shard(
+            context,
+            sft.make_dataset(
+                episodes, normalizer, config=policy_config, padding=padding
+            ),
+        )
         step = sft.make_step(policy_config, config, placement=_mesh_sharding(context))
         compiled = _compile(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
@@ -76,6 +83,41 @@ def sft_stage(
         init=init,
         displayed_metrics=("loss",),
     )
+
+
+def _streamed_step(
+    context: RunContext, state: TrainState, episodes: Sequence[Demonstration]
+) -> loop.Step:
+    """The step of `sft_stage` fed from files: the batches follow from the state's step.
+
+    A resumed run thus goes on with the batches that it would have seen.
+    """
+    config, policy_config = context.config.sft, context.config.policy
+    texts, table = sft.instruction_table(episodes, policy_config)
+    frames = streaming.ShuffledFrames(
+        episodes,
+        texts,
+        horizon=policy_config.horizon,
+        padding=context.config.data.padding,
+        seed=context.config.seed,
+    )
+    batches = streaming.stream(frames, (config.steps_per_call, config.batch_size))
+
+    def next_batch() -> FrameBatch:
+        return _shard(context, jax.tree.map(jnp.asarray, next(batches)))
+
+    step = sft.make_streamed_step(
+        policy_config, config, table, placement=_mesh_sharding(context)
+    )
+    compiled = _compile(step, state, next_batch())
+
+    def run(state: TrainState) -> tuple[TrainState, Any]:
+        position = int(state.step) // config.steps_per_call
+        if batches.get_state() != position:
+            batches.set_state(position)
+        return compiled(state, next_batch())
+
+    return run
 
 
 def online_stage(

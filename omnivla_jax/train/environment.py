@@ -141,7 +141,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         fused=ENGINES[scene.engine].supports_fusion,
         terms=functools.partial(reward.compute, scene),
         faults=faults,
-        tasks=scene.playable,
+        tasks=scene.task_ids,
     )
 
 

@@ -180,6 +180,7 @@ def test_every_parameter_has_its_place(params):
     assert tuple(kernel) == (None, "tensor", "fsdp", None)
 
 
+@pytest.mark.slow
 def test_debug_policy_overfits_four_samples(params):
     seen, target = observation(), chunks(5)
     optimizer = optax.adam(3e-3)

@@ -156,6 +156,7 @@ def assert_first_are_same(few, many):
 SPLITS = [(10, 5), (10, 3), (10, 1), (10, 64), (9, 9), (3, 2), (1, 1)]
 
 
+@pytest.mark.slow
 def test_every_split_plays_the_same_episodes():
     """On the toy, each split with the program that its own config makes."""
     base = dataclasses.replace(SETTINGS, recorded=4, block_size=4)
@@ -173,6 +174,7 @@ def test_every_split_plays_the_same_episodes():
         assert_first_are_same(played(*split), whole)
 
 
+@pytest.mark.slow
 def test_every_split_plays_the_same_episodes_in_the_simulator():
     sizes = dataclasses.replace(POLICY, max_tokens=16)
     scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")

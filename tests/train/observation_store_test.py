@@ -36,6 +36,7 @@ def learned():
     return {name: one(name) for name in ("cache", "state")}
 
 
+@pytest.mark.slow
 def test_the_first_ratio_is_one(learned):
     """One minibatch, scored before anything has changed."""
     for _, metrics in learned.values():

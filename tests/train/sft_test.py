@@ -85,6 +85,7 @@ def test_flow_times_follow_their_distribution():
     assert stats.kstest(np.asarray(tau), stats.beta(1, 1.5).cdf).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_adapters_alone_lower_the_loss(trained):
     dataset, _, _ = trained
     settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)

@@ -27,6 +27,8 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import virtual_devices
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-4),
     objective=objectives.flow_ppo(ppo.PpoConfig()),

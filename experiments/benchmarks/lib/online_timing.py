@@ -1,7 +1,7 @@
 """Times of whole online updates: sampling, physics, rendering and learning.
 
-The policy is untrained, so that hardly an episode ends early and the control steps that
-are counted are played.
+The policy is untrained, so that hardly an episode ends early: nearly all counted
+control steps are executed.
 """
 
 import functools
@@ -24,7 +24,13 @@ from omnivla_jax.train.state import TrainState
 def measure(
     settings: ExperimentConfig, simulator: Environment, updates: int
 ) -> dict[str, Any]:
-    """Compile the step, run it, and take the same work apart."""
+    """Time whole updates, and the parts of one.
+
+    Args:
+      settings: of the run.
+      simulator: the environment of its tasks.
+      updates: timed ones, after the first.
+    """
     start, key = untrained(settings), rng.named_key(settings.seed, "online")
     shared: dict[str, Any] = {
         "policy_config": settings.policy,
@@ -56,11 +62,11 @@ def measure(
 
 
 def untrained(settings: ExperimentConfig) -> TrainState:
-    """Stage III at step 0 from random parameters, in units of the commands."""
+    """Training state of online RL with random parameters and identity normalizer."""
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
-    units = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
-    before = sft.create(params, units, settings.sft, seed=settings.seed)
+    normalizer = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
+    before = sft.create(params, normalizer, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)
 
 
@@ -70,7 +76,7 @@ def experience(
     simulator: Environment,
     settings: ExperimentConfig,
 ) -> online_rollout.RolloutBatch:
-    """What one update stores, as shapes."""
+    """Shapes of what one update stores."""
     act = online.make_stochastic_actor(
         start, simulator, settings.policy, settings.sampler, settings.rl
     )

@@ -27,55 +27,70 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
-    found = {"parameters": state.count(parameters.shapes(config))}
-    found |= acting(config, batch=batch, steps=steps)
-    found |= learning(config, batch=batch)
-    return found | _memory()
+    return {
+        "parameters": state.count(parameters.shapes(config)),
+        **acting(config, batch=batch, steps=steps),
+        **learning(config, batch=batch),
+        "peak_memory_mib": round(memory.peak()[0] / memory.MIB),
+        "peak_memory_source": memory.peak()[1],
+    }
 
 
 def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
-    """Prefix, denoising and both in one program."""
-    served = _once(functools.partial(served_params, config=config))
-    seen, key = _seen(dataset_of(config, batch)), jax.random.key(1)
+    """Times of the prefix, of denoising, and of both in one program.
+
+    Args:
+      config: of the policy.
+      batch: observations.
+      steps: denoising steps.
+    """
+    params = _init(functools.partial(served_params, config=config))
+    observation = _observations(random_dataset(config, batch))
+    key = jax.random.key(1)
     encode = functools.partial(policy.encode_prefix, config=config)
     sample = functools.partial(policy.sample, config=config, steps=steps)
 
-    def act(params: PyTree, seen: Observation, key: jax.Array) -> jax.Array:
-        return sample(params, encode(params, seen), seen.state, key)
+    def act(params: PyTree, observation: Observation, key: jax.Array) -> jax.Array:
+        return sample(params, encode(params, observation), observation.state, key)
 
     prefix = compilation.jit(encode, fused=True)
-    cache = prefix(served, seen)
+    cache = prefix(params, observation)
     denoise = compilation.jit(sample, fused=True)
-    denoising = timing.fastest(lambda _: denoise(served, cache, seen.state, key))
+    proprio = observation.state
     chunk = compilation.jit(act, fused=True)
+    seconds = {
+        "prefix": timing.fastest(lambda _: prefix(params, observation)),
+        "denoising": timing.fastest(lambda _: denoise(params, cache, proprio, key)),
+        "chunk": timing.fastest(lambda _: chunk(params, observation, key)),
+    }
     return {
         "prefix_tokens": cache.valid.shape[1],
-        "prefix_ms": _ms(timing.fastest(lambda _: prefix(served, seen))),
-        "denoising_step_ms": _ms(denoising / steps),
-        "chunk_ms": _ms(timing.fastest(lambda _: chunk(served, seen, key))),
+        "prefix_ms": round(1e3 * seconds["prefix"], 3),
+        "denoising_step_ms": round(1e3 * seconds["denoising"] / steps, 3),
+        "chunk_ms": round(1e3 * seconds["chunk"], 3),
     }
 
 
 def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
-    """A step of stage II on as many observations, one flow time each."""
-    work, learner = training_flops(config, batch=batch), settings(batch)
-    dataset = dataset_of(config, batch)
-    step = sft.make_step(config, learner)
-    start = _once(functools.partial(fresh_state, config=config, learner=learner))
-    seconds = timing.fastest(lambda before: step(before, dataset)[0], start)
+    """Time of an SFT step on `batch` observations, one flow time each."""
+    model_flops, sft_config = training_flops(config, batch=batch), step_config(batch)
+    dataset = random_dataset(config, batch)
+    step = sft.make_step(config, sft_config)
+    init = functools.partial(init_state, config=config, sft_config=sft_config)
+    seconds = timing.fastest(lambda before: step(before, dataset)[0], _init(init))
     peak, source = flops.peak()
     return {
-        "training_step_ms": _ms(seconds),
+        "training_step_ms": round(1e3 * seconds, 3),
         "tokens_per_second": round(batch * tokens(config) / seconds),
-        "training_gflop": round(work / 1e9, 3),
-        "mfu": float(f"{work / seconds / peak:.3g}"),
+        "training_gflop": round(model_flops / 1e9, 3),
+        "mfu": float(f"{model_flops / seconds / peak:.3g}"),
         "peak_tflops": round(peak / 1e12, 3),
         "peak_source": source,
     }
 
 
-def settings(batch: int) -> sft.SftConfig:
-    """How a step on `batch` observations is taken."""
+def step_config(batch: int) -> sft.SftConfig:
+    """Of one SFT step on `batch` observations."""
     return sft.SftConfig(
         OptimizerConfig(learning_rate=1e-4),
         steps=1,
@@ -90,39 +105,18 @@ def served_params(key: jax.Array, *, config: PolicyConfig) -> PyTree:
     return precision.to_compute(policy.init(key, config))
 
 
-def fresh_state(
-    key: jax.Array, *, config: PolicyConfig, learner: sft.SftConfig
+def init_state(
+    key: jax.Array, *, config: PolicyConfig, sft_config: sft.SftConfig
 ) -> TrainState:
-    """Stage II at step 0 with random parameters; consumes `key`."""
+    """Training state of SFT with random parameters; consumes `key`."""
     units = normalize.identity_normalizer(
         config.robot_state_dim, config.robot_action_dim
     )
-    return sft.create(policy.init(key, config), units, learner, seed=0)
+    return sft.create(policy.init(key, config), units, sft_config, seed=0)
 
 
 def training_flops(config: PolicyConfig, *, batch: int) -> float:
-    """Model FLOPs of one training step, counted from shapes alone."""
-    gradient = jax.grad(functools.partial(sft.loss, config=_plain(config), draws=1))
-    data = jax.eval_shape(functools.partial(dataset_of, config, batch))
-    shapes, key = parameters.shapes(config), jax.random.key(0)
-    return flops.count(gradient, shapes, key, _seen(data), data.chunk)
-
-
-def tokens(config: PolicyConfig) -> int:
-    """Tokens of one observation and its chunk that go through the transformer."""
-    seen = config.views * config.vision.tokens + config.max_tokens
-    return seen + config.spatial_tokens + sum(config.suffix.values())
-
-
-def _once(draw: Callable[[jax.Array], PyTree]) -> PyTree:
-    """What `draw` makes of a key, in one program: what it holds on the way is freed."""
-    return jax.jit(draw, compiler_options=compilation.NO_OPTIMIZATION)(
-        jax.random.key(0)
-    )
-
-
-def _plain(config: PolicyConfig) -> PolicyConfig:
-    """The same policy, storing every activation."""
+    """Model FLOPs of a training step without rematerialisation, from shapes alone."""
     names = ("vision", "spatial_vision", "mot")
     parts = {name: getattr(config, name) for name in names}
     stored = {
@@ -130,15 +124,21 @@ def _plain(config: PolicyConfig) -> PolicyConfig:
         for name, part in parts.items()
         if part is not None
     }
-    return dataclasses.replace(config, **stored)
+    config = dataclasses.replace(config, **stored)
+    gradient = jax.grad(functools.partial(sft.loss, config=config, draws=1))
+    data = jax.eval_shape(functools.partial(random_dataset, config, batch))
+    shapes, key = parameters.shapes(config), jax.random.key(0)
+    return flops.count(gradient, shapes, key, _observations(data), data.chunk)
 
 
-def _seen(data: sft.Dataset) -> Observation:
-    return Observation(data.images, data.tokens, data.token_mask, data.state)
+def tokens(config: PolicyConfig) -> int:
+    """Tokens of one observation and its chunk that go through the transformer."""
+    prefix = config.views * config.vision.tokens + config.max_tokens
+    return prefix + config.spatial_tokens + sum(config.suffix.values())
 
 
-def dataset_of(config: PolicyConfig, frames: int) -> sft.Dataset:
-    """Random demonstrations, of which every frame has an instruction of its own."""
+def random_dataset(config: PolicyConfig, frames: int) -> sft.Dataset:
+    """Random demonstrations in which every frame has its own instruction."""
     rng, size = np.random.default_rng(0), config.vision.image_size
     images = rng.integers(0, 256, (frames, config.views, size, size, 3))
     words = rng.integers(0, config.vocab, (frames, config.max_tokens))
@@ -153,11 +153,12 @@ def dataset_of(config: PolicyConfig, frames: int) -> sft.Dataset:
     )
 
 
-def _ms(seconds: float) -> float:
-    return round(1e3 * seconds, 3)
+def _init(init: Callable[[jax.Array], PyTree]) -> PyTree:
+    """`init(key)` as one program, which frees intermediate arrays."""
+    program = jax.jit(init, compiler_options=compilation.NO_OPTIMIZATION)
+    return program(jax.random.key(0))
 
 
-def _memory() -> dict[str, Any]:
-    """The device's peak where it keeps one, else that of this process."""
-    size, source = memory.peak()
-    return {"peak_memory_mib": round(size / memory.MIB), "peak_memory_source": source}
+def _observations(data: sft.Dataset) -> Observation:
+    """The inputs of the policy, a row per frame."""
+    return Observation(data.images, data.tokens, data.token_mask, data.state)

@@ -1,10 +1,10 @@
 """Finds the skill of a task by its goal and its scene, not by its instruction.
 
-Skills are written for LIBERO's tasks. Another task file has the skill of the LIBERO
-task with the same goal, between objects of the same categories that start alike:
-instances may have other names, objects may stand elsewhere, and others may stand around
-them. A skill follows the bodies that it names, so that it transfers; only one with a
-point of the world in it is bound to its arena.
+Skills are written for LIBERO's tasks and for those of `register_skill`. Another task
+has the skill of the known task with the same goal, between objects of the same
+categories that start alike: instances may have other names, objects may stand
+elsewhere, and others may stand around them. A skill follows the bodies that it names,
+so that it transfers; only one with a point of the world in it is bound to its arena.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple, Sequence
 
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import tasks
-from omnivla_jax.sim.libero.tasks import Start, Task, Zone
+from omnivla_jax.sim.libero.tasks import ObjectInit, TargetZone, Task
 from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.skills import SKILLS, SUITES
 from omnivla_jax.world.expert.waypoints import Skill
@@ -22,10 +22,11 @@ from omnivla_jax.world.expert.waypoints import Skill
 Renaming = dict[str, str]  # instances of a known task -> those of another
 Part = tuple[str, str]  # an instance and one of its regions, "" for the whole
 _ZONE: Part = ("", "zone")  # any rectangle of the workspace
+_REGISTERED: list["TaskSkill"] = []
 
 
 class TaskSkill(NamedTuple):
-    """A task of LIBERO's and the skill written for it."""
+    """A task and the skill written for it."""
 
     task: Task
     skill: Skill
@@ -34,7 +35,7 @@ class TaskSkill(NamedTuple):
 class TaskNames(NamedTuple):
     """The names in a task, split into instances and their regions."""
 
-    starts: dict[str, Start]  # by instance
+    starts: dict[str, ObjectInit]  # by instance
     goals: list[tuple[str, Part, Part]]  # predicate, subject and target, in order
     instances: list[str]  # named in the goals, each once
     joints: set[tuple[str, Part]]  # initial predicate and subject
@@ -63,7 +64,7 @@ def find_skill(task: Task) -> Skill | None:
     """
     names = task_names(task)
     matches = []
-    for known in libero_skills():
+    for known in (*libero_skills(), *_REGISTERED):
         bound = any(w.anchor == waypoints.WORLD for w in known.skill)
         if bound and known.task.arena != task.arena:
             continue
@@ -77,6 +78,16 @@ def find_skill(task: Task) -> Skill | None:
     rivals = [match for match in matches if match.other_arena == best.other_arena]
     only = all(match.skill == best.skill for match in rivals)
     return best.skill if only or not best.unlike_subjects else None
+
+
+def register_skill(task: Task, skill: Skill) -> None:
+    """Add the skill of a task of your own; register before making its scene.
+
+    Args:
+      task: an example; other tasks with its goal get the skill too, see `find_skill`.
+      skill: names bodies of `task`; ends with `waypoints.REST`.
+    """
+    _REGISTERED.append(TaskSkill(task, skill))
 
 
 def goal_text(task: Task) -> str:
@@ -97,7 +108,7 @@ def libero_skills() -> tuple[TaskSkill, ...]:
 
 def task_names(task: Task) -> TaskNames:
     """Split the names in a task's goal and initial joints."""
-    starts = {start.name: start for start in (*task.movables, *task.fixtures)}
+    starts = {start.name: start for start in (*task.objects, *task.fixtures)}
     categories = {name: start.category for name, start in starts.items()}
     split = functools.partial(tasks.split_region, instances=categories)
     goals = []
@@ -184,7 +195,7 @@ def _match(
     )
 
 
-def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
+def _support(names: TaskNames, start: ObjectInit) -> tuple[str, str, str]:
     """Relation, category and region that something starts on or in; or ""."""
     below = names.starts.get(start.reference)
     if below is None:  # on the table
@@ -192,7 +203,7 @@ def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
     return start.relation, CATEGORIES[below.category].grasp_like, start.region
 
 
-def _distance(a: Start, b: Start) -> float:
+def _distance(a: ObjectInit, b: ObjectInit) -> float:
     """Between the middles of two start regions, m; 0 where one has none."""
     if not (a.ranges and b.ranges):
         return 0.0
@@ -209,7 +220,7 @@ def _adapt(
     skill: Skill,
     known: TaskNames,
     renaming: Renaming,
-    zones: Sequence[tuple[Zone, Zone]],
+    zones: Sequence[tuple[TargetZone, TargetZone]],
 ) -> Skill:
     """The skill with other names, its points of the world moved with the zone."""
     dx, dy, dz = 0.0, 0.0, 0.0

@@ -128,10 +128,28 @@ def test_several_tasks_are_given_as_said(parsed):
     config.tasks = (1, 7, 12)
     with pytest.raises(ValueError, match=r"such as --config.tasks=0,1\."):
         from_config(config)
-    arguments = ("--config.tasks=0,1", "--config.demonstrations.dataset=a/b")
+    dataset = ("--config.data.source=auto", "--config.data.path=a/b")
+    arguments = ("--config.tasks=0,1", *dataset)
     settings = from_config(parsed(config, *arguments))
     assert settings.tasks == (0, 1)
-    assert settings.demonstrations.dataset == Path("a/b")
+    assert settings.data.path == Path("a/b")
+
+
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        ({"source": "csv"}, "data.source is 'csv'; choose one of expert, auto, rlds"),
+        ({"path": "a"}, "data.path=a is not read with data.source=expert"),
+        ({"source": "rlds"}, "data.source=rlds needs --config.data.path=FOLDER"),
+        ({"padding": "wrap"}, "data.padding='wrap' is unknown: choose one of hold"),
+        ({"image_convention": "x"}, "data.image_convention is 'x'; choose one of upri"),
+    ],
+)
+def test_data_settings_that_do_not_fit(changes, text):
+    config = quickstart.get_config("debug")
+    config.data.update(changes)
+    with pytest.raises(ValueError, match=text):
+        from_config(config)
 
 
 @pytest.mark.parametrize("tasks", [(True,), (1.0,), ("1",)])

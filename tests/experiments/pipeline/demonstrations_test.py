@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import rlds
+from data_pipelines.lazy_images import LazyImages
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline import demonstrations, run_context
@@ -40,15 +41,15 @@ def episode(instruction, *, side=16, length=3):
     ],
 )
 def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
-    assert demonstrations.shares(episodes, tasks) == kept
+    assert demonstrations.episodes_per_task(episodes, tasks) == kept
 
 
 def test_tasks_take_turns_beyond_the_size_of_a_batch():
-    turns = demonstrations.turns
-    batches = [turns((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
+    batch_tasks = demonstrations.batch_tasks
+    batches = [batch_tasks((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
     assert batches == [[9, 5], [7, 9], [5, 7]]
     for attempt in range(3):  # as ever where they divide
-        assert demonstrations.turns((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
+        assert demonstrations.batch_tasks((1, 7), 4, attempt).tolist() == [1, 7, 1, 7]
 
 
 def test_a_dataset_is_known_by_its_words():
@@ -58,22 +59,23 @@ def test_a_dataset_is_known_by_its_words():
         episode("turn on the stove"),
         episode("open the middle drawer of the cabinet"),
     ]
-    kept = demonstrations.of_tasks(given, wanted, source="data")
+    kept = demonstrations.select_tasks(given, wanted, source="data")
     assert [(e.task, e.instruction) for e in kept] == [
         (8, "put the bowl on the plate"),
         (7, "turn on the stove"),
     ]
-    with pytest.raises(ValueError, match="shows nobody at 'put the bowl on"):
-        demonstrations.of_tasks(given[1:], wanted, source="data")
+    with pytest.raises(ValueError, match="no demonstration of 'put the bowl on"):
+        demonstrations.select_tasks(given[1:], wanted, source="data")
 
 
-def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
     """Also for a task without a script, and of pictures of another size."""
     data = tmp_path / "data"
     words = [GOAL.tasks[row].instruction for row in (1, 7, 8)]
     rlds.write(data, [episode(text, side=32) for text in words], name="mine")
     config = quickstart.get_config("debug")
-    config.demonstrations.dataset = str(data)
+    config.data.update(source="auto", path=str(data), streaming=streaming)
     scene: Any = SimpleNamespace(tasks=GOAL.tasks)
     (tmp_path / "run").mkdir()
     job: Any = SimpleNamespace(
@@ -83,6 +85,8 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
         episodes = demonstrations.demonstrations(job)()
         assert [e.instruction for e in episodes] == words
         assert episodes[0].images.shape == (3, 2, 16, 16, 3)
+        assert isinstance(episodes[0].images, LazyImages) == streaming
+        assert np.asarray(episodes[0].images).shape == (3, 2, 16, 16, 3)
         assert note in capsys.readouterr().out
     assert job.workdir.result("demonstrations")["episodes"] == 3
 
@@ -90,9 +94,7 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys):
 def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
     monkeypatch.setattr("omnivla_jax.world.expert.table.find_skill", lambda task: None)
-    with pytest.raises(ValueError, match="no skill for .*demonstrations.dataset=FOL"):
+    with pytest.raises(ValueError, match="no skill for .*--config.data.path=FOLDER"):
         run_context.require_demonstrations(settings)
-    given = dataclasses.replace(settings.demonstrations, dataset=Path("data"))
-    run_context.require_demonstrations(
-        dataclasses.replace(settings, demonstrations=given)
-    )
+    given = dataclasses.replace(settings.data, source="auto", path=Path("data"))
+    run_context.require_demonstrations(dataclasses.replace(settings, data=given))

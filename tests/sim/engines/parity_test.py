@@ -21,6 +21,8 @@ from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.contact import tables
 from omnivla_jax.sim.goals import predicates
 
+pytestmark = pytest.mark.slow
+
 BATCH = 2
 STEPS = 8
 ACTION = jnp.tile(jnp.array([0.3, 0.5, 0.5, 0.1, 0.0, 0.2, 1.0]), (BATCH, 1))
@@ -236,7 +238,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     chosen = (pushed, turned)
     task = jnp.array([episode.task for episode in chosen])
     physics = _recorded_start(mjx_scene, chosen)
-    verdicts = jax.jit(
+    goals_satisfied = jax.jit(
         lambda physics: [
             predicates.success(mjx_scene, physics, goal) for goal in (task, task[::-1])
         ]
@@ -246,7 +248,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     for step in range(lengths.max() + MARGIN):
         rows = [e.actions[min(step, len(e.actions) - 1)] for e in chosen]
         physics = mjx_step(physics, jnp.ones(BATCH, bool), jnp.array(rows))
-        reached, reached_other = verdicts(physics)
+        reached, reached_other = goals_satisfied(physics)
         own.append(np.asarray(reached))
         others.append(np.asarray(reached_other))
         if np.any(own, axis=0).all():

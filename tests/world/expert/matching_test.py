@@ -12,6 +12,8 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
 from omnivla_jax.world.expert import matching, table, waypoints
+from omnivla_jax.world.expert.grasps import grasp_rim
+from omnivla_jax.world.expert.placing import carry
 from omnivla_jax.world.expert.skills import SKILLS
 
 FORTY = matching.libero_skills()
@@ -63,7 +65,7 @@ def test_small_displacements_keep_the_skill(known):
         return start._replace(ranges=tuple(ranges))
 
     task = known.task._replace(
-        movables=tuple(map(moved, known.task.movables)),
+        objects=tuple(map(moved, known.task.objects)),
         fixtures=tuple(map(moved, known.task.fixtures)),
     )
     assert expert.find_skill(task) == known.skill
@@ -76,7 +78,7 @@ def test_a_distractor_changes_nothing(rewritten):
         ("plate_1 - plate", "plate_1 - plate\n milk_1 - milk"),
         ("(:init", "(:init (On milk_1 main_table_stove_front_region)"),
     )
-    assert len(task.movables) == 5
+    assert len(task.objects) == 5
     assert expert.find_skill(task) == SKILLS["put the bowl on the plate"]
 
 
@@ -140,6 +142,20 @@ def test_a_moved_target_zone_moves_world_points(rewritten):
 )
 def test_no_skill_for_unknown_goals_or_joints(rewritten, suite, row, old, new):
     assert expert.find_skill(rewritten(suite, row, (old, new))) is None
+
+
+def test_a_registered_skill_serves_its_goal(rewritten, monkeypatch):
+    goal = f"(On {BOWL} plate_1)"
+    example = rewritten("libero_goal", 8, (goal, "(On plate_1 flat_stove_1)"))
+    assert expert.find_skill(example) is None
+    monkeypatch.setattr(matching, "_REGISTERED", [])
+    held = grasp_rim("plate_1", radius=0.06, height=0.01, side=0.0)
+    skill = (*carry(held, "flat_stove_1", (0.15, 0.0, 0.02)), waypoints.REST)
+    expert.register_skill(example, skill)
+    assert expert.find_skill(example) == skill
+    changes = (("plate_1", "dish"), (f"(On {BOWL} dish)", "(On dish flat_stove_1)"))
+    renamed = found_skill(rewritten("libero_goal", 8, *changes))
+    assert table.body_names(renamed) == {"dish", "flat_stove_1", panda.EEF_BODY}
 
 
 def test_skills_without_world_points_serve_other_arenas():

@@ -1,10 +1,10 @@
 """Compacts a scene of many tasks to the bodies of each environment's task.
 
-A scene that mixes tasks holds many movable objects, each of its tasks a few. MJX steps
+A scene that mixes tasks holds many objects, each of its tasks a few. MJX steps
 a subset of the bodies: the robot, the fixtures' joints and as many object slots as the
 fullest task needs. Tasks that need the same objects share a subset; what a subset lacks
 stays as it is.
-Axes: B environments, T tasks of the suite, P subsets, M movables, S object slots; nq,
+Axes: B environments, T tasks of the suite, P subsets, M objects, S object slots; nq,
 nv and N positions, degrees of freedom and bodies of the scene, Q, V and C of a subset,
 J of which are the robot's and the fixtures', before those of the slots.
 """
@@ -41,19 +41,19 @@ class ActiveBodies(NamedTuple):
 
     of_task: np.ndarray  # int [T]: the subset of each task
     jointed: Jointed
-    movable: np.ndarray  # int [P, S]: of the scene's; M in an empty slot
+    slot_objects: np.ndarray  # int [P, S]: of the scene's; M in an empty slot
     present: np.ndarray  # bool [P, N]: bodies that take part
     positions: np.ndarray  # int [P, Q]: of nq, beyond which lies EMPTY_SLOT_POSE
     velocities: np.ndarray  # int [P, V]: of nv, beyond which lies 0
     bodies: np.ndarray  # int [P, N]: of C, beyond which lie the poses in qpos [M]
     positions_back: np.ndarray  # int [P, nq]: of Q, beyond which lies the scene's qpos
     velocities_back: np.ndarray  # int [P, nv]: of V, beyond which lies the scene's
-    poses: np.ndarray  # int [M, 7]: of nq, each movable's pose
+    poses: np.ndarray  # int [M, 7]: of nq, each object's pose
 
     @property
     def size(self) -> int:
         """C."""
-        return len(self.jointed.bodies) + self.movable.shape[1]
+        return len(self.jointed.bodies) + self.slot_objects.shape[1]
 
 
 class ActiveState(NamedTuple):
@@ -67,20 +67,20 @@ class ActiveState(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def active_bodies(scene: Scene) -> ActiveBodies:
     """Return the subsets of `scene`; tasks that it does not hold get the first."""
-    of_task = {row: _task_bodies(scene, scene.tasks[row]) for row in scene.playable}
+    of_task = {row: _task_bodies(scene, scene.tasks[row]) for row in scene.task_ids}
     kinds = list(dict.fromkeys(of_task.values()))
-    names, jointed, model = tuple(scene.stock.movables), _jointed(scene), scene.model
-    slots = max([1, *(len(movables) for movables, _ in kinds)])
-    movable = np.full((len(kinds), slots), len(names))
+    names, jointed, model = tuple(scene.assets.objects), _jointed(scene), scene.model
+    slots = max([1, *(len(objects) for objects, _ in kinds)])
+    slot_objects = np.full((len(kinds), slots), len(names))
     present = np.ones((len(kinds), model.nbody), bool)
-    for row, (movables, absent) in enumerate(kinds):
-        movable[row, : len(movables)] = [names.index(name) for name in movables]
+    for row, (objects, absent) in enumerate(kinds):
+        slot_objects[row, : len(objects)] = [names.index(name) for name in objects]
         present[row, [scene.bodies[name] for name in absent]] = False
         present[row] &= present[row, model.body_rootid]
 
     # Rows of qpos and of qvel: the jointed ones, then those of the slots.
     starts = np.array([scene.joints[f"{name}_joint0"] for name in names], int)
-    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[movable]
+    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[slot_objects]
     positions, velocities = (
         np.concatenate([np.tile(rows, (len(kinds), 1)), in_slots], axis=1)
         for rows, in_slots in (
@@ -92,18 +92,18 @@ def active_bodies(scene: Scene) -> ActiveBodies:
         )
     )
 
-    # The row of every body of the scene; a movable in no slot has its pose in qpos.
+    # The row of every body of the scene; an object in no slot has its pose in qpos.
     bodies = np.zeros((len(kinds), model.nbody), int)
     bodies[:, jointed.bodies] = np.arange(len(jointed.bodies))
     for row, name in enumerate(names):
-        slot = np.where(movable == row, np.arange(slots), slots + row).min(axis=1)
+        slot = np.where(slot_objects == row, np.arange(slots), slots + row).min(axis=1)
         bodies[:, scene.bodies[name]] = len(jointed.bodies) + slot
     return ActiveBodies(
         of_task=np.array(
             [kinds.index(of_task.get(row, kinds[0])) for row in range(scene.num_tasks)]
         ),
         jointed=jointed,
-        movable=movable,
+        slot_objects=slot_objects,
         present=present,
         positions=positions,
         velocities=velocities,
@@ -167,7 +167,7 @@ def scatter(
 
 def body_subsets(tables: ActiveBodies) -> list[BodySubset]:
     """Return the subsets in the form that the contact tables are built from."""
-    slots = tables.movable.shape[1]
+    slots = tables.slot_objects.shape[1]
     rows = zip(tables.present, tables.bodies, tables.velocities)
     return [
         BodySubset(np.where(there, bodies, 0), there, dofs, tables.size, slots)
@@ -186,22 +186,22 @@ def _take(
 
 
 def _task_bodies(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The movables of a task, and the bodies that it lacks."""
-    movables = tuple(start.name for start in task.movables)
+    """The objects of a task, and the bodies that it lacks."""
+    objects = tuple(start.name for start in task.objects)
     fixtures = {start.name for start in task.fixtures if start.ranges}
-    tables = {name for name in scene.stock.arenas if ARENAS[name].table}
-    absent = set(scene.stock.movables).difference(movables)
-    absent |= set(scene.stock.fixtures) - fixtures
+    tables = {name for name in scene.assets.arenas if ARENAS[name].table}
+    absent = set(scene.assets.objects).difference(objects)
+    absent |= set(scene.assets.fixtures) - fixtures
     absent |= {table_body(name) for name in tables - {task.arena}}
-    return movables, frozenset(absent)
+    return objects, frozenset(absent)
 
 
 def _jointed(scene: Scene) -> Jointed:
-    """All rows of the scene but the movables'."""
+    """All rows of the scene but the objects'."""
     model = scene.model
     sizes = (1, FREE_QPOS, FREE_DOFS)
     masks = [np.ones(count, bool) for count in (model.nbody, model.nq, model.nv)]
-    for name in scene.stock.movables:
+    for name in scene.assets.objects:
         starts = (scene.bodies[name], *scene.joints[f"{name}_joint0"])
         for mask, start, size in zip(masks, starts, sizes):
             mask[start : start + size] = False

@@ -26,7 +26,7 @@ from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _ARM = slice(0, panda.NUM_JOINTS)
@@ -45,7 +45,7 @@ class _Carry(NamedTuple):
 
 
 def compile_model(
-    assets: SceneAssets, preset: Preset, contact_pairs: ContactPairs
+    assets: SceneAssets, preset: IntegratorPreset, contact_pairs: ContactPairs
 ) -> mujoco.MjModel:
     """Compile the model with planes for table tops; contacts are sensed without it."""
     del contact_pairs

@@ -31,7 +31,7 @@ from omnivla_jax.sim.engines.mjx.contact import (
 from omnivla_jax.sim.engines.mjx.contact.candidates import select_rows
 from omnivla_jax.sim.engines.mjx.contact.collision import CollisionResult
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
-from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _UNSET: Any = None
@@ -40,14 +40,14 @@ _UNSET: Any = None
 class StepModel(NamedTuple):
     """A scene on the device, with its static tables."""
 
-    preset: Preset
+    preset: IntegratorPreset
     jointed: mjx.Model  # robot and fixtures, without contacts and constraints
     blank: mjx.Data  # of `jointed`
     roots: np.ndarray  # int [V of `jointed`]: the root body of each degree of freedom
     fixtures: np.ndarray  # int [F]: bodies of `jointed` whose pose is data
     hand: int  # body of `jointed` with the grip site
     active: active_bodies.ActiveBodies
-    movables: free_bodies.BodyConstants  # of each movable; an empty slot's last
+    objects: free_bodies.BodyConstants  # of each object; an empty slot's last
     fluid: free_bodies.FluidOptions
     contacts: tables.ContactTables
     num_sensors: int
@@ -72,8 +72,8 @@ class StepData(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def step_model(scene: Scene) -> StepModel:
     """Return the model that all programs of one scene share."""
-    # The scene without movables: the same bodies and joints in the same order.
-    assets = scene.stock._replace(movables={})
+    # The scene without objects: the same bodies and joints in the same order.
+    assets = scene.assets._replace(objects={})
     jointed = mjcf.compile_model(assets, scene.preset, plane_tables=True)
     bare, flags = copy.copy(jointed), mujoco.mjtDisableBit
     bare.opt.disableflags |= int(flags.mjDSBL_CONTACT) | int(flags.mjDSBL_CONSTRAINT)
@@ -82,9 +82,9 @@ def step_model(scene: Scene) -> StepModel:
     sensors = [(scene.bodies[a], scene.bodies[b]) for a, b in scene.contact_pairs]
 
     # The budget of the scene's fullest task.
-    tasks = [scene.tasks[row] for row in scene.playable]
+    tasks = [scene.tasks[row] for row in scene.task_ids]
     budget = tables.BUDGET_TABLE
-    if any(start.reference for task in tasks for start in task.movables):
+    if any(start.reference for task in tasks for start in task.objects):
         budget = tables.BUDGET_STACKED
     elif any(len(task.goal) > 1 for task in tasks):
         budget = tables.BUDGET_GROUPED
@@ -98,11 +98,11 @@ def step_model(scene: Scene) -> StepModel:
             jointed=mjx.put_model(bare, impl="jax"),
             blank=mjx.make_data(bare, impl="jax"),
             roots=jointed.body_rootid[jointed.dof_bodyid],
-            fixtures=np.array([rows.index(scene.bodies[n]) for n in scene.posed]),
+            fixtures=np.array([rows.index(scene.bodies[n]) for n in scene.posed_bodies]),
             hand=scene.bodies[panda.EEF_BODY],
             active=active,
-            movables=free_bodies.body_constants(
-                scene.model, [scene.bodies[name] for name in scene.stock.movables]
+            objects=free_bodies.body_constants(
+                scene.model, [scene.bodies[name] for name in scene.assets.objects]
             ),
             fluid=free_bodies.fluid_options(scene.model),
             contacts=tables.build(
@@ -184,8 +184,8 @@ def smooth_dynamics(model: StepModel, data: StepData) -> StepData:
 def free_body_dynamics(model: StepModel, data: StepData) -> StepData:
     """Compute all that positions and velocities of the free bodies determine."""
     constants = jax.tree.map(
-        lambda table: select_rows(data.subset, table[model.active.movable]),
-        model.movables,
+        lambda table: select_rows(data.subset, table[model.active.slot_objects]),
+        model.objects,
     )
     qvel = data.state.qvel[:, model.jointed.nv :]
     qvel = qvel.reshape(len(qvel), -1, FREE_DOFS)

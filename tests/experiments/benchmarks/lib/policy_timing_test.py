@@ -41,17 +41,19 @@ def test_the_debug_policy_is_measured():
     assert found["tokens_per_second"] > 0 and found["peak_memory_mib"] > 0
 
 
-def test_learning_of_full_holds_three_numbers_a_parameter_and_a_gradient():
+def test_full_trains_with_four_numbers_a_parameter():
     """By shapes alone, in which a step is lowered and its FLOPs are counted."""
-    config, learner = preset("full"), policy_timing.settings(1)
-    draw = functools.partial(policy_timing.fresh_state, config=config, learner=learner)
+    config, sft_config = preset("full"), policy_timing.step_config(1)
+    draw = functools.partial(
+        policy_timing.init_state, config=config, sft_config=sft_config
+    )
     start = jax.eval_shape(draw, jax.random.key(0))
     count = state.count(parameters.shapes(config))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
     assert 12 * count <= held < 12 * count + 2**10  # counters, units
     assert held + 4 * count < 67 * 2**30
-    data = jax.eval_shape(functools.partial(policy_timing.dataset_of, config, 1))
-    lowered = sft.make_step(config, learner).lower(start, data)
+    data = jax.eval_shape(functools.partial(policy_timing.random_dataset, config, 1))
+    lowered = sft.make_step(config, sft_config).lower(start, data)
     taken, _ = lowered.args_info[0]
     assert all(leaf.donated for leaf in jax.tree.leaves(taken))
     assert policy_timing.training_flops(config, batch=1) > 6 * count

@@ -28,10 +28,12 @@ def tables(mixed):
 
 
 @pytest.fixture(scope="module")
-def start(mixed):
+def start():
     task = jnp.array(TASKS)
     keys = jax.random.split(jax.random.key(1), len(TASKS))
-    return compilation.jit(lambda: env.reset(mixed, task, keys))()
+    # The engines take the same states: C MuJoCo resets without a long compilation.
+    other = scenes.make("libero_10", tasks=TASKS, engine="mujoco")
+    return compilation.jit(lambda: env.reset(other, task, keys))()
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +45,22 @@ def test_each_subset_has_its_tasks_bodies(mixed, tables):
     for row in TASKS:
         subset, task = tables.of_task[row], mixed.tasks[row]
         present = tables.present[subset]
-        for name in mixed.stock.movables:
-            wanted = name in {start.name for start in task.movables}
+        for name in mixed.assets.objects:
+            wanted = name in {start.name for start in task.objects}
             assert present[mixed.bodies[name]] == wanted, name
-        for name in mixed.stock.fixtures:
+        for name in mixed.assets.fixtures:
             wanted = name in {start.name for start in task.fixtures}
             assert present[mixed.bodies[name]] == wanted, name
         assert present[mixed.bodies["eef"]]
-    assert len(tables.movable) == len(TASKS)
-    assert tables.movable.shape[1] == max(len(mixed.tasks[k].movables) for k in TASKS)
+    assert len(tables.slot_objects) == len(TASKS)
+    assert tables.slot_objects.shape[1] == max(len(mixed.tasks[k].objects) for k in TASKS)
 
 
 def test_tasks_with_the_same_objects_share_a_subset(scene):
-    assert len(active_bodies.active_bodies(scene).movable) == 1
+    assert len(active_bodies.active_bodies(scene).slot_objects) == 1
 
 
+@pytest.mark.slow
 def test_scattering_undoes_gathering(mixed, tables, start):
     subset = jnp.asarray(tables.of_task)[start.task]
     physics = start.physics
@@ -68,13 +71,14 @@ def test_scattering_undoes_gathering(mixed, tables, start):
     for name in ("qpos", "qvel", "warmstart"):
         np.testing.assert_array_equal(getattr(back, name), getattr(physics, name))
     lacking = ~tables.present[subset]
-    for name in mixed.stock.movables:
+    for name in mixed.assets.objects:
         body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
         inactive = physics.qpos[:, place : place + 3]
         expected = np.where(lacking[:, body, None], inactive, 1.0)
         np.testing.assert_array_equal(back.xpos[:, body], expected)
 
 
+@pytest.mark.slow
 def test_inactive_objects_stay_where_they_are(mixed, start, step):
     state, action = start, jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
     for _ in range(STEPS):
@@ -82,8 +86,8 @@ def test_inactive_objects_stay_where_they_are(mixed, start, step):
     assert not state.diverged.any() and not state.physics.overflow.any()
     before, after = start.physics, state.physics
     for row, task in enumerate(TASKS):
-        own = {start.name for start in mixed.tasks[task].movables}
-        for name in set(mixed.stock.movables) - own:
+        own = {start.name for start in mixed.tasks[task].objects}
+        for name in set(mixed.assets.objects) - own:
             body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
             rows = slice(place, place + active_bodies.FREE_QPOS)
             inactive = after.qpos[row, rows]
@@ -92,6 +96,7 @@ def test_inactive_objects_stay_where_they_are(mixed, start, step):
     assert float(jnp.abs(after.qpos - before.qpos)[:, :7].max(axis=1).min()) > 0.01
 
 
+@pytest.mark.slow
 def test_a_bad_episode_freezes_alone(start, step):
     """An action that is not finite, and a task that the scene lacks, in MJX."""
     action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
@@ -110,7 +115,8 @@ def test_a_bad_episode_freezes_alone(start, step):
             chex.assert_trees_all_equal(*pair)
 
 
-def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
+@pytest.mark.slow
+def test_mixed_and_single_task_scenes_step_alike(mixed, start):
     """The other tasks' objects change nothing but rounding."""
     row = TASKS.index(9)
     alone = scenes.make("libero_10", tasks=(9,), engine="mjx")
@@ -122,7 +128,7 @@ def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
             size = active_bodies.FREE_QPOS if name.endswith("_joint0") else 1
             ours, theirs = scene.joints[name][0], mixed.joints[name][0]
             qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
-        places = {name: mixed.posed.index(name) for name in scene.posed}
+        places = {name: mixed.posed_bodies.index(name) for name in scene.posed_bodies}
         ends[scene] = _stepped(
             scene,
             jnp.asarray(qpos),
@@ -148,16 +154,16 @@ def _stepped(scene, qpos, fixtures):
     return compilation.jit(run)(qpos)
 
 
-def test_no_movable_at_all(tmp_path):
+def test_no_object_at_all():
     """An empty slot is stepped beside a scene that has none to fill it."""
     scene = scenes.make("libero_10", tasks=(2,), engine="mjx")
     bare = dataclasses.replace(
-        scene, stock=scene.stock._replace(movables={}), suite=_without(scene)
+        scene, assets=scene.assets._replace(objects={}), suite=_without(scene)
     )
-    assert active_bodies.active_bodies(bare).movable.tolist() == [[0]]
+    assert active_bodies.active_bodies(bare).slot_objects.tolist() == [[0]]
 
 
 def _without(scene):
     tasks = list(scene.suite.tasks)
-    tasks[2] = tasks[2]._replace(movables=())
+    tasks[2] = tasks[2]._replace(objects=())
     return scene.suite._replace(tasks=tuple(tasks))

@@ -80,7 +80,9 @@ def active_bodies(scene: Scene) -> ActiveBodies:
 
     # Rows of qpos and of qvel: the jointed ones, then those of the slots.
     starts = np.array([scene.joints[f"{name}_joint0"] for name in names], int)
-    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[slot_objects]
+    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[
+        slot_objects
+    ]
     positions, velocities = (
         np.concatenate([np.tile(rows, (len(kinds), 1)), in_slots], axis=1)
         for rows, in_slots in (

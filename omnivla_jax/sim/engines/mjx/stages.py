@@ -98,7 +98,9 @@ def step_model(scene: Scene) -> StepModel:
             jointed=mjx.put_model(bare, impl="jax"),
             blank=mjx.make_data(bare, impl="jax"),
             roots=jointed.body_rootid[jointed.dof_bodyid],
-            fixtures=np.array([rows.index(scene.bodies[n]) for n in scene.posed_bodies]),
+            fixtures=np.array(
+                [rows.index(scene.bodies[n]) for n in scene.posed_bodies]
+            ),
             hand=scene.bodies[panda.EEF_BODY],
             active=active,
             objects=free_bodies.body_constants(

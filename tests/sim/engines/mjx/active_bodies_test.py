@@ -53,7 +53,9 @@ def test_each_subset_has_its_tasks_bodies(mixed, tables):
             assert present[mixed.bodies[name]] == wanted, name
         assert present[mixed.bodies["eef"]]
     assert len(tables.slot_objects) == len(TASKS)
-    assert tables.slot_objects.shape[1] == max(len(mixed.tasks[k].objects) for k in TASKS)
+    assert tables.slot_objects.shape[1] == max(
+        len(mixed.tasks[k].objects) for k in TASKS
+    )
 
 
 def test_tasks_with_the_same_objects_share_a_subset(scene):

@@ -7,7 +7,7 @@ records beyond the last checkpoint are made again.
 
 import contextlib
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 from experiments.pipeline.best_checkpoint import best_checkpointer
 from experiments.pipeline.run_context import RunContext
@@ -29,6 +29,7 @@ class TrainingStage:
     init: Callable[[], tuple[TrainState, loop.Step]]  # compiles the step
     displayed_metrics: tuple[str, ...]  # beside the progress bar
     evaluate_every: int = 0  # calls between two validations; 0: never
+    policy: Mapping[str, Any] | None = None  # of its checkpoints, for inference
 
 
 def run(context: RunContext, stage: TrainingStage) -> TrainState:
@@ -65,7 +66,7 @@ def run(context: RunContext, stage: TrainingStage) -> TrainState:
         metrics_file = workdir.metrics_file(stage.name)
         csv_log.write(metrics_file, history)
         latest = stack.enter_context(
-            checkpoints.writer(workdir.checkpoints(stage.name))
+            checkpoints.writer(workdir.checkpoints(stage.name), policy=stage.policy)
         )
         board = tensorboard.board(
             workdir.tensorboard(stage.name), resumed_after=len(history)
@@ -74,7 +75,12 @@ def run(context: RunContext, stage: TrainingStage) -> TrainState:
         validate, best = None, None
         if stage.evaluate_every:
             validate, best = stack.enter_context(
-                best_checkpointer(context, stage.name, resumed_after=len(history))
+                best_checkpointer(
+                    context,
+                    stage.name,
+                    resumed_after=len(history),
+                    policy=stage.policy,
+                )
             )
 
         def report(row: Row) -> None:

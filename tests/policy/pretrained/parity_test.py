@@ -16,8 +16,8 @@ from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Observation
 from omnivla_jax.models import masks
 from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import load
-from omnivla_jax.policy.pretrained.sources import source
 from tests.helpers import unoptimized
 from tests.helpers.pretrained.tiny import CONFIG
 
@@ -70,7 +70,7 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 
 def loaded(name: str, path: Path, config=CONFIG):
     mesh = sharding.make_mesh()
-    key, files = jax.random.key(0), [(source(name), path)]
+    key, files = jax.random.key(0), [(get_format(name), path)]
     return load(key, files, config=config, mesh=mesh)
 
 

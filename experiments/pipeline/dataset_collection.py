@@ -111,11 +111,15 @@ class _Play:
         key = rng.named_key(self.plan.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
         rows = jnp.full(self.plan.batch_size, task, jnp.int32)
-        rollout = loop.wait(self.runner.reset(rows, jax.random.fold_in(key, 0)))
+        rollout = loop.block_until_ready(
+            self.runner.reset(rows, jax.random.fold_in(key, 0))
+        )
         seen: list[demos.ExpertTrajectory] = []
         for step in range(0, self.scene.suite.horizon, STEPS_PER_CALL):
             segment_key = jax.random.fold_in(key, 1 + step)
-            rollout, segment = loop.wait(self.runner.advance(rollout, segment_key))
+            rollout, segment = loop.block_until_ready(
+                self.runner.advance(rollout, segment_key)
+            )
             seen.append(jax.tree.map(np.asarray, segment))
             if (seen[-1].success | seen[-1].diverged)[-1].all():
                 break

@@ -34,8 +34,10 @@ def make_state():
         normalize.Affine(jnp.linspace(0, 1, 7), jnp.full(7, 2.0)),
     )
     created = sft.create(params, units, config=SFT, seed=0)
-    ones = jax.tree.map(lambda x: x + 0.01, created.average[lora.LORA])
-    return dataclasses.replace(created, average={**created.average, lora.LORA: ones})
+    ones = jax.tree.map(lambda x: x + 0.01, created.ema_params[lora.LORA])
+    return dataclasses.replace(
+        created, ema_params={**created.ema_params, lora.LORA: ones}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_actions_are_those_of_trainings_deterministic_actor(saved, loaded):
     seen = Observation(*map(jnp.asarray, arrays))
     environment: Any = SimpleNamespace(observe=lambda env, rows: seen)
     act = actor.make_deterministic_actor(
-        state.evaluated(train_state),
+        state.eval_params(train_state),
         train_state.normalizer,
         environment,
         jnp.arange(2),

@@ -78,7 +78,7 @@ def transition(
     """Mean [..., H, D] and deviation [..., 1, 1] of one step.
 
     x, velocity float32 [..., H, D]; tau, delta, sigma [...] or scalar, tau < 1. With
-    sigma [..., H, D] the deviation is such, too. sigma = 0 gives the ODE's step
+    sigma [..., H, D] the deviation has that shape, too. sigma = 0 gives the ODE's step
     exactly, under every drift.
     """
     chex.assert_equal_shape([x, velocity])

@@ -1,4 +1,4 @@
-"""The main job: three libero_goal tasks told apart only by their instruction.
+"""The main job: three libero_goal tasks that differ only in their instruction.
 
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
@@ -36,11 +36,11 @@ def _quickstart() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.stages = ("sft", "online")  # of `pipeline.training.STAGES`
-    # The folder of a run, or of one of its checkpoints, whose policy is trained on; ""
+    # Folder of a run or of one of its checkpoints: training starts from its policy. ""
     # starts from policy.weights or from random parameters.
     config.init_checkpoint = ""
     config.suite = "libero_goal"
-    # How the files are read where the suite is a path: see `sim.tasks.suite`.
+    # Options for a suite that is a path: see `sim.libero.tasks.suite`.
     config.task_files = ConfigDict(
         {
             "prompt": "clean",
@@ -61,7 +61,7 @@ def _quickstart() -> ConfigDict:
             "head": "flow",  # the action head, see `policy.heads`
             "weights": "",  # a folder that experiments.import_weights wrote
             "noise_head": False,  # for sampler.schedule = "learned"
-            # None: the preset's, public weights being spelt unlike the others
+            # None: the preset's; public weights need other tokens
             "max_tokens": placeholder(int),
             "tokenizer": placeholder(str),
         }
@@ -114,7 +114,7 @@ def _stages() -> ConfigDict:
         }
     )
     config.sampler = ConfigDict(
-        # K = 4 and a = 0.8 explore enough, as pi_RL found; the paper's 0.1 (1 - tau)
+        # K = 4 and a = 0.8 explore enough, as in pi_RL; the paper's 0.1 (1 - tau)
         # adds next to nothing to the initial noise, which no likelihood covers.
         {
             "steps": 4,

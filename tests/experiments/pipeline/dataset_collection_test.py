@@ -44,20 +44,19 @@ def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, c
 
     def broken(play, task, attempt):
         calls.append(attempt)
-        begin = play.begin
+        runner = play.runner
 
-        def lose_the_first(rows, key):
-            playing = begin(rows, key)
-            qvel = playing.state.physics.qvel.at[0].set(np.nan)
-            physics = dataclasses.replace(playing.state.physics, qvel=qvel)
-            return playing._replace(
-                state=dataclasses.replace(playing.state, physics=physics)
-            )
+        def lose_the_first(task, key):
+            rollout = runner.reset(task, key)
+            qvel = rollout.state.physics.qvel.at[0].set(np.nan)
+            physics = dataclasses.replace(rollout.state.physics, qvel=qvel)
+            state = dataclasses.replace(rollout.state, physics=physics)
+            return rollout._replace(state=state)
 
         if len(calls) == 1:
-            play.begin = lose_the_first
+            play.runner = runner._replace(reset=lose_the_first)
         episodes = batch(play, task, attempt)
-        play.begin = begin
+        play.runner = runner
         return episodes
 
     monkeypatch.setattr(dataset_collection._Play, "batch", broken)

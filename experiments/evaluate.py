@@ -129,7 +129,7 @@ def run(
     if recorded:
         rows = np.asarray([task for task, _ in pairs], np.int32)
         key = initial_states.to_scene(scene, states, pairs)
-        starts = starts._replace(task=rows, told=rows, key=key)
+        starts = starts._replace(task=rows, instruction_id=rows, key=key)
     program = evaluate.make_evaluate(simulator, config.policy, settings)
     outcome, failures = play(program, restored.state, starts, settings)
     numbers = [number for number, _ in failures]
@@ -161,7 +161,7 @@ def run(
 def play(
     program: jax.stages.Wrapped,
     state: TrainState,
-    starts: evaluate.Start,
+    starts: evaluate.EvalBatch,
     config: EvaluateConfig,
 ) -> tuple[EvalResult, list[tuple[int, PyTree]]]:
     """Play all episodes, a block of the compiled width at a time.
@@ -209,10 +209,10 @@ def play(
             for row in np.flatnonzero(~outcome.success):
                 if len(failures) < _VIDEOS.value:
                     states = jax.tree.map(
-                        lambda x: np.asarray(x[:, row]), outcome.record
+                        lambda x: np.asarray(x[:, row]), outcome.frames
                     )
                     failures.append((low + int(row), states))
-            outcomes.append(outcome._replace(record=None))
+            outcomes.append(outcome._replace(frames=None))
     whole = jax.tree.map(lambda *x: np.concatenate(x), *outcomes)
     return whole, failures
 

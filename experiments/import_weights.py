@@ -17,11 +17,11 @@ from experiments.pipeline import imported_weights
 from experiments.reporting import errors, progress
 from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.policy.pretrained.formats import FORMATS
 from omnivla_jax.policy.pretrained.load import MismatchError
-from omnivla_jax.policy.pretrained.sources import SOURCES
 
 _FROM = flags.DEFINE_list(
-    "from", None, f"Kinds of the sources: {', '.join(SOURCES)}.", required=True
+    "from", None, f"Kinds of the sources: {', '.join(FORMATS)}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
@@ -51,9 +51,11 @@ def main(argv: list[str]) -> None:
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error
-    for name in loaded.kept:
+    for name in loaded.missing_initialized:
         progress.note("Initial", name)
-    progress.note("Stored", f"{out}, {len(loaded.kept)} arrays at initial values")
+    progress.note(
+        "Stored", f"{out}, {len(loaded.missing_initialized)} arrays at initial values"
+    )
 
 
 def _require_free(out: Path) -> None:

@@ -159,7 +159,7 @@ def rows() -> dict[str, Row]:
 
 def initial_states(scene: Scene, num_envs: int) -> EnvState:
     """States after a reset, the scene's tasks in turn."""
-    task = jnp.resize(jnp.asarray(scene.playable), (num_envs,))
+    task = jnp.resize(jnp.asarray(scene.task_ids), (num_envs,))
     keys = jax.random.split(jax.random.key(0), num_envs)
     program = compilation.jit(lambda task, keys: env.reset(scene, task, keys))
     return jax.block_until_ready(program(task, keys))

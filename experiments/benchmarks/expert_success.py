@@ -42,7 +42,7 @@ class ExpertResult(NamedTuple):
 
 def sampled_reset(scene: Scene, num_states: int) -> ResetFn:
     """Reset `num_states` episodes of every task with the region sampler."""
-    task = jnp.repeat(jnp.array(scene.playable), num_states)
+    task = jnp.repeat(jnp.array(scene.task_ids), num_states)
 
     def reset(key: jax.Array) -> env.EnvState:
         return env.reset(scene, task, jax.random.split(key, len(task)))
@@ -60,14 +60,14 @@ def recorded_reset(scene: Scene, num_states: int) -> ResetFn:
       ValueError: LIBERO recorded fewer states of a task.
     """
     states = {}
-    for task in scene.playable:
+    for task in scene.task_ids:
         table = files.initial_states(scene.name, scene.suite.tasks[task].name)
         if num_states > len(table):
             raise ValueError(
                 f"{num_states=}: LIBERO recorded {len(table)} of task {task}."
             )
         # Its own widths: a free joint has 7 positions and 6 velocities.
-        free_joints = len(scene.tasks[task].movables)
+        free_joints = len(scene.tasks[task].objects)
         width = (table.shape[1] - 1 + free_joints) // 2
         rows = jnp.asarray(table[:num_states, 1:])
         states[task] = rows[:, :width], rows[:, width:]
@@ -126,12 +126,12 @@ def run_episodes(
 
 def measure(scene: Scene) -> list[dict[str, Any]]:
     """One row of the report for every task that `scene` holds."""
-    expert.require_skills(scene, scene.playable)
+    expert.require_skills(scene, scene.task_ids)
     make_reset = recorded_reset if _RECORDED.value else sampled_reset
     reset = make_reset(scene, _NUM_STATES.value)
     result = run_episodes(scene, reset, noise=_NOISE.value, seed=_SEED.value)
     rows = []
-    for task in scene.playable:
+    for task in scene.task_ids:
         of_task = ExpertResult(*(leaf[result.task == task] for leaf in result))
         steps = of_task.steps[of_task.success]
         rows.append(

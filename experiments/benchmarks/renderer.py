@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     scene = make_scene(_SUITE.value)
     visuals, count, size = visual_scene.make(scene), _ENVIRONMENTS.value, _SIZE.value
-    task = jnp.array([scene.playable[i % len(scene.playable)] for i in range(count)])
+    task = jnp.array([scene.task_ids[i % len(scene.task_ids)] for i in range(count)])
     keys = jax.random.split(jax.random.key(0), count)
     start = compilation.jit(lambda: env.reset(scene, task, keys))()
     draw = drawing(visuals, start)

@@ -87,7 +87,7 @@ def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]
 
 def bare_rate(scene: Scene, start: env.EnvState) -> int:
     """Steps a second of `mj_step` alone, on one thread, from the first state."""
-    model = engine_mujoco.compile_model(scene.stock, scene.preset, scene.contact_pairs)
+    model = engine_mujoco.compile_model(scene.assets, scene.preset, scene.contact_pairs)
     model, data = engine_mujoco.single(scene, model, start.physics, row=0)
     walls = []
     for _ in range(REPEATS):
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> None:
         rows = tuple(int(row) for row in _TASKS.value) or None
         engine = chosen_engine(_AGAINST.value)
         scene = make_scene(_SUITE.value, rows, engine=engine)
-        task = jnp.resize(jnp.array(scene.playable), (_NUM_ENVS.value,))
+        task = jnp.resize(jnp.array(scene.task_ids), (_NUM_ENVS.value,))
         keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
         start = compilation.jit(lambda: env.reset(scene, task, keys))()
         report = measure(scene, start, steps=_STEPS.value)

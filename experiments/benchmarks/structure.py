@@ -26,15 +26,17 @@ Trees = Mapping[str, ast.Module]  # by the path of the file below the root
 class Extension(NamedTuple):
     """An implementation whose files are counted."""
 
-    name: str  # by which users ask for it
+    name: str  # in its registry
     module: str  # its own file or package
 
 
 EXTENSIONS = {
     "action_head": Extension("l1", "omnivla_jax/policy/heads/l1.py"),
-    "reader": Extension("libero_rlds", "data_pipelines/readers/libero_rlds.py"),
+    "reader": Extension("rlds", "data_pipelines/readers/rlds.py"),
     "engine": Extension("mjx", "omnivla_jax/sim/engines/mjx"),
-    "category": Extension("wine_bottle", "omnivla_jax/sim/data/objects.json"),
+    "category": Extension(
+        "wine_bottle", "omnivla_jax/sim/data/categories/wine_bottle.json"
+    ),
 }
 
 

@@ -1,11 +1,11 @@
-"""Loads LIBERO-Plus-like task files and checks what each of them tells the policy.
+"""Loads task files like LIBERO-Plus' and checks the instruction of each.
 
 Run: `python -m experiments.benchmarks.task_files [--bddl_folder=DIR] [--per_kind=2]`.
-Re-makes files of every kind of suffix from LIBERO's own forty in a temporary folder,
-loads them all, and compares the instruction, the variant's numbers and the layout with
-what was written. One file of each kind and arena becomes a scene. With `--bddl_folder`
-the files of DIR are loaded instead, and told has to be what their `:language` says,
-read by a regular expression. Prints one JSON object with counts by kind.
+Writes variants with every kind of suffix of LIBERO's own forty files to a temporary
+folder, loads them, and compares instruction, the variant's numbers and layout with what
+was written. One file of each kind and arena becomes a scene. With `--bddl_folder` the
+files of DIR are loaded instead, and the instruction has to be their `:language`, read
+by a regular expression. Prints one JSON object with counts by kind.
 """
 
 import json
@@ -22,7 +22,7 @@ from absl import app, flags
 from omnivla_jax.sim import scene
 from omnivla_jax.sim.libero import bddl, files, tasks
 
-_FOLDER = flags.DEFINE_string("bddl_folder", "", "Load these; empty: re-make files.")
+_FOLDER = flags.DEFINE_string("bddl_folder", "", "Load these; empty: write variants.")
 _PER_KIND = flags.DEFINE_integer("per_kind", 2, "Files of a kind per task.", 1)
 
 DISTRACTORS = (
@@ -58,20 +58,20 @@ KINDS = (
 )  # fmt: skip
 
 
-class Remade(NamedTuple):
-    """One task, and what is right for it."""
+class Variant(NamedTuple):
+    """A variant of a task file, and the expected values."""
 
     kind: str
     path: Path  # as a user gives it; view, initstate and noise have no such file
-    told: str
-    published: str  # what LIBERO-Plus tells
+    instruction: str
+    published_instruction: str  # of LIBERO-Plus
     numbers: dict[str, Any]  # of Task.variant
     shift: float  # m, of every range along x
     added: int  # distractors
 
 
-def remade(base: Path, kind: str, index: int, folder: Path) -> Remade:
-    """Write the variant number `index` of a kind of the task in `base`.
+def write_variant(base: Path, kind: str, index: int, folder: Path) -> Variant:
+    """Write variant `index` of one kind of the task in `base`.
 
     Args:
       base: one of LIBERO's own files.
@@ -79,16 +79,17 @@ def remade(base: Path, kind: str, index: int, folder: Path) -> Remade:
       index: from 1; the suffix's numbers follow it.
       folder: where to write.
     """
-    text, number, told = base.read_text("utf-8"), index, _said(base)
+    text, number = base.read_text("utf-8"), index
+    instruction = _language(base)
     suffix, shift, added = f"_{kind}_{number}", 0.0, 0
     numbers: dict[str, Any] = {kind: number}
-    arena = _arena(text)
-    workspace = _WORKSPACES[arena]
+    arena_class = _class(text).lower().removeprefix("libero_")
+    arena = _ARENA_OF_CLASS[arena_class.removesuffix("_manipulation")]
     if kind == "view":
         view = (15 * index % 360, 345, 100 + index, 2, 352)
         numbers = {"view": view, "initstate": index, "noise": 10 + index}
-        spelt = "_".join(map(str, view))
-        suffix = f"_view_{spelt}_initstate_{index}_noise_{10 + index}"
+        angles = "_".join(map(str, view))
+        suffix = f"_view_{angles}_initstate_{index}_noise_{10 + index}"
     elif kind == "initstate":
         numbers = {"view": (0, 0, 100, 0, 0), "initstate": 100 * index}
         suffix = f"_view_0_0_100_0_0_initstate_{100 * index}"
@@ -96,8 +97,8 @@ def remade(base: Path, kind: str, index: int, folder: Path) -> Remade:
         numbers = {"view": (0, 0, 100, 0, 0), "initstate": 0, "noise": index}
         suffix = f"_view_0_0_100_0_0_initstate_0_noise_{index}"
     elif kind == "language":
-        told = f"Could you {told} and thats all, variant {index}".lower()
-        text = _LANGUAGE.sub(f"(:language {told})", text)
+        instruction = f"Could you {instruction} and thats all, variant {index}".lower()
+        text = _LANGUAGE.sub(f"(:language {instruction})", text)
     elif kind in ("light", "table", "tb"):
         added_class = _CLASSES[arena][("light", "table", "tb").index(kind)]
         name = _class(text).replace("LIBERO", "Libero")
@@ -105,57 +106,64 @@ def remade(base: Path, kind: str, index: int, folder: Path) -> Remade:
     elif kind == "add":
         number = 6 * index - 1
         suffix, numbers, added = f"_add_{number}", {"add": number}, min(index, 5)
-        text = _with_distractors(text, workspace, added, index)
+        text = _with_distractors(text, _WORKSPACES[arena], added, index)
     else:
         numbers, shift = {"level": index, "sample": 2}, 0.01 * index
         suffix = f"_moved_level{index}_sample2" if kind == "moved" else ""
         suffix = suffix or f"_level{index}_sample2"
-        text = _RANGE.sub(lambda found: _shifted(found, shift), text)
+        text = _RANGE.sub(lambda match: _shifted(match, shift), text)
     path = folder / f"{base.stem}{suffix}.bddl"
     if kind in ("view", "initstate", "noise"):
         (folder / base.name).write_text(text, "utf-8")
     else:
         path.write_text(text, "utf-8")
     words = re.sub(r"^[A-Z_]+SCENE\d+_", "", path.stem).replace("_", " ")
-    published = told if kind == "language" else words
-    return Remade(kind, path, told, published, numbers, shift, added)
+    published = instruction if kind == "language" else words
+    return Variant(kind, path, instruction, published, numbers, shift, added)
 
 
-def complaints(row: Remade, base: tasks.Task, task: tasks.Task) -> list[str]:
-    """What of a loaded task is not as it was written."""
-    right = {**dict.fromkeys(task.variant._fields), **row.numbers}
+def errors(variant: Variant, base: tasks.Task, task: tasks.Task) -> list[str]:
+    """Differences between a loaded task and the expected values, in words."""
+    numbers = {**dict.fromkeys(task.variant._fields), **variant.numbers}
+    is_repainted = variant.kind in ("light", "table", "tb")
+    goals, base_goals = ([goal[:3] for goal in t.goal] for t in (task, base))
     checks = {
-        "instruction": (task.instruction, row.told),
-        "variant": (task.variant._asdict(), right),
+        "instruction": (task.instruction, variant.instruction),
+        "variant": (task.variant._asdict(), numbers),
         "base name": (task.base_name, base.name),
-        "goal": (_goals(task), _goals(base)),
-        "objects": (len(task.movables), len(base.movables) + row.added),
-        "appearance": (bool(task.appearance), row.kind in ("light", "table", "tb")),
+        "goal": (goals, base_goals),
+        "objects": (len(task.objects), len(base.objects) + variant.added),
+        "appearance": (bool(task.appearance), is_repainted),
     }
-    found = [f"{what}: {a!r}, not {b!r}" for what, (a, b) in checks.items() if a != b]
-    old, new = _left_ends(base), _left_ends(task)
-    off = [name for name in old if not np.isclose(new[name] - old[name], row.shift)]
-    return found + [f"layout: {off} are not moved by {row.shift} m"] * bool(off)
+    messages = [
+        f"{name}: {a!r}, not {b!r}" for name, (a, b) in checks.items() if a != b
+    ]
+    left = {start.name: start.ranges[0][0] for start in _placed(task)}
+    moves = {s.name: left[s.name] - s.ranges[0][0] for s in _placed(base)}
+    wrong = [name for name, x in moves.items() if not np.isclose(x, variant.shift)]
+    if wrong:
+        messages.append(f"layout: {wrong} are not moved by {variant.shift} m")
+    return messages
 
 
-def measured(
+def count_variants(
     bases: Sequence[Path], kinds: Iterable[str], per_kind: int, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """Counts by kind of what is re-made from `bases` below `folder`."""
+    """Counts by kind of variants of `bases`, which are written below `folder`."""
     counts = {}
     for kind in kinds:
         inside = folder / kind
         inside.mkdir(parents=True)
         rows = [
-            remade(base, kind, index, inside)
+            write_variant(base, kind, index, inside)
             for base in bases
             for index in range(1, per_kind + 1)
         ]
-        counts[kind] = _counted(rows, {path.stem: path for path in bases})
+        counts[kind] = _count(rows, {path.stem: path for path in bases})
     return counts
 
 
-def from_folder(folder: Path) -> dict[str, dict[str, Any]]:
+def count_folder(folder: Path) -> dict[str, dict[str, Any]]:
     """Counts by kind of the files in `folder`."""
     loaded = {task.name: task for task in tasks.suite(folder, skip_unknown=True).tasks}
     counts: dict[str, dict[str, Any]] = {}
@@ -165,7 +173,7 @@ def from_folder(folder: Path) -> dict[str, dict[str, Any]]:
         row = counts.setdefault(kind, {"files": 0, "loaded": 0, "right": 0})
         row["files"] += 1
         row["loaded"] += task is not None
-        row["right"] += task is not None and task.instruction == _said(path)
+        row["right"] += task is not None and task.instruction == _language(path)
     return counts
 
 
@@ -173,12 +181,12 @@ def main(_: list[str]) -> None:
     """Load, check, count and print."""
     warnings.simplefilter("ignore", UserWarning)  # each topic is counted below
     if _FOLDER.value:
-        counts = from_folder(Path(_FOLDER.value).expanduser())
+        counts = count_folder(Path(_FOLDER.value).expanduser())
     else:
         suites = map(files.suite_files, files.suite_names())
         bases = [path for files in suites for path in files.paths]
         with tempfile.TemporaryDirectory() as folder:
-            counts = measured(bases, KINDS, _PER_KIND.value, Path(folder))
+            counts = count_variants(bases, KINDS, _PER_KIND.value, Path(folder))
     total = {
         key: sum(row[key] for row in counts.values())
         for key in ("files", "loaded", "right")
@@ -186,63 +194,61 @@ def main(_: list[str]) -> None:
     print(json.dumps({"benchmark": "task_files", **total, "kinds": counts}))
 
 
-def _counted(rows: list[Remade], bases: dict[str, Path]) -> dict[str, Any]:
+def _count(rows: list[Variant], bases: dict[str, Path]) -> dict[str, Any]:
     """Counts of one kind; the first file of each arena also becomes a scene."""
-    own: dict[str, tasks.Task] = {}
-    first: dict[str, Path] = {}
-    found: list[str] = []
-    told, published = (_loaded(rows, prompt) for prompt in ("clean", "as_published"))
+    base_tasks: dict[str, tasks.Task] = {}
+    first_of_arena: dict[str, Path] = {}
+    wrong: list[str] = []
+    clean, published = (_load(rows, prompt) for prompt in ("clean", "as_published"))
     for row in rows:
-        task, other = told.get(row.path.stem), published.get(row.path.stem)
+        task, other = clean.get(row.path.stem), published.get(row.path.stem)
         if task is None or other is None:
             continue
-        if task.base_name not in own:
-            own[task.base_name] = tasks.read_task(bases[task.base_name])
-        wrong = complaints(row, own[task.base_name], task)
-        if other.instruction != row.published:
-            wrong.append(f"published: {other.instruction!r}, not {row.published!r}")
-        found += [f"{row.path.name}: {', '.join(wrong)}"] if wrong else []
-        first.setdefault(task.arena, row.path)
-    built = [scene.make(path, engine="mujoco") for path in first.values()]
+        if task.base_name not in base_tasks:
+            base_tasks[task.base_name] = tasks.read_task(bases[task.base_name])
+        messages = errors(row, base_tasks[task.base_name], task)
+        if other.instruction != row.published_instruction:
+            expected = row.published_instruction
+            messages.append(f"published: {other.instruction!r}, not {expected!r}")
+        if messages:
+            wrong.append(f"{row.path.name}: {', '.join(messages)}")
+        first_of_arena.setdefault(task.arena, row.path)
+    scenes = [scene.make(path, engine="mujoco") for path in first_of_arena.values()]
     return {
         "files": len(rows),
-        "loaded": len(told),
-        "right": len(told) - len(found),
-        "scenes": sum(one.num_tasks == 1 and one.model.nbody > 1 for one in built),
-        "wrong": found[:5],
+        "loaded": len(clean),
+        "right": len(clean) - len(wrong),
+        "scenes": sum(one.num_tasks == 1 and one.model.nbody > 1 for one in scenes),
+        "wrong": wrong[:5],
     }
 
 
-def _loaded(rows: list[Remade], prompt: str) -> dict[str, tasks.Task]:
-    """The tasks of `rows` by name, of a folder where files exist, else one by one."""
+def _load(rows: list[Variant], prompt: str) -> dict[str, tasks.Task]:
+    """The tasks of `rows` by name, read as a folder where files exist, else singly."""
     folder = rows[0].path.parent
     stored = tasks.suite(folder, prompt=prompt, skip_unknown=True).tasks
-    found = {task.name: task for task in stored}
+    by_name = {task.name: task for task in stored}
     for row in rows:
         try:
             if not row.path.exists():
-                found[row.path.stem] = tasks.read_task(row.path, prompt=prompt)
+                by_name[row.path.stem] = tasks.read_task(row.path, prompt=prompt)
         except bddl.BddlError as error:
             print(error, file=sys.stderr)
-    return {row.path.stem: found[row.path.stem] for row in rows
-            if row.path.stem in found}  # fmt: skip
+    names = [row.path.stem for row in rows if row.path.stem in by_name]
+    return {name: by_name[name] for name in names}
 
 
-def _said(path: Path) -> str:
-    """What a file's `:language` says, read without the simulator's parser."""
-    found = _LANGUAGE.search(path.read_text("utf-8"))
-    return " ".join(found[1].lower().split()) if found else ""
+def _language(path: Path) -> str:
+    """The words of a file's `:language`, read without the simulator's parser."""
+    match = _LANGUAGE.search(path.read_text("utf-8"))
+    return " ".join(match[1].lower().split()) if match else ""
 
 
 def _class(text: str) -> str:
-    found = _CLASS.search(text)
-    assert found is not None, "a task of LIBERO's has a problem class"
-    return found[1]
-
-
-def _arena(text: str) -> str:
-    name = _class(text).lower().removeprefix("libero_").removesuffix("_manipulation")
-    return _ARENA_OF_CLASS[name]
+    """The problem class of a task file."""
+    match = _CLASS.search(text)
+    assert match is not None, "a task of LIBERO's has a problem class"
+    return match[1]
 
 
 def _with_distractors(text: str, workspace: str, count: int, first: int) -> str:
@@ -264,18 +270,15 @@ def _with_distractors(text: str, workspace: str, count: int, first: int) -> str:
     return text
 
 
-def _shifted(found: re.Match[str], shift: float) -> str:
-    x0, y0, x1, y1 = map(float, found[2].split())
-    return f"{found[1]}{x0 + shift} {y0} {x1 + shift} {y1}{found[3]}"
+def _shifted(match: re.Match[str], shift: float) -> str:
+    """A range of a region, `shift` metres further along x."""
+    x0, y0, x1, y1 = map(float, match[2].split())
+    return f"{match[1]}{x0 + shift} {y0} {x1 + shift} {y1}{match[3]}"
 
 
-def _goals(task: tasks.Task) -> list[tuple[str, str, str]]:
-    return [goal[:3] for goal in task.goal]
-
-
-def _left_ends(task: tasks.Task) -> dict[str, float]:
-    starts = (*task.movables, *task.fixtures)
-    return {start.name: start.ranges[0][0] for start in starts if start.ranges}
+def _placed(task: tasks.Task) -> list[Any]:
+    """Objects and fixtures of a task that are placed in a region."""
+    return [init for init in (*task.objects, *task.fixtures) if init.ranges]
 
 
 if __name__ == "__main__":

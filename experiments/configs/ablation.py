@@ -19,17 +19,17 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 
 # The best of three on seed 1, and a quarter of the objective's default.
-CHUNK_CLIP = (0.01, 0.01)
+CHUNK_CLIP = {"clip_low": 0.01, "clip_high": 0.01}
 # Chunk groups: one episode from every initial state, eight chunks tried in each of its
 # states. A chunk is too short for success to tell chunks apart: how far it carried the
 # task does. The floor keeps chunks that carried it nowhere from being told apart.
 CHUNK_GROUPS = {
     "group_size": 1,
-    "branches": 8,
-    "chunk_share": 1.0,
-    "std_floor": 0.02,
-    "clip": CHUNK_CLIP,
-    "rewards": {"success": 1.0, "progress": 1.0},
+    "num_branches": 8,
+    "chunk_advantage_weight": 1.0,
+    "adv_std_min": 0.02,
+    "reward_weights": {"success": 1.0, "progress": 1.0},
+    **CHUNK_CLIP,
 }
 # Every episode begins in a state of its own: a critic needs no groups. The dense term
 # is paid in every chunk: a twelfth of its weight each. The rate is the better of two on
@@ -38,7 +38,7 @@ CRITIC = {
     "groups": 96,
     "group_size": 1,
     "objective": "ppo",
-    "rewards": {"success": 1.0, "alignment": 0.1 / 12},
+    "reward_weights": {"success": 1.0, "alignment": 0.1 / 12},
     "optimizer": {"learning_rate": 3e-5},
 }
 
@@ -50,11 +50,11 @@ VARIANTS = {
     },
     "+ PPO": {"rl": CRITIC},
     "+ GRPO": {"rl": {"objective": "grpo"}},
-    "+ Flow-GSPO, trajectory groups": {"rl": {"clip": CHUNK_CLIP}},
+    "+ Flow-GSPO, trajectory groups": {"rl": CHUNK_CLIP},
     "+ Flow-GSPO, chunk groups": {"rl": CHUNK_GROUPS},
     "+ Flow-GSPO, without the spatial expert": {
         "policy": {"spatial": False},
-        "rl": {"clip": CHUNK_CLIP},
+        "rl": CHUNK_CLIP,
     },
 }
 

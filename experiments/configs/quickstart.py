@@ -9,7 +9,8 @@ after stage II, after Flow-GSPO, and with instructions swapped (95 % Wilson inte
 seed 0: 61.4 % (54.7 to 67.8), 89.0 % (84.1 to 92.6), 0.0 % (0.0 to 1.8);
 seed 1: 60.0 % (53.3 to 66.4), 90.0 % (85.2 to 93.4), 0.0 % (0.0 to 1.8);
 seed 2: 73.3 % (67.0 to 78.9), 92.4 % (88.0 to 95.3), 0.0 % (0.0 to 1.8).
-With --config.rl.clip="(0.2,0.2)", which clips nothing: 81.4, 87.6 and 91.0 %.
+With --config.rl.clip_low=0.2 --config.rl.clip_high=0.2, which clips nothing: 81.4, 87.6
+and 91.0 %.
 
 `get_config("debug")` (`--config=experiments/configs/quickstart.py:debug`) is the same
 job on toy sizes, for tests: its numbers mean nothing.
@@ -57,6 +58,7 @@ def _quickstart() -> ConfigDict:
         {
             "preset": "tiny",
             "spatial": True,
+            "head": "flow",  # the action head, see `policy.heads`
             "weights": "",  # a folder that experiments.import_weights wrote
             "noise_head": False,  # for sampler.schedule = "learned"
             # None: the preset's, public weights being spelt unlike the others
@@ -131,7 +133,7 @@ def _stages() -> ConfigDict:
             "group_size": 8,
             "epochs": 2,
             "minibatches": 4,
-            "rewards": {"success": 1.0, "alignment": 0.1},
+            "reward_weights": {"success": 1.0, "alignment": 0.1},
             # Large steps undo what is nearly learned: the rate falls to a tenth.
             "optimizer": {"learning_rate": 1e-4, "final_fraction": 0.1},
         }

@@ -13,9 +13,9 @@ from experiments.pipeline import imported_weights
 from experiments.reporting import progress
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core.orientation import CONVENTIONS
-from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
-from omnivla_jax.policy.policy import Sampler
+from omnivla_jax.policy.heads import action_head
+from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
@@ -87,7 +87,9 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     table = task_tables.suite(raw["suite"], **raw["task_files"])
     check_tasks(table, raw["tasks"], example="--config.tasks=0,")
     _check_horizon(raw, policy, table.horizon)
-    sampler = _sampler(raw["sampler"], raw["exec_horizon"])
+    sampler = action_head(policy).make_sampler(
+        raw["sampler"], exec_horizon=raw["exec_horizon"]
+    )
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
     )
@@ -183,17 +185,6 @@ def _path(text: str) -> Path | None:
 def _sft(raw: Mapping[str, Any]) -> SftConfig:
     optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
     return SftConfig(**{**raw, "optimizer": optimizer})
-
-
-def _sampler(raw: Mapping[str, Any], exec_horizon: int) -> Sampler:
-    shape = choose("sampler.schedule", raw["schedule"], schedules.SHAPES)
-    return Sampler(
-        steps=raw["steps"],
-        schedule=schedules.Schedule(shape, scale=raw["scale"], floor=raw["floor"]),
-        drift=choose("sampler.drift", raw["drift"], sde.DRIFTS),
-        exec_horizon=exec_horizon,
-        stochastic_steps=raw["stochastic_steps"],
-    )
 
 
 def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:

@@ -36,9 +36,7 @@ def compose(outer: Frame, inner: Frame) -> Frame:
     """`inner`, given in `outer`, seen from where `outer` is given."""
     quaternion = np.zeros(4)
     mujoco.mju_mulQuat(quaternion, outer.quaternion, inner.quaternion)
-    return Frame(
-        outer.position + matrix(outer.quaternion) @ inner.position, quaternion
-    )
+    return Frame(outer.position + matrix(outer.quaternion) @ inner.position, quaternion)
 
 
 def matrix(quaternion: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ chosen on them and judged on the held-out states of the evaluation phases.
 """
 
 import contextlib
-from typing import Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import tensorboard
@@ -21,7 +21,11 @@ Validate = Callable[[TrainState, Sequence[Row]], None]
 
 @contextlib.contextmanager
 def best_checkpointer(
-    context: RunContext, stage: str, *, resumed_after: int
+    context: RunContext,
+    stage: str,
+    *,
+    resumed_after: int,
+    policy: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[Validate, checkpoints.Writer]]:
     """Open the validation files of a stage; leaving completes the last save.
 
@@ -30,6 +34,7 @@ def best_checkpointer(
       stage: name of the training stage.
       resumed_after: updates of the checkpoint that training resumes from; validations
         beyond it are dropped, because they are made again.
+      policy: description of the policy in the checkpoints, for inference.
 
     Yields:
       `validate(state, history)`, which keeps the earlier state on a tie, and the writer
@@ -41,7 +46,9 @@ def best_checkpointer(
     csv_log.write(metrics_file, earlier)
     board = tensorboard.board(workdir.tensorboard(name), resumed_after=resumed_after)
     best_folder = workdir.best_checkpoint(stage)
-    saving = checkpoints.writer(best_folder, max_to_keep=1, best_metric="success")
+    saving = checkpoints.writer(
+        best_folder, max_to_keep=1, best_metric="success", policy=policy
+    )
     with board as write_scalars, saving as writer:
 
         def validate(state: TrainState, history: Sequence[Row]) -> None:

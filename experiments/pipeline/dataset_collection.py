@@ -139,7 +139,7 @@ def _scenes(config: CollectionConfig) -> Iterator[tuple[Scene, tuple[int, ...]]]
     tasks = config.task_table.tasks
     groups: dict[str, list[int]] = {}
     for row in config.tasks:
-        groups.setdefault(repr(task_tables.inventory((tasks[row],))), []).append(row)
+        groups.setdefault(repr(task_tables.scene_assets((tasks[row],))), []).append(row)
     for rows in groups.values():
         scene = scenes.make(
             config.suite,

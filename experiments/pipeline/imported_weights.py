@@ -21,8 +21,8 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import Loaded, load
-from omnivla_jax.policy.pretrained.sources import source
 from omnivla_jax.train import checkpoints
 
 METADATA = "weights.json"
@@ -53,12 +53,12 @@ def import_files(folder: Path, metadata: WeightsMetadata, *, seed: int) -> Loade
     Raises:
       ValueError: an unknown preset or source, and what `load` raises.
     """
-    sources = [(source(kind), Path(path)) for kind, path in metadata.sources]
+    sources = [(get_format(kind), Path(path)) for kind, path in metadata.sources]
     base = configs.preset(metadata.preset)
     base = base if metadata.spatial else base.without_spatial()
     config = base
     for kind, _ in sources:
-        config = kind.adapt(config)
+        config = kind.update_config(config)
     mesh = sharding.make_mesh(fsdp=len(jax.devices()))
     loaded = load(jax.random.key(seed), sources, config=config, mesh=mesh)
     updates = {

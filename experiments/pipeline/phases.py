@@ -99,8 +99,11 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
                 episode_video.write(
                     context.workdir.path / f"{phase}.mp4",
                     context.scene,
-                    outcome.record,
-                    [instructions[int(row)] for row in starts.told[: config.recorded]],
+                    outcome.frames,
+                    [
+                        instructions[int(row)]
+                        for row in starts.instruction_id[: config.recorded]
+                    ],
                     size=context.config.video_size,
                     supersample=context.config.video_supersample,
                 )
@@ -113,8 +116,8 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
 
 
 def swap_instructions(
-    starts: evaluate.Start, instructions: dict[int, str]
-) -> evaluate.Start:
+    starts: evaluate.EvalBatch, instructions: dict[int, str]
+) -> evaluate.EvalBatch:
     """Give every episode the instruction of another task; goals stay.
 
     Args:
@@ -131,7 +134,7 @@ def swap_instructions(
     swapped = evaluate.swap_instructions(
         starts._replace(task=np.array(tasks, np.int32)), list(first.values())
     )
-    return starts._replace(told=swapped.told)
+    return starts._replace(instruction_id=swapped.instruction_id)
 
 
 def run_time_split(context: RunContext, state: TrainState) -> None:
@@ -144,7 +147,7 @@ def run_time_split(context: RunContext, state: TrainState) -> None:
         progress.phase("Time split", unit="piece") as bar,
         bar.compiling("compiling and timing"),
     ):
-        split = profile.time_split(
+        split = profile.profile_update(
             state,
             rng.named_key(config.seed, "timing"),
             environment=context.environment,

@@ -35,13 +35,18 @@ def restore(path: Path, stage: str | None = None) -> RestoredPolicy:
       stage: for the folder of a run, whose checkpoint; None: the last stage's.
 
     Raises:
-      ValueError: `path` lies in no run, holds no such checkpoint, or the checkpoint
-        cannot be read.
+      ValueError: `path` lies in no run, holds no such checkpoint, the checkpoint cannot
+        be read, or the run is of another version.
     """
     run, name, checkpoint = locate(path, stage)
-    config = from_config(
-        ConfigDict(read_config(run, quickstart.get_config().to_dict()))
-    )
+    settings = read_config(run, quickstart.get_config().to_dict())
+    try:
+        config = from_config(ConfigDict(settings))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{run} was started by another version of this program, with settings that "
+            f"this one lacks ({error}): use that version."
+        ) from error
     restored = checkpoints.restore(checkpoint, abstract_state(config, name))
     update = int(checkpoint.name.removeprefix(checkpoint_files.PREFIX))
     return RestoredPolicy(config, restored.tree, name, update, checkpoint)

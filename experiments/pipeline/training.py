@@ -20,6 +20,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding as mesh_sharding
 from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
+from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.train import loop, online, rng, sft, sharding
 from omnivla_jax.train.state import TrainState, evaluated
 
@@ -82,6 +83,7 @@ def sft_stage(
         abstract_state=_abstract_state(context, "sft"),
         init=init,
         displayed_metrics=("loss",),
+        policy=_policy_spec(context),
     )
 
 
@@ -160,6 +162,7 @@ def online_stage(
         init=init,
         displayed_metrics=("success", "reward", "clip_fraction"),
         evaluate_every=config.evaluate_every,
+        policy=_policy_spec(context),
     )
 
 
@@ -217,6 +220,21 @@ def _initial_params(context: RunContext, key: jax.Array) -> PyTree:
     if context.mesh is None:
         return sft.fresh_params(key, config)
     return policy.init_sharded(key, config, mesh=context.mesh)
+
+
+def _policy_spec(context: RunContext) -> dict[str, Any]:
+    """The description of the run's policy that its checkpoints hold."""
+    config = context.config
+    tasks = config.task_table.tasks
+    spec = PolicySpec(
+        config.policy,
+        exec_horizon=config.evaluation.exec_horizon,
+        ode_steps=config.evaluation.steps,
+        instructions=tuple(
+            dict.fromkeys(tasks[number].instruction for number in config.tasks)
+        ),
+    )
+    return spec.to_json()
 
 
 def _compile(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:

@@ -7,7 +7,7 @@ records beyond the last checkpoint are made again.
 
 import contextlib
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 from experiments.pipeline.best_checkpoint import best_checkpointer
 from experiments.pipeline.run_context import RunContext
@@ -29,6 +29,7 @@ class TrainingStage:
     init: Callable[[], tuple[TrainState, loop.Step]]  # compiles the step
     displayed_metrics: tuple[str, ...]  # beside the progress bar
     evaluate_every: int = 0  # calls between two validations; 0: never
+    policy: Mapping[str, Any] | None = None  # of its checkpoints, for inference
 
 
 def run(context: RunContext, stage: TrainingStage) -> TrainState:
@@ -51,31 +52,45 @@ def run(context: RunContext, stage: TrainingStage) -> TrainState:
     if restored and len(history) >= stage.num_calls:
         progress.note(stage.title, "trained already")
         return restored.tree
-    num_left = stage.num_calls - len(history)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(workdir.timer(stage.name))
-        bar = stack.enter_context(
-            progress.phase(stage.title, total=num_left, unit=stage.unit)
-        )
+    with (
+        workdir.timer(stage.name),
+        progress.phase(
+            stage.title, total=stage.num_calls - len(history), unit=stage.unit
+        ) as bar,
+    ):
         with bar.compiling():
             state, step = stage.init()
             state = restored.tree if restored else state
             if stage.evaluate_every:
                 context.evaluate_fn()
-        metrics_file = workdir.metrics_file(stage.name)
-        csv_log.write(metrics_file, history)
-        latest = stack.enter_context(
-            checkpoints.writer(workdir.checkpoints(stage.name))
+        return _train(context, stage, state, step, history, bar)
+
+
+def _train(
+    context: RunContext,
+    stage: TrainingStage,
+    state: TrainState,
+    step: loop.Step,
+    history: list[Row],
+    bar: progress.Phase,
+) -> TrainState:
+    """Call `step` to the end of the stage, with all its files open."""
+    workdir, num_done = context.workdir, len(history)
+    metrics_file = workdir.metrics_file(stage.name)
+    csv_log.write(metrics_file, history)
+    with contextlib.ExitStack() as files:
+        latest = files.enter_context(
+            checkpoints.writer(workdir.checkpoints(stage.name), policy=stage.policy)
         )
-        board = tensorboard.board(
-            workdir.tensorboard(stage.name), resumed_after=len(history)
+        write_scalars = files.enter_context(
+            tensorboard.board(workdir.tensorboard(stage.name), resumed_after=num_done)
         )
-        write_scalars = stack.enter_context(board)
         validate, best = None, None
         if stage.evaluate_every:
-            validate, best = stack.enter_context(
-                best_checkpointer(context, stage.name, resumed_after=len(history))
+            checkpointer = best_checkpointer(
+                context, stage.name, resumed_after=num_done, policy=stage.policy
             )
+            validate, best = files.enter_context(checkpointer)
 
         def report(row: Row) -> None:
             csv_log.append(metrics_file, row)

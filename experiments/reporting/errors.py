@@ -1,9 +1,9 @@
-"""Turns what can go wrong for a user into one clear line and an exit code.
+"""Turns errors that a user can act on into one clear line and an exit code.
 
-A launcher reads `CONFIG = errors.define_config(path)` and ends with
-`errors.run(main)`. Interruptions exit with 130, wrong flags with
-2, a full disk or a refused value with 1; `--traceback` shows where it happened. What
-is none of these is a defect of ours and keeps its traceback.
+A launcher reads `CONFIG = errors.define_config(path)` and ends with `errors.run(main)`.
+Interruptions exit with 130, wrong flags with 2, a full disk or a refused value with 1;
+`--traceback` shows where an error arose. Other errors are defects of this code and keep
+their traceback.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 INTERRUPTED, USAGE, FAILED = 130, 2, 1
-LONGEST_LINE = 500
+MAX_LINE = 500
 
 _TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "Show where an error arose, not only what to do about it."
@@ -33,17 +33,17 @@ def run(main: Callable[[list[str]], Any]) -> NoReturn:
 
 
 def define_config(default: str) -> flags.FlagHolder[Any]:
-    """Define `--config`, a locked ml_collections file that is `default` unless named.
+    """Define `--config`, a locked ml_collections file; `default` unless given.
 
-    ml_collections looks at `--config.x.y=...` as soon as the flag is defined, so a
-    misspelt one has to be caught here.
+    ml_collections parses `--config.x.y=...` as soon as the flag is defined, so that
+    misspelt names have to be caught here.
     """
     with one_line(), _as_flag_errors():
         return config_flags.DEFINE_config_file("config", default, lock_config=True)
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """Parse absl flags; every way of getting them wrong is a `flags.Error`."""
+    """Parse absl flags; every wrong one raises a `flags.Error`."""
     with _as_flag_errors():
         remaining = flags.FLAGS(arguments)
         if "config" in flags.FLAGS:
@@ -53,7 +53,7 @@ def parse(arguments: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _as_flag_errors() -> Iterator[None]:
-    """ml_collections lets out whatever loading or assigning raised: give it a name."""
+    """Convert whatever ml_collections raised on loading or assigning."""
     try:
         yield
     except flags.Error:
@@ -64,18 +64,19 @@ def _as_flag_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-    """End the process with one line on stderr where the user can do something.
+    """End the process with one line on stderr on errors that a user can act on.
 
-    Also usable as a decorator, `@one_line()`.
+    Also a decorator, `@one_line()`.
     """
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        verdict = explain(error)
-        if verdict is None:
+        explanation = explain(error)
+        if explanation is None:
             raise
-        line, code = verdict
-        if _wants_traceback():
+        line, code = explanation
+        parsed = flags.FLAGS.is_parsed() and _TRACEBACK.value
+        if parsed or "--traceback" in sys.argv:  # also when flags are wrong
             traceback.print_exc()
         # A progress bar may have left the cursor in the middle of a line.
         start = "\r\033[K" if sys.stderr.isatty() else ""
@@ -84,8 +85,10 @@ def one_line() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """The line and exit code of an error; None where only a developer can help."""
-    if _is_interruption(error):
+    """The line and exit code of an error; None for a defect of this code."""
+    # XLA turns Ctrl-C inside a host callback into an error of its own.
+    wrapped = isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
+    if wrapped or isinstance(error, KeyboardInterrupt):
         return (
             "Interrupted. The last complete checkpoint is intact: run the same command "
             "with --resume to continue.",
@@ -106,14 +109,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
-def _is_interruption(error: BaseException) -> bool:
-    """Ctrl-C, also where XLA turned it into its own error inside a host callback."""
-    wrapped = isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
-    return wrapped or isinstance(error, KeyboardInterrupt)
-
-
 def _is_disk_full(error: BaseException | None) -> bool:
-    """Whether ENOSPC lies anywhere beneath; C++ libraries only mention its text."""
+    """Whether ENOSPC is a cause; C++ libraries only mention its text."""
     while error is not None:
         code = getattr(error, "errno", None)
         if code in (errno.ENOSPC, errno.EDQUOT):
@@ -134,10 +131,4 @@ def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}. Check that path and its rights."
     text = " ".join(text.split()) or type(error).__name__
-    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
-
-
-def _wants_traceback() -> bool:
-    """--traceback, also when the flags are what went wrong."""
-    parsed = flags.FLAGS.is_parsed() and _TRACEBACK.value
-    return bool(parsed or "--traceback" in sys.argv)
+    return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"

@@ -1,4 +1,4 @@
-"""The records that rooms exchange: observations, time steps and rollout transitions.
+"""The records that packages exchange: observations, time steps and rollout transitions.
 
 Axes: B environments, V camera views, S image side, L language tokens,
 H actions of a chunk, D action dimensions, T chunks of an episode, K denoising steps.
@@ -29,23 +29,25 @@ class TimeStep(NamedTuple):
     truncated: jax.Array  # bool [B]: out of time, or the physics diverged
 
 
-class ChainScore(NamedTuple):
-    """How likely recorded denoising chains are, and by which transitions."""
+class Score(NamedTuple):
+    """The likelihood of recorded chunks under one policy.
+
+    Without denoising steps, as in a regression head, K is 1.
+    """
 
     log_prob: jax.Array  # float32 [B]: summed over the steps and entries that count
     step_log_prob: jax.Array  # float32 [K, B]: the same, step by step
-    # As recorded wherever an entry does not count, so that differences vanish there.
-    means: jax.Array  # float32 [K, B, H, D]
-    stds: jax.Array  # float32 [K, B, 1, 1] or [K, B, H, D]: 0 on steps without density
+    has_density: jax.Array  # bool [K, B]: False on deterministic steps
+    distribution: PyTree  # of the action head's own kind; only its divergence reads it
 
 
 class Transition(NamedTuple):
     """One chunk of one environment, as a rollout records it."""
 
-    observation: PyTree  # the record of `act_fn`: all it takes to score the chunk again
+    extras: PyTree  # of `act_fn`: what scoring the chunk again needs
     action: PyTree  # float32 [B, H, D]: the simulator actions of the chunk
     reward: jax.Array  # float32 [B]: summed over the executed part of the chunk
-    mask: jax.Array  # float32 [B, H]: 1 on actions of an episode that still ran
+    mask: jax.Array  # float32 [B, H]: 1 on actions of an episode that was running
 
 
 class Demonstration(NamedTuple):

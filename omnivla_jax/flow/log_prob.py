@@ -10,14 +10,23 @@ Axes: K denoising steps, B samples, H actions of a chunk, D action dimensions.
 
 import functools
 import math
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ChainScore
+from omnivla_jax.core.types import Score
 from omnivla_jax.flow import sde
 from omnivla_jax.flow.schedules import Schedule
+
+
+class Transitions(NamedTuple):
+    """The Gaussian of every denoising step: the distribution of a flow's `Score`."""
+
+    # Masked entries hold the recorded mean, so that `new.means - old.means` is 0 there.
+    means: jax.Array  # float32 [K, B, H, D]
+    stds: jax.Array  # float32 [K, B, 1, 1] or [K, B, H, D]: 0 on ODE steps
 
 
 def chain_log_prob(
@@ -27,7 +36,7 @@ def chain_log_prob(
     schedule: Schedule,
     drift: sde.Drift = sde.corrected,
     mask: jax.Array | None = None,
-) -> ChainScore:
+) -> Score:
     """Score a chain under `velocity_fn`, at the states it went through (eq. 14).
 
     `schedule` and `drift` are those it was sampled with; `mask` bool [B, H, D] or
@@ -59,40 +68,23 @@ def chain_log_prob(
     return _score(chain, means, stds, counted)
 
 
-def recorded_log_prob(chain: sde.Chain, *, mask: jax.Array | None = None) -> ChainScore:
+def recorded_log_prob(chain: sde.Chain, *, mask: jax.Array | None = None) -> Score:
     """Score a chain under the parameters that sampled it: no velocity is computed."""
     return _score(chain, chain.means, chain.stds, _counted(chain, mask))
 
 
-def chain_entropy(
-    chain: sde.Chain, *, stds: jax.Array | None = None, mask: jax.Array | None = None
-) -> jax.Array:
-    """The entropy of a chain's transitions, float32 [B], in nats.
-
-        sum_k 1/2 log(2 pi e sigma_k^2 delta)      over the entries that count
-
-    `stds` are a `ChainScore`'s, for other parameters than those that sampled (only a
-    learned schedule differs); None: as sampled. `mask` as for `chain_log_prob`.
-    """
-    counted = _counted(chain, mask)
-    stds = chain.stds if stds is None else stds
-    chex.assert_equal_shape([stds, chain.stds])
-    density = 0.5 * math.log(2.0 * math.pi * math.e) + jnp.log(_std(chain, stds))
-    return jnp.sum(jnp.where(counted, density, 0.0), axis=(0, 2, 3))
-
-
 def _score(
     chain: sde.Chain, means: jax.Array, stds: jax.Array, counted: jax.Array
-) -> ChainScore:
+) -> Score:
     chex.assert_equal_shape([stds, chain.stds])
     chex.assert_type([means, chain.states, stds], jnp.float32)
     std = _std(chain, stds)
     z = (chain.states[1:] - means) / std
     density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
     density = jnp.where(counted, density, 0.0)
-    # Not from each other: a caller of one of the two pays for one sum.
+    # Two separate reductions, so that XLA removes the one that is not used.
     total, by_step = jnp.sum(density, axis=(0, 2, 3)), jnp.sum(density, axis=(2, 3))
-    return ChainScore(total, by_step, means, stds)
+    return Score(total, by_step, chain.stochastic, Transitions(means, stds))
 
 
 def _std(chain: sde.Chain, stds: jax.Array) -> jax.Array:

@@ -28,15 +28,15 @@ class PolicyConfig:
     `dino` makes the spatial encoder VGGT's; None leaves it a convolutional stem.
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
-    `time_conditioning`: "concatenated" to the actions (pi0) or through "adaptive"
-    norms (pi0.5). `state_token`: off in policies that are not shown the robot's state,
-    as openpi's `pi05_libero` (`discrete_state_input=False`); pi0.5's other prompt,
-    which spells the state out, does not exist here. `tokenizer`: "words", "bytes" or a
-    path (`policy/encoding.py`). `real_action_dim` and `real_state_dim`: how many
-    dimensions the robot has, where the rest is padding (pi0's 32); None: all.
-    `noise_head`: for the schedule `learned`, with the deviation of a denoising step in
-    `noise_range` (pi_RL's). `value_queries` and `value_width`: the critic's, where
-    there is one (`models/value_head.py`).
+    `head`: an action head of `policy.heads`. `time_conditioning`: "concatenated" to the
+    actions (pi0) or through "adaptive" norms (pi0.5). `state_token`: off in policies
+    without the robot's state, as openpi's `pi05_libero` (`discrete_state_input=False`);
+    pi0.5's other prompt, which spells the state out, does not exist here. `tokenizer`:
+    "words", "bytes" or a path (`policy/encoding.py`). `real_action_dim` and
+    `real_state_dim`: how many dimensions the robot has, where the rest is padding
+    (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
+    of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
+    the critic's, where there is one (`models/value_head.py`).
     """
 
     vision: VitConfig
@@ -56,6 +56,7 @@ class PolicyConfig:
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     state_token: bool = True
+    head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
     value_queries: int = 4

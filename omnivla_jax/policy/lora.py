@@ -69,6 +69,11 @@ def merge(params: PyTree) -> PyTree:
     return unflatten_dict(weights)
 
 
+def acting_params(params: PyTree) -> PyTree:
+    """The parameters that act: adapters merged, the critic left out."""
+    return {name: tree for name, tree in merge(params).items() if name != VALUE}
+
+
 def trainable_mask(params: PyTree, scope: str) -> PyTree:
     """True on the parameters that `scope` trains; `params` as `prepare` returns it."""
     trains = _rule(scope, params)

@@ -10,7 +10,6 @@ under "value" (`init_value`).
 """
 
 import functools
-from typing import Any, Iterable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,59 +19,13 @@ from jax.sharding import Mesh
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.models.encoders.siglip import Siglip
-from omnivla_jax.models.encoders.spatial_encoder import SpatialEncoder
-from omnivla_jax.models.heads.flow_action import (
-    TIME_CONDITIONING,
-    ActionOutput,
-    AdaptiveInput,
-    ConcatenatedInput,
-)
-from omnivla_jax.models.heads.noise import NoiseHead
-from omnivla_jax.models.heads.value import ValueHead
-from omnivla_jax.models.layers import WordEmbedder
-from omnivla_jax.models.mot import LayerCache, MixtureOfTransformers
+from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import action_head
+from omnivla_jax.policy.heads.flow import init_noise_boxed
+from omnivla_jax.policy.modules import MOT_PARTS, build_modules, init_module
 
-MOT_PARTS = ("layers", "final_norm")
 VALUE = "value"  # where the critic's parameters are kept
-
-
-class Modules(NamedTuple):
-    """The Linen modules of a policy, without parameters."""
-
-    siglip: Siglip
-    embedder: WordEmbedder
-    spatial_encoder: SpatialEncoder | None
-    mot: MixtureOfTransformers
-    action_input: ConcatenatedInput | AdaptiveInput
-    action_output: ActionOutput
-    noise_head: NoiseHead
-    value_head: ValueHead
-
-
-def modules(config: PolicyConfig) -> Modules:
-    """The modules that `config` describes."""
-    experts = config.mot.experts
-    action_input = TIME_CONDITIONING[config.time_conditioning]
-    spatial = None
-    if config.spatial_vision is not None:
-        spatial = SpatialEncoder(
-            config.spatial_vision,
-            config.registers,
-            experts["spatial"].width,
-            config.dino,
-        )
-    return Modules(
-        siglip=Siglip(config.vision, experts["reasoning"].width),
-        embedder=WordEmbedder(config.vocab, experts["reasoning"].width),
-        spatial_encoder=spatial,
-        mot=MixtureOfTransformers(config.mot),
-        action_input=action_input(experts["action"].width, config.state_token),
-        action_output=ActionOutput(config.action_dim),
-        noise_head=NoiseHead(config.action_dim, *config.noise_range),
-        value_head=ValueHead(config.value_queries, config.value_width),
-    )
 
 
 def init(key: jax.Array, config: PolicyConfig) -> PyTree:
@@ -90,7 +43,7 @@ def init_noise(key: jax.Array, config: PolicyConfig) -> PyTree:
 
     For parameters that were trained without one; `init` draws it under `noise_head`.
     """
-    return nn.unbox(_init_noise_boxed(key, config))
+    return nn.unbox(init_noise_boxed(key, config))
 
 
 def init_value(key: jax.Array, config: PolicyConfig) -> PyTree:
@@ -122,12 +75,6 @@ def shapes(config: PolicyConfig) -> PyTree:
     return nn.unbox(_boxed_shapes(config))
 
 
-def mot_variables(params: PyTree, experts: Iterable[str]) -> PyTree:
-    """Variables of the transformer for some experts: by part, then by expert."""
-    names = list(experts)
-    return {"params": {p: {e: params[e][p] for e in names} for p in MOT_PARTS}}
-
-
 @functools.cache
 def _boxed_shapes(config: PolicyConfig) -> PyTree:
     """Shapes whose leaves carry their logical axis names."""
@@ -135,38 +82,21 @@ def _boxed_shapes(config: PolicyConfig) -> PyTree:
     return jax.eval_shape(draw, jax.random.key(0))
 
 
-def apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
-    """What `module` makes of `inputs` under `params`."""
-    return module.apply({"params": params}, *inputs)
-
-
 def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     """Parameters whose leaves carry their logical axis names."""
-    keys = jax.random.split(key, 7)
-    mot_key, see_key, word_key, spatial_key, in_key, out_key, noise_key = keys
-    parts, size = modules(config), config.vision.image_size
+    mot_key, image_key, word_key, spatial_key, *head_keys = jax.random.split(key, 7)
+    modules, size = build_modules(config), config.vision.image_size
     images = jnp.zeros((1, config.views, size, size, 3))
-    words = jnp.zeros((1, config.max_tokens), jnp.int32)
-    state, tau = jnp.zeros((1, config.state_dim)), jnp.zeros(1)
-    chunk = jnp.zeros((1, config.horizon, config.action_dim))
-    hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
+    tokens = jnp.zeros((1, config.max_tokens), jnp.int32)
     params = _init_mot(mot_key, config)
-    params["reasoning"]["encoder"] = _fresh(parts.siglip, see_key, images)
-    params["reasoning"]["embedder"] = _fresh(parts.embedder, word_key, words)
-    if parts.spatial_encoder is not None:
-        spatial = _fresh(parts.spatial_encoder, spatial_key, images)
-        params["spatial"]["encoder"] = spatial
-    params["action"]["input"] = _fresh(parts.action_input, in_key, state, chunk, tau)
-    params["action"]["output"] = _fresh(parts.action_output, out_key, hidden)
-    if config.noise_head:
-        params["action"]["noise"] = _init_noise_boxed(noise_key, config)
+    params["reasoning"]["encoder"] = init_module(modules.siglip, image_key, images)
+    params["reasoning"]["embedder"] = init_module(modules.embedder, word_key, tokens)
+    if modules.spatial_encoder is not None:
+        params["spatial"]["encoder"] = init_module(
+            modules.spatial_encoder, spatial_key, images
+        )
+    params["action"] |= action_head(config).init(jnp.stack(head_keys), config)
     return params
-
-
-def _init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
-    """The noise head's parameters; one action token will do."""
-    token = jnp.zeros((1, 1, config.mot.experts["action"].width))
-    return _fresh(modules(config).noise_head, key, token)
 
 
 def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
@@ -175,7 +105,7 @@ def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     tokens = jnp.zeros((1, layer.depth, 1, layer.kv_heads, layer.head_dim))
     cache, valid = LayerCache(tokens, tokens), jnp.ones((1, 1), bool)
     state = jnp.zeros((1, config.state_dim))
-    return _fresh(modules(config).value_head, key, cache, valid, state)
+    return init_module(build_modules(config).value_head, key, cache, valid, state)
 
 
 def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:
@@ -184,8 +114,8 @@ def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTre
     streams = {name: jnp.zeros((1, 1, own.width)) for name, own in experts.items()}
     time = jnp.zeros((1, experts["action"].width))
     count = len(streams)
-    tree = _fresh(
-        modules(config).mot,
+    tree = init_module(
+        build_modules(config).mot,
         key,
         streams,
         positions=jnp.zeros((1, count), jnp.int32),
@@ -193,7 +123,3 @@ def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTre
         conditions={"action": time} if config.time_conditioning == "adaptive" else {},
     )
     return {name: {part: tree[part][name] for part in MOT_PARTS} for name in experts}
-
-
-def _fresh(module: nn.Module, key: jax.Array, *inputs: Any, **named: Any) -> PyTree:
-    return module.init(key, *inputs, **named)["params"]

@@ -13,7 +13,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.models import masks
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.parameters import apply, modules, mot_variables
+from omnivla_jax.policy.modules import apply, build_modules, expert_params
 
 
 class PrefixCache(NamedTuple):
@@ -34,8 +34,8 @@ def encode_prefix(
     streams, valid = prefix_streams(params, observation, config)
     lengths = {name: x.shape[1] for name, x in streams.items()}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    _, seen = modules(config).mot.apply(
-        mot_variables(params, streams),
+    _, seen = build_modules(config).mot.apply(
+        expert_params(params, streams),
         streams,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
@@ -47,7 +47,7 @@ def prefix_streams(
     params: PyTree, observation: Observation, config: PolicyConfig
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Tokens [B, S_e, E_e] of the prefix experts, and which count, bool [B, S]."""
-    parts = modules(config)
+    parts = build_modules(config)
     images = precision.to_float32(observation.images / 127.5 - 1.0)
     own = params["reasoning"]
     seen = apply(parts.siglip, own["encoder"], images)

@@ -19,7 +19,7 @@ from omnivla_jax.rl.groups import GroupAdvantages
 
 
 def chunk_advantages(
-    returns: jax.Array, mask: jax.Array, *, group_size: int, std_floor: float
+    returns: jax.Array, mask: jax.Array, *, group_size: int, adv_std_min: float
 ) -> GroupAdvantages:
     """Advantages of chunk returns float32 [T, B], each among the G clones of its state.
 
@@ -32,12 +32,12 @@ def chunk_advantages(
 
     def by_chunk(returns: jax.Array) -> GroupAdvantages:
         return groups.group_advantages(
-            returns, group_size=group_size, std_floor=std_floor
+            returns, group_size=group_size, adv_std_min=adv_std_min
         )
 
-    worth = jax.vmap(by_chunk)(returns)
-    return worth._replace(
-        advantages=worth.advantages * mask, weights=worth.weights * mask
+    found = jax.vmap(by_chunk)(returns)
+    return found._replace(
+        advantages=found.advantages * mask, weights=found.weights * mask
     )
 
 
@@ -45,21 +45,25 @@ def mix_advantages(
     trajectory: tuple[jax.Array, jax.Array],
     chunk: tuple[jax.Array, jax.Array],
     *,
-    share: float,
+    chunk_advantage_weight: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Advantages and weights, float32 [...] each, of both kinds of group together.
 
-        Adv = (1 - share) w_trajectory Adv_trajectory + share w_chunk Adv_chunk
+        Adv = (1 - α) w_trajectory Adv_trajectory + α w_chunk Adv_chunk
 
     Each pair is (advantages, weights). A clone that was not continued belongs to no
     trajectory: its trajectory weight is 0 (see `chosen`). The weight is the larger one
-    of the kinds that have a share. `share` is a Python number in [0, 1]; 0 and 1 leave
-    one kind alone.
+    of the kinds that count. α is `chunk_advantage_weight`, a Python number in [0, 1]; 0
+    and 1 leave one kind alone.
     """
     chex.assert_equal_shape([*trajectory, *chunk])
     chex.assert_type([*trajectory, *chunk], jnp.float32)
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"share is {share}, but a share lies in [0, 1].")
+    if not 0.0 <= chunk_advantage_weight <= 1.0:
+        raise ValueError(
+            f"chunk_advantage_weight is {chunk_advantage_weight}, but it lies in "
+            "[0, 1]."
+        )
+    share = chunk_advantage_weight
     (whole, whole_weight), (part, part_weight) = trajectory, chunk
     advantages = (1.0 - share) * whole_weight * whole + share * part_weight * part
     weights = jnp.maximum(

@@ -11,8 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ChainScore, PyTree
-from omnivla_jax.rl import kl
+from omnivla_jax.core.types import PyTree, Score
 
 
 def ratio_metrics(
@@ -33,29 +32,35 @@ def ratio_metrics(
 
 
 def kl_metrics(
-    step_kl: jax.Array, dense: jax.Array, weights: jax.Array
+    step_kl: jax.Array, has_density: jax.Array, weights: jax.Array
 ) -> dict[str, jax.Array]:
-    """The mean divergence of a chain, and the last step's share of it; [K, N], [N].
+    """The mean divergence of a chunk, and the last step's share of it; [K, N], [N].
 
-    `dense` bool [K] says which steps have a density: the last of these is meant. The
-    share is 0 where the policy has not moved at all, and says nothing about chains that
-    were cut down to their stochastic step.
+    `has_density` bool [K]: the last of these steps is meant. The share is 0 where the
+    policy has not moved at all, and says nothing about chains that were cut down to
+    their stochastic step.
     """
-    chex.assert_rank([step_kl, dense], [2, 1])
+    chex.assert_rank([step_kl, has_density], [2, 1])
     total = weighted_mean(jnp.sum(step_kl, axis=0), weights)
-    last = weighted_mean(step_kl[len(dense) - 1 - jnp.argmax(dense[::-1])], weights)
+    last_step = len(has_density) - 1 - jnp.argmax(has_density[::-1])
+    last = weighted_mean(step_kl[last_step], weights)
     moved = total > 0.0
     share = jnp.where(moved, last / jnp.where(moved, total, 1.0), 0.0)
     return {"kl": total, "kl_last_step_share": share}
 
 
 def chain_metrics(
-    new: ChainScore, old: ChainScore, weights: jax.Array
+    step_kl: jax.Array, old: Score, weights: jax.Array
 ) -> dict[str, jax.Array]:
-    """How far N chains' policy is from the one that sampled them, and its entropy."""
-    dense = jnp.any(old.stds > 0.0, axis=(1, 2, 3))
+    """How far the policy is from the one that sampled N chunks, and its entropy.
+
+    Args:
+      step_kl: float32 [K, N], the exact divergence from `old`.
+      old: scores under the policy that sampled.
+      weights: float32 [N].
+    """
     return {
-        **kl_metrics(kl.exact(new, old), dense, weights),
+        **kl_metrics(step_kl, jnp.any(old.has_density, axis=1), weights),
         **entropy_metrics(old.log_prob, weights),
     }
 

@@ -63,13 +63,13 @@ def estimate(
 
 
 def normalized(
-    advantages: jax.Array, weights: jax.Array, *, std_floor: float
+    advantages: jax.Array, weights: jax.Array, *, adv_std_min: float
 ) -> jax.Array:
-    """(A - mean) / max(std, std_floor) by weight, over all axes; both float32 [...].
+    """(A - mean) / max(std, adv_std_min) by weight, over all axes; both float32 [...].
 
-    `std_floor` (> 0) keeps advantages that hardly differ from being blown up.
+    `adv_std_min` (> 0) keeps advantages that hardly differ from being blown up.
     """
     chex.assert_type([advantages, weights], jnp.float32)
     centred = advantages - diagnostics.weighted_mean(advantages, weights)
     variance = diagnostics.weighted_mean(centred**2, weights)
-    return centred / jnp.maximum(jnp.sqrt(variance), std_floor)
+    return centred / jnp.maximum(jnp.sqrt(variance), adv_std_min)

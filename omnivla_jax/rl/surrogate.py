@@ -1,27 +1,82 @@
-"""The clipped surrogate that the three objectives share (PPO, arXiv 1707.06347, eq. 7).
+"""The clipped surrogate that all objectives share (PPO, arXiv 1707.06347, eq. 7).
 
-Axes: ... whatever has a ratio of its own (chunks, or denoising steps of chunks).
+Axes: ... whatever has a ratio of its own (chunks [N], or denoising steps [K, N]).
 """
+
+from dataclasses import dataclass
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.rl import diagnostics, kl
+
 # e^20 is far outside any clip, and its products are far from overflowing.
 LARGEST_LOG_RATIO = 20.0
 
 
-def ratio(log_prob: jax.Array, old_log_prob: jax.Array, *, length: int) -> jax.Array:
-    """(π_θ / π_old)^(1/length), [...], from float32 log-densities.
+@dataclass(frozen=True)
+class ClipConfig:
+    """Settings of a clipped objective with a divergence penalty.
 
-    Where a ratio leaves [e^-20, e^20] it stays at the end and has no gradient: the
-    plain ratio of hundreds of densities can overflow in one bad update, and a single
-    infinity would take the batch with it.
+    Attributes:
+      ratio_normalizer: the length that a log-ratio is divided by; 1 is the plain
+        likelihood ratio.
+      clip_low, clip_high: bound the ratio to [1 - clip_low, 1 + clip_high]; None: the
+        objective's own `default_clip`.
+      kl_coefficient: beta, the weight of the divergence from the reference policy.
+      kl_kind: one of `kl.KINDS`.
+    """
+
+    ratio_normalizer: int = 1
+    clip_low: float | None = None
+    clip_high: float | None = None
+    kl_coefficient: float = 0.01
+    kl_kind: str = "exact"
+
+    def __post_init__(self) -> None:
+        if self.ratio_normalizer < 1:
+            raise ValueError(
+                f"ratio_normalizer is {self.ratio_normalizer}, but it is at least 1."
+            )
+        if self.kl_kind not in kl.KINDS:
+            raise ValueError(
+                f"kl_kind is {self.kl_kind!r}; choose one of {', '.join(kl.KINDS)}."
+            )
+        low, high = self.clip
+        if not (0 <= low < 1 and high >= 0):
+            raise ValueError(
+                f"The clip [1 - {low}, 1 + {high}] must contain 1 and exclude 0: "
+                "choose 0 <= clip_low < 1 and clip_high >= 0."
+            )
+
+    @property
+    def default_clip(self) -> tuple[float, float]:
+        """PPO's: a fifth to either side."""
+        return 0.2, 0.2
+
+    @property
+    def clip(self) -> tuple[float, float]:
+        """How far below and above 1 a ratio counts."""
+        low, high = self.default_clip
+        low = low if self.clip_low is None else self.clip_low
+        return low, high if self.clip_high is None else self.clip_high
+
+
+def log_ratio(
+    log_prob: jax.Array, old_log_prob: jax.Array, *, normalizer: int
+) -> jax.Array:
+    """log (π_θ / π_old)^(1/normalizer), [...], from float32 log-densities.
+
+    Beyond ±20 it stays there and has no gradient: the plain ratio of hundreds of
+    densities can overflow in one bad update, and a single infinity would take the batch
+    with it.
     """
     chex.assert_equal_shape([log_prob, old_log_prob])
+    # A bfloat16 log-probability of 5,000 nats is off by up to 16.
     chex.assert_type([log_prob, old_log_prob], jnp.float32)
-    log_ratio = (log_prob - old_log_prob) / length
-    return jnp.exp(jnp.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+    scaled = (log_prob - old_log_prob) / normalizer
+    return jnp.clip(scaled, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
 
 
 def clipped(
@@ -33,10 +88,33 @@ def clipped(
     return jnp.minimum(ratio * advantages, bounded * advantages)
 
 
-def check_clip(low: float, high: float) -> None:
-    """Raises ValueError unless [1 - low, 1 + high] contains 1 and excludes 0."""
-    if not (0 <= low < 1 and high >= 0):
-        raise ValueError(
-            f"The clip [1 - {low}, 1 + {high}] must contain 1 and exclude 0: choose "
-            "0 <= clip_low < 1 and clip_high >= 0."
-        )
+def loss(
+    log_ratio: jax.Array,
+    advantages: jax.Array,
+    penalty: jax.Array,
+    weights: jax.Array,
+    *,
+    config: ClipConfig,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The negated clipped objective, and metrics by name (all float32 scalars).
+
+    Args:
+      log_ratio: float32 [...], see `log_ratio`.
+      advantages: float32 [...].
+      penalty: float32 [...], the divergence that is weighted by `kl_coefficient`.
+      weights: float32 [...], of the mean; where all are 0 it is 0.
+      config: the clip and the coefficient.
+    """
+    chex.assert_equal_shape([log_ratio, advantages, penalty, weights])
+    chex.assert_type([advantages, weights], jnp.float32)
+    low, high = config.clip
+    surrogate = clipped(jnp.exp(log_ratio), advantages, low=low, high=high)
+    objective = surrogate - config.kl_coefficient * penalty
+    value = -diagnostics.weighted_mean(objective, weights)
+    metrics = {
+        "loss": value,
+        "surrogate": diagnostics.weighted_mean(surrogate, weights),
+        "kl_penalty": diagnostics.weighted_mean(penalty, weights),
+        **diagnostics.ratio_metrics(log_ratio, weights, low=low, high=high),
+    }
+    return value, metrics

@@ -136,13 +136,13 @@ def _fixture_poses(
     given: Mapping[str, Pose],
 ) -> tuple[jax.Array, jax.Array]:
     """Positions [B, F, 3] and quaternions [B, F, 4]: those given, or the centres."""
-    unknown = sorted(set(given) - set(scene.posed))
+    unknown = sorted(set(given) - set(scene.posed_bodies))
     if unknown:
-        known = list(scene.posed)
+        known = list(scene.posed_bodies)
         raise ValueError(f"Unknown fixtures {unknown}: this scene has {known}.")
     positions, quaternions = region_sampler.centers(scene, task)
     for name, (position, quaternion) in given.items():
-        index = scene.posed.index(name)
+        index = scene.posed_bodies.index(name)
         positions = positions.at[:, index].set(jnp.asarray(position))
         quaternions = quaternions.at[:, index].set(jnp.asarray(quaternion))
     return positions, quaternions
@@ -169,7 +169,7 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     task = task_ids.rows(scene, state.task)
     command = jnp.where(finite[:, None], action, 0.0)
     after = engines.control_step(scene, state.physics, task, command, active)
-    after = _hold_parked(scene, task, after)
+    after = _reset_inactive_objects(scene, task, after)
     sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
     moved = active & sane
 
@@ -183,11 +183,13 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     )
 
 
-def _hold_parked(scene: Scene, task: jax.Array, after: PhysicsState) -> PhysicsState:
+def _reset_inactive_objects(
+    scene: Scene, task: jax.Array, after: PhysicsState
+) -> PhysicsState:
     """Lift what a task lacks back to its parking: in 50 ms it has fallen 1 cm."""
-    if len(scene.playable) == 1:
+    if len(scene.task_ids) == 1:
         return after
-    qpos, absent = region_sampler.park(scene, task, after.qpos)
+    qpos, absent = region_sampler.reset_inactive(scene, task, after.qpos)
     still = recorded_states.velocity_rows(scene, absent)
     return dataclasses.replace(after, qpos=qpos, qvel=jnp.where(still, 0.0, after.qvel))
 

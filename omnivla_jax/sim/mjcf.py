@@ -1,4 +1,4 @@
-"""Assembles an inventory's bodies, joints and options into MuJoCo models.
+"""Assembles the bodies of scene assets, joints and options into MuJoCo models.
 
 Lengths in m, angles in rad.
 """
@@ -23,7 +23,7 @@ FREE_JOINT_DAMPING = 0.0005
 DAMPING_LIMIT = 0.6
 
 
-class Preset(NamedTuple):
+class IntegratorPreset(NamedTuple):
     """How finely the physics is integrated; `substeps * timestep` is 50 ms."""
 
     timestep: float  # s
@@ -36,25 +36,25 @@ class Preset(NamedTuple):
 
 # LIBERO updates the controller's matrices in every substep. Every 25 ms keeps the
 # outcome of recorded episodes; once a control step does not.
-PRESETS: dict[str, Preset] = {
-    "original": Preset(0.002, 25, 100, 50, False, 1),
-    "faithful": Preset(0.005, 10, 4, 50, True, 5),
-    "fast": Preset(0.00625, 8, 2, 50, True, 4),
+PRESETS: dict[str, IntegratorPreset] = {
+    "original": IntegratorPreset(0.002, 25, 100, 50, False, 1),
+    "faithful": IntegratorPreset(0.005, 10, 4, 50, True, 5),
+    "fast": IntegratorPreset(0.00625, 8, 2, 50, True, 4),
 }
 
 
 def compile_model(
-    stock: SceneAssets,
-    preset: Preset,
+    assets: SceneAssets,
+    preset: IntegratorPreset,
     *,
     visual: bool = False,
     contact_pairs: tuple[tuple[str, str], ...] = (),
     plane_tables: bool = False,
 ) -> mujoco.MjModel:
-    """The model of an inventory; bodies and joints are the same in all variants.
+    """The model of the assets; bodies and joints are the same in all variants.
 
     Args:
-      stock: the objects, fixtures and arenas.
+      assets: the objects, fixtures and arenas.
       preset: how finely it is integrated.
       visual: with the looks, instead of collision geoms only.
       contact_pairs: pairs of bodies that get a contact sensor each.
@@ -62,38 +62,38 @@ def compile_model(
     """
     spec = mujoco.MjSpec()
     _set_options(spec, preset)
-    drawn = _shapes_drawn(stock)
+    drawn = _shapes_drawn(assets)
     for material in sorted({shape.material for shape in drawn}):
         spec.add_material(name=material)
     for shape in drawn if visual else ():
         meshes.add(spec, shape.kind, shape.size, shape.vertices)
-    _add_bodies(spec, stock)
+    _add_bodies(spec, assets)
     if visual:
         arena_geoms.add_lamps(spec)
     else:
         _drop_looks(spec)
     _watch_contacts(spec, contact_pairs)
     if plane_tables:
-        _flatten_tables(spec, stock)
+        _flatten_tables(spec, assets)
     model = spec.compile()
     if preset.explicit_damping:
         _cap_damping(model)
     return model
 
 
-def _add_bodies(spec: mujoco.MjSpec, stock: SceneAssets) -> None:
-    """Rooms, the robot, movables and fixtures, in this order."""
-    arena_geoms.add(spec, stock.arenas)
-    base = ARENAS[stock.arenas[0]].robot_base
+def _add_bodies(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
+    """Arenas, the robot, objects and fixtures, in this order."""
+    arena_geoms.add(spec, assets.arenas)
+    base = ARENAS[assets.arenas[0]].robot_base
     panda.add_panda(spec, base)
     arena_geoms.add_pedestal(spec.body(BASE_BODY), base[2])
-    for name, category in stock.movables.items():
+    for name, category in assets.objects.items():
         _add_movable(spec, name, category)
-    for name, category in stock.fixtures.items():
+    for name, category in assets.fixtures.items():
         _add_fixture(spec, name, category)
 
 
-def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
+def _set_options(spec: mujoco.MjSpec, preset: IntegratorPreset) -> None:
     spec.compiler.degree = False
     option = spec.option
     option.timestep = preset.timestep
@@ -110,9 +110,9 @@ def _set_options(spec: mujoco.MjSpec, preset: Preset) -> None:
     option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 
 
-def _shapes_drawn(stock: SceneAssets) -> list[Primitive]:
-    drawn = [*arena_geoms.shapes(stock.arenas), *panda.shapes()]
-    for category in {**stock.movables, **stock.fixtures}.values():
+def _shapes_drawn(assets: SceneAssets) -> list[Primitive]:
+    drawn = [*arena_geoms.shapes(assets.arenas), *panda.shapes()]
+    for category in {**assets.objects, **assets.fixtures}.values():
         for part in CATEGORIES[category].parts:
             drawn += part.visual
     return drawn
@@ -186,14 +186,14 @@ def _drop_looks(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
 
 
-def _flatten_tables(spec: mujoco.MjSpec, stock: SceneAssets) -> None:
+def _flatten_tables(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
     """Table tops as planes, for MJX, which stands things on the highest one.
 
     A plane takes four points of each body; a slab takes four of each of its boxes, so
     that things at rest would fill the engine's budget of contacts. Tables of other
     arenas are parked far below.
     """
-    slabs = {name: ARENAS[name].table for name in stock.arenas}
+    slabs = {name: ARENAS[name].table for name in assets.arenas}
     if all(slabs.values()):
         spec.delete(spec.geom("floor"))
     for name, slab in slabs.items():

@@ -19,11 +19,11 @@ from omnivla_jax.sim.libero.tasks import (
     Goal,
     SceneAssets,
     Suite,
-    inventory,
+    scene_assets,
     split_region,
     suite,
 )
-from omnivla_jax.sim.mjcf import PRESETS, Preset, compile_model
+from omnivla_jax.sim.mjcf import PRESETS, IntegratorPreset, compile_model
 from omnivla_jax.sim.state import Scene, Site
 
 
@@ -73,41 +73,45 @@ def make(
         skip_unknown=skip_unknown,
         categories=categories,
     )
-    playable = playable_rows(table, tasks)
+    task_ids = select_task_ids(table, tasks)
     chosen = registry.select(engine)
-    made = _assembled(table.name, table, playable, chosen, PRESETS[preset])
+    made = _assembled(table.name, table, task_ids, chosen, PRESETS[preset])
     region_check.check(made)
     return made
 
 
 def _assembled(
-    name: str, table: Suite, playable: tuple[int, ...], engine: Engine, preset: Preset
+    name: str,
+    table: Suite,
+    task_ids: tuple[int, ...],
+    engine: Engine,
+    preset: IntegratorPreset,
 ) -> Scene:
-    """The scene of the tasks `playable`, its models compiled."""
-    stock = inventory(tuple(table.tasks[row] for row in playable))
-    pairs = _contact_pairs(table, playable, stock)
-    model = engine.compile(stock, preset, pairs)
+    """The scene of the tasks `task_ids`, its models compiled."""
+    assets = scene_assets(tuple(table.tasks[row] for row in task_ids))
+    pairs = _contact_pairs(table, task_ids, assets)
+    model = engine.compile(assets, preset, pairs)
     home_offset, home_mat = _home_pose(model)
     return Scene(
         name=name,
         suite=table,
-        playable=playable,
-        stock=stock,
+        task_ids=task_ids,
+        assets=assets,
         preset=preset,
         engine=engine.name,
         model=model,
-        visual_model=compile_model(stock, preset, visual=True),
+        visual_model=compile_model(assets, preset, visual=True),
         bodies={model.body(i).name: i for i in range(model.nbody)},
         joints=_joint_addresses(model),
-        sites=_sites(stock, model),
-        posed=_posed(stock),
+        sites=_sites(assets, model),
+        posed_bodies=_posed(assets),
         home_offset=home_offset,
         home_mat=home_mat,
         contact_pairs=pairs,
     )
 
 
-def playable_rows(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
+def select_task_ids(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...]:
     """`tasks`, or all rows; raises ValueError where one is no row of `table`."""
     count = len(table.tasks)
     rows = tuple(range(count)) if tasks is None else tuple(int(row) for row in tasks)
@@ -123,7 +127,7 @@ def goal_body(scene: Scene, goal: Goal) -> int:
     """The body that a goal is about: the object, or the part that is to move."""
     if goal.subject in scene.sites:
         return scene.sites[goal.subject].body
-    if goal.subject in scene.stock.fixtures:
+    if goal.subject in scene.assets.fixtures:
         return scene.bodies[goal_joints(scene, goal)[0]]
     return scene.bodies[goal.subject]
 
@@ -132,18 +136,18 @@ def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
     """The joints that Open, Close, Turnon and Turnoff ask about."""
     if goal.subject in scene.sites:
         return (scene.sites[goal.subject].joint,)
-    category = scene.stock.fixtures[goal.subject]
+    category = scene.assets.fixtures[goal.subject]
     parts = CATEGORIES[category].parts
     return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)
 
 
 def _contact_pairs(
-    table: Suite, playable: tuple[int, ...], stock: SceneAssets
+    table: Suite, task_ids: tuple[int, ...], assets: SceneAssets
 ) -> tuple[tuple[str, str], ...]:
     """Body pairs whose contact some goal asks about: subject, target or its parent."""
-    instances = {**stock.movables, **stock.fixtures}
+    instances = {**assets.objects, **assets.fixtures}
     pairs: dict[tuple[str, str], None] = {}
-    for row in playable:
+    for row in task_ids:
         for goal in table.tasks[row].goal:
             parent = split_region(goal.target, instances)[0]
             if goal.predicate == "on" and parent:
@@ -151,9 +155,9 @@ def _contact_pairs(
     return tuple(pairs)
 
 
-def _posed(stock: SceneAssets) -> tuple[str, ...]:
-    tables = tuple(table_body(name) for name in stock.arenas if ARENAS[name].table)
-    return (*stock.fixtures, BASE_BODY, CAMERA_BODY, *tables)
+def _posed(assets: SceneAssets) -> tuple[str, ...]:
+    tables = tuple(table_body(name) for name in assets.arenas if ARENAS[name].table)
+    return (*assets.fixtures, BASE_BODY, CAMERA_BODY, *tables)
 
 
 def _home_pose(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
@@ -171,9 +175,9 @@ def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
     }
 
 
-def _sites(stock: SceneAssets, model: mujoco.MjModel) -> dict[str, Site]:
+def _sites(assets: SceneAssets, model: mujoco.MjModel) -> dict[str, Site]:
     sites = {}
-    for name, category in {**stock.movables, **stock.fixtures}.items():
+    for name, category in {**assets.objects, **assets.fixtures}.items():
         for part in CATEGORIES[category].parts:
             body = f"{name}_{part.name}" if part.name else name
             joint = body if part.joint else ""

@@ -15,7 +15,7 @@ from flax import struct
 
 from omnivla_jax.sim.assets.category import Region
 from omnivla_jax.sim.libero.task_types import SceneAssets, Suite, Task
-from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.mjcf import IntegratorPreset
 
 
 class Site(NamedTuple):
@@ -33,9 +33,9 @@ class Scene:
 
     name: str
     suite: Suite
-    playable: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
-    stock: SceneAssets
-    preset: Preset
+    task_ids: tuple[int, ...]  # the rows of the suite's tasks that this scene holds
+    assets: SceneAssets
+    preset: IntegratorPreset
     engine: str  # a key of `engines.registry.ENGINES`
     # What the engine compiled and steps; its bodies and joints, their order and their
     # inertia are the same for all engines.
@@ -44,14 +44,16 @@ class Scene:
     bodies: dict[str, int]
     joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
     sites: dict[str, Site]  # "{instance}_{region}"
-    posed: tuple[str, ...]  # bodies whose pose is data: fixtures, base, camera, tables
+    posed_bodies: tuple[
+        str, ...
+    ]  # bodies whose pose is data: fixtures, base, camera, tables
     home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
     home_mat: np.ndarray  # [3, 3]
     contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """All tasks of the suite, in LIBERO's order; see `playable`."""
+        """All tasks of the suite, in LIBERO's order; see `task_ids`."""
         return self.suite.tasks
 
     @property

@@ -1,4 +1,4 @@
-"""What training needs of a simulator: a few callables, so that any simulator fits.
+"""The seam of simulators: a few callables and facts, so that any simulator fits.
 
 Axes: B environments, D action dimensions, L language tokens, N instructions.
 """
@@ -24,15 +24,15 @@ from omnivla_jax.world import observe, visual_scene
 
 
 class Instructions(NamedTuple):
-    """The words of every task, row by row."""
+    """The tokens of every task's instruction, row by row."""
 
     tokens: jax.Array  # int32 [N, L]
     mask: jax.Array  # bool [N, L]: False on padding
 
 
 # (state after a step, its action [B, D], the action before it [B, D], names of terms)
-# -> the raw value of each term, float32 [B]
-Terms: TypeAlias = Callable[
+# -> the unweighted value of each term, float32 [B]
+RewardTerms: TypeAlias = Callable[
     [Any, jax.Array, jax.Array, Iterable[str]], dict[str, jax.Array]
 ]
 
@@ -48,12 +48,6 @@ def success_only(
     return {name: state.success.astype(jnp.float32) for name in names}
 
 
-def no_faults(state: Any) -> dict[str, jax.Array]:
-    """Of a simulator that counts none."""
-    del state
-    return {}
-
-
 class Environment(NamedTuple):
     """A batched simulator as pure functions; a batch is any pytree, batch first.
 
@@ -63,24 +57,31 @@ class Environment(NamedTuple):
 
     reset: Callable[[jax.Array, jax.Array], Any]  # (task [B], keys [B]) -> state
     step: Callable[[Any, jax.Array], tuple[Any, TimeStep]]  # (state, action [B, D])
-    observe: Callable[[Any, jax.Array], Observation]  # (state, told int32 [B]): the
-    # observation of an agent that is told the instruction of row `told`
-    fused: bool  # whether programs that hold it may be (`core.compile.jit`)
-    terms: Terms = success_only
-    first_action: tuple[float, ...] = env.WAIT_ACTION  # [D]: before the first step
+    # (state, instruction_id int32 [B]) -> the observation with those instructions
+    observe: Callable[[Any, jax.Array], Observation]
+    first_action: tuple[float, ...]  # [D]: the action before the first step
+    supports_fusion: bool  # whether XLA may fuse its programs (`core.compile.jit`)
+    reward_terms: RewardTerms = success_only
+    sparse_terms: frozenset[str] = frozenset({"success"})  # summed, not averaged
     # state -> counts [B] by name of what the simulator could not do; each is a metric
-    faults: Callable[[Any], dict[str, jax.Array]] = no_faults
-    tasks: tuple[int, ...] | None = None  # the numbers that `reset` takes; None: any
+    diagnostics: Callable[[Any], dict[str, jax.Array]] = lambda state: {}
+    task_ids: tuple[int, ...] | None = None  # that `reset` takes; None: any
+
+    @property
+    def action_dim(self) -> int:
+        """D, the dimensions of an action."""
+        return len(self.first_action)
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
     """Tokenise one text a row, as `config` says.
 
-    Raises ValueError on a text longer than `config.max_tokens` and on a tokenizer that
-    cannot be read.
+    Raises:
+      ValueError: a text is longer than `config.max_tokens`, or the tokenizer cannot be
+        read.
     """
-    encode = tokenizers.make_tokenizer(config)
-    rows = [encode(text, config.max_tokens) for text in texts]
+    tokenize = tokenizers.make_tokenizer(config)
+    rows = [tokenize(text, config.max_tokens) for text in texts]
     return Instructions(
         jnp.asarray(np.stack([tokens for tokens, _ in rows])),
         jnp.asarray(np.stack([mask for _, mask in rows])),
@@ -88,46 +89,54 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
 
 
 def instruction_tokens(
-    words: Instructions, told: jax.Array
+    table: Instructions, instruction_id: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Tokens [B, L] and mask [B, L] of rows `told` [B].
+    """Tokens [B, L] and mask [B, L] of rows `instruction_id` int32 [B].
 
-    Raises ValueError on rows that there are not, unless they are traced: nothing is
-    said in those.
+    Rows that do not exist have an empty mask where they are traced.
+
+    Raises:
+      ValueError: a row does not exist, and its number is known.
     """
-    count = words.tokens.shape[0]
-    wrong = indices.unknown(told, range(count), name="instruction's row")
-    if wrong:
-        raise ValueError(f"Unknown instructions {wrong}: there are 0 to {count - 1}.")
-    told = jnp.asarray(told)
-    exists = (told >= 0) & (told < count)
-    row = jnp.where(exists, told, 0)
-    return words.tokens[row], words.mask[row] & exists[:, None]
+    count = table.tokens.shape[0]
+    unknown = indices.unknown(instruction_id, range(count), name="instruction's row")
+    if unknown:
+        raise ValueError(f"Unknown instructions {unknown}: there are 0 to {count - 1}.")
+    instruction_id = jnp.asarray(instruction_id)
+    exists = (instruction_id >= 0) & (instruction_id < count)
+    row = jnp.where(exists, instruction_id, 0)
+    return table.tokens[row], table.mask[row] & exists[:, None]
 
 
 def check_tasks(environment: Environment, tasks: Sequence[int]) -> None:
     """Raise a ValueError that names those of `tasks` that the simulator lacks."""
-    if environment.tasks is None:
+    if environment.task_ids is None:
         return
-    wrong = indices.unknown(list(tasks), environment.tasks, name="task number")
-    if wrong:
-        held = indices.listed(environment.tasks)
-        raise ValueError(f"Unknown tasks {wrong}: the simulator holds {held}.")
+    unknown = indices.unknown(list(tasks), environment.task_ids, name="task number")
+    if unknown:
+        known = indices.listed(environment.task_ids)
+        raise ValueError(f"Unknown tasks {unknown}: the simulator holds {known}.")
 
 
 def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
-    """The project's own simulator and renderer, which tells its tasks as `config` does.
+    """The project's own simulator and renderer, with instructions as tokens.
 
-    Images have `size` pixels a side. Raises ValueError as `instructions` does.
+    Args:
+      scene: the tasks.
+      config: of the policy, whose tokenizer is used.
+      size: pixels a side of the images.
+
+    Raises:
+      ValueError: as `instructions`.
     """
-    words = instructions([task.instruction for task in scene.tasks], config)
+    table = instructions([task.instruction for task in scene.tasks], config)
     visuals = visual_scene.make(scene)
 
-    def look_at(state: EnvState, told: jax.Array) -> Observation:
-        spoken = instruction_tokens(words, told)
-        return observe.observe(scene, visuals, state, *spoken, size=size)
+    def observe_batch(state: EnvState, instruction_id: jax.Array) -> Observation:
+        tokens, mask = instruction_tokens(table, instruction_id)
+        return observe.observe(scene, visuals, state, tokens, mask, size=size)
 
-    def faults(state: EnvState) -> dict[str, jax.Array]:
+    def diagnostics(state: EnvState) -> dict[str, jax.Array]:
         return {
             "contact_overflow": state.physics.overflow,
             "placement_failures": state.placement_failures,
@@ -137,39 +146,41 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
     return Environment(
         reset=functools.partial(env.reset, scene),
         step=functools.partial(env.step, scene),
-        observe=look_at,
-        fused=ENGINES[scene.engine].supports_fusion,
-        terms=functools.partial(reward.compute, scene),
-        faults=faults,
-        tasks=scene.playable,
+        observe=observe_batch,
+        first_action=env.WAIT_ACTION,
+        supports_fusion=ENGINES[scene.engine].supports_fusion,
+        reward_terms=functools.partial(reward.compute, scene),
+        sparse_terms=reward.EVENTS,
+        diagnostics=diagnostics,
+        task_ids=scene.task_ids,
     )
 
 
-def apart(
-    environment: Environment, divided: Callable[[Batched], Batched]
+def shard_map_environment(
+    environment: Environment, shard_map_batch: Callable[[Batched], Batched]
 ) -> Environment:
-    """The same simulator, each of its functions of batches `divided`."""
+    """The same simulator, each of its functions of batches split over the devices."""
 
-    def terms(
-        state: Any, action: jax.Array, before: jax.Array, names: Iterable[str]
+    def reward_terms(
+        state: Any, action: jax.Array, previous: jax.Array, names: Iterable[str]
     ) -> dict[str, jax.Array]:
-        return divided(lambda now, a, b: environment.terms(now, a, b, names))(
-            state, action, before
-        )
+        return shard_map_batch(
+            lambda now, a, b: environment.reward_terms(now, a, b, names)
+        )(state, action, previous)
 
     return environment._replace(
-        reset=divided(environment.reset),
-        step=divided(environment.step),
-        observe=divided(environment.observe),
-        terms=terms,
+        reset=shard_map_batch(environment.reset),
+        step=shard_map_batch(environment.step),
+        observe=shard_map_batch(environment.observe),
+        reward_terms=reward_terms,
     )
 
 
-def running(state: Any) -> jax.Array:
+def is_running(state: Any) -> jax.Array:
     """bool [B]: episodes that an action can still change."""
     return ~(state.success | state.diverged)
 
 
-def first(state: PyTree, count: int) -> PyTree:
+def take_envs(state: PyTree, count: int) -> PyTree:
     """The first `count` environments of a batch."""
     return jax.tree.map(lambda leaf: leaf[:count], state)

@@ -1,84 +1,122 @@
-"""What the reward terms of episodes have summed up to, and what that is worth.
+"""Episodes on their way: the simulator's state and the sums of its reward terms.
 
-    sums = tally.start(environment, env, scales)
-    after, _ = environment.step(env, action)
-    sums = tally.add(environment, sums, env, after, action)
-    returns = tally.worth(tally.values(sums), scales)
+    rollout = init_rollout(environment, env_state, reward_weights)
+    rollout, mask, terms = execute_chunk(environment, rollout, actions)
+    returns = weighted_reward(mean_terms(environment, rollout.sums), reward_weights)
 
-Scales are a dict {term: scale}; a term of scale 0 is only a metric. The value of a term
-is its mean over the running steps, that of an event (success) its sum.
-Axes: B environments, D action dimensions.
+Reward weights are a dict {term: weight}; a term of weight 0 is only a metric. The value
+of a term is its mean over the running steps, that of a sparse term (success) its sum.
+Axes: B environments, H executed actions of a chunk, D action dimensions.
 """
 
 from typing import Any, Mapping, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim.goals.reward import EVENTS
-from omnivla_jax.train.environment import Environment, running
+from omnivla_jax.train.environment import Environment, is_running
 
 
 class RewardSums(NamedTuple):
     """Sums over the steps that an episode was running."""
 
-    sums: dict[str, jax.Array]  # float32 [B] each
+    terms: dict[str, jax.Array]  # float32 [B] each
     steps: jax.Array  # float32 [B]
     action: jax.Array  # float32 [B, D]: the last one
 
 
-def start(
-    environment: Environment, env: Any, scales: Mapping[str, float]
-) -> RewardSums:
-    """Episodes of which nothing has been played; counts the terms that `scales` has."""
-    batch = env.task.shape[0]
-    first = jnp.tile(jnp.asarray(environment.first_action), (batch, 1))
+class RolloutState(NamedTuple):
+    """Episodes and their sums so far."""
+
+    env_state: Any
+    sums: RewardSums
+
+
+def init_rollout(
+    environment: Environment, env_state: Any, reward_weights: Mapping[str, float]
+) -> RolloutState:
+    """Episodes that have not begun; sums the terms of `reward_weights`."""
+    batch = env_state.task.shape[0]
+    first_action = jnp.tile(jnp.asarray(environment.first_action), (batch, 1))
     zeros = jnp.zeros(batch, jnp.float32)
-    return RewardSums(dict.fromkeys(scales, zeros), zeros, first)
+    sums = RewardSums(dict.fromkeys(reward_weights, zeros), zeros, first_action)
+    return RolloutState(env_state, sums)
 
 
-def add(
-    environment: Environment,
-    before: RewardSums,
-    env: Any,
-    after: Any,
-    action: jax.Array,
-) -> RewardSums:
-    """One control step more.
+def step(
+    environment: Environment, rollout: RolloutState, action: jax.Array
+) -> RolloutState:
+    """One control step by `action` float32 [B, D]; ended episodes add nothing."""
+    env_state, sums = rollout
+    alive = is_running(env_state).astype(jnp.float32)
+    next_state, _ = environment.step(env_state, action)
+    terms = environment.reward_terms(next_state, action, sums.action, tuple(sums.terms))
+    totals = {name: total + alive * terms[name] for name, total in sums.terms.items()}
+    return RolloutState(next_state, RewardSums(totals, sums.steps + alive, action))
 
-    Args:
-      environment: whose terms are computed.
-      before: the sums so far.
-      env, after: the states before and after the step; ended episodes add nothing.
-      action: float32 [B, D], of the step.
+
+def execute_chunk(
+    environment: Environment, rollout: RolloutState, actions: jax.Array
+) -> tuple[RolloutState, jax.Array, dict[str, jax.Array]]:
+    """Execute every action of `actions` float32 [B, H, D].
+
+    Returns:
+      The state after them; the mask float32 [B, H], 1 on actions of an episode that was
+      running; and the reward terms of every step, float32 [H, B] each.
     """
-    alive = running(env).astype(jnp.float32)
-    raw = environment.terms(after, action, before.action, tuple(before.sums))
-    sums = {name: total + alive * raw[name] for name, total in before.sums.items()}
-    return RewardSums(sums, before.steps + alive, action)
+    chex.assert_rank(actions, 3)
+
+    def control_step(
+        rollout: RolloutState, action: jax.Array
+    ) -> tuple[RolloutState, RewardSums]:
+        new_rollout = step(environment, rollout, action)
+        return new_rollout, difference(new_rollout.sums, rollout.sums)
+
+    rollout, steps = jax.lax.scan(control_step, rollout, jnp.moveaxis(actions, 1, 0))
+    return rollout, steps.steps.T, steps.terms
 
 
-def values(tally: RewardSums) -> dict[str, jax.Array]:
-    """Each term's raw value of the episode, float32 [B]: a mean, or an event's sum."""
-    steps = jnp.maximum(tally.steps, 1.0)
+def difference(now: RewardSums, earlier: RewardSums) -> RewardSums:
+    """The part of `now` that came after `earlier`, for example one chunk's."""
+    terms = {name: total - earlier.terms[name] for name, total in now.terms.items()}
+    return now._replace(terms=terms, steps=now.steps - earlier.steps)
+
+
+def mean_terms(environment: Environment, sums: RewardSums) -> dict[str, jax.Array]:
+    """Each term's value of the episode, float32 [B]: a mean, or a sparse term's sum."""
+    steps = jnp.maximum(sums.steps, 1.0)
     return {
-        name: total if name in EVENTS else total / steps
-        for name, total in tally.sums.items()
+        name: total if name in environment.sparse_terms else total / steps
+        for name, total in sums.terms.items()
     }
 
 
-def since(now: RewardSums, earlier: RewardSums) -> RewardSums:
-    """The part of `now` that came after `earlier`, for example one chunk's."""
-    sums = {name: total - earlier.sums[name] for name, total in now.sums.items()}
-    return now._replace(sums=sums, steps=now.steps - earlier.steps)
+def weighted_reward(
+    terms: Mapping[str, jax.Array], reward_weights: Mapping[str, float]
+) -> jax.Array:
+    """float32 [B]: the weighted sum of the terms, in the order of `reward_weights`."""
+    weighted = [weight * terms[name] for name, weight in reward_weights.items()]
+    return sum(weighted[1:], start=weighted[0])
 
 
-def worth(values: Mapping[str, jax.Array], scales: Mapping[str, float]) -> jax.Array:
-    """float32 [B]: the scaled sum of the terms, in the order of `scales`."""
-    scaled = [scales[name] * values[name] for name in scales]
-    return sum(scaled[1:], start=scaled[0])
+def chunk_return(
+    environment: Environment,
+    terms: Mapping[str, jax.Array],
+    reward_weights: Mapping[str, float],
+    *,
+    discount: float,
+) -> jax.Array:
+    """R = sum_h discount^h r_h (eq. 16), float32 [B], of terms [H, B] by name.
 
-
-def metrics(values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """The batch's mean of each raw term, under `reward_NAME`."""
-    return {f"reward_{name}": jnp.mean(value) for name, value in values.items()}
+    Sparse terms count in full and dense ones by their mean over the chunk, as in
+    `mean_terms`.
+    """
+    horizon = len(next(iter(terms.values())))
+    discounts = discount ** jnp.arange(horizon, dtype=jnp.float32)
+    sparse = environment.sparse_terms
+    summed = {
+        name: discounts @ term / (1 if name in sparse else horizon)
+        for name, term in terms.items()
+    }
+    return weighted_reward(summed, reward_weights)

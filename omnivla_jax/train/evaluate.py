@@ -27,8 +27,10 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.train import actor, loop, rng
-from omnivla_jax.train.environment import Environment, first
+from omnivla_jax.train import loop, rng
+from omnivla_jax.train.agent import Agent
+from omnivla_jax.train.environment import Environment, take_envs
+from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -65,26 +67,26 @@ class EvaluateConfig:
         return BLOCK_SIZES.get(jax.default_backend(), ACCELERATOR_BLOCK_SIZE)
 
 
-class Start(NamedTuple):
-    """Where episodes begin and what the policy is told."""
+class EvalBatch(NamedTuple):
+    """Initial states and instructions of episodes."""
 
     task: Any  # int32 [N]
     key: Any  # typed keys [N]: of the initial state
-    noise: Any  # typed keys [N]: of the policy's noise
-    told: Any  # int32 [N]: the task whose instruction is heard
+    noise_key: Any  # typed keys [N]: of the policy's noise
+    instruction_id: Any  # int32 [N]: the task whose instruction the policy reads
 
 
 class EvalResult(NamedTuple):
-    """What became of episodes, on the device or fetched from it."""
+    """The outcome of episodes, on the device or fetched from it."""
 
     success: Any  # bool [W], or [N] of all blocks
     diverged: Any  # bool [W] or [N]
     steps: Any  # float32 [W] or [N]: control steps until the end
-    record: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
-    faults: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
+    frames: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
+    diagnostics: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
-Evaluate = Callable[[PyTree, Normalizer, Start], EvalResult]
+Evaluate = Callable[[PyTree, Normalizer, EvalBatch], EvalResult]
 
 
 def eval_initial_states(
@@ -93,7 +95,7 @@ def eval_initial_states(
     config: EvaluateConfig,
     *,
     stream: str = "evaluation",
-) -> Start:
+) -> EvalBatch:
     """The same initial states for every evaluation of a run; tasks take turns.
 
     Those of fewer episodes are the first of those of more. What is chosen by its
@@ -105,31 +107,36 @@ def eval_initial_states(
     of_episodes = jax.vmap(jax.random.fold_in, (None, 0))
     states = of_episodes(rng.named_key(seed, stream), number)
     noise = of_episodes(rng.named_key(seed, "noise"), number)
-    return Start(task, states, noise, task)
+    return EvalBatch(task, states, noise, task)
 
 
-def swap_instructions(start: Start, tasks: Sequence[int]) -> Start:
-    """Tell every episode the instruction of the next task in `tasks`; goals stay.
+def swap_instructions(batch: EvalBatch, tasks: Sequence[int]) -> EvalBatch:
+    """Give every episode the instruction of the next task in `tasks`; goals stay.
 
-    Raises ValueError if there is no other task.
+    Raises:
+      ValueError: there is no other task, or an episode is of none of `tasks`.
     """
     if len(set(tasks)) < 2:
         raise ValueError(f"Swapping instructions needs two tasks, but got {tasks}.")
     following = dict(zip(tasks, [*tasks[1:], tasks[0]]))
-    wrong = indices.unknown(start.task, list(tasks), name="task number")
-    if wrong:
-        raise ValueError(f"Episodes of tasks {wrong}, which are none of {list(tasks)}.")
-    told = [following[int(task)] for task in np.asarray(start.task)]
-    return start._replace(told=jnp.asarray(told, jnp.int32))
+    unknown = indices.unknown(batch.task, list(tasks), name="task number")
+    if unknown:
+        raise ValueError(
+            f"Episodes of tasks {unknown}, which are none of {list(tasks)}."
+        )
+    swapped = [following[int(task)] for task in np.asarray(batch.task)]
+    return batch._replace(instruction_id=jnp.asarray(swapped, jnp.int32))
 
 
 def make_evaluate(
     environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
 ) -> jax.stages.Wrapped:
-    """Compiled `evaluate(params, normalizer, start) -> Outcome` of W episodes.
+    """Compiled `evaluate(params, normalizer, batch) -> EvalResult` of W episodes.
 
     The length is fixed: T chunks of E actions; episodes that end stay as they are.
-    Raises ValueError if more are to be recorded than are played at once.
+
+    Raises:
+      ValueError: more episodes are to be recorded than are played at once.
     """
     if config.recorded > config.width:
         raise ValueError(
@@ -137,26 +144,46 @@ def make_evaluate(
             "once: record fewer, or raise block_size."
         )
 
-    def evaluate(params: PyTree, normalizer: Normalizer, start: Start) -> EvalResult:
-        chex.assert_shape([start.task, start.told], (config.width,))
-        act = actor.make_deterministic_actor(
-            params,
-            normalizer,
-            environment,
-            start.told,
-            config=policy_config,
-            steps=config.steps,
-        )
-        env = environment.reset(start.task, start.key)
-        progress = actor.start(environment, env, {"success": 1.0})
-        progress, record = _episodes(environment, act, progress, start.noise, config)
-        env = progress.env
-        faults = environment.faults(env)
+    def evaluate(
+        params: PyTree, normalizer: Normalizer, batch: EvalBatch
+    ) -> EvalResult:
+        chex.assert_shape([batch.task, batch.instruction_id], (config.width,))
+        agent = Agent(policy_config, environment.observe, normalizer)
+
+        def control_step(
+            rollout: RolloutState, action: jax.Array
+        ) -> tuple[RolloutState, PyTree]:
+            rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
+            return rollout, take_envs(rollout.env_state, config.recorded)
+
+        def play_chunk(
+            rollout: RolloutState, number: jax.Array
+        ) -> tuple[RolloutState, PyTree]:
+            # The noise of chunk t of an episode comes from its own key and t.
+            keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
+            actions = agent.act_deterministic(
+                params,
+                rollout.env_state,
+                keys,
+                instruction_id=batch.instruction_id,
+                steps=config.steps,
+            )
+            executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
+            return jax.lax.scan(control_step, rollout, executed)
+
+        env_state = environment.reset(batch.task, batch.key)
+        rollout = init_rollout(environment, env_state, {"success": 1.0})
+        rollout, frames = jax.lax.scan(play_chunk, rollout, jnp.arange(config.chunks))
+        steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(
-            env.success, env.diverged, progress.tally.steps, record, faults
+            rollout.env_state.success,
+            rollout.env_state.diverged,
+            rollout.sums.steps,
+            jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), frames),
+            environment.diagnostics(rollout.env_state),
         )
 
-    return compilation.jit(evaluate, fused=environment.fused)
+    return compilation.jit(evaluate, fused=environment.supports_fusion)
 
 
 def compiled(
@@ -164,63 +191,65 @@ def compiled(
 ) -> Evaluate:
     """`make_evaluate`, compiled before its first call."""
     key = jax.eval_shape(lambda: jax.random.key(0))
-    shape = (config.width,)
-    task = jax.ShapeDtypeStruct(shape, jnp.int32)
-    keys = jax.ShapeDtypeStruct(shape, key.dtype)
-    start = Start(task, keys, keys, task)
+    task = jax.ShapeDtypeStruct((config.width,), jnp.int32)
+    keys = jax.ShapeDtypeStruct((config.width,), key.dtype)
+    batch = EvalBatch(task, keys, keys, task)
     params = jax.eval_shape(functools.partial(policy.init, config=policy_config), key)
     normalizer = normalize.identity_normalizer(
         policy_config.robot_state_dim, policy_config.robot_action_dim
     )
     program = make_evaluate(environment, policy_config, config)
-    return program.lower(params, normalizer, start).compile()
+    return program.lower(params, normalizer, batch).compile()
 
 
 def run(
     evaluate: Evaluate,
     params: PyTree,
     normalizer: Normalizer,
-    start: Start,
+    batch: EvalBatch,
     *,
     config: EvaluateConfig,
     report: Callable[[int, float], Any] = lambda episodes, success: None,
 ) -> EvalResult:
     """All N episodes, a block of W at a time.
 
-    Success, diverged, steps and faults are numpy [N]; the record is that of the first
-    block. What the last block has too much is episodes played twice, and dropped.
+    The last block is filled up with episodes that were played already; their results
+    are dropped.
 
     Args:
-      evaluate: what `make_evaluate` made.
+      evaluate: the program of `make_evaluate`.
       params, normalizer: the policy.
-      start: of N episodes.
+      batch: N episodes.
       config: the sizes.
       report: called with (episodes finished since the last call, success so far).
+
+    Returns:
+      Success, diverged, steps and diagnostics as numpy [N]; the frames are those of the
+      first block.
     """
     # One device evaluates, wherever the policy was trained.
     params, normalizer = jax.device_put((params, normalizer), jax.local_devices()[0])
-    outcomes: list[EvalResult] = []
+    results: list[EvalResult] = []
     width, total, reported = config.width, config.episodes, 0
     for low in range(0, total, width):
         rows = np.arange(low, low + width) % total
-        outcome = evaluate(params, normalizer, jax.tree.map(lambda x: x[rows], start))
-        loop.wait(outcome)
-        played = first(outcome._replace(record=None), total - low)
-        record = outcome.record if low == 0 else None
-        outcomes.append(jax.device_get(played)._replace(record=record))
+        block = jax.tree.map(lambda x: x[rows], batch)
+        result = evaluate(params, normalizer, block)
+        loop.wait(result)
+        counted = take_envs(result._replace(frames=None), total - low)
+        frames = result.frames if low == 0 else None
+        results.append(jax.device_get(counted)._replace(frames=frames))
         done = min(low + width, total)
         if done - reported >= config.batch_size or done == total:
-            report(done - reported, float(np.mean(_joined(outcomes, "success"))))
+            success = np.concatenate([result.success for result in results])
+            report(done - reported, float(np.mean(success)))
             reported = done
-    return EvalResult(
-        success=_joined(outcomes, "success"),
-        diverged=_joined(outcomes, "diverged"),
-        steps=_joined(outcomes, "steps"),
-        record=jax.tree.map(lambda x: x[:, :total], outcomes[0].record),
-        faults={
-            name: np.concatenate([outcome.faults[name] for outcome in outcomes])
-            for name in outcomes[0].faults
-        },
+    joined = jax.tree.map(
+        lambda *parts: np.concatenate(parts),
+        *(result._replace(frames=None) for result in results),
+    )
+    return joined._replace(
+        frames=jax.tree.map(lambda x: x[:, :total], results[0].frames)
     )
 
 
@@ -237,9 +266,9 @@ def summarise(
     Raises:
       ValueError: a task has no name.
     """
-    wrong = indices.unknown(task, range(len(names)), name="task number")
-    if wrong:
-        raise ValueError(f"Tasks {wrong} have no name: there are {len(names)}.")
+    unknown = indices.unknown(task, range(len(names)), name="task number")
+    if unknown:
+        raise ValueError(f"Tasks {unknown} have no name: there are {len(names)}.")
     per_task = {
         names[row]: {
             **_estimate(success[task == row]),
@@ -250,10 +279,10 @@ def summarise(
     return _estimate(success) | {"per_task": per_task}
 
 
-def failure_counts(outcome: EvalResult) -> dict[str, int]:
+def failure_counts(result: EvalResult) -> dict[str, int]:
     """How many episodes diverged, and what the simulator could not do, by name."""
-    counts = {name: int(count.sum()) for name, count in outcome.faults.items()}
-    return {"diverged": int(outcome.diverged.sum())} | counts
+    counts = {name: int(count.sum()) for name, count in result.diagnostics.items()}
+    return {"diverged": int(result.diverged.sum())} | counts
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -270,41 +299,6 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _episodes(
-    environment: Environment,
-    act: actor.Act,
-    progress: actor.Progress,
-    keys: jax.Array,
-    config: EvaluateConfig,
-) -> tuple[actor.Progress, PyTree]:
-    """Play T chunks and record the first R episodes after every control step.
-
-    The noise of chunk t of an episode comes from its key [W] and t.
-    """
-
-    def control(
-        progress: actor.Progress, action: jax.Array
-    ) -> tuple[actor.Progress, PyTree]:
-        after, _, _ = actor.play(environment, progress, action[:, None])
-        return after, first(after.env, config.recorded)
-
-    def chunk(
-        progress: actor.Progress, number: jax.Array
-    ) -> tuple[actor.Progress, PyTree]:
-        chunk_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-        _, actions = act(progress, chunk_keys)
-        executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
-        return jax.lax.scan(control, progress, executed)
-
-    progress, record = jax.lax.scan(chunk, progress, jnp.arange(config.chunks))
-    steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
-    return progress, jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), record)
-
-
 def _estimate(success: np.ndarray) -> dict[str, Any]:
     interval = wilson_interval(int(np.sum(success)), len(success))
     return {"success": float(np.mean(success)), "interval": list(interval)}
-
-
-def _joined(outcomes: Sequence[EvalResult], field: str) -> np.ndarray:
-    return np.concatenate([getattr(outcome, field) for outcome in outcomes])

@@ -16,7 +16,7 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.csv_log import Row
 
 POLL_SECONDS = 0.01
-MOST_NAMES = 3  # that are told of the terms which are not finite
+MAX_NAMES = 3  # that are told of the terms which are not finite
 # Told first: what else is not finite follows from them.
 TERMS = ("surrogate", "kl_penalty", "value_loss", "loss")
 
@@ -132,7 +132,7 @@ def _all_finite(tree: PyTree) -> PyTree:
 
 
 def _verdict(bad: Sequence[str], when: str, kept: int) -> str:
-    shown = ", ".join(bad[:MOST_NAMES])
-    more = f" and {len(bad) - MOST_NAMES} others" if len(bad) > MOST_NAMES else ""
+    shown = ", ".join(bad[:MAX_NAMES])
+    more = f" and {len(bad) - MAX_NAMES} others" if len(bad) > MAX_NAMES else ""
     left = f"The checkpoint of update {kept} is kept." if kept else "None was kept yet."
     return f"{shown}{more} {when}: lower the learning rate or the clip norm. {left}"

@@ -18,50 +18,45 @@ from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.policy import PrefixCache
 
-# look(env) -> what its agent sees, in the policy's units
-Look = Callable[[Any], Observation]
+# observe(env_state) -> the agent's observation, in the policy's units
+ObserveFn = Callable[[Any], Observation]
 
 
 class ObservationStore(NamedTuple):
     """A pair of pure functions over batches of B decisions."""
 
-    # (simulator state, observation, prefix) -> what is stored, batch first
-    keep: Callable[[Any, Observation, PrefixCache], PyTree]
-    # (params, what was stored) -> the prefix under those parameters
-    recall: Callable[[PyTree, PyTree], PrefixCache]
+    # (env_state, observation, prefix) -> what is stored, batch first
+    save: Callable[[Any, Observation, PrefixCache], PyTree]
+    # (params, what was stored, observe, config) -> the prefix under those parameters
+    load_prefix: Callable[[PyTree, PyTree, ObserveFn, PolicyConfig], PrefixCache]
 
 
-def cache(look: Look, config: PolicyConfig) -> ObservationStore:
-    """Keep the encoded prefix."""
-    del look, config
-    return ObservationStore(
-        lambda env, seen, prefix: prefix, lambda params, prefix: prefix
-    )
+def _load_cache(
+    params: PyTree, stored: PrefixCache, observe: ObserveFn, config: PolicyConfig
+) -> PrefixCache:
+    del params, observe, config
+    return stored
 
 
-def images(look: Look, config: PolicyConfig) -> ObservationStore:
-    """Keep the observation."""
-    del look
-
-    def recall(params: PyTree, seen: Observation) -> PrefixCache:
-        return policy.encode_prefix(params, seen, config=config)
-
-    return ObservationStore(lambda env, seen, prefix: seen, recall)
+def _encode_images(
+    params: PyTree, stored: Observation, observe: ObserveFn, config: PolicyConfig
+) -> PrefixCache:
+    del observe
+    return policy.encode_prefix(params, stored, config=config)
 
 
-def state(look: Look, config: PolicyConfig) -> ObservationStore:
-    """Keep the simulator's state."""
-
-    def recall(params: PyTree, env: Any) -> PrefixCache:
-        return policy.encode_prefix(params, look(env), config=config)
-
-    return ObservationStore(lambda env, seen, prefix: env, recall)
+def _encode_state(
+    params: PyTree, stored: Any, observe: ObserveFn, config: PolicyConfig
+) -> PrefixCache:
+    return policy.encode_prefix(params, observe(stored), config=config)
 
 
-OBSERVATION_STORES: Mapping[str, Callable[[Look, PolicyConfig], ObservationStore]] = {
-    "cache": cache,
-    "images": images,
-    "state": state,
+OBSERVATION_STORES: Mapping[str, ObservationStore] = {
+    "cache": ObservationStore(lambda env, observation, prefix: prefix, _load_cache),
+    "images": ObservationStore(
+        lambda env, observation, prefix: observation, _encode_images
+    ),
+    "state": ObservationStore(lambda env, observation, prefix: env, _encode_state),
 }
 
 

@@ -23,16 +23,12 @@ import optax
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Demonstration, FrameBatch, Observation, PyTree
-from omnivla_jax.flow import path
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import action_head
 from omnivla_jax.train import environment, rng, state
 from omnivla_jax.train.sharding import MeshSharding, single_device
 from omnivla_jax.train.state import OptimizerConfig, TrainState
-
-# pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
-# runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
-TAU_BETA, TAU_LIMIT = 1.5, 0.999
 
 Metrics = dict[str, jax.Array]
 
@@ -249,10 +245,7 @@ def loss(
     config: PolicyConfig,
     loss_mask: jax.Array | None = None,
 ) -> jax.Array:
-    """The flow-matching loss of a batch, float32 []; consumes `key`.
-
-    The mean over all action dimensions, padding included, as openpi's: a padded
-    policy learns to turn noise into zeros there.
+    """The action head's supervised loss of a batch, float32 []; consumes `key`.
 
     Args:
       params: of the policy.
@@ -265,32 +258,17 @@ def loss(
         None: all.
     """
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
-    noise_key, tau_key = jax.random.split(key)
-    noise = jax.random.normal(noise_key, (draws, *chunk.shape))
-    tau = draw_tau(tau_key, (draws, chunk.shape[0]))
     cache = policy.encode_prefix(params, observation, config=config)
-
-    def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
-        mixed = path.interpolate(noise, chunk, tau)
-        predicted = policy.velocity(
-            params, cache, observation.state, mixed, tau, config=config
-        )
-        squared = jnp.square(predicted - path.target_velocity(noise, chunk))
-        if loss_mask is None:
-            return jnp.mean(squared)
-        return jnp.mean(squared, where=loss_mask[..., None])
-
-    return jnp.mean(jax.vmap(error)(noise, tau))
-
-
-def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Flow times in [0, 0.999): Beta(1, 1.5), scaled; consumes `key`.
-
-    By the inverse of its distribution function 1 - (1 - tau)^1.5: `jax.random.beta`
-    is a rejection loop, which takes XLA long to compile.
-    """
-    uniform = jax.random.uniform(key, shape)
-    return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
+    return action_head(config).sft_loss(
+        params,
+        cache,
+        observation.state,
+        chunk,
+        key,
+        config=config,
+        draws=draws,
+        loss_mask=loss_mask,
+    )
 
 
 def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:

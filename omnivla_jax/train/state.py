@@ -10,7 +10,7 @@ import optax
 from flax import struct
 
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy import lora, policy
+from omnivla_jax.policy import lora
 from omnivla_jax.policy.normalize import Normalizer
 
 
@@ -129,9 +129,7 @@ def evaluated(state: TrainState) -> PyTree:
 
     The critic stays behind: programs that act are compiled for policies without one.
     """
-    kept = state.params if state.average is None else state.average
-    merged = lora.merge(kept)
-    return {name: tree for name, tree in merged.items() if name != policy.VALUE}
+    return lora.acting_params(state.params if state.average is None else state.average)
 
 
 def count(params: PyTree) -> int:

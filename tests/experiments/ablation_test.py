@@ -22,8 +22,8 @@ def test_every_variant_is_a_training_config(name):
     settings = from_config(sweep.variant_config(config, name, seed=2))
     assert settings.seed == 2 and len(settings.tasks) >= 6
     assert (settings.policy.mot.spatial is None) == ("without the spatial" in name)
-    assert (settings.rl.objective.critic is not None) == ("PPO" in name)
-    assert (settings.rl.branches > 1) == ("chunk groups" in name)
+    assert settings.rl.objective.has_critic == ("PPO" in name)
+    assert (settings.rl.num_branches > 1) == ("chunk groups" in name)
 
 
 def test_variants_train_on_the_same_number_of_steps():

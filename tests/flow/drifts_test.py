@@ -152,9 +152,7 @@ def test_cps_keeps_the_level_of_independent_noise() -> None:
     tau, delta = ode.time_grid(5), jnp.full(5, 0.2)
     data, noise = jnp.zeros((5, 1, 1)), jnp.ones((5, 1, 1))
     x = (1.0 - tau)[:, None, None] * noise
-    mean, std = sde.transition(
-        x, data - noise, tau, delta, sigma=0.3, drift=drifts.cps
-    )
+    mean, std = sde.transition(x, data - noise, tau, delta, sigma=0.3, drift=drifts.cps)
     level = jnp.sqrt(mean**2 + std**2)[:, 0, 0]
     np.testing.assert_allclose(level, 1.0 - tau - delta, atol=1e-6)
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore
+from omnivla_jax.core.types import Score
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.flow.schedules import Schedule, constant, flow_grpo, learned
 
@@ -73,7 +73,7 @@ def scored(
     mask: jax.Array | None = None,
     schedule: Schedule = SCHEDULE,
     drift: sde.Drift = sde.corrected,
-) -> ChainScore:
+) -> Score:
     flow_fn = flow_under(weight, schedule)
     return log_prob.chain_log_prob(
         flow_fn, chain, schedule=schedule, drift=drift, mask=mask
@@ -103,8 +103,8 @@ def test_matches_scipy_and_the_first_ratio_is_one(schedule: str, drift: str) -> 
         np.testing.assert_allclose(found.log_prob, expected.sum(axis=0), 1e-5, 1e-5)
         np.testing.assert_allclose(found.step_log_prob, expected, 1e-5, 1e-5)
         chex.assert_type([found.log_prob, found.step_log_prob], jnp.float32)
-    np.testing.assert_allclose(score.means, chain.means, atol=1e-6)
-    np.testing.assert_allclose(score.stds, chain.stds, rtol=1e-6)
+    np.testing.assert_allclose(score.distribution.means, chain.means, atol=1e-6)
+    np.testing.assert_allclose(score.distribution.stds, chain.stds, rtol=1e-6)
     by_step = (score.step_log_prob - recorded.step_log_prob) / (H * D)
     np.testing.assert_allclose(by_step, 0.0, atol=1e-6)
 
@@ -119,7 +119,7 @@ def test_the_first_ratio_of_a_quiet_schedule_is_one() -> None:
 
 
 def test_the_gradient_reaches_learned_noise() -> None:
-    """Of log s: z^2 - 1 an entry for the likelihood, and 1 for the entropy."""
+    """Of log s: z^2 - 1 an entry."""
     schedule, zero = Schedule(learned, scale=1.0), jnp.zeros(())
     mask = jnp.arange(H * D).reshape(H, D) % 3 > 0
 
@@ -130,13 +130,12 @@ def test_the_gradient_reaches_learned_noise() -> None:
 
         return flow
 
-    def totals(log_noise: jax.Array, chain: sde.Chain) -> jax.Array:
+    def total(log_noise: jax.Array, chain: sde.Chain) -> jax.Array:
         flow_fn = evenly_under(log_noise)
         score = log_prob.chain_log_prob(
             flow_fn, chain, schedule=schedule, drift=sde.none, mask=mask
         )
-        entropy = log_prob.chain_entropy(chain, stds=score.stds, mask=mask)
-        return jnp.stack([jnp.sum(score.log_prob), jnp.sum(entropy)])
+        return jnp.sum(score.log_prob)
 
     chain = sde.sample(
         jax.random.key(0),
@@ -148,24 +147,9 @@ def test_the_gradient_reaches_learned_noise() -> None:
     )
     np.testing.assert_allclose(chain.stds, np.ones((K, B, H, D)), rtol=1e-6)
     z = np.asarray(chain.states[1:] - chain.means)
-    slopes = compilation.jit(jax.jacobian(totals))(zero, chain)
-    expected = [np.where(mask, z**2 - 1, 0.0).sum(), K * B * mask.sum()]
-    np.testing.assert_allclose(slopes, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("schedule", ["flow_grpo", "learned"])
-@pytest.mark.parametrize("drift", [sde.corrected, sde.cps])
-def test_entropy_matches_scipy(schedule: str, drift: sde.Drift) -> None:
-    chain = sampled(SCHEDULES[schedule], drift)
-    mask = np.arange(H)[:, None] + np.arange(D) < 2
-    stds = np.broadcast_to(np.asarray(chain.stds, np.float64), chain.means.shape)
-    noisy = stds > 0
-    each = np.where(noisy, scipy.stats.norm.entropy(scale=np.where(noisy, stds, 1)), 0)
-    for chosen in (None, mask):
-        given = None if chosen is None else jnp.asarray(chosen)
-        found = log_prob.chain_entropy(chain, mask=given)
-        expected = each if chosen is None else np.where(chosen, each, 0.0)
-        np.testing.assert_allclose(found, expected.sum(axis=(0, 2, 3)), rtol=1e-5)
+    slope = compilation.jit(jax.grad(total))(zero, chain)
+    expected = np.where(mask, z**2 - 1, 0.0).sum()
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
 
 
 def test_learned_noise_needs_a_head_and_the_others_take_none() -> None:
@@ -185,7 +169,7 @@ def test_masks_restrict_the_entries() -> None:
         expected = np.where(mask, densities(chain), 0.0).sum(axis=(0, 2, 3))
         np.testing.assert_allclose(score.log_prob, expected, rtol=1e-5)
         other = scored(1.5 * WEIGHT, chain, jnp.asarray(mask))
-        differs = np.asarray(other.means != chain.means)
+        differs = np.asarray(other.distribution.means != chain.means)
         np.testing.assert_array_equal(differs, np.broadcast_to(mask, (K, B, H, D)))
 
 
@@ -224,7 +208,7 @@ def test_bfloat16_velocities_are_an_error() -> None:
 
 def test_compiles_once() -> None:
     @chex.assert_max_traces(n=1)
-    def run(weight: jax.Array, chain: sde.Chain) -> ChainScore:
+    def run(weight: jax.Array, chain: sde.Chain) -> Score:
         velocity_fn = velocity_under(weight)
         return log_prob.chain_log_prob(velocity_fn, chain, schedule=SCHEDULE)
 

@@ -6,10 +6,10 @@ Axes: S chunks, K denoising steps, H actions of a chunk, D action dimensions.
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.flow import log_prob
+from omnivla_jax.flow import kl, log_prob
 from omnivla_jax.flow.sde import Chain
-from omnivla_jax.train import actor
-from omnivla_jax.train.online import update
+from omnivla_jax.policy.heads.flow import swap_batch_axis
+from omnivla_jax.train.agent import ActorOutput, Agent
 
 K, H, D = 2, 3, 2
 
@@ -28,31 +28,34 @@ def chain(key, count):
     )
 
 
-def decisions(key, count, branches=1):
-    """S decisions; what was seen is their number, and so is the critic's value."""
-    own = jnp.arange(count, dtype=jnp.float32)
-    return actor.ActorOutput(own, own[:, None], chain(key, count * branches), own)
+def outputs(key, count, branches=1):
+    """S decisions; what was observed is their number, and so is the critic's value."""
+    number = jnp.arange(count, dtype=jnp.float32)
+    trace = chain(key, count * branches)
+    return ActorOutput(number, number[:, None], trace, number)
 
 
 def parameters():
-    """The shift that `models` give to every mean, and the critic's answer."""
+    """The shift that `ShiftAgent` adds to every mean, and the critic's answer."""
     return {"action": {"shift": jnp.zeros((H, D))}, "value": {"bias": jnp.zeros(())}}
 
 
-def _score(params, decision):
-    turned = actor.turned(decision.chain)
-    means = turned.means + params["action"]["shift"]
-    return log_prob.recorded_log_prob(turned._replace(means=means))
+class ShiftAgent(Agent):
+    """An agent of two parameters that scores `outputs`."""
 
+    def __init__(self):
+        pass
 
-def _recorded(decision):
-    return log_prob.recorded_log_prob(actor.turned(decision.chain))
+    def exact_kl(self, new, other):
+        return kl.transition_kl(new, other)
 
+    def log_prob(self, params, output):
+        recorded = swap_batch_axis(output.trace)
+        means = recorded.means + params["action"]["shift"]
+        return log_prob.recorded_log_prob(recorded._replace(means=means))
 
-def _value(params, decision):
-    return params["value"]["bias"] + 0.0 * decision.seen
+    def behavior_log_prob(self, output):
+        return log_prob.recorded_log_prob(swap_batch_axis(output.trace))
 
-
-def models():
-    """What `parameters` say of `decisions`."""
-    return update.PolicyFns(_score, _recorded, _value)
+    def value(self, params, output):
+        return params["value"]["bias"] + 0.0 * output.observation_ref

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore
+from omnivla_jax.core.types import Score
 from omnivla_jax.flow import log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
 
@@ -55,10 +55,8 @@ def sampled(drift: sde.Drift = sde.corrected) -> sde.Chain:
 
 def score(
     theta: jax.Array, chain: sde.Chain, drift: sde.Drift = sde.corrected
-) -> ChainScore:
-    return log_prob.chain_log_prob(
-        velocity(theta), chain, schedule=LOUD, drift=drift
-    )
+) -> Score:
+    return log_prob.chain_log_prob(velocity(theta), chain, schedule=LOUD, drift=drift)
 
 
 def double(array) -> np.ndarray:

@@ -1,6 +1,6 @@
 """MJX on a mesh of eight devices, beside C MuJoCo on one: for `placement_test.py`.
 
-    python -m tests.helpers.mjx_devices
+python -m tests.helpers.mjx_devices
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ def player(scene: scenes.Scene, divided):
     """A program of a few control steps to the side, away from things."""
     told = dataclasses.replace(POLICY, max_tokens=16)
     simulator = environment.simulator(scene, told, size=SIDE)
-    simulator = environment.apart(simulator, divided)
+    simulator = environment.shard_map_environment(simulator, divided)
     action = jnp.tile(jnp.array([0.3, 0.5, 0.0, 0.1, 0.0, 0.2, 1.0]), (BATCH, 1))
 
     def one(state: env.EnvState, _: None) -> tuple[env.EnvState, None]:

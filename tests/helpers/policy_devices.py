@@ -14,8 +14,8 @@ from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Observation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import load
-from omnivla_jax.policy.pretrained.sources import source
 from tests.helpers import unoptimized
 from tests.helpers.pretrained import fakes, tiny
 
@@ -92,7 +92,7 @@ def test_no_large_array_of_full_is_replicated():
     mesh = sharding.make_mesh(fsdp=8)
     config = configs.preset("full")
     shapes, places = parameters.shapes(config), parameters.shardings(mesh, config)
-    kept = jax.tree.map(
+    missing = jax.tree.map(
         lambda leaf, place: (place.is_fully_replicated, math.prod(leaf.shape) * 4),
         shapes,
         places,
@@ -100,7 +100,7 @@ def test_no_large_array_of_full_is_replicated():
     whole = {
         jax.tree_util.keystr(path): size
         for path, (replicated, size) in jax.tree_util.tree_leaves_with_path(
-            kept, is_leaf=lambda x: isinstance(x, tuple)
+            missing, is_leaf=lambda x: isinstance(x, tuple)
         )
         if replicated
     }
@@ -111,7 +111,7 @@ def test_public_weights_are_loaded_in_shards(tmp_path):
     params, path = fakes.random_params(tiny.CONFIG), tmp_path / "pt.npz"
     fakes.write_npz(path, fakes.paligemma(params))
     mesh = sharding.make_mesh(fsdp=2, tensor=2)
-    files = [(source("paligemma-npz"), path)]
+    files = [(get_format("paligemma-npz"), path)]
     result = load(KEY, files, config=tiny.CONFIG, mesh=mesh)
     found = traverse_util.flatten_dict(result.params, sep="/")
     chex.assert_trees_all_equal(result.params["reasoning"], params["reasoning"])
@@ -123,8 +123,8 @@ def test_public_weights_are_loaded_in_shards(tmp_path):
         "action/layers/attn/q_einsum": (2, 2, 8, 8),  # of [2, 4, 16, 8]
         "action/layers/mlp/linear": (2, 18, 8),  # of [2, 36, 16]
     }
-    kept = {name for name in shards if name.startswith("action")}
-    assert kept == set(shards) & set(result.kept)
+    missing = {name for name in shards if name.startswith("action")}
+    assert missing == set(shards) & set(result.missing_initialized)
     for name, shape in shards.items():
         parts = found[name].addressable_shards
         assert [part.data.shape for part in parts] == [shape] * 4, name

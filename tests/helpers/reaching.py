@@ -49,7 +49,7 @@ def alignment(state):
 
 
 def terms(state, action, previous_action, names):
-    """Raw reward terms by name; `effort` is minus the size of the action."""
+    """Unweighted reward terms by name; `effort` is minus the size of the action."""
     table = {
         "success": state.success.astype(jnp.float32),
         "alignment": alignment(state),
@@ -60,18 +60,26 @@ def terms(state, action, previous_action, names):
 
 
 def make(config):
-    """The environment that tells its tasks as `config` spells them."""
-    words = environment.instructions(TEXTS, config)
+    """The environment, with instructions in the tokens of `config`."""
+    table = environment.instructions(TEXTS, config)
 
-    def observe(state, told):
+    def observe(state, instruction_id):
         batch = state.task.shape[0]
         shade = (127.5 + 127.5 * jnp.clip(state.position, -1, 1)).astype(jnp.uint8)
         shape = (batch, 2, SIDE, SIDE, 3)
         images = jnp.broadcast_to(shade[:, :, None, None, None], shape)
-        proprioception = jnp.pad(state.position, ((0, 0), (0, 6)))
-        return Observation(images, words.tokens[told], words.mask[told], proprioception)
+        proprio = jnp.pad(state.position, ((0, 0), (0, 6)))
+        tokens, mask = table.tokens[instruction_id], table.mask[instruction_id]
+        return Observation(images, tokens, mask, proprio)
 
-    return environment.Environment(reset, step, observe, fused=True, terms=terms)
+    return environment.Environment(
+        reset,
+        step,
+        observe,
+        first_action=(0.0,) * 6 + (-1.0,),
+        supports_fusion=True,
+        reward_terms=terms,
+    )
 
 
 def episode(rng, task, *, length=5):

@@ -15,6 +15,7 @@ from omnivla_jax.core import compile, sharding
 from omnivla_jax.flow import log_prob, path, sde
 from omnivla_jax.flow.schedules import Schedule, learned
 from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy.heads.base import likelihood_mask
 from tests.helpers import unoptimized
 from tests.helpers.debug_inputs import (
     BATCH,
@@ -24,7 +25,7 @@ from tests.helpers.debug_inputs import (
     random_params,
 )
 
-SAMPLER = policy.Sampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
+SAMPLER = policy.FlowSampler(steps=3, schedule=Schedule(scale=0.5), exec_horizon=2)
 KEY = jax.random.key(0)
 
 
@@ -94,10 +95,8 @@ def test_sampling_is_deterministic_given_the_key(params, encode):
 
 
 @pytest.mark.parametrize("steps, drift", [("all", "corrected"), ("one", "cps")])
-def test_unchanged_parameters_give_the_sampled_likelihood(
-    params, encode, steps, drift
-):
-    sampler = policy.Sampler(
+def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps, drift):
+    sampler = policy.FlowSampler(
         3,
         Schedule(scale=0.5, floor=0.1),
         sde.DRIFTS[drift],
@@ -122,7 +121,7 @@ def test_unchanged_parameters_give_the_sampled_likelihood(
 
 def test_learned_noise_comes_from_the_action_expert(params, encode):
     config = dataclasses.replace(CONFIG, noise_head=True, noise_range=(0.1, 0.2))
-    sampler = policy.Sampler(3, Schedule(learned, scale=1.0), exec_horizon=2)
+    sampler = policy.FlowSampler(3, Schedule(learned, scale=1.0), exec_horizon=2)
     seen, cache = observation(), encode(params, observation())
     named: dict[str, Any] = {"config": config, "sampler": sampler}
     with pytest.raises(ValueError, match="needs a noise head.*policy.init_noise"):
@@ -138,8 +137,7 @@ def test_learned_noise_comes_from_the_action_expert(params, encode):
 
         def total(params):
             score = policy.chain_log_prob(params, cache, state, chain, **named)
-            entropy = policy.chain_entropy(chain, score, **named)
-            return jnp.sum(score.log_prob + entropy), score
+            return jnp.sum(score.log_prob), score
 
         slope, score = jax.grad(total, has_aux=True)(params)
         return chain, score, slope["action"]["noise"]
@@ -147,7 +145,8 @@ def test_learned_noise_comes_from_the_action_expert(params, encode):
     chain, score, slope = compile.jit(run)(params, cache, seen.state, KEY)
     chex.assert_shape(chain.stds, (3, BATCH, CONFIG.horizon, 7))
     assert 0.1 < float(chain.stds.min()) < float(chain.stds.max()) < 0.2
-    recorded = log_prob.recorded_log_prob(chain, mask=policy.counted(config, sampler))
+    mask = likelihood_mask(config, sampler.exec_horizon)
+    recorded = log_prob.recorded_log_prob(chain, mask=mask)
     np.testing.assert_allclose(score.log_prob, recorded.log_prob, atol=1e-3)
     assert min(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope)) > 0
     tree = jax.eval_shape(functools.partial(policy.init, config=config), KEY)
@@ -180,6 +179,7 @@ def test_every_parameter_has_its_place(params):
     assert tuple(kernel) == (None, "tensor", "fsdp", None)
 
 
+@pytest.mark.slow
 def test_debug_policy_overfits_four_samples(params):
     seen, target = observation(), chunks(5)
     optimizer = optax.adam(3e-3)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from omnivla_jax.models import masks
+from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING, ActionOutput
 from omnivla_jax.policy import parameters, policy, prefix
+from omnivla_jax.policy.modules import build_modules, expert_params
 from tests.helpers import unoptimized
 from tests.helpers.debug_inputs import (
     BATCH,
@@ -44,23 +46,25 @@ def test_cached_velocity_equals_one_joint_pass(form):
 
 def _joint_velocity(params, seen, chunk, tau, config):
     """Prefix and suffix through the transformer together, without a cache."""
-    parts, own = parameters.modules(config), params["action"]
+    parts, own = build_modules(config), params["action"]
     streams, valid = prefix.prefix_streams(params, seen, config)
     lengths = {name: x.shape[1] for name, x in streams.items()} | config.suffix
-    streams["action"], time = parts.action_input.apply(
+    width = config.mot.experts["action"].width
+    make_input = TIME_CONDITIONING[config.time_conditioning]
+    streams["action"], time = make_input(width, config.state_token).apply(
         {"params": own["input"]}, seen.state, chunk, tau
     )
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     own_valid = jnp.ones(streams["action"].shape[:2], bool)
     valid = jnp.concatenate([valid, own_valid], axis=1)
     hidden, _ = parts.mot.apply(
-        parameters.mot_variables(params, streams),
+        expert_params(params, streams),
         streams,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
         conditions={} if time is None else {"action": time},
     )
-    return parts.action_output.apply(
+    return ActionOutput(config.action_dim).apply(
         {"params": own["output"]}, hidden["action"][:, -config.horizon :]
     )
 

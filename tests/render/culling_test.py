@@ -34,6 +34,7 @@ def crowd(count=60):
 
 
 @pytest.mark.parametrize("lamp", [False, True])
+@pytest.mark.slow
 def test_tiled_search_equals_exhaustive_search(monkeypatch, lamp):
     shapes = crowd()
     ranges = intersect.kind_ranges(shapes)

@@ -85,6 +85,7 @@ def test_the_nearer_shape_hides_the_farther():
 
 
 @pytest.mark.parametrize("supersample", [1, 2])
+@pytest.mark.slow
 def test_a_subset_equals_the_full_set(supersample):
     full = draw(outputs=types.OUTPUTS, supersample=supersample)
     for name in types.OUTPUTS:
@@ -129,6 +130,7 @@ def test_shadows_only_darken():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.slow
 def test_memory_scales_with_images_not_primitives(monkeypatch, backend):
     """Temporary bytes of a batch, drawn one by one as on a CPU and all at once."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)

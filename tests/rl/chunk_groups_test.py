@@ -1,6 +1,5 @@
 """Chunk groups: clones bit for bit, advantages and their mixture by hand."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +62,7 @@ def test_clones_are_bit_identical_until_their_actions_differ() -> None:
 def test_advantages_compare_the_clones_of_one_state_only() -> None:
     returns = jnp.array([[0.0, 1.0, 5.0, 5.0], [9.0, 7.0, 1.0, 3.0]])
     mask = jnp.array([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]])
-    found = chunk_groups.chunk_advantages(returns, mask, group_size=2, std_floor=1e-3)
+    found = chunk_groups.chunk_advantages(returns, mask, group_size=2, adv_std_min=1e-3)
     worked = [[-1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0]]
     np.testing.assert_allclose(found.advantages, worked, rtol=1e-6)
     np.testing.assert_array_equal(found.weights, np.abs(worked))
@@ -76,12 +75,16 @@ def test_the_mixture_by_hand() -> None:
     """
     whole = (jnp.array([1.0, 5.0, -1.0, 3.0]), jnp.array([1.0, 0.0, 1.0, 0.0]))
     part = (jnp.array([2.0, -1.0, 7.0, 3.0]), jnp.array([1.0, 1.0, 0.0, 0.0]))
-    advantages, weights = chunk_groups.mix_advantages(whole, part, share=0.25)
+    advantages, weights = chunk_groups.mix_advantages(
+        whole, part, chunk_advantage_weight=0.25
+    )
     np.testing.assert_allclose(advantages, [1.25, -0.25, -0.75, 0.0])
     np.testing.assert_array_equal(weights, [1.0, 1.0, 1.0, 0.0])
     for share, alone in ((0.0, whole), (1.0, part)):
-        advantages, weights = chunk_groups.mix_advantages(whole, part, share=share)
+        advantages, weights = chunk_groups.mix_advantages(
+            whole, part, chunk_advantage_weight=share
+        )
         np.testing.assert_array_equal(weights, alone[1])
         np.testing.assert_array_equal(advantages, alone[0] * alone[1])
-    with pytest.raises(ValueError, match="share is 1.5"):
-        chunk_groups.mix_advantages(whole, part, share=1.5)
+    with pytest.raises(ValueError, match="chunk_advantage_weight is 1.5"):
+        chunk_groups.mix_advantages(whole, part, chunk_advantage_weight=1.5)

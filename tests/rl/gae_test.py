@@ -73,10 +73,10 @@ def test_lambda_one_gives_returns_without_any_value_in_between() -> None:
 def test_normalised_advantages_by_weight() -> None:
     advantages = jnp.array([[1.0, 3.0], [100.0, 2.0]])
     weights = jnp.array([[1.0, 1.0], [0.0, 2.0]])
-    normalized = compilation.jit(gae.normalized, static_argnames=("std_floor",))
-    found = normalized(advantages, weights, std_floor=1e-6)
+    normalized = compilation.jit(gae.normalized, static_argnames=("adv_std_min",))
+    found = normalized(advantages, weights, adv_std_min=1e-6)
     used = np.array([1.0, 3.0, 2.0, 2.0])
     expected = (np.array([1.0, 3.0, 2.0]) - used.mean()) / used.std()
     np.testing.assert_allclose(np.asarray(found)[[0, 0, 1], [0, 1, 1]], expected)
-    flat = normalized(jnp.full((3,), 0.1), jnp.ones(3), std_floor=0.1)
+    flat = normalized(jnp.full((3,), 0.1), jnp.ones(3), adv_std_min=0.1)
     np.testing.assert_allclose(flat, 0.0, atol=1e-6)

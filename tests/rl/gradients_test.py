@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.flow import log_prob, sde
+from omnivla_jax.flow import kl, log_prob, sde
 from omnivla_jax.rl import grpo, gspo, ppo
 from tests.helpers import linear
 
@@ -22,7 +22,7 @@ OBJECTIVES: dict[str, Any] = {
     "gspo": (gspo.loss, gspo.GspoConfig, linear.H * linear.K),
     "gspo_hkd": (gspo.loss, gspo.GspoConfig, linear.H * linear.K * linear.D),
     "grpo": (grpo.loss, grpo.GrpoConfig, 1),
-    "ppo": (ppo.loss, ppo.PpoConfig, 1),
+    "ppo": (gspo.loss, ppo.PpoConfig, 1),
 }
 
 
@@ -30,7 +30,11 @@ def slope(name: str, theta: jax.Array, drift: sde.Drift, reference=None, **setti
     """Gradient and metrics of a loss on chains of OLD, as a train step has it."""
     loss, config, length = OBJECTIVES[name]
     chain = linear.sampled(drift)
-    settings = {"config": config(length=length, **settings), "reference": reference}
+    settings = {
+        "config": config(ratio_normalizer=length, **settings),
+        "exact_kl": kl.transition_kl,
+        "reference": reference,
+    }
 
     def objective(theta: jax.Array):
         new, old = linear.score(theta, chain, drift), log_prob.recorded_log_prob(chain)

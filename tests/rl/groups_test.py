@@ -12,7 +12,7 @@ from omnivla_jax.rl import diagnostics, groups
 
 def test_advantages_by_hand() -> None:
     returns = jnp.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.1])
-    found = groups.group_advantages(returns, group_size=4, std_floor=1e-3)
+    found = groups.group_advantages(returns, group_size=4, adv_std_min=1e-3)
     third = np.sqrt(3.0)
     worked = [-1, 1, 1, -1, third, -1 / third, -1 / third, -1 / third, 0, 0, 0, 0]
     np.testing.assert_allclose(found.advantages, worked, rtol=1e-6)
@@ -24,23 +24,23 @@ def test_advantages_by_hand() -> None:
 
 def test_the_floor_keeps_small_differences_small() -> None:
     found = groups.group_advantages(
-        jnp.array([0.50, 0.52]), group_size=2, std_floor=0.1
+        jnp.array([0.50, 0.52]), group_size=2, adv_std_min=0.1
     )
     np.testing.assert_allclose(found.advantages, [-0.1, 0.1], rtol=1e-4)
 
 
 def test_advantages_ignore_shift_and_scale_and_other_groups() -> None:
     returns = jax.random.normal(jax.random.key(0), (12,))
-    found = groups.group_advantages(returns, group_size=4, std_floor=1e-6)
-    moved = groups.group_advantages(3.0 * returns + 5.0, group_size=4, std_floor=1e-6)
+    found = groups.group_advantages(returns, group_size=4, adv_std_min=1e-6)
+    moved = groups.group_advantages(3.0 * returns + 5.0, group_size=4, adv_std_min=1e-6)
     np.testing.assert_allclose(found.advantages, moved.advantages, atol=1e-5)
-    alone = groups.group_advantages(returns[4:8], group_size=4, std_floor=1e-6)
+    alone = groups.group_advantages(returns[4:8], group_size=4, adv_std_min=1e-6)
     np.testing.assert_allclose(found.advantages[4:8], alone.advantages, atol=1e-6)
 
 
 def test_a_batch_that_does_not_divide_is_an_error() -> None:
     with pytest.raises(ValueError, match="10 episodes .* groups of 4"):
-        groups.group_advantages(jnp.zeros(10), group_size=4, std_floor=1e-6)
+        groups.group_advantages(jnp.zeros(10), group_size=4, adv_std_min=1e-6)
 
 
 def test_repeat_puts_a_group_side_by_side() -> None:
@@ -55,16 +55,10 @@ def test_repeat_puts_a_group_side_by_side() -> None:
     np.testing.assert_array_equal(data, np.repeat(original, 2, axis=0))
 
 
-def test_returns_count_the_chunks_that_ran() -> None:
-    reward = jnp.array([[1.0, 0.5], [2.0, 0.5], [4.0, 0.5]])
-    mask = jnp.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
-    np.testing.assert_allclose(groups.episode_returns(reward, mask), [3.0, 0.5])
-
-
 def test_compiles_once() -> None:
     @chex.assert_max_traces(n=1)
     def run(returns: jax.Array) -> groups.GroupAdvantages:
-        return groups.group_advantages(returns, group_size=2, std_floor=1e-6)
+        return groups.group_advantages(returns, group_size=2, adv_std_min=1e-6)
 
     once = compilation.jit(run)
     for seed in range(2):
@@ -75,23 +69,25 @@ def test_too_easy_and_too_hard_groups_weigh_nothing_and_are_counted() -> None:
     success = jnp.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0], bool)
     rates = groups.success_rates(success, group_size=4)
     np.testing.assert_array_equal(rates, [0.75, 0.25, 0.0, 0.5])
-    kept = groups.keep_between(rates, 0.3, 0.75)
+    kept = groups.success_rate_filter(rates, 0.3, 0.75)
     np.testing.assert_array_equal(kept, [True, False, False, True])
-    worth = groups.group_advantages(
-        success.astype(jnp.float32), group_size=4, std_floor=1e-3
+    advantages = groups.group_advantages(
+        success.astype(jnp.float32), group_size=4, adv_std_min=1e-3
     )
-    found = groups.keep(worth, kept)
+    found = groups.apply_group_filter(advantages, kept)
     np.testing.assert_array_equal(found.weights.reshape(4, 4).all(axis=1), kept)
     np.testing.assert_array_equal(found.advantages[4:12], 0.0)
     for part in (slice(0, 4), slice(12, 16)):
-        np.testing.assert_array_equal(found.advantages[part], worth.advantages[part])
-    np.testing.assert_array_equal(found.zero_variance, worth.zero_variance)
+        np.testing.assert_array_equal(
+            found.advantages[part], advantages.advantages[part]
+        )
+    np.testing.assert_array_equal(found.zero_variance, advantages.zero_variance)
     fraction = diagnostics.filter_metrics(kept)["filtered_fraction"]
     assert float(fraction) == 0.5
 
 
 def test_success_rates_that_cannot_be_kept_are_an_error() -> None:
-    with pytest.raises(ValueError, match="between 0.9 and 0.1"):
-        groups.keep_between(jnp.zeros(3), 0.9, 0.1)
+    with pytest.raises(ValueError, match=r"\(0.9, 0.1\) keeps no group"):
+        groups.success_rate_filter(jnp.zeros(3), 0.9, 0.1)
     with pytest.raises(ValueError, match="groups of 4"):
         groups.success_rates(jnp.zeros(10), group_size=4)

@@ -1,14 +1,20 @@
 """GRPO by hand: one ratio a denoising step. Its gradient: gradients_test.py."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore
-from omnivla_jax.rl import grpo, kl
+from omnivla_jax.core.types import Score
+from omnivla_jax.flow import kl
+from omnivla_jax.flow.log_prob import Transitions
+from omnivla_jax.rl import grpo
 
-compiled = compilation.jit(grpo.loss, static_argnames=("config",))
+compiled = compilation.jit(
+    functools.partial(grpo.loss, exact_kl=kl.transition_kl), static_argnames=("config",)
+)
 
 
 def by_values(step_log_ratio, advantages, stds=None, weights=None, **settings):
@@ -17,9 +23,11 @@ def by_values(step_log_ratio, advantages, stds=None, weights=None, **settings):
     means = jnp.zeros((steps, count, 1, 1))
     stds = jnp.ones(means.shape) if stds is None else jnp.asarray(stds)
     log_ratio = jnp.asarray(step_log_ratio, jnp.float32)
+    has_density, transitions = stds[..., 0, 0] > 0, Transitions(means, stds)
+    zeros = jnp.zeros((steps, count))
     return compiled(
-        ChainScore(log_ratio.sum(axis=0), log_ratio, means, stds),
-        ChainScore(jnp.zeros(count), jnp.zeros((steps, count)), means, stds),
+        Score(log_ratio.sum(axis=0), log_ratio, has_density, transitions),
+        Score(jnp.zeros(count), zeros, has_density, transitions),
         jnp.asarray(advantages),
         jnp.ones(count) if weights is None else jnp.asarray(weights),
         config=grpo.GrpoConfig(**settings),
@@ -56,16 +64,16 @@ def test_empty_batches_and_frozen_chunks_count_nothing() -> None:
 
 
 def test_the_divergence_is_a_mean_over_steps() -> None:
-    """A log-ratio of -1 a step: `paper` is 1 nat a step, of 2 nats a chain."""
+    """A log-ratio of -1 a step: `log_ratio` is 1 nat a step, of 2 nats a chain."""
     value, metrics = by_values(
-        np.full((2, 1), -1.0), [0.0], kl_coefficient=0.5, kl_kind=kl.paper
+        np.full((2, 1), -1.0), [0.0], kl_coefficient=0.5, kl_kind="log_ratio"
     )
     assert float(metrics["kl_penalty"]) == pytest.approx(1.0)
     assert float(value) == pytest.approx(0.5)
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(ValueError, match="length is 0"):
-        grpo.GrpoConfig(length=0)
+    with pytest.raises(ValueError, match="ratio_normalizer is 0"):
+        grpo.GrpoConfig(ratio_normalizer=0)
     with pytest.raises(ValueError, match="clip_low < 1"):
         grpo.GrpoConfig(clip_low=1.5)

@@ -1,5 +1,7 @@
 """The objective by hand. Its gradient: gradients_test.py."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,18 +9,22 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore
-from omnivla_jax.flow import log_prob
-from omnivla_jax.rl import gspo, kl
+from omnivla_jax.core.types import Score
+from omnivla_jax.flow import kl, log_prob
+from omnivla_jax.flow.log_prob import Transitions
+from omnivla_jax.rl import gspo, surrogate
 from tests.helpers import linear
 
-compiled_loss = compilation.jit(gspo.loss, static_argnames=("config",))
+compiled_loss = compilation.jit(
+    functools.partial(gspo.loss, exact_kl=kl.transition_kl), static_argnames=("config",)
+)
 
 
-def scored(log_prob: jax.Array, mean: float = 0.0) -> ChainScore:
-    """One step of one entry, N(mean, 1), whose log-probability is as told, [N]."""
+def scored(log_prob: jax.Array, mean: float = 0.0) -> Score:
+    """One step of one entry, N(mean, 1), with the given log-probability, [N]."""
     shape = (1, len(log_prob), 1, 1)
-    return ChainScore(log_prob, log_prob[None], jnp.full(shape, mean), jnp.ones(shape))
+    transitions = Transitions(jnp.full(shape, mean), jnp.ones(shape))
+    return Score(log_prob, log_prob[None], jnp.ones(shape[:2], bool), transitions)
 
 
 def by_values(log_ratio: list[float], advantages: list[float], **settings):
@@ -30,7 +36,7 @@ def by_values(log_ratio: list[float], advantages: list[float], **settings):
         scored(jnp.zeros(count)),
         jnp.array(advantages),
         weights,
-        config=gspo.GspoConfig(length=1, **settings),
+        config=gspo.GspoConfig(ratio_normalizer=1, **settings),
     )
 
 
@@ -60,16 +66,16 @@ def test_the_mean_is_weighted_and_empty_batches_count_nothing() -> None:
 @pytest.mark.parametrize(
     "kind, from_old, from_reference",
     [
-        (kl.exact, 0.02, 0.32),  # .2^2 / 2 and .8^2 / 2
-        (kl.k3, np.exp(-0.1) - 0.9, np.exp(0.4) - 1.4),
-        (kl.paper, -0.1, 0.4),
+        ("exact", 0.02, 0.32),  # .2^2 / 2 and .8^2 / 2
+        ("k3", np.exp(-0.1) - 0.9, np.exp(0.4) - 1.4),
+        ("log_ratio", -0.1, 0.4),
     ],
 )
 def test_every_divergence_from_either_policy(
-    kind: kl.StepKl, from_old: float, from_reference: float
+    kind: str, from_old: float, from_reference: float
 ) -> None:
     """The policy has log-probability -1, the old one -1.1, the reference -.6."""
-    config = gspo.GspoConfig(length=1, kl_coefficient=2.0, kl_kind=kind)
+    config = gspo.GspoConfig(ratio_normalizer=1, kl_coefficient=2.0, kl_kind=kind)
     arguments = (
         scored(jnp.array([-1.0]), mean=0.2),
         scored(jnp.array([-1.1]), mean=0.0),
@@ -89,23 +95,23 @@ def test_every_divergence_from_either_policy(
 
 def test_bfloat16_log_probabilities_are_an_error() -> None:
     with pytest.raises(AssertionError, match="bfloat16"):
-        gspo.chunk_log_ratio(jnp.zeros(3, jnp.bfloat16), jnp.zeros(3), length=1)
+        surrogate.log_ratio(jnp.zeros(3, jnp.bfloat16), jnp.zeros(3), normalizer=1)
 
 
 def test_lengths_and_bad_settings() -> None:
     assert gspo.chunk_length(horizon=16, steps=10) == 160
     assert gspo.chunk_length(horizon=16, steps=10, action_dim=7) == 1120
-    with pytest.raises(ValueError, match="length is 0"):
-        gspo.GspoConfig(length=0)
+    with pytest.raises(ValueError, match="ratio_normalizer is 0"):
+        gspo.GspoConfig(ratio_normalizer=0)
     with pytest.raises(ValueError, match="clip_low < 1"):
-        gspo.GspoConfig(length=1, clip_low=1.5)
+        gspo.GspoConfig(ratio_normalizer=1, clip_low=1.5)
 
 
 @pytest.mark.parametrize("length", [1, 4, 32, 224])
 def test_the_default_clip_cuts_the_same_chunks_whatever_the_length(length) -> None:
     """Log-likelihoods that moved by 1.2, 1.4 and 9 nats either way."""
     moved = jnp.array([1.2, 1.4, 9.0])
-    low, high = gspo.GspoConfig(length=length).clip
+    low, high = gspo.GspoConfig(ratio_normalizer=length).clip
     for sign in (1.0, -1.0):
         ratio = jnp.exp(sign * moved / length)
         cut = (ratio > 1.0 + high) | (ratio < 1.0 - low)
@@ -113,10 +119,10 @@ def test_the_default_clip_cuts_the_same_chunks_whatever_the_length(length) -> No
 
 
 def test_the_default_clip_by_hand() -> None:
-    low, high = gspo.GspoConfig(length=32).clip
+    low, high = gspo.GspoConfig(ratio_normalizer=32).clip
     assert high == pytest.approx(0.040811, abs=1e-6)  # e^.04 - 1
     assert low == pytest.approx(0.039211, abs=1e-6)  # 1 - e^-.04
-    assert gspo.GspoConfig(length=32, clip_high=0.3).clip == (low, 0.3)
+    assert gspo.GspoConfig(ratio_normalizer=32, clip_high=0.3).clip == (low, 0.3)
 
 
 def test_compiles_once() -> None:
@@ -126,8 +132,11 @@ def test_compiles_once() -> None:
     def objective(theta: jax.Array):
         old = log_prob.recorded_log_prob(chain)
         score, weights = linear.score(theta, chain), jnp.ones(linear.N)
-        config = gspo.GspoConfig(length=linear.H * linear.K)
-        return gspo.loss(score, old, linear.ADVANTAGES, weights, config=config)
+        config = gspo.GspoConfig(ratio_normalizer=linear.H * linear.K)
+        exact_kl, advantages = kl.transition_kl, linear.ADVANTAGES
+        return gspo.loss(
+            score, old, advantages, weights, config=config, exact_kl=exact_kl
+        )
 
     once = compilation.jit(jax.value_and_grad(objective, has_aux=True))
     for shift in (0.0, 0.1):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.flow import log_prob, sde
+from omnivla_jax.flow import kl, log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.rl import chunk_groups, gae, groups, grpo, gspo, ppo
 from omnivla_jax.rl.rollout import rollout
@@ -24,16 +24,22 @@ UPDATES, EPOCHS = 300, 2
 SCHEDULE = Schedule(scale=0.6, floor=0.3)
 TARGET = np.array([0.8, -0.6], np.float32)
 GSPO = functools.partial(
-    gspo.loss, config=gspo.GspoConfig(length=STEPS, kl_coefficient=0.0)
+    gspo.loss,
+    exact_kl=kl.transition_kl,
+    config=gspo.GspoConfig(ratio_normalizer=STEPS, kl_coefficient=0.0),
 )
-GRPO = functools.partial(grpo.loss, config=grpo.GrpoConfig(kl_coefficient=0.0))
+GRPO = functools.partial(
+    grpo.loss, exact_kl=kl.transition_kl, config=grpo.GrpoConfig(kl_coefficient=0.0)
+)
 # A ratio clipped at .2 after its STEPS-th root, as the others' are.
-CRITIC = ppo.PpoConfig(length=STEPS, gamma=1.0, gae_lambda=0.95)
-PPO = functools.partial(ppo.loss, config=CRITIC)
+CRITIC = ppo.PpoConfig(
+    ratio_normalizer=STEPS, gamma=1.0, gae_lambda=0.95, kl_coefficient=0.0
+)
+PPO = functools.partial(gspo.loss, exact_kl=kl.transition_kl, config=CRITIC)
 
 
-class Played(NamedTuple):
-    """Chunks and what they are worth, [T, B, ...]."""
+class Chunks(NamedTuple):
+    """Chunks and their advantages, [T, B, ...]."""
 
     chain: sde.Chain
     features: jax.Array  # [T, B, 4]: of the states that they began in
@@ -44,7 +50,7 @@ class Played(NamedTuple):
 
 
 Params = dict[str, jax.Array]  # theta [2], critic [T, 4]
-Play = Callable[[Params, jax.Array], Played]
+Play = Callable[[Params, jax.Array], Chunks]
 
 
 def velocity_under(theta: jax.Array):
@@ -89,22 +95,22 @@ def features(state: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones_like(square), state, square], axis=-1)
 
 
-def trajectory_groups(params: Params, key: jax.Array) -> Played:
+def trajectory_groups(params: Params, key: jax.Array) -> Chunks:
     start_key, play_key = jax.random.split(key)
     state = groups.repeat(starts(start_key, STATES), GROUP)
     _, seen = rollout(
         act_under(params["theta"]), move, state, play_key, num_chunks=CHUNKS
     )
-    returns = groups.episode_returns(seen.reward, seen.mask[..., 0])
-    worth = groups.group_advantages(returns, group_size=GROUP, std_floor=1e-3)
+    returns = jnp.sum(seen.reward, axis=0)
+    found = groups.group_advantages(returns, group_size=GROUP, adv_std_min=1e-3)
     advantages, weights = (
-        jnp.broadcast_to(part, seen.reward.shape) for part in worth[:2]
+        jnp.broadcast_to(part, seen.reward.shape) for part in found[:2]
     )
-    chain, began = seen.observation
-    return Played(chain, began, advantages, weights, seen.reward, seen.reward)
+    chain, began = seen.extras
+    return Chunks(chain, began, advantages, weights, seen.reward, seen.reward)
 
 
-def clones(params: Params, key: jax.Array) -> Played:
+def clones(params: Params, key: jax.Array) -> Chunks:
     start_key, play_key = jax.random.split(key)
 
     def attempt(state: jax.Array, actions: jax.Array):
@@ -120,22 +126,22 @@ def clones(params: Params, key: jax.Array) -> Played:
     )
     # Above every deviation: dividing by each state's own would move the optimum, since
     # chunk groups meet states of different deviations.
-    worth = chunk_groups.chunk_advantages(
-        seen.reward, seen.mask[..., 0], group_size=GROUP, std_floor=0.5
+    found = chunk_groups.chunk_advantages(
+        seen.reward, seen.mask[..., 0], group_size=GROUP, adv_std_min=0.5
     )
-    chain, began = seen.observation
-    return Played(
-        chain, began, worth.advantages, worth.weights, seen.reward, seen.reward
+    chain, began = seen.extras
+    return Chunks(
+        chain, began, found.advantages, found.weights, seen.reward, seen.reward
     )
 
 
-def with_critic(params: Params, key: jax.Array) -> Played:
+def with_critic(params: Params, key: jax.Array) -> Chunks:
     start_key, play_key = jax.random.split(key)
     state = starts(start_key, STATES * GROUP)
     _, seen = rollout(
         act_under(params["theta"]), move, state, play_key, num_chunks=CHUNKS
     )
-    values = jnp.einsum("tbf,tf->tb", seen.observation[1], params["critic"])
+    values = jnp.einsum("tbf,tf->tb", seen.extras[1], params["critic"])
     after = jnp.zeros_like(values[:1])
     ended = jnp.zeros(values.shape, bool).at[-1].set(True)
     found = gae.estimate(
@@ -146,12 +152,12 @@ def with_critic(params: Params, key: jax.Array) -> Played:
         gamma=CRITIC.gamma,
         gae_lambda=CRITIC.gae_lambda,
     )
-    advantages = gae.normalized(found.advantages, seen.mask[..., 0], std_floor=1e-3)
-    chain, began = seen.observation
-    return Played(chain, began, advantages, seen.mask[..., 0], found.returns, values)
+    advantages = gae.normalized(found.advantages, seen.mask[..., 0], adv_std_min=1e-3)
+    chain, began = seen.extras
+    return Chunks(chain, began, advantages, seen.mask[..., 0], found.returns, values)
 
 
-def policy_loss(objective: Callable, params: Params, part: Played) -> jax.Array:
+def policy_loss(objective: Callable, params: Params, part: Chunks) -> jax.Array:
     """Of one chunk index, [B, ...]."""
     velocity = velocity_under(params["theta"])
     new = log_prob.chain_log_prob(velocity, part.chain, schedule=SCHEDULE)
@@ -159,7 +165,7 @@ def policy_loss(objective: Callable, params: Params, part: Played) -> jax.Array:
     return objective(new, old, part.advantages, part.weights)[0]
 
 
-def critic_loss(params: Params, seen: Played) -> jax.Array:
+def critic_loss(params: Params, seen: Chunks) -> jax.Array:
     values = jnp.einsum("tbf,tf->tb", seen.features, params["critic"])
     parts = (values, seen.values, seen.returns, seen.weights)
     flat = (part.reshape(-1) for part in parts)

@@ -1,5 +1,6 @@
 """PPO's policy and value losses by hand. The policy's gradient: gradients_test.py."""
 
+import functools
 import math
 
 import jax
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore
-from omnivla_jax.rl import ppo
+from omnivla_jax.core.types import Score
+from omnivla_jax.flow import kl
+from omnivla_jax.flow.log_prob import Transitions
+from omnivla_jax.rl import gspo, ppo
 
 VALUES, OLD_VALUES = jnp.array([1.0, 2.0, 0.1, 7.0]), jnp.array([0.5, 2.1, 0.0, 0.0])
 RETURNS, WEIGHTS = jnp.array([0.0, 3.0, 1.0, 9.0]), jnp.array([1.0, 1.0, 2.0, 0.0])
@@ -18,13 +21,15 @@ RETURNS, WEIGHTS = jnp.array([0.0, 3.0, 1.0, 9.0]), jnp.array([1.0, 1.0, 2.0, 0.
 def test_the_policys_loss_by_hand() -> None:
     """Ratios 1.5, .5 and 1.1 of whole chains, of which the steps say nothing."""
     log_ratio = jnp.log(jnp.array([1.5, 0.5, 1.1]))
-    means, stds = jnp.zeros((1, 3, 1, 1)), jnp.ones((1, 3, 1, 1))
-    value, metrics = compilation.jit(ppo.loss, static_argnames=("config",))(
-        ChainScore(2.0 * log_ratio, jnp.zeros((1, 3)), means, stds),
-        ChainScore(jnp.zeros(3), jnp.zeros((1, 3)), means, stds),
+    transitions = Transitions(jnp.zeros((1, 3, 1, 1)), jnp.ones((1, 3, 1, 1)))
+    steps = (jnp.zeros((1, 3)), jnp.ones((1, 3), bool), transitions)
+    loss = functools.partial(gspo.loss, exact_kl=kl.transition_kl)
+    value, metrics = compilation.jit(loss, static_argnames=("config",))(
+        Score(2.0 * log_ratio, *steps),
+        Score(jnp.zeros(3), *steps),
         jnp.array([2.0, -2.0, 1.0]),
         jnp.array([1.0, 1.0, 2.0]),
-        config=ppo.PpoConfig(length=2),
+        config=ppo.PpoConfig(ratio_normalizer=2),
     )
     assert float(value) == pytest.approx(-(2.4 - 1.6 + 2 * 1.1) / 4, rel=1e-6)
     assert float(metrics["clip_fraction"]) == pytest.approx(0.5)
@@ -74,7 +79,7 @@ def test_explained_variance_is_the_old_values() -> None:
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"length": 0}, "length is 0"),
+        ({"ratio_normalizer": 0}, "ratio_normalizer is 0"),
         ({"clip_high": -1.0}, "clip_high >= 0"),
         ({"value_clip": 0.0}, "value_clip is 0"),
         ({"gamma": 1.1}, "gamma is 1.1"),

@@ -37,9 +37,9 @@ def test_matches_a_python_loop() -> None:
     last, found = rollout(act, step, start(), key, num_chunks=CHUNKS)
     state, rows = start(), []
     for chunk in range(CHUNKS):
-        record, actions = act(state, jax.random.fold_in(key, chunk))
+        extras, actions = act(state, jax.random.fold_in(key, chunk))
         state, reward, mask = step(state, actions)
-        rows.append(Transition(record, actions, reward, mask))
+        rows.append(Transition(extras, actions, reward, mask))
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     chex.assert_trees_all_close(found, expected, atol=1e-6)
     chex.assert_trees_all_close(last, state, atol=1e-6)

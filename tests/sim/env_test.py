@@ -146,7 +146,7 @@ def test_an_episode_that_ended_takes_no_harm_from_a_bad_action(scene, step, sett
 
 def test_a_fixture_that_is_nowhere_is_divergence(scene, step, settled):
     """NaN reaches C MuJoCo by the controller's goal, which it would zero."""
-    base = scene.posed.index("robot_base")
+    base = scene.posed_bodies.index("robot_base")
     position = settled.physics.fixture_pos[:, base].at[0].set(jnp.nan)
     quaternion = settled.physics.fixture_quat[:, base]
     state = env.restore(
@@ -253,7 +253,7 @@ def test_restore_rejects_fixtures_it_does_not_have(scene, settled):
 
 def _speeds(scene, state):
     """m/s [B]: of the fastest object."""
-    dofs = [scene.joints[f"{name}_joint0"][1] for name in scene.stock.movables]
+    dofs = [scene.joints[f"{name}_joint0"][1] for name in scene.assets.objects]
     speeds = [np.linalg.norm(state.physics.qvel[:, d : d + 3], axis=1) for d in dofs]
     return np.max(speeds, axis=0)
 

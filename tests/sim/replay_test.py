@@ -16,6 +16,8 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 
+pytestmark = pytest.mark.slow
+
 EPISODES = {
     f"{episode.suite}/{episode.task}": episode
     for episode in libero_recordings.episodes()

@@ -107,7 +107,7 @@ def test_qpos_follows_libero_s_order(scene):
 
 
 def test_all_models_share_bodies_and_joints(scene):
-    planes = mjx.ENGINE.compile(scene.stock, scene.preset, scene.contact_pairs)
+    planes = mjx.ENGINE.compile(scene.assets, scene.preset, scene.contact_pairs)
     for other in (planes, scene.visual_model):
         assert other.nbody == scene.model.nbody and other.nq == scene.model.nq
         np.testing.assert_array_equal(other.body_pos, scene.model.body_pos)
@@ -161,9 +161,9 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
     mass = MASSES["plate_1"] * 1.5**3
     np.testing.assert_allclose(scene.model.body("plate_1").mass, mass, atol=2e-4)
     assert "wine_bottle_1_joint0" not in scene.joints  # welded where it is sampled
-    assert scene.stock.fixtures["wine_bottle_1"] == "pole"
-    rows = region_tables.layout(scene).posed
-    post = scene.posed.index("wine_bottle_1")
+    assert scene.assets.fixtures["wine_bottle_1"] == "pole"
+    rows = region_tables.layout(scene).posed_bodies
+    post = scene.posed_bodies.index("wine_bottle_1")
     height = ARENAS["tabletop"].surface_z + 0.1  # half of it stands above the middle
     np.testing.assert_allclose([rows.low[0, post, 2], rows.high[0, post, 2]], height)
     np.testing.assert_allclose(rows.low[0, post, :2], (-0.21, -0.06), atol=1e-9)
@@ -172,11 +172,9 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
 def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():
     scene = scenes.make("libero_10", tasks=(0, 2, 5), engine="mjx")
     plane, box = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{n}")) for n in ("PLANE", "BOX"))
-    names = {table_body(name) for name in scene.stock.arenas}
+    names = {table_body(name) for name in scene.assets.arenas}
     assert len(names) == 3
-    slabs = mujoco_engine.compile_model(
-        scene.stock, scene.preset, scene.contact_pairs
-    )
+    slabs = mujoco_engine.compile_model(scene.assets, scene.preset, scene.contact_pairs)
     for model, kind in ((scene.model, plane), (slabs, box)):
         for name in names:
             (top,) = np.flatnonzero(model.geom_bodyid == model.body(name).id)

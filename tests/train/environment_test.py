@@ -57,11 +57,13 @@ def test_instructions_that_do_not_exist_are_refused(kind):
 
 def test_a_traced_instruction_that_does_not_exist_says_nothing():
     words = _words()
-    run = jax.jit(lambda told: environment.instruction_tokens(words, told))
+    run = jax.jit(
+        lambda instruction_id: environment.instruction_tokens(words, instruction_id)
+    )
     tokens, mask = run(jnp.array([1, 2, -1, 0]))
-    for row, told in ((0, 1), (3, 0)):
-        np.testing.assert_array_equal(tokens[row], words.tokens[told])
-        np.testing.assert_array_equal(mask[row], words.mask[told])
+    for row, instruction_id in ((0, 1), (3, 0)):
+        np.testing.assert_array_equal(tokens[row], words.tokens[instruction_id])
+        np.testing.assert_array_equal(mask[row], words.mask[instruction_id])
     assert not mask[1:3].any() and (tokens >= 0).all()
 
 
@@ -75,12 +77,12 @@ def simulator():
 def test_unknown_tasks_are_counted_as_a_fault(simulator):
     def run(task, keys):
         state = simulator.reset(task, keys)
-        return state.diverged, simulator.faults(state)
+        return state.diverged, simulator.diagnostics(state)
 
     keys = jax.random.split(jax.random.key(0), 3)
-    diverged, faults = compilation.jit(run)(jnp.array([5, 4, -5]), keys)
-    np.testing.assert_array_equal(faults["unknown_task"], [0, 1, 1])
-    assert set(faults) == {"contact_overflow", "placement_failures", "unknown_task"}
+    diverged, counts = compilation.jit(run)(jnp.array([5, 4, -5]), keys)
+    np.testing.assert_array_equal(counts["unknown_task"], [0, 1, 1])
+    assert set(counts) == {"contact_overflow", "placement_failures", "unknown_task"}
     np.testing.assert_array_equal(diverged, [False, True, True])
 
 
@@ -89,4 +91,4 @@ def test_a_rollout_of_tasks_that_the_simulator_lacks_is_refused(simulator):
     environment.check_tasks(simulator._replace(tasks=None), (99,))
     unused: Any = None
     with pytest.raises(ValueError, match=r"\[4, -5\].*holds 5"):
-        online_rollout.start(simulator, (5, 4, -5), jax.random.key(0), unused)
+        online_rollout.reset_groups(simulator, (5, 4, -5), jax.random.key(0), unused)

@@ -9,7 +9,7 @@ from omnivla_jax.policy.config import preset
 from omnivla_jax.train import environment, episode_stats
 from tests.helpers import reaching
 
-SCALES = {"success": 1.0, "alignment": 0.1}
+WEIGHTS = {"success": 1.0, "alignment": 0.1}
 ENVIRONMENT = reaching.make(preset("debug"))
 CHUNKS = 3
 
@@ -26,16 +26,13 @@ def episodes():
 
 @jax.jit
 def play(actions):
-    """The states before and after every step and the tally after it, stacked."""
+    """The states before and after every step and the sums after it, stacked."""
 
-    def control(carry, action):
-        env, sums = carry
-        after, _ = ENVIRONMENT.step(env, action)
-        sums = episode_stats.add(ENVIRONMENT, sums, env, after, action)
-        return (after, sums), (env, after, sums)
+    def control(rollout, action):
+        after = episode_stats.step(ENVIRONMENT, rollout, action)
+        return after, (rollout.env_state, after.env_state, after.sums)
 
-    env = episodes()
-    start = (env, episode_stats.start(ENVIRONMENT, env, SCALES))
+    start = episode_stats.init_rollout(ENVIRONMENT, episodes(), WEIGHTS)
     steps = jnp.moveaxis(actions, 1, 2).reshape(-1, *actions.shape[1::2])
     return jax.lax.scan(control, start, steps)[1]
 
@@ -51,38 +48,40 @@ def test_the_return_is_success_plus_the_weighted_mean_alignment():
         for row, success in enumerate([1.0, 0.0])
     ]
     assert list(last.steps) == list(alive.sum(axis=0)) and last.steps[0] < 9
-    found = episode_stats.worth(episode_stats.values(last), SCALES)
+    terms = episode_stats.mean_terms(ENVIRONMENT, last)
+    found = episode_stats.weighted_reward(terms, WEIGHTS)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_parts_add_up_and_an_ended_episode_adds_nothing():
     _, _, history = play(chunks(jax.random.key(1)))
     end, middle = (jax.tree.map(lambda leaf: leaf[at], history) for at in (8, 5))
-    part = episode_stats.since(end, middle)
+    part = episode_stats.difference(end, middle)
     np.testing.assert_allclose(
-        part.sums["alignment"] + middle.sums["alignment"], end.sums["alignment"]
+        part.terms["alignment"] + middle.terms["alignment"], end.terms["alignment"]
     )
-    assert part.steps[0] == part.sums["success"][0] == 0 and part.steps[1] == 3
-    assert episode_stats.values(part)["alignment"][0] == 0, "no steps, no mean"
+    assert part.steps[0] == part.terms["success"][0] == 0 and part.steps[1] == 3
+    assert (
+        episode_stats.mean_terms(ENVIRONMENT, part)["alignment"][0] == 0
+    ), "no steps, no mean"
 
 
-def test_values_by_hand_and_a_scale_of_zero_is_only_a_metric():
-    sums = {"success": jnp.array([1.0, 0.0]), "smoothness": jnp.array([-2.0, -8.0])}
+def test_values_by_hand_and_a_weight_of_zero():
+    totals = {"success": jnp.array([1.0, 0.0]), "smoothness": jnp.array([-2.0, -8.0])}
     steps, actions = jnp.array([4.0, 8.0]), jnp.zeros((2, 7))
-    found = episode_stats.values(episode_stats.RewardSums(sums, steps, actions))
+    sums = episode_stats.RewardSums(totals, steps, actions)
+    found = episode_stats.mean_terms(ENVIRONMENT, sums)
     np.testing.assert_allclose(found["smoothness"], [-0.5, -1.0])
-    scales = {"success": 2.0, "smoothness": 0.0}
-    np.testing.assert_allclose(episode_stats.worth(found, scales), [2.0, 0.0])
-    np.testing.assert_allclose(episode_stats.metrics(found)["reward_smoothness"], -0.75)
+    weights = {"success": 2.0, "smoothness": 0.0}
+    reward = episode_stats.weighted_reward(found, weights)
+    np.testing.assert_allclose(reward, [2.0, 0.0])
 
 
 def test_the_first_action_is_compared_with_what_came_before():
-    env = episodes()
-    sums = episode_stats.start(ENVIRONMENT, env, {"smoothness": 1.0})
+    rollout = episode_stats.init_rollout(ENVIRONMENT, episodes(), {"smoothness": 1.0})
     action = jnp.tile(jnp.asarray(ENVIRONMENT.first_action), (2, 1)).at[1, 0].set(0.5)
-    after, _ = ENVIRONMENT.step(env, action)
-    sums = episode_stats.add(ENVIRONMENT, sums, env, after, action)
-    np.testing.assert_allclose(sums.sums["smoothness"], [0.0, -0.5])
+    sums = episode_stats.step(ENVIRONMENT, rollout, action).sums
+    np.testing.assert_allclose(sums.terms["smoothness"], [0.0, -0.5])
     np.testing.assert_array_equal(sums.action, action)
 
 

@@ -63,8 +63,8 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
     tasks = (5, 7, 8)
     start = evaluate.eval_initial_states(0, tasks, SETTINGS)
     swapped = evaluate.swap_instructions(start, tasks)
-    assert list(start.task[:4]) == list(start.told[:4]) == [5, 7, 8, 5]
-    assert list(swapped.told[:4]) == [7, 8, 5, 7]
+    assert list(start.task[:4]) == list(start.instruction_id[:4]) == [5, 7, 8, 5]
+    assert list(swapped.instruction_id[:4]) == [7, 8, 5, 7]
     np.testing.assert_array_equal(start.task, swapped.task)
     assert (start.key == swapped.key).all()
     with pytest.raises(ValueError, match="two tasks"):
@@ -76,7 +76,7 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
 def test_held_out_keys_are_nobody_elses():
     start = evaluate.eval_initial_states(0, (0,), SETTINGS)
     validation = evaluate.eval_initial_states(0, (0,), SETTINGS, stream="validation")
-    ours = jnp.concatenate([start.key, start.noise, validation.key])
+    ours = jnp.concatenate([start.key, start.noise_key, validation.key])
     theirs = jnp.concatenate(
         [
             jax.random.split(jax.random.fold_in(rng.named_key(0, name), step), 12)
@@ -132,7 +132,7 @@ def blockwise(program, params, tasks, config):
 
     def spying(*arguments):
         outcome = program(*arguments)
-        records.append(jax.device_get(outcome.record))
+        records.append(jax.device_get(outcome.frames))
         return outcome
 
     start = evaluate.eval_initial_states(0, tasks, config)
@@ -156,6 +156,7 @@ def assert_first_are_same(few, many):
 SPLITS = [(10, 5), (10, 3), (10, 1), (10, 64), (9, 9), (3, 2), (1, 1)]
 
 
+@pytest.mark.slow
 def test_every_split_plays_the_same_episodes():
     """On the toy, each split with the program that its own config makes."""
     base = dataclasses.replace(SETTINGS, recorded=4, block_size=4)
@@ -173,6 +174,7 @@ def test_every_split_plays_the_same_episodes():
         assert_first_are_same(played(*split), whole)
 
 
+@pytest.mark.slow
 def test_every_split_plays_the_same_episodes_in_the_simulator():
     sizes = dataclasses.replace(POLICY, max_tokens=16)
     scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
@@ -196,7 +198,9 @@ def test_every_split_plays_the_same_episodes_in_the_simulator():
 
 
 def test_evaluation_is_repeatable_records_and_traces_once():
-    environment = reaching.make(POLICY)._replace(faults=lambda env: {"lost": env.task})
+    environment = reaching.make(POLICY)._replace(
+        diagnostics=lambda env: {"lost": env.task}
+    )
     params = policy.init(jax.random.key(0), POLICY)
     compiled = evaluate.make_evaluate(environment, POLICY, SETTINGS)
     start = evaluate.eval_initial_states(0, (0, 1, 2), SETTINGS)
@@ -228,9 +232,9 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     assert compiled._cache_size() == 1  # type: ignore[attr-defined]
     np.testing.assert_array_equal(outcomes[0].steps, outcomes[1].steps)
     assert outcomes[0].success.shape == (12,)
-    np.testing.assert_array_equal(outcomes[0].faults["lost"], start.task)
+    np.testing.assert_array_equal(outcomes[0].diagnostics["lost"], start.task)
     lost = int(np.sum(start.task))
     assert evaluate.failure_counts(outcomes[0]) == {"diverged": 0, "lost": lost}
-    assert outcomes[0].record.position.shape == (6, 2, 2)  # 2 chunks x 3 steps
-    last = np.asarray(outcomes[0].record.success[-1])
+    assert outcomes[0].frames.position.shape == (6, 2, 2)  # 2 chunks x 3 steps
+    last = np.asarray(outcomes[0].frames.success[-1])
     np.testing.assert_array_equal(last, outcomes[0].success[:2])

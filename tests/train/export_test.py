@@ -14,6 +14,8 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment, online, rng, sft
 
+pytestmark = pytest.mark.slow
+
 # Clones, both kinds of advantage, and pictures drawn again: whatever the step can do.
 CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
 

@@ -48,8 +48,14 @@ def test_the_next_step_is_dispatched_before_metrics_are_read():
         events.append("dispatch")
         return step(state)
 
-    loop.run(spy, jnp.float32(0), steps=3, save=lambda *_: None, save_every=10,
-             report=lambda row: events.append("read"))
+    loop.run(
+        spy,
+        jnp.float32(0),
+        steps=3,
+        save=lambda *_: None,
+        save_every=10,
+        report=lambda row: events.append("read"),
+    )
     assert events == ["dispatch", "dispatch", "read", "dispatch", "read", "read"]
 
 
@@ -67,8 +73,15 @@ def test_evaluation_comes_between_the_update_and_its_checkpoint():
         report=lambda row: events.append(row["update"]),
     )
     assert events == [
-        3, 4, ("evaluate", 4, 4), ("save", 4, 4),
-        5, 6, ("evaluate", 6, 6), 7, ("save", 7, 7),
+        3,
+        4,
+        ("evaluate", 4, 4),
+        ("save", 4, 4),
+        5,
+        6,
+        ("evaluate", 6, 6),
+        7,
+        ("save", 7, 7),
     ]
 
 
@@ -109,8 +122,13 @@ def test_a_bad_parameter_is_no_checkpoint_though_the_metrics_are_good():
     saved: list[Any] = []
     start = {"params": {"w": jnp.ones(3), "b": jnp.zeros(3)}, "step": jnp.int32(0)}
     with pytest.raises(FloatingPointError) as error:
-        loop.run(overflow, start, steps=9, save_every=1,
-                 save=lambda *state: saved.append(state))
+        loop.run(
+            overflow,
+            start,
+            steps=9,
+            save_every=1,
+            save=lambda *state: saved.append(state),
+        )
     assert "params.w is not finite after update 2:" in str(error.value)
     assert len(saved) == 1 and "The checkpoint of update 1 is kept" in str(error.value)
 

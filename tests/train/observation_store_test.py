@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.train import actor, observation_store, online, rng
+from omnivla_jax.train import observation_store, online, rng
 from omnivla_jax.train.online import rollout as online_rollout
 from tests.helpers import reaching
 from tests.train.online.step_test import (
@@ -30,12 +30,13 @@ def learned():
     """The state after one update and its metrics, by what was kept."""
 
     def one(name):
-        config = dataclasses.replace(CONFIG, storage=name)
+        config = dataclasses.replace(CONFIG, observation_store=name)
         return make_step(config)(fresh(config), rng.named_key(0, "online"))
 
     return {name: one(name) for name in ("cache", "state")}
 
 
+@pytest.mark.slow
 def test_the_first_ratio_is_one(learned):
     """One minibatch, scored before anything has changed."""
     for _, metrics in learned.values():
@@ -53,13 +54,13 @@ def test_what_is_drawn_and_encoded_again_is_what_was_seen(learned):
 def kept(name):
     """What one update stores of its inputs, as shapes."""
     environment = reaching.make(POLICY)
-    config = dataclasses.replace(CONFIG, storage=name)
+    config = dataclasses.replace(CONFIG, observation_store=name)
     state = fresh(config)
-    act = online.make_stochastic_actor(state, environment, POLICY, SAMPLER, config)
+    agent = online.make_agent(environment, POLICY, SAMPLER, state.normalizer, config)
 
     def decide(key):
-        env = online_rollout.start(environment, TASKS, key, config)
-        return act(actor.start(environment, env, config.rewards), key)[0].seen
+        env_state = online_rollout.reset_groups(environment, TASKS, key, config)
+        return agent.act(state.params, env_state, key)[0].observation_ref
 
     return jax.eval_shape(decide, jax.random.key(0))
 

@@ -12,8 +12,10 @@ import pytest
 from omnivla_jax.flow import log_prob, schedules
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import preset
+from omnivla_jax.policy.heads.flow import swap_batch_axis
 from omnivla_jax.policy.pretrained import openpi
-from omnivla_jax.train import actor, sft
+from omnivla_jax.train import episode_stats, sft
+from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.state import OptimizerConfig
@@ -24,7 +26,7 @@ PADDED = openpi.pi0_config(PLAIN)
 EPISODES = reaching.demonstrations()
 NORMALIZER = sft.fit_normalizer(EPISODES)
 ENVIRONMENT = reaching.make(PADDED)
-SAMPLER = policy.Sampler(
+SAMPLER = policy.FlowSampler(
     steps=2,
     schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
     exec_horizon=3,
@@ -37,9 +39,8 @@ def params():
     return sft.fresh_params(KEY, PADDED)
 
 
-def progress():
-    env = ENVIRONMENT.reset(jnp.arange(3), jax.random.split(KEY, 3))
-    return actor.start(ENVIRONMENT, env, {"success": 1.0})
+def initial_states():
+    return ENVIRONMENT.reset(jnp.arange(3), jax.random.split(KEY, 3))
 
 
 def dataset(config):
@@ -56,6 +57,7 @@ def test_zeros_follow_the_normalised_numbers_of_the_robot():
         dataset(dataclasses.replace(PADDED, real_action_dim=None))
 
 
+@pytest.mark.slow
 def test_a_step_of_stage_two_learns_on_all_dimensions(params):
     config = sft.SftConfig(
         OptimizerConfig(learning_rate=1e-3), steps=1, batch_size=4, steps_per_call=1
@@ -87,31 +89,28 @@ def _zeros(params):
 
 
 def test_the_simulator_sees_the_robots_actions(params):
-    act = actor.make_deterministic_actor(
-        params, NORMALIZER, ENVIRONMENT, jnp.arange(3), config=PADDED, steps=2
-    )
-    before = progress()
-    _, chunk = unoptimized.jit(act)(before, jax.random.split(KEY, 3))
+    agent = Agent(PADDED, ENVIRONMENT.observe, NORMALIZER)
+    act = functools.partial(agent.act_deterministic, steps=2)
+    before, keys = initial_states(), jax.random.split(KEY, 3)
+    chunk = unoptimized.jit(act)(params, before, keys)
     chex.assert_shape(chunk, (3, PADDED.horizon, 7))
-    after, mask, _ = actor.play(ENVIRONMENT, before, chunk)
-    assert mask.all() and jnp.abs(after.env.position - before.env.position).max() > 0
+    rollout = episode_stats.init_rollout(ENVIRONMENT, before, {"success": 1.0})
+    after, mask, _ = episode_stats.execute_chunk(ENVIRONMENT, rollout, chunk)
+    moved = jnp.abs(after.env_state.position - before.position)
+    assert mask.all() and moved.max() > 0
 
 
 def test_a_likelihood_counts_the_robots_actions(params):
-    storage = OBSERVATION_STORES["cache"](lambda env: env, PADDED)
-    act = actor.make_stochastic_actor(
-        params, NORMALIZER, ENVIRONMENT, config=PADDED, sampler=SAMPLER, storage=storage
-    )
-    decision, chunks = unoptimized.jit(act)(progress(), KEY)
+    store = OBSERVATION_STORES["cache"]
+    agent = Agent(PADDED, ENVIRONMENT.observe, NORMALIZER, SAMPLER, store)
+    output, chunks = unoptimized.jit(agent.act)(params, initial_states(), KEY)
     chex.assert_shape(chunks, (3, 3, 7))
-    chex.assert_shape(decision.state, (3, 32))
-    assert not decision.state[:, 8:].any()
-    chain = actor.turned(decision.chain)
-    score = unoptimized.jit(
-        functools.partial(policy.chain_log_prob, config=PADDED, sampler=SAMPLER)
-    )(params, decision.seen, decision.state, chain)
+    chex.assert_shape(output.proprio, (3, 32))
+    assert not output.proprio[:, 8:].any()
+    score = unoptimized.jit(agent.log_prob)(params, output)
     mask = np.zeros((PADDED.horizon, 32), bool)
     mask[:3, :7] = True
+    chain = swap_batch_axis(output.trace)
     recorded = log_prob.recorded_log_prob(chain, mask=jnp.asarray(mask))
     np.testing.assert_allclose(score.log_prob, recorded.log_prob, rtol=1e-4)
-    assert objectives.lengths(PADDED, SAMPLER)["HKD"] == 3 * 2 * 7
+    assert objectives.ratio_normalizers(PADDED, SAMPLER)["HKD"] == 3 * 2 * 7

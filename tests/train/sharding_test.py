@@ -14,6 +14,8 @@ import pytest
 
 from tests.helpers import many_devices, virtual_devices
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

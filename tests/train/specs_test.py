@@ -18,7 +18,6 @@ from jax.sharding import PartitionSpec as P
 from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.rl import ppo
 from omnivla_jax.train import online
 from omnivla_jax.train import sharding as placement
 from omnivla_jax.train import state
@@ -27,16 +26,18 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import virtual_devices
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-4),
-    objective=objectives.flow_ppo(ppo.PpoConfig()),
-    rewards={"success": 1.0},
+    objective=objectives.make("ppo"),
+    reward_weights={"success": 1.0},
     updates=1,
     groups=8,
     chunks=1,
     reference="sft",
-    scope="lora:r=16",
-    storage="images",
+    trainable="lora:r=16",
+    observation_store="images",
 )
 
 

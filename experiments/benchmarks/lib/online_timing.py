@@ -37,7 +37,7 @@ def measure(
         "sampler": settings.sampler,
         "config": settings.rl,
     }
-    parts = profile.time_split(
+    parts = profile.profile_update(
         start, key, environment=simulator, tasks=settings.tasks, **shared
     )
     stored = experience(start, key, simulator, settings)
@@ -54,7 +54,7 @@ def measure(
         "seconds_per_update": seconds,
         "seconds": parts,
         "compile_seconds": compiling,
-        "storage": settings.rl.storage,
+        "observation_store": settings.rl.observation_store,
         "experience_mib": observation_store.nbytes(stored) / memory.MIB,
         "peak_memory_mib": memory.peak()[0] / memory.MIB,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -77,13 +77,13 @@ def experience(
     settings: ExperimentConfig,
 ) -> online_rollout.RolloutBatch:
     """Shapes of what one update stores."""
-    act = online.make_stochastic_actor(
-        start, simulator, settings.policy, settings.sampler, settings.rl
+    agent = online.make_agent(
+        simulator, settings.policy, settings.sampler, start.normalizer, settings.rl
     )
     gather = functools.partial(
         online_rollout.collect,
-        act,
-        online.make_value_fn(start, simulator, settings.policy),
+        agent,
+        start.params,
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,

@@ -42,7 +42,7 @@ class ConcatenatedInput(nn.Module):
         x = jnp.concatenate([actions, time], axis=-1)
         x = nn.swish(Dense(self.width, IN, name="action_time_mlp_in")(x))
         x = Dense(self.width, IN, name="action_time_mlp_out")(x)
-        return Suffix(_after_state(state, x, self.state_token), None)
+        return Suffix(prepend_state(state, x, self.state_token), None)
 
 
 class AdaptiveInput(nn.Module):
@@ -61,7 +61,7 @@ class AdaptiveInput(nn.Module):
         time = precision.to_compute(posemb_sincos(tau, self.width))
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_in")(time))
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_out")(time))
-        return Suffix(_after_state(state, actions, self.state_token), time)
+        return Suffix(prepend_state(state, actions, self.state_token), time)
 
 
 TIME_CONDITIONING: Mapping[str, type[ConcatenatedInput] | type[AdaptiveInput]] = {
@@ -89,7 +89,7 @@ def _embed_actions(chunk: jax.Array, tau: jax.Array, width: int) -> jax.Array:
     return Dense(width, IN, name="action_in_proj")(precision.to_compute(chunk))
 
 
-def _after_state(state: jax.Array, actions: jax.Array, state_token: bool) -> jax.Array:
+def prepend_state(state: jax.Array, actions: jax.Array, state_token: bool) -> jax.Array:
     """Action tokens [B, H, E] behind the state's, where it has one."""
     chex.assert_rank([state, actions], [2, 3])
     chex.assert_equal_shape_prefix([state, actions], 1)

@@ -5,20 +5,22 @@ width, P patches, V views; h, w, i, o rows, columns, inputs and outputs of a ker
 """
 
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes
+from omnivla_jax.policy.pretrained.param_mapping import ParamMapping, ParamMappings
 
 # A stray level of names: of the file, of openpi's model, of its nnx state.
 RENAMING = ((r"^params/", ""), (r"^PaliGemma/", ""), (r"/value$", ""))
 
 
-def paligemma(config: PolicyConfig) -> Recipes:
+def paligemma(config: PolicyConfig) -> ParamMappings:
     """The whole reasoning expert: image encoder, words and decoder."""
     table = "reasoning/embedder/input_embedding"
-    words = {table: Recipe(("llm/embedder/input_embedding",), keep=config.vocab)}
+    words = {
+        table: ParamMapping(("llm/embedder/input_embedding",), num_rows=config.vocab)
+    }
     return siglip(config) | words | decoder("reasoning", "") | norms("reasoning", "")
 
 
-def decoder(expert: str, suffix: str) -> Recipes:
+def decoder(expert: str, suffix: str) -> ParamMappings:
     """Attention and MLP of an expert; the names of openpi's second end in "_1"."""
     ours, theirs = f"{expert}/layers", "llm/layers"
     arrays = {
@@ -28,27 +30,27 @@ def decoder(expert: str, suffix: str) -> Recipes:
         f"{ours}/mlp/{name}": f"{theirs}/mlp{suffix}/{name}"
         for name in ("gating_einsum", "linear")
     }
-    return {name: Recipe((source,)) for name, source in arrays.items()}
+    return {name: ParamMapping((source,)) for name, source in arrays.items()}
 
 
-def norms(expert: str, suffix: str) -> Recipes:
+def norms(expert: str, suffix: str) -> ParamMappings:
     """RMSNorms with learned scales."""
     return {
-        f"{ours}/scale": Recipe((f"{theirs}/scale",))
+        f"{ours}/scale": ParamMapping((f"{theirs}/scale",))
         for ours, theirs in _norm_names(expert, suffix).items()
     }
 
 
-def adaptive_norms(expert: str, suffix: str) -> Recipes:
+def adaptive_norms(expert: str, suffix: str) -> ParamMappings:
     """RMSNorms whose scale, shift and gate are linear in the flow time (pi0.5)."""
     return {
-        f"{ours}/modulation/{leaf}": Recipe((f"{theirs}/Dense_0/{leaf}",))
+        f"{ours}/modulation/{leaf}": ParamMapping((f"{theirs}/Dense_0/{leaf}",))
         for ours, theirs in _norm_names(expert, suffix).items()
         for leaf in ("kernel", "bias")
     }
 
 
-def siglip(config: PolicyConfig) -> Recipes:
+def siglip(config: PolicyConfig) -> ParamMappings:
     """The image encoder; its positions serve every view."""
     ours, theirs = "reasoning/encoder", "img/Transformer/encoderblock"
     heads = [
@@ -57,27 +59,29 @@ def siglip(config: PolicyConfig) -> Recipes:
     ]
     out = f"{theirs}/MultiHeadDotProductAttention_0/out"
     table = {
-        "stem/conv_0/kernel": Recipe(("img/embedding/kernel",), "h w i o -> (h w i) o"),
-        "stem/conv_0/bias": Recipe(("img/embedding/bias",)),
-        "pos_embedding": Recipe(
+        "stem/conv_0/kernel": ParamMapping(
+            ("img/embedding/kernel",), "h w i o -> (h w i) o"
+        ),
+        "stem/conv_0/bias": ParamMapping(("img/embedding/bias",)),
+        "pos_embedding": ParamMapping(
             ("img/pos_embedding",), "1 p e -> v p e", {"v": config.views}
         ),
-        "blocks/qkv/kernel": Recipe(
+        "blocks/qkv/kernel": ParamMapping(
             tuple(f"{head}/kernel" for head in heads),
             "three l e n c -> l e (three n c)",
             {"n": config.vision.heads},
         ),
-        "blocks/qkv/bias": Recipe(
+        "blocks/qkv/bias": ParamMapping(
             tuple(f"{head}/bias" for head in heads),
             "three l n c -> l (three n c)",
             {"n": config.vision.heads},
         ),
-        "blocks/out/kernel": Recipe(
+        "blocks/out/kernel": ParamMapping(
             (f"{out}/kernel",), "l n c e -> l (n c) e", {"n": config.vision.heads}
         ),
-        "blocks/out/bias": Recipe((f"{out}/bias",)),
+        "blocks/out/bias": ParamMapping((f"{out}/bias",)),
     }
-    alike = {
+    same_layout = {
         "blocks/ln_1/norm": (f"{theirs}/LayerNorm_0", ("scale", "bias")),
         "blocks/ln_2/norm": (f"{theirs}/LayerNorm_1", ("scale", "bias")),
         "blocks/mlp_in": (f"{theirs}/MlpBlock_0/Dense_0", ("kernel", "bias")),
@@ -85,9 +89,11 @@ def siglip(config: PolicyConfig) -> Recipes:
         "encoder_norm/norm": ("img/Transformer/encoder_norm", ("scale", "bias")),
         "merge/head": ("img/head", ("kernel", "bias")),
     }
-    for name, (source, leaves) in alike.items():
-        table |= {f"{name}/{leaf}": Recipe((f"{source}/{leaf}",)) for leaf in leaves}
-    return {f"{ours}/{name}": recipe for name, recipe in table.items()}
+    for name, (source, leaves) in same_layout.items():
+        table |= {
+            f"{name}/{leaf}": ParamMapping((f"{source}/{leaf}",)) for leaf in leaves
+        }
+    return {f"{ours}/{name}": mapping for name, mapping in table.items()}
 
 
 def _norm_names(expert: str, suffix: str) -> dict[str, str]:

@@ -5,7 +5,11 @@ patches, V views; i, o inputs and outputs of a layer, h, w rows and columns of a
 """
 
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.pretrained.recipes import ANY, Recipe, Recipes
+from omnivla_jax.policy.pretrained.param_mapping import (
+    IDENTITY,
+    ParamMapping,
+    ParamMappings,
+)
 
 LINEAR = "o i -> i o"
 NAMES = {"weight": "kernel", "bias": "bias"}  # torch's and ours, of a linear layer
@@ -19,14 +23,17 @@ PALIGEMMA_RENAMING = (
     (r"^vision_tower\.vision_model\.", "vision_tower."),
 )
 # The text tower, the pooling head, a temperature; and tables that are computed.
-SIGLIP_UNUSED = (r"text_model\..*", r"head\..*", r"logit_.*", r".*position_ids")
+SIGLIP_IGNORED = (r"text_model\..*", r"head\..*", r"logit_.*", r".*position_ids")
 # The output layer is the word table once more.
-PALIGEMMA_UNUSED = (r"(language_model\.)?lm_head\.weight", r".*(position_ids|inv_freq)")
+PALIGEMMA_IGNORED = (
+    r"(language_model\.)?lm_head\.weight",
+    r".*(position_ids|inv_freq)",
+)
 
 
-def paligemma(config: PolicyConfig) -> Recipes:
+def paligemma(config: PolicyConfig) -> ParamMappings:
     """The whole reasoning expert: image encoder, words and decoder."""
-    words = Recipe(("language_model.embed_tokens.weight",), keep=config.vocab)
+    words = ParamMapping(("language_model.embed_tokens.weight",), num_rows=config.vocab)
     head = linear("reasoning/encoder/merge/head", "multi_modal_projector.linear")
     return (
         siglip(config, prefix="vision_tower.")
@@ -36,27 +43,29 @@ def paligemma(config: PolicyConfig) -> Recipes:
     )
 
 
-def siglip(config: PolicyConfig, prefix: str = "") -> Recipes:
+def siglip(config: PolicyConfig, prefix: str = "") -> ParamMappings:
     """The image encoder without its head; its positions serve every view."""
     ours, depth = "reasoning/encoder", config.vision.depth
     embeddings, layer = f"{prefix}embeddings", f"{prefix}encoder.layers.{{layer}}"
     heads = [f"{layer}.self_attn.{name}_proj" for name in "qkv"]
     table = {
-        f"{ours}/stem/conv_0/kernel": Recipe(
+        f"{ours}/stem/conv_0/kernel": ParamMapping(
             (f"{embeddings}.patch_embedding.weight",), "o i h w -> (h w i) o"
         ),
-        f"{ours}/stem/conv_0/bias": Recipe((f"{embeddings}.patch_embedding.bias",)),
-        f"{ours}/pos_embedding": Recipe(
+        f"{ours}/stem/conv_0/bias": ParamMapping(
+            (f"{embeddings}.patch_embedding.bias",)
+        ),
+        f"{ours}/pos_embedding": ParamMapping(
             (f"{embeddings}.position_embedding.weight",),
             "p e -> v p e",
             {"v": config.views},
         ),
-        f"{ours}/blocks/qkv/kernel": Recipe(
+        f"{ours}/blocks/qkv/kernel": ParamMapping(
             tuple(f"{head}.weight" for head in heads),
             "three o i -> i (three o)",
             layers=depth,
         ),
-        f"{ours}/blocks/qkv/bias": Recipe(
+        f"{ours}/blocks/qkv/bias": ParamMapping(
             tuple(f"{head}.bias" for head in heads),
             "three o -> (three o)",
             layers=depth,
@@ -73,30 +82,32 @@ def siglip(config: PolicyConfig, prefix: str = "") -> Recipes:
     )
 
 
-def linear(ours: str, theirs: str, layers: int | None = None) -> Recipes:
+def linear(ours: str, theirs: str, layers: int | None = None) -> ParamMappings:
     """A dense layer with bias."""
-    patterns = {"weight": LINEAR, "bias": ANY}
+    patterns = {"weight": LINEAR, "bias": IDENTITY}
     return {
-        f"{ours}/{NAMES[leaf]}": Recipe((f"{theirs}.{leaf}",), pattern, layers=layers)
+        f"{ours}/{NAMES[leaf]}": ParamMapping(
+            (f"{theirs}.{leaf}",), pattern, layers=layers
+        )
         for leaf, pattern in patterns.items()
     }
 
 
-def layer_norm(ours: str, theirs: str, layers: int | None = None) -> Recipes:
+def layer_norm(ours: str, theirs: str, layers: int | None = None) -> ParamMappings:
     """Scale and bias of our `LayerNorm`."""
     return {
-        f"{ours}/norm/{name}": Recipe((f"{theirs}.{leaf}",), layers=layers)
+        f"{ours}/norm/{name}": ParamMapping((f"{theirs}.{leaf}",), layers=layers)
         for leaf, name in NORM_NAMES.items()
     }
 
 
-def _decoder(config: PolicyConfig) -> Recipes:
+def _decoder(config: PolicyConfig) -> ParamMappings:
     expert, layer = config.mot.reasoning, "language_model.layers.{layer}"
     heads, kv_heads = {"n": expert.heads}, {"k": expert.kv_heads}
     attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
     rows = {
-        "pre_attention_norm/scale": ((f"{layer}.input_layernorm",), ANY, {}),
-        "pre_ffw_norm/scale": ((f"{layer}.post_attention_layernorm",), ANY, {}),
+        "pre_attention_norm/scale": ((f"{layer}.input_layernorm",), IDENTITY, {}),
+        "pre_ffw_norm/scale": ((f"{layer}.post_attention_layernorm",), IDENTITY, {}),
         "attn/q_einsum": ((f"{attention}.q_proj",), "(n c) e -> n e c", heads),
         "attn/kv_einsum": (
             (f"{attention}.k_proj", f"{attention}.v_proj"),
@@ -112,10 +123,10 @@ def _decoder(config: PolicyConfig) -> Recipes:
         "mlp/linear": ((f"{mlp}.down_proj",), "e f -> f e", {}),
     }
     table = {
-        f"reasoning/layers/{ours}": Recipe(
+        f"reasoning/layers/{ours}": ParamMapping(
             tuple(f"{name}.weight" for name in names), pattern, sizes, expert.depth
         )
         for ours, (names, pattern, sizes) in rows.items()
     }
-    last = Recipe(("language_model.norm.weight",))
+    last = ParamMapping(("language_model.norm.weight",))
     return table | {"reasoning/final_norm/scale": last}

@@ -1,9 +1,9 @@
-"""From files of public weights to our parameters: all that was promised, or one error.
+"""Loads files of public weights into our parameters, completely or with one error.
 
-    loaded = load(key, [(SOURCES["hf-vggt"], path)], config=config, mesh=mesh)
+    loaded = load(key, [(FORMATS["hf-vggt"], path)], config=config, mesh=mesh)
 
-One parameter is read, cast and placed on its devices at a time. What no file covers
-starts at its initial value and is named in `loaded.kept`.
+One parameter is read, cast and placed on its devices at a time. Parameters that no file
+covers start at their initial values and are named in `loaded.missing_initialized`.
 """
 
 import functools
@@ -20,159 +20,163 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.pretrained.archives import Archive
-from omnivla_jax.policy.pretrained.recipes import (
-    Recipe,
-    Recipes,
-    groups,
-    make,
-    shape,
-    sources,
+from omnivla_jax.policy.pretrained.param_mapping import (
+    ParamMappings,
+    build_param,
+    output_shape,
+    shape_groups,
+    source_names,
 )
+from omnivla_jax.policy.pretrained.readers import ArrayReader
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
-Problems = Sequence[tuple[str, str]]  # (kind, name and what is wrong with it)
+Mismatches = Sequence[tuple[str, str]]  # (kind, name and problem)
 
 
-class Source(NamedTuple):
-    """A kind of file of public weights."""
+class WeightsFormat(NamedTuple):
+    """A format of public weights."""
 
-    open: Callable[[Path], Archive]
-    recipes: Callable[[PolicyConfig], Recipes]
-    covers: tuple[str, ...]  # beginnings of the names of ours that it must fill, all
-    unused: tuple[str, ...]  # patterns of its names that no part of ours corresponds to
-    adapt: Callable[[PolicyConfig], PolicyConfig]  # to what its weights presuppose
+    open: Callable[[Path], ArrayReader]
+    mappings: Callable[[PolicyConfig], ParamMappings]
+    required_prefixes: tuple[str, ...]  # of our names that it must fill completely
+    ignored_names: tuple[str, ...]  # patterns of its names that we have no use for
+    update_config: Callable[[PolicyConfig], PolicyConfig]  # to what it presupposes
 
 
 class Loaded(NamedTuple):
     """A complete parameter tree."""
 
     params: PyTree
-    kept: tuple[str, ...]  # names at their initial values
+    missing_initialized: tuple[str, ...]  # names at their initial values
 
 
 class MismatchError(ValueError):
-    """Files and a policy that do not fit: every name that is amiss, one a line."""
+    """Files and a policy that do not fit: every mismatch, one a line."""
 
-    def __init__(self, files: Sequence[tuple[Path, Problems]]) -> None:
+    def __init__(self, files: Sequence[tuple[Path, Mismatches]]) -> None:
         summaries, lines = [], []
-        for path, found in files:
-            counts = Counter(kind for kind, _ in found)
+        for path, mismatches in files:
+            counts = Counter(kind for kind, _ in mismatches)
             listed = ", ".join(f"{count} {kind}" for kind, count in counts.items())
             summaries.append(f"{path} does not fit the policy: {listed}.")
             lines.append(summaries[-1])
-            lines += [f"  {kind}: {text}" for kind, text in found]
+            lines += [f"  {kind}: {text}" for kind, text in mismatches]
         self.summary = " ".join(summaries)
         super().__init__("\n".join(lines))
 
 
 def load(
     key: jax.Array,
-    files: Sequence[tuple[Source, Path]],
+    files: Sequence[tuple[WeightsFormat, Path]],
     *,
     config: PolicyConfig,
     mesh: Mesh,
 ) -> Loaded:
-    """Parameters of `config`, sharded over `mesh`, from one or more files.
+    """Load the parameters of a policy from one or more files.
 
-    `key` is consumed by the initial values of what no file covers; where two files
-    cover a parameter the later one counts.
+    Args:
+      key: typed key, consumed by the initial values of what no file covers.
+      files: formats and paths; where two cover a parameter the later one counts.
+      config: of the policy.
+      mesh: devices over which the parameters are sharded.
+
+    Returns:
+      The parameters, and which of them are initial values.
 
     Raises:
       MismatchError: files lack names, have names too many or of other shapes.
       ValueError: a file cannot be read.
     """
-    like = _flat(parameters.shapes(config))
-    placed = _flat(parameters.shardings(mesh, config))
-    arrays = {
-        name: _place(recipe, archive, like[name], placed[name])
-        for archive, recipes in _plans(files, config, like)
-        for name, recipe in recipes.items()
-    }
-    kept = tuple(sorted(set(like) - set(arrays)))
-    arrays |= _initial(key, config, {name: placed[name] for name in kept})
-    return Loaded(traverse_util.unflatten_dict(arrays, sep="/"), kept)
+    expected = _flatten(parameters.shapes(config))
+    shardings = _flatten(parameters.shardings(mesh, config))
+    opened = [
+        (path, weights_format, weights_format.open(path))
+        for weights_format, path in files
+    ]
+    found = [
+        (path, find_mismatches(reader, kind.mappings(config), expected, kind))
+        for path, kind, reader in opened
+    ]
+    if misfits := [(path, mismatches) for path, mismatches in found if mismatches]:
+        raise MismatchError(misfits)
+    arrays: dict[str, jax.Array] = {}
+    for _, kind, reader in opened:
+        for name, mapping in kind.mappings(config).items():
+            # Built on the host once; every device gets its own part.
+            array = build_param(mapping, reader.read, expected[name])
+            arrays[name] = jax.make_array_from_callback(
+                array.shape, shardings[name], lambda index: array[index]
+            )
+    missing = tuple(sorted(set(expected) - set(arrays)))
+    arrays |= _init_params(key, config, {name: shardings[name] for name in missing})
+    return Loaded(traverse_util.unflatten_dict(arrays, sep="/"), missing)
 
 
-def problems(
-    archive: Archive, recipes: Recipes, like: Shapes, source: Source
-) -> Problems:
-    """Whatever does not fit, found without reading an array."""
+def find_mismatches(
+    reader: ArrayReader,
+    mappings: ParamMappings,
+    expected: Shapes,
+    weights_format: WeightsFormat,
+) -> Mismatches:
+    """Find everything that does not fit, without reading an array.
+
+    Args:
+      reader: the file.
+      mappings: from the file's names to ours.
+      expected: shapes of our parameters, by name.
+      weights_format: the file's format.
+
+    Returns:
+      (kind, text) of each mismatch; empty where the file fits.
+    """
     used = {
         name
-        for recipe in recipes.values()
-        for names in sources(recipe)
+        for mapping in mappings.values()
+        for names in source_names(mapping)
         for name in names
     }
-    found = [("missing name", name) for name in sorted(used - set(archive.shapes))]
-    unused = re.compile("|".join(source.unused) or r"(?!)")
-    for name in sorted(set(archive.shapes) - used):
-        if not unused.fullmatch(name):
-            found.append(("surplus name", f"{name} {archive.shapes[name]}"))
-    covered = {name for name in like if name.startswith(source.covers)}
-    for name in sorted(covered - set(recipes)):
+    found = [("missing name", name) for name in sorted(used - set(reader.shapes))]
+    ignored = re.compile("|".join(weights_format.ignored_names) or r"(?!)")
+    for name in sorted(set(reader.shapes) - used):
+        if not ignored.fullmatch(name):
+            found.append(("surplus name", f"{name} {reader.shapes[name]}"))
+    prefixes = weights_format.required_prefixes
+    required = {name for name in expected if name.startswith(prefixes)}
+    for name in sorted(required - set(mappings)):
         found.append(("parameter without a source", name))
-    for name in sorted(set(recipes) - set(like)):
+    for name in sorted(set(mappings) - set(expected)):
         found.append(("parameter that the policy lacks", name))
-    ours = {name: recipes[name] for name in sorted(set(recipes) & set(like))}
-    return found + _misshaped(archive, ours, like)
-
-
-def _plans(
-    files: Sequence[tuple[Source, Path]], config: PolicyConfig, like: Shapes
-) -> list[tuple[Archive, Recipes]]:
-    plans = [(source.open(path), source.recipes(config)) for source, path in files]
-    found = [
-        (path, problems(archive, recipes, like, source))
-        for (source, path), (archive, recipes) in zip(files, plans)
-    ]
-    if misfits := [(path, amiss) for path, amiss in found if amiss]:
-        raise MismatchError(misfits)
-    return plans
-
-
-def _misshaped(
-    archive: Archive, recipes: Recipes, like: Shapes
-) -> list[tuple[str, str]]:
-    """Each array of each layer by itself: others may be missing or wrong as well."""
-    found = []
-    for ours, recipe in recipes.items():
-        wanted = like[ours].shape
-        makes = functools.cache(functools.partial(shape, recipe))  # layers are alike
-        for names in groups(recipe):
-            theirs = {n: archive.shapes[n] for n in names if n in archive.shapes}
+    # Each array of each layer by itself: others may be missing or wrong as well.
+    for ours in sorted(set(mappings) & set(expected)):
+        # Layers are alike, and each shape is traced once.
+        shape_of = functools.cache(functools.partial(output_shape, mappings[ours]))
+        for names in shape_groups(mappings[ours]):
+            theirs = {n: reader.shapes[n] for n in names if n in reader.shapes}
             if len(theirs) < len(names):
                 continue
-            if (made := makes(tuple(theirs.values()))) != wanted:
+            shape, wanted = shape_of(tuple(theirs.values())), expected[ours].shape
+            if shape != wanted:
                 listed = ", ".join(f"{name} {size}" for name, size in theirs.items())
-                became = "no array" if made is None else str(made)
-                text = f"{listed} makes {became}, but {ours} is {wanted}"
+                result = "no array" if shape is None else str(shape)
+                text = f"{listed} makes {result}, but {ours} is {wanted}"
                 found.append(("mis-shaped array", text))
     return found
 
 
-def _place(
-    recipe: Recipe, archive: Archive, like: jax.ShapeDtypeStruct, sharding: Sharding
-) -> jax.Array:
-    """Made on the host once; every device is handed its own part."""
-    whole = make(recipe, archive.read, like)
-    return jax.make_array_from_callback(like.shape, sharding, lambda at: whole[at])
-
-
-def _initial(
-    key: jax.Array, config: PolicyConfig, placed: Mapping[str, Sharding]
+def _init_params(
+    key: jax.Array, config: PolicyConfig, shardings: Mapping[str, Sharding]
 ) -> dict[str, jax.Array]:
     """Initial values of the named parameters; XLA drops the computation of others."""
 
-    def some(key: jax.Array) -> dict[str, jax.Array]:
-        flat = _flat(parameters.init(key, config))
-        return {name: flat[name] for name in placed}
+    def init(key: jax.Array) -> dict[str, jax.Array]:
+        flat = _flatten(parameters.init(key, config))
+        return {name: flat[name] for name in shardings}
 
-    if not placed:
+    if not shardings:
         return {}
     options = compilation.compiler_options() | compilation.NO_OPTIMIZATION
-    return jax.jit(some, out_shardings=dict(placed), compiler_options=options)(key)
+    return jax.jit(init, out_shardings=dict(shardings), compiler_options=options)(key)
 
 
-def _flat(tree: PyTree) -> dict[str, Any]:
+def _flatten(tree: PyTree) -> dict[str, Any]:
     return traverse_util.flatten_dict(tree, sep="/")

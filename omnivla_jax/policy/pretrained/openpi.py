@@ -15,7 +15,7 @@ import numpy as np
 from omnivla_jax.models.layers import posemb_sincos
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.pretrained import big_vision
-from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes
+from omnivla_jax.policy.pretrained.param_mapping import ParamMapping, ParamMappings
 
 DIMENSIONS = 32  # of actions and states, padded with zeros
 
@@ -45,21 +45,21 @@ def pi05_config(config: PolicyConfig) -> PolicyConfig:
     )
 
 
-def pi0(config: PolicyConfig) -> Recipes:
+def pi0(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0."""
     width = config.mot.experts["action"].width
-    ends = _alike("input", "state_proj") | _alike("input", "action_in_proj")
-    ends |= _alike("input", "action_time_mlp_in")
-    ends |= _alike("input", "action_time_mlp_out")
+    ends = _same_name("input", "state_proj") | _same_name("input", "action_in_proj")
+    ends |= _same_name("input", "action_time_mlp_in")
+    ends |= _same_name("input", "action_time_mlp_out")
     ends |= _reflected("action_time_mlp_in", width)
     return _both_experts(config) | big_vision.norms("action", "_1") | ends
 
 
-def pi05(config: PolicyConfig) -> Recipes:
+def pi05(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0.5."""
     width = config.mot.experts["action"].width
-    ends = _alike("input", "action_in_proj") | _alike("input", "time_mlp_in")
-    ends |= _alike("input", "time_mlp_out") | _reflected("time_mlp_in", width)
+    ends = _same_name("input", "action_in_proj") | _same_name("input", "time_mlp_in")
+    ends |= _same_name("input", "time_mlp_out") | _reflected("time_mlp_in", width)
     return _both_experts(config) | big_vision.adaptive_norms("action", "_1") | ends
 
 
@@ -81,26 +81,26 @@ def reflect_time(kernel: np.ndarray, width: int) -> np.ndarray:
     )
 
 
-def _both_experts(config: PolicyConfig) -> Recipes:
+def _both_experts(config: PolicyConfig) -> ParamMappings:
     """What pi0 and pi0.5 share."""
     output = {
-        name: recipe._replace(then=np.negative)
-        for name, recipe in _alike("output", "action_out_proj").items()
+        name: mapping._replace(transform=np.negative)
+        for name, mapping in _same_name("output", "action_out_proj").items()
     }
     decoder = big_vision.decoder("action", "_1")
     return big_vision.paligemma(config) | decoder | output
 
 
-def _alike(end: str, name: str) -> Recipes:
+def _same_name(end: str, name: str) -> ParamMappings:
     """A dense layer of ours, `end` "input" or "output", that is called as theirs."""
     return {
-        f"action/{end}/{name}/{leaf}": Recipe((f"{name}/{leaf}",))
+        f"action/{end}/{name}/{leaf}": ParamMapping((f"{name}/{leaf}",))
         for leaf in ("kernel", "bias")
     }
 
 
-def _reflected(name: str, width: int) -> Recipes:
-    recipe = Recipe(
-        (f"{name}/kernel",), then=lambda kernel: reflect_time(kernel, width)
+def _reflected(name: str, width: int) -> ParamMappings:
+    mapping = ParamMapping(
+        (f"{name}/kernel",), transform=lambda kernel: reflect_time(kernel, width)
     )
-    return {f"action/input/{name}/kernel": recipe}
+    return {f"action/input/{name}/kernel": mapping}

@@ -6,19 +6,19 @@ outputs of a layer, h, w rows and columns of a patch.
 
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.pretrained.hugging_face import layer_norm, linear
-from omnivla_jax.policy.pretrained.recipes import Recipe, Recipes
+from omnivla_jax.policy.pretrained.param_mapping import ParamMapping, ParamMappings
 
 AGGREGATOR = "spatial/encoder/aggregator"
 # Heads for cameras, depth, points, tracks; what stood for hidden patches in training.
-UNUSED = (r"(camera|depth|point|track)_head\..*", r".*\.mask_token")
+IGNORED = (r"(camera|depth|point|track)_head\..*", r".*\.mask_token")
 
 
-def aggregator(config: PolicyConfig) -> Recipes:
+def aggregator(config: PolicyConfig) -> ParamMappings:
     """DINOv2 and the alternating blocks; none without a spatial expert."""
     if config.spatial_vision is None:
         return {}
     depth, rounds = config.spatial_vision.depth, f"{AGGREGATOR}/rounds"
-    special = Recipe(
+    special = ParamMapping(
         ("aggregator.camera_token", "aggregator.register_token"),
         "1 v r e -> v r e",
         pack="one v * e",
@@ -31,24 +31,26 @@ def aggregator(config: PolicyConfig) -> Recipes:
     )
 
 
-def dinov2(ours: str, theirs: str, depth: int) -> Recipes:
+def dinov2(ours: str, theirs: str, depth: int) -> ParamMappings:
     """DINOv2 with registers, called `ours` here and `theirs` in the file."""
     patches = f"{theirs}.patch_embed.proj"
     table = {
-        "stem/conv_0/kernel": Recipe((f"{patches}.weight",), "o i h w -> (h w i) o"),
-        "stem/conv_0/bias": Recipe((f"{patches}.bias",)),
-        "pos_embedding": Recipe((f"{theirs}.pos_embed",), "1 p e -> p e"),
-        "class_token": Recipe((f"{theirs}.cls_token",), "1 p e -> p e"),
-        "register_tokens": Recipe((f"{theirs}.register_tokens",), "1 r e -> r e"),
+        "stem/conv_0/kernel": ParamMapping(
+            (f"{patches}.weight",), "o i h w -> (h w i) o"
+        ),
+        "stem/conv_0/bias": ParamMapping((f"{patches}.bias",)),
+        "pos_embedding": ParamMapping((f"{theirs}.pos_embed",), "1 p e -> p e"),
+        "class_token": ParamMapping((f"{theirs}.cls_token",), "1 p e -> p e"),
+        "register_tokens": ParamMapping((f"{theirs}.register_tokens",), "1 r e -> r e"),
     }
     return (
-        {f"{ours}/{name}": recipe for name, recipe in table.items()}
+        {f"{ours}/{name}": mapping for name, mapping in table.items()}
         | _blocks(f"{ours}/blocks", f"{theirs}.blocks", depth)
         | layer_norm(f"{ours}/encoder_norm", f"{theirs}.norm")
     )
 
 
-def _blocks(ours: str, theirs: str, depth: int) -> Recipes:
+def _blocks(ours: str, theirs: str, depth: int) -> ParamMappings:
     layer = f"{theirs}.{{layer}}"
     gains = {"attention_gain": "ls1.gamma", "mlp_gain": "ls2.gamma"}
     return (
@@ -59,13 +61,13 @@ def _blocks(ours: str, theirs: str, depth: int) -> Recipes:
         | layer_norm(f"{ours}/ln_1", f"{layer}.norm1", depth)
         | layer_norm(f"{ours}/ln_2", f"{layer}.norm2", depth)
         | {
-            f"{ours}/{gain}": Recipe((f"{layer}.{name}",), layers=depth)
+            f"{ours}/{gain}": ParamMapping((f"{layer}.{name}",), layers=depth)
             for gain, name in gains.items()
         }
     )
 
 
-def _normed_blocks(ours: str, theirs: str, depth: int) -> Recipes:
+def _normed_blocks(ours: str, theirs: str, depth: int) -> ParamMappings:
     """Blocks that normalise queries and keys."""
     layer = f"{theirs}.{{layer}}.attn"
     return (

@@ -1,8 +1,8 @@
 """The tokenizer that a policy's configuration names.
 
-    words    one token a word, by a hash: for policies trained from scratch
-    bytes    PaliGemma's byte tokens: for public weights where its model is not at hand
-    PATH     PaliGemma's SentencePiece model: what public weights were trained with
+words    one token a word, by a hash: for policies trained from scratch
+bytes    PaliGemma's byte tokens: for public weights where its model is not at hand
+PATH     PaliGemma's SentencePiece model: what public weights were trained with
 """
 
 from pathlib import Path

@@ -71,7 +71,7 @@ ROBOT_BODIES = ("right_gripper", "leftfinger", "rightfinger")
 EEF_BODY = "eef"  # its origin is robosuite's grip_site
 
 _WHITE, _GREY, _DARK = "robot_white", "robot_grey", "robot_dark"
-LOOKS: dict[str, tuple[Primitive, ...]] = {
+VISUALS: dict[str, tuple[Primitive, ...]] = {
     "link0": (
         cylinder((-0.03, 0, 0.0), (-0.03, 0, 0.012), 0.105, _DARK),
         capsule((-0.075, 0, 0.06), (0, 0, 0.06), 0.065, _WHITE),
@@ -153,7 +153,7 @@ def _finger_boxes(side: float) -> tuple[Primitive, ...]:
 def shapes() -> tuple[Primitive, ...]:
     """Everything that is drawn of the robot."""
     fingers = (*_finger_boxes(1.0), *_finger_boxes(-1.0), _pad(1.0))
-    arm = [shape for row in LOOKS.values() for shape in row]
+    arm = [shape for row in VISUALS.values() for shape in row]
     return (*arm, *_HAND_LOOK, *fingers)
 
 
@@ -214,7 +214,7 @@ def _add_link(parent: mujoco.MjsBody, link: Link, joint: int) -> mujoco.MjsBody:
             armature=ARMATURE[joint],
             frictionloss=FRICTIONLOSS,
         )
-    for look in LOOKS[link.name]:
+    for look in VISUALS[link.name]:
         add_primitive(body, look, collides="nothing")
     return body
 

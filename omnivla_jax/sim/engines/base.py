@@ -12,7 +12,7 @@ import mujoco
 
 from omnivla_jax.sim import osc
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
@@ -26,7 +26,7 @@ class Engine:
     name: str  # key of the registry, value of `--engine` and `config.engine`
     # (assets, preset, contact_pairs) -> the model that the engine steps. Bodies and
     # joints are those of `mjcf.compile_model`, whatever the engine adds.
-    compile: Callable[[SceneAssets, Preset, ContactPairs], mujoco.MjModel]
+    compile: Callable[[SceneAssets, IntegratorPreset, ContactPairs], mujoco.MjModel]
     # (scene, physics, task [B], action [B, 7] within [-1, 1], active bool [B]) -> the
     # state after 50 ms; environments that are not active keep theirs.
     control_step: Callable[

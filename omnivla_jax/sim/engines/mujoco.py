@@ -25,7 +25,7 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.engines import mujoco_warnings
 from omnivla_jax.sim.engines.base import ContactPairs, Engine, actuate, start_command
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import Preset
+from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
@@ -35,7 +35,7 @@ _ARM = slice(0, panda.NUM_JOINTS)
 
 
 def compile_model(
-    assets: SceneAssets, preset: Preset, contact_pairs: ContactPairs
+    assets: SceneAssets, preset: IntegratorPreset, contact_pairs: ContactPairs
 ) -> mujoco.MjModel:
     """Compile the model with a contact sensor for each of `contact_pairs`.
 
@@ -84,7 +84,7 @@ def single(
     """
     mujoco_warnings.install()
     model = copy.copy(model)
-    bodies = [scene.bodies[name] for name in scene.posed]
+    bodies = [scene.bodies[name] for name in scene.posed_bodies]
     model.body_pos[bodies] = physics.fixture_pos[row]
     model.body_quat[bodies] = physics.fixture_quat[row]
     data = mujoco.MjData(model)
@@ -101,7 +101,7 @@ def _digest(scene: Scene) -> str:
     """A hash of all that the callbacks read of `scene`, the same in every process."""
     buffer = np.empty(mujoco.mj_sizeModel(scene.model), np.uint8)
     mujoco.mj_saveModel(scene.model, None, buffer)
-    tables = repr((scene.preset, scene.posed, scene.contact_pairs)).encode()
+    tables = repr((scene.preset, scene.posed_bodies, scene.contact_pairs)).encode()
     return hashlib.sha256(buffer.tobytes() + tables).hexdigest()[:16]
 
 
@@ -111,7 +111,7 @@ class _Pool(NamedTuple):
     lock: threading.Lock
     batch: mujoco.batch.Batch
     fields: dict[str, np.ndarray]
-    posed: np.ndarray  # [F] body ids
+    posed_bodies: np.ndarray  # [F] body ids
     body_pos: np.ndarray  # [B, N, 3]
     body_quat: np.ndarray  # [B, N, 4]
     failed: np.ndarray  # bool [B]: MuJoCo raised an error
@@ -122,8 +122,8 @@ class _Pool(NamedTuple):
         self.fields["qvel"][:] = physics.qvel
         self.fields["qacc_warmstart"][:] = physics.warmstart
         self.fields["ctrl"][:] = 0.0  # clears a NaN of an earlier call
-        self.body_pos[:, self.posed] = physics.fixture_pos
-        self.body_quat[:, self.posed] = physics.fixture_quat
+        self.body_pos[:, self.posed_bodies] = physics.fixture_pos
+        self.body_quat[:, self.posed_bodies] = physics.fixture_quat
         self.batch.warning[:] = 0
         self.failed[:] = False
 
@@ -146,7 +146,7 @@ def _pool(scene: Scene, size: int) -> _Pool:
         threading.Lock(),
         batch,
         {name: batch.bind(name) for name in names},
-        np.array([scene.bodies[name] for name in scene.posed]),
+        np.array([scene.bodies[name] for name in scene.posed_bodies]),
         batch.expand("body_pos"),
         batch.expand("body_quat"),
         np.zeros(size, bool),

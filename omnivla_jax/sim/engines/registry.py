@@ -72,7 +72,7 @@ def init_state(
     batch, model = qpos.shape[0], scene.model
     chex.assert_shape([qpos, qvel], [(batch, model.nq), (batch, model.nv)])
     home_mat = jnp.asarray(scene.home_mat, jnp.float32)
-    base = jnp.asarray(fixture_pos, jnp.float32)[:, scene.posed.index(BASE_BODY)]
+    base = jnp.asarray(fixture_pos, jnp.float32)[:, scene.posed_bodies.index(BASE_BODY)]
     state = PhysicsState(
         qpos=jnp.asarray(qpos, jnp.float32),
         qvel=jnp.asarray(qvel, jnp.float32),

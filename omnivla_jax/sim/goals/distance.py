@@ -15,7 +15,7 @@ from omnivla_jax.sim.state import PhysicsState
 DISTANCE_SCALE = 0.2  # m: where a goal about a place counts 1 - tanh(1) = 0.24
 
 
-def share(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
+def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     """float32 [B] in [0, 1]: how much of each environment's own task is done.
 
     The mean over the task's goals: 1 where a goal holds, its closeness where not. So
@@ -23,7 +23,7 @@ def share(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     the scene does not hold, and numbers of no task, count 0.
     """
     counts, rows = _goal_counts(scene), task_ids.rows(scene, task)
-    held = predicates.verdicts(scene, physics, task)  # [B, G]
+    held = predicates.goals_satisfied(scene, physics, task)  # [B, G]
     near = jnp.stack([_row(scene, physics, row) for row in range(len(counts))], axis=1)
     near = jnp.take_along_axis(near, rows[:, None, None], axis=1)[:, 0]  # [B, G]
     exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[rows, None]
@@ -32,7 +32,7 @@ def share(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     return jnp.where(task_ids.is_held(scene, task), done, 0.0)
 
 
-def closeness(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
+def goal_proximity(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """float32 [B] in [0, 1]: how near one goal is to holding, not whether it does.
 
     On, In and Up: 1 - tanh(d / 0.2 m) of the distance d from the object's origin to
@@ -80,8 +80,8 @@ def _distance(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
 
 def _row(scene: Scene, physics: PhysicsState, row: int) -> jax.Array:
     """float32 [B, G]: the closeness of one task's goals, 0 where it has none."""
-    goals = scene.tasks[row].goal if row in scene.playable else ()
-    near = [closeness(scene, physics, goal) for goal in goals]
+    goals = scene.tasks[row].goal if row in scene.task_ids else ()
+    near = [goal_proximity(scene, physics, goal) for goal in goals]
     most = max(len(task.goal) for task in scene.tasks)
     near += [jnp.zeros(physics.qpos.shape[0])] * (most - len(goals))
     return jnp.stack(near, axis=-1)
@@ -90,4 +90,4 @@ def _row(scene: Scene, physics: PhysicsState, row: int) -> jax.Array:
 def _goal_counts(scene: Scene) -> np.ndarray:
     """int [T]: how many goals each task has; 0 where the scene does not hold it."""
     held = [len(task.goal) for task in scene.tasks]
-    return np.array([held[row] * (row in scene.playable) for row in range(len(held))])
+    return np.array([held[row] * (row in scene.task_ids) for row in range(len(held))])

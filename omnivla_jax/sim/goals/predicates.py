@@ -12,7 +12,7 @@ from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets.category import Articulation
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.goals import task_ids
-from omnivla_jax.sim.libero.tasks import Goal, Task, Zone
+from omnivla_jax.sim.libero.tasks import Goal, TargetZone
 from omnivla_jax.sim.scene import Scene, Site, goal_joints
 from omnivla_jax.sim.state import PhysicsState
 
@@ -30,10 +30,10 @@ def success(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
       physics: the batch's state.
       task: int32 [B], rows of the suite's table.
     """
-    return jnp.all(verdicts(scene, physics, task), axis=-1)
+    return jnp.all(goals_satisfied(scene, physics, task), axis=-1)
 
 
-def verdicts(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
+def goals_satisfied(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     """bool [B, G]: which goals of its own task hold in each environment.
 
     G is the largest number of goals of a task; those that a task lacks hold. Tasks
@@ -43,7 +43,7 @@ def verdicts(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     columns = []
     for row, played in enumerate(scene.tasks):
         held = [jnp.zeros_like(task, bool)] * most
-        if row in scene.playable:
+        if row in scene.task_ids:
             held = [_PREDICATES[g.predicate](scene, physics, g) for g in played.goal]
             held += [jnp.ones_like(task, bool)] * (most - len(held))
         columns.append(jnp.stack(held, axis=-1))
@@ -51,12 +51,6 @@ def verdicts(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
     rows = task_ids.rows(scene, task)[:, None, None]
     own = jnp.take_along_axis(every, rows, axis=1)[:, 0]
     return own & task_ids.is_held(scene, task)[:, None]
-
-
-def holds(scene: Scene, physics: PhysicsState, task: Task) -> jax.Array:
-    """bool [B]: whether all goals of `task` hold."""
-    held = [_PREDICATES[goal.predicate](scene, physics, goal) for goal in task.goal]
-    return jnp.all(jnp.stack(held), axis=0)
 
 
 def on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
@@ -123,7 +117,9 @@ _PREDICATES = {
 }
 
 
-def _on_zone(scene: Scene, physics: PhysicsState, goal: Goal, zone: Zone) -> jax.Array:
+def _on_zone(
+    scene: Scene, physics: PhysicsState, goal: Goal, zone: TargetZone
+) -> jax.Array:
     """On(object, region of the workspace): no contact is asked for."""
     offset = physics.xpos[:, scene.bodies[goal.subject]] - jnp.asarray(zone.center)
     return _above(offset, jnp.asarray(zone.half_size))
@@ -169,7 +165,7 @@ def joint_positions(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Arra
 def articulation(scene: Scene, goal: Goal) -> Articulation:
     """LIBERO's ranges of the joints that a goal asks about."""
     site = scene.sites.get(goal.subject)
-    fixture = scene.stock.fixtures[site.instance if site else goal.subject]
+    fixture = scene.assets.fixtures[site.instance if site else goal.subject]
     ranges = CATEGORIES[fixture].articulation
     assert ranges is not None, f"{goal.subject} has no articulation"
     return ranges

@@ -79,7 +79,7 @@ def alignment(scene: Scene, state: EnvState) -> jax.Array:
     goal that does not hold is about; the paper states the idea, not the form. 0 for
     a task that the scene does not hold.
     """
-    held = predicates.verdicts(scene, state.physics, state.task)  # [B, G]
+    held = predicates.goals_satisfied(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
     rows = task_ids.rows(scene, state.task)
     body = jnp.asarray(_goal_bodies(scene, held.shape[1]))[rows, pending]
@@ -92,9 +92,9 @@ def alignment(scene: Scene, state: EnvState) -> jax.Array:
 def progress(
     scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
 ) -> jax.Array:
-    """In [0, 1]: goals that hold, and how near others are; see `distance.share`."""
+    """In [0, 1]: goals that hold, and how near others are; `distance.goal_progress`."""
     del action, previous_action
-    return goal_distance.share(scene, state.physics, state.task)
+    return goal_distance.goal_progress(scene, state.physics, state.task)
 
 
 def smoothness(
@@ -130,7 +130,7 @@ TERMS: dict[str, Term] = {
 def _goal_bodies(scene: Scene, most: int) -> np.ndarray:
     """int [T, G]: the body each goal is about."""
     table = np.zeros((scene.num_tasks, most), int)
-    for row in scene.playable:
+    for row in scene.task_ids:
         for column, goal in enumerate(scene.tasks[row].goal):
             table[row, column] = goal_body(scene, goal)
     return table

@@ -27,9 +27,9 @@ def check(scene: Scene, task: Any) -> jax.Array:
     Raises:
       ValueError: naming the numbers that this scene does not hold, and those it does.
     """
-    wrong = indices.unknown(task, scene.playable, name="task number")
+    wrong = indices.unknown(task, scene.task_ids, name="task number")
     if wrong:
-        held = f"this scene of {scene.name} holds {indices.listed(scene.playable)}"
+        held = f"this scene of {scene.name} holds {indices.listed(scene.task_ids)}"
         left_out = any(row in range(scene.num_tasks) for row in wrong)
         remedy = "; `scene.make(..., tasks=...)` chooses" if left_out else ""
         raise ValueError(f"Unknown tasks {wrong}: {held}{remedy}.")
@@ -41,13 +41,13 @@ def check(scene: Scene, task: Any) -> jax.Array:
 
 def is_held(scene: Scene, task: jax.Array) -> jax.Array:
     """bool like `task`: whether this scene holds what the numbers name."""
-    rows = np.array(scene.playable, np.int32)
+    rows = np.array(scene.task_ids, np.int32)
     return jnp.any(jnp.asarray(task)[..., None] == rows, axis=-1)
 
 
 def rows(scene: Scene, task: jax.Array) -> jax.Array:
     """int32 like `task`, safe to gather by: unknown numbers become the first held."""
-    return jnp.where(is_held(scene, task), task, scene.playable[0]).astype(jnp.int32)
+    return jnp.where(is_held(scene, task), task, scene.task_ids[0]).astype(jnp.int32)
 
 
 def _limits(dtype: Any) -> tuple[int, int]:

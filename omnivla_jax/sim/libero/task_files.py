@@ -35,7 +35,7 @@ class TaskFilesError(BddlError):
         super().__init__(folder, 0, "\n".join([message, *lines, end]))
 
 
-class Told(NamedTuple):
+class TaskFileInfo(NamedTuple):
     """What one file says and what was made of it."""
 
     path: Path
@@ -68,7 +68,7 @@ def find(name: str) -> list[Path]:
     raise ValueError(_unknown(name, path))
 
 
-def say(told: Sequence[Told], source: str, prompt: str) -> None:
+def say(told: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
     """Warn, once for each topic, of what a user of these files may not expect."""
     _say_language(told, source, prompt)
     preambles = [t for t in told if libero_plus.is_preamble(t.instruction)]
@@ -104,7 +104,7 @@ def warn(message: str) -> None:
     warnings.warn(message, TaskFileWarning, stacklevel=4)
 
 
-def _say_language(told: Sequence[Told], source: str, prompt: str) -> None:
+def _say_language(told: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
     silent = [t for t in told if not t.language]
     if silent:
         warn(
@@ -183,10 +183,10 @@ def reasons(failures: Iterable[BddlError]) -> str:
     return "; ".join(f"{reason} ({n})" for reason, n in counts.most_common())
 
 
-def _files(told: Sequence[Told]) -> str:
+def _files(told: Sequence[TaskFileInfo]) -> str:
     return f"{len(told)} file" + "s" * (len(told) != 1)
 
 
-def _names(told: Sequence[Told]) -> str:
+def _names(told: Sequence[TaskFileInfo]) -> str:
     names = ", ".join(t.path.name for t in told[:_EXAMPLES])
     return names + (", ..." if len(told) > _EXAMPLES else "")

@@ -10,7 +10,7 @@ from omnivla_jax.sim.libero.libero_plus import Variant
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
-class Zone(NamedTuple):
+class TargetZone(NamedTuple):
     """A region of the workspace, in the world; LIBERO's TargetZone."""
 
     center: tuple[float, float, float]
@@ -23,10 +23,10 @@ class Goal(NamedTuple):
     predicate: str  # "on", "in", "open", "close", "turnon", "turnoff" or "up"
     subject: str  # an instance, or "{instance}_{region}"
     target: str = ""  # an instance, "{instance}_{region}" or a workspace region
-    zone: Zone | None = None  # where a workspace region is
+    zone: TargetZone | None = None  # where a workspace region is
 
 
-class Start(NamedTuple):
+class ObjectInit(NamedTuple):
     """Where an instance starts: in a rectangle, or on or in something else."""
 
     name: str
@@ -44,8 +44,8 @@ class Task(NamedTuple):
     name: str
     instruction: str
     arena: str
-    movables: tuple[Start, ...]  # in qpos order
-    fixtures: tuple[Start, ...]
+    objects: tuple[ObjectInit, ...]  # in qpos order
+    fixtures: tuple[ObjectInit, ...]
     joints: tuple[Goal, ...]  # initial Open, Close, Turnon, Turnoff
     goal: tuple[Goal, ...]
     base_name: str = ""  # without LIBERO-Plus' suffix
@@ -65,29 +65,29 @@ class Suite(NamedTuple):
 class SceneAssets(NamedTuple):
     """What a scene must hold so that all of some tasks can be played in it."""
 
-    movables: dict[str, str]  # instance -> category, in qpos order
+    objects: dict[str, str]  # instance -> category, in qpos order
     fixtures: dict[str, str]
     arenas: tuple[str, ...]
 
 
-def inventory(tasks: tuple[Task, ...]) -> SceneAssets:
+def scene_assets(tasks: tuple[Task, ...]) -> SceneAssets:
     """The union of what `tasks` need, in the order of first appearance.
 
     Raises:
       ValueError: when two tasks use one name for different categories.
     """
-    movables: dict[str, str] = {}
+    objects: dict[str, str] = {}
     fixtures: dict[str, str] = {}
     for task in tasks:
-        for table, starts in ((movables, task.movables), (fixtures, task.fixtures)):
-            for start in starts:
+        for table, inits in ((objects, task.objects), (fixtures, task.fixtures)):
+            for start in inits:
                 known = table.setdefault(start.name, start.category)
                 if known != start.category:
                     raise ValueError(
                         f"{start.name!r} is a {known} in one task and a "
                         f"{start.category} in {task.name!r}: rename one of them."
                     )
-    return SceneAssets(movables, fixtures, tuple(dict.fromkeys(t.arena for t in tasks)))
+    return SceneAssets(objects, fixtures, tuple(dict.fromkeys(t.arena for t in tasks)))
 
 
 def split_region(name: str, instances: dict[str, str]) -> tuple[str, str]:
@@ -113,8 +113,8 @@ def with_unique_names(
     renamed: dict[str, str] = {}
     for task in tasks:
         changes = {}
-        for fixture, starts in ((False, task.movables), (True, task.fixtures)):
-            for start in starts:
+        for fixture, inits in ((False, task.objects), (True, task.fixtures)):
+            for start in inits:
                 kind, name = (start.category, fixture), start.name
                 while kinds.setdefault(name, kind) != kind:
                     name = f"{start.category}__{name}"
@@ -127,7 +127,7 @@ def with_unique_names(
 
 def _renamed(task: Task, changes: dict[str, str]) -> Task:
     """`task` with other names of instances, in its regions, too."""
-    instances = {start.name: "" for start in (*task.movables, *task.fixtures)}
+    instances = {start.name: "" for start in (*task.objects, *task.fixtures)}
 
     def new(name: str) -> str:
         instance, region = split_region(name, instances)
@@ -135,14 +135,14 @@ def _renamed(task: Task, changes: dict[str, str]) -> Task:
             return name
         return f"{changes[instance]}_{region}" if region else changes[instance]
 
-    def moved(start: Start) -> Start:
+    def moved(start: ObjectInit) -> ObjectInit:
         return start._replace(name=new(start.name), reference=new(start.reference))
 
     def asked(goal: Goal) -> Goal:
         return goal._replace(subject=new(goal.subject), target=new(goal.target))
 
     return task._replace(
-        movables=tuple(moved(start) for start in task.movables),
+        objects=tuple(moved(start) for start in task.objects),
         fixtures=tuple(moved(start) for start in task.fixtures),
         joints=tuple(asked(goal) for goal in task.joints),
         goal=tuple(asked(goal) for goal in task.goal),

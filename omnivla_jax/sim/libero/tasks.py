@@ -13,13 +13,13 @@ from omnivla_jax.sim.assets.arenas import ARENAS, Arena
 from omnivla_jax.sim.libero import bddl, bddl_check, files, libero_plus, task_files
 from omnivla_jax.sim.libero.task_types import (
     Goal,
+    ObjectInit,
     Rectangle,
     SceneAssets,
-    Start,
     Suite,
+    TargetZone,
     Task,
-    Zone,
-    inventory,
+    scene_assets,
     split_region,
     with_unique_names,
 )
@@ -28,11 +28,11 @@ __all__ = [
     "Goal",
     "SceneAssets",
     "Rectangle",
-    "Start",
+    "ObjectInit",
     "Suite",
     "Task",
-    "Zone",
-    "inventory",
+    "TargetZone",
+    "scene_assets",
     "read_task",
     "split_region",
     "suite",
@@ -154,21 +154,21 @@ def read_task(
 
 def _read(
     path: Path, prompt: str, table: category_variants.Table
-) -> tuple[Task, task_files.Told]:
+) -> tuple[Task, task_files.TaskFileInfo]:
     name = libero_plus.parse_name(path.stem)
     long = files.libero_90()
     if name.base in long["tasks"]:  # nothing stands in for LIBERO's own objects
         table = tuple(row for row in table if row[0] not in long["missing"])
     problem = bddl.read(libero_plus.source_file(path))
     names = bddl_check.checked(problem, table)
-    starts = _starts(problem, {**names.objects, **names.fixtures})
+    inits = _object_inits(problem, {**names.objects, **names.fixtures})
     joints = [row for row in problem.init if row.predicate not in bddl.BINARY]
     task = Task(
         name=path.stem,
         instruction=libero_plus.instruction(path.stem, problem.language, prompt),
         arena=names.arena,
-        movables=tuple(starts[name] for name in names.objects),
-        fixtures=tuple(starts[name] for name in names.fixtures),
+        objects=tuple(inits[name] for name in names.objects),
+        fixtures=tuple(inits[name] for name in names.fixtures),
         joints=tuple(Goal(*row[:3]) for row in joints),
         goal=tuple(
             Goal(*row[:3], zone=_zone(problem, row.target, ARENAS[names.arena]))
@@ -180,7 +180,7 @@ def _read(
     )
     used = {*problem.objects.values(), *problem.fixtures.values()}
     stand_ins = [one for one in used if category_variants.stands_in(one, table)]
-    return task, task_files.Told(
+    return task, task_files.TaskFileInfo(
         path=path,
         instruction=task.instruction,
         language=problem.language,
@@ -210,35 +210,37 @@ def _checked_horizon(horizon: int) -> int:
     return steps
 
 
-def _zone(problem: bddl.Problem, name: str, arena: Arena) -> Zone | None:
+def _zone(problem: bddl.Problem, name: str, arena: Arena) -> TargetZone | None:
     region = problem.regions.get(name)
     if region is None or not region.ranges:
         return None
     x0, y0, x1, y1 = region.ranges[0]
     x, y, _ = arena.offset
     center = ((x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z)
-    return Zone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
+    return TargetZone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
 
 
-def _starts(problem: bddl.Problem, instances: dict[str, str]) -> dict[str, Start]:
+def _object_inits(
+    problem: bddl.Problem, instances: dict[str, str]
+) -> dict[str, ObjectInit]:
     return {
-        row.subject: _start(problem, row, instances)
+        row.subject: _object_init(problem, row, instances)
         for row in problem.init
         if row.predicate in bddl.BINARY
     }
 
 
-def _start(
+def _object_init(
     problem: bddl.Problem, row: bddl.Statement, instances: dict[str, str]
-) -> Start:
+) -> ObjectInit:
     category = instances[row.subject]
     region = problem.regions.get(row.target)
     if region is not None and region.ranges:
-        return Start(
+        return ObjectInit(
             row.subject, category, region.ranges, region.yaw, region=row.target
         )
     reference, site = split_region(row.target, instances)
-    return Start(
+    return ObjectInit(
         row.subject,
         category,
         relation=row.predicate,

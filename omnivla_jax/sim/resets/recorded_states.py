@@ -73,7 +73,7 @@ def to_scene(
             qvel = _take(qvel, jnp.asarray(speeds)[task])
     if qvel.shape[1] != model.nv:
         raise ValueError(f"qvel has {qvel.shape[1]} entries: expected {model.nv}.")
-    qpos, absent = region_sampler.park(scene, task, qpos)
+    qpos, absent = region_sampler.reset_inactive(scene, task, qpos)
     return qpos, jnp.where(velocity_rows(scene, absent), 0.0, qvel)
 
 
@@ -149,7 +149,7 @@ def split_rows(
 def velocity_rows(scene: Scene, positions: jax.Array) -> jax.Array:
     """bool [B, nv]: the velocities of the free joints marked in `positions` [B, nq]."""
     source = np.zeros(scene.model.nv, int)  # the robot's first joint is never marked
-    for name in scene.stock.movables:
+    for name in scene.assets.objects:
         qpos, dof = scene.joints[f"{name}_joint0"]
         source[dof : dof + _FREE_VELOCITY] = qpos
     return positions[:, source]
@@ -165,7 +165,7 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
     Raises:
       ValueError: naming the widths that the scene's tasks have.
     """
-    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.playable}
+    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.task_ids}
     known = sorted({_width(scene, names) for names in widths.values()})
     if width not in known:
         raise ValueError(
@@ -187,10 +187,10 @@ def _take(values: jax.Array, rows: jax.Array) -> jax.Array:
 
 def _own_entries(scene: Scene, task: int) -> tuple[np.ndarray, np.ndarray]:
     """int [nq'] and [nv']: which of the scene's entries are LIBERO's, in its order."""
-    if task not in scene.playable:
+    if task not in scene.task_ids:
         raise ValueError(
             f"Task {task} is not in this scene of {scene.name}, which holds "
-            f"{list(scene.playable)}: make one with it."
+            f"{list(scene.task_ids)}: make one with it."
         )
     width = _width(scene, _recorded_names(scene, scene.tasks[task]))
     tables = recorded_rows(scene, width), _velocity_gather(scene, width)
@@ -208,13 +208,13 @@ def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
     """As `recorded_rows`, for `qvel`, whose free joints are one entry shorter."""
     positions = recorded_rows(scene, width)
     table = np.full((positions.shape[0], scene.model.nv), -1)
-    free = {scene.joints[f"{name}_joint0"] for name in scene.stock.movables}
+    free = {scene.joints[f"{name}_joint0"] for name in scene.assets.objects}
     for row, source in enumerate(positions):
-        starts = sorted(int(source[q]) for q, _ in free if source[q] >= 0)
+        inits = sorted(int(source[q]) for q, _ in free if source[q] >= 0)
         for qpos, dof in scene.joints.values():
             if source[qpos] < 0:
                 continue
-            before = sum(start < source[qpos] for start in starts)
+            before = sum(start < source[qpos] for start in inits)
             size = _FREE_VELOCITY if (qpos, dof) in free else 1
             first = int(source[qpos]) - before
             table[row, dof : dof + size] = np.arange(first, first + size)
@@ -223,7 +223,7 @@ def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
 
 def _recorded_names(scene: Scene, task: Task) -> list[str]:
     """The joints of LIBERO's model of a task after the robot's, in its order."""
-    names = [f"{start.name}_joint0" for start in task.movables]
+    names = [f"{start.name}_joint0" for start in task.objects]
     for start in task.fixtures:
         parts = CATEGORIES[start.category].parts
         names += [f"{start.name}_{part.name}" for part in parts if part.joint]

@@ -3,7 +3,7 @@
 Draws layouts with NumPy as `region_sampler` does with JAX, so that making a scene
 compiles nothing; a task that fits passes in the first draws.
 
-Axes: N layouts drawn together, M movables, F posed bodies, J fixture joints, K tries.
+Axes: N layouts drawn together, M objects, F posed bodies, J fixture joints, K tries.
 """
 
 from pathlib import Path
@@ -12,9 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.libero.tasks import Start, Task
+from omnivla_jax.sim.libero.tasks import ObjectInit, Task
 from omnivla_jax.sim.resets import region_sampler
-from omnivla_jax.sim.resets.region_tables import SHARED, Layout, Movables, Posed, layout
+from omnivla_jax.sim.resets.region_tables import (
+    SHARED,
+    Layout,
+    ObjectTable,
+    PosedBodyTable,
+    layout,
+)
 from omnivla_jax.sim.scene import Scene
 
 LAYOUTS = 4096  # drawn before a task is refused
@@ -45,9 +51,9 @@ def check(scene: Scene) -> None:
 
 
 def infeasible_tasks(scene: Scene) -> dict[int, str]:
-    """What is wrong with each playable task that never fits, by its row."""
+    """What is wrong with each task that never fits, by its row."""
     found = {}
-    for row in scene.playable:
+    for row in scene.task_ids:
         task = scene.tasks[row]
         message = _shared_top(task) or _no_room(scene, row)
         if message:
@@ -57,9 +63,9 @@ def infeasible_tasks(scene: Scene) -> dict[int, str]:
 
 def _shared_top(task: Task) -> str:
     """The message about two objects that start at one point on a third, or ""."""
-    names = {start.name for start in task.movables}
+    names = {start.name for start in task.objects}
     held: dict[str, str] = {}
-    for start in task.movables:
+    for start in task.objects:
         if start.ranges or start.reference not in names:
             continue
         if start.reference in held:
@@ -74,15 +80,15 @@ def _shared_top(task: Task) -> str:
 def _no_room(scene: Scene, row: int) -> str:
     """The message about objects without a free place in all layouts, or ""."""
     tables = layout(scene)
-    shared = {name: getattr(tables.movables, name) for name in SHARED}
-    columns = zip(Movables._fields, tables.movables, strict=True)
+    shared = {name: getattr(tables.objects, name) for name in SHARED}
+    columns = zip(ObjectTable._fields, tables.objects, strict=True)
     own = {name: table[row] for name, table in columns if name not in SHARED}
-    movables = Movables(**own, **shared)
+    objects = ObjectTable(**own, **shared)
     rng = np.random.default_rng(_SEED)
-    unplaced = np.zeros(len(movables.present), bool)
-    blocking = np.zeros(len(movables.present) + len(scene.posed), bool)
+    unplaced = np.zeros(len(objects.present), bool)
+    blocking = np.zeros(len(objects.present) + len(scene.posed_bodies), bool)
     for _ in range(LAYOUTS // _TOGETHER):
-        failed, blocked_by = _draw_layouts(movables, tables, row, rng)
+        failed, blocked_by = _draw_layouts(objects, tables, row, rng)
         if not failed.any(axis=1).all():
             return ""
         unplaced |= failed.any(axis=0)
@@ -91,67 +97,71 @@ def _no_room(scene: Scene, row: int) -> str:
 
 
 def _draw_layouts(
-    movables: Movables, tables: Layout, row: int, rng: np.random.Generator
+    objects: ObjectTable, tables: Layout, row: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """bool [N, M]: objects without a free place; bool [M + F]: what was in the way."""
-    count = len(movables.present)
+    count = len(objects.present)
     drawn = _fixtures(tables, row, rng)
     failed = np.zeros((_TOGETHER, count), bool)
     blocking = np.zeros(len(drawn.radius), bool)
-    on_object = (movables.reference >= 0) & (movables.reference < count)
-    for index in map(int, np.flatnonzero(movables.present & ~on_object)):
-        base = _base(movables, index, drawn)
+    on_object = (objects.reference >= 0) & (objects.reference < count)
+    for index in map(int, np.flatnonzero(objects.present & ~on_object)):
+        base = _base(objects, index, drawn)
         shape = (_TOGETHER, region_sampler.TRIES)
-        which = rng.integers(0, movables.choices[index], shape)
-        corners = movables.rectangles[index][which]  # [N, K, 4]
+        which = rng.integers(0, objects.choices[index], shape)
+        corners = objects.rectangles[index][which]  # [N, K, 4]
         spots = _between(rng, corners[..., :2], corners[..., 2:]) + base[:, None, :2]
         gaps = np.linalg.norm(spots[:, :, None] - drawn.xy[:, None], axis=-1)
-        own = base[:, 2:] + movables.extent[index]
+        own = base[:, 2:] + objects.extent[index]
         level = (drawn.extent[..., 0] <= own[:, 1:]) & (
             drawn.extent[..., 1] >= own[:, :1]
         )
         level &= drawn.radius >= 0
-        level &= np.arange(len(drawn.radius)) != movables.reference[index]
-        met = (gaps <= drawn.radius + movables.radius[index]) & level[:, None]
+        level &= np.arange(len(drawn.radius)) != objects.reference[index]
+        met = (gaps <= drawn.radius + objects.radius[index]) & level[:, None]
         free = ~met.any(axis=-1)  # [N, K]
         failed[:, index] = ~free.any(axis=-1)
         blocking |= met[failed[:, index]].any(axis=(0, 1))
         drawn.xy[:, index] = spots[np.arange(_TOGETHER), free.argmax(axis=-1)]
         drawn.extent[:, index] = own
-        drawn.radius[index] = movables.radius[index]
+        drawn.radius[index] = objects.radius[index]
     return failed, blocking
 
 
 def _fixtures(tables: Layout, row: int, rng: np.random.Generator) -> _Drawn:
     """N layouts before any movable is placed."""
-    posed = Posed(*(column[row] for column in tables.posed))
-    count, size = tables.movables.present.shape[1], (_TOGETHER, 1)
-    position = _between(rng, np.tile(posed.low, (*size, 1)), posed.high)
-    yaw = _between(rng, np.tile(posed.yaw[:, 0], size), posed.yaw[:, 1])
+    posed_bodies = PosedBodyTable(*(column[row] for column in tables.posed_bodies))
+    count, size = tables.objects.present.shape[1], (_TOGETHER, 1)
+    position = _between(rng, np.tile(posed_bodies.low, (*size, 1)), posed_bodies.high)
+    yaw = _between(rng, np.tile(posed_bodies.yaw[:, 0], size), posed_bodies.yaw[:, 1])
     zero = np.zeros_like(yaw)
     turn = np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], axis=-1)
     low, high = tables.joint_low[row], tables.joint_high[row]
     unknown = np.zeros((_TOGETHER, count, 2))
     return _Drawn(
         xy=np.concatenate([unknown, position[..., :2]], axis=1),
-        extent=np.concatenate([unknown, position[..., 2:] + posed.extent], axis=1),
-        radius=np.append(np.full(count, region_sampler.NO_OBSTACLE), posed.radius),
+        extent=np.concatenate(
+            [unknown, position[..., 2:] + posed_bodies.extent], axis=1
+        ),
+        radius=np.append(
+            np.full(count, region_sampler.NO_OBSTACLE), posed_bodies.radius
+        ),
         joints=_between(rng, np.tile(low, size), high),
         position=position,
-        quaternion=rotation.multiply(turn, posed.quaternion, np),
+        quaternion=rotation.multiply(turn, posed_bodies.quaternion, np),
     )
 
 
-def _base(movables: Movables, index: int, drawn: _Drawn) -> np.ndarray:
+def _base(objects: ObjectTable, index: int, drawn: _Drawn) -> np.ndarray:
     """The points [N, 3] from which an object's rectangle is measured."""
-    height = np.array([0.0, 0.0, movables.z[index]])
-    fixture = movables.reference[index] - len(movables.present)
+    height = np.array([0.0, 0.0, objects.z[index]])
+    fixture = objects.reference[index] - len(objects.present)
     if fixture < 0:
         return np.tile(height, (_TOGETHER, 1))
-    moved = np.tile(movables.offset[index], (_TOGETHER, 1))
-    joint = movables.slide_joint[index]
+    moved = np.tile(objects.offset[index], (_TOGETHER, 1))
+    joint = objects.slide_joint[index]
     if joint >= 0:
-        moved = moved + movables.slide_axis[index] * drawn.joints[:, joint, None]
+        moved = moved + objects.slide_axis[index] * drawn.joints[:, joint, None]
     turned = rotation.rotate(drawn.quaternion[:, fixture], moved, np)
     return drawn.position[:, fixture] + turned + height
 
@@ -163,12 +173,12 @@ def _between(rng: np.random.Generator, low: np.ndarray, high: np.ndarray) -> np.
 def _describe(
     scene: Scene, task: Task, unplaced: np.ndarray, blocking: np.ndarray
 ) -> str:
-    starts = {start.name: start for start in task.movables}
-    names = (*scene.stock.movables, *scene.posed)
-    crowd = np.flatnonzero(np.append(unplaced, np.zeros(len(scene.posed), bool)))
+    inits = {start.name: start for start in task.objects}
+    names = (*scene.assets.objects, *scene.posed_bodies)
+    crowd = np.flatnonzero(np.append(unplaced, np.zeros(len(scene.posed_bodies), bool)))
     homeless = [names[i] for i in crowd]
     others = [names[i] for i in np.flatnonzero(blocking) if names[i] not in homeless]
-    regions = dict.fromkeys(_region(starts[name]) for name in homeless)
+    regions = dict.fromkeys(_region(inits[name]) for name in homeless)
     beside = f" beside {', '.join(others)}" if others else ""
     return (
         f"no room for {', '.join(homeless)} in {', '.join(regions)}{beside}: none of "
@@ -177,7 +187,7 @@ def _describe(
     )
 
 
-def _region(start: Start) -> str:
+def _region(start: ObjectInit) -> str:
     """The name of where an object starts, as its file writes it."""
     if start.ranges:
         return start.region

@@ -6,7 +6,7 @@ this sampler, up to `ROUNDS` times, and counts the objects that are unplaced aft
 `placement_check` refuses the tasks in which that is always so. Objects that share a
 rectangle, which LIBERO's do not, are kept apart by their shapes as far as that goes.
 
-Axes: B environments, M movables, F posed bodies, J fixture joints, K tries,
+Axes: B environments, M objects, F posed bodies, J fixture joints, K tries,
 R rectangles; lengths in m.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.resets.region_tables import SHARED, Layout, Movables, layout
+from omnivla_jax.sim.resets.region_tables import SHARED, Layout, ObjectTable, layout
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.scene import Scene
 
@@ -31,8 +31,8 @@ SPACIOUS_ROUNDS = 32  # of them keep the shapes apart where they can
 _UNPLACED = 1000  # the cost of an unplaced object, in cramped ones
 
 
-class _Around(NamedTuple):
-    """What stands before the movables are placed."""
+class _FixedBodies(NamedTuple):
+    """What stands before the objects are placed."""
 
     position: jax.Array  # [F, 3]
     quaternion: jax.Array  # [F, 4]
@@ -110,22 +110,24 @@ def _where(rows: jax.Array, new: _Round, old: _Round) -> _Round:
 
 def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Where posed bodies stand on average: [B, F, 3] and quaternions [B, F, 4]."""
-    posed = _row(layout(scene).posed, task)
-    middle = (posed.low + posed.high) / 2
-    return middle, _turned(posed.quaternion, posed.yaw.mean(-1))
+    posed_bodies = _row(layout(scene).posed_bodies, task)
+    middle = (posed_bodies.low + posed_bodies.high) / 2
+    return middle, _turned(posed_bodies.quaternion, posed_bodies.yaw.mean(-1))
 
 
-def park(scene: Scene, task: jax.Array, qpos: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`qpos` [B, nq] with absent movables at their parking, and where: bool [B, nq]."""
+def reset_inactive(
+    scene: Scene, task: jax.Array, qpos: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """`qpos` [B, nq] with absent objects at their parking, and where: bool [B, nq]."""
     tables = layout(scene)
     absent = np.zeros((scene.num_tasks, scene.model.nq), bool)
-    parked = np.zeros(scene.model.nq, np.float32)
-    for index, name in enumerate(scene.stock.movables):
+    inactive_pose = np.zeros(scene.model.nq, np.float32)
+    for index, name in enumerate(scene.assets.objects):
         start = scene.joints[f"{name}_joint0"][0]
-        absent[:, start : start + 7] = ~tables.movables.present[:, index, None]
-        parked[start : start + 7] = tables.parked[index]
+        absent[:, start : start + 7] = ~tables.objects.present[:, index, None]
+        inactive_pose[start : start + 7] = tables.inactive_pose[index]
     gone = jnp.asarray(absent)[task]
-    return jnp.where(gone, jnp.asarray(parked), qpos), gone
+    return jnp.where(gone, jnp.asarray(inactive_pose), qpos), gone
 
 
 def _sample_one(
@@ -133,8 +135,8 @@ def _sample_one(
 ) -> _Round:
     """One environment's round; no leaf has the batch's axis."""
     tables: Layout = layout(scene)
-    movables = _row(tables.movables, task, shared=SHARED)
-    posed = _row(tables.posed, task)
+    objects = _row(tables.objects, task, shared=SHARED)
+    posed_bodies = _row(tables.posed_bodies, task)
     joint_low, joint_high = (
         jnp.asarray(end)[task] for end in (tables.joint_low, tables.joint_high)
     )
@@ -142,39 +144,41 @@ def _sample_one(
     arm = jnp.asarray(panda.HOME) + ARM_NOISE * jax.random.normal(
         arm_key, (panda.NUM_JOINTS,)
     )
-    position = _between(posed_key, posed.low, posed.high)
-    yaws = _between(yaw_key, posed.yaw[:, 0], posed.yaw[:, 1])
-    quaternion = _turned(posed.quaternion, yaws)
+    position = _between(posed_key, posed_bodies.low, posed_bodies.high)
+    yaws = _between(yaw_key, posed_bodies.yaw[:, 0], posed_bodies.yaw[:, 1])
+    quaternion = _turned(posed_bodies.quaternion, yaws)
     joints = _between(joint_key, joint_low, joint_high)
-    around = _Around(position, quaternion, posed.radius, posed.extent, joints)
-    spacing = jnp.where(spacious, movables.spacing, NO_OBSTACLE)
-    movables = movables._replace(spacing=spacing)
-    poses, placed, cramped = _movables(movables, around, key)
-    stands = movables.present & placed
-    poses = jnp.where(stands[:, None], poses, jnp.asarray(tables.parked))
+    fixed_bodies = _FixedBodies(
+        position, quaternion, posed_bodies.radius, posed_bodies.extent, joints
+    )
+    spacing = jnp.where(spacious, objects.spacing, NO_OBSTACLE)
+    objects = objects._replace(spacing=spacing)
+    poses, placed, cramped = _movables(objects, fixed_bodies, key)
+    stands = objects.present & placed
+    poses = jnp.where(stands[:, None], poses, jnp.asarray(tables.inactive_pose))
     drawn = [arm, jnp.asarray(panda.FINGERS_AT_RESET), poses.ravel(), joints]
     qpos = jnp.concatenate([part.astype(jnp.float32) for part in drawn])
-    failures = jnp.sum(movables.present & ~placed, dtype=jnp.int32)
+    failures = jnp.sum(objects.present & ~placed, dtype=jnp.int32)
     drawn_state = Sample(qpos[_qpos_order(scene)], position, quaternion, failures)
-    cost = _UNPLACED * failures + jnp.sum(movables.present & cramped, dtype=jnp.int32)
+    cost = _UNPLACED * failures + jnp.sum(objects.present & cramped, dtype=jnp.int32)
     return _Round(drawn_state, cost)
 
 
 def _qpos_order(scene: Scene) -> np.ndarray:
-    """int [nq]: where in (arm, fingers, movables, fixture joints) each entry is."""
+    """int [nq]: where in (arm, fingers, objects, fixture joints) each entry is."""
     order = np.arange(scene.model.nq)
     first = panda.NUM_JOINTS + len(panda.FINGERS_AT_RESET)
-    for index, name in enumerate(scene.stock.movables):
+    for index, name in enumerate(scene.assets.objects):
         start = scene.joints[f"{name}_joint0"][0]
         order[start : start + 7] = first + 7 * index + np.arange(7)
-    first += 7 * len(scene.stock.movables)
+    first += 7 * len(scene.assets.objects)
     for index, name in enumerate(layout(scene).joint_names):
         order[scene.joints[name][0]] = first + index
     return order
 
 
 def _movables(
-    rows: Movables, around: _Around, key: jax.Array
+    rows: ObjectTable, fixed_bodies: _FixedBodies, key: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Poses [M, 7]: first what stands on the workspace or a fixture, then the rest.
 
@@ -187,12 +191,12 @@ def _movables(
     spot_key, yaw_key = jax.random.split(key)
 
     def place(
-        taken: _Obstacles, row: tuple[jax.Array, Movables, jax.Array, jax.Array]
+        taken: _Obstacles, row: tuple[jax.Array, ObjectTable, jax.Array, jax.Array]
     ) -> tuple[_Obstacles, tuple[jax.Array, jax.Array, jax.Array]]:
         index, movable, is_obstacle, own_key = row
-        base = _base(movable, count, around)
-        spot, free, cramped = _clear_spot(movable, base, taken, own_key)
-        origin = base + spot
+        base = _base(movable, count, fixed_bodies)
+        placement, free, cramped = _clear_spot(movable, base, taken, own_key)
+        origin = base + placement
         radius = jnp.where(is_obstacle, movable.radius, NO_OBSTACLE)
         after = _Obstacles(
             taken.xy.at[index].set(origin[:2]),
@@ -202,10 +206,10 @@ def _movables(
         return after, (origin, free, cramped)
 
     nothing = jnp.full(count, NO_OBSTACLE)
-    height = around.position[:, 2:] + around.extent
+    height = fixed_bodies.position[:, 2:] + fixed_bodies.extent
     fixed = _Obstacles(
-        jnp.concatenate([jnp.zeros((count, 2)), around.position[:, :2]]),
-        jnp.concatenate([nothing, around.radius]),
+        jnp.concatenate([jnp.zeros((count, 2)), fixed_bodies.position[:, :2]]),
+        jnp.concatenate([nothing, fixed_bodies.radius]),
         jnp.concatenate([jnp.zeros((count, 2)), height]),
     )
     keys = jax.random.split(spot_key, count)
@@ -220,21 +224,23 @@ def _movables(
     return poses, placed, cramped & ~on_object
 
 
-def _base(movable: Movables, count: int, around: _Around) -> jax.Array:
+def _base(movable: ObjectTable, count: int, fixed_bodies: _FixedBodies) -> jax.Array:
     """The point [3] from which an object's rectangle is measured."""
     fixture = jnp.maximum(movable.reference - count, 0)
     moved = movable.offset
-    if around.joints.shape[0]:
+    if fixed_bodies.joints.shape[0]:
         joint = jnp.maximum(movable.slide_joint, 0)
-        drawn = jnp.where(movable.slide_joint >= 0, around.joints[joint], 0.0)
+        drawn = jnp.where(movable.slide_joint >= 0, fixed_bodies.joints[joint], 0.0)
         moved = moved + movable.slide_axis * drawn
-    turned = rotation.rotate(around.quaternion[fixture], moved, jnp)
-    spot = jnp.where(movable.reference >= count, around.position[fixture] + turned, 0.0)
-    return spot.at[2].add(movable.z)
+    turned = rotation.rotate(fixed_bodies.quaternion[fixture], moved, jnp)
+    placement = jnp.where(
+        movable.reference >= count, fixed_bodies.position[fixture] + turned, 0.0
+    )
+    return placement.at[2].add(movable.z)
 
 
 def _clear_spot(
-    movable: Movables, base: jax.Array, taken: _Obstacles, key: jax.Array
+    movable: ObjectTable, base: jax.Array, taken: _Obstacles, key: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """A displacement [3] in the rectangle that keeps clear of what is placed.
 

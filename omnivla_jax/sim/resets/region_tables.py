@@ -1,7 +1,7 @@
 """Where everything of a scene starts in each of its tasks, as tables for the sampler.
 
 Source: LIBERO, `libero/envs/regions` and `bddl_base_domain.py`.
-Axes: T tasks of the suite, M movables, F posed bodies, J joints of fixtures,
+Axes: T tasks of the suite, M objects, F posed bodies, J joints of fixtures,
 R rectangles; lengths in m, angles in rad.
 """
 
@@ -20,21 +20,21 @@ from omnivla_jax.sim.assets.arenas import (
 )
 from omnivla_jax.sim.assets.category import UPRIGHT, Quaternion, Vector
 from omnivla_jax.sim.assets.objects import CATEGORIES
-from omnivla_jax.sim.libero.tasks import Start, Task
+from omnivla_jax.sim.libero.tasks import ObjectInit, Task
 from omnivla_jax.sim.scene import Scene, goal_joints
 
 DROP = 0.01  # m above the resting height of the sampler's bottom site
-PARKED_X, PARKED_Z, SPACING = 20.0, 3.0, 1.0  # where what a task lacks waits
+INACTIVE_X, INACTIVE_Z, SPACING = 20.0, 3.0, 1.0  # where what a task lacks waits
 
 
-class Movables(NamedTuple):
-    """How each movable starts in each task."""
+class ObjectTable(NamedTuple):
+    """How each object starts in each task."""
 
     present: np.ndarray  # bool [T, M]
     rectangles: np.ndarray  # [T, M, R, 4], absolute; repeated rows fill R
     choices: np.ndarray  # int [T, M]: how many of R are real
     z: np.ndarray  # [T, M], absolute or above the reference's origin
-    reference: np.ndarray  # int [T, M]: M of a movable, M + F of a posed body, or -1
+    reference: np.ndarray  # int [T, M]: M of an object, M + F of a posed body, or -1
     offset: np.ndarray  # [T, M, 3] in the reference's frame
     slide_joint: np.ndarray  # int [T, M]: the joint J that carries the offset, or -1
     slide_axis: np.ndarray  # [T, M, 3] in the reference's frame
@@ -48,7 +48,7 @@ class Movables(NamedTuple):
 SHARED = ("orientation", "yaw", "radius", "extent")  # by all tasks
 
 
-class Posed(NamedTuple):
+class PosedBodyTable(NamedTuple):
     """How each posed body starts in each task."""
 
     low: np.ndarray  # [T, F, 3]
@@ -62,32 +62,32 @@ class Posed(NamedTuple):
 class Layout(NamedTuple):
     """All tables of a scene."""
 
-    movables: Movables
-    posed: Posed
+    objects: ObjectTable
+    posed_bodies: PosedBodyTable
     joint_names: tuple[str, ...]  # J
     joint_low: np.ndarray  # [T, J]
     joint_high: np.ndarray  # [T, J]
-    parked: np.ndarray  # [M, 7]: the pose of an absent movable
+    inactive_pose: np.ndarray  # [M, 7]: the pose of an absent movable
 
 
 @functools.lru_cache(maxsize=16)
 def layout(scene: Scene) -> Layout:
     """The tables of `scene`; other tasks repeat the first it holds."""
-    rows = [row if row in scene.playable else scene.playable[0] for row in _all(scene)]
+    rows = [row if row in scene.task_ids else scene.task_ids[0] for row in _all(scene)]
     tasks = [scene.tasks[row] for row in rows]
     names = _joint_names(scene)
     joints = np.array([_joint_ranges(scene, task, names) for task in tasks])
     joints = joints.reshape(len(tasks), len(names), 2)
     return Layout(
-        movables=_movables(scene, tasks, names),
-        posed=_posed(scene, tasks),
+        objects=_movables(scene, tasks, names),
+        posed_bodies=_posed(scene, tasks),
         joint_names=names,
         joint_low=joints[..., 0],
         joint_high=joints[..., 1],
-        parked=np.array(
+        inactive_pose=np.array(
             [
-                (PARKED_X + SPACING * m, PARKED_X, PARKED_Z, *UPRIGHT)
-                for m in range(len(scene.stock.movables))
+                (INACTIVE_X + SPACING * m, INACTIVE_X, INACTIVE_Z, *UPRIGHT)
+                for m in range(len(scene.assets.objects))
             ]
         ),
     )
@@ -100,7 +100,7 @@ def _all(scene: Scene) -> range:
 def _joint_names(scene: Scene) -> tuple[str, ...]:
     return tuple(
         f"{name}_{part.name}"
-        for name, category in scene.stock.fixtures.items()
+        for name, category in scene.assets.fixtures.items()
         for part in CATEGORIES[category].parts
         if part.joint
     )
@@ -112,16 +112,16 @@ def _joint_ranges(
     ranges = {name: (0.0, 0.0) for name in names}
     for row in task.joints:
         for joint in goal_joints(scene, row):
-            fixture = next(f for f in scene.stock.fixtures if joint.startswith(f))
-            words = CATEGORIES[scene.stock.fixtures[fixture]].articulation
+            fixture = next(f for f in scene.assets.fixtures if joint.startswith(f))
+            words = CATEGORIES[scene.assets.fixtures[fixture]].articulation
             low_high = getattr(words, row.predicate)
             assert low_high is not None, f"{fixture} cannot start {row.predicate!r}"
             ranges[joint] = low_high
     return [ranges[name] for name in names]
 
 
-class _Row(NamedTuple):
-    """How one movable starts in one task: a cell of the first columns of `Movables`."""
+class _ObjectRow(NamedTuple):
+    """How one object starts in one task: a cell of the columns of `ObjectTable`."""
 
     present: bool
     rectangles: np.ndarray
@@ -133,16 +133,16 @@ class _Row(NamedTuple):
     slide_axis: Vector = (0.0, 0.0, 0.0)
 
 
-def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> Movables:
-    most = max((len(s.ranges) for task in tasks for s in task.movables), default=1)
+def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> ObjectTable:
+    most = max((len(s.ranges) for task in tasks for s in task.objects), default=1)
     rows = [
-        [_row(scene, task, name, joints, max(most, 1)) for name in scene.stock.movables]
+        [_row(scene, task, name, joints, max(most, 1)) for name in scene.assets.objects]
         for task in tasks
     ]
-    categories = tuple(scene.stock.movables.values())
+    categories = tuple(scene.assets.objects.values())
     turns = [CATEGORIES[category].init_rotation for category in categories]
-    columns = {name: _column(rows, i) for i, name in enumerate(_Row._fields)}
-    return Movables(
+    columns = {name: _column(rows, i) for i, name in enumerate(_ObjectRow._fields)}
+    return ObjectTable(
         **columns,
         spacing=np.array([_spacing(scene, cells) for cells in rows]),
         orientation=np.array([turn for turn, _ in turns]),
@@ -160,37 +160,37 @@ def _column(rows: list[list[Any]], index: int) -> np.ndarray:
 
 def _row(
     scene: Scene, task: Task, name: str, joints: tuple[str, ...], most: int
-) -> _Row:
-    starts = {start.name: start for start in task.movables}
-    if name not in starts:
-        return _Row(False, np.zeros((most, 4)), 1)
-    start, arena = starts[name], ARENAS[task.arena]
+) -> _ObjectRow:
+    inits = {start.name: start for start in task.objects}
+    if name not in inits:
+        return _ObjectRow(False, np.zeros((most, 4)), 1)
+    start, arena = inits[name], ARENAS[task.arena]
     category = CATEGORIES[start.category]
     if start.ranges:
         rectangles = _rectangles(start, arena, category.radius, most)
         z = arena.offset[2] + DROP - category.bottom
-        return _Row(True, rectangles, len(start.ranges), z)
-    spot = _spot(scene, start, joints)
-    return _Row(
+        return _ObjectRow(True, rectangles, len(start.ranges), z)
+    placement = _reference_placement(scene, start, joints)
+    return _ObjectRow(
         True,
-        np.tile(spot.rectangle, (most, 1)),
+        np.tile(placement.rectangle, (most, 1)),
         1,
-        spot.z - category.bottom,
-        spot.reference,
-        spot.offset,
-        spot.joint,
-        spot.axis,
+        placement.z - category.bottom,
+        placement.reference,
+        placement.offset,
+        placement.joint,
+        placement.axis,
     )
 
 
-def _spacing(scene: Scene, cells: list[_Row]) -> np.ndarray:
+def _spacing(scene: Scene, cells: list[_ObjectRow]) -> np.ndarray:
     """[M, M + F]: how far apart objects whose rectangles overlap had better start.
 
     LIBERO's radii are smaller than its shapes, which does no harm where every object
     has a rectangle of its own, as in its forty tasks: elsewhere this is -1.
     """
-    radii = [_shape_radius(category) for category in scene.stock.movables.values()]
-    table = np.full((len(cells), len(cells) + len(scene.posed)), -1.0)
+    radii = [_shape_radius(category) for category in scene.assets.objects.values()]
+    table = np.full((len(cells), len(cells) + len(scene.posed_bodies)), -1.0)
     for one, first in enumerate(cells):
         for other, second in enumerate(cells):
             if one != other and _overlap(first, second):
@@ -198,8 +198,8 @@ def _spacing(scene: Scene, cells: list[_Row]) -> np.ndarray:
     return table
 
 
-def _overlap(first: _Row, second: _Row) -> bool:
-    """Whether two movables start in rectangles of one frame that meet."""
+def _overlap(first: _ObjectRow, second: _ObjectRow) -> bool:
+    """Whether two objects start in rectangles of one frame that meet."""
     if not (first.present and second.present) or first.reference != second.reference:
         return False
     if first.offset != second.offset:
@@ -219,7 +219,7 @@ def _shape_radius(category: str) -> float:
     return float(np.linalg.norm(corners[:, :2], axis=-1).max())
 
 
-class _Spot(NamedTuple):
+class _ReferencePlacement(NamedTuple):
     """Where on or in a reference something starts."""
 
     reference: int
@@ -230,13 +230,17 @@ class _Spot(NamedTuple):
     axis: Vector
 
 
-def _spot(scene: Scene, start: Start, joints: tuple[str, ...]) -> _Spot:
+def _reference_placement(
+    scene: Scene, start: ObjectInit, joints: tuple[str, ...]
+) -> _ReferencePlacement:
     """LIBERO's ObjectBasedSampler, SiteRegionRandomSampler or InSite...Sampler."""
-    movables, instances = tuple(scene.stock.movables), scene.stock
-    if start.reference in movables:
-        top = CATEGORIES[instances.movables[start.reference]].top
-        index = movables.index(start.reference)
-        return _Spot(index, (0, 0, 0, 0), top + DROP, (0, 0, 0), -1, (0, 0, 0))
+    objects, instances = tuple(scene.assets.objects), scene.assets
+    if start.reference in objects:
+        top = CATEGORIES[instances.objects[start.reference]].top
+        index = objects.index(start.reference)
+        return _ReferencePlacement(
+            index, (0, 0, 0, 0), top + DROP, (0, 0, 0), -1, (0, 0, 0)
+        )
     category = CATEGORIES[instances.fixtures[start.reference]]
     part = next(part for part in category.parts if start.region in part.regions)
     site = part.regions[start.region]
@@ -245,8 +249,8 @@ def _spot(scene: Scene, start: Start, joints: tuple[str, ...]) -> _Spot:
     half_x, half_y = ((h / 2 - radius) * on for h in site.half_size[:2])
     x, y, z = np.add(part.position, site.position)
     moves = part.joint is not None and part.joint.kind == "slide"
-    return _Spot(
-        reference=len(movables) + scene.posed.index(start.reference),
+    return _ReferencePlacement(
+        reference=len(objects) + scene.posed_bodies.index(start.reference),
         rectangle=(-half_x, -half_y, half_x, half_y),
         z=float(z) + category.top * on,
         offset=(float(x), float(y), 0.0),
@@ -255,7 +259,9 @@ def _spot(scene: Scene, start: Start, joints: tuple[str, ...]) -> _Spot:
     )
 
 
-def _rectangles(start: Start, arena: Arena, radius: float, most: int) -> np.ndarray:
+def _rectangles(
+    start: ObjectInit, arena: Arena, radius: float, most: int
+) -> np.ndarray:
     # Where LIBERO shrinks, a rectangle smaller than the object turns inside out, and
     # its uniform sampler then draws between the swapped ends.
     inset = radius if arena.shrinks else 0.0
@@ -265,10 +271,15 @@ def _rectangles(start: Start, arena: Arena, radius: float, most: int) -> np.ndar
     return np.array((rows * most)[:most])
 
 
-def _posed(scene: Scene, tasks: list[Task]) -> Posed:
-    rows = [[_posed_body(scene, task, name) for name in scene.posed] for task in tasks]
+def _posed(scene: Scene, tasks: list[Task]) -> PosedBodyTable:
+    rows = [
+        [_posed_body(scene, task, name) for name in scene.posed_bodies]
+        for task in tasks
+    ]
 
-    return Posed(*(_column(rows, index) for index in range(len(Posed._fields))))
+    return PosedBodyTable(
+        *(_column(rows, index) for index in range(len(PosedBodyTable._fields)))
+    )
 
 
 def _posed_body(
@@ -285,9 +296,9 @@ def _posed_body(
         return position, position, quaternion, still, -1.0, still
     start = next((row for row in task.fixtures if row.name == name), None)
     if start is None or not start.ranges:
-        away = -PARKED_X - 4 * SPACING * scene.posed.index(name)
-        parked = (away, PARKED_X, -PARKED_X)
-        return parked, parked, UPRIGHT, still, -1.0, still
+        away = -INACTIVE_X - 4 * SPACING * scene.posed_bodies.index(name)
+        inactive_pose = (away, INACTIVE_X, -INACTIVE_X)
+        return inactive_pose, inactive_pose, UPRIGHT, still, -1.0, still
     category = CATEGORIES[start.category]
     x0, y0, x1, y1 = start.ranges[0]
     x, y, z = arena.offset

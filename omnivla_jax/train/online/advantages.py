@@ -1,102 +1,136 @@
-"""What recorded chunks are worth: against their groups, or against a critic.
+"""Advantages of recorded chunks: within their groups, or against a critic.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
 state, T decisions of an episode.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import Transition
-from omnivla_jax.rl import chunk_groups, diagnostics, gae, groups, ppo
+from omnivla_jax.rl import chunk_groups, diagnostics, gae, groups, ppo, rloo
 from omnivla_jax.rl.groups import GroupAdvantages
-from omnivla_jax.train import actor, episode_stats
-from omnivla_jax.train.environment import running
-from omnivla_jax.train.online.config import OnlineConfig
 
 Metrics = dict[str, jax.Array]
 
 
 class AdvantageBatch(NamedTuple):
-    """Of every chunk, decision by decision."""
+    """The learning signal of every chunk, decision by decision."""
 
     advantage: jax.Array  # float32 [T B C]
-    weight: jax.Array  # float32 [T B C]: 0 where an episode or its groups say nothing
+    weight: jax.Array  # float32 [T B C]: 0 for ended episodes and zero-variance groups
     value: jax.Array | None = None  # float32 [T B]: the critic's, where there is one
-    target: jax.Array | None = None  # float32 [T B]: what it should have said
+    target: jax.Array | None = None  # float32 [T B]: the return that it regresses to
+
+
+class Rollout(NamedTuple):
+    """Finished episodes, as advantages see them."""
+
+    returns: jax.Array  # float32 [B]: weighted reward of whole episodes
+    success: jax.Array  # bool [B]
+    is_running: jax.Array  # bool [B]: after the last chunk
+    transitions: Transition  # rewards [T, B C], masks [T, B C, H]
+    last_value: jax.Array | None  # float32 [B]: the critic's, of the last state
+
+
+class GroupSettings(Protocol):
+    """The part of `OnlineConfig` that advantages read."""
+
+    @property
+    def group_size(self) -> int: ...
+    @property
+    def num_branches(self) -> int: ...
+    @property
+    def adv_std_min(self) -> float: ...
+    @property
+    def success_rate_filter(self) -> tuple[float, float]: ...
+    @property
+    def chunk_advantage_weight(self) -> float: ...
 
 
 def group_relative(
-    progress: actor.Progress, record: Transition, config: OnlineConfig
+    rollout: Rollout, settings: GroupSettings, *, config: Any
 ) -> tuple[AdvantageBatch, Metrics]:
-    """Advantages within trajectory groups, chunk groups, or both (eq. 16).
+    """Returns centred and scaled within trajectory groups, chunk groups, or both."""
+    del config
+    episodes = groups.group_advantages(
+        rollout.returns,
+        group_size=settings.group_size,
+        adv_std_min=settings.adv_std_min,
+    )
+    return _on_chunks(episodes, rollout, settings)
 
-    `record`'s rewards are [T, B C], its masks [T, B C, H]. Only the branch that went
-    on, the first of every C, is part of its episode.
-    """
-    ran = record.mask[..., 0]  # when the chunk began
-    returns = episode_stats.worth(episode_stats.values(progress.tally), config.rewards)
-    whole = groups.group_advantages(
-        returns, group_size=config.group_size, std_floor=config.std_floor
-    )
-    rates = groups.success_rates(progress.env.success, group_size=config.group_size)
-    kept = groups.keep_between(rates, *config.keep_between)
-    part = chunk_groups.chunk_advantages(
-        record.reward,
-        ran,
-        group_size=config.branches,
-        std_floor=config.std_floor,
-    )
-    advantage, weight = chunk_groups.mix_advantages(
-        _spread(groups.keep(whole, kept), ran, config),
-        (part.advantages, part.weights),
-        share=config.chunk_share,
-    )
-    metrics: Metrics = {}
-    if config.chunk_share < 1:
-        metrics |= diagnostics.group_metrics(whole.zero_variance)
-        metrics |= diagnostics.filter_metrics(kept)
-    if config.chunk_share > 0:
-        in_state = ran[:, :: config.branches] > 0
-        chunks = diagnostics.group_metrics(part.zero_variance, in_state)
-        metrics |= {f"{name}_chunks": value for name, value in chunks.items()}
-    return AdvantageBatch(advantage.reshape(-1), weight.reshape(-1)), metrics
+
+def leave_one_out(
+    rollout: Rollout, settings: GroupSettings, *, config: Any
+) -> tuple[AdvantageBatch, Metrics]:
+    """Returns against the mean of the others of their trajectory group (RLOO)."""
+    del config
+    episodes = rloo.leave_one_out(rollout.returns, group_size=settings.group_size)
+    return _on_chunks(episodes, rollout, settings)
 
 
 def critic_gae(
-    progress: actor.Progress,
-    record: Transition,
-    last_value: jax.Array,
-    config: OnlineConfig,
-    critic: ppo.PpoConfig,
+    rollout: Rollout, settings: GroupSettings, *, config: ppo.PpoConfig
 ) -> tuple[AdvantageBatch, Metrics]:
-    """Generalised advantages over the chunks; `last_value` [B] is of the last state."""
-    mask, values = record.mask[..., 0], record.observation.value
-    after = running(progress.env).astype(jnp.float32)
-    ended = (mask > 0) & (jnp.concatenate([mask[1:], after[None]]) == 0)
-    found = gae.estimate(
-        record.reward,
-        jnp.concatenate([values, last_value[None]]),
+    """Generalised advantages over the chunks, against the critic's values."""
+    transitions = rollout.transitions
+    mask, values = transitions.mask[..., 0], transitions.extras.value
+    assert rollout.last_value is not None, "no critic's rollout"
+    still_running = rollout.is_running.astype(jnp.float32)
+    ended = (mask > 0) & (jnp.concatenate([mask[1:], still_running[None]]) == 0)
+    estimates = gae.estimate(
+        transitions.reward,
+        jnp.concatenate([values, rollout.last_value[None]]),
         mask,
         ended,
-        gamma=critic.gamma,
-        gae_lambda=critic.gae_lambda,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
     )
-    advantage = gae.normalized(found.advantages, mask, std_floor=config.std_floor)
-    flat = (advantage, mask, values, found.returns)
+    advantage = gae.normalized(
+        estimates.advantages, mask, adv_std_min=settings.adv_std_min
+    )
+    flat = (advantage, mask, values, estimates.returns)
     return AdvantageBatch(*(leaf.reshape(-1) for leaf in flat)), {}
 
 
-def _spread(
-    episodes: GroupAdvantages, mask: jax.Array, config: OnlineConfig
-) -> tuple[jax.Array, jax.Array]:
-    """Advantages and weights [B] of episodes on their running chunks, [T, B C]."""
-    went_on = (jnp.arange(config.branches) == 0).astype(jnp.float32)  # [C]
+def _on_chunks(
+    episodes: GroupAdvantages, rollout: Rollout, settings: GroupSettings
+) -> tuple[AdvantageBatch, Metrics]:
+    """Episode advantages on their chunks, mixed with those of chunk groups (eq. 16).
 
-    def over(values: jax.Array) -> jax.Array:
+    Only the branch that went on, the first of every C, is part of its episode.
+    """
+    branches, chunk_weight = settings.num_branches, settings.chunk_advantage_weight
+    mask = rollout.transitions.mask[..., 0]  # when the chunk began
+    rates = groups.success_rates(rollout.success, group_size=settings.group_size)
+    is_kept = groups.success_rate_filter(rates, *settings.success_rate_filter)
+    chunks = chunk_groups.chunk_advantages(
+        rollout.transitions.reward,
+        mask,
+        group_size=branches,
+        adv_std_min=settings.adv_std_min,
+    )
+    kept = groups.apply_group_filter(episodes, is_kept)
+    went_on = (jnp.arange(branches) == 0).astype(jnp.float32)  # [C]
+
+    def per_branch(values: jax.Array) -> jax.Array:
         return (values[:, None] * went_on).reshape(-1)
 
-    advantages = jnp.broadcast_to(over(episodes.advantages), mask.shape)
-    return advantages, mask * over(episodes.weights)
+    trajectory = jnp.broadcast_to(per_branch(kept.advantages), mask.shape)
+    advantage, weight = chunk_groups.mix_advantages(
+        (trajectory, mask * per_branch(kept.weights)),
+        (chunks.advantages, chunks.weights),
+        chunk_advantage_weight=chunk_weight,
+    )
+    metrics: Metrics = {}
+    if chunk_weight < 1:
+        metrics |= diagnostics.group_metrics(episodes.zero_variance)
+        metrics |= diagnostics.filter_metrics(is_kept)
+    if chunk_weight > 0:
+        in_state = mask[:, ::branches] > 0
+        of_chunks = diagnostics.group_metrics(chunks.zero_variance, in_state)
+        metrics |= {f"{name}_chunks": value for name, value in of_chunks.items()}
+    return AdvantageBatch(advantage.reshape(-1), weight.reshape(-1)), metrics

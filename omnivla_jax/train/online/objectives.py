@@ -1,64 +1,165 @@
-"""The objectives by name: how recorded chunks are valued, and what loss they give."""
+"""Objectives by name: how rollouts become advantages, and the loss on their chunks.
 
+A new one is an entry in `OBJECTIVES`: a config dataclass, a function from a rollout to
+advantages, and a loss.
+"""
+
+import dataclasses
 import functools
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, NamedTuple, Protocol
 
 import jax
 
-from omnivla_jax.core.types import ChainScore
-from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.rl import grpo, gspo, ppo
+from omnivla_jax.core.types import Score
+from omnivla_jax.policy.config import PolicyConfig, choose
+from omnivla_jax.policy.heads.base import Sampler
+from omnivla_jax.rl import grpo, gspo, ppo, rloo
+from omnivla_jax.rl.kl import StepKl
+from omnivla_jax.rl.surrogate import ClipConfig
+from omnivla_jax.train.online import advantages
+from omnivla_jax.train.online.advantages import AdvantageBatch, GroupSettings, Rollout
+
+Metrics = dict[str, jax.Array]
 
 
-class Loss(Protocol):
-    """What a policy's parameters lose on S recorded chunks, and metrics."""
+AdvantageFn = Callable[[Rollout, GroupSettings], tuple[AdvantageBatch, Metrics]]
+
+
+class LossFn(Protocol):
+    """The loss of a policy's parameters on S recorded chunks, and metrics.
+
+    Args:
+      new, old: scores under the parameters that are trained, and that sampled.
+      batch: advantages and weights [S].
+      values: the critic's, float32 [S]; None without one.
+      exact_kl: of the action head.
+      reference: scores under the policy that the divergence is taken from; None: old.
+    """
 
     def __call__(
         self,
-        new: ChainScore,
-        old: ChainScore,
-        advantages: jax.Array,  # float32 [S]
-        weights: jax.Array,  # float32 [S]
+        new: Score,
+        old: Score,
+        batch: AdvantageBatch,
         *,
-        reference: ChainScore | None,
-    ) -> tuple[jax.Array, dict[str, jax.Array]]: ...
+        values: jax.Array | None,
+        exact_kl: StepKl,
+        reference: Score | None,
+    ) -> tuple[jax.Array, Metrics]: ...
 
 
-class Objective(NamedTuple):
+@dataclass(frozen=True)
+class Objective:
     """What stage III minimises."""
 
-    loss: Loss
-    critic: ppo.PpoConfig | None = None  # None: chunks are valued within groups
+    name: str
+    config: ClipConfig
+    advantages: AdvantageFn
+    loss: LossFn
+    has_critic: bool = False
 
 
-def flow_gspo(config: gspo.GspoConfig) -> Objective:
-    """Group advantages, one clipped ratio a chunk (paper, eq. 15-18)."""
-    return Objective(functools.partial(gspo.loss, config=config))
+class ObjectiveSpec(NamedTuple):
+    """How an objective is made from its settings."""
+
+    config: type[ClipConfig]
+    advantages: Callable[..., tuple[AdvantageBatch, Metrics]]  # and `config`
+    loss: Callable[..., tuple[jax.Array, Metrics]]  # and `config`
+    ratio_normalizer: str  # as published: a key of `ratio_normalizers`
+    has_critic: bool = False
 
 
-def flow_grpo(config: grpo.GrpoConfig) -> Objective:
-    """Group advantages, one clipped ratio a denoising step."""
-    return Objective(functools.partial(grpo.loss, config=config))
+def _policy_loss(
+    loss: Callable[..., tuple[jax.Array, Metrics]],
+) -> Callable[..., tuple[jax.Array, Metrics]]:
+    """A loss of scores alone, as a `LossFn` with the keyword `config`."""
+
+    def policy_loss(
+        new: Score,
+        old: Score,
+        batch: AdvantageBatch,
+        *,
+        values: jax.Array | None,
+        **named: Any,
+    ) -> tuple[jax.Array, Metrics]:
+        del values
+        return loss(new, old, batch.advantage, batch.weight, **named)
+
+    return policy_loss
 
 
-def flow_ppo(config: ppo.PpoConfig) -> Objective:
-    """A critic's advantages, one clipped ratio a chunk."""
-    return Objective(functools.partial(ppo.loss, config=config), critic=config)
+def ppo_loss(
+    new: Score,
+    old: Score,
+    batch: AdvantageBatch,
+    *,
+    values: jax.Array,
+    config: ppo.PpoConfig,
+    **named: Any,
+) -> tuple[jax.Array, Metrics]:
+    """The clipped ratio of a chunk, and the critic's regression (see `ppo`)."""
+    policy_loss, metrics = gspo.loss(
+        new, old, batch.advantage, batch.weight, config=config, **named
+    )
+    assert batch.value is not None and batch.target is not None, "no critic's batch"
+    value_loss, value_metrics = ppo.value_loss(
+        values, batch.value, batch.target, batch.weight, config=config
+    )
+    return policy_loss + value_loss, metrics | value_metrics
 
 
-def lengths(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
-    """What a log-ratio may be divided by: |A| = HK in the paper, and other choices.
+OBJECTIVES: Mapping[str, ObjectiveSpec] = {
+    "gspo": ObjectiveSpec(
+        gspo.GspoConfig, advantages.group_relative, _policy_loss(gspo.loss), "HK"
+    ),
+    "grpo": ObjectiveSpec(
+        grpo.GrpoConfig, advantages.group_relative, _policy_loss(grpo.loss), "1"
+    ),
+    "rloo": ObjectiveSpec(
+        rloo.RlooConfig, advantages.leave_one_out, _policy_loss(gspo.loss), "1"
+    ),
+    "ppo": ObjectiveSpec(
+        ppo.PpoConfig, advantages.critic_gae, ppo_loss, "1", has_critic=True
+    ),
+}
 
-    H counts the actions that are executed, K the steps that are drawn, D what exists.
+
+def make(name: str, **settings: Any) -> Objective:
+    """The objective called `name`, with the fields of its config as `settings`.
+
+    Raises:
+      ValueError: an unknown objective, a setting that it does not have, or a bad value.
+    """
+    spec = choose("objective", name, OBJECTIVES)
+    known = [field.name for field in dataclasses.fields(spec.config)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"The objective {name!r} has no settings {', '.join(unknown)}: it has "
+            f"{', '.join(known)}."
+        )
+    config = spec.config(**settings)
+    return Objective(
+        name=name,
+        config=config,
+        advantages=functools.partial(spec.advantages, config=config),
+        loss=functools.partial(spec.loss, config=config),
+        has_critic=spec.has_critic,
+    )
+
+
+def ratio_normalizers(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
+    """Lengths that a log-ratio may be divided by, by name; the paper has |A| = HK.
+
+    H counts the actions that are executed, K the steps that are drawn, D the dimensions
+    that exist.
     """
     horizon = sampler.exec_horizon or config.horizon
-    steps = sampler.noisy_steps if sampler.stochastic_steps == "all" else 1
-    dim = config.robot_action_dim
-    entries = gspo.chunk_length(horizon=horizon, steps=steps, action_dim=dim)
+    steps, dim = sampler.num_scored_steps, config.robot_action_dim
     return {
         "1": 1,
         "HD": horizon * dim,
         "HK": gspo.chunk_length(horizon=horizon, steps=steps),
-        "HKD": entries,
+        "HKD": gspo.chunk_length(horizon=horizon, steps=steps, action_dim=dim),
     }

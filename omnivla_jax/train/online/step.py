@@ -1,47 +1,45 @@
 """Stage III: Flow-GSPO, from rollout to optimizer update in one compiled function.
 
-    collect: reset N states -> G copies -> T chunks of episodes -> advantages
-    learn:   E epochs of M minibatches of the objective -> new parameters
+collect: reset N states -> G copies -> T chunks of episodes -> advantages
+learn:   E epochs of M minibatches of the objective -> new parameters
 """
 
-import functools
-from typing import Any, Sequence
+from typing import Sequence
 
 import jax
-import optax
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import ChainScore, PyTree
-from omnivla_jax.flow import log_prob
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.policy.policy import Sampler
-from omnivla_jax.train import actor, rng, state
-from omnivla_jax.train.environment import Environment, apart
-from omnivla_jax.train.observation_store import OBSERVATION_STORES, ObservationStore
-from omnivla_jax.train.online import rollout as online_rollout
-from omnivla_jax.train.online import update
-from omnivla_jax.train.online.advantages import Metrics
+from omnivla_jax.train import rng, state
+from omnivla_jax.train.agent import Agent
+from omnivla_jax.train.environment import Environment, shard_map_environment
+from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online.config import OnlineConfig
+from omnivla_jax.train.online.objectives import Metrics
+from omnivla_jax.train.online.rollout import collect
+from omnivla_jax.train.online.update import update_epochs
 from omnivla_jax.train.sharding import MeshSharding, single_device
 from omnivla_jax.train.state import TrainState
 
 
 def create(
-    before: TrainState, config: OnlineConfig, policy_config: PolicyConfig
+    sft_state: TrainState, config: OnlineConfig, policy_config: PolicyConfig
 ) -> TrainState:
-    """Stage III at step 0, from what stage II handed on."""
-    key = rng.named_key(before.seed, "adapters")
-    params = lora.add_adapters(state.evaluated(before), key, scope=config.scope)
-    if config.objective.critic is not None:
-        critic_key = rng.named_key(before.seed, "critic")
+    """Stage III at step 0, from the state that stage II ended in."""
+    key = rng.named_key(sft_state.seed, "adapters")
+    params = lora.add_adapters(state.evaluated(sft_state), key, scope=config.trainable)
+    if config.objective.has_critic:
+        critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
+    trained = lora.trainable_mask(params, config.trainable)
     return state.create(
         params,
-        before.normalizer,
-        _optimizer(params, config),
-        seed=before.seed,
+        sft_state.normalizer,
+        state.make_optimizer(config.optimizer, trained),
+        seed=sft_state.seed,
         held=config.reference == "sft",
     )
 
@@ -58,114 +56,53 @@ def make_step(
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 
     The step's randomness is `fold_in(key, state.step)`: pass the same key every time.
-    On a mesh, `placement` splits the batch and the parameters; hand in a state that
-    lies there already (`placement.shardings`).
-    """
 
-    environment = apart(environment, placement.apart)
+    Args:
+      environment: the simulator.
+      tasks: its task ids that episodes are played of.
+      policy_config, sampler: the policy, and how its action head explores.
+      config: of stage III.
+      placement: on a mesh, it splits the batch and the parameters; hand in a state
+        that lies there already (`train.sharding`).
+    """
+    environment = shard_map_environment(environment, placement.apart)
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
-        play_key, learn_key = jax.random.split(jax.random.fold_in(key, state.step))
-        experience, played = online_rollout.collect(
-            make_stochastic_actor(state, environment, policy_config, sampler, config),
-            make_value_fn(state, environment, policy_config),
-            play_key,
+        rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
+        agent = make_agent(
+            environment, policy_config, sampler, state.normalizer, config
+        )
+        batch, episode_metrics = collect(
+            agent,
+            lora.merge(state.params),
+            rollout_key,
             environment,
             tasks,
             config=config,
             placement=placement,
         )
-        after, learned = update.learn(
-            state,
-            learn_key,
-            experience,
-            models=models(state, environment, policy_config, sampler, config),
-            config=config,
-            placement=placement,
+        new_state, update_metrics = update_epochs(
+            state, update_key, batch, agent=agent, config=config, placement=placement
         )
-        return placement.state(after), played | learned
+        return placement.state(new_state), episode_metrics | update_metrics
 
-    return compilation.jit(step, fused=environment.fused, donate_argnames=("state",))
-
-
-def make_stochastic_actor(
-    state: TrainState,
-    environment: Environment,
-    policy_config: PolicyConfig,
-    sampler: Sampler,
-    config: OnlineConfig,
-) -> actor.Act:
-    """Acts as `state` would, C chunks at a time, and records what learning needs."""
-    return actor.make_stochastic_actor(
-        lora.merge(state.params),
-        state.normalizer,
-        environment,
-        config=policy_config,
-        sampler=sampler,
-        storage=storage(environment, state.normalizer, policy_config, config),
-        branches=config.branches,
+    return compilation.jit(
+        step, fused=environment.supports_fusion, donate_argnames=("state",)
     )
 
 
-def make_value_fn(
-    state: TrainState, environment: Environment, policy_config: PolicyConfig
-) -> online_rollout.ValueFn:
-    """The critic of `state`, on the simulator's states."""
-    params = lora.merge(state.params)
-
-    def value(env: Any) -> jax.Array:
-        seen = actor.look(environment, state.normalizer, env, config=policy_config)
-        prefix = policy.encode_prefix(params, seen, config=policy_config)
-        return policy.value(params, prefix, seen.state, config=policy_config)
-
-    return value
-
-
-def models(
-    state: TrainState,
+def make_agent(
     environment: Environment,
     policy_config: PolicyConfig,
     sampler: Sampler,
-    config: OnlineConfig,
-) -> update.PolicyFns:
-    """What given parameters say of recorded decisions."""
-    kept = storage(environment, state.normalizer, policy_config, config)
-
-    def score(params: PyTree, decision: actor.ActorOutput) -> ChainScore:
-        return policy.chain_log_prob(
-            params,
-            kept.recall(params, decision.seen),
-            decision.state,
-            actor.turned(decision.chain),
-            config=policy_config,
-            sampler=sampler,
-            played=decision.played,
-        )
-
-    def recorded(decision: actor.ActorOutput) -> ChainScore:
-        mask = policy.counted(policy_config, sampler, played=decision.played)
-        return log_prob.recorded_log_prob(actor.turned(decision.chain), mask=mask)
-
-    def value(params: PyTree, decision: actor.ActorOutput) -> jax.Array:
-        prefix = kept.recall(params, decision.seen)
-        return policy.value(params, prefix, decision.state, config=policy_config)
-
-    return update.PolicyFns(score, recorded, value)
-
-
-def storage(
-    environment: Environment,
     normalizer: Normalizer,
-    policy_config: PolicyConfig,
     config: OnlineConfig,
-) -> ObservationStore:
-    """How decisions are kept until they are learned from."""
-    look = functools.partial(
-        actor.look, environment, normalizer, config=policy_config
+) -> Agent:
+    """The agent that explores and is scored in stage III."""
+    return Agent(
+        policy_config,
+        environment.observe,
+        normalizer,
+        sampler,
+        OBSERVATION_STORES[config.observation_store],
     )
-    return OBSERVATION_STORES[config.storage](look, policy_config)
-
-
-def _optimizer(params: PyTree, config: OnlineConfig) -> optax.GradientTransformation:
-    trained = lora.trainable_mask(params, config.scope)
-    return state.make_optimizer(config.optimizer, trained)

@@ -5,44 +5,33 @@ a part.
 """
 
 import dataclasses
-from typing import Callable, NamedTuple
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from omnivla_jax.core.types import ChainScore, PyTree
+from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import lora
-from omnivla_jax.rl import diagnostics, ppo
-from omnivla_jax.train import actor, state
-from omnivla_jax.train.online import rollout as online_rollout
-from omnivla_jax.train.online.advantages import Metrics
+from omnivla_jax.rl import diagnostics
+from omnivla_jax.train import state
+from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.online.rollout import RolloutBatch
+from omnivla_jax.train.online.objectives import Metrics
+from omnivla_jax.train.online.rollout import RolloutBatch, gather_minibatch
 from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
-
-class PolicyFns(NamedTuple):
-    """What parameters say of recorded decisions."""
-
-    score: Callable[[PyTree, actor.ActorOutput], ChainScore]  # the likelihood of chunks
-    recorded: Callable[
-        [actor.ActorOutput], ChainScore
-    ]  # the same, as they were sampled
-    value: Callable[[PyTree, actor.ActorOutput], jax.Array]  # the critic's, float32 [S]
-
-
 # loss(params, which chunks int32 [S]) -> the objective on them, metrics
-Loss = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
+LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 
 
-def learn(
-    before: TrainState,
+def update_epochs(
+    state_before: TrainState,
     key: jax.Array,
-    experience: RolloutBatch,
+    batch: RolloutBatch,
     *,
-    models: PolicyFns,
+    agent: Agent,
     config: OnlineConfig,
     placement: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
@@ -50,17 +39,25 @@ def learn(
 
     Chunks with weight come first in every epoch, and minibatches without any are
     skipped: frozen episodes cost neither gradient nor time.
+
+    Args:
+      state_before: the state whose parameters are trained.
+      batch: what `rollout.collect` recorded.
+      agent: scores the chunks.
+      config, placement: of stage III.
     """
-    trained = lora.trainable_mask(before.params, config.scope)
+    trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
-    carry = (before.params, before.opt_state)
+    weight = batch.advantages.weight
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
-        part = online_rollout.take(experience, index, branches=config.branches)
-        part = placement.batch(part)
-        return _loss(params, before.reference, part, models, config)
+        minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
+        minibatch = placement.batch(minibatch)
+        return objective_loss(
+            params, state_before.reference, minibatch, agent=agent, config=config
+        )
 
-    def minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
+    def train_minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
         def update(carry: PyTree) -> tuple[PyTree, Metrics]:
             params, opt_state = carry
             gradient, metrics = _gradient(params, index, loss, config)
@@ -68,18 +65,61 @@ def learn(
             return (state.apply(params, updates, trained), opt_state), metrics
 
         # Adam moves even without a gradient, so an empty minibatch must not count.
-        nothing = _zeros(jax.eval_shape(update, carry)[1])
-        useful = jnp.any(experience.worth.weight[index] > 0)
-        return jax.lax.cond(useful, update, lambda same: (same, nothing), carry)
+        shapes = jax.eval_shape(update, carry)[1]
+        no_metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        is_useful = jnp.any(weight[index] > 0)
+        return jax.lax.cond(is_useful, update, lambda c: (c, no_metrics), carry)
 
-    index = _minibatches(key, experience.worth.weight, config)
-    (params, opt_state), metrics = jax.lax.scan(minibatch, carry, index)
-    after = {"step": before.step + 1, "params": params, "opt_state": opt_state}
-    return dataclasses.replace(before, **after), _averaged(metrics)
+    def random_order(key: jax.Array) -> jax.Array:
+        """Chunks in a random order in which those without weight come last."""
+        return jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
+
+    order = jax.vmap(random_order)(jax.random.split(key, config.epochs))
+    count = config.epochs * config.minibatches
+    index = order.reshape(count, config.grad_accum_steps, -1)  # [E M, A, S]
+    carry = (state_before.params, state_before.opt_state)
+    (params, opt_state), metrics = jax.lax.scan(train_minibatch, carry, index)
+    new_state = dataclasses.replace(
+        state_before, step=state_before.step + 1, params=params, opt_state=opt_state
+    )
+    return new_state, _mean_by_weight(metrics)
+
+
+def objective_loss(
+    params: PyTree,
+    reference: PyTree | None,
+    minibatch: RolloutBatch,
+    *,
+    agent: Agent,
+    config: OnlineConfig,
+) -> tuple[jax.Array, Metrics]:
+    """The objective on S chunks, and metrics with their "weight".
+
+    Scaled by the mean weight: a minibatch with half its chunks masked contributes half
+    the gradient.
+
+    Args:
+      params: with their adapters, if they have any.
+      reference: parameters that the divergence is measured from; None: those that
+        sampled the chunks.
+      minibatch: S chunks, each with a decision of its own.
+    """
+    output, advantages = minibatch
+    merged, objective = lora.merge(params), config.objective
+    value, metrics = objective.loss(
+        agent.log_prob(merged, output),
+        agent.behavior_log_prob(output),
+        advantages,
+        values=agent.value(merged, output) if objective.has_critic else None,
+        exact_kl=agent.exact_kl,
+        reference=None if reference is None else agent.log_prob(reference, output),
+    )
+    share = jnp.mean(advantages.weight)
+    return share * value, metrics | {"weight": share}
 
 
 def _gradient(
-    params: PyTree, index: jax.Array, loss: Loss, config: OnlineConfig
+    params: PyTree, index: jax.Array, loss: LossFn, config: OnlineConfig
 ) -> tuple[PyTree, Metrics]:
     """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
 
@@ -87,69 +127,22 @@ def _gradient(
     """
     part = jax.grad(loss, has_aux=True)
 
-    def add(total: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
+    def add_part(total: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
         gradient, metrics = part(params, index)
         return jax.tree.map(jnp.add, total, gradient), metrics
 
-    if config.accumulation == 1:
+    if config.grad_accum_steps == 1:
         gradient, metrics = part(params, index[0])
     else:
-        total, parts = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), index)
-        gradient = jax.tree.map(lambda leaf: leaf / config.accumulation, total)
-        metrics = _averaged(parts) | {"weight": jnp.mean(parts["weight"])}
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        total, parts = jax.lax.scan(add_part, zeros, index)
+        gradient = jax.tree.map(lambda leaf: leaf / config.grad_accum_steps, total)
+        metrics = _mean_by_weight(parts) | {"weight": jnp.mean(parts["weight"])}
     metrics |= {"grad_norm": optax.tree.norm(gradient)}
     return gradient, metrics | diagnostics.expert_norms(gradient)
 
 
-def _loss(
-    params: PyTree,
-    reference: PyTree | None,
-    part: RolloutBatch,
-    models: PolicyFns,
-    config: OnlineConfig,
-) -> tuple[jax.Array, Metrics]:
-    """The objective on S chunks; one half without weight pulls half as hard.
-
-    `reference`: the parameters that the divergence is measured from; None: those that
-    recorded the chunks.
-    """
-    decision, worth = part
-    merged = lora.merge(params)
-    value, metrics = config.objective.loss(
-        models.score(merged, decision),
-        models.recorded(decision),
-        worth.advantage,
-        worth.weight,
-        reference=None if reference is None else models.score(reference, decision),
-    )
-    critic = config.objective.critic
-    if critic is not None and worth.value is not None and worth.target is not None:
-        critical, more = ppo.value_loss(
-            models.value(merged, decision),
-            worth.value,
-            worth.target,
-            worth.weight,
-            config=critic,
-        )
-        value, metrics = value + critical, metrics | more
-    share = jnp.mean(worth.weight)
-    return share * value, metrics | {"weight": share}
-
-
-def _minibatches(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
-    """Which chunks each minibatch takes, int32 [E M, A, S]; consumes `key`."""
-    keys = jax.random.split(key, config.epochs)
-    order = jax.vmap(lambda key: _order(key, weight))(keys)
-    count = config.epochs * config.minibatches
-    return order.reshape(count, config.accumulation, -1)
-
-
-def _order(key: jax.Array, weight: jax.Array) -> jax.Array:
-    """A random order of the chunks in which those without weight end, int32."""
-    return jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
-
-
-def _averaged(metrics: Metrics) -> Metrics:
+def _mean_by_weight(metrics: Metrics) -> Metrics:
     """Means over minibatches or their parts by weight, [E M] -> scalars."""
     weight = metrics["weight"]
     return {
@@ -157,7 +150,3 @@ def _averaged(metrics: Metrics) -> Metrics:
         for name, values in metrics.items()
         if name != "weight"
     }
-
-
-def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -14,7 +14,7 @@ from typing import Iterator, NamedTuple, Sequence
 
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import tasks
-from omnivla_jax.sim.libero.tasks import Start, Task, Zone
+from omnivla_jax.sim.libero.tasks import ObjectInit, TargetZone, Task
 from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.skills import SKILLS, SUITES
 from omnivla_jax.world.expert.waypoints import Skill
@@ -35,7 +35,7 @@ class TaskSkill(NamedTuple):
 class TaskNames(NamedTuple):
     """The names in a task, split into instances and their regions."""
 
-    starts: dict[str, Start]  # by instance
+    starts: dict[str, ObjectInit]  # by instance
     goals: list[tuple[str, Part, Part]]  # predicate, subject and target, in order
     instances: list[str]  # named in the goals, each once
     joints: set[tuple[str, Part]]  # initial predicate and subject
@@ -108,7 +108,7 @@ def libero_skills() -> tuple[TaskSkill, ...]:
 
 def task_names(task: Task) -> TaskNames:
     """Split the names in a task's goal and initial joints."""
-    starts = {start.name: start for start in (*task.movables, *task.fixtures)}
+    starts = {start.name: start for start in (*task.objects, *task.fixtures)}
     categories = {name: start.category for name, start in starts.items()}
     split = functools.partial(tasks.split_region, instances=categories)
     goals = []
@@ -195,7 +195,7 @@ def _match(
     )
 
 
-def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
+def _support(names: TaskNames, start: ObjectInit) -> tuple[str, str, str]:
     """Relation, category and region that something starts on or in; or ""."""
     below = names.starts.get(start.reference)
     if below is None:  # on the table
@@ -203,7 +203,7 @@ def _support(names: TaskNames, start: Start) -> tuple[str, str, str]:
     return start.relation, CATEGORIES[below.category].grasp_like, start.region
 
 
-def _distance(a: Start, b: Start) -> float:
+def _distance(a: ObjectInit, b: ObjectInit) -> float:
     """Between the middles of two start regions, m; 0 where one has none."""
     if not (a.ranges and b.ranges):
         return 0.0
@@ -220,7 +220,7 @@ def _adapt(
     skill: Skill,
     known: TaskNames,
     renaming: Renaming,
-    zones: Sequence[tuple[Zone, Zone]],
+    zones: Sequence[tuple[TargetZone, TargetZone]],
 ) -> Skill:
     """The skill with other names, its points of the world moved with the zone."""
     dx, dy, dz = 0.0, 0.0, 0.0

@@ -153,13 +153,13 @@ def _target_orientation(
         step = rotation.from_axis_angle(jnp.stack(about, -1), jnp)
         turn = rotation.multiply(step, turn, jnp)
 
-    def closeness(turn: jax.Array) -> jax.Array:
+    def goal_proximity(turn: jax.Array) -> jax.Array:
         home = jnp.abs(jnp.sum(turn * jnp.array(_TOP_DOWN), axis=-1))
         return home + ORIENTATION_HYSTERESIS * jnp.abs(jnp.sum(turn * last, axis=-1))
 
     swap = jnp.broadcast_to(jnp.array(_FINGERS_SWAPPED), last.shape)
     swapped = rotation.multiply(turn, swap, jnp)
-    better = closeness(swapped) > closeness(turn)
+    better = goal_proximity(swapped) > goal_proximity(turn)
     free = waypoint.frame >= table.FIRST_AXIS
     turn = jnp.where((better & free)[:, None], swapped, turn)
     return jnp.where((waypoint.frame == table.KEPT)[:, None], last, turn)

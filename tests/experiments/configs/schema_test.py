@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from absl import flags
@@ -13,7 +12,8 @@ from ml_collections import config_flags
 from experiments.configs import quickstart
 from experiments.configs.schema import check_tasks, from_config
 from omnivla_jax.flow import schedules, sde
-from omnivla_jax.rl import grpo, gspo, ppo
+from omnivla_jax.policy.heads.flow_sampler import FlowSampler
+from omnivla_jax.rl import grpo, gspo, ppo, rloo
 from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.libero import tasks as tables
 from omnivla_jax.train.online import objectives
@@ -23,12 +23,13 @@ from omnivla_jax.train.online import objectives
 def test_the_committed_configs_convert(variant):
     settings = from_config(quickstart.get_config(variant))
     assert len(settings.tasks) >= 3
-    assert settings.sampler.schedule.shape is schedules.flow_grpo
-    assert settings.sampler.drift is sde.corrected
-    assert settings.evaluation.chunks == settings.rl.chunks
     sampler = settings.sampler
+    assert isinstance(sampler, FlowSampler)
+    assert sampler.schedule.shape is schedules.flow_grpo
+    assert sampler.drift is sde.corrected
+    assert settings.evaluation.chunks == settings.rl.chunks
     assert sampler.exec_horizon is not None
-    length = objectives.lengths(settings.policy, sampler)["HK"]
+    length = objectives.ratio_normalizers(settings.policy, sampler)["HK"]
     assert length == sampler.steps * sampler.exec_horizon
     assert settings.sft.optimizer.decay_steps == settings.sft.steps
     rl = settings.rl
@@ -41,29 +42,26 @@ def test_the_hybrid_sampler_counts_one_step():
     config = quickstart.get_config()
     config.sampler.stochastic_steps = "one"
     settings = from_config(config)
-    length = objectives.lengths(settings.policy, settings.sampler)["HK"]
+    length = objectives.ratio_normalizers(settings.policy, settings.sampler)["HK"]
     assert length == config.exec_horizon
 
 
 @pytest.mark.parametrize(
     "objective, own",
     [
-        ("gspo", gspo.GspoConfig(length=32)),
-        ("grpo", grpo.GrpoConfig(length=1)),
-        ("ppo", ppo.PpoConfig(length=1)),
+        ("gspo", gspo.GspoConfig(ratio_normalizer=32)),
+        ("grpo", grpo.GrpoConfig(ratio_normalizer=1)),
+        ("ppo", ppo.PpoConfig(ratio_normalizer=1)),
+        ("rloo", rloo.RlooConfig(ratio_normalizer=1)),
     ],
 )
 def test_clip_and_length_suit_the_objective(objective, own):
-    def converted():
-        loss: Any = from_config(config).rl.objective.loss
-        found = loss.keywords["config"]
-        return found.length, found.clip_low, found.clip_high
-
     config = quickstart.get_config()
-    config.rl.update({"objective": objective, "groups": 96, "group_size": 1})
-    assert converted() == (own.length, own.clip_low, own.clip_high)
-    config.rl.update({"length": "HK", "clip": (0.1, 0.3)})
-    assert converted() == (32, 0.1, 0.3)
+    config.rl.update({"objective": objective})
+    assert from_config(config).rl.objective.config == own
+    config.rl.update({"ratio_normalizer": "HK", "clip_low": 0.1, "clip_high": 0.3})
+    changed = from_config(config).rl.objective.config
+    assert (changed.ratio_normalizer, *changed.clip) == (32, 0.1, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +79,9 @@ def test_clip_and_length_suit_the_objective(objective, own):
         ("policy.tokenizer", "no.model", "no.model is no SentencePiece model"),
         ("sampler.schedule", "quadratic", "flow_grpo"),
         ("rl.minibatches", 7, "do not divide"),
+        ("rl.reward_weights", {"beauty": 1.0}, "beauty"),
+        ("rl.gae_lambda", 0.9, "'gspo' has no settings gae_lambda"),
+        ("policy.head", "l2", "flow, l1"),
     ],
 )
 def test_wrong_settings_are_named_with_a_remedy(name, value, words):

@@ -39,7 +39,7 @@ def pi0(tmp_path_factory):
     metadata = imported_weights.WeightsMetadata("debug", True, sources, {})
     loaded = imported_weights.import_files(root / "ours", metadata, seed=0)
     chex.assert_trees_all_equal(loaded.params["reasoning"], params["reasoning"])
-    assert {name.split("/")[0] for name in loaded.kept} == {"spatial"}
+    assert {name.split("/")[0] for name in loaded.missing_initialized} == {"spatial"}
     return root / "ours", loaded.params
 
 

@@ -12,11 +12,17 @@ def test_the_table_holds_every_number_in_columns():
         name: estimate(share)
         | {"diverged": round(10 * share)}
         | {"per_task": {"turn on the stove": estimate(share), "push": estimate(0.0)}}
-        for name, share in [("before", 0.4), ("after", 0.8),
-                            ("swapped_instructions", 0.1)]
+        for name, share in [
+            ("before", 0.4),
+            ("after", 0.8),
+            ("swapped_instructions", 0.1),
+        ]
     }
-    extra = {"time_split": {"physics": 2.0, "update": 1.5}, "episodes": 210,
-             "wall_seconds": {"total": 125.0}}
+    extra = {
+        "time_split": {"physics": 2.0, "update": 1.5},
+        "episodes": 210,
+        "wall_seconds": {"total": 125.0},
+    }
     lines = results.table(columns | extra).splitlines()
     assert lines[2].split()[:6] == ["turn", "on", "the", "stove", "40%", "(20%"]
     assert lines[-3].startswith("all 210 episodes") and "80% (40% to 90%)" in lines[-3]

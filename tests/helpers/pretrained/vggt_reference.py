@@ -41,8 +41,9 @@ def block(
     weights: Weights, name: str, x: np.ndarray, places: np.ndarray, heads: int
 ) -> np.ndarray:
     """Attention and MLP, each normed before and scaled after: [B, T, E]."""
-    mixed = attention(weights, f"{name}.attn", norm(weights, f"{name}.norm1", x),
-                      places, heads)
+    mixed = attention(
+        weights, f"{name}.attn", norm(weights, f"{name}.norm1", x), places, heads
+    )
     x = x + weights[f"{name}.ls1.gamma"] * mixed
     hidden = linear(weights, f"{name}.mlp.fc1", norm(weights, f"{name}.norm2", x))
     hidden = hidden * (1 + special.erf(hidden / np.sqrt(2))) / 2

@@ -35,9 +35,7 @@ def block(name: str, width: int, *, normed: int) -> Shapes:
     """A transformer block; `normed`: channels of a head, 0 where none are normed."""
     linears = {"attn.qkv": (3, 1), "attn.proj": (1, 1), "mlp.fc1": (4, 1)}
     linears["mlp.fc2"] = (1, 4)
-    table: Shapes = {
-        f"{name}.{gain}.gamma": (width,) for gain in ("ls1", "ls2")
-    }
+    table: Shapes = {f"{name}.{gain}.gamma": (width,) for gain in ("ls1", "ls2")}
     for part, (outputs, inputs) in linears.items():
         table[f"{name}.{part}.weight"] = (outputs * width, inputs * width)
         table[f"{name}.{part}.bias"] = (outputs * width,)

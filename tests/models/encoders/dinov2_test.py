@@ -10,7 +10,7 @@ from flax import traverse_util
 
 from omnivla_jax.models.encoders.dinov2 import DinoConfig, Dinov2, resize_positions
 from omnivla_jax.models.encoders.vit import VitConfig
-from omnivla_jax.policy.pretrained import recipes, vggt
+from omnivla_jax.policy.pretrained import param_mapping, vggt
 from tests.helpers import unoptimized
 from tests.helpers.pretrained import dinov2_release
 from tests.helpers.random_tree import random_parameters
@@ -50,7 +50,7 @@ def loaded(model, like):
     arrays = dinov2_release.renamed(model, "theirs")
     shapes = traverse_util.flatten_dict({"ours": like}, sep="/")
     made = {
-        name: recipes.make(table[name], arrays.__getitem__, leaf)
+        name: param_mapping.build_param(table[name], arrays.__getitem__, leaf)
         for name, leaf in shapes.items()
     }
     return traverse_util.unflatten_dict(made, sep="/")["ours"]

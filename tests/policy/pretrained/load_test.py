@@ -15,8 +15,8 @@ from omnivla_jax.core import sharding
 from omnivla_jax.models.layers import posemb_sincos
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.pretrained import openpi
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import MismatchError, load
-from omnivla_jax.policy.pretrained.sources import source
 from tests.helpers import unoptimized
 from tests.helpers.pretrained import fakes
 from tests.helpers.pretrained.tiny import CONFIG
@@ -30,7 +30,7 @@ TIME_KERNELS = {
 
 def loaded(name, path, config=CONFIG, **axes):
     mesh = sharding.make_mesh(**axes)
-    key, files = jax.random.key(0), [(source(name), path)]
+    key, files = jax.random.key(0), [(get_format(name), path)]
     return load(key, files, config=config, mesh=mesh)
 
 
@@ -54,8 +54,8 @@ def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
         lambda: parameters.init(jax.random.key(0), CONFIG)["action"]
     )()
     chex.assert_trees_all_equal(result.params["action"], fresh)
-    assert {name.split("/")[0] for name in result.kept} == {"action"}
-    assert len(result.kept) == len(jax.tree.leaves(params["action"]))
+    assert {name.split("/")[0] for name in result.missing_initialized} == {"action"}
+    assert len(result.missing_initialized) == len(jax.tree.leaves(params["action"]))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_openpi_trees(tmp_path, name, config, write, with_values):
     width = config.mot.experts["action"].width
     ours[kernel] = openpi.reflect_time(ours[kernel], width)
     chex.assert_trees_all_equal(found, ours)
-    assert not result.kept
+    assert not result.missing_initialized
 
 
 def test_reflected_weights_see_tau_where_the_original_ones_saw_t():
@@ -164,7 +164,7 @@ def test_the_misfits_of_all_files_are_in_one_error(npz, tmp_path):
     del first["img/head/bias"], second["post_layernorm.bias"]
     fakes.write_npz(path, first)
     fakes.write_safetensors(other, second)
-    files = [(source("paligemma-npz"), path), (source("hf-siglip"), other)]
+    files = [(get_format("paligemma-npz"), path), (get_format("hf-siglip"), other)]
     with pytest.raises(MismatchError) as caught:
         load(jax.random.key(0), files, config=CONFIG, mesh=sharding.make_mesh())
     ends = [f"{p} does not fit the policy: 1 missing name." for p in (path, other)]

@@ -15,9 +15,10 @@ import transformers
 from omnivla_jax.core import sharding
 from omnivla_jax.core.types import Observation
 from omnivla_jax.models import masks
-from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy import policy
+from omnivla_jax.policy.modules import build_modules, expert_params
+from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import load
-from omnivla_jax.policy.pretrained.sources import source
 from tests.helpers import unoptimized
 from tests.helpers.pretrained.tiny import CONFIG
 
@@ -70,7 +71,7 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 
 def loaded(name: str, path: Path, config=CONFIG):
     mesh = sharding.make_mesh()
-    key, files = jax.random.key(0), [(source(name), path)]
+    key, files = jax.random.key(0), [(get_format(name), path)]
     return load(key, files, config=config, mesh=mesh)
 
 
@@ -88,7 +89,7 @@ def test_siglip(tmp_path):
     encoder = dict(params["reasoning"]["encoder"])
     # Their tower ends before the head, so that ours is given one that changes nothing.
     encoder["merge"] = {"head": {"kernel": np.eye(18), "bias": np.zeros(18)}}
-    tower = dataclasses.replace(parameters.modules(CONFIG).siglip, features=18)
+    tower = dataclasses.replace(build_modules(CONFIG).siglip, features=18)
     ours = unoptimized.jit(tower.apply)({"params": encoder}, pictures()[None])
     with torch.no_grad():
         seen = theirs(torch.tensor(pictures()).permute(0, 3, 1, 2)).last_hidden_state
@@ -127,7 +128,7 @@ def expected(paligemma) -> Any:
 
 def test_paligemma_logits(paligemma, expected):
     _, params = paligemma
-    own, parts = params["reasoning"], parameters.modules(ONE_VIEW)
+    own, parts = params["reasoning"], build_modules(ONE_VIEW)
     count = VISION.tokens + len(TEXT + ANSWER)
     # Our rule table: a prefix that sees itself, then a causal suffix.
     blocks = {"reasoning": count - len(ANSWER), "action": len(ANSWER)}
@@ -145,7 +146,7 @@ def test_paligemma_logits(paligemma, expected):
         )
         return hidden["reasoning"] @ own["embedder"]["input_embedding"].T
 
-    variables = parameters.mot_variables(params, ["reasoning"])
+    variables = expert_params(params, ["reasoning"])
     actual = unoptimized.jit(logits)(own, variables, pictures()[None, :1])
     theirs = expected.logits[..., : CONFIG.vocab]
     assert theirs.abs().max() > 1

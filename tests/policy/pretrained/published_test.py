@@ -6,9 +6,9 @@ from flax import traverse_util
 
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
-from omnivla_jax.policy.pretrained.archives import Archive
-from omnivla_jax.policy.pretrained.load import problems
-from omnivla_jax.policy.pretrained.sources import source
+from omnivla_jax.policy.pretrained.formats import get_format
+from omnivla_jax.policy.pretrained.load import find_mismatches
+from omnivla_jax.policy.pretrained.readers import ArrayReader
 
 BLOCK = "img/Transformer/encoderblock"
 ATTENTION = f"{BLOCK}/MultiHeadDotProductAttention_0"
@@ -94,11 +94,11 @@ PI05 = (
     "name, shapes", [("paligemma-npz", PALIGEMMA), ("pi0", PI0), ("pi05", PI05)]
 )
 def test_the_full_policy_takes_every_array(name, shapes):
-    kind = source(name)
-    config = kind.adapt(configs.preset("full"))
+    kind = get_format(name)
+    config = kind.update_config(configs.preset("full"))
     like = traverse_util.flatten_dict(parameters.shapes(config), sep="/")
-    archive = Archive(shapes, read=lambda name: np.zeros(shapes[name]))
-    assert not problems(archive, kind.recipes(config), like, kind)
+    reader = ArrayReader(shapes, read=lambda name: np.zeros(shapes[name]))
+    assert not find_mismatches(reader, kind.mappings(config), like, kind)
 
 
 def test_paligemma_has_its_published_size():

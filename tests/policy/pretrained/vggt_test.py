@@ -21,10 +21,10 @@ from omnivla_jax.models.encoders.vggt import (
 from omnivla_jax.models.encoders.vit import VitConfig
 from omnivla_jax.models.mot import ExpertConfig
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy.pretrained import recipes, vggt
-from omnivla_jax.policy.pretrained.archives import Archive
-from omnivla_jax.policy.pretrained.load import load, problems
-from omnivla_jax.policy.pretrained.sources import source
+from omnivla_jax.policy.pretrained import param_mapping, vggt
+from omnivla_jax.policy.pretrained.formats import get_format
+from omnivla_jax.policy.pretrained.load import find_mismatches, load
+from omnivla_jax.policy.pretrained.readers import ArrayReader
 from tests.helpers import unoptimized
 from tests.helpers.pretrained import dinov2_release, fakes, tiny, vggt_reference
 from tests.helpers.pretrained.vggt_release import published
@@ -50,9 +50,9 @@ def full():
 def test_the_published_aggregator_fills_ours(full):
     like, config = full
     shapes = published(1024, 24, 14, 37, 4)
-    archive = Archive(shapes, read=lambda name: np.zeros(shapes[name]))
-    kind = source("hf-vggt")
-    assert not problems(archive, kind.recipes(config), like, kind)
+    reader = ArrayReader(shapes, read=lambda name: np.zeros(shapes[name]))
+    kind = get_format("hf-vggt")
+    assert not find_mismatches(reader, kind.mappings(config), like, kind)
 
 
 def test_values_arrive_where_torch_had_them(full):
@@ -64,8 +64,8 @@ def test_values_arrive_where_torch_had_them(full):
 
     def made(name, *shape):
         like = jax.ShapeDtypeStruct(shape, np.float64)
-        recipe = table[f"{vggt.AGGREGATOR}/{name}"]
-        return recipes.make(recipe, arrays.__getitem__, like)
+        mapping = table[f"{vggt.AGGREGATOR}/{name}"]
+        return param_mapping.build_param(mapping, arrays.__getitem__, like)
 
     tokens = made("special_tokens", 2, 5, 64)
     np.testing.assert_array_equal(tokens[:, :1], arrays["aggregator.camera_token"][0])
@@ -108,7 +108,7 @@ def release(tmp_path_factory):
     path = tmp_path_factory.mktemp("vggt") / "model.safetensors"
     fakes.write_safetensors(path, arrays | eyes)
     mesh = sharding.make_mesh()
-    files = [(source("hf-vggt"), path)]
+    files = [(get_format("hf-vggt"), path)]
     params = load(jax.random.key(0), files, config=_policy(), mesh=mesh).params
     return dino, arrays | eyes, params["spatial"]["encoder"]["aggregator"]
 
@@ -123,12 +123,12 @@ def _policy():
 
 
 def test_tokens_that_are_joined_are_judged_together():
-    like, recipes_of = parameters_of(SMALL, DINO), vggt.aggregator(_policy())
+    like, mappings = parameters_of(SMALL, DINO), vggt.aggregator(_policy())
     shapes = published(16, 2, 4, DINO.grid, DINO.registers, heads=SMALL.heads)
 
     def found():
-        archive = Archive(shapes, read=lambda name: np.zeros(shapes[name]))
-        return problems(archive, recipes_of, like, source("hf-vggt"))
+        reader = ArrayReader(shapes, read=lambda name: np.zeros(shapes[name]))
+        return find_mismatches(reader, mappings, like, get_format("hf-vggt"))
 
     assert not found()
     shapes["aggregator.camera_token"] = (1, 2, 1, 15)

@@ -15,11 +15,13 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
-from omnivla_jax.sim.engines.mjx import active_bodies
 from omnivla_jax.sim.engines.mjx import engine as engine_mjx
-from omnivla_jax.sim.engines.mjx import stages as mjx_stages
+from omnivla_jax.sim.engines.mjx import stages
+from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.contact import tables
 from omnivla_jax.sim.goals import predicates
+
+pytestmark = pytest.mark.slow
 
 BATCH = 2
 STEPS = 8
@@ -67,7 +69,7 @@ def _compiled(engine, scene):
 
     @chex.assert_max_traces(n=1)
     def control_step(physics, active, action):
-        task = jnp.arange(BATCH)  # all of libero_goal's play with the same things
+        task = jnp.arange(BATCH)  # all of libero_goal's have the same objects
         return engine.control_step(scene, physics, task, action, active)
 
     return compilation.jit(control_step)
@@ -91,16 +93,16 @@ def moved(scene, mjx_step, start):
 
 
 @pytest.mark.parametrize(
-    ("suite", "room"),
+    ("suite", "budget"),
     [
-        ("libero_goal", tables.SPARSE),
-        ("libero_10", tables.GATHERED),
-        ("libero_spatial", tables.STACKED),
+        ("libero_goal", tables.BUDGET_TABLE),
+        ("libero_10", tables.BUDGET_GROUPED),
+        ("libero_spatial", tables.BUDGET_STACKED),
     ],
 )
-def test_contacts_have_the_room_of_the_fullest_task(suite, room):
-    budget = mjx_stages.engine(scenes.make(suite, engine="mjx")).contacts.budget
-    assert (budget.pairs, budget.contacts) == room
+def test_the_fullest_task_gives_the_contact_budget(suite, budget):
+    model = stages.step_model(scenes.make(suite, engine="mjx"))
+    assert model.contacts.budget == budget
 
 
 @pytest.mark.parametrize("name", TOLERANCES)
@@ -168,7 +170,7 @@ def test_mjx_keeps_rows_apart(mjx_step, start):
     chex.assert_trees_all_equal(*first)  # an inactive row stays as it is
 
 
-def test_mjx_moves_copies_alike_whatever_their_neighbours_do(mjx_step, start):
+def test_copies_move_alike_beside_other_neighbours(mjx_step, start):
     everyone = jnp.ones(BATCH, bool)
     copies = jax.tree.map(lambda leaf: jnp.repeat(leaf[1:], BATCH, axis=0), start)
     alike = mjx_step(copies, everyone, ACTION)
@@ -180,15 +182,16 @@ def test_mjx_moves_copies_alike_whatever_their_neighbours_do(mjx_step, start):
 
 
 def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
-    physics, jointed = moved[1], active_bodies.plays(mjx_scene).jointed
+    physics, model = moved[1], stages.step_model(mjx_scene)
+    jointed = model.active.jointed
 
     def probe(physics):
-        qpos, qvel = (
-            physics.qpos[:, jointed.positions],
-            physics.qvel[:, jointed.velocities],
-        )
-        data = mjx_stages.each(mjx_scene, physics, mjx_stages.smooth, qpos, qvel)
-        return mjx_stages.mass(mjx_scene, data), engine_mjx._read_arm(mjx_scene, data)
+        qpos = physics.qpos[:, jointed.positions]
+        qvel = physics.qvel[:, jointed.velocities]
+        state = ActiveState(qpos, qvel, qvel)
+        data = stages.StepData(physics, jnp.zeros(BATCH, int), state)
+        data = stages.smooth_dynamics(model, data)
+        return stages.mass_matrix(model, data), engine_mjx.read_arm(model, data)
 
     mass, arm = compilation.jit(probe)(physics)
     for row in range(BATCH):
@@ -235,7 +238,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     chosen = (pushed, turned)
     task = jnp.array([episode.task for episode in chosen])
     physics = _recorded_start(mjx_scene, chosen)
-    verdicts = jax.jit(
+    goals_satisfied = jax.jit(
         lambda physics: [
             predicates.success(mjx_scene, physics, goal) for goal in (task, task[::-1])
         ]
@@ -245,7 +248,7 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     for step in range(lengths.max() + MARGIN):
         rows = [e.actions[min(step, len(e.actions) - 1)] for e in chosen]
         physics = mjx_step(physics, jnp.ones(BATCH, bool), jnp.array(rows))
-        reached, reached_other = verdicts(physics)
+        reached, reached_other = goals_satisfied(physics)
         own.append(np.asarray(reached))
         others.append(np.asarray(reached_other))
         if np.any(own, axis=0).all():

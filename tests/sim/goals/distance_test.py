@@ -30,7 +30,7 @@ def test_on_an_object_by_distance(scene, settled, distance):
     plate = np.array([0.1, 0.2, 0.9])
     bowl = plate + distance * np.array([0.6, 0.0, 0.8])
     physics = moved(scene, settled, places={PLATE: plate, BOWL: bowl})
-    found = goal_distance.closeness(scene, physics, Goal("on", BOWL, PLATE))
+    found = goal_distance.goal_proximity(scene, physics, Goal("on", BOWL, PLATE))
     np.testing.assert_allclose(found, 1 - np.tanh(distance / 0.2), atol=1e-6)
 
 
@@ -44,7 +44,9 @@ def test_regions_are_aimed_at_by_their_centre(scene, settled):
             center, _ = predicates.site_pose(settled.physics, site)
         at = moved(scene, settled, places={goal.subject: center})
         off = moved(scene, settled, places={goal.subject: center + 0.1})
-        near = [goal_distance.closeness(scene, physics, goal) for physics in (at, off)]
+        near = [
+            goal_distance.goal_proximity(scene, physics, goal) for physics in (at, off)
+        ]
         np.testing.assert_allclose(near[0], 1, atol=1e-6)
         expected = 1 - np.tanh(np.sqrt(3) * 0.1 / 0.2)
         np.testing.assert_allclose(near[1], expected, atol=1e-5)
@@ -66,14 +68,14 @@ def test_regions_are_aimed_at_by_their_centre(scene, settled):
 def test_joints_count_the_part_done(scene, settled, word, joint, value, expected):
     subject = DRAWER_REGION if joint == DRAWER else STOVE
     physics = moved(scene, settled, joints={joint: value})
-    found = goal_distance.closeness(scene, physics, Goal(word, subject))
+    found = goal_distance.goal_proximity(scene, physics, Goal(word, subject))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_up_counts_the_height_that_is_missing(scene, settled):
     for height, missing in ((0.9, 0.1), (1.3, 0.0)):
         physics = moved(scene, settled, places={BOWL: [0.0, 0.0, height]})
-        found = goal_distance.closeness(scene, physics, Goal("up", BOWL))
+        found = goal_distance.goal_proximity(scene, physics, Goal("up", BOWL))
         np.testing.assert_allclose(found, 1 - np.tanh(missing / 0.2), atol=1e-5)
 
 
@@ -86,17 +88,19 @@ def test_the_share_is_the_mean_over_a_tasks_own_goals(scene, settled):
     longer = dataclasses.replace(scene, suite=scene.suite._replace(tasks=tuple(tasks)))
     physics = moved(scene, settled, joints={drawer: -0.15, KNOB: 0.25})
     task = jnp.array([3, 7, 3, 7])
-    found = goal_distance.share(longer, physics, task)
-    near = goal_distance.closeness(scene, physics, bowl)
-    held = predicates.verdicts(longer, physics, task)
+    found = goal_distance.goal_progress(longer, physics, task)
+    near = goal_distance.goal_proximity(scene, physics, bowl)
+    held = predicates.goals_satisfied(longer, physics, task)
     assert list(held[0]) == [True, False] and not held[1, 0]
     np.testing.assert_allclose(found[::2], 0.5 + 0.5 * near[::2], atol=1e-6)
     np.testing.assert_allclose(found[1::2], 0.5, atol=1e-6)
     done = moved(scene, settled, joints={KNOB: 0.6})
-    np.testing.assert_array_equal(goal_distance.share(longer, done, task)[1::2], 1)
+    np.testing.assert_array_equal(
+        goal_distance.goal_progress(longer, done, task)[1::2], 1
+    )
 
 
 def test_a_task_that_the_scene_lacks_counts_nothing(scene, settled):
-    part = dataclasses.replace(scene, playable=(1,))
-    found = goal_distance.share(part, settled.physics, jnp.array([0, 1, 2, 7]))
+    part = dataclasses.replace(scene, task_ids=(1,))
+    found = goal_distance.goal_progress(part, settled.physics, jnp.array([0, 1, 2, 7]))
     assert list(found > 0) == [False, True, False, False]

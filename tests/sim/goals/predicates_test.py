@@ -215,5 +215,5 @@ def test_each_environment_is_judged_by_its_own_task(scene):
             for field in dataclasses.fields(PhysicsState)
         }
     )
-    verdicts = predicates.success(scene, twice, jnp.array([7, 0]))
-    np.testing.assert_array_equal(verdicts, [True, False])
+    goals_satisfied = predicates.success(scene, twice, jnp.array([7, 0]))
+    np.testing.assert_array_equal(goals_satisfied, [True, False])

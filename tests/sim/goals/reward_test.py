@@ -50,10 +50,12 @@ def test_terms_by_name_are_batched_and_bounded(scene, settled, step):
     assert all(x.shape == (4,) and x.dtype == jnp.float32 for x in found.values())
     np.testing.assert_array_equal(found["success"], state.success)
     np.testing.assert_array_equal(found["alignment"], reward.alignment(scene, state))
-    held = predicates.verdicts(scene, state.physics, state.task)
-    for task, row, share in zip(state.task, np.asarray(held), found["progress"]):
+    held = predicates.goals_satisfied(scene, state.physics, state.task)
+    for task, row, goal_progress in zip(
+        state.task, np.asarray(held), found["progress"]
+    ):
         goals = row[: len(scene.tasks[int(task)].goal)]
-        assert goals.mean() <= share < 1 or goals.all() == share == 1
+        assert goals.mean() <= goal_progress < 1 or goals.all() == goal_progress == 1
     with pytest.raises(ValueError, match=r"\['speed'\].*'smoothness'"):
         reward.compute(scene, state, action, first, ("success", "speed"))
 

@@ -109,14 +109,14 @@ def test_unknown_tasks_hold_no_goal_and_earn_nothing(two):
         )
         still = jnp.zeros((size, 7))
         terms = reward.compute(two, many, still, still, list(reward.TERMS))
-        held = predicates.verdicts(two, physics, task)
-        return held, goal_distance.share(two, physics, task), terms
+        held = predicates.goals_satisfied(two, physics, task)
+        return held, goal_distance.goal_progress(two, physics, task), terms
 
     zeros = jnp.zeros((1, two.model.nq)), jnp.zeros((1, two.model.nv))
     state = env.restore(two, [0], *zeros)
-    held, share, terms = compilation.jit(run)(jnp.array([0, 3, *WRONG]))
-    assert not held[1:].any() and not share[1:].any()
-    assert float(share[0]) > 0 and float(terms["alignment"][0]) > 0
+    held, goal_progress, terms = compilation.jit(run)(jnp.array([0, 3, *WRONG]))
+    assert not held[1:].any() and not goal_progress[1:].any()
+    assert float(goal_progress[0]) > 0 and float(terms["alignment"][0]) > 0
     for name, values in terms.items():
         assert not values[1:].any(), name
 

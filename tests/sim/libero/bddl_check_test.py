@@ -135,7 +135,7 @@ def test_starts_that_nothing_can_set_up(write, old, new, says):
 
 def test_no_tower_of_three_can_be_set_up(write):
     path, line = write(INIT_PLATE, "(On plate_1 cookies_1)")
-    assert tasks.read_task(path).movables[-1].reference == "cookies_1"
+    assert tasks.read_task(path).objects[-1].reference == "cookies_1"
     path.write_text(path.read_text().replace(INIT_BOWL, GOAL))
     _says(path, line - 3, "'on' does not take 'plate_1' in :init", "cookies_1")
 

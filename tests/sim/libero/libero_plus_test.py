@@ -58,10 +58,13 @@ def test_kinds_of_a_variant():
      ("put it down", "put it down view 0 0 100 0 0", "put it down")),
 ])  # fmt: skip
 def test_what_each_prompt_tells(name, language, told):
-    assert tuple(
-        libero_plus.instruction(name, language, prompt)
-        for prompt in ("clean", "as_published", "file_name")
-    ) == told
+    assert (
+        tuple(
+            libero_plus.instruction(name, language, prompt)
+            for prompt in ("clean", "as_published", "file_name")
+        )
+        == told
+    )
 
 
 def test_preambles_are_recognised():

@@ -72,11 +72,11 @@ def test_one_name_for_two_things_is_renamed(folder):
     said = [message for message in said if "different things" in message]
     assert len(said) == 1 and "'red_bowl__plate_1'" in said[0] and "1 others" in said[0]
     good, later = suite.tasks
-    assert "plate_1" in [start.name for start in good.movables]
-    stock = tasks.inventory(suite.tasks)
-    assert stock.movables["red_bowl__plate_1"] == "red_bowl"
-    assert stock.movables["plate_1"] == "plate"
-    assert stock.fixtures["wine_rack__flat_stove_1"] == "wine_rack"
+    assert "plate_1" in [start.name for start in good.objects]
+    assets = tasks.scene_assets(suite.tasks)
+    assert assets.objects["red_bowl__plate_1"] == "red_bowl"
+    assert assets.objects["plate_1"] == "plate"
+    assert assets.fixtures["wine_rack__flat_stove_1"] == "wine_rack"
     assert [goal[:3] for goal in later.goal] == [
         ("on", "wine_bottle_1", "red_bowl__plate_1"),
         ("on", "red_bowl__plate_1", "wine_rack__flat_stove_1_top_region"),

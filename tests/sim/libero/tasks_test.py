@@ -46,7 +46,7 @@ def test_instructions_are_the_file_names(name, row, instruction, arena):
 
 def test_starts_of_all_kinds():
     spatial = tasks.suite("libero_spatial").tasks
-    bowl = {row: spatial[row].movables[0] for row in (3, 4, 5, 7)}
+    bowl = {row: spatial[row].objects[0] for row in (3, 4, 5, 7)}
     assert (bowl[3].relation, bowl[3].reference) == ("on", "cookies_1")
     assert (bowl[4].relation, bowl[4].region) == ("in", "top_region")
     assert bowl[5].reference == "glazed_rim_porcelain_ramekin_1"
@@ -60,15 +60,15 @@ def test_starts_of_all_kinds():
 @pytest.mark.parametrize("row", range(10))
 def test_an_inventory_of_one_task_is_its_own(row):
     task = tasks.suite("libero_10").tasks[row]
-    stock = tasks.inventory((task,))
-    assert tuple(stock.movables) == tuple(start.name for start in task.movables)
-    assert stock.arenas == (task.arena,)
+    assets = tasks.scene_assets((task,))
+    assert tuple(assets.objects) == tuple(start.name for start in task.objects)
+    assert assets.arenas == (task.arena,)
 
 
 def test_an_inventory_is_a_union_without_repeats():
-    stock = tasks.inventory(tasks.suite("libero_object").tasks)
-    assert len(stock.movables) == 11 and stock.fixtures == {}
-    assert tasks.inventory(tasks.suite("libero_10").tasks).arenas == (
+    assets = tasks.scene_assets(tasks.suite("libero_object").tasks)
+    assert len(assets.objects) == 11 and assets.fixtures == {}
+    assert tasks.scene_assets(tasks.suite("libero_10").tasks).arenas == (
         "living_room",
         "kitchen",
         "study",
@@ -206,13 +206,13 @@ def test_a_user_s_categories_are_used(write):
         "post": {"base": "wine_bottle", "fixed": True},
     }
     task = tasks.suite(path, categories=table).tasks[0]
-    assert "green_plate" in [start.category for start in task.movables]
+    assert "green_plate" in [start.category for start in task.objects]
     assert "wine_bottle_1" in [start.name for start in task.fixtures]
 
 
 def test_libero_90_s_own_objects_have_no_stand_ins(write):
     change = ("- akita_black_bowl", "- white_bowl")
     told, said = _quietly(tasks.read_task, write(f"{PLATE}.bddl", change))
-    assert told.movables[0].category == "white_bowl" and "stand-ins" in said[0]
+    assert told.objects[0].category == "white_bowl" and "stand-ins" in said[0]
     with pytest.raises(ValueError, match="'white_bowl'"):
         tasks.read_task(write("KITCHEN_SCENE7_open_the_microwave.bddl", change))

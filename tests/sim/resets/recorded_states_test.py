@@ -37,7 +37,7 @@ def test_every_joint_of_the_task_keeps_its_value(suite, task):
 def test_what_the_task_lacks_is_parked_at_rest():
     scene, own = scenes.make("libero_object"), scenes.make("libero_object", tasks=(4,))
     wide, fast = recorded_states.to_scene(scene, jnp.array([4]), *_numbered(own))
-    absent = [name for name in scene.stock.movables if name not in own.stock.movables]
+    absent = [name for name in scene.assets.objects if name not in own.assets.objects]
     assert absent
     for name in absent:
         q, v = scene.joints[f"{name}_joint0"]

@@ -63,7 +63,7 @@ def test_objects_fill_their_squares(scene, sampled, name):
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_fixtures_fill_their_squares(scene, sampled, name):
-    row = scene.posed.index(name)
+    row = scene.posed_bodies.index(name)
     center, z = FIXTURES[name]
     _fills(sampled[1][:, row, :2], center, 0.01)
     np.testing.assert_allclose(sampled[1][:, row, 2], z, atol=1e-6)
@@ -156,7 +156,7 @@ def test_joints_start_as_the_task_says(suite, task, joint, low, high):
 
 def test_objects_keep_clear_of_each_other():
     scene, drawn, _ = _drawn("libero_10")
-    present = [start.name for start in scene.tasks[4].movables]  # mugs nearly meet
+    present = [start.name for start in scene.tasks[4].objects]  # mugs nearly meet
     spots = [drawn[4][:, scene.joints[f"{n}_joint0"][0] :][:, :2] for n in present]
     for i, first in enumerate(spots):
         for second in spots[:i]:
@@ -167,22 +167,22 @@ def test_a_mixed_batch_parks_what_a_task_lacks():
     scene, drawn, positions = _drawn("libero_10")
     qpos, position = drawn[:, 0], positions[:, 0]
     for row, task in enumerate(scene.tasks):
-        present = {start.name for start in task.movables}
-        for name in scene.stock.movables:
+        present = {start.name for start in task.objects}
+        for name in scene.assets.objects:
             x = qpos[row, scene.joints[f"{name}_joint0"][0]]
             assert (abs(x) < 1) == (name in present), (task.name, name)
-        base = position[row, scene.posed.index("robot_base")]
+        base = position[row, scene.posed_bodies.index("robot_base")]
         np.testing.assert_allclose(base, ARENAS[task.arena].robot_base, atol=1e-6)
         fixtures = {start.name for start in task.fixtures}
-        for name in scene.stock.fixtures:
-            x = position[row, scene.posed.index(name), 0]
+        for name in scene.assets.fixtures:
+            x = position[row, scene.posed_bodies.index(name), 0]
             assert (abs(x) < 1) == (name in fixtures), (task.name, name)
 
 
 @pytest.mark.parametrize("suite", ["libero_spatial", "libero_goal", "libero_10"])
 def test_libero_s_objects_share_no_rectangle(suite):
     """So that shapes' circles never change a draw of its own tasks."""
-    np.testing.assert_array_equal(layout(scenes.make(suite)).movables.spacing, -1.0)
+    np.testing.assert_array_equal(layout(scenes.make(suite)).objects.spacing, -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_nearly_full_region_overlaps_nothing(full):
     failures = np.asarray(drawn.failures)
     assert 0 < np.mean(failures > 0) < 0.5  # both kinds are there to look at
     spots = {}
-    for name, category in scene.stock.movables.items():
+    for name, category in scene.assets.objects.items():
         start = scene.joints[f"{name}_joint0"][0]
         spots[name] = np.asarray(drawn.qpos)[:, start : start + 2]
     placed = {name: spot[:, 0] < 10 for name, spot in spots.items()}
@@ -211,7 +211,7 @@ def test_a_nearly_full_region_overlaps_nothing(full):
             if first == second:
                 continue
             gap = np.linalg.norm(spots[first] - spots[second], axis=1)
-            kinds = scene.stock.movables[first], scene.stock.movables[second]
+            kinds = scene.assets.objects[first], scene.assets.objects[second]
             radii = sum(CATEGORIES[kind].radius for kind in kinds)
             assert gap[placed[first] & placed[second]].min() > radii - 1e-6
 

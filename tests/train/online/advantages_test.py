@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core.types import Transition
-from omnivla_jax.rl import gspo, ppo
-from omnivla_jax.train import actor
-from omnivla_jax.train.episode_stats import RewardSums
 from omnivla_jax.train.online import advantages, objectives
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-from tests.helpers import chains, reaching
+from tests.helpers import chains
 
 CONFIG = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=1e-3),
-    objective=objectives.flow_gspo(gspo.GspoConfig(length=1)),
-    rewards={"success": 1.0},
+    objective=objectives.make("gspo", ratio_normalizer=1),
+    reward_weights={"success": 1.0},
     updates=1,
     groups=2,
     group_size=2,
@@ -29,34 +26,24 @@ CONFIG = OnlineConfig(
 ACTIONS = 3
 
 
-def finished(success, steps):
-    """Episodes [B] that ended so; no episode diverged."""
+def episodes(success, reward, mask, value=None, last_value=None):
+    """Episodes [B] that ended so, after chunks [T, B C] of these rewards and masks."""
     done = jnp.array(success)
-    batch = len(success)
-    env = reaching.Point(
-        jnp.zeros((batch, 2)), jnp.zeros(batch, int), done, jnp.zeros(batch, bool)
-    )
-    sums = {"success": done.astype(jnp.float32)}
-    return actor.Progress(
-        env, RewardSums(sums, jnp.array(steps, float), jnp.zeros((1, 7)))
-    )
-
-
-def record(reward, ran, value=None):
-    """Chunks [T, B]: their rewards, and whether the episode ran when they began."""
-    mask = jnp.repeat(jnp.array(ran, jnp.float32)[..., None], ACTIONS, axis=-1)
-    decision = chains.decisions(jax.random.key(0), 1)
+    mask = jnp.repeat(jnp.array(mask, jnp.float32)[..., None], ACTIONS, axis=-1)
+    output = chains.outputs(jax.random.key(0), 1)
     if value is not None:
-        decision = decision._replace(value=jnp.array(value))
-    return Transition(decision, None, jnp.array(reward, jnp.float32), mask)
+        output = output._replace(value=jnp.array(value))
+    transitions = Transition(output, None, jnp.array(reward, jnp.float32), mask)
+    returns = done.astype(jnp.float32)
+    return advantages.Rollout(returns, done, ~done, transitions, last_value)
 
 
 def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
     """The second group agrees; the first one's success ends after one chunk."""
-    progress = finished([True, False, False, False], [3, 6, 6, 6])
-    found, metrics = advantages.group_relative(
-        progress, record(jnp.zeros((2, 4)), [[1, 1, 1, 1], [0, 1, 1, 1]]), CONFIG
+    rollout = episodes(
+        [True, False, False, False], jnp.zeros((2, 4)), [[1, 1, 1, 1], [0, 1, 1, 1]]
     )
+    found, metrics = CONFIG.objective.advantages(rollout, CONFIG)
     np.testing.assert_allclose(
         (found.advantage * found.weight).reshape(2, 4), [[1, -1, 0, 0], [0, -1, 0, 0]]
     )
@@ -68,11 +55,10 @@ def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
 
 
 def test_groups_that_are_too_easy_or_too_hard_weigh_nothing():
-    progress = finished([True, True, True, False, True, False, False, False], [6] * 8)
-    config = dataclasses.replace(CONFIG, group_size=4, keep_between=(0.5, 1.0))
-    found, metrics = advantages.group_relative(
-        progress, record(jnp.zeros((2, 8)), np.ones((2, 8))), config
-    )
+    success = [True, True, True, False, True, False, False, False]
+    rollout = episodes(success, jnp.zeros((2, 8)), np.ones((2, 8)))
+    config = dataclasses.replace(CONFIG, group_size=4, success_rate_filter=(0.5, 1.0))
+    found, metrics = CONFIG.objective.advantages(rollout, config)
     weight = np.asarray(found.weight).reshape(2, 2, 4)
     np.testing.assert_array_equal(weight[:, 0], 1.0)
     np.testing.assert_array_equal(weight[:, 1], 0.0)
@@ -82,13 +68,11 @@ def test_groups_that_are_too_easy_or_too_hard_weigh_nothing():
 
 def test_both_kinds_of_group_together():
     """Only the first branch is part of its episode; the other has its chunk alone."""
-    progress = finished([True, False], [6, 6])
+    rollout = episodes([True, False], [[0.0, 1.0, 0.5, 0.5]], np.ones((1, 4)))
     config = dataclasses.replace(
-        CONFIG, groups=1, branches=2, chunk_share=0.25, chunks=1
+        CONFIG, groups=1, num_branches=2, chunk_advantage_weight=0.25, chunks=1
     )
-    found, metrics = advantages.group_relative(
-        progress, record([[0.0, 1.0, 0.5, 0.5]], np.ones((1, 4))), config
-    )
+    found, metrics = CONFIG.objective.advantages(rollout, config)
     own, part = 0.75, 0.25
     wanted = [own * 1 - part * 1, part * 1, own * -1, 0]
     np.testing.assert_allclose(found.advantage, wanted, atol=1e-6)
@@ -98,11 +82,11 @@ def test_both_kinds_of_group_together():
 
 
 def test_chunk_groups_alone_have_no_filter():
-    config = dataclasses.replace(CONFIG, groups=1, branches=2, chunk_share=1.0)
-    progress = finished([False, False], [6, 6])
-    _, metrics = advantages.group_relative(
-        progress, record(jnp.eye(2, 4), np.ones((2, 4))), config
+    config = dataclasses.replace(
+        CONFIG, groups=1, num_branches=2, chunk_advantage_weight=1.0
     )
+    rollout = episodes([False, False], jnp.eye(2, 4), np.ones((2, 4)))
+    _, metrics = CONFIG.objective.advantages(rollout, config)
     assert set(metrics) == {"zero_variance_fraction_chunks"}
 
 
@@ -114,14 +98,16 @@ LAST = np.array([9.0, 9.0, 0.7], np.float32)  # of ended episodes nobody may ask
 @pytest.fixture(scope="module")
 def criticised():
     """Success in the first chunk, success in the last one, and out of time."""
-    critic = ppo.PpoConfig(gamma=GAMMA, gae_lambda=LAMBDA)
-    found, _ = advantages.critic_gae(
-        finished([True, True, False], [3, 6, 6]),
-        record([[1, 0, 0], [0, 1, 0]], [[1, 1, 1], [0, 1, 1]], VALUES),
+    objective = objectives.make("ppo", gamma=GAMMA, gae_lambda=LAMBDA)
+    rollout = episodes(
+        [True, True, False],
+        [[1, 0, 0], [0, 1, 0]],
+        [[1, 1, 1], [0, 1, 1]],
+        VALUES,
         jnp.asarray(LAST),
-        dataclasses.replace(CONFIG, objective=objectives.flow_ppo(critic)),
-        critic,
     )
+    config = dataclasses.replace(CONFIG, objective=objective)
+    found, _ = objective.advantages(rollout, config)
     return found
 
 
@@ -142,3 +128,21 @@ def test_a_critics_advantages_are_normalised_over_what_ran(criticised):
     advantage = np.asarray(criticised.advantage)[ran]
     np.testing.assert_allclose(advantage.mean(), 0.0, atol=1e-6)
     np.testing.assert_allclose(advantage.std(), 1.0, atol=1e-5)
+
+
+def test_leaving_one_out_by_hand():
+    """Of successes 1, 0, 0, 1 each is compared with the mean of the other three."""
+    objective = objectives.make("rloo")
+    config = dataclasses.replace(CONFIG, groups=1, group_size=4, chunks=1)
+    rollout = episodes([True, False, False, True], jnp.zeros((1, 4)), np.ones((1, 4)))
+    found, metrics = objective.advantages(rollout, config)
+    expected = [2 / 3, -2 / 3, -2 / 3, 2 / 3]
+    np.testing.assert_allclose(found.advantage, expected, rtol=1e-6)
+    assert metrics["zero_variance_fraction"] == 0
+
+
+def test_settings_of_another_objective_are_named():
+    with pytest.raises(ValueError, match="'gspo' has no settings gae_lambda"):
+        objectives.make("gspo", gae_lambda=0.9)
+    with pytest.raises(ValueError, match="gspo, grpo, rloo, ppo"):
+        objectives.make("sac")

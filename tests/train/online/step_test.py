@@ -10,7 +10,6 @@ import pytest
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import preset
-from omnivla_jax.rl import gspo
 from omnivla_jax.train import loop, online, rng, sft, state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
@@ -19,7 +18,7 @@ from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import reaching
 
 POLICY = preset("debug")
-SAMPLER = policy.Sampler(
+SAMPLER = policy.FlowSampler(
     steps=3,
     schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
     drift=sde.corrected,
@@ -27,8 +26,8 @@ SAMPLER = policy.Sampler(
 )
 SETTINGS = OnlineConfig(
     optimizer=OptimizerConfig(learning_rate=4e-4),
-    objective=objectives.flow_gspo(
-        gspo.GspoConfig(length=objectives.lengths(POLICY, SAMPLER)["HK"])
+    objective=objectives.make(
+        "gspo", ratio_normalizer=objectives.ratio_normalizers(POLICY, SAMPLER)["HK"]
     ),
     updates=12,
     groups=6,
@@ -36,7 +35,7 @@ SETTINGS = OnlineConfig(
     chunks=3,
     epochs=2,
     minibatches=3,
-    rewards={"success": 1.0, "alignment": 1.0},
+    reward_weights={"success": 1.0, "alignment": 1.0},
 )
 # A frozen, untrained prefix hardly tells tasks apart: to see learning, one task.
 TASKS = (0,)
@@ -46,11 +45,9 @@ def fresh(settings=SETTINGS, network=POLICY):
     """A policy that only knows the units of its actions."""
     episodes = reaching.demonstrations()
     params = sft.fresh_params(rng.named_key(0, "init"), network)
-    trained = lora.trainable_mask(params, settings.scope)
+    trained = lora.trainable_mask(params, settings.trainable)
     optimizer = state.make_optimizer(settings.optimizer, trained)
-    return state.create(
-        params, sft.fit_normalizer(episodes), optimizer, seed=0
-    )
+    return state.create(params, sft.fit_normalizer(episodes), optimizer, seed=0)
 
 
 def make_step(settings=SETTINGS, network=POLICY, sampler=SAMPLER):
@@ -97,8 +94,9 @@ def test_only_the_action_expert_moves(run):
     for expert in ("reasoning", "spatial"):
         chex.assert_trees_all_equal(before.params[expert], after.params[expert])
     moved = jax.tree.map(
-        lambda a, b: bool((a != b).any()), before.params["action"],
-        after.params["action"]
+        lambda a, b: bool((a != b).any()),
+        before.params["action"],
+        after.params["action"],
     )
     assert any(jax.tree.leaves(moved))
     sizes = [leaf.size for leaf in jax.tree.leaves(after.opt_state)]
@@ -108,8 +106,18 @@ def test_only_the_action_expert_moves(run):
 def test_metrics_are_finite(run):
     _, _, history = run
     assert all(np.isfinite(list(row.values())).all() for row in history)
-    wanted = {"success", "reward", "ratio_std", "clip_fraction", "kl", "loss",
-              "kl_last_step_share", "zero_variance_fraction", "grad_norm", "diverged"}
+    wanted = {
+        "success",
+        "reward",
+        "ratio_std",
+        "clip_fraction",
+        "kl",
+        "loss",
+        "kl_last_step_share",
+        "zero_variance_fraction",
+        "grad_norm",
+        "diverged",
+    }
     assert wanted <= set(history[0])
 
 
@@ -141,7 +149,7 @@ def test_a_step_is_a_function_of_state_and_key(step):
 
 def test_groups_share_their_start_and_tasks_take_turns():
     key = jax.random.key(1)
-    env = online_rollout.start(reaching.make(POLICY), (0, 1, 2), key, SETTINGS)
+    env = online_rollout.reset_groups(reaching.make(POLICY), (0, 1, 2), key, SETTINGS)
     positions = np.asarray(env.position).reshape(6, 8, 2)
     assert (positions == positions[:, :1]).all()
     assert len(np.unique(positions[:, 0], axis=0)) == 6

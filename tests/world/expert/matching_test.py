@@ -65,7 +65,7 @@ def test_small_displacements_keep_the_skill(known):
         return start._replace(ranges=tuple(ranges))
 
     task = known.task._replace(
-        movables=tuple(map(moved, known.task.movables)),
+        objects=tuple(map(moved, known.task.objects)),
         fixtures=tuple(map(moved, known.task.fixtures)),
     )
     assert expert.find_skill(task) == known.skill
@@ -78,7 +78,7 @@ def test_a_distractor_changes_nothing(rewritten):
         ("plate_1 - plate", "plate_1 - plate\n milk_1 - milk"),
         ("(:init", "(:init (On milk_1 main_table_stove_front_region)"),
     )
-    assert len(task.movables) == 5
+    assert len(task.objects) == 5
     assert expert.find_skill(task) == SKILLS["put the bowl on the plate"]
 
 

@@ -1,32 +1,35 @@
-"""Which part of a mixed scene each task plays with: what MJX steps of it.
+"""Compacts a scene of many tasks to the bodies of each environment's task.
 
-A scene that mixes tasks holds many movables, each of its tasks a few. MJX steps a play:
-the robot, the fixtures' joints and as many slots for movables as the fullest task
-needs. Tasks that need the same things share a play; what a play lacks stays as it is.
-Axes: B environments, T tasks of the suite, P plays, M movables, S slots; nq, nv and N
-positions, degrees of freedom and bodies of the scene, Q, V and C of a play, J of which
-are the robot's and the fixtures', before those of the slots.
+A scene that mixes tasks holds many objects, each of its tasks a few. MJX steps
+a subset of the bodies: the robot, the fixtures' joints and as many object slots as the
+fullest task needs. Tasks that need the same objects share a subset; what a subset lacks
+stays as it is.
+Axes: B environments, T tasks of the suite, P subsets, M objects, S object slots; nq,
+nv and N positions, degrees of freedom and bodies of the scene, Q, V and C of a subset,
+J of which are the robot's and the fixtures', before those of the slots.
 """
 
 import dataclasses
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
-from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, of
+from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, select_rows
+from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.sim.state import PhysicsState, Scene
 
-POSE, FREE = 7, 6  # entries of qpos and of qvel of a free body
-NOWHERE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # the pose in an empty slot
+FREE_QPOS = 7  # entries of qpos of a free body
+EMPTY_SLOT_POSE = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 class Jointed(NamedTuple):
-    """What the scene has beside movables."""
+    """The robot and the fixtures."""
 
     bodies: np.ndarray  # int [J]: of N
     positions: np.ndarray  # int [J]: of nq
@@ -34,175 +37,188 @@ class Jointed(NamedTuple):
 
 
 class ActiveBodies(NamedTuple):
-    """Where each play's parts are in the scene, and the other way round."""
+    """Rows of each subset's parts in the scene, and the other way round."""
 
-    of_task: np.ndarray  # int [T]
+    of_task: np.ndarray  # int [T]: the subset of each task
     jointed: Jointed
-    movable: np.ndarray  # int [P, S]: of the scene's; M in an empty slot
-    present: np.ndarray  # bool [P, N]: which bodies take part
-    positions: np.ndarray  # int [P, Q]: of nq, beyond which lies NOWHERE
+    slot_objects: np.ndarray  # int [P, S]: of the scene's; M in an empty slot
+    present: np.ndarray  # bool [P, N]: bodies that take part
+    positions: np.ndarray  # int [P, Q]: of nq, beyond which lies EMPTY_SLOT_POSE
     velocities: np.ndarray  # int [P, V]: of nv, beyond which lies 0
     bodies: np.ndarray  # int [P, N]: of C, beyond which lie the poses in qpos [M]
     positions_back: np.ndarray  # int [P, nq]: of Q, beyond which lies the scene's qpos
     velocities_back: np.ndarray  # int [P, nv]: of V, beyond which lies the scene's
-    poses: np.ndarray  # int [M, 7]: of nq, each movable's pose
+    poses: np.ndarray  # int [M, 7]: of nq, each object's pose
+
+    @property
+    def size(self) -> int:
+        """C."""
+        return len(self.jointed.bodies) + self.slot_objects.shape[1]
 
 
-@functools.lru_cache(maxsize=8)
-def plays(scene: Scene) -> ActiveBodies:
-    """The plays of `scene`; tasks that it does not hold get the first."""
-    body_subsets = {row: _cast(scene, scene.tasks[row]) for row in scene.playable}
-    kinds = list(dict.fromkeys(body_subsets.values()))
-    names, jointed = tuple(scene.stock.movables), _jointed(scene)
-    slots = max([1, *(len(movables) for movables, _ in kinds)])
-    movable = np.full((len(kinds), slots), len(names))
-    present = np.ones((len(kinds), scene.model.nbody), bool)
-    for play, (movables, absent) in enumerate(kinds):
-        movable[play, : len(movables)] = [names.index(name) for name in movables]
-        present[play, [scene.bodies[name] for name in absent]] = False
-        present[play] &= present[play, scene.model.body_rootid]
-    positions = _rows(scene, jointed.positions, movable, POSE)
-    velocities = _rows(scene, jointed.velocities, movable, FREE)
-    return ActiveBodies(
-        of_task=np.array(
-            [
-                kinds.index(body_subsets.get(row, kinds[0]))
-                for row in range(scene.num_tasks)
-            ]
-        ),
-        jointed=jointed,
-        movable=movable,
-        present=present,
-        positions=positions,
-        velocities=velocities,
-        bodies=_bodies(scene, jointed, movable),
-        positions_back=_inverse(positions, scene.model.nq),
-        velocities_back=_inverse(velocities, scene.model.nv),
-        poses=np.array(
-            [scene.joints[f"{name}_joint0"][0] + np.arange(POSE) for name in names], int
-        ).reshape(-1, POSE),
-    )
-
-
-class State(NamedTuple):
-    """What a play changes from substep to substep."""
+class ActiveState(NamedTuple):
+    """The state of each environment's subset."""
 
     qpos: jax.Array  # [B, Q]
     qvel: jax.Array  # [B, V]
     warmstart: jax.Array  # [B, V]
 
 
-def enter(tables: ActiveBodies, play: jax.Array, physics: PhysicsState) -> State:
-    """The state of plays [B] in a batch."""
-    nowhere = jnp.tile(jnp.array(NOWHERE), (len(play), 1))
-    still = jnp.zeros((len(play), 1))
-    return State(
-        _gather(play, tables.positions, physics.qpos, nowhere),
-        _gather(play, tables.velocities, physics.qvel, still),
-        _gather(play, tables.velocities, physics.warmstart, still),
+@functools.lru_cache(maxsize=8)
+def active_bodies(scene: Scene) -> ActiveBodies:
+    """Return the subsets of `scene`; tasks that it does not hold get the first."""
+    of_task = {row: _task_bodies(scene, scene.tasks[row]) for row in scene.task_ids}
+    kinds = list(dict.fromkeys(of_task.values()))
+    names, jointed, model = tuple(scene.assets.objects), _jointed(scene), scene.model
+    slots = max([1, *(len(objects) for objects, _ in kinds)])
+    slot_objects = np.full((len(kinds), slots), len(names))
+    present = np.ones((len(kinds), model.nbody), bool)
+    for row, (objects, absent) in enumerate(kinds):
+        slot_objects[row, : len(objects)] = [names.index(name) for name in objects]
+        present[row, [scene.bodies[name] for name in absent]] = False
+        present[row] &= present[row, model.body_rootid]
+
+    # Rows of qpos and of qvel: the jointed ones, then those of the slots.
+    starts = np.array([scene.joints[f"{name}_joint0"] for name in names], int)
+    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[
+        slot_objects
+    ]
+    positions, velocities = (
+        np.concatenate([np.tile(rows, (len(kinds), 1)), in_slots], axis=1)
+        for rows, in_slots in (
+            (jointed.positions, _ranges(starts[..., 0], FREE_QPOS)),
+            (
+                jointed.velocities,
+                np.minimum(_ranges(starts[..., 1], FREE_DOFS), model.nv),
+            ),
+        )
+    )
+
+    # The row of every body of the scene; an object in no slot has its pose in qpos.
+    bodies = np.zeros((len(kinds), model.nbody), int)
+    bodies[:, jointed.bodies] = np.arange(len(jointed.bodies))
+    for row, name in enumerate(names):
+        slot = np.where(slot_objects == row, np.arange(slots), slots + row).min(axis=1)
+        bodies[:, scene.bodies[name]] = len(jointed.bodies) + slot
+    return ActiveBodies(
+        of_task=np.array(
+            [kinds.index(of_task.get(row, kinds[0])) for row in range(scene.num_tasks)]
+        ),
+        jointed=jointed,
+        slot_objects=slot_objects,
+        present=present,
+        positions=positions,
+        velocities=velocities,
+        bodies=bodies,
+        positions_back=_inverse(positions, model.nq),
+        velocities_back=_inverse(velocities, model.nv),
+        poses=np.array(
+            [
+                scene.joints[f"{name}_joint0"][0] + np.arange(FREE_QPOS)
+                for name in names
+            ],
+            int,
+        ).reshape(-1, FREE_QPOS),
     )
 
 
-def leave(
+def gather(
+    tables: ActiveBodies, subset: jax.Array, physics: PhysicsState
+) -> ActiveState:
+    """Return the state of subsets [B] in a batch."""
+    chex.assert_equal_shape_prefix([subset, physics.qpos], 1)
+    empty = jnp.tile(jnp.array(EMPTY_SLOT_POSE), (len(subset), 1))
+    still = jnp.zeros((len(subset), 1))
+    return ActiveState(
+        _take(subset, tables.positions, physics.qpos, empty),
+        _take(subset, tables.velocities, physics.qvel, still),
+        _take(subset, tables.velocities, physics.warmstart, still),
+    )
+
+
+def scatter(
     tables: ActiveBodies,
-    play: jax.Array,
+    subset: jax.Array,
     physics: PhysicsState,
-    state: State,
+    state: ActiveState,
     xpos: jax.Array,
     xquat: jax.Array,
 ) -> PhysicsState:
-    """The batch after its plays came to `state`, their bodies to `xpos`, `xquat`.
+    """Return the batch with the state of its subsets; other bodies stay as they are.
 
     Args:
       tables: of the scene.
-      play: int32 [B].
+      subset: int32 [B].
       physics: the batch before.
-      state: of the plays.
-      xpos: [B, C, 3].
-      xquat: [B, C, 4].
+      state: of the subsets, after.
+      xpos: [B, C, 3] m, of the subsets' bodies.
+      xquat: [B, C, 4] wxyz.
     """
-    parked = physics.qpos[:, tables.poses]  # [B, M, 7]
+    chex.assert_shape([xpos, xquat], [(None, tables.size, 3), (None, tables.size, 4)])
+    inactive = physics.qpos[:, tables.poses]  # [B, M, 7]
     velocities = tables.velocities_back
     return dataclasses.replace(
         physics,
-        qpos=_gather(play, tables.positions_back, state.qpos, physics.qpos),
-        qvel=_gather(play, velocities, state.qvel, physics.qvel),
-        warmstart=_gather(play, velocities, state.warmstart, physics.warmstart),
-        xpos=_gather(play, tables.bodies, xpos, parked[..., :3]),
-        xquat=_gather(play, tables.bodies, xquat, parked[..., 3:]),
+        qpos=_take(subset, tables.positions_back, state.qpos, physics.qpos),
+        qvel=_take(subset, velocities, state.qvel, physics.qvel),
+        warmstart=_take(subset, velocities, state.warmstart, physics.warmstart),
+        xpos=_take(subset, tables.bodies, xpos, inactive[..., :3]),
+        xquat=_take(subset, tables.bodies, xquat, inactive[..., 3:]),
     )
 
 
 def body_subsets(tables: ActiveBodies) -> list[BodySubset]:
-    """The plays as the contact search wants them."""
-    slots = tables.movable.shape[1]
-    size = len(tables.jointed.bodies) + slots
+    """Return the subsets in the form that the contact tables are built from."""
+    slots = tables.slot_objects.shape[1]
+    rows = zip(tables.present, tables.bodies, tables.velocities)
     return [
-        BodySubset(np.where(there, bodies, 0), there, dofs, size, slots)
-        for there, bodies, dofs in zip(tables.present, tables.bodies, tables.velocities)
+        BodySubset(np.where(there, bodies, 0), there, dofs, tables.size, slots)
+        for there, bodies, dofs in rows
     ]
 
 
-def _gather(
-    play: jax.Array, rows: np.ndarray, values: jax.Array, beyond: jax.Array
+def _take(
+    subset: jax.Array, rows: np.ndarray, values: jax.Array, beyond: jax.Array
 ) -> jax.Array:
     """Entries `rows` [P, n] of `values` [B, m, ...] with `beyond` [B, k, ...] after."""
     every = jnp.concatenate([values, beyond], axis=1)
-    index = of(play, rows)
+    index = select_rows(subset, rows)
     index = index.reshape(index.shape + (1,) * (every.ndim - 2))
     return jnp.take_along_axis(every, index, axis=1, mode="clip")
 
 
-def _cast(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The movables of a task, and the bodies that it lacks."""
-    movables = tuple(start.name for start in task.movables)
+def _task_bodies(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The objects of a task, and the bodies that it lacks."""
+    objects = tuple(start.name for start in task.objects)
     fixtures = {start.name for start in task.fixtures if start.ranges}
-    tables = {name for name in scene.stock.arenas if ARENAS[name].table}
-    absent = set(scene.stock.movables).difference(movables)
-    absent |= set(scene.stock.fixtures) - fixtures
+    tables = {name for name in scene.assets.arenas if ARENAS[name].table}
+    absent = set(scene.assets.objects).difference(objects)
+    absent |= set(scene.assets.fixtures) - fixtures
     absent |= {table_body(name) for name in tables - {task.arena}}
-    return movables, frozenset(absent)
+    return objects, frozenset(absent)
 
 
 def _jointed(scene: Scene) -> Jointed:
+    """All rows of the scene but the objects'."""
     model = scene.model
-    bodies, positions, velocities = range(model.nbody), range(model.nq), range(model.nv)
-    gone: tuple[set[int], ...] = (set(), set(), set())
-    for name in scene.stock.movables:
+    sizes = (1, FREE_QPOS, FREE_DOFS)
+    masks = [np.ones(count, bool) for count in (model.nbody, model.nq, model.nv)]
+    for name in scene.assets.objects:
         starts = (scene.bodies[name], *scene.joints[f"{name}_joint0"])
-        for taken, start, size in zip(gone, starts, (1, POSE, FREE)):
-            taken.update(range(start, start + size))
-    every = zip((bodies, positions, velocities), gone)
-    return Jointed(*(np.array([k for k in one if k not in out]) for one, out in every))
+        for mask, start, size in zip(masks, starts, sizes):
+            mask[start : start + size] = False
+    return Jointed(*(np.flatnonzero(mask) for mask in masks))
 
 
-def _rows(
-    scene: Scene, jointed: np.ndarray, movable: np.ndarray, size: int
-) -> np.ndarray:
-    """int [P, Q] or [P, V]: what the state of a play is made of."""
-    column, beyond = (0, scene.model.nq) if size == POSE else (1, scene.model.nv)
-    starts = [scene.joints[f"{name}_joint0"][column] for name in scene.stock.movables]
-    first = np.array([*starts, beyond])[movable]
-    slots = (first[:, :, None] + np.arange(size)).reshape(len(movable), -1)
-    if size == FREE:
-        slots = np.minimum(slots, beyond)
-    return np.concatenate([np.tile(jointed, (len(movable), 1)), slots], axis=1)
+def _ranges(starts: np.ndarray, size: int) -> np.ndarray:
+    """int [P, S * size]: `size` rows from each of `starts` [P, S]."""
+    return (starts[:, :, None] + np.arange(size)).reshape(len(starts), -1)
 
 
 def _inverse(rows: np.ndarray, count: int) -> np.ndarray:
-    """int [P, count]: where in its play each entry is; beyond, where it is not."""
+    """int [P, count]: where in its subset each entry is; beyond, where it is not."""
     back = np.tile(rows.shape[1] + np.arange(count), (len(rows), 1))
-    for play, row in enumerate(rows):
+    for subset, row in enumerate(rows):
         there = row < count
-        back[play, row[there]] = np.flatnonzero(there)
+        back[subset, row[there]] = np.flatnonzero(there)
     return back
-
-
-def _bodies(scene: Scene, jointed: Jointed, movable: np.ndarray) -> np.ndarray:
-    count, slots = len(jointed.bodies), movable.shape[1]
-    table = np.zeros((len(movable), scene.model.nbody), int)
-    table[:, jointed.bodies] = np.arange(count)
-    for row, name in enumerate(scene.stock.movables):
-        slot = np.where(movable == row, np.arange(slots), slots + row).min(axis=1)
-        table[:, scene.bodies[name]] = count + slot
-    return table

@@ -1,4 +1,4 @@
-"""Tests of sim.plays: a play has what its task needs, and nothing else is touched."""
+"""Tests of mjx.active_bodies: a subset has its task's bodies; no other is touched."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines.mjx import active_bodies
 
-TASKS = (2, 3, 9)  # libero_10: three kitchens of different things; two share nothing
+TASKS = (2, 3, 9)  # libero_10: three kitchens of different objects; two share nothing
 STEPS = 3
 
 
@@ -24,14 +24,16 @@ def mixed():
 
 @pytest.fixture(scope="module")
 def tables(mixed):
-    return active_bodies.plays(mixed)
+    return active_bodies.active_bodies(mixed)
 
 
 @pytest.fixture(scope="module")
-def start(mixed):
+def start():
     task = jnp.array(TASKS)
     keys = jax.random.split(jax.random.key(1), len(TASKS))
-    return compilation.jit(lambda: env.reset(mixed, task, keys))()
+    # The engines take the same states: C MuJoCo resets without a long compilation.
+    other = scenes.make("libero_10", tasks=TASKS, engine="mujoco")
+    return compilation.jit(lambda: env.reset(other, task, keys))()
 
 
 @pytest.fixture(scope="module")
@@ -39,60 +41,65 @@ def step(mixed):
     return compilation.jit(lambda state, action: env.step(mixed, state, action))
 
 
-def test_each_task_plays_with_its_own_things(mixed, tables):
+def test_each_subset_has_its_tasks_bodies(mixed, tables):
     for row in TASKS:
-        play, task = tables.of_task[row], mixed.tasks[row]
-        present = tables.present[play]
-        for name in mixed.stock.movables:
-            wanted = name in {start.name for start in task.movables}
+        subset, task = tables.of_task[row], mixed.tasks[row]
+        present = tables.present[subset]
+        for name in mixed.assets.objects:
+            wanted = name in {start.name for start in task.objects}
             assert present[mixed.bodies[name]] == wanted, name
-        for name in mixed.stock.fixtures:
+        for name in mixed.assets.fixtures:
             wanted = name in {start.name for start in task.fixtures}
             assert present[mixed.bodies[name]] == wanted, name
         assert present[mixed.bodies["eef"]]
-    assert len(tables.movable) == len(TASKS)
-    assert tables.movable.shape[1] == max(len(mixed.tasks[k].movables) for k in TASKS)
+    assert len(tables.slot_objects) == len(TASKS)
+    assert tables.slot_objects.shape[1] == max(
+        len(mixed.tasks[k].objects) for k in TASKS
+    )
 
 
-def test_tasks_with_the_same_things_share_a_play(scene):
-    assert len(active_bodies.plays(scene).movable) == 1
+def test_tasks_with_the_same_objects_share_a_subset(scene):
+    assert len(active_bodies.active_bodies(scene).slot_objects) == 1
 
 
-def test_leaving_undoes_entering(mixed, tables, start):
-    play = jnp.asarray(tables.of_task)[start.task]
+@pytest.mark.slow
+def test_scattering_undoes_gathering(mixed, tables, start):
+    subset = jnp.asarray(tables.of_task)[start.task]
     physics = start.physics
-    state = active_bodies.enter(tables, play, physics)
-    size = len(tables.jointed.bodies) + tables.movable.shape[1]
+    state = active_bodies.gather(tables, subset, physics)
+    size = tables.size
     xpos, xquat = jnp.ones((len(TASKS), size, 3)), jnp.ones((len(TASKS), size, 4))
-    back = active_bodies.leave(tables, play, physics, state, xpos, xquat)
+    back = active_bodies.scatter(tables, subset, physics, state, xpos, xquat)
     for name in ("qpos", "qvel", "warmstart"):
         np.testing.assert_array_equal(getattr(back, name), getattr(physics, name))
-    lacking = ~tables.present[play]
-    for name in mixed.stock.movables:
+    lacking = ~tables.present[subset]
+    for name in mixed.assets.objects:
         body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
-        parked = physics.qpos[:, place : place + 3]
-        expected = np.where(lacking[:, body, None], parked, 1.0)
+        inactive = physics.qpos[:, place : place + 3]
+        expected = np.where(lacking[:, body, None], inactive, 1.0)
         np.testing.assert_array_equal(back.xpos[:, body], expected)
 
 
-def test_what_a_task_lacks_stays_where_it_is(mixed, start, step):
+@pytest.mark.slow
+def test_inactive_objects_stay_where_they_are(mixed, start, step):
     state, action = start, jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
     for _ in range(STEPS):
         state, _ = step(state, action)
     assert not state.diverged.any() and not state.physics.overflow.any()
     before, after = start.physics, state.physics
     for row, task in enumerate(TASKS):
-        own = {start.name for start in mixed.tasks[task].movables}
-        for name in set(mixed.stock.movables) - own:
+        own = {start.name for start in mixed.tasks[task].objects}
+        for name in set(mixed.assets.objects) - own:
             body, (place, _) = mixed.bodies[name], mixed.joints[f"{name}_joint0"]
-            rows = slice(place, place + active_bodies.POSE)
-            parked = after.qpos[row, rows]
-            np.testing.assert_array_equal(parked, before.qpos[row, rows])
-            np.testing.assert_array_equal(after.xpos[row, body], parked[:3])
+            rows = slice(place, place + active_bodies.FREE_QPOS)
+            inactive = after.qpos[row, rows]
+            np.testing.assert_array_equal(inactive, before.qpos[row, rows])
+            np.testing.assert_array_equal(after.xpos[row, body], inactive[:3])
     assert float(jnp.abs(after.qpos - before.qpos)[:, :7].max(axis=1).min()) > 0.01
 
 
-def test_what_cannot_be_played_freezes_its_own_episode(start, step):
+@pytest.mark.slow
+def test_a_bad_episode_freezes_alone(start, step):
     """An action that is not finite, and a task that the scene lacks, in MJX."""
     action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
     clean, _ = step(start, action)
@@ -110,8 +117,9 @@ def test_what_cannot_be_played_freezes_its_own_episode(start, step):
             chex.assert_trees_all_equal(*pair)
 
 
-def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
-    """The other tasks' things change nothing but rounding."""
+@pytest.mark.slow
+def test_mixed_and_single_task_scenes_step_alike(mixed, start):
+    """The other tasks' objects change nothing but rounding."""
     row = TASKS.index(9)
     alone = scenes.make("libero_10", tasks=(9,), engine="mjx")
     physics = jax.tree.map(lambda leaf: leaf[row : row + 1], start.physics)
@@ -119,10 +127,10 @@ def test_a_mixed_scene_steps_as_a_scene_of_one_task(mixed, start):
     for scene in (alone, mixed):
         qpos = np.zeros((1, scene.model.nq), np.float32)
         for name in alone.joints:
-            size = active_bodies.POSE if name.endswith("_joint0") else 1
+            size = active_bodies.FREE_QPOS if name.endswith("_joint0") else 1
             ours, theirs = scene.joints[name][0], mixed.joints[name][0]
             qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
-        places = {name: mixed.posed.index(name) for name in scene.posed}
+        places = {name: mixed.posed_bodies.index(name) for name in scene.posed_bodies}
         ends[scene] = _stepped(
             scene,
             jnp.asarray(qpos),
@@ -148,16 +156,16 @@ def _stepped(scene, qpos, fixtures):
     return compilation.jit(run)(qpos)
 
 
-def test_no_movable_at_all(tmp_path):
+def test_no_object_at_all():
     """An empty slot is stepped beside a scene that has none to fill it."""
     scene = scenes.make("libero_10", tasks=(2,), engine="mjx")
     bare = dataclasses.replace(
-        scene, stock=scene.stock._replace(movables={}), suite=_without(scene)
+        scene, assets=scene.assets._replace(objects={}), suite=_without(scene)
     )
-    assert active_bodies.plays(bare).movable.tolist() == [[0]]
+    assert active_bodies.active_bodies(bare).slot_objects.tolist() == [[0]]
 
 
 def _without(scene):
     tasks = list(scene.suite.tasks)
-    tasks[2] = tasks[2]._replace(movables=())
+    tasks[2] = tasks[2]._replace(objects=())
     return scene.suite._replace(tasks=tuple(tasks))

@@ -1,4 +1,4 @@
-"""Tests of sim.free_bodies against C MuJoCo."""
+"""Tests of mjx.free_bodies against C MuJoCo."""
 
 import jax
 import jax.numpy as jnp
@@ -35,15 +35,15 @@ def state(data):
 
 
 def of_bodies(model):
-    every = free_bodies.constants(model, BODIES)
+    every = free_bodies.body_constants(model, BODIES)
     return jax.tree.map(lambda leaf: jnp.float32(leaf[:-1]), every)
 
 
 def dynamics(model, data):
     qpos, qvel = state(data)
-    at = free_bodies.pose(qpos)
-    around = free_bodies.medium(model)
-    return at, free_bodies.dynamics(of_bodies(model), around, at, qvel)
+    pose = free_bodies.kinematics(qpos)
+    fluid = free_bodies.fluid_options(model)
+    return pose, free_bodies.dynamics(of_bodies(model), fluid, pose, qvel)
 
 
 def test_mass_force_and_acceleration_are_c_mujoco_s(world):
@@ -63,10 +63,10 @@ def test_mass_force_and_acceleration_are_c_mujoco_s(world):
         np.testing.assert_allclose(ours.ravel(), theirs, atol=3e-5 * scale)
 
 
-def test_axes_are_the_motion_of_a_point_at_the_origin(world):
+def test_motion_axes_move_a_point_at_the_origin(world):
     model, data = world
     mujoco.mj_forward(model, data)
-    turn, slide = free_bodies.axes(free_bodies.pose(state(data)[0]))
+    turn, slide = free_bodies.motion_axes(free_bodies.kinematics(state(data)[0]))
     linear, angular = np.zeros((3, model.nv)), np.zeros((3, model.nv))
     for k, body in enumerate(BODIES):
         mujoco.mj_jac(model, data, linear, angular, np.zeros(3), body)
@@ -84,12 +84,14 @@ def test_a_flight_is_c_mujoco_s(world, implicit):
 
     @jax.jit
     def fly(qpos, qvel):
-        at = free_bodies.pose(qpos)
-        found = free_bodies.dynamics(bodies, free_bodies.medium(model), at, qvel)
+        pose = free_bodies.kinematics(qpos)
+        found = free_bodies.dynamics(
+            bodies, free_bodies.fluid_options(model), pose, qvel
+        )
         change = found.acceleration
         if implicit:
-            change = free_bodies.damped(bodies, found.mass, change, timestep)
-        return free_bodies.integrate(at, qvel, change, timestep)
+            change = free_bodies.implicit_damping(bodies, found.mass, change, timestep)
+        return free_bodies.integrate(pose, qvel, change, timestep)
 
     qpos, qvel = state(data)
     for _ in range(STEPS):
@@ -100,7 +102,7 @@ def test_a_flight_is_c_mujoco_s(world, implicit):
 
 
 def test_an_empty_slot_is_a_body_of_one(world):
-    every = free_bodies.constants(world[0], BODIES)
+    every = free_bodies.body_constants(world[0], BODIES)
     assert every.mass[-1] == 1.0
     np.testing.assert_array_equal(every.inertia[-1], np.eye(3))
     assert not every.damping[-1].any()
@@ -110,4 +112,4 @@ def test_a_body_on_another_joint_is_an_error():
     text = '<mujoco><worldbody><body name="arm"><joint/><geom size="1"/></body>'
     model = mujoco.MjModel.from_xml_string(text + "</worldbody></mujoco>")
     with pytest.raises(ValueError, match="arm"):
-        free_bodies.constants(model, [1])
+        free_bodies.body_constants(model, [1])

@@ -23,7 +23,7 @@ FORTY = [(suite, row) for suite in files.suite_names() for row in range(10)]
 def test_a_skill_names_only_bodies_of_its_task(suite, row):
     task = tasks.suite(suite).tasks[row]
     held = {panda.EEF_BODY}
-    for start in (*task.movables, *task.fixtures):
+    for start in (*task.objects, *task.fixtures):
         parts = CATEGORIES[start.category].parts
         held |= {start.name} | {f"{start.name}_{p.name}" for p in parts if p.name}
     assert table.body_names(SKILLS[task.instruction]) <= held

@@ -9,6 +9,7 @@ then any shape `...` shared by all pairs.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,7 +20,7 @@ from omnivla_jax.sim.engines.mjx.contact.geometry import (
     cross,
     dot,
     first_max,
-    spread,
+    select_contact_manifold,
     take_rows,
 )
 
@@ -27,20 +28,20 @@ from omnivla_jax.sim.engines.mjx.contact.geometry import (
 # boxes that nearly lie flat would otherwise flip between the two kinds.
 EDGE_PREFERENCE = 0.95
 PARALLEL = 1e-6  # squared sine under which two edges span no axis
-NO_LENGTH = 1e-12  # m or m^2: keeps divisions finite
-APART = 1.0  # m: distance of what is no contact
+MIN_LENGTH = 1e-12  # m or m^2: keeps divisions finite
+NO_CONTACT = 1.0  # m: distance of padding
 
 
-class Points(NamedTuple):
-    """Contact points of each pair; a distance >= 0 means that there is none."""
+class ContactPoints(NamedTuple):
+    """Contact points of each pair; those at a distance >= 0 are padding."""
 
     distance: jax.Array  # [4, ...]
     position: jax.Array  # [3, 4, ...]: half way between the surfaces
     normal: jax.Array  # [3, ...]: unit, from the first box to the second
 
 
-class _Relative(NamedTuple):
-    """Box b in box a's frame, and how far the two are apart along each axis."""
+class _RelativePose(NamedTuple):
+    """Box b in box a's frame, and the separation of both along each axis."""
 
     rotation: jax.Array  # [3, 3, ...]: axis of a, axis of b
     offset_a: jax.Array  # [3, ...]: from a's centre to b's along a's axes
@@ -49,35 +50,53 @@ class _Relative(NamedTuple):
     edges: jax.Array  # [9, ...]: along the cross products, a's axis slowest
 
 
+class _ReferenceFace(NamedTuple):
+    """A reference face and the other box in its frame: u, v in the face, w outwards."""
+
+    frame: jax.Array  # [3, 3, ...]: world component, then u, v, w
+    half: jax.Array  # [3, ...] of the reference box along u, v, w
+    rotation: jax.Array  # [3, 3, ...]: u, v, w, then the incident box's axes
+    center: jax.Array  # [3, ...] of the incident box
+
+
+class _IncidentFace(NamedTuple):
+    """The incident face in the reference face's frame."""
+
+    center: jax.Array  # [3, ...]
+    side_1: jax.Array  # [3, ...]: half edges
+    side_2: jax.Array  # [3, ...]
+
+
 def separation(a: Boxes, b: Boxes) -> jax.Array:
-    """The greatest separation [...] over the 15 axes: negative when boxes overlap."""
-    relative = _relative(a, b)
+    """Return the greatest separation [...] over the 15 axes, < 0 for an overlap."""
+    relative = _relative_pose(a, b)
     return jnp.maximum(relative.faces.max(axis=0), relative.edges.max(axis=0))
 
 
-def touch(a: Boxes, b: Boxes) -> Points:
-    """Up to four contact points of each pair of boxes."""
-    relative = _relative(a, b)
+def box_box_contacts(a: Boxes, b: Boxes) -> ContactPoints:
+    """Return up to four contact points of each pair of boxes a [...] and b [...]."""
+    chex.assert_equal_shape([a.center, b.center])
+    relative = _relative_pose(a, b)
     face, edge = first_max(relative.faces), first_max(relative.edges)
-    by_face, by_edge = relative.faces.max(axis=0), relative.edges.max(axis=0)
-    on_edge = by_edge > EDGE_PREFERENCE * by_face
+    face_gap, edge_gap = relative.faces.max(axis=0), relative.edges.max(axis=0)
+    on_edge = edge_gap > EDGE_PREFERENCE * face_gap
     area, point = _face_points(a, b, relative, face), _edge_point(a, b, relative, edge)
     distance = jnp.where(on_edge, point.distance, area.distance)
-    return Points(
-        jnp.where(jnp.maximum(by_face, by_edge) < 0, distance, APART),
+    return ContactPoints(
+        jnp.where(jnp.maximum(face_gap, edge_gap) < 0, distance, NO_CONTACT),
         jnp.where(on_edge, point.position, area.position),
         jnp.where(on_edge, point.normal, area.normal),
     )
 
 
-def _relative(a: Boxes, b: Boxes) -> _Relative:
+def _relative_pose(a: Boxes, b: Boxes) -> _RelativePose:
     rotation = dot(a.axes[:, :, None], b.axes[:, None, :])
     delta = (b.center - a.center)[:, None]
     offset_a, offset_b = dot(a.axes, delta), dot(b.axes, delta)
     size = jnp.abs(rotation)
     face_a = jnp.abs(offset_a) - a.half - dot(size.swapaxes(0, 1), b.half[:, None])
     face_b = jnp.abs(offset_b) - b.half - dot(size, a.half[:, None])
-    return _Relative(
+    return _RelativePose(
         rotation,
         offset_a,
         offset_b,
@@ -91,149 +110,135 @@ def _edge_separations(
 ) -> jax.Array:
     """Separation [9, ...] along the cross products of a's and b's axes."""
 
-    def of_a(values: jax.Array, step: int) -> jax.Array:
+    def next_a(values: jax.Array, step: int) -> jax.Array:
         return jnp.roll(values, -step, axis=0)
 
-    def of_b(values: jax.Array, step: int) -> jax.Array:
+    def next_b(values: jax.Array, step: int) -> jax.Array:
         return jnp.roll(values, -step, axis=1)
 
     size, offset = jnp.abs(rotation), offset[:, None]
     distance = jnp.abs(
-        of_a(offset, 2) * of_a(rotation, 1) - of_a(offset, 1) * of_a(rotation, 2)
+        next_a(offset, 2) * next_a(rotation, 1)
+        - next_a(offset, 1) * next_a(rotation, 2)
     )
-    reach = of_a(half_a, 1) * of_a(size, 2) + of_a(half_a, 2) * of_a(size, 1)
-    reach += of_b(half_b, 1) * of_b(size, 2) + of_b(half_b, 2) * of_b(size, 1)
+    reach = next_a(half_a, 1) * next_a(size, 2) + next_a(half_a, 2) * next_a(size, 1)
+    reach += next_b(half_b, 1) * next_b(size, 2) + next_b(half_b, 2) * next_b(size, 1)
     squared = 1.0 - rotation * rotation
-    apart = (distance - reach) / jnp.sqrt(jnp.maximum(squared, PARALLEL))
-    apart = jnp.where(squared > PARALLEL, apart, -jnp.inf)
-    return apart.reshape((9,) + apart.shape[2:])
+    gap = (distance - reach) / jnp.sqrt(jnp.maximum(squared, PARALLEL))
+    gap = jnp.where(squared > PARALLEL, gap, -jnp.inf)
+    return gap.reshape((9,) + gap.shape[2:])
 
 
-class _Setting(NamedTuple):
-    """A reference face and the other box in its frame: u, v in the face, w outwards."""
-
-    frame: jax.Array  # [3, 3, ...]: world component, then u, v, w
-    half: jax.Array  # [3, ...] of the reference box along u, v, w
-    rotation: jax.Array  # [3, 3, ...]: u, v, w, then the incident box's axes
-    place: jax.Array  # [3, ...] of the incident box's centre
-
-
-class _Incident(NamedTuple):
-    """The incident face in the reference face's frame."""
-
-    center: jax.Array  # [3, ...]
-    side_1: jax.Array  # [3, ...]: half edges
-    side_2: jax.Array  # [3, ...]
-
-
-def _face_points(a: Boxes, b: Boxes, relative: _Relative, face: jax.Array) -> Points:
+def _face_points(
+    a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
+) -> ContactPoints:
     """The incident face's part below the reference face, as up to four points."""
     swap = face >= 3  # b has the reference face
-    setting = _setting(a, b, relative, face)
-    incident = _incident_face(setting, jnp.where(swap, a.half, b.half))
-    u, v, w, exists = _overlap(incident, setting.half)
-    depth = jnp.where(exists, setting.half[2] - w, 0.0)
-    chosen, counts = spread(u, v, depth)
+    reference = _reference_face(a, b, relative, face)
+
+    # The incident face is the other box's face that is turned down most.
+    half = jnp.where(swap, a.half, b.half)
+    axis = first_max(jnp.abs(reference.rotation[2]))
+    spans = reference.rotation * half
+    down, side_1, side_2 = (axis_at(spans, axis, step) for step in range(3))
+    center = reference.center - down * jnp.sign(down[2])
+
+    u, v, w, exists = _overlap(_IncidentFace(center, side_1, side_2), reference.half)
+    depth = jnp.where(exists, reference.half[2] - w, 0.0)
+    chosen, valid = select_contact_manifold(u, v, depth)
     u, v, depth = (take_rows(part, chosen) for part in (u, v, depth))
-    local = jnp.stack([u, v, setting.half[2] - 0.5 * depth])  # [3, 4, ...]
-    offset = dot(setting.frame.swapaxes(0, 1)[:, :, None], local[:, None])
-    outwards = setting.frame[:, 2]
-    return Points(
-        jnp.where(counts, -depth, APART),
+    local = jnp.stack([u, v, reference.half[2] - 0.5 * depth])  # [3, 4, ...]
+    offset = dot(reference.frame.swapaxes(0, 1)[:, :, None], local[:, None])
+    outwards = reference.frame[:, 2]
+    return ContactPoints(
+        jnp.where(valid, -depth, NO_CONTACT),
         jnp.where(swap, b.center, a.center)[:, None] + offset,
         jnp.where(swap, -outwards, outwards),
     )
 
 
-def _setting(a: Boxes, b: Boxes, relative: _Relative, face: jax.Array) -> _Setting:
+def _reference_face(
+    a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
+) -> _ReferenceFace:
     swap, axis = face >= 3, face % 3
+
+    def to_face(values: jax.Array) -> jax.Array:
+        """`values` [n, 3 axes, ...] with the two sides first, then the normal."""
+        return jnp.stack([axis_at(values, axis, step) for step in (1, 2, 0)], axis=1)
+
     frame = jnp.where(swap, b.axes, a.axes)
     half = jnp.where(swap, b.half, a.half)
     rotation = relative.rotation
     rows = jnp.where(swap, rotation, rotation.swapaxes(0, 1))  # incident, reference
     offset = jnp.where(swap, -relative.offset_b, relative.offset_a)
-    frame, rows = _face_order(frame, axis), _face_order(rows, axis)
-    half, place = (_face_order(part[None], axis)[0] for part in (half, offset))
-    above = jnp.where(place[2] >= 0, 1.0, -1.0)
+    frame, rows = to_face(frame), to_face(rows)
+    half, center = (to_face(part[None])[0] for part in (half, offset))
+    above = jnp.where(center[2] >= 0, 1.0, -1.0)
     flip = jnp.stack([jnp.ones_like(above), jnp.ones_like(above), above])
-    return _Setting(frame * flip, half, (rows * flip).swapaxes(0, 1), place * flip)
-
-
-def _face_order(values: jax.Array, axis: jax.Array) -> jax.Array:
-    """`values` [n, 3 axes, ...] with the face's two sides first, then its normal."""
-    return jnp.stack([axis_at(values, axis, step) for step in (1, 2, 0)], axis=1)
-
-
-def _incident_face(setting: _Setting, half: jax.Array) -> _Incident:
-    """The face of a box with `half` sizes [3, ...] that looks down most."""
-    axis = first_max(jnp.abs(setting.rotation[2]))
-    spans = setting.rotation * half
-    down, side_1, side_2 = (axis_at(spans, axis, step) for step in range(3))
-    return _Incident(setting.place - down * jnp.sign(down[2]), side_1, side_2)
+    rotation = (rows * flip).swapaxes(0, 1)
+    return _ReferenceFace(frame * flip, half, rotation, center * flip)
 
 
 def _overlap(
-    incident: _Incident, half: jax.Array
+    incident: _IncidentFace, half: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Twelve points among which are the overlap's corners: u, v, w, which exist.
 
     Each edge of the incident face gives the start and the end of what lies inside the
-    reference face; each corner of the latter the point above it.
+    reference face; each corner of the latter the point of the incident plane above it.
     """
     center, side_1, side_2 = incident
     corners = [center + s * side_1 + t * side_2 for s, t in SQUARE]
     start = jnp.stack(corners, axis=1)  # [3, 4, ...]
     along = jnp.stack(corners[1:] + corners[:1], axis=1) - start
-    slope = jnp.where(jnp.abs(along) < NO_LENGTH, NO_LENGTH, along)[:2]
+    slope = jnp.where(jnp.abs(along) < MIN_LENGTH, MIN_LENGTH, along)[:2]
     sides = half[:2, None]
     low, high = (-sides - start[:2]) / slope, (sides - start[:2]) / slope
     enter = jnp.maximum(jnp.minimum(low, high).max(axis=0), 0.0)
     leave = jnp.minimum(jnp.maximum(low, high).min(axis=0), 1.0)
     inside = enter <= leave
-    above, covered = _above_corners(incident, half)
+
+    signs = jnp.array(SQUARE).reshape((4, 2) + (1,) * (half.ndim - 1))
+    du, dv = signs[:, 0] * half[0] - center[0], signs[:, 1] * half[1] - center[1]
+    area = side_1[0] * side_2[1] - side_1[1] * side_2[0]
+    area = jnp.where(jnp.abs(area) < MIN_LENGTH, MIN_LENGTH, area)
+    s = (du * side_2[1] - dv * side_2[0]) / area
+    t = (side_1[0] * dv - side_1[1] * du) / area
+    above = center[:, None] + side_1[:, None] * s + side_2[:, None] * t
+    covered = (jnp.abs(s) <= 1.0) & (jnp.abs(t) <= 1.0)
+
     points = jnp.concatenate([start + enter * along, start + leave * along, above], 1)
     exists = jnp.concatenate([inside, inside & (leave < 1.0), covered])
     return points[0], points[1], points[2], exists
 
 
-def _above_corners(incident: _Incident, half: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The incident plane's points [3, 4, ...] above the reference face's corners."""
-    center, side_1, side_2 = incident
-    signs = jnp.array(SQUARE).reshape((4, 2) + (1,) * (half.ndim - 1))
-    du, dv = signs[:, 0] * half[0] - center[0], signs[:, 1] * half[1] - center[1]
-    area = side_1[0] * side_2[1] - side_1[1] * side_2[0]
-    area = jnp.where(jnp.abs(area) < NO_LENGTH, NO_LENGTH, area)
-    s = (du * side_2[1] - dv * side_2[0]) / area
-    t = (side_1[0] * dv - side_1[1] * du) / area
-    point = center[:, None] + side_1[:, None] * s + side_2[:, None] * t
-    return point, (jnp.abs(s) <= 1.0) & (jnp.abs(t) <= 1.0)
-
-
-def _edge_point(a: Boxes, b: Boxes, relative: _Relative, edge: jax.Array) -> Points:
+def _edge_point(
+    a: Boxes, b: Boxes, relative: _RelativePose, edge: jax.Array
+) -> ContactPoints:
     """The one contact of two crossing edges."""
+
+    def midpoint(box: Boxes, axis: jax.Array, direction: jax.Array) -> jax.Array:
+        """Midpoint [3, ...] of the edge along `axis` farthest in `direction`."""
+        spans = box.axes * box.half
+        sides = [axis_at(spans, axis, step) for step in (1, 2)]
+        first, second = (side * jnp.sign(dot(side, direction)) for side in sides)
+        return box.center + first + second
+
     along_a, along_b = axis_at(a.axes, edge // 3, 0), axis_at(b.axes, edge % 3, 0)
     normal = cross(along_a, along_b)
     normal = normal / jnp.sqrt(jnp.maximum(dot(normal, normal), PARALLEL))
     normal = normal * jnp.where(dot(normal, b.center - a.center) >= 0, 1.0, -1.0)
-    point_a = _edge_middle(a, edge // 3, normal)
-    point_b = _edge_middle(b, edge % 3, -normal)
+    point_a = midpoint(a, edge // 3, normal)
+    point_b = midpoint(b, edge % 3, -normal)
     gap, cosine = point_b - point_a, dot(along_a, along_b)
     on_a, on_b = dot(gap, along_a), dot(gap, along_b)
     sine = jnp.maximum(1.0 - cosine * cosine, PARALLEL)
     near_a = point_a + along_a * ((on_a - cosine * on_b) / sine)
     near_b = point_b + along_b * ((cosine * on_a - on_b) / sine)
     depth = take_rows(relative.edges, edge[None])
-    missing = jnp.full_like(depth, APART)
-    return Points(
-        jnp.concatenate([depth, missing, missing, missing]),
+    padding = jnp.full_like(depth, NO_CONTACT)
+    return ContactPoints(
+        jnp.concatenate([depth, padding, padding, padding]),
         0.5 * (near_a + near_b)[:, None],
         normal,
     )
-
-
-def _edge_middle(box: Boxes, axis: jax.Array, direction: jax.Array) -> jax.Array:
-    """The middle [3, ...] of the edge along `axis` that lies farthest that way."""
-    spans = box.axes * box.half
-    sides = [axis_at(spans, axis, step) for step in (1, 2)]
-    first, second = (side * jnp.sign(dot(side, direction)) for side in sides)
-    return box.center + first + second

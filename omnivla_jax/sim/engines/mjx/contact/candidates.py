@@ -1,10 +1,11 @@
-"""Which geoms can touch, laid out alike for every cast of a scene's bodies.
+"""Which geoms can touch, in tables of one shape for every subset of a scene's bodies.
 
 Boxes meet boxes in a dense grid: driving geoms, which come first and of which every
 pair has one, times all geoms. Boxes meet the ground body by body.
-Axes: P casts, N bodies of the model, C of a cast, the last S of which are slots;
-G geoms of a cast, the first D of which drive; F planes, L boxes that meet them, the
-last of which stands for none; W bodies that do, the last S of which are the slots.
+Axes: P subsets, N bodies of the model, C of a subset, the last S of which are object
+slots; G geoms of a subset, the first D of which drive; F planes, L boxes that meet
+them, the last of which stands for none; W bodies that do, the last S of which are the
+slots.
 """
 
 from typing import NamedTuple, Sequence
@@ -20,7 +21,7 @@ PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 
 
 class BodySubset(NamedTuple):
-    """Which bodies and degrees of freedom of a model take part, and where."""
+    """Bodies and degrees of freedom of a model that take part, and their rows."""
 
     bodies: np.ndarray  # int [N]: in C
     present: np.ndarray  # bool [N]
@@ -29,149 +30,147 @@ class BodySubset(NamedTuple):
     slots: int  # S
 
 
-class Pairs(NamedTuple):
-    """What may meet what, for each cast; short rows are filled up."""
+class CandidatePairs(NamedTuple):
+    """Geoms that may touch, of each subset; short rows are padded."""
 
     geoms: np.ndarray  # int [P, G] of the model; -1 for none
-    candidates: np.ndarray  # bool [P, D, G]: which cells are pairs
+    candidates: np.ndarray  # bool [P, D, G]: cells of the grid that are pairs
     planes: np.ndarray  # int [P, F] in G, of which the highest is the ground
-    grounded: np.ndarray  # int [P, L] in G
-    meets: np.ndarray  # bool [P, F, L]
-    groups: np.ndarray  # int [P, W, n] in L: boxes of one body
+    boxes_on_plane: np.ndarray  # int [P, L] in G
+    collides_with_plane: np.ndarray  # bool [P, F, L]
+    body_boxes: np.ndarray  # int [P, W, n] in L: boxes of one body
     slots: int  # S
 
     @property
-    def cells(self) -> int:
-        """D * G."""
+    def num_cells(self) -> int:
+        """D * G, the pairs of boxes."""
         return int(np.prod(self.candidates.shape[1:]))
 
     @property
-    def entries(self) -> int:
-        """E, the pairs of a cast: cells, then F * L."""
-        return self.cells + int(np.prod(self.meets.shape[1:]))
+    def num_pairs(self) -> int:
+        """E = D * G + F * L, the pairs of a subset, in this order."""
+        return self.num_cells + int(np.prod(self.collides_with_plane.shape[1:]))
 
 
-class _Part(NamedTuple):
-    """One cast's pairs, before all are brought to one size."""
-
-    geoms: list[int]  # G, of the model
-    candidates: np.ndarray  # bool [D, G]
-    planes: list[int]  # F, in G
-    grounded: list[int]  # L, in G
-    meets: np.ndarray  # bool [F, L]
-    groups: list[list[int]]  # in L
-    slots: list[list[int]]  # in L
-
-
-def whole(model: mujoco.MjModel) -> BodySubset:
-    """Everything takes part, nothing in a slot."""
+def all_bodies(model: mujoco.MjModel) -> BodySubset:
+    """Return the subset in which every body takes part, none in a slot."""
     size = model.nbody
     return BodySubset(
         np.arange(size), np.ones(size, bool), np.arange(model.nv), size, 0
     )
 
 
-def of(cast: jax.Array, table: np.ndarray) -> jax.Array:
-    """Rows [B, ...] of `table` [P, ...] for casts [B]; [1, ...] where P is 1."""
+def select_rows(subset: jax.Array, table: np.ndarray) -> jax.Array:
+    """Return rows [B, ...] of `table` [P, ...] at `subset` [B]; [1, ...] if P is 1."""
     rows = jnp.asarray(table)
-    return rows if len(table) == 1 else rows[cast]
+    return rows if len(table) == 1 else rows[subset]
 
 
-def find(model: mujoco.MjModel, body_subsets: Sequence[BodySubset]) -> Pairs:
-    """The pairs of `model` that its own filters let touch."""
+def find_candidates(
+    model: mujoco.MjModel, body_subsets: Sequence[BodySubset]
+) -> CandidatePairs:
+    """Return the pairs of `model` that MuJoCo's own filters let touch.
+
+    Args:
+      model: whose geoms collide.
+      body_subsets: P, all with as many slots.
+    """
     every = [(int(a), int(b)) for a, b, _ in collision_driver.geom_pairs(model)]
-    parts = [_part(model, every, cast) for cast in body_subsets]
-    boxes = 1 + max(len(part.grounded) for part in parts)
-    geoms = _table([part.geoms for part in parts], -1)
-    return Pairs(
-        geoms=geoms,
-        candidates=_blocks([part.candidates for part in parts], geoms.shape[1]),
-        planes=_table([part.planes for part in parts], 0),
-        grounded=_table([part.grounded + [0] for part in parts], 0),
-        meets=_blocks([part.meets for part in parts], boxes),
-        groups=_groups(parts, boxes - 1),
+    parts = [_subset_pairs(model, every, subset) for subset in body_subsets]
+    boxes_on_plane = _pad([part.boxes_on_plane for part in parts], 0)
+    # Groups of jointed bodies come first, empty where a subset has fewer, then slots.
+    most = max(len(part.jointed) for part in parts)
+    groups = [
+        part.jointed + [[]] * (most - len(part.jointed)) + part.slots for part in parts
+    ]
+    size = max((len(group) for row in groups for group in row), default=1)
+    none = boxes_on_plane.shape[1] - 1
+    body_boxes = [[np.resize(group or [none], size) for group in row] for row in groups]
+    return CandidatePairs(
+        geoms=_pad([part.geoms for part in parts], -1),
+        candidates=_pad([part.candidates for part in parts], False),
+        planes=_pad([part.planes for part in parts], 0),
+        boxes_on_plane=boxes_on_plane,
+        collides_with_plane=_pad([part.collides_with_plane for part in parts], False),
+        body_boxes=np.array(body_boxes, int).reshape(len(parts), len(groups[0]), size),
         slots=body_subsets[0].slots,
     )
 
 
-def ends(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [P, E] in G of both geoms of every entry."""
+def pair_geoms(pairs: CandidatePairs) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows [P, E] in G of the first and of the second geom of every pair."""
     count, drivers, geoms = pairs.candidates.shape
     grid = (np.tile(np.arange(size), (count, 1)) for size in (drivers, geoms))
-    tables = (tuple(grid), (pairs.planes, pairs.grounded))
+    tables = (tuple(grid), (pairs.planes, pairs.boxes_on_plane))
     first = [one.repeat(other.shape[1], axis=1) for one, other in tables]
     second = [np.tile(other, one.shape[1]) for one, other in tables]
     return np.concatenate(first, axis=1), np.concatenate(second, axis=1)
 
 
-def _part(
-    model: mujoco.MjModel, every: list[tuple[int, int]], cast: BodySubset
-) -> _Part:
-    here = cast.present[model.geom_bodyid]
-    there = [pair for pair in every if here[pair[0]] and here[pair[1]]]
-    flat = [pair for pair in there if model.geom_type[pair[0]] == PLANE]
-    solid = [pair for pair in there if model.geom_type[pair[0]] != PLANE]
-    drivers, touches = _grid(solid, model.ngeom)
-    planes, boxes = (list(dict.fromkeys(pair[k] for pair in flat)) for k in range(2))
-    others = np.flatnonzero(touches.any(axis=0)).tolist()
+class _SubsetPairs(NamedTuple):
+    """The pairs of one subset, before all are padded to one size."""
+
+    geoms: np.ndarray  # int [G] of the model
+    candidates: np.ndarray  # bool [D, G]
+    planes: np.ndarray  # int [F] in G
+    boxes_on_plane: np.ndarray  # int [L] in G
+    collides_with_plane: np.ndarray  # bool [F, L]
+    jointed: list[list[int]]  # boxes in L of each body on no slot
+    slots: list[list[int]]  # boxes in L of each slot
+
+
+def _subset_pairs(
+    model: mujoco.MjModel, every: list[tuple[int, int]], subset: BodySubset
+) -> _SubsetPairs:
+    present = subset.present[model.geom_bodyid]
+    pairs = [pair for pair in every if present[pair[0]] and present[pair[1]]]
+    on_plane = [pair for pair in pairs if model.geom_type[pair[0]] == PLANE]
+    solid = [pair for pair in pairs if model.geom_type[pair[0]] != PLANE]
+    drivers, grid = _driver_grid(solid, model.ngeom)
+    planes, boxes = (list(dict.fromkeys(pair[k] for pair in on_plane)) for k in (0, 1))
+    others = np.flatnonzero(grid.any(axis=0)).tolist()
     geoms = list(dict.fromkeys([*drivers, *others, *planes, *boxes]))
-    owners = [int(cast.bodies[model.geom_bodyid[box]]) for box in boxes]
-    slots = range(cast.size - cast.slots, cast.size)
-    jointed = [body for body in dict.fromkeys(owners) if body not in slots]
-    return _Part(
-        geoms,
-        touches[:, geoms],
-        [geoms.index(plane) for plane in planes],
-        [geoms.index(box) for box in boxes],
-        np.array([[pair in flat for pair in _cross(one, boxes)] for one in planes]),
-        [_where(owners, body) for body in jointed],
-        [_where(owners, body) for body in slots],
+    collides = np.zeros((len(planes), len(boxes) + 1), bool)
+    for plane, box in on_plane:
+        collides[planes.index(plane), boxes.index(box)] = True
+    owners = [int(subset.bodies[model.geom_bodyid[box]]) for box in boxes]
+    first_slot = subset.size - subset.slots
+    jointed = [body for body in dict.fromkeys(owners) if body < first_slot]
+    groups = [
+        [index for index, owner in enumerate(owners) if owner == body]
+        for body in [*jointed, *range(first_slot, subset.size)]
+    ]
+    return _SubsetPairs(
+        np.array(geoms, int),
+        grid[:, geoms],
+        np.array([geoms.index(plane) for plane in planes], int),
+        np.array([*(geoms.index(box) for box in boxes), 0], int),
+        collides,
+        groups[: len(jointed)],
+        groups[len(jointed) :],
     )
 
 
-def _cross(one: int, others: list[int]) -> list[tuple[int, int]]:
-    return [(one, other) for other in others]
-
-
-def _where(values: list[int], value: int) -> list[int]:
-    return [index for index, own in enumerate(values) if own == value]
-
-
-def _grid(pairs: list[tuple[int, int]], geoms: int) -> tuple[list[int], np.ndarray]:
+def _driver_grid(
+    pairs: list[tuple[int, int]], geoms: int
+) -> tuple[list[int], np.ndarray]:
     """Driving geoms [D] and which cells [D, geoms] are pairs, each pair once."""
-    touches = np.zeros((geoms, geoms), bool)
+    remaining = np.zeros((geoms, geoms), bool)
     for first, second in pairs:
-        touches[first, second] = touches[second, first] = True
+        remaining[first, second] = remaining[second, first] = True
     drivers, rows = [], []
-    while touches.any():  # greedily: the geom with most pairs left
-        busiest = int(touches.sum(axis=1).argmax())
+    while remaining.any():  # greedily: the geom with most pairs left
+        busiest = int(remaining.sum(axis=1).argmax())
         drivers.append(busiest)
-        rows.append(touches[busiest].copy())
-        touches[busiest] = touches[:, busiest] = False
+        rows.append(remaining[busiest].copy())
+        remaining[busiest] = remaining[:, busiest] = False
     return drivers, np.array(rows, bool).reshape(len(rows), geoms)
 
 
-def _table(rows: list[list[int]], fill: int) -> np.ndarray:
-    """`rows` [P, n] as one table, short ones filled up."""
-    size = max(len(row) for row in rows)
-    padded = [row + [fill] * (size - len(row)) for row in rows]
-    return np.array(padded, int).reshape(len(rows), size)
-
-
-def _blocks(blocks: list[np.ndarray], columns: int) -> np.ndarray:
-    """bool [P, n, columns] of blocks [n, m], filled up with False."""
-    height = max(len(block) for block in blocks)
-    table = np.zeros((len(blocks), height, columns), bool)
-    for one, block in zip(table, blocks):
-        if block.size:
-            one[: block.shape[0], : block.shape[1]] = block
+def _pad(arrays: list[np.ndarray], fill: int | bool) -> np.ndarray:
+    """Stack `arrays`, each padded with `fill` to the greatest size along every axis."""
+    shape = np.max([array.shape for array in arrays], axis=0)
+    table = np.full((len(arrays), *shape), fill, arrays[0].dtype)
+    for row, array in zip(table, arrays):
+        row[tuple(slice(size) for size in array.shape)] = array
     return table
-
-
-def _groups(parts: list[_Part], nothing: int) -> np.ndarray:
-    """int [P, W, n]: each group filled up by repetition, one of none by `nothing`."""
-    most = max(len(part.groups) for part in parts)
-    rows = [p.groups + [[]] * (most - len(p.groups)) + p.slots for p in parts]
-    size = max((len(group) for row in rows for group in row), default=1)
-    padded = [[np.resize(group or [nothing], size) for group in row] for row in rows]
-    return np.array(padded, int).reshape(len(parts), len(rows[0]), size)

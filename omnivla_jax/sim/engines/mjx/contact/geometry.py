@@ -1,4 +1,4 @@
-"""Vectors and boxes laid out for many pairs at once, and what a contact area needs.
+"""Vectors, boxes and contact manifolds, laid out for many pairs of geoms at once.
 
 Lengths in m.
 Axes: vectors lead with their 3 components, then come E candidate points, where there
@@ -23,42 +23,42 @@ class Boxes(NamedTuple):
 
 
 class Contacts(NamedTuple):
-    """Contact points; those at a distance of 0 or more are empty places."""
+    """Contact points; rows at a distance of 0 or more are padding."""
 
     distance: jax.Array  # [B, K]
     position: jax.Array  # [3, B, K]
     normal: jax.Array  # [3, B, K]: from the first body to the second
-    entry: jax.Array  # int32 [B, K]: row of the tables
+    pair: jax.Array  # int32 [B, K]: row of the tables
 
 
-def pick(geoms: Boxes, index: jax.Array) -> Boxes:
-    """Each environment's geoms `index` [B, N]."""
+def gather_boxes(geoms: Boxes, index: jax.Array) -> Boxes:
+    """Return each environment's boxes [B, n] at `index` [B, n] of `geoms` [B, G]."""
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
-    every = jnp.concatenate([geoms.center, flat, half])
-    taken = jnp.take_along_axis(every, index[None], axis=-1, mode="clip")
-    return Boxes(taken[:3], taken[3:12].reshape((3, 3) + index.shape), taken[12:])
+    rows = jnp.concatenate([geoms.center, flat, half])
+    rows = jnp.take_along_axis(rows, index[None], axis=-1, mode="clip")
+    return Boxes(rows[:3], rows[3:12].reshape((3, 3) + index.shape), rows[12:])
 
 
-def join(values: jax.Array) -> jax.Array:
-    """[..., 4, B, N] to [..., B, 4 N]."""
-    moved = jnp.moveaxis(values, -3, -2)
-    return moved.reshape(moved.shape[:-2] + (-1,))
+def merge_points(values: jax.Array) -> jax.Array:
+    """Return [..., 4, B, n] as [..., B, 4 n]."""
+    rows = jnp.moveaxis(values, -3, -2)
+    return rows.reshape(rows.shape[:-2] + (-1,))
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Inner products [...] of vectors [3, ...]."""
+    """Return the inner products [...] of vectors [3, ...]."""
     # Written out: as a dot_general XLA would call a matrix product for each pair.
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Cross products [3, ...]."""
+    """Return the cross products [3, ...] of vectors [3, ...]."""
     return jnp.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
 
 
 def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Two unit vectors [3, ...] that complete unit `normal` [3, ...] to a frame.
+    """Return two unit vectors [3, ...] that complete unit `normal` [3, ...] to a frame.
 
     MuJoCo's choice: the first lies nearest to y, or to z where `normal` is near y.
     """
@@ -71,21 +71,21 @@ def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def first_max(values: jax.Array) -> jax.Array:
-    """Index [...] of the greatest of `values` [E, ...]."""
+    """Return the index [...] of the first maximum of `values` [E, ...]."""
     # Two plain reductions: XLA's CPU compiler does not vectorise an argmax.
     order = jnp.arange(len(values)).reshape((-1,) + (1,) * (values.ndim - 1))
-    greatest = values == values.max(axis=0)
-    # Nothing equals a NaN: the last index keeps such a row within bounds.
-    return jnp.min(jnp.where(greatest, order, len(values) - 1), axis=0)
+    is_max = values == values.max(axis=0)
+    # Nothing equals a NaN: the last index keeps its row within bounds.
+    return jnp.min(jnp.where(is_max, order, len(values) - 1), axis=0)
 
 
 def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """`values` [E, ...] at `index` [n, ...], each place its own rows."""
+    """Return `values` [E, ...] at `index` [n, ...] along the first axis."""
     return jnp.take_along_axis(values, index, axis=0, mode="clip")
 
 
 def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
-    """`values` [n, 3 axes, ...] at axis `index + step` modulo 3, `index` [...]."""
+    """Return `values` [n, 3 axes, ...] at axis `index + step` modulo 3, as [n, ...]."""
     x, y, z = (values[:, (k + step) % 3] for k in range(3))
     return jnp.where(index == 0, x, jnp.where(index == 1, y, z))
 
@@ -93,9 +93,12 @@ def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
 def corners_below(
     boxes: Boxes, point: jax.Array, normal: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Heights [4, ...] and corners [3, 4, ...] of each box's lowest face.
+    """Return heights [4, ...] and corners [3, 4, ...] of each box's lowest face.
 
-    `point` and `normal` [3, ...] give the plane over which heights are measured.
+    Args:
+      boxes: [...].
+      point: [3, ...] on the plane above which heights are measured.
+      normal: [3, ...] of that plane, unit.
     """
     spans = boxes.axes * boxes.half
     lowest = first_max(jnp.abs(dot(spans, normal[:, None])))
@@ -105,11 +108,13 @@ def corners_below(
     return dot(corners, normal[:, None]) - dot(point, normal), corners
 
 
-def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Chooses four of E points in a plane that span the contact area.
+def select_contact_manifold(
+    u: jax.Array, v: jax.Array, depth: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Choose four of E points in a plane that span the contact area.
 
     The deepest, the one farthest from it, and the farthest on either side of the line
-    through both. How much less deep a point is counts against its distance: so a point
+    through both. A point's distance is reduced by how much less deep it is: so a point
     above another on a steep side never displaces it. Four points among the foot and the
     shoulder of a bottle sunk into the ground would push it over.
 
@@ -118,19 +123,19 @@ def spread(u: jax.Array, v: jax.Array, depth: jax.Array) -> tuple[jax.Array, jax
       depth: [E, ...]; points with a depth of 0 or less are no contacts.
 
     Returns:
-      The indices [4, ...] and which of them count [4, ...].
+      The indices [4, ...] and whether each is a contact, bool [4, ...].
     """
-    there = depth > 0
+    penetrates = depth > 0
     first = first_max(depth)[None]
     du, dv = u - take_rows(u, first), v - take_rows(v, first)
-    higher = take_rows(depth, first) - depth
-    far = jnp.where(there, jnp.sqrt(du * du + dv * dv) - higher, 0.0)
-    second = first_max(far)[None]
-    along, across = take_rows(du, second), take_rows(dv, second)
-    length = jnp.maximum(jnp.sqrt(along * along + across * across), MIN_SPREAD)
-    side = (along * dv - across * du) / length
-    left, right = (jnp.where(there, way - higher, 0.0) for way in (side, -side))
+    height = take_rows(depth, first) - depth
+    reach = jnp.where(penetrates, jnp.sqrt(du * du + dv * dv) - height, 0.0)
+    second = first_max(reach)[None]
+    line_u, line_v = take_rows(du, second), take_rows(dv, second)
+    length = jnp.maximum(jnp.sqrt(line_u * line_u + line_v * line_v), MIN_SPREAD)
+    side = (line_u * dv - line_v * du) / length
+    left, right = (jnp.where(penetrates, s - height, 0.0) for s in (side, -side))
     chosen = jnp.stack([first[0], second[0], first_max(left), first_max(right)])
-    widths = (far.max(axis=0), left.max(axis=0), right.max(axis=0))
-    counts = (there.any(axis=0), *(width > MIN_SPREAD for width in widths))
-    return chosen, jnp.stack(counts)
+    widths = (reach.max(axis=0), left.max(axis=0), right.max(axis=0))
+    valid = (penetrates.any(axis=0), *(width > MIN_SPREAD for width in widths))
+    return chosen, jnp.stack(valid)

@@ -1,4 +1,4 @@
-"""MuJoCo's soft-constraint parameters: how hard a row pulls at which displacement.
+"""MuJoCo's soft-constraint parameters: gains and impedance of constraint rows.
 
 Source: MuJoCo's documentation, "Solver parameters". Axes: E rows.
 """
@@ -14,23 +14,34 @@ MIN_IMPEDANCE, MAX_IMPEDANCE = 0.0001, 0.9999  # MuJoCo's mjMINIMP, mjMAXIMP
 def reference_gains(
     solref: np.ndarray, solimp: np.ndarray, timestep: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stiffness [E] and damping [E] of rows, and their clipped solimp [5, E]."""
+    """Return stiffness [E] 1/s^2, damping [E] 1/s and clipped solimp [5, E] of rows.
+
+    Args:
+      solref: [E, 2], time constant (s) and damping ratio.
+      solimp: [E, 5].
+      timestep: s.
+    """
     low, high, middle = (
         np.clip(solimp[:, k], MIN_IMPEDANCE, MAX_IMPEDANCE) for k in (0, 1, 3)
     )
     width = np.maximum(solimp[:, 2], mujoco.mjMINVAL)
     power = np.maximum(solimp[:, 4], 1.0)
     # MuJoCo's refsafe: a time constant of two steps at least.
-    constant = np.maximum(solref[:, 0], 2 * timestep)
+    time_constant = np.maximum(solref[:, 0], 2 * timestep)
     return (
-        1 / (high * constant * solref[:, 1]) ** 2,
-        2 / (high * constant),
+        1 / (high * time_constant * solref[:, 1]) ** 2,
+        2 / (high * time_constant),
         np.stack([low, high, width, middle, power]),
     )
 
 
 def impedance(parameters: jax.Array, displacement: jax.Array) -> jax.Array:
-    """MuJoCo's impedance of rows displaced by so much; `parameters` [5, ...]."""
+    """Return MuJoCo's impedance [...] of rows.
+
+    Args:
+      parameters: [5, ...], solimp.
+      displacement: [...] m or rad, of either sign.
+    """
     low, high, width, middle, power = parameters
     x = jnp.abs(displacement) / width
     rising = jnp.power(x, power) / jnp.power(middle, power - 1)

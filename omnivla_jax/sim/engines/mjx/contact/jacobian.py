@@ -1,82 +1,89 @@
-"""How the contacts of a batch move with its degrees of freedom.
+"""Products with the Jacobian of a batch's contacts.
 
-Boxes that meet may move with all of them; what stands on the ground moves alone, as a
-free body of six, which makes its share of every product a small block.
-Axes: B environments; V degrees of freedom, the last 6 S of which are those of S free
-bodies; 4 rows a contact, as in `constraint`; K contacts of boxes, then 4 of each free
-body with the ground: K + 4 S.
+Contacts between boxes have dense rows over all degrees of freedom. Contacts of a free
+body with the ground move with its six alone, so their share of every product is a block
+of 6 x 6.
+Axes: B environments; V degrees of freedom, the last 6 S of which are those of the free
+bodies in S object slots; K contacts between boxes, then 4 of each free body with the
+ground: K + 4 S; 4 rows a contact, as in `constraint`.
 """
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
-FREE, FEET = 6, 4  # degrees of freedom of a free body, its contacts with the ground
+FREE_DOFS = 6  # degrees of freedom of a free body
+GROUND_POINTS = 4  # contacts of a free body with the ground
 
 
 class Jacobian(NamedTuple):
-    """Empty places are 0."""
+    """Derivatives of contact motion by velocities; rows of padding are 0."""
 
     # Rows and contacts on one axis: XLA's CPU compiler copies what it sums over two of.
-    met: jax.Array  # [B, 4 K, V]
-    stood: jax.Array  # [B * S, 4 * 4, 6]
+    box: jax.Array  # [B, 4 K, V]
+    ground: jax.Array  # [B * S, 4 * 4, 6]
 
 
-def along(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
-    """[B, 4, K + 4 S]: how contacts move where degrees of freedom do by [B, V]."""
+def jac_mul(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
+    """Return J v, [B, 4, K + 4 S], of `velocity` v [B, V]."""
     batch, size = velocity.shape
-    slots = len(jacobian.stood) // batch
-    free = velocity[:, size - slots * FREE :].reshape(-1, FREE)
-    met = jnp.einsum("bkv,bv->bk", jacobian.met, velocity)
-    stood = jnp.einsum("ckv,cv->ck", jacobian.stood, free)
-    stood = stood.reshape(batch, slots, 4, FEET).swapaxes(1, 2)
-    parts = met.reshape(batch, 4, -1), stood.reshape(batch, 4, slots * FEET)
+    chex.assert_axis_dimension(jacobian.box, 2, size)
+    slots = len(jacobian.ground) // batch
+    free = velocity[:, size - slots * FREE_DOFS :].reshape(-1, FREE_DOFS)
+    box = jnp.einsum("bkv,bv->bk", jacobian.box, velocity)
+    ground = jnp.einsum("ckv,cv->ck", jacobian.ground, free)
+    ground = ground.reshape(batch, slots, 4, GROUND_POINTS).swapaxes(1, 2)
+    parts = box.reshape(batch, 4, -1), ground.reshape(batch, 4, slots * GROUND_POINTS)
     return jnp.concatenate(parts, axis=-1)
 
 
-def back(jacobian: Jacobian, force: jax.Array) -> jax.Array:
-    """[B, V]: what forces [B, 4, K + 4 S] of the rows do to degrees of freedom."""
-    met, stood = _parts(jacobian, force)
-    met, stood = met.reshape(len(met), -1), stood.reshape(len(stood), 4 * FEET)
-    moved = jnp.einsum("bk,bkv->bv", met, jacobian.met)
-    free = jnp.einsum("ck,ckv->cv", stood, jacobian.stood)
-    free = free.reshape(len(force), free.size // len(force))
-    return moved + jnp.pad(free, ((0, 0), (moved.shape[1] - free.shape[1], 0)))
-
-
-def gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
-    """[B, V, V]: J' W J, `weight` [B, 4, 4, K + 4 S] symmetric for each contact."""
-    met, stood = _parts(jacobian, weight)
-    whole, blocks = (
-        jnp.einsum("bkv,bkw->bvw", rows, _weighted(own, rows))
-        for rows, own in ((jacobian.met, met), (jacobian.stood, stood))
+def jac_t_mul(jacobian: Jacobian, force: jax.Array) -> jax.Array:
+    """Return J' f, [B, V], of `force` f [B, 4, K + 4 S]."""
+    box, ground = _split(jacobian, force)
+    box, ground = box.reshape(len(box), -1), ground.reshape(
+        len(ground), 4 * GROUND_POINTS
     )
-    blocks = blocks.reshape(len(whole), len(blocks) // len(whole), FREE, FREE)
-    return whole + block_diagonal(blocks, whole.shape[1])
+    total = jnp.einsum("bk,bkv->bv", box, jacobian.box)
+    free = jnp.einsum("ck,ckv->cv", ground, jacobian.ground)
+    free = free.reshape(len(force), free.size // len(force))
+    return total + jnp.pad(free, ((0, 0), (total.shape[1] - free.shape[1], 0)))
+
+
+def jac_gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
+    """Return J' W J, [B, V, V], of symmetric weights W [B, 4, 4, K + 4 S]."""
+    box, ground = _split(jacobian, weight)
+    dense, blocks = (
+        jnp.einsum("bkv,bkw->bvw", rows, _weighted(part, rows))
+        for rows, part in ((jacobian.box, box), (jacobian.ground, ground))
+    )
+    blocks = blocks.reshape(len(dense), len(blocks) // len(dense), FREE_DOFS, FREE_DOFS)
+    return dense + block_diagonal(blocks, dense.shape[1])
 
 
 def block_diagonal(blocks: jax.Array, size: int) -> jax.Array:
-    """[B, V, V], V = `size`, of blocks [B, S, v, v] that end where it ends."""
+    """Return [B, size, size] with `blocks` [B, S, v, v] at the end of its diagonal."""
     batch, parts, width, _ = blocks.shape
-    apart = blocks[:, :, :, None] * jnp.eye(parts)[:, None, :, None]
+    spread = blocks[:, :, :, None] * jnp.eye(parts)[:, None, :, None]
     front = size - parts * width
-    square = apart.reshape(batch, parts * width, parts * width)
+    square = spread.reshape(batch, parts * width, parts * width)
     return jnp.pad(square, ((0, 0), (front, 0), (front, 0)))
 
 
-def _parts(jacobian: Jacobian, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _split(jacobian: Jacobian, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[B, ..., K] and [B * S, ..., 4] of `values` [B, ..., K + 4 S]."""
-    met, stood = jnp.split(values, [jacobian.met.shape[1] // 4], axis=-1)
-    batch, *middle, count = stood.shape
-    bodies = stood.reshape(batch, *middle, count // FEET, FEET)
+    box, ground = jnp.split(values, [jacobian.box.shape[1] // 4], axis=-1)
+    batch, *middle, count = ground.shape
+    bodies = ground.reshape(batch, *middle, count // GROUND_POINTS, GROUND_POINTS)
     bodies = jnp.moveaxis(bodies, -2, 1)
-    return met, bodies.reshape(batch * (count // FEET), *middle, FEET)
+    shape = (batch * (count // GROUND_POINTS), *middle, GROUND_POINTS)
+    return box, bodies.reshape(shape)
 
 
 def _weighted(weight: jax.Array, rows: jax.Array) -> jax.Array:
-    """W J [b, 4 K, v], W [b, 4, 4, K] and J [b, 4 K, v]."""
-    apart = rows.reshape(len(rows), 4, rows.shape[1] // 4, rows.shape[2])
+    """W J [b, 4 K, v] of W [b, 4, 4, K] and J [b, 4 K, v]."""
+    split = rows.reshape(len(rows), 4, rows.shape[1] // 4, rows.shape[2])
     # v varies fastest, so that XLA computes a weight once and not for each of them.
-    parts = [weight[:, :, j, :, None] * apart[:, j, None] for j in range(4)]
+    parts = [weight[:, :, j, :, None] * split[:, j, None] for j in range(4)]
     return (parts[0] + parts[1] + parts[2] + parts[3]).reshape(rows.shape)

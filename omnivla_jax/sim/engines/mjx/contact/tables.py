@@ -1,7 +1,7 @@
-"""How the contacts of a model's casts respond, beside who can touch: static tables.
+"""Static tables of contacts: who can touch, shapes, and the parameters of each pair.
 
-Axes: P casts, N bodies of the model, C of a cast, V degrees of freedom of a cast; G
-geoms and E pairs of a cast, as `candidates` lays them out.
+Axes: P subsets, N bodies of the model, C of a subset, V degrees of freedom of a subset;
+G geoms and E pairs of a subset, as `candidates` lays them out.
 """
 
 from typing import NamedTuple, Sequence
@@ -13,36 +13,17 @@ from omnivla_jax.sim import rotation
 from omnivla_jax.sim.engines.mjx.contact.candidates import (
     PLANE,
     BodySubset,
-    Pairs,
-    ends,
-    find,
+    CandidatePairs,
+    find_candidates,
+    pair_geoms,
 )
 from omnivla_jax.sim.engines.mjx.contact.impedance import reference_gains
 
 _BOX, _CAPSULE = int(mujoco.mjtGeom.mjGEOM_BOX), int(mujoco.mjtGeom.mjGEOM_CAPSULE)
 
-# Layouts of all 40 tasks, random actions, recorded episodes and the expert took no more
-# than 70 near pairs; pairs and points are those of `Room`.
-DRIVERS, NEAR = 48, 96
 
-
-class Room(NamedTuple):
-    """For boxes that overlap, and for the points that they touch in."""
-
-    pairs: int
-    points: int
-
-
-# The most that was taken: 12 pairs and 28 points (a bottle across both fingers);
-SPARSE = Room(16, 32)
-# 20 and 45 where several things are brought together;
-GATHERED = Room(22, 48)
-# 18 and 49 where things start on others.
-STACKED = Room(24, 56)
-
-
-class Budget(NamedTuple):
-    """How much an environment has room for."""
+class ContactBudget(NamedTuple):
+    """Most rows of one environment that are computed; what exceeds it is counted."""
 
     drivers: int  # driving geoms in pairs of boxes whose world-aligned boxes overlap
     near: int  # pairs of boxes whose world-aligned boxes overlap
@@ -50,68 +31,85 @@ class Budget(NamedTuple):
     contacts: int  # contact points, beside the four of each slot on the ground
 
 
-class ContactTables(NamedTuple):
-    """What the contact search knows before it starts."""
+# Maxima were measured over layouts of all 40 tasks, random actions, recorded episodes
+# and the expert:
+#                 near  pairs  contacts  tasks
+# BUDGET_TABLE      70     12        28  one goal each; a bottle across both fingers
+# BUDGET_GROUPED    70     20        45  several things are brought together
+# BUDGET_STACKED    70     18        49  things start on others
+BUDGET_TABLE = ContactBudget(drivers=48, near=96, pairs=16, contacts=32)
+BUDGET_GROUPED = ContactBudget(drivers=48, near=96, pairs=22, contacts=48)
+BUDGET_STACKED = ContactBudget(drivers=48, near=96, pairs=24, contacts=56)
 
-    pairs: Pairs
-    body: np.ndarray  # int [P, G] in C
-    place: np.ndarray  # [P, 3, G] m, in the body's frame
-    turn: np.ndarray  # [P, 3, 3, G]
-    half: np.ndarray  # [P, 3, G] half sizes
-    bodies: np.ndarray  # int [2, P * E] in C
+
+class ContactTables(NamedTuple):
+    """Static tables of the collision search and the contact constraints."""
+
+    pairs: CandidatePairs
+    geom_body: np.ndarray  # int [P, G] in C
+    geom_pos: np.ndarray  # [P, 3, G] m, in the body's frame
+    geom_axes: np.ndarray  # [P, 3, 3, G]
+    geom_half: np.ndarray  # [P, 3, G] m, half sizes
+    pair_bodies: np.ndarray  # int [2, P * E] in C
     moves: np.ndarray  # bool [C, V]: which degrees of freedom move which body
-    watched: np.ndarray  # int [P * E]: row of the watched pair, -1 for none
+    sensor: np.ndarray  # int [P * E]: row of the sensor pair, -1 for none
     # [10, P * E]: sliding friction, spin friction (m; 0 for none), stiffness (1/s^2),
     # damping (1/s), the bodies' inverse weight (1/kg) and the clipped solimp.
-    response: np.ndarray
+    params: np.ndarray
     impratio: float  # how much stiffer friction is than the normal
-    budget: Budget
+    budget: ContactBudget
 
 
 def build(
     model: mujoco.MjModel,
-    watched: Sequence[tuple[int, int]],
+    sensor_pairs: Sequence[tuple[int, int]],
     body_subsets: Sequence[BodySubset],
     *,
-    room: Room = SPARSE,
+    budget: ContactBudget = BUDGET_TABLE,
 ) -> ContactTables:
-    """The tables of `model`.
+    """Return the tables of `model`.
 
     Args:
       model: boxes and planes; a capsule collides as the box around it.
-      watched: pairs of root bodies whose touching is asked for.
-      casts: who takes part, in each kind of episode.
-      room: what an environment may take.
+      sensor_pairs: root bodies whose contact with each other is sensed.
+      body_subsets: P, the bodies of each kind of episode.
+      budget: of one environment.
 
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
     """
-    pairs = find(model, body_subsets)
-    _check(model, pairs)
-    there = pairs.geoms >= 0
-    geoms = np.where(there, pairs.geoms, 0)
-    first, second = (np.take_along_axis(geoms, rows, 1).ravel() for rows in ends(pairs))
-    where = np.stack(
-        [cast.bodies[model.geom_bodyid] for cast in body_subsets]
-    )  # [P, geoms]
-    cast = np.arange(len(body_subsets)).repeat(pairs.entries)
-    turns = rotation.matrix(model.geom_quat, np)
+    pairs = find_candidates(model, body_subsets)
+    _check_geoms(model, pairs)
+    present = pairs.geoms >= 0
+    geoms = np.where(present, pairs.geoms, 0)
+    first, second = (
+        np.take_along_axis(geoms, rows, 1).ravel() for rows in pair_geoms(pairs)
+    )
+    bodies = np.stack([s.bodies[model.geom_bodyid] for s in body_subsets])
+    subset = np.arange(len(body_subsets)).repeat(pairs.num_pairs)
+    axes = rotation.matrix(model.geom_quat, np)
+
+    # A capsule collides as the box around it.
+    radius, length = model.geom_size[:, 0], model.geom_size[:, 1]
+    around = np.stack([radius, radius, radius + length], axis=-1)
+    capsules = model.geom_type == _CAPSULE
+    half = np.where(capsules[:, None], around, model.geom_size).astype(np.float32)
     return ContactTables(
         pairs=pairs,
-        body=np.take_along_axis(where, geoms, axis=1),
-        place=np.moveaxis(model.geom_pos[geoms], -1, 1).astype(np.float32),
-        turn=np.moveaxis(turns[geoms], 1, -1).astype(np.float32),
-        half=np.moveaxis(_half_sizes(model)[geoms] * there[..., None], -1, 1),
-        bodies=np.stack([where[cast, first], where[cast, second]]),
+        geom_body=np.take_along_axis(bodies, geoms, axis=1),
+        geom_pos=np.moveaxis(model.geom_pos[geoms], -1, 1).astype(np.float32),
+        geom_axes=np.moveaxis(axes[geoms], 1, -1).astype(np.float32),
+        geom_half=np.moveaxis(half[geoms] * present[..., None], -1, 1),
+        pair_bodies=np.stack([bodies[subset, first], bodies[subset, second]]),
         moves=_moves(model, body_subsets),
-        watched=_watched_rows(model, first, second, watched),
-        response=_respond(model, first, second),
+        sensor=_sensor_rows(model, first, second, sensor_pairs),
+        params=_pair_params(model, first, second),
         impratio=float(model.opt.impratio),
-        budget=Budget(DRIVERS, NEAR, room.pairs, room.points),
+        budget=budget,
     )
 
 
-def _check(model: mujoco.MjModel, pairs: Pairs) -> None:
+def _check_geoms(model: mujoco.MjModel, pairs: CandidatePairs) -> None:
     for geom in np.unique(pairs.geoms[pairs.geoms >= 0]).tolist():
         body = model.body(model.geom_bodyid[geom]).name
         if model.geom_type[geom] not in (PLANE, _BOX, _CAPSULE):
@@ -132,25 +130,17 @@ def _check(model: mujoco.MjModel, pairs: Pairs) -> None:
             )
 
 
-def _half_sizes(model: mujoco.MjModel) -> np.ndarray:
-    radius, length = model.geom_size[:, 0], model.geom_size[:, 1]
-    around = np.stack([radius, radius, radius + length], axis=-1)
-    capsules = model.geom_type == _CAPSULE
-    return np.where(capsules[:, None], around, model.geom_size).astype(np.float32)
-
-
-def _watched_rows(
+def _sensor_rows(
     model: mujoco.MjModel,
     first: np.ndarray,
     second: np.ndarray,
-    watched: Sequence[tuple[int, int]],
+    sensor_pairs: Sequence[tuple[int, int]],
 ) -> np.ndarray:
     roots = model.body_rootid[model.geom_bodyid]
-    ends = roots[first], roots[second]
     rows = np.full(len(first), -1)
-    for row, (a, b) in enumerate(watched):
+    for row, (a, b) in enumerate(sensor_pairs):
         for x, y in ((a, b), (b, a)):
-            rows[(ends[0] == x) & (ends[1] == y)] = row
+            rows[(roots[first] == x) & (roots[second] == y)] = row
     return rows
 
 
@@ -161,47 +151,40 @@ def _moves(model: mujoco.MjModel, body_subsets: Sequence[BodySubset]) -> np.ndar
         start = model.body_dofadr[body]
         every[body, start : start + model.body_dofnum[body]] = True
     moves = np.zeros((body_subsets[0].size, len(body_subsets[0].dofs)), bool)
-    for cast in body_subsets:
-        for row, here in zip(cast.bodies[cast.present], every[cast.present]):
-            moves[row] |= here[cast.dofs]
+    for subset in body_subsets:
+        rows = zip(subset.bodies[subset.present], every[subset.present])
+        for row, body_moves in rows:
+            moves[row] |= body_moves[subset.dofs]
     return moves
 
 
-def _respond(
+def _pair_params(
     model: mujoco.MjModel, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
     """MuJoCo's `mj_contactParam`: how two geoms' parameters mix."""
-    stiffness, damping, solimp = reference_gains(
-        _mix(model, model.geom_solref, first, second),
-        _mix(model, model.geom_solimp, first, second),
-        model.opt.timestep,
-    )
-    friction = _stronger(model, model.geom_friction, first, second)
-    dims = _stronger(model, model.geom_condim[:, None], first, second)[:, 0]
-    spin = np.where(dims > 3, friction[:, 1], 0.0)
-    weights = model.body_invweight0[model.geom_bodyid, 0]
-    weight = weights[first] + weights[second]
-    rows = (friction[:, 0], spin, stiffness, damping, weight, *solimp)
-    return np.stack(rows).astype(np.float32)
-
-
-def _mix(
-    model: mujoco.MjModel, values: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """Values [E, n] by priority, else weighted by solmix."""
+    order = model.geom_priority[first] - model.geom_priority[second]
     weight = model.geom_solmix[first] / np.maximum(
         model.geom_solmix[first] + model.geom_solmix[second], mujoco.mjMINVAL
     )
-    order = model.geom_priority[first] - model.geom_priority[second]
     share = np.where(order == 0, weight, (order > 0).astype(float))[:, None]
-    return share * values[first] + (1 - share) * values[second]
 
+    def mix(values: np.ndarray) -> np.ndarray:
+        """Values [E, n] by priority, else weighted by solmix."""
+        return share * values[first] + (1 - share) * values[second]
 
-def _stronger(
-    model: mujoco.MjModel, values: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """Values [E, n] by priority, else the greater."""
-    order = (model.geom_priority[first] - model.geom_priority[second])[:, None]
-    greater = np.maximum(values[first], values[second])
-    chosen = np.where(order > 0, values[first], values[second])
-    return np.where(order == 0, greater, chosen)
+    def greater(values: np.ndarray) -> np.ndarray:
+        """Values [E, n] by priority, else the greater."""
+        by_priority = np.where(order[:, None] > 0, values[first], values[second])
+        greatest = np.maximum(values[first], values[second])
+        return np.where(order[:, None] == 0, greatest, by_priority)
+
+    stiffness, damping, solimp = reference_gains(
+        mix(model.geom_solref), mix(model.geom_solimp), model.opt.timestep
+    )
+    friction = greater(model.geom_friction)
+    dims = greater(model.geom_condim[:, None])[:, 0]
+    spin = np.where(dims > 3, friction[:, 1], 0.0)
+    weights = model.body_invweight0[model.geom_bodyid, 0]
+    inverse_weight = weights[first] + weights[second]
+    rows = (friction[:, 0], spin, stiffness, damping, inverse_weight, *solimp)
+    return np.stack(rows).astype(np.float32)

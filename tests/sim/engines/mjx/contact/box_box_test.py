@@ -1,4 +1,4 @@
-"""Tests of contact.boxes against C MuJoCo's box-box contacts."""
+"""Tests of contact.box_box against C MuJoCo's box-box contacts."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def touch():
-    program = jax.jit(box_box.touch)
+    program = jax.jit(box_box.box_box_contacts)
 
     def run(first, second):
         return jax.tree.map(np.asarray, program(first, second))
@@ -94,7 +94,7 @@ def test_depth_place_and_direction_agree(pairs, points):
     assert same / compared > 0.93
 
 
-def test_a_small_box_on_a_large_one_stands_on_its_four_corners(touch):
+def test_a_small_box_stands_on_four_corners(touch):
     eye = jnp.eye(3)
     table = Boxes(jnp.zeros(3), eye, jnp.array([0.5, 0.5, 0.1]))
     small = Boxes(jnp.array([0.2, 0.1, 0.148]), eye, jnp.array([0.03, 0.04, 0.05]))

@@ -1,4 +1,4 @@
-"""Tests of contact.pairs: who can meet whom, cast by cast."""
+"""Tests of contact.candidates: which geoms can touch, subset by subset."""
 
 import mujoco
 import numpy as np
@@ -31,45 +31,47 @@ def allowed(model, present):
     }
 
 
-def test_every_candidate_pair_is_one_entry(entries):
+def test_every_candidate_pair_is_one_row(pair_geoms):
     scene = scenes.make("libero_goal", engine="mjx")
-    found = candidates.find(scene.model, [candidates.whole(scene.model)])
-    there = [pair for pair in entries(found) if pair is not None]
-    assert len(there) == len(set(there))
-    assert set(there) == allowed(scene.model, np.ones(scene.model.nbody, bool))
-    assert found.candidates.shape[1] < scene.model.ngeom / 2
+    pairs = candidates.find_candidates(
+        scene.model, [candidates.all_bodies(scene.model)]
+    )
+    present = [pair for pair in pair_geoms(pairs) if pair is not None]
+    assert len(present) == len(set(present))
+    assert set(present) == allowed(scene.model, np.ones(scene.model.nbody, bool))
+    assert pairs.candidates.shape[1] < scene.model.ngeom / 2
 
 
-def test_every_play_has_its_own_pairs(entries):
+def test_every_subset_has_its_own_pairs(pair_geoms):
     scene = scenes.make("libero_object", tasks=(0, 1, 2), engine="mjx")
-    body_subsets = active_bodies.body_subsets(active_bodies.plays(scene))
-    found = candidates.find(scene.model, body_subsets)
-    every = []
-    for row, cast in enumerate(body_subsets):
-        there = [pair for pair in entries(found, row) if pair is not None]
-        assert len(there) == len(set(there))
-        assert set(there) == allowed(scene.model, cast.present)
-        every.append(frozenset(there))
-    assert len(set(every)) == len(body_subsets) == 3
+    body_subsets = active_bodies.body_subsets(active_bodies.active_bodies(scene))
+    pairs = candidates.find_candidates(scene.model, body_subsets)
+    pair_sets = []
+    for row, subset in enumerate(body_subsets):
+        present = [pair for pair in pair_geoms(pairs, row) if pair is not None]
+        assert len(present) == len(set(present))
+        assert set(present) == allowed(scene.model, subset.present)
+        pair_sets.append(frozenset(present))
+    assert len(set(pair_sets)) == len(body_subsets) == 3
 
 
 def test_boxes_of_one_body_share_a_group(model):
-    found = candidates.find(model, [candidates.whole(model)])
-    boxes = found.geoms[0, found.grounded[0, found.groups[0]]]
+    pairs = candidates.find_candidates(model, [candidates.all_bodies(model)])
+    boxes = pairs.geoms[0, pairs.boxes_on_plane[0, pairs.body_boxes[0]]]
     assert [set(row) for row in model.geom_bodyid[boxes].tolist()] == [{1}, {2}]
     assert boxes.shape == (2, 2)  # the second padded by itself
 
 
 def test_an_empty_slot_stands_on_nothing(model):
-    """Two casts: the crate in the first slot, the lid alone in the second cast's."""
+    """Two subsets: crate and lid in the slots, and the lid alone in the first."""
     bodies = np.array([[0, 1, 2], [0, 0, 1]])
     present = np.array([[True, True, True], [True, False, True]])
     dofs = np.array([np.arange(12), [*range(6, 12), *[12] * 6]])
     body_subsets = [
         candidates.BodySubset(*row, 3, 2) for row in zip(bodies, present, dofs)
     ]
-    found = candidates.find(model, body_subsets)
-    assert found.groups.shape[1] == 2  # no body but the slots'
-    empty = found.groups[1, 1]
-    assert not found.meets[1][:, empty].any()
-    assert found.meets[0][:, found.groups[0].ravel()].all()
+    pairs = candidates.find_candidates(model, body_subsets)
+    assert pairs.body_boxes.shape[1] == 2  # no body but the slots'
+    empty = pairs.body_boxes[1, 1]
+    assert not pairs.collides_with_plane[1][:, empty].any()
+    assert pairs.collides_with_plane[0][:, pairs.body_boxes[0].ravel()].all()

@@ -1,4 +1,4 @@
-"""Tests of contact.search: the scene's contacts against C MuJoCo's."""
+"""Tests of contact.collision: the scene's contacts against C MuJoCo's."""
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,8 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import active_bodies
-from omnivla_jax.sim.engines.mjx.contact import candidates as pairs
-from omnivla_jax.sim.engines.mjx.contact import collision, tables
-from omnivla_jax.sim.engines.mjx.contact.box_box import APART
+from omnivla_jax.sim.engines.mjx.contact import candidates, collision, tables
+from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
 
 BATCH = 3
 WORKTOP = 0.9  # m: the table of libero_goal
@@ -24,17 +23,17 @@ def mjx_scene():
 
 
 @pytest.fixture(scope="module")
-def cast(mjx_scene):
-    """Libero_goal's only one: all tasks play with the same things."""
-    (only,) = active_bodies.body_subsets(active_bodies.plays(mjx_scene))
+def subset(mjx_scene):
+    """Libero_goal's only one: all tasks have the same objects."""
+    (only,) = active_bodies.body_subsets(active_bodies.active_bodies(mjx_scene))
     return only
 
 
 @pytest.fixture(scope="module")
-def table(mjx_scene, cast):
+def table(mjx_scene, subset):
     bodies = mjx_scene.bodies
     watched = [(bodies[one], bodies[other]) for one, other in mjx_scene.contact_pairs]
-    return tables.build(mjx_scene.model, watched, [cast])
+    return tables.build(mjx_scene.model, watched, [subset])
 
 
 @pytest.fixture(scope="module")
@@ -55,33 +54,33 @@ def _state(scene, physics, row):
     return data
 
 
-def poses(cast, data):
+def poses(subset, data):
     """Positions and matrices of the cast's bodies."""
-    order = np.argsort(cast.bodies)
+    order = np.argsort(subset.bodies)
     position = np.array([state.xpos[order] for state in data])
     matrix = np.array([state.xmat[order].reshape(-1, 3, 3) for state in data])
     return jnp.float32(position), jnp.float32(matrix)
 
 
-def compiled(table, cast, data, watched):
+def compiled(table, subset, data, num_sensors):
     """The bodies' poses and the search compiled for them."""
-    of = jnp.zeros(len(data), int)
+    rows = jnp.zeros(len(data), int)
 
     def run(position, matrix):
-        geoms = collision.boxes(table, of, position, matrix)
-        return geoms, collision.search(table, of, geoms, watched)
+        geoms = collision.geom_boxes(table, rows, position, matrix)
+        return geoms, collision.collide(table, rows, geoms, num_sensors)
 
-    arguments = poses(cast, data)
+    arguments = poses(subset, data)
     return arguments, compilation.jit(run).lower(*arguments).compile()
 
 
 @pytest.fixture(scope="module")
-def searching(table, cast, data, mjx_scene):
-    return compiled(table, cast, data, len(mjx_scene.contact_pairs))
+def searching(table, subset, data, mjx_scene):
+    return compiled(table, subset, data, len(mjx_scene.contact_pairs))
 
 
 @pytest.fixture(scope="module")
-def found(searching):
+def result(searching):
     arguments, program = searching
     return program(*arguments)[1]
 
@@ -99,21 +98,21 @@ def test_geoms_are_where_c_mujoco_has_them(table, data, searching):
         )
 
 
-def solid_pairs(entries, table, found, row):
+def solid_pairs(pair_geoms, table, result, row):
     """Pairs of boxes with contacts -> their deepest distance."""
     pairs: dict[frozenset[int], float] = {}
-    geoms = entries(table.pairs)
-    there = np.asarray(found.contacts.distance[row]) < 0
-    for slot in np.flatnonzero(there):
-        entry = int(found.contacts.entry[row, slot])
-        if entry < table.pairs.cells:
-            distance = float(found.contacts.distance[row, slot])
-            pairs[geoms[entry]] = min(distance, pairs.get(geoms[entry], 0.0))
+    geoms = pair_geoms(table.pairs)
+    active = np.asarray(result.contacts.distance[row]) < 0
+    for slot in np.flatnonzero(active):
+        pair = int(result.contacts.pair[row, slot])
+        if pair < table.pairs.num_cells:
+            distance = float(result.contacts.distance[row, slot])
+            pairs[geoms[pair]] = min(distance, pairs.get(geoms[pair], 0.0))
     return pairs
 
 
-def test_pairs_of_boxes_and_their_depths_are_c_mujoco_s(
-    entries, table, data, found, mjx_scene
+def test_box_pairs_and_depths_are_c_mujoco_s(
+    pair_geoms, table, data, result, mjx_scene
 ):
     plane = int(mujoco.mjtGeom.mjGEOM_PLANE)
     for row, state in enumerate(data):
@@ -122,42 +121,42 @@ def test_pairs_of_boxes_and_their_depths_are_c_mujoco_s(
             if mjx_scene.model.geom_type[contact.geom[0]] != plane and contact.dist < 0:
                 key = frozenset(contact.geom.tolist())
                 expected[key] = min(contact.dist, expected.get(key, 0.0))
-        ours = solid_pairs(entries, table, found, row)
+        ours = solid_pairs(pair_geoms, table, result, row)
         assert ours.keys() == expected.keys()
         for key, distance in ours.items():
             np.testing.assert_allclose(distance, expected[key], atol=1e-6)
     assert len(ours) > 1  # the hand and the bowl
 
 
-def test_things_at_rest_stand_on_up_to_four_points(table, cast, found, mjx_scene):
-    standing = jax.tree.map(np.asarray, found.standing)
-    there = (standing.distance < 0).reshape(BATCH, cast.slots, 4)
-    body = table.bodies[1, standing.entry].reshape(there.shape)
+def test_things_at_rest_have_four_points_at_most(table, subset, result, mjx_scene):
+    ground_contacts = jax.tree.map(np.asarray, result.ground_contacts)
+    active = (ground_contacts.distance < 0).reshape(BATCH, subset.slots, 4)
+    body = table.pair_bodies[1, ground_contacts.pair].reshape(active.shape)
     for name in ("plate_1", "cream_cheese_1", "wine_bottle_1"):
-        row = cast.bodies[mjx_scene.bodies[name]]
-        points = np.sum(there & (body == row), axis=(1, 2))
+        row = subset.bodies[mjx_scene.bodies[name]]
+        points = np.sum(active & (body == row), axis=(1, 2))
         assert np.all((points >= 3) & (points <= 4)), name
-    flat = there.reshape(BATCH, -1)
-    np.testing.assert_allclose(standing.position[2][flat], WORKTOP, atol=1e-3)
-    np.testing.assert_allclose(standing.normal[2][flat], 1.0)
-    assert np.all(standing.entry[flat] >= table.pairs.cells)
+    flat = active.reshape(BATCH, -1)
+    np.testing.assert_allclose(ground_contacts.position[2][flat], WORKTOP, atol=1e-3)
+    np.testing.assert_allclose(ground_contacts.normal[2][flat], 1.0)
+    assert np.all(ground_contacts.pair[flat] >= table.pairs.num_cells)
 
 
-def test_touching_is_c_mujoco_s(data, found, mjx_scene):
+def test_touching_is_c_mujoco_s(data, result, mjx_scene):
     roots = mjx_scene.model.body_rootid[mjx_scene.model.geom_bodyid]
     for row, state in enumerate(data):
-        there = state.contact.geom[state.contact.dist < 0]
-        ends = [set(pair) for pair in roots[there].tolist()]
+        active = state.contact.geom[state.contact.dist < 0]
+        ends = [set(pair) for pair in roots[active].tolist()]
         for column, pair in enumerate(mjx_scene.contact_pairs):
             expected = {mjx_scene.bodies[name] for name in pair} in ends
-            assert bool(found.touching[row, column]) == expected, pair
-    assert np.asarray(found.touching).any()
+            assert bool(result.touching[row, column]) == expected, pair
+    assert np.asarray(result.touching).any()
 
 
-def test_nothing_overflows_and_empty_slots_are_apart(found):
-    np.testing.assert_array_equal(found.overflow, 0)
-    distance = np.asarray(found.contacts.distance)
-    assert np.all((distance < 0) | (distance == APART))
+def test_nothing_overflows_and_padding_is_no_contact(result):
+    np.testing.assert_array_equal(result.overflow, 0)
+    distance = np.asarray(result.contacts.distance)
+    assert np.all((distance < 0) | (distance == NO_CONTACT))
 
 
 def test_no_list_of_pairs_is_sorted(searching):
@@ -168,34 +167,36 @@ def test_no_list_of_pairs_is_sorted(searching):
 @pytest.mark.parametrize(
     "budget, lost",
     [
-        ({"contacts": 2}, lambda there: np.maximum(there["contacts"] - 2, 0)),
-        ({"pairs": 1}, lambda there: np.maximum(there["pairs"] - 1, 0)),
-        ({"near": 3}, lambda there: there["near"] >= 3),
-        ({"drivers": 2}, lambda there: np.maximum(there["drivers"] - 2, 0)),
+        ({"contacts": 2}, lambda active: np.maximum(active["contacts"] - 2, 0)),
+        ({"pairs": 1}, lambda active: np.maximum(active["pairs"] - 1, 0)),
+        ({"near": 3}, lambda active: active["near"] >= 3),
+        ({"drivers": 2}, lambda active: np.maximum(active["drivers"] - 2, 0)),
     ],
 )
-def test_what_does_not_fit_is_counted(entries, table, cast, data, found, budget, lost):
+def test_what_does_not_fit_is_counted(
+    pair_geoms, table, subset, data, result, budget, lost
+):
     small = table._replace(budget=table.budget._replace(**budget))
-    arguments, program = compiled(small, cast, data, 0)
+    arguments, program = compiled(small, subset, data, 0)
     overflow = np.asarray(program(*arguments)[1].overflow)
     near = np.array([near_pairs(table, state) for state in data])
-    there = {
-        "contacts": np.sum(np.asarray(found.contacts.distance) < 0, axis=1),
+    active = {
+        "contacts": np.sum(np.asarray(result.contacts.distance) < 0, axis=1),
         "pairs": np.array(
-            [len(solid_pairs(entries, table, found, k)) for k in range(BATCH)]
+            [len(solid_pairs(pair_geoms, table, result, k)) for k in range(BATCH)]
         ),
         "near": near.sum(axis=(1, 2)),
         "drivers": near.any(axis=2).sum(axis=1),
     }
-    np.testing.assert_array_equal(overflow, lost(there))
+    np.testing.assert_array_equal(overflow, lost(active))
     assert overflow.max() > 0
 
 
 def near_pairs(table, state):
     """bool [D, G]: candidate pairs whose world-aligned boxes overlap."""
-    rows, half = table.pairs.geoms[0], table.half[0]
+    rows, geom_half = table.pairs.geoms[0], table.geom_half[0]
     axes = np.abs(state.geom_xmat[rows].reshape(-1, 3, 3))
-    reach = np.einsum("gij,jg->gi", axes, half)
+    reach = np.einsum("gij,jg->gi", axes, geom_half)
     at, candidates = state.geom_xpos[rows], table.pairs.candidates[0]
     drivers = len(candidates)
     apart = np.abs(at[:drivers, None] - at)
@@ -213,21 +214,23 @@ TABLES = """<mujoco><worldbody>
 
 def test_the_highest_plane_is_the_ground():
     model = mujoco.MjModel.from_xml_string(TABLES)
-    cast = pairs.whole(model)._replace(slots=1)
-    table = tables.build(model, [], [cast])
+    subset = candidates.all_bodies(model)._replace(slots=1)
+    table = tables.build(model, [], [subset])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
     position = np.zeros((BATCH, model.nbody, 3), np.float32)
     position[:, 1:, 2] = heights
     matrix = np.broadcast_to(np.eye(3, dtype=np.float32), (*position.shape, 3))
-    of = jnp.zeros(BATCH, int)
-    geoms = collision.boxes(table, of, jnp.asarray(position), jnp.asarray(matrix))
-    found = collision.search(table, of, geoms, 0).standing
-    there = np.asarray(found.distance) < 0
-    np.testing.assert_array_equal(there.sum(axis=1), [4, 4, 0])
-    entry = np.asarray(found.entry)
+    rows = jnp.zeros(BATCH, int)
+    geoms = collision.geom_boxes(
+        table, rows, jnp.asarray(position), jnp.asarray(matrix)
+    )
+    result = collision.collide(table, rows, geoms, 0).ground_contacts
+    active = np.asarray(result.distance) < 0
+    np.testing.assert_array_equal(active.sum(axis=1), [4, 4, 0])
+    pair = np.asarray(result.pair)
     for row, ground in ((0, 0), (1, 1)):
-        rows = entry[row, there[row]]
-        np.testing.assert_array_equal(table.bodies[0, rows], ground + 1)
-        np.testing.assert_allclose(table.response[0, rows], (0.3, 0.7)[ground])
-        height = np.asarray(found.position)[2, row, there[row]]
+        rows = pair[row, active[row]]
+        np.testing.assert_array_equal(table.pair_bodies[0, rows], ground + 1)
+        np.testing.assert_allclose(table.params[0, rows], (0.3, 0.7)[ground])
+        height = np.asarray(result.position)[2, row, active[row]]
         np.testing.assert_allclose(height, heights[row, ground], atol=1e-3)

@@ -1,4 +1,4 @@
-"""A small world whose constraint rows and accelerations C MuJoCo knows as well."""
+"""A small world with the constraints and accelerations of C MuJoCo beside ours."""
 
 from typing import NamedTuple
 
@@ -8,9 +8,14 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim.engines.mjx.contact import candidates, collision
-from omnivla_jax.sim.engines.mjx.contact import constraint as rows
-from omnivla_jax.sim.engines.mjx.contact import geometry, solver, tables
+from omnivla_jax.sim.engines.mjx.contact import (
+    candidates,
+    collision,
+    constraint,
+    geometry,
+    solver,
+    tables,
+)
 
 # A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
 XML = """<mujoco>
@@ -54,85 +59,96 @@ def _states(model):
     return states
 
 
-class Pieces(NamedTuple):
-    """What a problem is made of, for states that C MuJoCo has been through."""
+class Constraints(NamedTuple):
+    """The parts of a problem, for states that C MuJoCo has computed."""
 
     table: tables.ContactTables
     contacts: geometry.Contacts
-    standing: geometry.Contacts
+    ground_contacts: geometry.Contacts
     mass: jax.Array
     force: jax.Array
-    motion: rows.Motion
+    motion: constraint.MotionAxes
     qvel: jax.Array
-    joints: rows.Joints
+    joints: constraint.JointConstraints
 
 
-def _pieces(model, states, slots=0):
+def _constraints(model, states, slots=0):
     def batch(read):
         return jnp.float32(np.array([read(data) for data in states]))
 
-    table = tables.build(model, [], [candidates.whole(model)._replace(slots=slots)])
+    table = tables.build(
+        model, [], [candidates.all_bodies(model)._replace(slots=slots)]
+    )
     position = batch(lambda data: data.xpos)
     matrix = batch(lambda data: data.xmat.reshape(-1, 3, 3))
-    cast = jnp.zeros(len(states), int)
+    subset = jnp.zeros(len(states), int)
 
     @jax.jit
     def program(position, matrix):
-        geoms = collision.boxes(table, cast, position, matrix)
-        return collision.search(table, cast, geoms, 0)
+        geoms = collision.geom_boxes(table, subset, position, matrix)
+        return collision.collide(table, subset, geoms, 0)
 
-    found = program(position, matrix)
+    result = program(position, matrix)
     roots = model.body_rootid[model.dof_bodyid]
     cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
     qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
-    return Pieces(
+    return Constraints(
         table,
-        found.contacts,
-        found.standing,
+        result.contacts,
+        result.ground_contacts,
         batch(lambda data: _full_mass(model, data)),
         batch(lambda data: data.qfrc_smooth),
-        rows.Motion(cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)),
+        constraint.MotionAxes(
+            cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)
+        ),
         qvel,
-        rows.joint_rows(rows.joint_tables(model), qpos, qvel),
+        constraint.joint_constraints(constraint.joint_tables(model), qpos, qvel),
     )
 
 
-def _entries(found, cast=0):
-    geoms = found.geoms[cast]
-    real = np.concatenate([found.candidates[cast].ravel(), found.meets[cast].ravel()])
-    rows = zip(*(ends[cast] for ends in candidates.ends(found)), real)
+def _pair_geoms(result, subset=0):
+    geoms = result.geoms[subset]
+    real = np.concatenate(
+        [result.candidates[subset].ravel(), result.collides_with_plane[subset].ravel()]
+    )
+    rows = zip(*(ends[subset] for ends in candidates.pair_geoms(result)), real)
     return [frozenset(geoms[[a, b]].tolist()) if ok else None for a, b, ok in rows]
 
 
 @pytest.fixture(scope="session")
-def entries():
-    """A function of the pairs of a cast: the geoms of each entry that is a pair."""
-    return _entries
+def pair_geoms():
+    """A function of candidate pairs: the geoms of each row that is a pair."""
+    return _pair_geoms
 
 
 @pytest.fixture(scope="session")
-def pieces():
-    """A function of a model and its states."""
-    return _pieces
+def constraints():
+    """A function of a model and its states: the parts of a problem."""
+    return _constraints
 
 
 @pytest.fixture(scope="session")
 def world():
     model = mujoco.MjModel.from_xml_string(XML)
     states = _states(model)
-    found = _pieces(model, states)
-    return World(model, states, found.contacts, _problem(found))
+    result = _constraints(model, states)
+    return World(model, states, result.contacts, _problem(result))
 
 
-def _problem(found):
-    contacts = found.contacts, found.standing
-    cones = rows.contact_rows(found.table, *contacts, found.motion, found.qvel)
-    return solver.Problem(found.mass, found.force, cones, found.joints)
+def _problem(result):
+    contacts = constraint.contact_constraints(
+        result.table,
+        result.contacts,
+        result.ground_contacts,
+        result.motion,
+        result.qvel,
+    )
+    return solver.Problem(result.mass, result.force, contacts, result.joints)
 
 
 @pytest.fixture(scope="session")
 def problem():
-    """A function of the pieces: the problem."""
+    """A function of the parts: the problem."""
     return _problem
 
 

@@ -1,4 +1,4 @@
-"""Tests of contact.rows against C MuJoCo's efc arrays."""
+"""Tests of contact.constraint against C MuJoCo's efc arrays."""
 
 import mujoco
 import numpy as np
@@ -8,15 +8,15 @@ LIMIT = int(mujoco.mjtConstraint.mjCNSTR_LIMIT_JOINT)
 FRICTION = int(mujoco.mjtConstraint.mjCNSTR_FRICTION_DOF)
 
 
-def by_row(cones):
+def by_row(contacts):
     """[B, 4, K, V]."""
-    met = cones.jacobian.met
-    return met.reshape(len(met), 4, -1, met.shape[-1])
+    box = contacts.jacobian.box
+    return box.reshape(len(box), 4, -1, box.shape[-1])
 
 
 def test_contact_rows_are_mujoco_s(world):
-    compared, cones = 0, world.problem.cones
-    parts = (by_row(cones), cones.reference, cones.weight)
+    compared, contacts = 0, world.problem.contacts
+    parts = (by_row(contacts), contacts.reference, contacts.weight)
     for row, data in enumerate(world.data):
         there = np.flatnonzero(world.contacts.distance[row] < 0)
         assert len(there) == data.ncon
@@ -36,13 +36,13 @@ def test_contact_rows_are_mujoco_s(world):
     assert compared >= 9  # two faces, one edge
 
 
-def test_empty_slots_pull_at_nothing(world):
-    cones = world.problem.cones
+def test_padding_pulls_at_nothing(world):
+    contacts = world.problem.contacts
     empty = np.asarray(world.contacts.distance) >= 0
     assert empty.any()
-    assert not np.asarray(by_row(cones)).swapaxes(1, 2)[empty].any()
-    assert not np.asarray(cones.reference).swapaxes(1, 2)[empty].any()
-    assert np.isfinite(np.asarray(cones.weight)).all()
+    assert not np.asarray(by_row(contacts)).swapaxes(1, 2)[empty].any()
+    assert not np.asarray(contacts.reference).swapaxes(1, 2)[empty].any()
+    assert np.isfinite(np.asarray(contacts.weight)).all()
 
 
 def test_limits_and_joint_friction_are_mujoco_s(world):
@@ -61,9 +61,9 @@ def test_limits_and_joint_friction_are_mujoco_s(world):
             np.testing.assert_allclose(aim, data.efc_aref[address], rtol=1e-3)
             np.testing.assert_allclose(weight, data.efc_D[address], rtol=1e-3)
         (address,) = np.flatnonzero(data.efc_type == FRICTION)
-        (dof,) = np.flatnonzero(np.asarray(joints.drag[row]))
-        weight = joints.drag_weight[row, dof]
+        (dof,) = np.flatnonzero(np.asarray(joints.friction_loss[row]))
+        weight = joints.friction_weight[row, dof]
         np.testing.assert_allclose(weight, data.efc_D[address], rtol=1e-4)
-        aim = joints.drag_reference[row, dof]
+        aim = joints.friction_reference[row, dof]
         np.testing.assert_allclose(aim, data.efc_aref[address], rtol=1e-4, atol=1e-6)
     assert limits == 2  # the lower and the upper one

@@ -9,7 +9,8 @@ from omnivla_jax.sim.engines.mjx.contact import geometry
 from omnivla_jax.sim.engines.mjx.contact.geometry import Boxes
 
 COUNT = 50
-spread, corners_below = jax.jit(geometry.spread), jax.jit(geometry.corners_below)
+select_manifold = jax.jit(geometry.select_contact_manifold)
+corners_below = jax.jit(geometry.corners_below)
 
 
 def test_tangents_complete_a_right_handed_frame():
@@ -29,7 +30,7 @@ def test_cross_and_dot():
     np.testing.assert_allclose(geometry.dot(a, b), np.sum(a * b, axis=0), atol=1e-6)
 
 
-def test_first_max_breaks_ties_by_order_and_survives_nan():
+def test_first_max_breaks_ties_and_survives_nan():
     values = jnp.array([[1.0, 0.0, jnp.nan], [3.0, 0.0, 1.0], [3.0, -1.0, 2.0]])
     np.testing.assert_array_equal(geometry.first_max(values), [1, 0, 2])
 
@@ -52,25 +53,25 @@ def test_corners_below_are_the_lowest_face():
 
 def choose(u, v, depth):
     columns = (jnp.array(values, jnp.float32)[:, None] for values in (u, v, depth))
-    chosen, counts = spread(*columns)
-    return [int(i) for i, there in zip(chosen[:, 0], counts[:, 0]) if there]
+    chosen, valid = select_manifold(*columns)
+    return [int(i) for i, there in zip(chosen[:, 0], valid[:, 0]) if there]
 
 
-def test_spread_takes_the_corners_of_a_rectangle():
+def test_a_manifold_is_the_corners_of_a_rectangle():
     u, v = [0, 1, 2, 2, 2, 1, 0, 0], [0, 0, 0, 1, 2, 2, 2, 1]
     assert sorted(choose(u, v, [1e-3] * 8)) == [0, 2, 4, 6]
 
 
-def test_spread_starts_at_the_deepest_and_ignores_what_does_not_touch():
+def test_a_manifold_starts_at_the_deepest_contact():
     assert choose([0, 1, 5], [0, 0, 0], [1e-3, 2e-3, 0.0]) == [1, 0]
     assert choose([0, 1], [0, 0], [-1.0, 0.0]) == []
 
 
-def test_spread_of_a_line_is_its_ends():
+def test_the_manifold_of_a_line_is_its_ends():
     assert sorted(choose([0, 1, 2, 3], [0, 0, 0, 0], [1e-3] * 4)) == [0, 3]
 
 
-def test_spread_of_a_sunken_bottle_is_its_foot():
+def test_a_sunken_bottle_stands_on_its_foot():
     # A square foot 3 cm below the ground, a wider shoulder 1 cm below it.
     corners = [(x, y) for x in (-1, 1) for y in (-1, 1)]
     foot, shoulder = ([(s * x, s * y) for x, y in corners] for s in (1.7e-2, 2.6e-2))
@@ -78,5 +79,5 @@ def test_spread_of_a_sunken_bottle_is_its_foot():
     assert sorted(choose(u, v, [1e-2] * 4 + [3e-2] * 4)) == [4, 5, 6, 7]
 
 
-def test_spread_keeps_both_ends_of_a_tilted_plank():
+def test_a_tilted_plank_keeps_both_ends():
     assert choose([0.0, 0.2], [0.0, 0.0], [0.01, 0.001]) == [0, 1]

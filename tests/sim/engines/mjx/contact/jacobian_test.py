@@ -17,7 +17,7 @@ def numbers():
 
 
 @pytest.fixture(scope="module")
-def moves(numbers):
+def jac(numbers):
     return jacobian.Jacobian(
         numbers.normal(size=(BATCH, 4 * CONTACTS, SIZE)).astype(np.float32),
         numbers.normal(size=(BATCH * BODIES, 16, 6)).astype(np.float32),
@@ -25,36 +25,36 @@ def moves(numbers):
 
 
 @pytest.fixture(scope="module")
-def full(moves):
+def full(jac):
     """[B, 4, K + 4 S, V]."""
     rows = np.zeros((BATCH, 4, PLACES, SIZE), np.float32)
-    rows[:, :, :CONTACTS] = moves.met.reshape(BATCH, 4, CONTACTS, SIZE)
-    stood = moves.stood.reshape(BATCH, BODIES, 4, 4, 6)
+    rows[:, :, :CONTACTS] = jac.box.reshape(BATCH, 4, CONTACTS, SIZE)
+    ground = jac.ground.reshape(BATCH, BODIES, 4, 4, 6)
     for body in range(BODIES):
         place, dof = CONTACTS + 4 * body, FIRST + 6 * body
-        rows[:, :, place : place + 4, dof : dof + 6] = stood[:, body]
+        rows[:, :, place : place + 4, dof : dof + 6] = ground[:, body]
     return rows
 
 
-def test_contacts_move_with_the_degrees_of_freedom(moves, full, numbers):
+def test_contacts_move_with_the_degrees_of_freedom(jac, full, numbers):
     velocity = numbers.normal(size=(BATCH, SIZE)).astype(np.float32)
     expected = np.einsum("brkv,bv->brk", full, velocity)
-    found = jax.jit(jacobian.along)(moves, velocity)
+    found = jax.jit(jacobian.jac_mul)(jac, velocity)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_forces_act_back_on_the_degrees_of_freedom(moves, full, numbers):
+def test_forces_act_back_on_the_degrees_of_freedom(jac, full, numbers):
     force = numbers.normal(size=(BATCH, 4, PLACES)).astype(np.float32)
     expected = np.einsum("brkv,brk->bv", full, force)
-    found = jax.jit(jacobian.back)(moves, force)
+    found = jax.jit(jacobian.jac_t_mul)(jac, force)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_weights_add_up_to_a_matrix(moves, full, numbers):
+def test_weights_add_up_to_a_matrix(jac, full, numbers):
     weight = numbers.normal(size=(BATCH, 4, 4, PLACES)).astype(np.float32)
     weight += weight.swapaxes(1, 2)
     expected = np.einsum("brkv,brsk,bskw->bvw", full, weight, full)
-    found = jax.jit(jacobian.gram)(moves, weight)
+    found = jax.jit(jacobian.jac_gram)(jac, weight)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Tests of contact.newton against C MuJoCo's converged accelerations."""
+"""Tests of contact.solver against C MuJoCo's converged accelerations."""
 
 import jax
 import jax.numpy as jnp
@@ -81,20 +81,20 @@ STANDING = f"""<mujoco><option timestep="0.005" impratio="20" cone="elliptic"/>
 </worldbody></mujoco>"""
 
 
-def test_a_crate_apart_is_solved_as_with_all_others(pieces, problem):
-    """What stands on the ground may be kept by itself: the same minimum."""
+def test_blocks_and_dense_rows_agree(constraints, problem):
+    """Ground contacts in blocks of their own give the same minimum."""
     model = mujoco.MjModel.from_xml_string(STANDING)
     data = mujoco.MjData(model)
     data.qvel[:] = np.linspace(-0.3, 0.5, model.nv)
     mujoco.mj_forward(model, data)
-    found = pieces(model, [data])
-    apart = pieces(model, [data], slots=2)
-    there = np.asarray(apart.standing.distance).reshape(2, 4) < 0
+    dense = constraints(model, [data])
+    in_slots = constraints(model, [data], slots=2)
+    there = np.asarray(in_slots.ground_contacts.distance).reshape(2, 4) < 0
     assert np.sum(there, axis=1).tolist() == [4, 0]
     smooth = jnp.float32(data.qacc_smooth)[None]
     both = [
         solver.solve(problem(part), smooth, smooth, iterations=8)
-        for part in (found, apart)
+        for part in (dense, in_slots)
     ]
     for ours, theirs in zip(*both):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
@@ -105,6 +105,6 @@ def test_nan_stays_in_its_own_row(smooth, solve):
     clean, _ = solve(jnp.zeros_like(smooth), smooth, 2)
     broken, _ = solve(smooth.at[0].set(jnp.nan), smooth.at[0].set(jnp.nan), 2)
     assert not np.any(np.isfinite(broken[0]))
-    kept, _ = solve(smooth, smooth, 2)
-    np.testing.assert_array_equal(broken[1:], kept[1:])
+    repeated, _ = solve(smooth, smooth, 2)
+    np.testing.assert_array_equal(broken[1:], repeated[1:])
     assert np.isfinite(clean).all()

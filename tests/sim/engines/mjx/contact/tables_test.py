@@ -23,25 +23,25 @@ def model():
     return mujoco.MjModel.from_xml_string(XML.format(extra=""))
 
 
-def build(model, watched=(), **how):
-    return tables.build(model, watched, [candidates.whole(model)], **how)
+def build(model, sensor_pairs=(), **options):
+    return tables.build(model, sensor_pairs, [candidates.all_bodies(model)], **options)
 
 
-def test_parameters_are_those_of_c_mujoco_s_contacts(model, entries):
+def test_parameters_are_those_of_c_mujoco_s_contacts(model, pair_geoms):
     table = build(model)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     found = set()
-    for index, pair in enumerate(entries(table.pairs)):
+    for index, pair in enumerate(pair_geoms(table.pairs)):
         for contact in data.contact:
             if pair != set(contact.geom.tolist()):
                 continue
             found.add(index)
-            slide, spin, stiffness, damping = table.response[:4, index]
+            slide, spin, stiffness, damping = table.params[:4, index]
             np.testing.assert_allclose(slide, contact.friction[0], rtol=1e-6)
             expected = contact.friction[2] if contact.dim == 4 else 0.0
             np.testing.assert_allclose(spin, expected, rtol=1e-6)
-            np.testing.assert_allclose(table.response[5:, index], contact.solimp, 1e-6)
+            np.testing.assert_allclose(table.params[5:, index], contact.solimp, 1e-6)
             gains = data.efc_KBIP[contact.efc_address]
             np.testing.assert_allclose([stiffness, damping], gains[:2], rtol=1e-5)
     assert len(found) == 3  # the floor and both boxes of the crate, crate and lid
@@ -50,36 +50,36 @@ def test_parameters_are_those_of_c_mujoco_s_contacts(model, entries):
 def test_weights_and_moves_follow_the_bodies(model):
     table = build(model)
     np.testing.assert_array_equal(table.moves.sum(axis=1), [0, 6, 6])
-    row = table.pairs.cells  # the first plane entry: floor and crate
-    assert [int(body) for body in table.bodies[:, row]] == [0, 1]
+    row = table.pairs.num_cells  # the first plane entry: floor and crate
+    assert [int(body) for body in table.pair_bodies[:, row]] == [0, 1]
     np.testing.assert_allclose(
-        table.response[4, row], model.body_invweight0[1, 0], rtol=1e-6
+        table.params[4, row], model.body_invweight0[1, 0], rtol=1e-6
     )
     assert table.impratio == 7
 
 
-def test_watched_pairs_in_either_order(model):
+def test_sensor_pairs_in_either_order(model):
     for pair in ((1, 2), (2, 1)):
         table = build(model, [pair])
-        for row, ends in zip(table.watched, table.bodies.T):
+        for row, ends in zip(table.sensor, table.pair_bodies.T):
             assert (row == 0) == (set(ends.tolist()) == {1, 2})
 
 
-def test_priority_wins(entries):
+def test_priority_wins(pair_geoms):
     model = mujoco.MjModel.from_xml_string(
         XML.format(extra='priority="1" friction=".1 .2 .3" solref=".05 1"')
     )
     table = build(model)
-    for index, pair in enumerate(entries(table.pairs)):
+    for index, pair in enumerate(pair_geoms(table.pairs)):
         if pair is not None and 3 in pair:
-            np.testing.assert_allclose(table.response[:2, index], [0.1, 0.2], 1e-6)
+            np.testing.assert_allclose(table.params[:2, index], [0.1, 0.2], 1e-6)
 
 
 def test_a_capsule_collides_as_the_box_around_it():
     text = XML.format(extra="").replace('type="box" size=".03 .03 .001"', CAPSULE)
     model = mujoco.MjModel.from_xml_string(text)
     table = build(model)
-    half = dict(zip(table.pairs.geoms[0].tolist(), table.half[0].T))
+    half = dict(zip(table.pairs.geoms[0].tolist(), table.geom_half[0].T))
     np.testing.assert_allclose(half[3], [0.03, 0.03, 0.07], rtol=1e-6)
     np.testing.assert_allclose(half[1], 0.05, rtol=1e-6)
 
@@ -93,7 +93,7 @@ def test_a_capsule_collides_as_the_box_around_it():
         ('solref="-100 -1"', "-100"),
     ],
 )
-def test_what_the_engine_does_not_know_is_an_error(extra, named):
+def test_unsupported_geoms_are_errors(extra, named):
     text = XML.format(extra=extra)
     if "type" in extra:
         text = text.replace('name="b" type="box"', 'name="b"')
@@ -103,17 +103,17 @@ def test_what_the_engine_does_not_know_is_an_error(extra, named):
         build(mujoco.MjModel.from_xml_string(text))
 
 
-def test_the_budget_has_the_room_asked_for(model):
-    budget = build(model, room=tables.Room(3, 5)).budget
-    assert (budget.pairs, budget.contacts) == (3, 5)
+def test_the_budget_can_be_chosen(model):
+    budget = tables.BUDGET_TABLE._replace(pairs=3, contacts=5)
+    assert build(model, budget=budget).budget == budget
 
 
 def test_geoms_are_placed_as_c_mujoco_places_them(model):
-    """A cast without the crate: the lid's box has its own place and size."""
+    """A subset without the crate: the lid's box has its own place and size."""
     present = np.array([True, False, True])
-    cast = candidates.BodySubset(np.array([0, 0, 1]), present, np.arange(6, 12), 2, 1)
-    table = tables.build(model, [], [cast])
+    subset = candidates.BodySubset(np.array([0, 0, 1]), present, np.arange(6, 12), 2, 1)
+    table = tables.build(model, [], [subset])
     geoms = table.pairs.geoms[0].tolist()
-    assert geoms == [0, 3] and table.body[0].tolist() == [0, 1]
-    np.testing.assert_allclose(table.half[0, :, 1], model.geom_size[3], rtol=1e-6)
+    assert geoms == [0, 3] and table.geom_body[0].tolist() == [0, 1]
+    np.testing.assert_allclose(table.geom_half[0, :, 1], model.geom_size[3], rtol=1e-6)
     np.testing.assert_array_equal(table.moves, [[False] * 6, [True] * 6])

@@ -10,18 +10,18 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from omnivla_jax.policy.pretrained import archives
-from omnivla_jax.policy.pretrained.safetensors import safetensors
+from omnivla_jax.policy.pretrained import readers
+from omnivla_jax.policy.pretrained.safetensors_reader import read_safetensors
 from tests.helpers.pretrained import fakes
 
 
 def test_npz_holds_bfloat16_as_raw_bytes(tmp_path):
     values = np.arange(6, dtype=jnp.bfloat16).reshape(2, 3)
     np.savez(tmp_path / "a.npz", x=values)
-    archive = archives.npz(tmp_path / "a.npz")
-    assert archive.shapes == {"x": (2, 3)}
-    assert archive.read("x").dtype == jnp.bfloat16
-    np.testing.assert_array_equal(archive.read("x"), values)
+    opened = readers.read_npz(tmp_path / "a.npz")
+    assert opened.shapes == {"x": (2, 3)}
+    assert opened.read("x").dtype == jnp.bfloat16
+    np.testing.assert_array_equal(opened.read("x"), values)
 
 
 def test_safetensors_in_parts_of_any_dtype(tmp_path):
@@ -31,26 +31,26 @@ def test_safetensors_in_parts_of_any_dtype(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}')
     for path in (tmp_path, index):
-        archive = safetensors(path)
-        assert archive.shapes == {"x": (2, 3), "y": (1,)}
-        np.testing.assert_array_equal(archive.read("x"), x)
-        np.testing.assert_array_equal(archive.read("y"), y)
+        opened = read_safetensors(path)
+        assert opened.shapes == {"x": (2, 3), "y": (1,)}
+        np.testing.assert_array_equal(opened.read("x"), x)
+        np.testing.assert_array_equal(opened.read("y"), y)
 
 
 def test_what_is_not_there_or_of_another_kind_is_one_clear_line(tmp_path):
     with pytest.raises(ValueError, match="nothing at .*weights.npz: download"):
-        archives.npz(tmp_path / "weights.npz")
+        readers.read_npz(tmp_path / "weights.npz")
     (tmp_path / "a.npz").write_text("no archive")
     for path in (tmp_path / "a.npz", tmp_path):  # the folder of a single one
         text = r"a.npz is no NumPy archive but a text file \('no archive' ...\): downl"
         with pytest.raises(ValueError, match=text):
-            archives.npz(path)
+            readers.read_npz(path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no .safetensors"):
-        safetensors(tmp_path / "empty")
+        read_safetensors(tmp_path / "empty")
     for name in ("empty", "a.npz"):
         with pytest.raises(ValueError, match=f"{name} holds no orbax tree"):
-            archives.orbax(tmp_path / name)
+            readers.read_orbax(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_orbax_tree_of_more_than_arrays_is_one_clear_line(tmp_path, strange):
         checkpointer.save(tmp_path / "tree", {"params": {"w": np.ones(2)}, **strange})
     text = r"tree holds .* no array, under x \(1 such names\): name the folder of the"
     with pytest.raises(ValueError, match=text) as caught:
-        archives.orbax(tmp_path / "tree")
+        readers.read_orbax(tmp_path / "tree")
     assert "\n" not in str(caught.value)
 
 
@@ -69,7 +69,7 @@ def test_an_orbax_list_is_no_tree_of_names(tmp_path):
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", [np.ones(2)])
     with pytest.raises(ValueError, match="holds a list.* no array, under its root"):
-        archives.orbax(tmp_path / "tree")
+        readers.read_orbax(tmp_path / "tree")
 
 
 def described(**changes) -> str:
@@ -98,7 +98,7 @@ def test_a_header_that_is_none(tmp_path, text):
     path = tmp_path / "a.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
     with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
 
 
 MAPS = ('["x"]', '{"x": 1}', '{"x": 1, "y": "a"}', '{"x": ["a"]}', '{"x": null}')
@@ -110,32 +110,32 @@ def test_an_index_that_is_none(tmp_path, text):
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(text)
     with pytest.raises(ValueError, match="index.json is no index of .safetensors"):
-        safetensors(path)
+        read_safetensors(path)
 
 
 def test_a_part_that_is_missing(tmp_path):
     path = tmp_path / "model.safetensors.index.json"
     path.write_text(json.dumps({"weight_map": {"x": "1.safetensors"}}))
     with pytest.raises(ValueError, match="nothing at .*1.safetensors: download"):
-        safetensors(path)
+        read_safetensors(path)
 
 
 @pytest.mark.parametrize(
-    "changes, takes, gives",
+    "changes",
     [
-        ({"shape": [2, 2]}, 16, 24),
-        ({"shape": [2, 0]}, 0, 24),
-        ({"dtype": "F64"}, 48, 24),
-        ({"data_offsets": [4, 24]}, 24, 20),
-        ({"data_offsets": [24, 0]}, 24, -24),
+        {"shape": [2, 2]},
+        {"shape": [2, 0]},
+        {"dtype": "F64"},
+        {"data_offsets": [4, 24]},
+        {"data_offsets": [24, 0]},
     ],
 )
-def test_a_header_that_contradicts_itself(tmp_path, changes, takes, gives):
+def test_a_header_that_contradicts_itself(tmp_path, changes):
     text, path = described(**changes), tmp_path / "a.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + bytes(24))
-    message = f"x in {path}: .* takes {takes} bytes, its header gives {gives}: the file"
+    message = rf"{path} is no .*, or a damaged one \(.*offset for tensor.*\): repeat"
     with pytest.raises(ValueError, match=message):
-        safetensors(path)
+        read_safetensors(path)
 
 
 def test_a_name_in_two_parts(tmp_path):
@@ -145,14 +145,14 @@ def test_a_name_in_two_parts(tmp_path):
     fakes.write_safetensors(second, both)
     text = rf"{first} and {second} both hold x \(1 such names\): name the file to read"
     with pytest.raises(ValueError, match=text):
-        safetensors(tmp_path)
-    assert safetensors(second).shapes == {"y": (1,), "x": (2,)}
+        read_safetensors(tmp_path)
+    assert read_safetensors(second).shapes == {"y": (1,), "x": (2,)}
 
 
 def test_a_folder_called_as_a_file_is(tmp_path):
     (tmp_path / "a.safetensors").mkdir()
     with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
 
 
 def test_downloads_cut_short(tmp_path):
@@ -161,15 +161,15 @@ def test_downloads_cut_short(tmp_path):
     fakes.write_safetensors(path, {"x": values}, "F64")
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
-    text = f"has {len(whole) - 8} of {len(whole)} bytes: the download is not complete"
+    text = f"has {len(whole) - 8} bytes, other .*: the download is not complete"
     with pytest.raises(ValueError, match=text):
-        safetensors(path)
+        read_safetensors(path)
     np.savez(tmp_path / "a.npz", x=values)
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[:-99])
     text = "a.npz is no NumPy archive but the beginning of a zip archive"
     with pytest.raises(ValueError, match=text):
-        archives.npz(tmp_path / "a.npz")
+        readers.read_npz(tmp_path / "a.npz")
 
 
 def test_bytes_that_changed_on_the_way(tmp_path):
@@ -177,23 +177,24 @@ def test_bytes_that_changed_on_the_way(tmp_path):
     content = bytearray((tmp_path / "a.npz").read_bytes())
     content[4000] ^= 255
     (tmp_path / "a.npz").write_bytes(content)
-    archive = archives.npz(tmp_path / "a.npz")
+    opened = readers.read_npz(tmp_path / "a.npz")
     with pytest.raises(ValueError, match="x in .*a.npz cannot be read: the download"):
-        archive.read("x")
+        opened.read("x")
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", {"x": np.ones(999)})
-    archive = archives.orbax(tmp_path / "tree")
+    opened = readers.read_orbax(tmp_path / "tree")
     for file in (tmp_path / "tree").rglob("*"):
         if file.is_file() and "METADATA" not in file.name.upper():
             file.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="x in .*tree cannot be read: the download"):
-        archive.read("x")
+        opened.read("x")
 
 
 def test_numbers_of_an_unknown_type(tmp_path):
-    fakes.write_safetensors(tmp_path / "a.safetensors", {"x": np.zeros(2)}, "F8_E4M3")
+    values = np.zeros(2, np.uint8)
+    fakes.write_safetensors(tmp_path / "a.safetensors", {"x": values}, "F8_E4M3")
     with pytest.raises(ValueError, match="numbers of type F8_E4M3: find the same wei"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
 
 
 OTHERS = {
@@ -206,7 +207,9 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("content, text", OTHERS.values(), ids=OTHERS.keys())
-@pytest.mark.parametrize("reader", [archives.npz, archives.orbax, safetensors])
+@pytest.mark.parametrize(
+    "reader", [readers.read_npz, readers.read_orbax, read_safetensors]
+)
 def test_a_download_that_went_wrong_is_named_for_what_it_is(
     tmp_path, reader, content, text
 ):
@@ -221,29 +224,29 @@ def test_a_pytorch_checkpoint_is_named_with_what_lies_beside_it(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", b"")
-    for reader in (archives.npz, safetensors):
+    for reader in (readers.read_npz, read_safetensors):
         with pytest.raises(ValueError, match="a PyTorch checkpoint: convert it with"):
             reader(path)
     with pytest.raises(ValueError, match=r"PyTorch checkpoints \(pytorch_model.bin\)"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
     fakes.write_safetensors(tmp_path / "model.safetensors", {"x": np.zeros(2)}, "F64")
     with pytest.raises(ValueError, match="name model.safetensors beside it"):
-        safetensors(path)
-    assert safetensors(tmp_path).shapes == {"x": (2,)}
+        read_safetensors(path)
+    assert read_safetensors(tmp_path).shapes == {"x": (2,)}
 
 
 def test_a_zip_that_is_no_archive_of_arrays(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match="but a zip archive: unpack it"):
-        archives.npz(tmp_path / "a.npz")
+        readers.read_npz(tmp_path / "a.npz")
 
 
 def test_an_array_of_an_archive_that_is_none(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("x.npy", "no array")
     with pytest.raises(ValueError, match="a.npz is a damaged NumPy archive: repeat"):
-        archives.npz(tmp_path / "a.npz")
+        readers.read_npz(tmp_path / "a.npz")
 
 
 def test_an_orbax_tree_that_git_left_pointers_of(tmp_path):
@@ -251,33 +254,33 @@ def test_an_orbax_tree_that_git_left_pointers_of(tmp_path):
         checkpointer.save(tmp_path / "tree", {"x": np.ones(2)})
     (tmp_path / "tree" / "_METADATA").write_bytes(OTHERS["pointer"][0])
     with pytest.raises(ValueError, match="tree holds no .*_METADATA is a Git-LFS poi"):
-        archives.orbax(tmp_path / "tree")
+        readers.read_orbax(tmp_path / "tree")
 
 
 def test_a_folder_of_several_archives(tmp_path):
     for name in ("a", "b"):
         np.savez(tmp_path / f"{name}.npz", x=np.zeros(1))
     with pytest.raises(ValueError, match=r"with 2 of them \(a.npz, b.npz\): name"):
-        archives.npz(tmp_path)
+        readers.read_npz(tmp_path)
 
 
 def test_parts_without_an_index(tmp_path):
     names = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
     for number, name in enumerate(names):
         fakes.write_safetensors(tmp_path / name, {f"x{number}": np.zeros(1)}, "F64")
-    assert safetensors(tmp_path).shapes == {"x0": (1,), "x1": (1,)}
+    assert read_safetensors(tmp_path).shapes == {"x0": (1,), "x1": (1,)}
     with pytest.raises(ValueError, match="is part 2 of 2: name the folder"):
-        safetensors(tmp_path / names[1])
+        read_safetensors(tmp_path / names[1])
     (tmp_path / names[0]).rename(tmp_path / "model-00001-of-00003.old")
     with pytest.raises(ValueError, match=f"{names[0]} is missing, download it"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
 
 
 def test_several_indices(tmp_path):
     for kind in ("", ".fp16"):
         (tmp_path / f"model{kind}.safetensors.index.json").write_text("{}")
     with pytest.raises(ValueError, match="several indices .*: name one"):
-        safetensors(tmp_path)
+        read_safetensors(tmp_path)
 
 
 def test_a_folder_above_the_weights(tmp_path):
@@ -286,18 +289,18 @@ def test_a_folder_above_the_weights(tmp_path):
     fakes.write_safetensors(snapshot / "model.safetensors", {"x": np.zeros(1)}, "F64")
     for path in (snapshot.parent, tmp_path / "models--x"):
         with pytest.raises(ValueError, match=f"name the folder below it, {snapshot}"):
-            safetensors(path)
+            read_safetensors(path)
 
 
 def test_a_header_cut_short(tmp_path):
     path = tmp_path / "a.safetensors"
     fakes.write_safetensors(path, {"x": np.zeros(64)}, "F64")
     path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(ValueError, match="30 bytes, its header alone takes .*repeat"):
-        safetensors(path)
+    with pytest.raises(ValueError, match="30 bytes, other than .*length.*repeat"):
+        read_safetensors(path)
     path.write_bytes(path.read_bytes()[:5])
     with pytest.raises(ValueError, match="a.safetensors is no safetensors file"):
-        safetensors(path)
+        read_safetensors(path)
 
 
 def test_an_orbax_run_above_its_steps(tmp_path):
@@ -306,15 +309,15 @@ def test_an_orbax_run_above_its_steps(tmp_path):
         for step in (900, 1000):
             checkpointer.save(run / str(step) / "params", {"x": np.ones(2)})
         checkpointer.save(run / "1000" / "train_state", {"y": np.ones(2)})
-    assert archives.orbax(run / "1000").shapes == {"x": (2,)}
-    assert archives.orbax(run / "1000" / "params").shapes == {"x": (2,)}
+    assert readers.read_orbax(run / "1000").shapes == {"x": (2,)}
+    assert readers.read_orbax(run / "1000" / "params").shapes == {"x": (2,)}
     for path in (run, run.parent):
         text = f"but 2 below it: name one of them, for example {run}/1000/params"
         with pytest.raises(ValueError, match=text):
-            archives.orbax(path)
+            readers.read_orbax(path)
     inner = next(p for p in (run / "1000" / "params").iterdir() if p.is_dir())
     with pytest.raises(ValueError, match="is inside of one: name .*/1000/params"):
-        archives.orbax(inner)
+        readers.read_orbax(inner)
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -324,11 +327,11 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", {"x": np.ones(3)})
     for reader, name in (
-        (archives.npz, "a.npz"),
-        (safetensors, "a.safetensors"),
-        (archives.orbax, "tree"),
+        (readers.read_npz, "a.npz"),
+        (read_safetensors, "a.safetensors"),
+        (readers.read_orbax, "tree"),
     ):
-        archive = reader(Path("~") / name)
-        assert archive.shapes == {"x": (3,)} and archive.read("x").shape == (3,)
+        opened = reader(Path("~") / name)
+        assert opened.shapes == {"x": (3,)} and opened.read("x").shape == (3,)
     with pytest.raises(ValueError, match=f"nothing at {tmp_path}/absent"):
-        safetensors(Path("~/absent"))
+        read_safetensors(Path("~/absent"))

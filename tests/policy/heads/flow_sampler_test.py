@@ -10,39 +10,37 @@ import pytest
 from omnivla_jax.flow import sde
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy.sampler import Sampler, counted
+from omnivla_jax.policy.heads.base import likelihood_mask
+from omnivla_jax.policy.heads.flow_sampler import FlowSampler
 
-PADDED = dataclasses.replace(
-    configs.preset("debug"), action_dim=10, real_action_dim=7
-)
+PADDED = dataclasses.replace(configs.preset("debug"), action_dim=10, real_action_dim=7)
 
 
 def test_executed_actions_and_real_dimensions_count() -> None:
-    entries = counted(PADDED, Sampler(4, Schedule(), exec_horizon=3))
+    entries = likelihood_mask(PADDED, 3)
     expected = np.zeros((4, 10), bool)
     expected[:3, :7] = True
     np.testing.assert_array_equal(entries, expected)
-    everything = counted(configs.preset("debug"), Sampler(4, Schedule()))
+    everything = likelihood_mask(configs.preset("debug"), None)
     assert everything.shape == (4, 7) and everything.all()
 
 
 def test_actions_behind_an_episodes_end_do_not_count() -> None:
-    played = jnp.arange(3) < jnp.array([0, 2, 3])[:, None]
-    sampler = Sampler(4, Schedule(), exec_horizon=3)
-    entries = np.asarray(counted(PADDED, sampler, played=played))
+    executed = jnp.arange(3) < jnp.array([0, 2, 3])[:, None]
+    entries = np.asarray(likelihood_mask(PADDED, 3, executed_mask=executed))
     assert entries.shape == (3, 4, 10)
     assert entries.sum(axis=(1, 2)).tolist() == [0, 2 * 7, 3 * 7]
     with pytest.raises(AssertionError):
-        counted(PADDED, sampler, played=jnp.ones((3, 10), bool))
+        likelihood_mask(PADDED, 3, executed_mask=jnp.ones((3, 10), bool))
 
 
 def test_cps_has_one_noisy_step_less() -> None:
-    assert Sampler(4, Schedule(), sde.corrected).noisy_steps == 4
-    assert Sampler(4, Schedule(), sde.cps).noisy_steps == 3
+    assert FlowSampler(4, Schedule(), sde.corrected).noisy_steps == 4
+    assert FlowSampler(4, Schedule(), sde.cps).noisy_steps == 3
     with pytest.raises(ValueError, match="steps=1 .*`cps` needs at least 2"):
-        Sampler(1, Schedule(), sde.cps)
+        FlowSampler(1, Schedule(), sde.cps)
     with pytest.raises(ValueError, match="stochastic_steps is 'two'; choose 'all'"):
-        Sampler(4, Schedule(), stochastic_steps="two")
+        FlowSampler(4, Schedule(), stochastic_steps="two")
 
 
 @pytest.mark.parametrize("real", [0, 11])

@@ -1,8 +1,8 @@
-"""Files of public weights as named arrays that are read one by one.
+"""Readers of public weights: named arrays, read one by one.
 
-Opening an archive reads names and shapes only, so that a mistake is found before the
-first gigabyte is. NumPy's and orbax's files are here, those of Hugging Face in
-`safetensors.py`.
+Opening a file reads names and shapes only, so that a mismatch is found before the first
+gigabyte is read. NumPy's and orbax's files are here, those of Hugging Face in
+`safetensors_reader.py`.
 """
 
 import re
@@ -22,43 +22,43 @@ T = TypeVar("T")
 ORBAX_TREE = "_METADATA"  # the file that makes a folder an orbax tree
 
 
-class Archive(NamedTuple):
-    """Arrays on disk, by name; `read` raises ValueError where one is damaged."""
+class ArrayReader(NamedTuple):
+    """Arrays on disk, by name; `read` raises ValueError on a damaged one."""
 
     shapes: Mapping[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
 
 
-def renamed(archive: Archive, rules: Sequence[tuple[str, str]]) -> Archive:
+def rename_arrays(reader: ArrayReader, rules: Sequence[tuple[str, str]]) -> ArrayReader:
     """The same arrays with every (pattern, replacement) applied to their names.
 
     Raises ValueError where two arrays would get one name.
     """
     originals: dict[str, str] = {}
-    for original in archive.shapes:
+    for original in reader.shapes:
         name = original
         for pattern, replacement in rules:
             name = re.sub(pattern, replacement, name)
         if name in originals:
             raise ValueError(f"{originals[name]} and {original} are both {name}.")
         originals[name] = original
-    return Archive(
-        {name: archive.shapes[original] for name, original in originals.items()},
-        lambda name: archive.read(originals[name]),
+    return ArrayReader(
+        {name: reader.shapes[original] for name, original in originals.items()},
+        lambda name: reader.read(originals[name]),
     )
 
 
-def npz(path: Path) -> Archive:
-    """A NumPy archive, as PaliGemma was published; or the folder of a single one.
+def read_npz(path: Path) -> ArrayReader:
+    """Open a NumPy archive, as PaliGemma was published, or the folder of a single one.
 
-    Raises ValueError, which names what lies there instead, or that it is damaged.
+    Raises ValueError where it is damaged or another kind of file, which is named.
     """
-    path = _one_npz(existing(path))
+    path = _one_npz(require_exists(path))
     try:
         with zipfile.ZipFile(path) as file:
             members = [name for name in file.namelist() if name.endswith(".npy")]
             shapes = {name: _npy_shape(file, name) for name in members}
-    except Exception as error:  # zipfile and its decoders raise whatever they meet
+    except Exception as error:  # zipfile and its decoders raise many kinds
         damaged = file_kinds.identify(path) in (file_kinds.NPZ, file_kinds.ZIP)
         raise ValueError(
             f"{path} is a damaged NumPy archive: repeat the download."
@@ -77,16 +77,16 @@ def npz(path: Path) -> Archive:
         return array.view(jnp.bfloat16) if array.dtype == np.dtype("V2") else array
 
     shapes = {name.removesuffix(".npy"): shape for name, shape in shapes.items()}
-    return Archive(shapes, undamaged(path, read))
+    return ArrayReader(shapes, with_read_errors(path, read))
 
 
-def orbax(path: Path) -> Archive:
-    """An orbax tree, named by its keys with slashes; or the folder of its `params`.
+def read_orbax(path: Path) -> ArrayReader:
+    """Open an orbax tree, or the folder of its `params`; names are keys with slashes.
 
-    Raises ValueError, which names the trees below where `path` is a folder of several,
-    or what lies there instead.
+    Raises ValueError where `path` is a folder of several trees or something else; the
+    message names them.
     """
-    folder = _orbax_folder(existing(path)).absolute()
+    folder = _orbax_folder(require_exists(path)).absolute()
     shapes = _orbax_shapes(folder)
 
     def nested(name: str, leaf: Any) -> Any:
@@ -102,36 +102,36 @@ def orbax(path: Path) -> Archive:
             (array,) = jax.tree.leaves(checkpointer.restore(folder, args=arguments))
         return array
 
-    return Archive(shapes, undamaged(path, read))
+    return ArrayReader(shapes, with_read_errors(path, read))
 
 
-def existing(path: Path) -> Path:
-    """`path` with its `~` spelt out; ValueError where there is nothing."""
+def require_exists(path: Path) -> Path:
+    """`path` with its `~` expanded; raises ValueError where there is nothing."""
     path = Path(path).expanduser()
     if not path.exists():
         raise ValueError(f"There is nothing at {path}: download the weights first.")
     return path
 
 
-def undamaged(path: Path, read: Callable[[str], T]) -> Callable[[str], T]:
-    """`read`, by name; whatever it fails with is told as damage to `path`."""
+def with_read_errors(path: Path, read: Callable[[str], T]) -> Callable[[str], T]:
+    """`read`, whose errors become a ValueError that names the array and the file."""
 
-    def careful(name: str) -> T:
+    def checked_read(name: str) -> T:
         try:
             return read(name)
         except MemoryError:
             raise
-        except Exception as error:  # the readers raise whatever they meet
+        except Exception as error:  # the libraries raise many kinds
             raise ValueError(
                 f"{name} in {path} cannot be read: the download is damaged or not "
                 f"complete, repeat it ({error})."
             ) from error
 
-    return careful
+    return checked_read
 
 
 def _one_npz(path: Path) -> Path:
-    """The archive in a folder of one; any file as it is."""
+    """The only archive in a folder; a file as it is."""
     if not path.is_dir():
         return path
     found = sorted(path.glob("*.npz"))
@@ -181,17 +181,17 @@ def _is_orbax_tree(folder: Path) -> bool:
 
 
 def _step(folder: Path) -> tuple[int, str]:
-    """Sorts checkpoints by the last number in their path."""
+    """Sort key: the last number in the path, then the path."""
     numbers = re.findall(r"\d+", str(folder))
     return (int(numbers[-1]) if numbers else -1, str(folder))
 
 
 def _orbax_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes by name, of a tree that consists of dictionaries and arrays alone."""
+    """Shapes by name; the tree must consist of dictionaries and arrays only."""
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(folder).item_metadata.tree
-    except Exception as error:  # orbax and its readers raise whatever they meet
+    except Exception as error:  # orbax raises many kinds
         index, text = folder / ORBAX_TREE, "holds no orbax tree, or a damaged one"
         if index.exists() and file_kinds.identify(index) is not file_kinds.JSON:
             text = f"{text}: {file_kinds.describe(index)}"

@@ -1,8 +1,8 @@
 """Draws contact sheets: every task of a suite through both cameras.
 
-Run: `python -m experiments.gallery --workdir=runs/gallery [--suites=libero_goal]`.
-Writes one PNG per suite: a column per task and camera; from above colour, depth,
-normals and segmentation.
+Run: `python -m experiments.contact_sheet --workdir=runs/contact_sheet
+[--suites=libero_goal]`. Writes one PNG per suite: a column per task and camera; from
+above colour, depth, normals and segmentation.
 
 Axes: T tasks, V camera views, S image side.
 """
@@ -23,7 +23,7 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.world import observe, visual_scene
 
 BENCHMARK = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/gallery", "Folder of the sheets.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/contact_sheet", "Folder of the sheets.")
 _SUITES = flags.DEFINE_list("suites", list(BENCHMARK), "Suites to draw.")
 _SIZE = flags.DEFINE_integer("size", 192, "Image side in pixels.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the layouts.")

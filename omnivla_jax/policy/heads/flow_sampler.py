@@ -1,21 +1,15 @@
-"""How a policy's chains are drawn, and which of their entries a likelihood counts.
-
-Axes: B batch, H chunk length, D action dimensions.
-"""
+"""How the flow head explores: the SDE's steps, noise schedule and drift."""
 
 from dataclasses import dataclass
+from typing import Any, Mapping
 
-import chex
-import jax
-import jax.numpy as jnp
-
-from omnivla_jax.flow import sde
+from omnivla_jax.flow import schedules, sde
 from omnivla_jax.flow.schedules import Schedule
-from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.config import choose
 
 
 @dataclass(frozen=True)
-class Sampler:
+class FlowSampler:
     """How chains are drawn and scored.
 
     `exec_horizon`: only the first so many actions of a chunk are executed, so only
@@ -48,24 +42,25 @@ class Sampler:
         """
         return sde.noisy_steps(self.drift, self.steps)
 
+    @property
+    def num_scored_steps(self) -> int:
+        """How many steps of a recorded chain have a density."""
+        return self.noisy_steps if self.stochastic_steps == "all" else 1
 
-def counted(
-    config: PolicyConfig, sampler: Sampler, *, played: jax.Array | None = None
-) -> jax.Array:
-    """Which entries of a chunk its likelihood counts, bool [H, D], or [B, H, D].
 
-    The actions that are executed, in the dimensions that exist. `played` bool [B, E] of
-    the E that are executed: False on actions that were not after all, behind the end of
-    an episode.
+def make_sampler(
+    settings: Mapping[str, Any], *, exec_horizon: int | None
+) -> FlowSampler:
+    """From "steps", "schedule", "scale", "floor", "drift" and "stochastic_steps".
+
+    Raises:
+      ValueError: a name or a number that does not fit, with the choices.
     """
-    horizon = config.horizon
-    length = sampler.exec_horizon or horizon
-    executed = jnp.arange(horizon) < length
-    real = jnp.arange(config.action_dim) < config.robot_action_dim
-    entries = executed[:, None] & real[None, :]
-    if played is None:
-        return entries
-    chex.assert_shape(played, (None, length))
-    chex.assert_type(played, jnp.bool_)
-    whole = jnp.pad(played, ((0, 0), (0, horizon - length)))
-    return whole[..., None] & entries[None]
+    shape = choose("sampler.schedule", settings["schedule"], schedules.SHAPES)
+    return FlowSampler(
+        steps=settings["steps"],
+        schedule=Schedule(shape, scale=settings["scale"], floor=settings["floor"]),
+        drift=choose("sampler.drift", settings["drift"], sde.DRIFTS),
+        exec_horizon=exec_horizon,
+        stochastic_steps=settings["stochastic_steps"],
+    )

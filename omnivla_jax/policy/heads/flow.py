@@ -1,0 +1,323 @@
+"""The flow head: noise carried to a chunk along a learned velocity (pi0's expert).
+
+    sft_loss = mean ||v(interpolate(noise, chunk, tau), tau | o) - (chunk - noise)||^2
+
+`act` follows the ODE; `explore` the SDE, whose steps have densities (paper, eq. 10-14),
+and its trace is the recorded chain.
+
+Axes: B batch, R draws of (noise, tau), K denoising steps, H chunk length, D action
+dimensions, E width of the action expert.
+"""
+
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.core.types import ActionChunk, PyTree, Score
+from omnivla_jax.flow import kl, log_prob, ode, path, sde
+from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING, ActionOutput
+from omnivla_jax.models.heads.noise import NoiseHead
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
+from omnivla_jax.policy.heads.flow_sampler import FlowSampler, make_sampler
+from omnivla_jax.policy.heads.suffix import run_suffix
+from omnivla_jax.policy.modules import apply, init_module
+from omnivla_jax.policy.prefix import PrefixCache
+
+# pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
+# runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
+TAU_BETA, TAU_LIMIT = 1.5, 0.999
+
+
+def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
+    """Fresh parameters "input" and "output", and "noise" where there is a noise head.
+
+    Boxed with their logical axes; the 3 `keys` are consumed.
+    """
+    in_key, out_key, noise_key = keys
+    state, tau = jnp.zeros((1, config.state_dim)), jnp.zeros(1)
+    chunk = jnp.zeros((1, config.horizon, config.action_dim))
+    hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
+    params = {
+        "input": init_module(_input_module(config), in_key, state, chunk, tau),
+        "output": init_module(ActionOutput(config.action_dim), out_key, hidden),
+    }
+    if config.noise_head:
+        params["noise"] = init_noise_boxed(noise_key, config)
+    return params
+
+
+def init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """The noise head's parameters, boxed; one action token will do. Consumes `key`."""
+    token = jnp.zeros((1, 1, config.mot.experts["action"].width))
+    return init_module(_noise_module(config), key, token)
+
+
+def velocity(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> jax.Array:
+    """v(chunk, tau | observation) float32 [B, H, D]; reads params["action"] only.
+
+    proprio [B, state_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For many
+    (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
+    prefix is then shared, not copied.
+    """
+    hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
+    output = ActionOutput(config.action_dim)
+    return apply(output, params["action"]["output"], hidden)
+
+
+def noisy_velocity(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> sde.NoisyVelocity:
+    """`velocity`, and the deviation of the noise head, float32 [B, H, D] each.
+
+    Raises:
+      ValueError: the parameters have no noise head.
+    """
+    action = params["action"]
+    if "noise" not in action:
+        raise ValueError(
+            "The schedule `learned` needs a noise head, but the action expert has "
+            f"{sorted(action)}: set noise_head in PolicyConfig, and for parameters "
+            "trained without it add policy.init_noise(key, config) as 'noise'."
+        )
+    hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
+    return sde.NoisyVelocity(
+        apply(ActionOutput(config.action_dim), action["output"], hidden),
+        apply(_noise_module(config), action["noise"], hidden),
+    )
+
+
+def sft_loss(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    chunk: ActionChunk,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    draws: int,
+    loss_mask: jax.Array | None = None,
+) -> jax.Array:
+    """Conditional flow matching with R = `draws` noises an observation, float32 [].
+
+    The mean over all action dimensions, padding included, as openpi's: a padded policy
+    learns to turn noise into zeros there. The key is consumed.
+    """
+    noise_key, tau_key = jax.random.split(key)
+    noise = jax.random.normal(noise_key, (draws, *chunk.shape))
+    tau = draw_tau(tau_key, (draws, chunk.shape[0]))
+
+    def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
+        mixed = path.interpolate(noise, chunk, tau)
+        predicted = velocity(params, cache, proprio, mixed, tau, config=config)
+        squared = jnp.square(predicted - path.target_velocity(noise, chunk))
+        if loss_mask is None:
+            return jnp.mean(squared)
+        return jnp.mean(squared, where=loss_mask[..., None])
+
+    return jnp.mean(jax.vmap(error)(noise, tau))
+
+
+def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Flow times in [0, 0.999): Beta(1, 1.5), scaled; consumes `key`.
+
+    By the inverse of its distribution function 1 - (1 - tau)^1.5: `jax.random.beta`
+    is a rejection loop, which takes XLA long to compile.
+    """
+    uniform = jax.random.uniform(key, shape)
+    return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
+
+
+def sample(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    steps: int,
+) -> ActionChunk:
+    """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`.
+
+    `key`: a typed key for the batch, or a row's own for every row, [B]: its noise is
+    then the same in every batch.
+    """
+    velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
+    return ode.sample(velocity_fn, _noise(key, proprio, config), steps=steps)
+
+
+def sample_chain(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+) -> sde.Chain:
+    """A chunk by the SDE with every intermediate state recorded; consumes `key`."""
+    noise_key, step_key, walk_key = jax.random.split(key, 3)
+    one = jax.random.randint(step_key, proprio.shape[:1], 0, sampler.noisy_steps)
+    return sde.sample(
+        walk_key,
+        _flow_fn(params, cache, proprio, config, sampler),
+        _noise(noise_key, proprio, config),
+        steps=sampler.steps,
+        schedule=sampler.schedule,
+        drift=sampler.drift,
+        stochastic_step=one if sampler.stochastic_steps == "one" else None,
+    )
+
+
+def chain_log_prob(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    chain: sde.Chain,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+    executed_mask: jax.Array | None = None,
+) -> Score:
+    """The likelihood of a recorded chain under `params` (paper, eq. 14).
+
+    Over the entries of `likelihood_mask`. A hybrid chain scores K times cheaper when
+    cut by `sde.select_stochastic_step` first.
+    """
+    return log_prob.chain_log_prob(
+        _flow_fn(params, cache, proprio, config, sampler),
+        chain,
+        schedule=sampler.schedule,
+        drift=sampler.drift,
+        mask=likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask),
+    )
+
+
+def explore(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+) -> tuple[ActionChunk, sde.Chain]:
+    """A chunk [B, H, D] by the SDE, and its chain [B, K, ...]; consumes `key`."""
+    chain = sample_chain(params, cache, proprio, key, config=config, sampler=sampler)
+    chunk = chain.states[-1]
+    if sampler.stochastic_steps == "one":
+        chain = sde.select_stochastic_step(chain)
+    return chunk, swap_batch_axis(chain)
+
+
+def score(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    trace: sde.Chain,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+    executed_mask: jax.Array | None,
+) -> Score:
+    """`chain_log_prob` of what `explore` recorded."""
+    return chain_log_prob(
+        params,
+        cache,
+        proprio,
+        swap_batch_axis(trace),
+        config=config,
+        sampler=sampler,
+        executed_mask=executed_mask,
+    )
+
+
+def score_recorded(
+    trace: sde.Chain,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+    executed_mask: jax.Array | None,
+) -> Score:
+    """The likelihood under the parameters that sampled: no velocity is computed."""
+    mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
+    return log_prob.recorded_log_prob(swap_batch_axis(trace), mask=mask)
+
+
+def swap_batch_axis(chain: sde.Chain) -> sde.Chain:
+    """Exchange the first two axes: [K, B, ...] and [B, K, ...]."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), chain)
+
+
+def _flow_fn(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+) -> sde.FlowFn:
+    """The velocity of a sampler, with a deviation under a learned schedule."""
+    function = noisy_velocity if sampler.schedule.learned else velocity
+    return functools.partial(function, params, cache, proprio, config=config)
+
+
+def _action_tokens(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    config: PolicyConfig,
+) -> jax.Array:
+    """The action tokens after the last layer, [B, H, E]."""
+    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
+    chex.assert_shape(proprio, (*tau.shape, config.state_dim))
+    inputs = params["action"]["input"]
+    tokens, condition = apply(_input_module(config), inputs, proprio, chunk, tau)
+    return run_suffix(params, cache, tokens, condition, config=config)
+
+
+def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:
+    shape = (config.horizon, config.action_dim)
+    if key.ndim:
+        chex.assert_shape(key, proprio.shape[:1])
+        return jax.vmap(lambda own: jax.random.normal(own, shape))(key)
+    return jax.random.normal(key, (len(proprio), *shape))
+
+
+def _input_module(config: PolicyConfig) -> Any:
+    width = config.mot.experts["action"].width
+    return TIME_CONDITIONING[config.time_conditioning](width, config.state_token)
+
+
+def _noise_module(config: PolicyConfig) -> NoiseHead:
+    return NoiseHead(config.action_dim, *config.noise_range)
+
+
+FLOW = ActionHead(
+    init=init,
+    sft_loss=sft_loss,
+    act=sample,
+    explore=explore,
+    score=score,
+    score_recorded=score_recorded,
+    exact_kl=kl.transition_kl,
+    make_sampler=make_sampler,
+)

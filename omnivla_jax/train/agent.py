@@ -1,0 +1,172 @@
+"""The agent: a policy in an environment, from observation to simulator actions.
+
+    agent = Agent(policy_config, environment.observe, normalizer, sampler)
+    output, actions = agent.act(params, env_state, key)      # explores
+    score = agent.log_prob(new_params, output)               # of what it did then
+
+Axes: B environments, C chunks tried in each (branches), H chunk length, E executed
+actions of a chunk, D action dimensions of the robot.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Callable, NamedTuple
+
+import jax
+
+from omnivla_jax.core.types import ActionChunk, Observation, PyTree, Score
+from omnivla_jax.policy import normalize, policy
+from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import action_head
+from omnivla_jax.policy.heads.base import Sampler
+from omnivla_jax.policy.normalize import Normalizer
+from omnivla_jax.rl import groups
+from omnivla_jax.train.observation_store import OBSERVATION_STORES, ObservationStore
+
+
+class ActorOutput(NamedTuple):
+    """What scoring chunks again under other parameters takes."""
+
+    observation_ref: PyTree  # [B, ...]: what the store keeps of the input
+    proprio: jax.Array  # float32 [B, state_dim], normalised and padded
+    # Leaves [B C, ...]: batch axis first, so that one index selects a minibatch of all.
+    trace: PyTree = None  # of the action head; None: nothing was drawn
+    value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
+    # bool [B C, E]: actions that were executed, known once they are; None: all
+    executed_mask: jax.Array | None = None
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Everything about a policy but its parameters, made once in a program.
+
+    Attributes:
+      config: the policy's sizes and its action head.
+      environment_observe: (env_state, instruction_id int32 [B]) -> `Observation`.
+      normalizer: from the robot's units to the policy's and back.
+      sampler: how the head explores; None: it only acts deterministically.
+      store: how inputs are kept until they are learned from.
+    """
+
+    config: PolicyConfig
+    environment_observe: Callable[[Any, jax.Array], Observation]
+    normalizer: Normalizer
+    sampler: Sampler | None = None
+    store: ObservationStore = OBSERVATION_STORES["images"]
+
+    def observe(
+        self, env_state: Any, instruction_id: jax.Array | None = None
+    ) -> Observation:
+        """The observation in the policy's units; None: the instruction of its task."""
+        if instruction_id is None:
+            instruction_id = env_state.task
+        observation = self.environment_observe(env_state, instruction_id)
+        proprio = normalize.normalize(self.normalizer.state, observation.state)
+        return observation._replace(
+            state=normalize.pad_dims(proprio, self.config.state_dim)
+        )
+
+    def act(
+        self, params: PyTree, env_state: Any, key: jax.Array, *, num_branches: int = 1
+    ) -> tuple[ActorOutput, jax.Array]:
+        """Observe and explore; consumes `key`.
+
+        Returns what learning needs, and the executed actions float32 [B C, E, D] in the
+        simulator's units: the C = `num_branches` chunks of a state are neighbours.
+        """
+        observation = self.observe(env_state)
+        output, chunk = self.explore(
+            params, env_state, observation, key, num_branches=num_branches
+        )
+        return output, self.to_simulator(chunk)
+
+    def explore(
+        self,
+        params: PyTree,
+        env_state: Any,
+        observation: Observation,
+        key: jax.Array,
+        *,
+        num_branches: int,
+    ) -> tuple[ActorOutput, ActionChunk]:
+        """`act` on an observation, its chunk in the policy's units; consumes `key`."""
+        if self.sampler is None:
+            raise ValueError("An agent without a sampler acts deterministically only.")
+        prefix = policy.encode_prefix(params, observation, config=self.config)
+        shared, proprio = groups.repeat((prefix, observation.state), num_branches)
+        chunk, trace = action_head(self.config).explore(
+            params, shared, proprio, key, config=self.config, sampler=self.sampler
+        )
+        value = None
+        if policy.VALUE in params:
+            value = policy.value(params, prefix, observation.state, config=self.config)
+        stored = self.store.save(env_state, observation, prefix)
+        output = ActorOutput(stored, observation.state, trace, value)
+        return output, chunk[:, : self.sampler.exec_horizon]
+
+    def act_deterministic(
+        self,
+        params: PyTree,
+        env_state: Any,
+        key: jax.Array,
+        *,
+        instruction_id: jax.Array | None = None,
+        steps: int,
+    ) -> jax.Array:
+        """Whole chunks float32 [B, H, D] as evaluated, in the simulator's units.
+
+        `key`: one for the batch, or one for every environment, [B]; consumed. `steps`:
+        of the head's ODE solver, where it has one.
+        """
+        observation = self.observe(env_state, instruction_id)
+        cache = policy.encode_prefix(params, observation, config=self.config)
+        chunk = action_head(self.config).act(
+            params, cache, observation.state, key, config=self.config, steps=steps
+        )
+        return self.to_simulator(chunk)
+
+    def log_prob(self, params: PyTree, output: ActorOutput) -> Score:
+        """The likelihood of what was done, under `params`."""
+        return action_head(self.config).score(
+            params,
+            self.load_prefix(params, output),
+            output.proprio,
+            output.trace,
+            config=self.config,
+            sampler=self.sampler,
+            executed_mask=output.executed_mask,
+        )
+
+    def behavior_log_prob(self, output: ActorOutput) -> Score:
+        """The likelihood of what was done, under the parameters that did it."""
+        return action_head(self.config).score_recorded(
+            output.trace,
+            config=self.config,
+            sampler=self.sampler,
+            executed_mask=output.executed_mask,
+        )
+
+    def exact_kl(self, new: Score, other: Score) -> jax.Array:
+        """The divergence of two scores of the same chunks, float32 [K, B]."""
+        return action_head(self.config).exact_kl(new, other)
+
+    def value(self, params: PyTree, output: ActorOutput) -> jax.Array:
+        """The critic's value of the state in which something was done, float32 [B]."""
+        prefix = self.load_prefix(params, output)
+        return policy.value(params, prefix, output.proprio, config=self.config)
+
+    def value_of(self, params: PyTree, env_state: Any) -> jax.Array:
+        """The critic's value of the environment's states, float32 [B]."""
+        observation = self.observe(env_state)
+        prefix = policy.encode_prefix(params, observation, config=self.config)
+        return policy.value(params, prefix, observation.state, config=self.config)
+
+    def load_prefix(self, params: PyTree, output: ActorOutput) -> policy.PrefixCache:
+        """The prefix of a stored observation under `params`."""
+        return self.store.load_prefix(
+            params, output.observation_ref, self.observe, self.config
+        )
+
+    def to_simulator(self, chunk: ActionChunk) -> jax.Array:
+        """The policy's chunk [..., D] as simulator actions, its padding taken away."""
+        real = normalize.unpad_dims(chunk, self.config.robot_action_dim)
+        return normalize.unnormalize(self.normalizer.action, real)

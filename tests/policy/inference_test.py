@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shutil
-from types import SimpleNamespace
-from typing import Any
 
 import chex
 import jax
@@ -17,7 +15,8 @@ from omnivla_jax.core.types import Observation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import inference, lora, normalize, policy
 from omnivla_jax.policy.tokenizers import registry
-from omnivla_jax.train import actor, checkpoints, sft, state
+from omnivla_jax.train import checkpoints, sft, state
+from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.state import OptimizerConfig
 
 CONFIG = configs.preset("debug")
@@ -75,17 +74,15 @@ def test_actions_are_those_of_trainings_deterministic_actor(saved, loaded):
     tokens, mask = zip(*(encode(text, CONFIG.max_tokens) for text in PROMPTS))
     arrays = (inputs["images"], *map(np.stack, (tokens, mask)), inputs["state"])
     seen = Observation(*map(jnp.asarray, arrays))
-    environment: Any = SimpleNamespace(observe=lambda env, rows: seen)
-    act = actor.make_deterministic_actor(
-        state.evaluated(train_state),
-        train_state.normalizer,
-        environment,
-        jnp.arange(2),
-        config=CONFIG,
-        steps=SPEC.ode_steps,
-    )
-    progress: Any = SimpleNamespace(env=None)
-    _, expected = compilation.jit(lambda keys: act(progress, keys), fused=True)(keys)
+    agent = Agent(CONFIG, lambda env, rows: seen, train_state.normalizer)
+    params, rows = state.evaluated(train_state), jnp.arange(2)
+
+    def act(keys):
+        return agent.act_deterministic(
+            params, None, keys, instruction_id=rows, steps=SPEC.ode_steps
+        )
+
+    expected = compilation.jit(act, fused=True)(keys)
     found = loaded.infer(inputs, key=keys)["actions"]
     assert found.dtype == np.float32 and found.shape == (2, CONFIG.horizon, 7)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)

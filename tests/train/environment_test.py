@@ -88,7 +88,7 @@ def test_unknown_tasks_are_counted_as_a_fault(simulator):
 
 def test_a_rollout_of_tasks_that_the_simulator_lacks_is_refused(simulator):
     environment.check_tasks(simulator, (5,))
-    environment.check_tasks(simulator._replace(tasks=None), (99,))
+    environment.check_tasks(simulator._replace(task_ids=None), (99,))
     unused: Any = None
     with pytest.raises(ValueError, match=r"\[4, -5\].*holds 5"):
         online_rollout.reset_groups(simulator, (5, 4, -5), jax.random.key(0), unused)

@@ -7,7 +7,7 @@ Axes: B batch, K scored steps (denoising steps; 1 where there are none), H chunk
 D action dimensions.
 """
 
-from typing import Any, Mapping, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
 import chex
 import jax
@@ -15,10 +15,6 @@ import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree, Score
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.prefix import PrefixCache
-
-# What `explore` records for `score`, batch first: leaves [B, ...].
-Trace = PyTree
 
 
 class Sampler(Protocol):
@@ -33,128 +29,39 @@ class Sampler(Protocol):
         """K, the steps of a chunk that have a density."""
 
 
-class Init(Protocol):
-    """Fresh parameters of the expert's ends, boxed with their logical axes.
-
-    Returns {"input": ..., "output": ..., ...}; `keys` are 3, and consumed.
-    """
-
-    def __call__(self, keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]: ...
-
-
-class SftLoss(Protocol):
-    """The supervised loss of a batch, float32 []; consumes `key`.
-
-    `chunk` float32 [B, H, D] normalised and padded, `draws` how many noise samples an
-    observation gets (a head without noise ignores it), `loss_mask` bool [B, H] the
-    actions that the mean is over (None: all).
-    """
-
-    def __call__(
-        self,
-        params: PyTree,
-        cache: PrefixCache,
-        proprio: jax.Array,
-        chunk: ActionChunk,
-        key: jax.Array,
-        *,
-        config: PolicyConfig,
-        draws: int,
-        loss_mask: jax.Array | None = None,
-    ) -> jax.Array: ...
-
-
-class Act(Protocol):
-    """A chunk float32 [B, H, D] as the policy is evaluated; consumes `key`.
-
-    `key`: one for the batch, or one for every row, [B]: a row's noise is then the same
-    in every batch. `steps`: of an ODE solver, where the head has one.
-    """
-
-    def __call__(
-        self,
-        params: PyTree,
-        cache: PrefixCache,
-        proprio: jax.Array,
-        key: jax.Array,
-        *,
-        config: PolicyConfig,
-        steps: int,
-    ) -> ActionChunk: ...
-
-
-class Explore(Protocol):
-    """A random chunk float32 [B, H, D] and its trace; consumes `key`."""
-
-    def __call__(
-        self,
-        params: PyTree,
-        cache: PrefixCache,
-        proprio: jax.Array,
-        key: jax.Array,
-        *,
-        config: PolicyConfig,
-        sampler: Any,
-    ) -> tuple[ActionChunk, Trace]: ...
-
-
-class ScoreTrace(Protocol):
-    """The likelihood of recorded chunks under `params`.
-
-    `executed_mask` bool [B, exec_horizon]: False behind an episode's end; None: all.
-    """
-
-    def __call__(
-        self,
-        params: PyTree,
-        cache: PrefixCache,
-        proprio: jax.Array,
-        trace: Trace,
-        *,
-        config: PolicyConfig,
-        sampler: Any,
-        executed_mask: jax.Array | None,
-    ) -> Score: ...
-
-
-class ScoreRecorded(Protocol):
-    """The likelihood of recorded chunks under the parameters that sampled them."""
-
-    def __call__(
-        self,
-        trace: Trace,
-        *,
-        config: PolicyConfig,
-        sampler: Any,
-        executed_mask: jax.Array | None,
-    ) -> Score: ...
-
-
-class ExactKl(Protocol):
-    """KL(new ‖ other) of two scores of the same chunks, float32 [K, B]."""
-
-    def __call__(self, new: Score, other: Score) -> jax.Array: ...
-
-
-class MakeSampler(Protocol):
-    """The head's `Sampler` from settings by name; raises ValueError on bad ones."""
-
-    def __call__(
-        self, settings: Mapping[str, Any], *, exec_horizon: int | None
-    ) -> Sampler: ...
-
-
 class ActionHead(NamedTuple):
-    """One way to produce chunks of actions, as pure functions."""
+    """One way to produce chunks of actions, as pure functions.
 
-    init: Init
-    sft_loss: SftLoss
-    act: Act
-    explore: Explore
-    score: ScoreTrace
-    score_recorded: ScoreRecorded
-    exact_kl: ExactKl
-    make_sampler: MakeSampler
+    Common arguments: `params` of the policy; `cache`, the encoded prefix; `proprio`
+    float32 [B, state_dim], normalised and padded; `config`, the policy's sizes. Keys
+    are consumed. A trace is what `explore` records for `score`, with leaves [B, ...].
+    """
+
+    # (keys [3], config) -> fresh parameters {"input", "output", ...} of the expert's
+    # ends, boxed with their logical axes.
+    init: Callable[[jax.Array, PolicyConfig], dict[str, PyTree]]
+    # (params, cache, proprio, chunk, key, *, config, draws, loss_mask) -> float32 []:
+    # the supervised loss of normalised and padded chunks [B, H, D]. `draws`: noise
+    # samples of an observation, where there is noise. `loss_mask` bool [B, H]: the
+    # actions that count; None: all.
+    sft_loss: Callable[..., jax.Array]
+    # (params, cache, proprio, key, *, config, steps) -> a chunk [B, H, D] as evaluated.
+    # `key`: one for the batch, or one for every row, whose noise is then the same in
+    # every batch. `steps`: of an ODE solver, where the head has one.
+    act: Callable[..., ActionChunk]
+    # (params, cache, proprio, key, *, config, sampler) -> a random chunk, its trace.
+    explore: Callable[..., tuple[ActionChunk, PyTree]]
+    # (params, cache, proprio, trace, *, config, sampler, executed_mask) -> the
+    # likelihood of recorded chunks. `executed_mask` bool [B, exec_horizon]: False
+    # behind an episode's end; None: all were executed.
+    score: Callable[..., Score]
+    # (trace, *, config, sampler, executed_mask) -> the same under the parameters that
+    # sampled the chunks.
+    score_recorded: Callable[..., Score]
+    # (new, other) -> KL(new || other) of scores of the same chunks, float32 [K, B].
+    exact_kl: Callable[[Score, Score], jax.Array]
+    # (settings by name, *, exec_horizon) -> the head's `Sampler`, or a ValueError.
+    make_sampler: Callable[..., Any]
 
 
 def likelihood_mask(

@@ -4,7 +4,7 @@ Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried 
 state, T decisions of an episode.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from omnivla_jax.core.types import Transition
 from omnivla_jax.rl import chunk_groups, diagnostics, gae, groups, ppo, rloo
 from omnivla_jax.rl.groups import GroupAdvantages
+
+if TYPE_CHECKING:  # it holds the objective, which holds these functions
+    from omnivla_jax.train.online.config import OnlineConfig
 
 Metrics = dict[str, jax.Array]
 
@@ -35,45 +38,30 @@ class Rollout(NamedTuple):
     last_value: jax.Array | None  # float32 [B]: the critic's, of the last state
 
 
-class GroupSettings(Protocol):
-    """The part of `OnlineConfig` that advantages read."""
-
-    @property
-    def group_size(self) -> int: ...
-    @property
-    def num_branches(self) -> int: ...
-    @property
-    def adv_std_min(self) -> float: ...
-    @property
-    def success_rate_filter(self) -> tuple[float, float]: ...
-    @property
-    def chunk_advantage_weight(self) -> float: ...
-
-
 def group_relative(
-    rollout: Rollout, settings: GroupSettings, *, config: Any
+    rollout: Rollout, online: "OnlineConfig", *, config: Any
 ) -> tuple[AdvantageBatch, Metrics]:
     """Returns centred and scaled within trajectory groups, chunk groups, or both."""
     del config
     episodes = groups.group_advantages(
         rollout.returns,
-        group_size=settings.group_size,
-        adv_std_min=settings.adv_std_min,
+        group_size=online.group_size,
+        adv_std_min=online.adv_std_min,
     )
-    return _on_chunks(episodes, rollout, settings)
+    return _on_chunks(episodes, rollout, online)
 
 
 def leave_one_out(
-    rollout: Rollout, settings: GroupSettings, *, config: Any
+    rollout: Rollout, online: "OnlineConfig", *, config: Any
 ) -> tuple[AdvantageBatch, Metrics]:
     """Returns against the mean of the others of their trajectory group (RLOO)."""
     del config
-    episodes = rloo.leave_one_out(rollout.returns, group_size=settings.group_size)
-    return _on_chunks(episodes, rollout, settings)
+    episodes = rloo.leave_one_out(rollout.returns, group_size=online.group_size)
+    return _on_chunks(episodes, rollout, online)
 
 
 def critic_gae(
-    rollout: Rollout, settings: GroupSettings, *, config: ppo.PpoConfig
+    rollout: Rollout, online: "OnlineConfig", *, config: ppo.PpoConfig
 ) -> tuple[AdvantageBatch, Metrics]:
     """Generalised advantages over the chunks, against the critic's values."""
     transitions = rollout.transitions
@@ -90,28 +78,28 @@ def critic_gae(
         gae_lambda=config.gae_lambda,
     )
     advantage = gae.normalized(
-        estimates.advantages, mask, adv_std_min=settings.adv_std_min
+        estimates.advantages, mask, adv_std_min=online.adv_std_min
     )
     flat = (advantage, mask, values, estimates.returns)
     return AdvantageBatch(*(leaf.reshape(-1) for leaf in flat)), {}
 
 
 def _on_chunks(
-    episodes: GroupAdvantages, rollout: Rollout, settings: GroupSettings
+    episodes: GroupAdvantages, rollout: Rollout, online: "OnlineConfig"
 ) -> tuple[AdvantageBatch, Metrics]:
     """Episode advantages on their chunks, mixed with those of chunk groups (eq. 16).
 
     Only the branch that went on, the first of every C, is part of its episode.
     """
-    branches, chunk_weight = settings.num_branches, settings.chunk_advantage_weight
+    branches, chunk_weight = online.num_branches, online.chunk_advantage_weight
     mask = rollout.transitions.mask[..., 0]  # when the chunk began
-    rates = groups.success_rates(rollout.success, group_size=settings.group_size)
-    is_kept = groups.success_rate_filter(rates, *settings.success_rate_filter)
+    rates = groups.success_rates(rollout.success, group_size=online.group_size)
+    is_kept = groups.success_rate_filter(rates, *online.success_rate_filter)
     chunks = chunk_groups.chunk_advantages(
         rollout.transitions.reward,
         mask,
         group_size=branches,
-        adv_std_min=settings.adv_std_min,
+        adv_std_min=online.adv_std_min,
     )
     kept = groups.apply_group_filter(episodes, is_kept)
     went_on = (jnp.arange(branches) == 0).astype(jnp.float32)  # [C]

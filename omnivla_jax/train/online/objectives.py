@@ -7,7 +7,7 @@ advantages, and a loss.
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, NamedTuple, Protocol
+from typing import Any, Callable, Mapping, NamedTuple
 
 import jax
 
@@ -15,38 +15,21 @@ from omnivla_jax.core.types import Score
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.rl import grpo, gspo, ppo, rloo
-from omnivla_jax.rl.kl import StepKl
 from omnivla_jax.rl.surrogate import ClipConfig
 from omnivla_jax.train.online import advantages
-from omnivla_jax.train.online.advantages import AdvantageBatch, GroupSettings, Rollout
+from omnivla_jax.train.online.advantages import AdvantageBatch
 
 Metrics = dict[str, jax.Array]
 
 
-AdvantageFn = Callable[[Rollout, GroupSettings], tuple[AdvantageBatch, Metrics]]
-
-
-class LossFn(Protocol):
-    """The loss of a policy's parameters on S recorded chunks, and metrics.
-
-    Args:
-      new, old: scores under the parameters that are trained, and that sampled.
-      batch: advantages and weights [S].
-      values: the critic's, float32 [S]; None without one.
-      exact_kl: of the action head.
-      reference: scores under the policy that the divergence is taken from; None: old.
-    """
-
-    def __call__(
-        self,
-        new: Score,
-        old: Score,
-        batch: AdvantageBatch,
-        *,
-        values: jax.Array | None,
-        exact_kl: StepKl,
-        reference: Score | None,
-    ) -> tuple[jax.Array, Metrics]: ...
+# (rollout, online config) -> advantages, metrics
+AdvantageFn = Callable[..., tuple[AdvantageBatch, Metrics]]
+# (new, old, batch, *, values, exact_kl, reference) -> the loss on S chunks, metrics.
+# `new` and `old` are scores under the parameters that are trained and that sampled,
+# `batch` their advantages [S], `values` the critic's [S] or None, `exact_kl` the action
+# head's divergence, `reference` scores under the policy that it is taken from (None:
+# `old`).
+LossFn = Callable[..., tuple[jax.Array, Metrics]]
 
 
 @dataclass(frozen=True)
@@ -61,32 +44,28 @@ class Objective:
 
 
 class ObjectiveSpec(NamedTuple):
-    """How an objective is made from its settings."""
+    """How an objective is made from its settings; both functions take a `config`."""
 
     config: type[ClipConfig]
-    advantages: Callable[..., tuple[AdvantageBatch, Metrics]]  # and `config`
-    loss: Callable[..., tuple[jax.Array, Metrics]]  # and `config`
+    advantages: AdvantageFn
+    loss: LossFn
     ratio_normalizer: str  # as published: a key of `ratio_normalizers`
     has_critic: bool = False
 
 
-def _policy_loss(
-    loss: Callable[..., tuple[jax.Array, Metrics]],
-) -> Callable[..., tuple[jax.Array, Metrics]]:
-    """A loss of scores alone, as a `LossFn` with the keyword `config`."""
-
-    def policy_loss(
-        new: Score,
-        old: Score,
-        batch: AdvantageBatch,
-        *,
-        values: jax.Array | None,
-        **named: Any,
-    ) -> tuple[jax.Array, Metrics]:
-        del values
-        return loss(new, old, batch.advantage, batch.weight, **named)
-
-    return policy_loss
+def group_loss(
+    new: Score,
+    old: Score,
+    batch: AdvantageBatch,
+    *,
+    values: None,
+    by_step: bool = False,
+    **named: Any,
+) -> tuple[jax.Array, Metrics]:
+    """One clipped ratio a chunk, or with `by_step` one a denoising step; no critic."""
+    del values
+    loss = grpo.loss if by_step else gspo.loss
+    return loss(new, old, batch.advantage, batch.weight, **named)
 
 
 def ppo_loss(
@@ -110,15 +89,14 @@ def ppo_loss(
 
 
 OBJECTIVES: Mapping[str, ObjectiveSpec] = {
-    "gspo": ObjectiveSpec(
-        gspo.GspoConfig, advantages.group_relative, _policy_loss(gspo.loss), "HK"
-    ),
+    "gspo": ObjectiveSpec(gspo.GspoConfig, advantages.group_relative, group_loss, "HK"),
     "grpo": ObjectiveSpec(
-        grpo.GrpoConfig, advantages.group_relative, _policy_loss(grpo.loss), "1"
+        grpo.GrpoConfig,
+        advantages.group_relative,
+        functools.partial(group_loss, by_step=True),
+        "1",
     ),
-    "rloo": ObjectiveSpec(
-        rloo.RlooConfig, advantages.leave_one_out, _policy_loss(gspo.loss), "1"
-    ),
+    "rloo": ObjectiveSpec(rloo.RlooConfig, advantages.leave_one_out, group_loss, "1"),
     "ppo": ObjectiveSpec(
         ppo.PpoConfig, advantages.critic_gae, ppo_loss, "1", has_critic=True
     ),

@@ -1,6 +1,7 @@
 """Tests of omnivla_jax.train.online on a stand-in simulator."""
 
 import dataclasses
+from typing import Any
 
 import chex
 import jax
@@ -10,6 +11,7 @@ import pytest
 from omnivla_jax.flow import schedules, sde
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import preset
+from omnivla_jax.policy.heads.l1 import LaplaceSampler
 from omnivla_jax.train import loop, online, rng, sft, state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
@@ -126,16 +128,21 @@ LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
 
 @pytest.mark.parametrize(
     "changes",
-    [{"stochastic_steps": "one"}, {"schedule": LEARNED}],
-    ids=["one step", "learned noise"],
+    [{"stochastic_steps": "one"}, {"schedule": LEARNED}, {"head": "l1"}],
+    ids=["one step", "learned noise", "l1 head"],
 )
 def test_the_first_ratio_is_one(changes):
     """One minibatch, scored before anything has changed: nothing is far from it."""
     network = dataclasses.replace(POLICY, noise_head="schedule" in changes)
+    sampler: Any = LaplaceSampler(exec_horizon=SAMPLER.exec_horizon)
+    if "head" in changes:
+        network = dataclasses.replace(network, **changes)
+    else:
+        sampler = dataclasses.replace(SAMPLER, **changes)
     settings = dataclasses.replace(
         SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
     )
-    step = make_step(settings, network, dataclasses.replace(SAMPLER, **changes))
+    step = make_step(settings, network, sampler)
     after, metrics = step(fresh(settings, network), rng.named_key(0, "online"))
     assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
     assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0

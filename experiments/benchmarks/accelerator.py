@@ -30,7 +30,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, PhysicsState
+from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import observe, visual_scene
 
 ROOT = Path(__file__).parents[2]
@@ -57,11 +57,9 @@ def render(*, num_envs: int, size: int) -> dict[str, Any]:
     """Draw both cameras of every environment, without shadows as for policies."""
     scene = scenes.make("libero_goal", tasks=TASKS, engine="mjx")
     visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
-
-    def draw(physics: PhysicsState) -> jax.Array:
-        return observe.images(visuals, physics, size=size)
-
-    program, compiled = compile_timed(draw, start.physics)
+    program, compiled = compile_timed(
+        lambda physics: observe.images(visuals, physics, size=size), start.physics
+    )
     seconds = timing.fastest(lambda _: program(start.physics))
     images = len(visuals.cameras) * num_envs
     return {

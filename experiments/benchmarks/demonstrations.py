@@ -24,12 +24,10 @@ def episode(rng: np.random.Generator, task: int) -> Demonstration:
     images = blocks.repeat(SIDE // 8, axis=2).repeat(SIDE // 8, axis=3)
     images += rng.integers(0, 4, images.shape, dtype=np.uint8)
 
-    def numbers(width: int) -> np.ndarray:
-        return rng.normal(size=(STEPS, width)).astype(np.float32)
-
-    return Demonstration(
-        images, numbers(8), numbers(7), numbers(7), "push the plate", task
+    state, joint_state, action = (
+        rng.normal(size=(STEPS, width)).astype(np.float32) for width in (8, 7, 7)
     )
+    return Demonstration(images, state, joint_state, action, "push the plate", task)
 
 
 def main() -> None:

@@ -44,10 +44,7 @@ def sampled_reset(scene: Scene, num_states: int) -> ResetFn:
     """Reset `num_states` episodes of every task with the region sampler."""
     task = jnp.repeat(jnp.array(scene.task_ids), num_states)
 
-    def reset(key: jax.Array) -> env.EnvState:
-        return env.reset(scene, task, jax.random.split(key, len(task)))
-
-    return reset
+    return lambda key: env.reset(scene, task, jax.random.split(key, len(task)))
 
 
 def recorded_reset(scene: Scene, num_states: int) -> ResetFn:

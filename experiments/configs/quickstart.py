@@ -1,4 +1,4 @@
-"""The main job: three libero_goal tasks told apart only by their instruction.
+"""The main job: three libero_goal tasks that differ only in their instruction.
 
 Command: `make quickstart`, that is
 `python -m experiments.quickstart --workdir=runs/quickstart`.
@@ -36,11 +36,11 @@ def _quickstart() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.stages = ("sft", "online")  # of `pipeline.training.STAGES`
-    # The folder of a run, or of one of its checkpoints, whose policy is trained on; ""
+    # Folder of a run or of one of its checkpoints: training starts from its policy. ""
     # starts from policy.weights or from random parameters.
     config.init_checkpoint = ""
     config.suite = "libero_goal"
-    # How the files are read where the suite is a path: see `sim.tasks.suite`.
+    # Options for a suite that is a path: see `sim.libero.tasks.suite`.
     config.task_files = ConfigDict(
         {
             "prompt": "clean",
@@ -61,7 +61,7 @@ def _quickstart() -> ConfigDict:
             "head": "flow",  # the action head, see `policy.heads`
             "weights": "",  # a folder that experiments.import_weights wrote
             "noise_head": False,  # for sampler.schedule = "learned"
-            # None: the preset's, public weights being spelt unlike the others
+            # None: the preset's; public weights need other tokens
             "max_tokens": placeholder(int),
             "tokenizer": placeholder(str),
         }
@@ -69,6 +69,21 @@ def _quickstart() -> ConfigDict:
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
     config.exec_horizon = 8
+    config.update(_data())
+    config.update(_stages())
+    config.evaluation = ConfigDict(
+        {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
+    )
+    config.save_every = 10  # calls of a training stage
+    config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
+    config.validation_episodes = 70
+    config.video_size = 128
+    return config
+
+
+def _data() -> ConfigDict:
+    """Recording the expert (`demonstrations`), or another source of them (`data`)."""
+    config = ConfigDict()
     config.demonstrations = ConfigDict(
         {
             "episodes": 144,
@@ -89,14 +104,6 @@ def _quickstart() -> ConfigDict:
             "streaming": False,  # batches from the files: for more than a device holds
         }
     )
-    config.update(_stages())
-    config.evaluation = ConfigDict(
-        {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
-    )
-    config.save_every = 10  # calls of a training stage
-    config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
-    config.validation_episodes = 70
-    config.video_size = 128
     return config
 
 
@@ -114,7 +121,7 @@ def _stages() -> ConfigDict:
         }
     )
     config.sampler = ConfigDict(
-        # K = 4 and a = 0.8 explore enough, as pi_RL found; the paper's 0.1 (1 - tau)
+        # K = 4 and a = 0.8 explore enough, as in pi_RL; the paper's 0.1 (1 - tau)
         # adds next to nothing to the initial noise, which no likelihood covers.
         {
             "steps": 4,

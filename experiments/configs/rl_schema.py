@@ -1,4 +1,4 @@
-"""From the config's `rl` part to stage III's record: the objective by its name."""
+"""Converts the config's `rl` part: settings of online training and its objective."""
 
 import dataclasses
 import typing
@@ -15,9 +15,10 @@ from omnivla_jax.train.state import OptimizerConfig
 
 
 def defaults() -> dict[str, Any]:
-    """Every setting of `rl` that a config may leave as it is.
+    """Defaults of `rl`, from the dataclass of online training.
 
-    Those of the objectives are None: each has its own defaults, in its dataclass.
+    Settings of objectives are None, which stands for the default in the dataclass of
+    the chosen objective.
     """
     online = {
         field.name: field.default
@@ -30,7 +31,17 @@ def defaults() -> dict[str, Any]:
 def online_config(
     raw: Mapping[str, Any], chunks: int, policy: PolicyConfig, sampler: Sampler
 ) -> OnlineConfig:
-    """Check and convert; errors are ValueErrors that name what to change."""
+    """Check and convert the config's `rl` part.
+
+    Args:
+      raw: its settings.
+      chunks: of an episode.
+      policy: config of the policy.
+      sampler: of the action head.
+
+    Raises:
+      ValueError: a setting is wrong, or the objective does not have it.
+    """
     spec = choose("rl.objective", raw["objective"], objectives.OBJECTIVES)
     names = _objective_settings()
     settings = {name: raw[name] for name in names if raw[name] is not None}
@@ -53,8 +64,8 @@ def online_config(
 def _objective_settings() -> dict[str, Any]:
     """A placeholder for every setting that any objective has.
 
-    `ratio_normalizer` is one of `objectives.ratio_normalizers`, by name. Placeholders
-    are shared by all who hold them, so every config gets its own.
+    `ratio_normalizer` is one of `objectives.ratio_normalizers`, by name. Configs that
+    share a placeholder share its value, so every call makes new ones.
     """
     settings: dict[str, Any] = {}
     for spec in objectives.OBJECTIVES.values():

@@ -1,4 +1,4 @@
-"""From the config a person writes to the frozen records that the rooms take, once."""
+"""Converts the config file of an experiment into frozen dataclasses, and checks it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ from omnivla_jax.train.state import OptimizerConfig
 
 @dataclass(frozen=True)
 class DemonstrationConfig:
-    """How the scripted expert is recorded."""
+    """Settings of recording the scripted expert."""
 
     episodes: int  # to keep, as many of each task as possible
-    batch_size: int  # played at once
-    steps: int  # control steps at most
-    noise: float  # deviation of the disturbance on its commands
+    batch_size: int  # episodes that are stepped together
+    steps: int  # time limit, in control steps
+    noise: float  # standard deviation of the action noise
     attempts: int = 4  # batches without enough successes before giving up
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the demonstrations come from, and how their chunks are cut."""
+    """Source of the demonstrations, and how they become action chunks."""
 
     source: str  # "expert", "auto" or a name of `data_pipelines.readers.READERS`
     path: Path | None  # of the dataset; None with the expert
@@ -49,18 +49,18 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """Everything the main job needs to know."""
+    """All settings of a run."""
 
     seed: int
     stages: tuple[str, ...]  # names of `pipeline.training.STAGES`, in order
     init_checkpoint: Path | None  # policy that the first stage starts from
     suite: str
-    task_files: Mapping[str, Any]  # how a user's files are read: see `tasks.suite`
+    task_files: Mapping[str, Any]  # arguments of `tasks.suite` for a user's files
     tasks: tuple[int, ...]  # rows of the suite's task table
     engine: str  # key of `sim.engines.registry.ENGINES`, or `auto`
     image_size: int
     policy: PolicyConfig
-    weights: Path | None  # imported, which stage II starts from; None: random ones
+    weights: Path | None  # imported weights; None: random parameters
     sampler: Sampler
     demonstrations: DemonstrationConfig
     data: DataConfig
@@ -68,30 +68,40 @@ class ExperimentConfig:
     rl: OnlineConfig
     evaluation: EvaluateConfig
     save_every: int  # calls of a training stage between two checkpoints
-    evaluate_every: int  # updates of Flow-GSPO between two validations; 0: never
-    validation: EvaluateConfig  # which decide what the best checkpoint is
+    evaluate_every: int  # online updates between two validations; 0: never
+    validation: EvaluateConfig  # of the best checkpoint
     video_size: int  # pixels a side of each picture
     video_supersample: int = 2  # rays per pixel along a side
 
     @property
     def task_table(self) -> Suite:
-        """The suite, read as `task_files` says."""
+        """The suite, with `task_files` as options."""
         return task_tables.suite(self.suite, **self.task_files)
 
 
 def from_config(config: ConfigDict) -> ExperimentConfig:
-    """Check and convert; errors are ValueErrors that name what to change."""
+    """Check and convert a config.
+
+    Args:
+      config: as `configs.quickstart.get_config` returns it.
+
+    Raises:
+      ValueError: a setting is wrong; the message names it and a remedy.
+    """
     raw = config.to_dict()
     folder = _weights(raw["policy"])
     policy = _policy(raw["policy"], folder)
     table = task_tables.suite(raw["suite"], **raw["task_files"])
     check_tasks(table, raw["tasks"], example="--config.tasks=0,")
-    _check_horizon(raw, policy, table.horizon)
+    _check_sizes(raw, policy, table.horizon)
     sampler = action_head(policy).make_sampler(
         raw["sampler"], exec_horizon=raw["exec_horizon"]
     )
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
+    )
+    sft_optimizer = OptimizerConfig(
+        decay_steps=raw["sft"]["steps"], **raw["sft"]["optimizer"]
     )
     return ExperimentConfig(
         seed=raw["seed"],
@@ -107,7 +117,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         sampler=sampler,
         demonstrations=_demonstrations(raw),
         data=_data(raw["data"]),
-        sft=_sft(raw["sft"]),
+        sft=SftConfig(**raw["sft"] | {"optimizer": sft_optimizer}),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
         save_every=raw["save_every"],
@@ -123,20 +133,17 @@ def stage_names(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
-    own = ("preset", "spatial", "weights")
     changes = {
         name: value
         for name, value in raw.items()
-        if name not in own and value is not None
+        if name not in ("preset", "spatial", "weights") and value is not None
     }
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
     if folder is not None:
         config = imported_weights.update_config(folder, config)
-    tokenizers.make_tokenizer(
-        config
-    )  # a wrong path shall be told before anything is made
+    tokenizers.make_tokenizer(config)  # refuses a wrong path before the run starts
     return config
 
 
@@ -182,34 +189,35 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _sft(raw: Mapping[str, Any]) -> SftConfig:
-    optimizer = OptimizerConfig(decay_steps=raw["steps"], **raw["optimizer"])
-    return SftConfig(**{**raw, "optimizer": optimizer})
-
-
 def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:
-    """Raise a ValueError unless `tasks` are different rows of `suite`, at least one.
+    """Refuse tasks that are not different rows of a suite, at least one.
 
-    `example` is how the command line asks for the first task alone.
+    Args:
+      suite: the suite.
+      tasks: rows.
+      example: flag that chooses the first task, for the message.
+
+    Raises:
+      ValueError: naming the rows that are repeated or unknown.
     """
     count = len(suite.tasks)
     unknown = [row for row in tasks if type(row) is not int or not 0 <= row < count]
     if tasks and not unknown and len(set(tasks)) == len(tasks):
         return
-    what = f"Repeated tasks {list(tasks)}" if tasks else "No tasks"
-    what = f"Unknown tasks {unknown}" if unknown else what
+    problem = f"Repeated tasks {list(tasks)}" if tasks else "No tasks"
+    problem = f"Unknown tasks {unknown}" if unknown else problem
     if count == 1:
         raise ValueError(
-            f"{what}: {suite.name} has 1 task, add {example} to the command."
+            f"{problem}: {suite.name} has 1 task, add {example} to the command."
         )
     several = f"{example.removesuffix(',')},1"
     raise ValueError(
-        f"{what} of {suite.name}: choose different ones among 0 to {count - 1}, such "
-        f"as {several}."
+        f"{problem} of {suite.name}: choose different ones among 0 to {count - 1}, "
+        f"such as {several}."
     )
 
 
-def _check_horizon(raw: Mapping[str, Any], policy: PolicyConfig, limit: int) -> None:
+def _check_sizes(raw: Mapping[str, Any], policy: PolicyConfig, limit: int) -> None:
     if not 1 <= raw["exec_horizon"] <= policy.horizon:
         raise ValueError(
             f"exec_horizon={raw['exec_horizon']} must lie between 1 and the policy's "

@@ -11,7 +11,7 @@ from typing import Any, Iterable, Mapping
 import numpy as np
 
 from experiments.geometry import mass
-from experiments.geometry.recorded import Category, Part, Region, Shapes
+from experiments.geometry.recorded import Category, Part, Shapes
 
 # What the recording does not state: LIBERO compiled weighs its microwave's door so.
 MICROWAVE_DOOR_MASS = 0.26
@@ -80,7 +80,10 @@ def _part(part: Part, shapes: Shapes) -> dict[str, Any]:
     return table | {
         "boxes": [_numbers(row) for row in shapes.boxes],
         "capsules": [_numbers(row) for row in shapes.capsules],
-        "regions": {name: _region(part.regions[name]) for name in sorted(part.regions)},
+        "regions": {
+            name: {key: _numbers(x) for key, x in part.regions[name]._asdict().items()}
+            for name in sorted(part.regions)
+        },
     }
 
 
@@ -91,10 +94,6 @@ def _inertia(value: mass.Inertia) -> dict[str, Any]:
         "inertia": _numbers(value.inertia),
         "inertia_quaternion": _numbers(value.quaternion),
     }
-
-
-def _region(region: Region) -> dict[str, Any]:
-    return {name: _numbers(value) for name, value in region._asdict().items()}
 
 
 def _numbers(values: Iterable[float]) -> list[float]:

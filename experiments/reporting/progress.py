@@ -126,7 +126,8 @@ class Phase:
         if self.compile_seconds >= 1:
             text += f" ({duration(self.compile_seconds)} of it compiling)"
         numbers = _format(self.numbers)
-        return _line(self.name, f"{text}, {numbers}" if numbers else text)
+        text = f"{text}, {numbers}" if numbers else text
+        return f"{self.name:<{NAME_WIDTH}} {text}"
 
 
 @contextlib.contextmanager
@@ -155,7 +156,7 @@ def phase(
 
 def note(name: str, text: str, *, stream: TextIO | None = None) -> None:
     """Print one line like that of a finished phase, for example for a skipped one."""
-    print(_line(name, text), file=stream or sys.stdout, flush=True)
+    print(f"{name:<{NAME_WIDTH}} {text}", file=stream or sys.stdout, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -168,11 +169,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def _line(name: str, text: str) -> str:
-    """`name` in its column, then `text`."""
-    return f"{name:<{NAME_WIDTH}} {text}"
 
 
 def _format(numbers: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import threading
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import jax
 import mujoco
@@ -55,17 +55,13 @@ def control_step(
 ) -> PhysicsState:
     """Advance by one control step; see `base.Engine`. Steps every body of the scene."""
     del task
-    callback = functools.partial(_control_step, scene)
-    name = f"mujoco.control_step {_digest(scene)}"
-    return host_call(name, callback, _shapes(physics), physics, action, active)
+    return _call(scene, "control_step", _control_step, physics, action, active)
 
 
 def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
     """Recompute body poses and contacts from `qpos`, without stepping."""
     del task
-    callback = functools.partial(_forward, scene)
-    name = f"mujoco.forward {_digest(scene)}"
-    return host_call(name, callback, _shapes(physics), physics)
+    return _call(scene, "forward", _forward, physics)
 
 
 ENGINE = Engine("mujoco", compile_model, control_step, forward, supports_fusion=True)
@@ -92,8 +88,17 @@ def single(
     return model, data
 
 
-def _shapes(physics: PhysicsState) -> PhysicsState:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), physics)
+def _call(
+    scene: Scene,
+    name: str,
+    callback: Callable[..., PhysicsState],
+    physics: PhysicsState,
+    *values: jax.Array,
+) -> PhysicsState:
+    """Run `callback(scene, physics, *values)` on the host, within a program."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), physics)
+    run = functools.partial(callback, scene)
+    return host_call(f"mujoco.{name} {_digest(scene)}", run, shapes, physics, *values)
 
 
 @functools.cache

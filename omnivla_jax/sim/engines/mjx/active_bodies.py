@@ -80,17 +80,17 @@ def active_bodies(scene: Scene) -> ActiveBodies:
 
     # Rows of qpos and of qvel: the jointed ones, then those of the slots.
     starts = np.array([scene.joints[f"{name}_joint0"] for name in names], int)
-    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])[
-        slot_objects
-    ]
+    starts = np.concatenate([starts.reshape(-1, 2), [[model.nq, model.nv]]])
+    starts = starts[slot_objects]  # [P, S, 2]
+    qpos_rows = starts[..., :1] + np.arange(FREE_QPOS)
+    qvel_rows = np.minimum(starts[..., 1:] + np.arange(FREE_DOFS), model.nv)
     positions, velocities = (
-        np.concatenate([np.tile(rows, (len(kinds), 1)), in_slots], axis=1)
+        np.concatenate(
+            [np.tile(rows, (len(kinds), 1)), in_slots.reshape(len(kinds), -1)], axis=1
+        )
         for rows, in_slots in (
-            (jointed.positions, _ranges(starts[..., 0], FREE_QPOS)),
-            (
-                jointed.velocities,
-                np.minimum(_ranges(starts[..., 1], FREE_DOFS), model.nv),
-            ),
+            (jointed.positions, qpos_rows),
+            (jointed.velocities, qvel_rows),
         )
     )
 
@@ -208,11 +208,6 @@ def _jointed(scene: Scene) -> Jointed:
         for mask, start, size in zip(masks, starts, sizes):
             mask[start : start + size] = False
     return Jointed(*(np.flatnonzero(mask) for mask in masks))
-
-
-def _ranges(starts: np.ndarray, size: int) -> np.ndarray:
-    """int [P, S * size]: `size` rows from each of `starts` [P, S]."""
-    return (starts[:, :, None] + np.arange(size)).reshape(len(starts), -1)
 
 
 def _inverse(rows: np.ndarray, count: int) -> np.ndarray:

@@ -105,7 +105,7 @@ def _streamed_step(
         padding=context.config.data.padding,
         seed=context.config.seed,
     )
-    batches = streaming.stream(frames, (config.steps_per_call, config.batch_size))
+    batches = streaming.BatchStream(frames, (config.steps_per_call, config.batch_size))
 
     def next_batch() -> FrameBatch:
         return _shard(context, jax.tree.map(jnp.asarray, next(batches)))

@@ -69,6 +69,21 @@ def _quickstart() -> ConfigDict:
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
     config.exec_horizon = 8
+    config.update(_data())
+    config.update(_stages())
+    config.evaluation = ConfigDict(
+        {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
+    )
+    config.save_every = 10  # calls of a training stage
+    config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
+    config.validation_episodes = 70
+    config.video_size = 128
+    return config
+
+
+def _data() -> ConfigDict:
+    """Recording the expert (`demonstrations`), or another source of them (`data`)."""
+    config = ConfigDict()
     config.demonstrations = ConfigDict(
         {
             "episodes": 144,
@@ -89,14 +104,6 @@ def _quickstart() -> ConfigDict:
             "streaming": False,  # batches from the files: for more than a device holds
         }
     )
-    config.update(_stages())
-    config.evaluation = ConfigDict(
-        {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
-    )
-    config.save_every = 10  # calls of a training stage
-    config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
-    config.validation_episodes = 70
-    config.video_size = 128
     return config
 
 

@@ -3,8 +3,9 @@
     dA = f(A, v, tau, sigma) dtau + sigma dw                (paper, eq. 10)
     A^{tau+delta} ~ N(A + delta f, sigma^2 delta I)         (paper, eq. 11-13)
 
-A drift is the whole Gaussian of a step: `corrected`, `paper` and `none` are
-Euler-Maruyama steps with three choices of f; `cps` sets the noise level itself.
+A drift is the whole Gaussian of a step: `corrected`, `paper_drift` and
+`no_drift_correction` are Euler-Maruyama steps with three choices of f;
+`coefficients_preserving` sets the noise level itself.
 
 Axes: ... samples (usually B, or K, B), H actions of a chunk, D action dimensions.
 """
@@ -40,7 +41,7 @@ def corrected(
     return _euler_maruyama(x, rate, delta, sigma)
 
 
-def paper(
+def paper_drift(
     x: jax.Array,
     velocity: jax.Array,
     tau: jax.Array,
@@ -57,7 +58,7 @@ def paper(
     return _euler_maruyama(x, rate, delta, sigma)
 
 
-def none(
+def no_drift_correction(
     x: jax.Array,
     velocity: jax.Array,
     tau: jax.Array,
@@ -69,7 +70,7 @@ def none(
     return _euler_maruyama(x, velocity, delta, sigma)
 
 
-def cps(
+def coefficients_preserving(
     x: jax.Array,
     velocity: jax.Array,
     tau: jax.Array,
@@ -100,15 +101,15 @@ def cps(
 
 DRIFTS: Mapping[str, Drift] = {
     "corrected": corrected,
-    "paper": paper,
-    "none": none,
-    "cps": cps,
+    "paper": paper_drift,
+    "none": no_drift_correction,
+    "cps": coefficients_preserving,
 }
 
 
 def noisy_steps(drift: Drift, steps: int) -> int:
     """How many of a chain's K steps, from the first on, can have a density."""
-    return steps - 1 if drift is cps else steps
+    return steps - 1 if drift is coefficients_preserving else steps
 
 
 def _euler_maruyama(

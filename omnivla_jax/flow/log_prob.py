@@ -48,7 +48,7 @@ def chain_log_prob(
     sample (the prefix cache) is shared by the steps rather than copied K times.
     """
     evaluate = functools.partial(sde.evaluate, velocity_fn)
-    velocities, noise = jax.vmap(evaluate)(chain.states[:-1], chain.tau)
+    velocities, std = jax.vmap(evaluate)(chain.states[:-1], chain.tau)
     tau, delta, is_stochastic = chain.tau, chain.delta, chain.stochastic
     means, stds = sde.transition(
         chain.states[:-1],
@@ -56,7 +56,7 @@ def chain_log_prob(
         tau,
         delta,
         sigma=sde.noise_level(
-            schedule, tau, delta, is_stochastic=is_stochastic, noise=noise
+            schedule, tau, delta, is_stochastic=is_stochastic, std=std
         ),
         drift=drift,
     )

@@ -1,9 +1,9 @@
-"""Noise schedules: how strongly the stochastic sampler shakes at each flow time.
+"""Noise schedules: the noise level of the stochastic sampler at each flow time.
 
 A schedule is a shape (a named function of time), a scale and a floor. All are float32
 per step: tau is where a step begins (0 noise, 1 data), delta how far it goes, and
 sigma is in units of the normalised action per square root of flow time. The schedule
-`learned` scales what the policy's noise head says, entry by entry.
+`learned` scales the output of the policy's noise head, entry by entry.
 
 Axes: ... steps and samples, H actions of a chunk, D action dimensions.
 """
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from omnivla_jax.flow import path
 
 # shape(tau, delta) -> sigma at scale 1; all of one shape.
-Shape: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
+NoiseShape: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def linear(tau: jax.Array, delta: jax.Array) -> jax.Array:
@@ -48,7 +48,7 @@ def learned(tau: jax.Array, delta: jax.Array) -> jax.Array:
     return delta**-0.5
 
 
-SHAPES: Mapping[str, Shape] = {
+NOISE_SHAPES: Mapping[str, NoiseShape] = {
     "linear": linear,
     "flow_grpo": flow_grpo,
     "constant": constant,
@@ -67,7 +67,7 @@ class Schedule:
     0.1 (1 - tau) and K = 10 the last one holds 64.5 % of the chain's divergence.
     """
 
-    shape: Shape = linear
+    shape: NoiseShape = linear
     scale: float = 0.1
     floor: float = 0.0
 
@@ -80,27 +80,27 @@ class Schedule:
 
     @property
     def learned(self) -> bool:
-        """Does sigma depend on the policy's parameters?"""
+        """Whether sigma depends on the policy's parameters."""
         return self.shape is learned
 
     def __call__(
-        self, tau: jax.Array, delta: jax.Array, *, noise: jax.Array | None = None
+        self, tau: jax.Array, delta: jax.Array, *, std: jax.Array | None = None
     ) -> jax.Array:
         """sigma [...] for steps from tau to tau + delta, both float32 [...].
 
-        Under `learned` it is [..., H, D]: `noise` float32 [..., H, D] is then needed,
+        Under `learned` it is [..., H, D]: `std` float32 [..., H, D] is then needed,
         and otherwise an error.
         """
         chex.assert_equal_shape([tau, delta])
         chex.assert_type([tau, delta], jnp.float32)
-        if self.learned != (noise is not None):
+        if self.learned != (std is not None):
             raise ValueError(
                 "The schedule `learned` needs a noise head, and the others take none: "
-                f"here learned={self.learned} with noise={noise}. Give the sampler a "
+                f"here learned={self.learned} with std={std}. Give the sampler a "
                 "velocity function that returns an `sde.NoisyVelocity`."
             )
         sigma = self.scale * self.shape(tau, delta)
-        if noise is not None:
-            chex.assert_type(noise, jnp.float32)
-            sigma = path.over_chunk(sigma, noise) * noise
+        if std is not None:
+            chex.assert_type(std, jnp.float32)
+            sigma = path.over_chunk(sigma, std) * std
         return jnp.maximum(sigma, self.floor)

@@ -16,11 +16,11 @@ from omnivla_jax.flow import ode, path
 from omnivla_jax.flow.drifts import (
     DRIFTS,
     Drift,
+    coefficients_preserving,
     corrected,
-    cps,
+    no_drift_correction,
     noisy_steps,
-    none,
-    paper,
+    paper_drift,
 )
 from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.flow.schedules import Schedule
@@ -31,13 +31,13 @@ __all__ = [
     "Drift",
     "FlowFn",
     "NoisyVelocity",
+    "coefficients_preserving",
     "corrected",
-    "cps",
     "evaluate",
     "noise_level",
     "noisy_steps",
-    "none",
-    "paper",
+    "no_drift_correction",
+    "paper_drift",
     "sample",
     "select_stochastic_step",
     "transition",
@@ -45,10 +45,10 @@ __all__ = [
 
 
 class NoisyVelocity(NamedTuple):
-    """A velocity, and how strongly a learned schedule shakes the step along it."""
+    """A velocity, and the deviation that a learned schedule gives the step along it."""
 
     velocity: jax.Array  # float32 [..., H, D]
-    noise: jax.Array | None  # float32 [..., H, D], positive; None: it has no say
+    std: jax.Array | None  # float32 [..., H, D], positive; None: the schedule's alone
 
 
 # flow_fn(x [B, H, D], tau [B]), of either kind.
@@ -78,7 +78,7 @@ def transition(
     """Mean [..., H, D] and deviation [..., 1, 1] of one step.
 
     x, velocity float32 [..., H, D]; tau, delta, sigma [...] or scalar, tau < 1. With
-    sigma [..., H, D] the deviation is such, too. sigma = 0 gives the ODE's step
+    sigma [..., H, D] the deviation has that shape, too. sigma = 0 gives the ODE's step
     exactly, under every drift.
     """
     chex.assert_equal_shape([x, velocity])
@@ -108,9 +108,9 @@ def sample(
 
     def step(x: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple]:
         step_key, tau, delta, is_stochastic = inputs
-        velocity, level = evaluate(velocity_fn, x, tau)
+        velocity, learned_std = evaluate(velocity_fn, x, tau)
         sigma = noise_level(
-            schedule, tau, delta, is_stochastic=is_stochastic, noise=level
+            schedule, tau, delta, is_stochastic=is_stochastic, std=learned_std
         )
         mean, std = transition(x, velocity, tau, delta, sigma=sigma, drift=drift)
         state = mean + std * jax.random.normal(step_key, x.shape)
@@ -123,9 +123,9 @@ def sample(
 
 
 def evaluate(velocity_fn: FlowFn, x: jax.Array, tau: jax.Array) -> NoisyVelocity:
-    """What `velocity_fn` says at x [B, H, D] and tau [B]; `noise` None if nothing."""
-    found = velocity_fn(x, tau)
-    return found if isinstance(found, NoisyVelocity) else NoisyVelocity(found, None)
+    """The velocity at x [B, H, D] and tau [B]; `std` None where it comes alone."""
+    output = velocity_fn(x, tau)
+    return output if isinstance(output, NoisyVelocity) else NoisyVelocity(output, None)
 
 
 def noise_level(
@@ -134,12 +134,12 @@ def noise_level(
     delta: jax.Array,
     *,
     is_stochastic: jax.Array,
-    noise: jax.Array | None,
+    std: jax.Array | None,
 ) -> jax.Array:
-    """sigma of steps, [...] or with `noise` [..., H, D]; 0 where not stochastic."""
-    sigma = schedule(tau, delta, noise=noise)
-    if noise is not None:
-        is_stochastic = path.over_chunk(is_stochastic, noise)
+    """sigma of steps, [...] or with `std` [..., H, D]; 0 where not stochastic."""
+    sigma = schedule(tau, delta, std=std)
+    if std is not None:
+        is_stochastic = path.over_chunk(is_stochastic, std)
     return jnp.where(is_stochastic, sigma, 0.0)
 
 

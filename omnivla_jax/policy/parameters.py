@@ -60,7 +60,7 @@ def value_shardings(mesh: Mesh, config: PolicyConfig) -> PyTree:
 def init_sharded(key: jax.Array, config: PolicyConfig, *, mesh: Mesh) -> PyTree:
     """Fresh parameters, every shard drawn where it stays; the key is consumed.
 
-    No device ever holds more than its own shards: for policies larger than a device.
+    No device holds more than its own shards: for policies larger than a device.
     """
     draw = jax.jit(
         functools.partial(init, config=config),
@@ -111,7 +111,9 @@ def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
 def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:
     """The transformer's layers and norms by expert; one token a stream will do."""
     experts = config.mot.experts
-    streams = {name: jnp.zeros((1, 1, own.width)) for name, own in experts.items()}
+    streams = {
+        name: jnp.zeros((1, 1, expert.width)) for name, expert in experts.items()
+    }
     time = jnp.zeros((1, experts["action"].width))
     count = len(streams)
     tree = init_module(

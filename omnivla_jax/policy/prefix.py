@@ -1,4 +1,4 @@
-"""The prefix: what the reasoning and spatial experts make of an observation, once.
+"""The prefix: an observation through the reasoning and spatial experts, once.
 
 Axes: B batch, S prefix tokens, L layers, K/C key/value heads and channels of the cache,
 E width of an expert.
@@ -17,7 +17,7 @@ from omnivla_jax.policy.modules import apply, build_modules, expert_params
 
 
 class PrefixCache(NamedTuple):
-    """What an observation leaves behind for every denoising step; batch first."""
+    """Keys and values of an observation, for every denoising step; batch first."""
 
     keys: jax.Array  # compute dtype [B, L, S, K, C]
     values: jax.Array  # compute dtype [B, L, S, K, C]
@@ -34,28 +34,28 @@ def encode_prefix(
     streams, valid = prefix_streams(params, observation, config)
     lengths = {name: x.shape[1] for name, x in streams.items()}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    _, seen = build_modules(config).mot.apply(
+    _, cache = build_modules(config).mot.apply(
         expert_params(params, streams),
         streams,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
     )
-    return PrefixCache(seen.keys, seen.values, valid)
+    return PrefixCache(cache.keys, cache.values, valid)
 
 
 def prefix_streams(
     params: PyTree, observation: Observation, config: PolicyConfig
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Tokens [B, S_e, E_e] of the prefix experts, and which count, bool [B, S]."""
-    parts = build_modules(config)
+    modules = build_modules(config)
     images = precision.to_float32(observation.images / 127.5 - 1.0)
-    own = params["reasoning"]
-    seen = apply(parts.siglip, own["encoder"], images)
-    words = apply(parts.embedder, own["embedder"], observation.tokens)
-    streams = {"reasoning": jnp.concatenate([seen, words], axis=1)}
-    valid = [jnp.ones(seen.shape[:2], bool), observation.token_mask]
-    if parts.spatial_encoder is not None:
-        spatial = apply(parts.spatial_encoder, params["spatial"]["encoder"], images)
+    reasoning = params["reasoning"]
+    image_tokens = apply(modules.siglip, reasoning["encoder"], images)
+    words = apply(modules.embedder, reasoning["embedder"], observation.tokens)
+    streams = {"reasoning": jnp.concatenate([image_tokens, words], axis=1)}
+    valid = [jnp.ones(image_tokens.shape[:2], bool), observation.token_mask]
+    if modules.spatial_encoder is not None:
+        spatial = apply(modules.spatial_encoder, params["spatial"]["encoder"], images)
         streams["spatial"] = spatial
         valid.append(jnp.ones(spatial.shape[:2], bool))
     return streams, jnp.concatenate(valid, axis=1)

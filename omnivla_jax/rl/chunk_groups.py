@@ -30,14 +30,14 @@ def chunk_advantages(
     chex.assert_equal_shape([returns, mask])
     chex.assert_type(mask, jnp.float32)
 
-    def by_chunk(returns: jax.Array) -> GroupAdvantages:
+    def of_chunk(returns: jax.Array) -> GroupAdvantages:
         return groups.group_advantages(
             returns, group_size=group_size, adv_std_min=adv_std_min
         )
 
-    found = jax.vmap(by_chunk)(returns)
-    return found._replace(
-        advantages=found.advantages * mask, weights=found.weights * mask
+    chunks = jax.vmap(of_chunk)(returns)
+    return chunks._replace(
+        advantages=chunks.advantages * mask, weights=chunks.weights * mask
     )
 
 

@@ -2,7 +2,7 @@
 
 Two quantities warn before the success rate does: the ratio's mean, which drifts below 1
 as the policy moves (E[log s] = -KL / |A|), and the last denoising step's share of the
-divergence, which says how much of the gradient the least noisy step holds.
+divergence: how much of the gradient the least noisy step holds.
 
 Axes: N chunks or episodes, K denoising steps. Every metric is a float32 scalar.
 """
@@ -37,7 +37,7 @@ def kl_metrics(
     """The mean divergence of a chunk, and the last step's share of it; [K, N], [N].
 
     `has_density` bool [K]: the last of these steps is meant. The share is 0 where the
-    policy has not moved at all, and says nothing about chains that were cut down to
+    policy has not moved at all, and has no meaning for chains that were cut down to
     their stochastic step.
     """
     chex.assert_rank([step_kl, has_density], [2, 1])
@@ -79,7 +79,7 @@ def value_metrics(
 ) -> dict[str, jax.Array]:
     """Explained variance 1 - Var[R - V] / Var[R] of values for returns, [N], weighted.
 
-    1 is a perfect critic, 0 one that says nothing; 0 too where returns do not vary.
+    1 is a perfect critic, 0 a constant one; 0 too where returns do not vary.
     """
     unexplained = _weighted_variance(returns - values, weights)
     total = _weighted_variance(returns, weights)
@@ -110,7 +110,7 @@ def group_metrics(
 ) -> dict[str, jax.Array]:
     """The fraction of groups, bool [...], whose members all returned the same.
 
-    `running` bool [...] says which groups played at all (None: all did).
+    `running` bool [...]: groups that played at all; None: all.
     """
     if running is None:
         running = jnp.ones_like(zero_variance)
@@ -118,9 +118,9 @@ def group_metrics(
     return {"zero_variance_fraction": weighted_mean(zeros, counted)}
 
 
-def filter_metrics(kept: jax.Array) -> dict[str, jax.Array]:
+def filter_metrics(is_kept: jax.Array) -> dict[str, jax.Array]:
     """The fraction of groups, bool [N], that were left out as too easy or too hard."""
-    return {"filtered_fraction": jnp.mean((~kept).astype(jnp.float32))}
+    return {"filtered_fraction": jnp.mean((~is_kept).astype(jnp.float32))}
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@
 
 V_{t+1} is 0 where chunk t ended the episode by success or failure (termination). Where
 it ran out of time (truncation), or the rollout ended, V of the state it stopped in
-stands for what would have come. Float32 throughout.
+stands for the rewards that were cut off. Float32 throughout.
 
 Axes: T chunks of an episode, B environments.
 """

@@ -3,7 +3,7 @@
     Adv_i = R_i - mean_{j != i} R_j = G / (G - 1) (R_i - mean_group R)
 
 The baseline does not contain the episode's own return, so that the gradient is
-unbiased, and nothing is divided by a deviation. As in RIPT-VLA, whose clip of 0.1 on
+unbiased, and there is no division by a deviation. As in RIPT-VLA, whose clip of 0.1 on
 the plain likelihood ratio of a chunk is the default; the loss is `gspo.loss`.
 
 Axes: N initial states, G episodes of a group, B = N G.
@@ -38,7 +38,7 @@ def leave_one_out(returns: jax.Array, *, group_size: int) -> GroupAdvantages:
     Groups whose episodes all returned the same have weight 0.
 
     Raises:
-      ValueError: B is no multiple of G, or G is 1, which leaves nobody to compare with.
+      ValueError: B is no multiple of G, or G is 1, which leaves no other episode.
     """
     chex.assert_rank(returns, 1)
     chex.assert_type(returns, jnp.float32)

@@ -74,7 +74,7 @@ class Environment(NamedTuple):
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
-    """Tokenise one text a row, as `config` says.
+    """Tokenise one text a row, with the tokenizer of `config`.
 
     Raises:
       ValueError: a text is longer than `config.max_tokens`, or the tokenizer cannot be

@@ -196,7 +196,8 @@ def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
     user_file.write_text(user_file.read_text().replace(goal, "(Up plate_1)"))
     flags = (f"--config.suite={user_file}", "--config.tasks=0,")
     done = launch(tmp_path / "run", *flags)
-    one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "dataset=")
+    words = "no skill for 'set the dark bowl down' (Up plate_1)"
+    one_line(done, 1, words, "data.path=")
     collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.collect_demos", *collect],

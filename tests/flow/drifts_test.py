@@ -83,8 +83,8 @@ def limit(gaussian, score: float, printed: float) -> tuple[float, float]:
     "drift, extra",
     [
         (drifts.corrected, -0.36 / (2 * 0.6) * (0.8 - 0.4 * -0.5)),
-        (drifts.paper, 0.36 / 2 * (0.8 + 0.6 * -0.5)),
-        (drifts.none, 0.0),
+        (drifts.paper_drift, 0.36 / 2 * (0.8 + 0.6 * -0.5)),
+        (drifts.no_drift_correction, 0.0),
     ],
 )
 def test_euler_maruyama_by_hand(drift: drifts.Drift, extra: float) -> None:
@@ -104,7 +104,9 @@ def test_euler_maruyama_by_hand(drift: drifts.Drift, extra: float) -> None:
 @pytest.mark.parametrize("sigma, share", [(0.5, 0.5), (1.0, 1.0), (1.7, 1.0)])
 def test_cps_by_hand(sigma: float, share: float) -> None:
     x, v = jnp.full((1, 2, 3), 0.8), jnp.full((1, 2, 3), -0.5)
-    mean, std = sde.transition(x, v, 0.4, 0.1, sigma=sigma, drift=drifts.cps)
+    mean, std = sde.transition(
+        x, v, 0.4, 0.1, sigma=sigma, drift=drifts.coefficients_preserving
+    )
     data, noise, angle = 0.8 - 0.6 * 0.5, 0.8 + 0.4 * 0.5, np.pi * share / 2
     worked = 0.5 * data + 0.5 * np.cos(angle) * noise
     np.testing.assert_allclose(mean, np.full((1, 2, 3), worked), atol=1e-6)
@@ -116,10 +118,12 @@ def test_the_last_step_of_cps_draws_nothing(steps: int) -> None:
     tau = ode.time_grid(steps)  # 1 - tau - delta is not 0 in float32 for all of them
     x = jnp.ones((steps, 1, 1))
     delta = jnp.full(steps, 1.0 / steps)
-    _, std = sde.transition(x, x, tau, delta, sigma=0.5, drift=drifts.cps)
+    _, std = sde.transition(
+        x, x, tau, delta, sigma=0.5, drift=drifts.coefficients_preserving
+    )
     noisy = np.asarray(std[:, 0, 0] > 0)
     assert noisy[:-1].all() and not noisy[-1]
-    assert noisy.sum() == drifts.noisy_steps(drifts.cps, steps)
+    assert noisy.sum() == drifts.noisy_steps(drifts.coefficients_preserving, steps)
 
 
 def test_every_drift_without_noise_is_the_ode() -> None:
@@ -152,7 +156,9 @@ def test_cps_keeps_the_level_of_independent_noise() -> None:
     tau, delta = ode.time_grid(5), jnp.full(5, 0.2)
     data, noise = jnp.zeros((5, 1, 1)), jnp.ones((5, 1, 1))
     x = (1.0 - tau)[:, None, None] * noise
-    mean, std = sde.transition(x, data - noise, tau, delta, sigma=0.3, drift=drifts.cps)
+    mean, std = sde.transition(
+        x, data - noise, tau, delta, sigma=0.3, drift=drifts.coefficients_preserving
+    )
     level = jnp.sqrt(mean**2 + std**2)[:, 0, 0]
     np.testing.assert_allclose(level, 1.0 - tau - delta, atol=1e-6)
 
@@ -168,7 +174,9 @@ def test_cps_narrows_what_it_redraws_many_times(gaussian) -> None:
         variance = (slope * row[1]) ** 2 + ((1 - after) * np.sin(angle)) ** 2
         row = np.array([mean, np.sqrt(variance)])
     half = Schedule(constant, scale=0.5)
-    found = moments(gaussian, drifts.cps, steps=1000, schedule=half)[-1]
+    found = moments(
+        gaussian, drifts.coefficients_preserving, steps=1000, schedule=half
+    )[-1]
     np.testing.assert_allclose(found, row, atol=1e-4)
     narrowed = gaussian.std * np.sqrt((1 + np.cos(angle)) / 2)  # K -> infinity
     assert found[1] == pytest.approx(narrowed, rel=0.02)

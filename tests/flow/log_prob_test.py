@@ -133,7 +133,7 @@ def test_the_gradient_reaches_learned_noise() -> None:
     def total(log_noise: jax.Array, chain: sde.Chain) -> jax.Array:
         flow_fn = evenly_under(log_noise)
         score = log_prob.chain_log_prob(
-            flow_fn, chain, schedule=schedule, drift=sde.none, mask=mask
+            flow_fn, chain, schedule=schedule, drift=sde.no_drift_correction, mask=mask
         )
         return jnp.sum(score.log_prob)
 
@@ -143,7 +143,7 @@ def test_the_gradient_reaches_learned_noise() -> None:
         jnp.ones((B, H, D)),
         steps=K,
         schedule=schedule,
-        drift=sde.none,
+        drift=sde.no_drift_correction,
     )
     np.testing.assert_allclose(chain.stds, np.ones((K, B, H, D)), rtol=1e-6)
     z = np.asarray(chain.states[1:] - chain.means)

@@ -23,11 +23,11 @@ def test_flow_grpo_divides_its_first_step_by_the_steps_end() -> None:
 
 def test_learned_noise_is_the_deviation_of_a_step() -> None:
     noise = jnp.array([0.08, 0.12, 0.16, 0.01])[:, None, None]
-    sigma = Schedule(learned, scale=1.0, floor=0.1)(TAU, DELTA, noise=noise)
+    sigma = Schedule(learned, scale=1.0, floor=0.1)(TAU, DELTA, std=noise)
     worked = np.array([0.16, 0.24, 0.32, 0.1])[:, None, None]  # the floor is sigma's
     np.testing.assert_allclose(sigma, worked, rtol=1e-6)
-    with pytest.raises(ValueError, match="learned=False with noise="):
-        Schedule(linear)(TAU, DELTA, noise=noise)
+    with pytest.raises(ValueError, match="learned=False with std="):
+        Schedule(linear)(TAU, DELTA, std=noise)
 
 
 def test_constant_is_constant() -> None:

@@ -43,7 +43,7 @@ def slope(name: str, theta: jax.Array, drift: sde.Drift, reference=None, **setti
     return compilation.jit(jax.grad(objective, has_aux=True))(theta)
 
 
-@pytest.mark.parametrize("drift", [sde.corrected, sde.paper])
+@pytest.mark.parametrize("drift", [sde.corrected, sde.paper_drift])
 @pytest.mark.parametrize("name", ["gspo", "grpo", "ppo"])
 def test_the_first_gradient_is_the_closed_form(name: str, drift: sde.Drift) -> None:
     """At theta_old: every ratio is 1, and nothing is clipped or has diverged."""

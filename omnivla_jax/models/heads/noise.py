@@ -1,4 +1,4 @@
-"""Flow-Noise: the action expert says itself how strongly each action is shaken.
+"""Flow-Noise: the standard deviation of each action's denoising step, by a network.
 
 Axes: B batch, H actions of a chunk, E width of the action expert, D action dimensions.
 """
@@ -23,7 +23,7 @@ class NoiseHead(nn.Module):
         log s = log low + (log high - log low) (1 + tanh z) / 2
 
     with z from two layers (ReinFlow's network, as in pi_RL and RLinf: 0.08 to 0.16).
-    The last starts at 0, so that a fresh head says sqrt(low high) everywhere.
+    The last starts at 0, so that a fresh head returns sqrt(low high) everywhere.
     """
 
     action_dim: int

@@ -1,7 +1,7 @@
-"""PPO's critic: what an observation is worth, read from the prefix cache.
+"""PPO's critic: the value of an observation, read from the prefix cache.
 
 Q learned queries attend to the prefix in every layer, over the keys and values that
-the action expert reads too, and an MLP turns what they found and the robot's state
+the action expert reads too, and an MLP turns their outputs and the robot's state
 into one number. The cache is there anyway, and Q queries cost attention alone: a value
 costs far less than one velocity. All layers are read because one of them is narrow
 (32 channels in `tiny`), and the cache holds no hidden states.
@@ -25,7 +25,7 @@ class ValueHead(nn.Module):
     """cache [B, L, S, K, C], valid bool [B, S], state [B, D] -> value float32 [B].
 
     The queries start at 0, as averages over the valid tokens, and so does the last
-    layer: a fresh critic says 0 everywhere. The MLP is float32.
+    layer: a fresh critic's value is 0 everywhere. The MLP is float32.
     """
 
     queries: int
@@ -35,16 +35,16 @@ class ValueHead(nn.Module):
     def __call__(
         self, cache: LayerCache, valid: jax.Array, state: jax.Array
     ) -> jax.Array:
-        found = self._look_up(cache, valid)
-        x = jnp.concatenate([found, precision.to_float32(state)], axis=-1)
+        features = self._attend_prefix(cache, valid)
+        x = jnp.concatenate([features, precision.to_float32(state)], axis=-1)
         # Split by columns: few meshes divide the L Q K C + D rows.
         x = nn.gelu(Dense(self.width, (None, "embed"), name="from_prefix")(x))
         x = nn.gelu(Dense(self.width, ("embed", "mlp"), name="hidden")(x))
         out = Dense(1, ("mlp", None), from_zero=True, name="out")
         return out(x)[:, 0]
 
-    def _look_up(self, cache: LayerCache, valid: jax.Array) -> jax.Array:
-        """What the queries find, normed by layer and query: float32 [B, L Q K C]."""
+    def _attend_prefix(self, cache: LayerCache, valid: jax.Array) -> jax.Array:
+        """The queries' outputs, normed by layer and query: float32 [B, L Q K C]."""
         chex.assert_rank([cache.keys, valid], [5, 2])
         chex.assert_equal_shape([cache.keys, cache.values])
         batch, layers, _, heads, channels = cache.keys.shape
@@ -53,12 +53,14 @@ class ValueHead(nn.Module):
         query = self.param("query", zeros, (layers, self.queries, heads, channels))
         mask = jnp.broadcast_to(valid[:, None], (batch, self.queries, valid.shape[1]))
 
-        def attended(query: jax.Array, own: Segment) -> jax.Array:
-            return attend(jnp.broadcast_to(query, (batch, *query.shape)), [own], mask)
+        def attend_layer(query: jax.Array, layer: Segment) -> jax.Array:
+            queries = jnp.broadcast_to(query, (batch, *query.shape))
+            return attend(queries, [layer], mask)
 
         segments = Segment(cache.keys, cache.values)
-        find = jax.vmap(attended, in_axes=(0, 1), out_axes=1)
-        found = precision.to_float32(find(precision.to_compute(query), segments))
-        found = found.reshape(batch, layers, self.queries, heads * channels)
+        attend_layers = jax.vmap(attend_layer, in_axes=(0, 1), out_axes=1)
+        outputs = attend_layers(precision.to_compute(query), segments)
+        features = precision.to_float32(outputs)
+        features = features.reshape(batch, layers, self.queries, heads * channels)
         norm = nn.LayerNorm(EPSILON, use_scale=False, use_bias=False)
-        return norm(found).reshape(batch, -1)
+        return norm(features).reshape(batch, -1)

@@ -298,7 +298,7 @@ def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Arra
     shape = (config.horizon, config.action_dim)
     if key.ndim:
         chex.assert_shape(key, proprio.shape[:1])
-        return jax.vmap(lambda own: jax.random.normal(own, shape))(key)
+        return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(key)
     return jax.random.normal(key, (len(proprio), *shape))
 
 

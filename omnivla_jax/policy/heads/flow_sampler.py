@@ -56,7 +56,7 @@ def make_sampler(
     Raises:
       ValueError: a name or a number that does not fit, with the choices.
     """
-    shape = choose("sampler.schedule", settings["schedule"], schedules.SHAPES)
+    shape = choose("sampler.schedule", settings["schedule"], schedules.NOISE_SHAPES)
     return FlowSampler(
         steps=settings["steps"],
         schedule=Schedule(shape, scale=settings["scale"], floor=settings["floor"]),

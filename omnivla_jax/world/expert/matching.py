@@ -12,6 +12,7 @@ import itertools
 import math
 from typing import Iterator, NamedTuple, Sequence
 
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import tasks
 from omnivla_jax.sim.libero.tasks import ObjectInit, TargetZone, Task
@@ -85,8 +86,18 @@ def register_skill(task: Task, skill: Skill) -> None:
 
     Args:
       task: an example; other tasks with its goal get the skill too, see `find_skill`.
-      skill: names bodies of `task`; ends with `waypoints.REST`.
+      skill: names bodies of the goal's instances; ends with `waypoints.REST`.
+
+    Raises:
+      ValueError: the skill names another body.
     """
+    instances = dict.fromkeys(task_names(task).instances, "")
+    bodies = waypoints.body_names(skill) - {panda.EEF_BODY}
+    unknown = sorted(b for b in bodies if not tasks.split_region(b, instances)[0])
+    if unknown:
+        raise ValueError(
+            f"The skill names {unknown}: use bodies of the goal's {list(instances)}."
+        )
     _REGISTERED.append(TaskSkill(task, skill))
 
 

@@ -14,7 +14,7 @@ from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.matching import find_skill, goal_text
-from omnivla_jax.world.expert.waypoints import Skill, Waypoint
+from omnivla_jax.world.expert.waypoints import Skill, Waypoint, body_names
 
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
 FRAMES = (waypoints.FIXED, waypoints.KEPT, "x", "y", "z")
@@ -120,9 +120,3 @@ def stack_skills(scene: Scene, skills: Sequence[Skill]) -> WaypointTable:
         integer = name in codes or Waypoint.__annotations__[name] is int
         columns[name] = np.array(values, np.int32 if integer else np.float32)
     return WaypointTable(**columns)
-
-
-def body_names(skill: Skill) -> set[str]:
-    """The bodies that a skill refers to."""
-    names = {name for row in skill for name in (row.anchor, row.moved, row.held)}
-    return names - {waypoints.START, waypoints.WORLD}

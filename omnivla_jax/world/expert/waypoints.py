@@ -44,6 +44,12 @@ class Waypoint(NamedTuple):
 Skill: TypeAlias = tuple[Waypoint, ...]
 
 
+def body_names(skill: Skill) -> set[str]:
+    """The bodies that a skill refers to."""
+    names = {name for row in skill for name in (row.anchor, row.moved, row.held)}
+    return names - {START, WORLD}
+
+
 def wait(gripper: float, steps: int) -> Waypoint:
     """Hold still while the fingers move."""
     return Waypoint(

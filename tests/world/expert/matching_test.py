@@ -11,7 +11,7 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
-from omnivla_jax.world.expert import matching, table, waypoints
+from omnivla_jax.world.expert import matching, waypoints
 from omnivla_jax.world.expert.grasps import grasp_rim
 from omnivla_jax.world.expert.placing import carry
 from omnivla_jax.world.expert.skills import SKILLS
@@ -109,11 +109,15 @@ def test_other_instances_get_the_skill_renamed(rewritten):
         "libero_spatial", 8, (f"(And (On {BOWL}", "(And (On akita_black_bowl_2")
     )
     skill = found_skill(task)
-    assert table.body_names(skill) == {"akita_black_bowl_2", "plate_1", panda.EEF_BODY}
+    assert waypoints.body_names(skill) == {
+        "akita_black_bowl_2",
+        "plate_1",
+        panda.EEF_BODY,
+    }
     theirs = "pick up the black bowl next to the ramekin and place it on the plate"
     assert [row.offset for row in skill] == [row.offset for row in SKILLS[theirs]]
     cabinet = rewritten("libero_goal", 3, ("wooden_cabinet_1", "cupboard"))
-    assert "cupboard_top_level" in table.body_names(found_skill(cabinet))
+    assert "cupboard_top_level" in waypoints.body_names(found_skill(cabinet))
 
 
 def test_a_moved_target_zone_moves_world_points(rewritten):
@@ -152,10 +156,12 @@ def test_a_registered_skill_serves_its_goal(rewritten, monkeypatch):
     held = grasp_rim("plate_1", radius=0.06, height=0.01, side=0.0)
     skill = (*carry(held, "flat_stove_1", (0.15, 0.0, 0.02)), waypoints.REST)
     expert.register_skill(example, skill)
+    with pytest.raises(ValueError, match="names .'milk_1'.: use bodies of"):
+        expert.register_skill(example, (waypoints.Waypoint("milk_1", (0, 0, 0)),))
     assert expert.find_skill(example) == skill
     changes = (("plate_1", "dish"), (f"(On {BOWL} dish)", "(On dish flat_stove_1)"))
     renamed = found_skill(rewritten("libero_goal", 8, *changes))
-    assert table.body_names(renamed) == {"dish", "flat_stove_1", panda.EEF_BODY}
+    assert waypoints.body_names(renamed) == {"dish", "flat_stove_1", panda.EEF_BODY}
 
 
 def test_skills_without_world_points_serve_other_arenas():
@@ -178,7 +184,7 @@ def test_skills_name_only_instances_of_the_goal():
     """Renaming the goal's instances then renames all that a skill touches."""
     for task, skill in FORTY:
         instances = matching.task_names(task).instances
-        for body in table.body_names(skill) - {panda.EEF_BODY}:
+        for body in waypoints.body_names(skill) - {panda.EEF_BODY}:
             assert body.startswith(tuple(instances)), (task.name, body)
         assert sum(goal.zone is not None for goal in task.goal) <= 1
 

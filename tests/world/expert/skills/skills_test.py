@@ -13,7 +13,7 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import files, tasks
 from omnivla_jax.world import expert
-from omnivla_jax.world.expert import table
+from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.skills import SKILLS, groceries
 
 FORTY = [(suite, row) for suite in files.suite_names() for row in range(10)]
@@ -26,7 +26,7 @@ def test_a_skill_names_only_bodies_of_its_task(suite, row):
     for start in (*task.objects, *task.fixtures):
         parts = CATEGORIES[start.category].parts
         held |= {start.name} | {f"{start.name}_{p.name}" for p in parts if p.name}
-    assert table.body_names(SKILLS[task.instruction]) <= held
+    assert waypoints.body_names(SKILLS[task.instruction]) <= held
 
 
 def test_there_is_no_skill_beyond_the_forty():

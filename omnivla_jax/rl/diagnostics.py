@@ -59,19 +59,10 @@ def chain_metrics(
       old: scores under the policy that sampled.
       weights: float32 [N].
     """
-    return {
-        **kl_metrics(step_kl, jnp.any(old.has_density, axis=1), weights),
-        **entropy_metrics(old.log_prob, weights),
-    }
-
-
-def entropy_metrics(log_prob: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
-    """The entropy of the chain in nats, from log-probabilities [N] of its own policy.
-
-    -mean log π_old: an unbiased estimate where π_old sampled the chains. It is a
-    density's: below 0 where the noise is small.
-    """
-    return {"entropy": -weighted_mean(log_prob, weights)}
+    metrics = kl_metrics(step_kl, jnp.any(old.has_density, axis=1), weights)
+    # -mean log π_old: unbiased where π_old sampled the chunks, in nats. It is a
+    # density's entropy: below 0 where the noise is small.
+    return metrics | {"entropy": -weighted_mean(old.log_prob, weights)}
 
 
 def value_metrics(
@@ -116,11 +107,6 @@ def group_metrics(
         running = jnp.ones_like(zero_variance)
     zeros, counted = (part.astype(jnp.float32) for part in (zero_variance, running))
     return {"zero_variance_fraction": weighted_mean(zeros, counted)}
-
-
-def filter_metrics(is_kept: jax.Array) -> dict[str, jax.Array]:
-    """The fraction of groups, bool [N], that were left out as too easy or too hard."""
-    return {"filtered_fraction": jnp.mean((~is_kept).astype(jnp.float32))}
 
 
 def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:

@@ -28,19 +28,10 @@ class GspoConfig(ClipConfig):
     """The paper's settings, but for the clip; `ratio_normalizer` is |A|."""
 
     @property
-    def default_clip(self) -> tuple[float, float]:
-        """The ratio's bounds where the log-likelihood has moved by `CLIP_NATS`."""
+    def clip(self) -> tuple[float, float]:
+        """By default the ratios of log-likelihoods that moved by `CLIP_NATS`."""
         moved = CLIP_NATS / self.ratio_normalizer
-        return -math.expm1(-moved), math.expm1(moved)
-
-
-def chunk_length(*, horizon: int, steps: int, action_dim: int = 1) -> int:
-    """|A| = H K as in the paper, or H K D where `action_dim` is given.
-
-    Count what the likelihood counts: the executed part of the horizon, and the
-    stochastic steps (1 in the hybrid mode).
-    """
-    return horizon * steps * action_dim
+        return self._clip_or(-math.expm1(-moved), math.expm1(moved))
 
 
 def loss(

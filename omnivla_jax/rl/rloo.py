@@ -26,10 +26,8 @@ class RlooConfig(ClipConfig):
 
     kl_coefficient: float = 0.0
 
-    @property
-    def default_clip(self) -> tuple[float, float]:
-        """A tenth to either side."""
-        return 0.1, 0.1
+    clip_low: float | None = 0.1
+    clip_high: float | None = 0.1
 
 
 def leave_one_out(returns: jax.Array, *, group_size: int) -> GroupAdvantages:

@@ -23,7 +23,7 @@ class ClipConfig:
       ratio_normalizer: the length that a log-ratio is divided by; 1 is the plain
         likelihood ratio.
       clip_low, clip_high: bound the ratio to [1 - clip_low, 1 + clip_high]; None: the
-        objective's own `default_clip`.
+        objective's own.
       kl_coefficient: beta, the weight of the divergence from the reference policy.
       kl_kind: one of `kl.KINDS`.
     """
@@ -51,14 +51,12 @@ class ClipConfig:
             )
 
     @property
-    def default_clip(self) -> tuple[float, float]:
-        """PPO's: a fifth to either side."""
-        return 0.2, 0.2
-
-    @property
     def clip(self) -> tuple[float, float]:
-        """How far below and above 1 a ratio counts."""
-        low, high = self.default_clip
+        """How far below and above 1 a ratio counts; PPO's fifth where it is None."""
+        return self._clip_or(0.2, 0.2)
+
+    def _clip_or(self, low: float, high: float) -> tuple[float, float]:
+        """The clip, with these defaults of an objective."""
         low = low if self.clip_low is None else self.clip_low
         return low, high if self.clip_high is None else self.clip_high
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from omnivla_jax.core.types import Score
 from omnivla_jax.rl import diagnostics
 
 
@@ -75,8 +76,8 @@ def test_the_entropy_is_the_normal_distributions() -> None:
     """log(sigma sqrt(2 pi e)) for each of 3 entries, from 100,000 draws."""
     draws = np.random.default_rng(0).normal(0.0, 0.3, (100_000, 3))
     log_prob = scipy.stats.norm(0.0, 0.3).logpdf(draws).sum(axis=1)
-    found = diagnostics.entropy_metrics(
-        jnp.asarray(log_prob, jnp.float32), jnp.ones(len(draws))
-    )
+    zeros = jnp.zeros((1, len(draws)))
+    old = Score(jnp.asarray(log_prob, jnp.float32), zeros, zeros == 0, None)
+    found = diagnostics.chain_metrics(zeros, old, jnp.ones(len(draws)))
     expected = 3 * np.log(0.3 * np.sqrt(2 * np.pi * np.e))
     assert float(found["entropy"]) == pytest.approx(expected, abs=0.02)

@@ -65,7 +65,7 @@ def test_compiles_once() -> None:
         once(jax.random.normal(jax.random.key(seed), (8,)))
 
 
-def test_too_easy_and_too_hard_groups_weigh_nothing_and_are_counted() -> None:
+def test_too_easy_and_too_hard_groups_weigh_nothing() -> None:
     success = jnp.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0], bool)
     rates = groups.success_rates(success, group_size=4)
     np.testing.assert_array_equal(rates, [0.75, 0.25, 0.0, 0.5])
@@ -82,8 +82,6 @@ def test_too_easy_and_too_hard_groups_weigh_nothing_and_are_counted() -> None:
             found.advantages[part], advantages.advantages[part]
         )
     np.testing.assert_array_equal(found.zero_variance, advantages.zero_variance)
-    fraction = diagnostics.filter_metrics(kept)["filtered_fraction"]
-    assert float(fraction) == 0.5
 
 
 def test_success_rates_that_cannot_be_kept_are_an_error() -> None:

@@ -116,7 +116,7 @@ def _on_chunks(
     metrics: Metrics = {}
     if chunk_weight < 1:
         metrics |= diagnostics.group_metrics(episodes.zero_variance)
-        metrics |= diagnostics.filter_metrics(is_kept)
+        metrics["filtered_fraction"] = jnp.mean((~is_kept).astype(jnp.float32))
     if chunk_weight > 0:
         in_state = mask[:, ::branches] > 0
         of_chunks = diagnostics.group_metrics(chunks.zero_variance, in_state)

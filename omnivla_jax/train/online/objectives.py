@@ -138,6 +138,6 @@ def ratio_normalizers(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
     return {
         "1": 1,
         "HD": horizon * dim,
-        "HK": gspo.chunk_length(horizon=horizon, steps=steps),
-        "HKD": gspo.chunk_length(horizon=horizon, steps=steps, action_dim=dim),
+        "HK": horizon * steps,
+        "HKD": horizon * steps * dim,
     }

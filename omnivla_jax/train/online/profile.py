@@ -51,43 +51,22 @@ def profile_update(
     jit = functools.partial(compilation.jit, fused=environment.supports_fusion)
     fastest = functools.partial(_fastest, calls=calls)
 
-    @jit
-    def reset(key: jax.Array) -> Any:
-        return reset_groups(environment, tasks, key, config)
-
-    @jit
-    def random_episode(env_state: Any, key: jax.Array) -> Any:
-        """A whole episode of small random actions, in every branch."""
-        env_state = groups.repeat(env_state, config.num_branches)
-        shape = (env_state.task.shape[0], environment.action_dim)
-
-        def control_step(env_state: Any, key: jax.Array) -> tuple[Any, None]:
-            action = ACTION_SCALE * jax.random.normal(key, shape)
-            return environment.step(env_state, action)[0], None
-
-        steps = config.chunks * (sampler.exec_horizon or policy_config.horizon)
-        keys = jax.random.split(key, steps)
-        return jax.lax.scan(control_step, env_state, keys)[0]
-
+    reset = jit(lambda key: reset_groups(environment, tasks, key, config))
+    steps = config.chunks * (sampler.exec_horizon or policy_config.horizon)
+    random_episode = jit(functools.partial(_random_episode, environment, steps=steps))
     observe = jit(agent.observe)
-
-    @functools.partial(compilation.jit, fused=True)
-    def explore(params: Any, env_state: Any, observation: Any, key: jax.Array) -> Any:
-        return agent.explore(
-            lora.merge(params),
-            env_state,
-            observation,
-            key,
-            num_branches=config.num_branches,
-        )[0]
-
-    @functools.partial(compilation.jit, fused=True)
-    def update(state: TrainState, key: jax.Array, batch: RolloutBatch) -> Any:
-        mesh_sharding = single_device()
-        return update_epochs(
-            state, key, batch, agent=agent, config=config, mesh_sharding=mesh_sharding
-        )
-
+    explore = compilation.jit(
+        lambda params, *given: agent.explore(
+            lora.merge(params), *given, num_branches=config.num_branches
+        )[0],
+        fused=True,
+    )
+    update = compilation.jit(
+        functools.partial(
+            update_epochs, agent=agent, config=config, mesh_sharding=single_device()
+        ),
+        fused=True,
+    )
     env_state = reset(reset_key)
     observation = observe(env_state)
     output = explore(state.params, env_state, observation, act_key)
@@ -103,11 +82,26 @@ def profile_update(
     exploring = fastest(explore, state.params, env_state, observation, act_key)
     return {
         "physics": fastest(reset, reset_key)
-        + fastest(random_episode, env_state, act_key),
+        + fastest(
+            random_episode, groups.repeat(env_state, config.num_branches), act_key
+        ),
         "rendering": config.chunks * fastest(observe, env_state),
         "policy": config.chunks * exploring,
         "update": fastest(update, state, update_key, batch),
     }
+
+
+def _random_episode(
+    environment: Environment, env_state: Any, key: jax.Array, *, steps: int
+) -> Any:
+    """The states after `steps` small random actions; consumes `key`."""
+    shape = (env_state.task.shape[0], environment.action_dim)
+
+    def control_step(env_state: Any, key: jax.Array) -> tuple[Any, None]:
+        action = ACTION_SCALE * jax.random.normal(key, shape)
+        return environment.step(env_state, action)[0], None
+
+    return jax.lax.scan(control_step, env_state, jax.random.split(key, steps))[0]
 
 
 def _fastest(function: Callable[..., Any], *arguments: Any, calls: int) -> float:

@@ -64,9 +64,6 @@ def collect(
     reset_key, act_key = jax.random.split(key)
     branches, weights = config.num_branches, config.reward_weights
 
-    def act(rollout: RolloutState, key: jax.Array) -> tuple[ActorOutput, ActionChunk]:
-        return agent.act(params, rollout.env_state, key, num_branches=branches)
-
     def step_branches(
         rollout: RolloutState, actions: ActionChunk
     ) -> tuple[RolloutState, jax.Array, jax.Array]:
@@ -83,7 +80,9 @@ def collect(
         reset_groups(environment, tasks, reset_key, config)
     )
     final, transitions = chunk_scan.rollout(
-        act,
+        lambda state, key: agent.act(
+            params, state.env_state, key, num_branches=branches
+        ),
         step_branches,
         init_rollout(environment, env_state, weights),
         act_key,
@@ -100,17 +99,7 @@ def collect(
     )
     advantages, metrics = config.objective.advantages(rollout, config)
     output = transitions.extras._replace(executed_mask=transitions.mask > 0)
-    metrics |= {
-        "success": jnp.mean(env_state.success.astype(jnp.float32)),
-        "reward": jnp.mean(rollout.returns),
-        "episode_steps": jnp.mean(final.sums.steps),
-        "diverged": jnp.sum(env_state.diverged.astype(jnp.float32)),
-        **{
-            name: jnp.sum(count, dtype=jnp.float32)
-            for name, count in environment.diagnostics(env_state).items()
-        },
-        **{f"reward_{name}": jnp.mean(value) for name, value in terms.items()},
-    }
+    metrics |= _episode_metrics(environment, final, config)
     return RolloutBatch(_flatten_time(output), advantages), metrics
 
 
@@ -141,23 +130,43 @@ def gather_minibatch(
 ) -> RolloutBatch:
     """The chunks `index` int32 [S], each with a decision of its own."""
 
-    def of_chunks(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[index], tree)
-
-    def of_decisions(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[index // num_branches], tree)
-
-    output, (advantage, weight, *critic) = batch
-    return RolloutBatch(
-        ActorOutput(
-            observation_ref=of_decisions(output.observation_ref),
-            proprio=of_decisions(output.proprio),
-            trace=of_chunks(output.trace),
-            value=of_decisions(output.value),
-            executed_mask=of_chunks(output.executed_mask),
-        ),
-        AdvantageBatch(of_chunks(advantage), of_chunks(weight), *of_decisions(critic)),
+    output, advantages = batch
+    of_chunks = (
+        output.trace,
+        output.executed_mask,
+        advantages.advantage,
+        advantages.weight,
     )
+    of_decisions = (
+        output.observation_ref,
+        output.proprio,
+        output.value,
+        (advantages.value, advantages.target),
+    )
+    trace, mask, advantage, weight = jax.tree.map(lambda leaf: leaf[index], of_chunks)
+    observation_ref, proprio, value, critic = jax.tree.map(
+        lambda leaf: leaf[index // num_branches], of_decisions
+    )
+    return RolloutBatch(
+        ActorOutput(observation_ref, proprio, trace, value, mask),
+        AdvantageBatch(advantage, weight, *critic),
+    )
+
+
+def _episode_metrics(
+    environment: Environment, final: RolloutState, config: OnlineConfig
+) -> Metrics:
+    """Means over the episodes, and counts of what the simulator could not do."""
+    env_state, terms = final.env_state, mean_terms(environment, final.sums)
+    counts = environment.diagnostics(env_state) | {"diverged": env_state.diverged}
+    means = {f"reward_{name}": value for name, value in terms.items()} | {
+        "success": env_state.success.astype(jnp.float32),
+        "reward": weighted_reward(terms, config.reward_weights),
+        "episode_steps": final.sums.steps,
+    }
+    return {name: jnp.mean(value) for name, value in means.items()} | {
+        name: jnp.sum(count, dtype=jnp.float32) for name, count in counts.items()
+    }
 
 
 def _flatten_time(tree: PyTree) -> PyTree:

@@ -70,11 +70,10 @@ def update_epochs(
         is_useful = jnp.any(weight[index] > 0)
         return jax.lax.cond(is_useful, update, lambda c: (c, no_metrics), carry)
 
-    def random_order(key: jax.Array) -> jax.Array:
-        """Chunks in a random order in which those without weight come last."""
-        return jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
-
-    order = jax.vmap(random_order)(jax.random.split(key, config.epochs))
+    # A random order of the chunks in every epoch, those without weight last.
+    order = jax.vmap(
+        lambda key: jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
+    )(jax.random.split(key, config.epochs))
     count = config.epochs * config.minibatches
     index = order.reshape(count, config.grad_accum_steps, -1)  # [E M, A, S]
     carry = (state_before.params, state_before.opt_state)

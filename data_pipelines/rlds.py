@@ -10,10 +10,8 @@ TensorFlow: `tfds.builder(NAME, data_dir=DATA_DIR).as_data_source("train")`.
 Axes: T steps of an episode, V camera views (agent, wrist), S image side.
 """
 
-import contextlib
 import io
 import itertools
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Iterable, Iterator
@@ -58,26 +56,38 @@ def write(
       OSError: the files cannot be written, for example because the disk is full.
     """
     directory, name = Path(directory).expanduser(), rlds_paths.dataset_name(name)
-    if file_format not in rlds_builder.FORMATS:
-        known = ", ".join(rlds_builder.FORMATS)
-        raise ValueError(f"File format {file_format!r}: choose one of {known}.")
-    waiting = iter(episodes)
-    first = next(waiting, None)
+    remaining = iter(episodes)
+    first = next(remaining, None)
     if first is None:
         raise ValueError("There are no demonstrations to write: collect some first.")
     side = int(np.shape(first.images)[2])
-    checked = _checked(itertools.chain([first], waiting), side)
+
+    def examples() -> Iterator[tuple[int, Any]]:
+        for index, episode in enumerate(itertools.chain([first], remaining)):
+            _check_arrays(episode, index, side)
+            path = f"{name}/{index:05d}"
+            metadata = {"file_path": path, "task_id": int(episode.task)}
+            yield index, {"steps": _steps(episode), "episode_metadata": metadata}
+
     rlds_paths.check_writable(directory, name)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_sibling(directory) as workspace:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{directory.name}-", dir=directory.parent, ignore_cleanup_errors=True
+    ) as workspace:
+        pairs, folder = examples(), Path(workspace)
         with quiet_tfds():
-            pairs = _Counted(_examples(checked, name))
             built = rlds_builder.build(
-                workspace, pairs, name=name, side=side, file_format=file_format
+                folder, pairs, name=name, side=side, file_format=file_format
             )
-            _require_complete(built, pairs.count)
+        try:
+            rlds_records.count(built)
+        except ValueError as error:
+            raise OSError(
+                f"The demonstrations did not reach the disk whole ({error}): free some "
+                "space and run again."
+            ) from error
         rlds_paths.check_writable(directory, name)  # hours may have passed
-        return _put(built, directory, name, workspace)
+        return _move(built, directory, name, folder)
 
 
 def read(path: Path) -> list[Demonstration]:
@@ -101,26 +111,6 @@ def count(path: Path, name: str | None = None) -> int:
         return rlds_records.count(rlds_paths.resolve(path, folder))
     except Exception:  # any error of opening it makes it incomplete
         return 0
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a whole set of demonstrations lies there; reads no images."""
-    return count(path) > 0
-
-
-def check_writable(directory: Path, name: str) -> None:
-    """What `write` refuses, found before the work: see its FileExistsError."""
-    directory = Path(directory).expanduser()
-    rlds_paths.check_writable(directory, rlds_paths.dataset_name(name))
-
-
-def _examples(
-    episodes: Iterable[Demonstration], name: str
-) -> Iterator[tuple[int, Any]]:
-    """Yield (index, RLDS example) pairs; pictures become PNG files in memory."""
-    for index, episode in enumerate(episodes):
-        metadata = {"file_path": f"{name}/{index:05d}", "task_id": int(episode.task)}
-        yield index, {"steps": _steps(episode), "episode_metadata": metadata}
 
 
 def _steps(episode: Demonstration) -> list[dict[str, Any]]:
@@ -155,45 +145,27 @@ def _png(image: np.ndarray) -> io.BytesIO:
     return file
 
 
-class _Counted:
-    """An iterator that knows how much it has given out."""
-
-    def __init__(self, pairs: Iterable[Any]) -> None:
-        self._pairs = iter(pairs)
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        pair = next(self._pairs)
-        self.count += 1
-        return pair
-
-
-def _checked(episodes: Iterable[Demonstration], side: int) -> Iterator[Demonstration]:
-    """Refuse episodes whose shapes or types the RLDS layout cannot hold."""
-    for index, episode in enumerate(episodes):
-        length = len(episode.action)
-        wanted = {
-            "images": ((length, 2, side, side, 3), np.uint8),
-            "state": ((length, 8), np.float32),
-            "joint_state": ((length, 7), np.float32),
-            "action": ((length, 7), np.float32),
-        }
-        for field, (shape, dtype) in wanted.items():
-            array = np.asarray(getattr(episode, field))
-            if length == 0 or array.shape != shape or array.dtype != dtype:
-                raise ValueError(
-                    f"Demonstration {index} has {field} {array.dtype}{array.shape}; "
-                    f"expected {np.dtype(dtype)}{shape} with at least one step."
-                )
-        yield episode
+def _check_arrays(episode: Demonstration, index: int, side: int) -> None:
+    """Refuse an episode whose shapes or types the RLDS layout cannot hold."""
+    length = len(episode.action)
+    layout = {
+        "images": ((length, 2, side, side, 3), np.uint8),
+        "state": ((length, 8), np.float32),
+        "joint_state": ((length, 7), np.float32),
+        "action": ((length, 7), np.float32),
+    }
+    for field, (shape, dtype) in layout.items():
+        array = np.asarray(getattr(episode, field))
+        if length == 0 or array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f"Demonstration {index} has {field} {array.dtype}{array.shape}; "
+                f"expected {np.dtype(dtype)}{shape} with at least one step."
+            )
 
 
-def _put(built: Path, directory: Path, name: str, workspace: Path) -> Path:
+def _move(built: Path, directory: Path, name: str, workspace: Path) -> Path:
     """Move finished files to their place; what they replace goes with `workspace`."""
-    final = rlds_paths.version_folder(directory, name)
+    final = directory / name / rlds_builder.RELEASE
     final.parent.mkdir(parents=True, exist_ok=True)
     replaced = workspace / "replaced"
     if final.exists():
@@ -204,27 +176,7 @@ def _put(built: Path, directory: Path, name: str, workspace: Path) -> Path:
         if replaced.exists():
             replaced.rename(final)
         raise
-    for file in rlds_paths.flat_files(directory):
-        file.replace(workspace / file.name)
+    if rlds_paths.describes_ours(directory):  # of releases without NAME/1.0.0
+        for file in rlds_paths.dataset_files(directory):
+            file.replace(workspace / file.name)
     return final
-
-
-def _require_complete(directory: Path, expected: int) -> None:
-    """Open the finished files once, as a full disk can leave them short."""
-    found = rlds_records.count(directory)
-    if found != expected:
-        raise OSError(
-            f"Only {found} of {expected} demonstrations reached the disk: free some "
-            "space and run again."
-        )
-
-
-@contextlib.contextmanager
-def _temporary_sibling(directory: Path) -> Iterator[Path]:
-    """A folder on the same disk as `directory`, removed on the way out."""
-    prefix = f".{directory.name}-"
-    workspace = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
-    try:
-        yield workspace
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)

@@ -59,7 +59,21 @@ def build(
     side: int,
     file_format: str,
 ) -> Path:
-    """Write (index, example) pairs as `folder`/`name`/1.0.0, which is returned."""
+    """Write (index, example) pairs as `folder`/`name`/1.0.0.
+
+    Args:
+      folder: tfds' data_dir.
+      pairs: examples with `features`, counted from 0.
+      name: of the dataset.
+      side: of the pictures, in pixels.
+      file_format: one of `FORMATS`.
+
+    Returns:
+      The folder of the files.
+    """
+    if file_format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"File format {file_format!r}: choose one of {known}.")
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Which features a dataset must have to be read, checked before its first record."""
+"""The features that a dataset must have to be read."""
 
 from pathlib import Path
 from typing import Any, Mapping
@@ -42,14 +42,18 @@ def check(tree: Any, folder: Path) -> None:
                 f"{file} has no steps/{name}, which modified_libero_rlds has; there "
                 f"are {_names(inner)}."
             )
-        if not _fits(found.shape, shape):
+        fits = len(found.shape) == len(shape) and all(
+            size in (None, expected) or expected is None
+            for size, expected in zip(found.shape, shape)
+        )
+        if not fits:
             raise ValueError(
                 f"{file} gives steps/{name} the shape {found.shape}; "
                 f"modified_libero_rlds has {shape}."
             )
         kind = np.dtype(found.np_dtype).kind
-        wanted = "OSU" if not shape else "u" if len(shape) == 3 else "f"
-        if kind not in wanted:
+        kinds = "OSU" if not shape else "u" if len(shape) == 3 else "f"
+        if kind not in kinds:
             raise ValueError(
                 f"{file} gives steps/{name} the type {np.dtype(found.np_dtype)}; "
                 "modified_libero_rlds has uint8 pictures, float32 numbers and text."
@@ -67,7 +71,7 @@ def _child(tree: Any, name: str) -> Any:
 
 
 def _names(tree: Any) -> str:
-    """What a level of features holds, to list in an error."""
+    """The names below a level of features, to list in an error."""
     listed = []
     for name, feature in _level(tree).items():
         inner = _level(feature)
@@ -80,10 +84,3 @@ def _level(tree: Any) -> Mapping[str, Any]:
     import tensorflow_datasets as tfds
 
     return dict(tree.items()) if isinstance(tree, tfds.features.FeaturesDict) else {}
-
-
-def _fits(found: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(
-        size in (None, expected) or expected is None
-        for size, expected in zip(found, wanted)
-    )

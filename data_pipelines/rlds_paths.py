@@ -25,11 +25,6 @@ def dataset_name(text: str) -> str:
     return name if re.match(r"[a-z]", name) else f"dataset_{name}".rstrip("_")
 
 
-def version_folder(directory: Path, name: str) -> Path:
-    """Where the dataset `name` lies below the data_dir `directory`."""
-    return directory / name / RELEASE
-
-
 def resolve(path: Path, name: str | None = None) -> Path:
     """The version folder that `path` means.
 
@@ -47,19 +42,14 @@ def resolve(path: Path, name: str | None = None) -> Path:
     path = Path(path).expanduser()
     if (path / INFO_FILE).exists():
         return path
-    found = _newest(path if name is None else path / name)
-    if not found:
-        raise FileNotFoundError(_absent(path if name is None else path / name))
-    if len(found) > 1:
-        names = ", ".join(str(folder.relative_to(path).parent) for folder in found)
+    path = path if name is None else path / name
+    folders = _newest(path)
+    if not folders:
+        raise FileNotFoundError(_absent(path))
+    if len(folders) > 1:
+        names = ", ".join(str(folder.relative_to(path).parent) for folder in folders)
         raise ValueError(f"{path} holds several datasets ({names}): name one of them.")
-    return found[0]
-
-
-def is_ours(folder: Path) -> bool:
-    """Whether `folder` holds a dataset that this program wrote, and nothing else."""
-    allowed = set(_files(folder))
-    return describes_ours(folder) and all(p in allowed for p in folder.iterdir())
+    return folders[0]
 
 
 def check_writable(directory: Path, name: str) -> None:
@@ -67,7 +57,7 @@ def check_writable(directory: Path, name: str) -> None:
 
     Raises FileExistsError where something lies there that this program did not write.
     """
-    directory, final = Path(directory).expanduser(), version_folder(directory, name)
+    final = directory / name / RELEASE
     for folder in (directory, directory / name, final):
         if folder.exists() and not folder.is_dir():
             raise FileExistsError(f"{folder} is a file: choose another folder.")
@@ -76,20 +66,17 @@ def check_writable(directory: Path, name: str) -> None:
             f"{directory} is itself a dataset, which this program did not write: "
             "choose another folder."
         )
-    if final.exists() and any(final.iterdir()) and not is_ours(final):
+    entries = list(final.iterdir()) if final.exists() else []
+    is_ours = describes_ours(final) and set(entries) <= set(dataset_files(final))
+    if entries and not is_ours:
         raise FileExistsError(
             f"{final} holds files that this program did not write: choose another "
             "folder."
         )
 
 
-def flat_files(directory: Path) -> list[Path]:
-    """Files of a dataset that this program once wrote without name and version."""
-    return _files(directory) if describes_ours(directory) else []
-
-
-def _files(folder: Path) -> list[Path]:
-    """What a dataset consists of."""
+def dataset_files(folder: Path) -> list[Path]:
+    """The files of a dataset: its two descriptions and its records."""
     named = (INFO_FILE, FEATURES_FILE)
     return [
         path
@@ -109,6 +96,10 @@ def describes_ours(folder: Path) -> bool:
 
 def _newest(path: Path) -> list[Path]:
     """The newest version of every dataset at or below `path`."""
+
+    def number(folder: Path) -> tuple[int, ...]:
+        return tuple(map(int, folder.name.split(".")))
+
     newest: dict[Path, Path] = {}
     for level in range(1, LEVELS + 1):
         for file in path.glob("/".join(["*"] * level) + f"/{INFO_FILE}"):
@@ -117,12 +108,8 @@ def _newest(path: Path) -> list[Path]:
             if hidden or not VERSION.fullmatch(folder.name):
                 continue
             other = newest.setdefault(folder.parent, folder)
-            newest[folder.parent] = max(other, folder, key=_number)
+            newest[folder.parent] = max(other, folder, key=number)
     return sorted(newest.values())
-
-
-def _number(folder: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in folder.name.split("."))
 
 
 def _absent(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Shuffled batches of frames from demonstrations that do not fit into memory.
 
     frames = ShuffledFrames(demonstrations, texts, horizon=8, padding="hold", seed=0)
-    batches = stream(frames, (10, 64), position=0)  # leaves [10, 64, ...]
+    batches = BatchStream(frames, (10, 64), position=0)  # leaves [10, 64, ...]
     batches.get_state(), batches.set_state(120)  # numbers of batches
 
 Which frame is where is a function of (seed, epoch, position), so that the number of
@@ -99,22 +99,35 @@ class ShuffledFrames:
 
 
 class BatchStream:
-    """An endless iterator of batches, read ahead in the background."""
+    """An endless iterator of batches of frames, made ahead in the background."""
 
     def __init__(
-        self, frames: ShuffledFrames, shape: tuple[int, ...], position: int
+        self, frames: ShuffledFrames, shape: tuple[int, ...], *, position: int = 0
     ) -> None:
-        """See `stream`."""
-        import grain
+        """Start the threads.
 
-        size = int(np.prod(shape))
+        Args:
+          frames: the source.
+          shape: leading axes of a batch: (N,), or (K, N) for K optimizer steps in one
+            call.
+          position: batches taken before.
+
+        Raises:
+          ModuleNotFoundError: grain is not installed.
+        """
+        try:
+            import grain
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"data.streaming needs {error.name}: pip install 'omnivla-rl[data]', "
+                "or leave it off where the data fits into the device's memory.",
+                name=error.name,
+            ) from error
+        stack = functools.partial(_stack_frames, shape=shape)
         dataset = grain.MapDataset.range(ENDLESS).map(frames.__getitem__)
-        dataset = dataset.batch(
-            size, batch_fn=functools.partial(_stack_frames, shape=shape)
-        )
-        self._iterator: Any = iter(
-            dataset.to_iter_dataset(grain.ReadOptions(THREADS, PREFETCHED))
-        )
+        dataset = dataset.batch(int(np.prod(shape)), batch_fn=stack)
+        options = grain.ReadOptions(THREADS, PREFETCHED)
+        self._iterator: Any = iter(dataset.to_iter_dataset(options))
         self.set_state(position)
 
     def __iter__(self) -> Iterator[FrameBatch]:
@@ -131,28 +144,6 @@ class BatchStream:
         """Go on as if `position` batches had been taken."""
         state = self._iterator.get_state()
         self._iterator.set_state({**state, "next_index": position})
-
-
-def stream(
-    frames: ShuffledFrames, shape: tuple[int, ...], *, position: int = 0
-) -> BatchStream:
-    """Batches of frames from `position` on.
-
-    Args:
-      frames: the source.
-      shape: leading axes of a batch: (N,), or (K, N) for K optimizer steps in one call.
-      position: batches taken before.
-
-    Raises ModuleNotFoundError, with the remedy, where grain is not installed.
-    """
-    try:
-        return BatchStream(frames, shape, position)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"data.streaming needs {error.name}: pip install 'omnivla-rl[data]', or "
-            "leave data.streaming off where the data fits into the device's memory.",
-            name=error.name,
-        ) from error
 
 
 def _stack_frames(frames: Sequence[FrameBatch], shape: tuple[int, ...]) -> FrameBatch:

@@ -81,8 +81,3 @@ def index(path: Path) -> list[tuple[int, int]]:
             position = end
             file.seek(position)
     return spans
-
-
-def count(path: Path) -> int:
-    """How many records a file has, found by their headers; raises as `index`."""
-    return len(index(path))

@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
         "categories": _CATEGORIES.value,
     }
     count = len(tasks.suite(_SUITE.value, **files).tasks)
-    plan = dataset_collection.CollectionConfig(
+    config = dataset_collection.CollectionConfig(
         suite=_SUITE.value,
         tasks=_tasks(_TASKS.value) or tuple(range(count)),
         episodes=_EPISODES.value,
@@ -78,10 +78,10 @@ def main(argv: list[str]) -> None:
         task_files=files,
     )
     out = Path(_OUT.value).expanduser()
-    stored = dataset_collection.collect(
-        plan, out, resume=_RESUME.value, file_format=_FORMAT.value
+    num_stored = dataset_collection.collect(
+        config, out, resume=_RESUME.value, file_format=_FORMAT.value
     )
-    progress.note("Stored", f"{stored} episodes in {out}")
+    progress.note("Stored", f"{num_stored} episodes in {out}")
 
 
 def _tasks(words: list[str]) -> tuple[int, ...]:

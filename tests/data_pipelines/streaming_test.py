@@ -81,13 +81,13 @@ def test_no_frame_left_is_refused():
 def test_a_missing_grain_is_one_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "grain", None)
     with pytest.raises(ModuleNotFoundError, match="streaming needs grain: pip install"):
-        streaming.stream(frames_of(), (4,))
+        streaming.BatchStream(frames_of(), (4,))
 
 
 def test_batches_follow_the_order_through_epochs():
     pytest.importorskip("grain")
     frames = frames_of()
-    batches = list(itertools.islice(streaming.stream(frames, (2, 8)), 6))
+    batches = list(itertools.islice(streaming.BatchStream(frames, (2, 8)), 6))
     assert batches[0].images.shape[:2] == batches[0].chunk.shape[:2] == (2, 8)
     flat = [leaf for batch in batches for leaf in batch.state.reshape(-1, 8)]
     expected = [frames[position].state for position in range(6 * 16)]
@@ -96,12 +96,12 @@ def test_batches_follow_the_order_through_epochs():
 
 def test_resuming_goes_on_with_the_next_batch():
     pytest.importorskip("grain")
-    whole = list(itertools.islice(streaming.stream(frames_of(), (8,)), 12))
-    first = streaming.stream(frames_of(), (8,))
+    whole = list(itertools.islice(streaming.BatchStream(frames_of(), (8,)), 12))
+    first = streaming.BatchStream(frames_of(), (8,))
     for _ in range(5):
         next(first)
     assert first.get_state() == 5
-    resumed = streaming.stream(frames_of(), (8,), position=first.get_state())
+    resumed = streaming.BatchStream(frames_of(), (8,), position=first.get_state())
     for batch in whole[5:]:
         assert_same(next(resumed), batch)
     first.set_state(2)

@@ -16,7 +16,7 @@ def file(tmp_path):
 
 def test_records_come_back(file):
     assert list(tfrecord.read(file)) == RECORDS
-    assert tfrecord.count(file) == 3
+    assert len(tfrecord.index(file)) == 3
 
 
 def test_the_bytes_are_length_checksum_data_checksum(tmp_path):
@@ -31,14 +31,14 @@ def test_the_bytes_are_length_checksum_data_checksum(tmp_path):
 def test_an_empty_file_has_no_records(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     assert list(tfrecord.read(tmp_path / "a")) == []
-    assert tfrecord.count(tmp_path / "a") == 0
+    assert tfrecord.index(tmp_path / "a") == []
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5, 2000, 5015])
 def test_a_file_cut_short_names_its_record(file, cut):
     content = file.read_bytes()
     file.write_bytes(content[:-cut])
-    for function in (lambda path: list(tfrecord.read(path)), tfrecord.count):
+    for function in (lambda path: list(tfrecord.read(path)), tfrecord.index):
         with pytest.raises(ValueError, match=f"{file}, record 2: the file ends in the"):
             function(file)
 
@@ -51,7 +51,7 @@ def test_changed_bytes_name_their_record(file):
         list(tfrecord.read(file))
     content[5 + 16 + 3] ^= 1  # of the length of the second record
     file.write_bytes(content)
-    for function in (lambda path: list(tfrecord.read(path)), tfrecord.count):
+    for function in (lambda path: list(tfrecord.read(path)), tfrecord.index):
         with pytest.raises(ValueError, match="record 1: its length does not match"):
             function(file)
 
@@ -60,10 +60,10 @@ def test_a_file_of_another_kind_is_named_for_what_it_is(tmp_path):
     file = tmp_path / "a.tfrecord"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\n")
     with pytest.raises(ValueError, match="is a Git-LFS pointer.*git lfs pull"):
-        tfrecord.count(file)
+        tfrecord.index(file)
     file.write_bytes(np.random.default_rng(0).bytes(99))
     with pytest.raises(ValueError, match="record 0: its length does not match"):
-        tfrecord.count(file)
+        tfrecord.index(file)
     file.write_bytes(b"\x01\x02")
     with pytest.raises(ValueError, match="record 0"):
-        tfrecord.count(file)
+        tfrecord.index(file)

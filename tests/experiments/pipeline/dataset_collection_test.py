@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
     return directory
 
 
-def test_every_task_has_its_share_and_nothing_is_left_over(whole):
+def test_every_task_has_its_number_of_episodes(whole):
     episodes = rlds.read(whole)
     assert [episode.task for episode in episodes] == [7, 7, 8, 8]
     assert episodes[0].instruction == "turn on the stove"
@@ -39,45 +39,46 @@ def test_every_task_has_its_share_and_nothing_is_left_over(whole):
     assert not np.allclose(starts[0], starts[1])  # each from its own initial state
 
 
-def test_episodes_that_diverge_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
-    batch, calls = dataset_collection._Play.batch, []
+def test_diverged_episodes_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
+    batch, calls = dataset_collection.TaskRecorder.record_batch, []
 
-    def broken(play, task, attempt):
+    def broken(recorder, task, attempt):
         calls.append(attempt)
-        runner = play.runner
+        runner = recorder.runner
 
-        def lose_the_first(task, key):
-            rollout = runner.reset(task, key)
+        def lose_the_first(rows, key):
+            rollout = runner.reset(rows, key)
             qvel = rollout.state.physics.qvel.at[0].set(np.nan)
             physics = dataclasses.replace(rollout.state.physics, qvel=qvel)
-            state = dataclasses.replace(rollout.state, physics=physics)
-            return rollout._replace(state=state)
+            return rollout._replace(
+                state=dataclasses.replace(rollout.state, physics=physics)
+            )
 
         if len(calls) == 1:
-            play.runner = runner._replace(reset=lose_the_first)
-        episodes = batch(play, task, attempt)
-        play.runner = runner
+            recorder.runner = runner._replace(reset=lose_the_first)
+        episodes = batch(recorder, task, attempt)
+        recorder.runner = runner
         return episodes
 
-    monkeypatch.setattr(dataset_collection._Play, "batch", broken)
+    monkeypatch.setattr(dataset_collection.TaskRecorder, "record_batch", broken)
     plan = dataclasses.replace(PLAN, tasks=(7,))
     assert dataset_collection.collect(plan, tmp_path / "demos", resume=False) == 2
     assert calls == [0, 1], calls
     assert "diverged 1" in capsys.readouterr().out
 
 
-def test_an_interrupted_collection_resumes_to_the_same_episodes(
+def test_an_interrupted_collection_resumes_to_the_same(
     whole, tmp_path, monkeypatch
 ):
-    calls, batch = [], dataset_collection._Play.batch
+    calls, batch = [], dataset_collection.TaskRecorder.record_batch
 
-    def interrupted(play, task, attempt):
+    def interrupted(recorder, task, attempt):
         calls.append((task, attempt))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return batch(play, task, attempt)
+        return batch(recorder, task, attempt)
 
-    monkeypatch.setattr(dataset_collection._Play, "batch", interrupted)
+    monkeypatch.setattr(dataset_collection.TaskRecorder, "record_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     with pytest.raises(FileExistsError, match="--resume"):
@@ -94,8 +95,8 @@ def test_an_interrupted_collection_resumes_to_the_same_episodes(
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_what_is_finished_is_not_collected_again(whole, monkeypatch, capsys):
-    monkeypatch.setattr(dataset_collection, "_Play", None)  # nothing is played
+def test_a_finished_collection_is_not_repeated(whole, monkeypatch, capsys):
+    monkeypatch.setattr(dataset_collection, "TaskRecorder", None)  # nothing is played
     assert dataset_collection.collect(PLAN, whole, resume=True) == 4
     assert "demos is finished: nothing to resume" in capsys.readouterr().out
     more = dataclasses.replace(PLAN, episodes=3)
@@ -104,8 +105,8 @@ def test_what_is_finished_is_not_collected_again(whole, monkeypatch, capsys):
     assert rlds.count(whole) == 4 and not list(whole.parent.glob(".*"))
 
 
-def test_files_of_others_are_found_before_anything_is_played(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_collection, "_Play", None)  # nothing is played
+def test_files_of_others_are_found_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset_collection, "TaskRecorder", None)  # nothing is played
     theirs = tmp_path / "out" / "libero_goal" / "1.0.0" / "notes.txt"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("of mine")
@@ -120,7 +121,7 @@ def test_files_of_others_are_found_before_anything_is_played(tmp_path, monkeypat
 
 
 def test_messages_never_ask_to_delete(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_collection, "_Play", None)
+    monkeypatch.setattr(dataset_collection, "TaskRecorder", None)
     with pytest.raises(TypeError):  # begun, and interrupted
         dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
     with pytest.raises(FileExistsError, match="--resume") as error:
@@ -129,7 +130,7 @@ def test_messages_never_ask_to_delete(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("row", [99, -1])
-def test_an_unknown_task_is_one_line_and_leaves_nothing(tmp_path, row):
+def test_an_unknown_task_leaves_nothing(tmp_path, row):
     plan = dataclasses.replace(PLAN, tasks=(7, row))
     with pytest.raises(ValueError, match=rf"Unknown tasks \[{row}\] .*0 to 9"):
         dataset_collection.collect(plan, tmp_path / "demos", resume=False)
@@ -137,7 +138,9 @@ def test_an_unknown_task_is_one_line_and_leaves_nothing(tmp_path, row):
 
 
 def test_too_few_successes_end_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_collection._Play, "batch", lambda *arguments: [])
+    monkeypatch.setattr(
+        dataset_collection.TaskRecorder, "record_batch", lambda *arguments: []
+    )
     with pytest.raises(ValueError, match="2 episodes short of 2 .*turn on the stove"):
         dataset_collection.collect(PLAN, tmp_path / "demos", resume=False)
 
@@ -150,7 +153,7 @@ def unscripted(tmp_path):
     return str(path)
 
 
-def test_a_task_without_a_script_is_one_line_and_leaves_nothing(tmp_path):
+def test_a_task_without_a_skill_leaves_nothing(tmp_path):
     plan = dataclasses.replace(PLAN, suite=unscripted(tmp_path), tasks=(0,))
     words = r"\(Up plate_1\): record with your own policy or give a dataset\.$"
     with pytest.raises(ValueError, match=words):

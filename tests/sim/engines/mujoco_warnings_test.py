@@ -63,7 +63,7 @@ def test_bad_numbers_are_counted_where_they_are(said, value):
     assert len({str(one.message) for one in said}) == len(said) >= 1
 
 
-def test_each_kind_is_warned_once_and_from_any_thread(said):
+def test_each_kind_is_warned_once_from_any_thread(said):
     texts = [f"Huge value in QACC at DOF {n}. Time = {n}.5000." for n in range(4)]
     target = mujoco_warnings.warn_once
     threads = [threading.Thread(target=target, args=(text,)) for text in texts]
@@ -74,7 +74,7 @@ def test_each_kind_is_warned_once_and_from_any_thread(said):
     assert len(said) == 1 and "Time" not in str(said[0].message)
 
 
-def test_warnings_as_errors_do_not_reach_mujoco_s_threads(said):
+def test_warnings_as_errors_stay_off_mujocos_threads(said):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mujoco_warnings.warn_once("anything")

@@ -35,7 +35,7 @@ from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
-from omnivla_jax.train.state import TrainState, evaluated
+from omnivla_jax.train.state import TrainState, eval_params
 
 SAMPLED = "sampled"
 
@@ -176,7 +176,7 @@ def play(
       The outcome of all episodes, and the number and the states [T, ...] of the first
       failed ones.
     """
-    params, width = evaluated(state), config.width
+    params, width = eval_params(state), config.width
     outcomes: list[EvalResult] = []
     failures: list[tuple[int, PyTree]] = []
     finished = succeeded = 0

@@ -11,7 +11,7 @@ from experiments.pipeline.run_context import RunContext
 from experiments.reporting import tensorboard
 from omnivla_jax.train import checkpoints, csv_log, evaluate
 from omnivla_jax.train.csv_log import Row
-from omnivla_jax.train.state import TrainState, evaluated
+from omnivla_jax.train.state import TrainState, eval_params
 
 STREAM = "validation"
 
@@ -70,7 +70,7 @@ def _validation_success(context: RunContext, state: TrainState, *, update: int) 
     config = context.config
     result = evaluate.run(
         context.evaluate_fn(),
-        evaluated(state),
+        eval_params(state),
         state.normalizer,
         evaluate.eval_initial_states(
             config.seed, config.tasks, config.validation, stream=STREAM

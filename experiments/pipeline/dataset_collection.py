@@ -121,11 +121,15 @@ class TaskRecorder:
         key = rng.named_key(self.config.seed, "demonstrations")
         key = jax.random.fold_in(jax.random.fold_in(key, task), attempt)
         rows = jnp.full(self.config.batch_size, task, jnp.int32)
-        rollout = loop.wait(self.runner.reset(rows, jax.random.fold_in(key, 0)))
+        rollout = loop.block_until_ready(
+            self.runner.reset(rows, jax.random.fold_in(key, 0))
+        )
         segments: list[demos.ExpertTrajectory] = []
         for step in range(0, self.scene.suite.horizon, STEPS_PER_CALL):
             segment_key = jax.random.fold_in(key, 1 + step)
-            rollout, segment = loop.wait(self.runner.advance(rollout, segment_key))
+            rollout, segment = loop.block_until_ready(
+                self.runner.advance(rollout, segment_key)
+            )
             segments.append(jax.tree.map(np.asarray, segment))
             if (segments[-1].success | segments[-1].diverged)[-1].all():
                 break

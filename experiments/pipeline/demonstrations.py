@@ -156,7 +156,9 @@ def _record_expert(context: RunContext) -> tuple[list[Demonstration], int]:
             record = record.lower(task, key).compile()  # type: ignore[attr-defined]
         for attempt in range(num_batches):
             task = jnp.asarray(batch_tasks(tasks, config.batch_size, attempt))
-            recording = loop.wait(record(task, jax.random.fold_in(key, attempt)))
+            recording = loop.block_until_ready(
+                record(task, jax.random.fold_in(key, attempt))
+            )
             diverged += int(recording.diverged[-1].sum())
             for episode in demos.successful_episodes(context.scene, task, recording):
                 if missing[episode.task] > 0:

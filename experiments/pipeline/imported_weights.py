@@ -127,7 +127,7 @@ def restore(
     stored = _without_noise_head(config)
     shapes = parameters.shapes(stored)
     if mesh is not None:
-        shapes = sharding.placed(shapes, parameters.shardings(mesh, stored))
+        shapes = sharding.with_shardings(shapes, parameters.shardings(mesh, stored))
     try:
         params = checkpoints.restore(path, shapes).tree
     except ValueError as error:

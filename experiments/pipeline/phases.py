@@ -21,7 +21,7 @@ from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
 from omnivla_jax.train import evaluate, rng
 from omnivla_jax.train.online import profile
-from omnivla_jax.train.state import TrainState, evaluated
+from omnivla_jax.train.state import TrainState, eval_params
 
 ONE_INSTRUCTION = "there is only one instruction"
 EVALUATIONS = {
@@ -88,7 +88,7 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
             evaluate_fn = context.evaluate_fn()
         outcome = evaluate.run(
             evaluate_fn,
-            evaluated(state),
+            eval_params(state),
             state.normalizer,
             starts,
             config=config,

@@ -22,7 +22,7 @@ from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.train import loop, online, rng, sft, sharding
-from omnivla_jax.train.state import TrainState, evaluated
+from omnivla_jax.train.state import TrainState, eval_params
 
 Demonstrations = Callable[[], list[Demonstration]]
 # (run, state to start from, demonstrations) -> stage
@@ -60,7 +60,7 @@ def sft_stage(
             normalizer = _shard(context, sft.fit_normalizer(episodes))
             params = _initial_params(context, key)
         else:
-            normalizer, params = initial.normalizer, evaluated(initial)
+            normalizer, params = initial.normalizer, eval_params(initial)
         state = _init_sharded(context, create, params, normalizer)
         padding = context.config.data.padding
         if context.config.data.streaming:
@@ -71,7 +71,9 @@ def sft_stage(
                 episodes, normalizer, config=policy_config, padding=padding
             ),
         )
-        step = sft.make_step(policy_config, config, placement=_mesh_sharding(context))
+        step = sft.make_step(
+            policy_config, config, mesh_sharding=_mesh_sharding(context)
+        )
         compiled = _compile(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
@@ -109,7 +111,7 @@ def _streamed_step(
         return _shard(context, jax.tree.map(jnp.asarray, next(batches)))
 
     step = sft.make_streamed_step(
-        policy_config, config, table, placement=_mesh_sharding(context)
+        policy_config, config, table, mesh_sharding=_mesh_sharding(context)
     )
     compiled = _compile(step, state, next_batch())
 
@@ -148,7 +150,7 @@ def online_stage(
             policy_config=config.policy,
             sampler=config.sampler,
             config=config.rl,
-            placement=_mesh_sharding(context),
+            mesh_sharding=_mesh_sharding(context),
         )
         compiled = _compile(step, state, key)
         return state, lambda state: compiled(state, key)
@@ -266,7 +268,7 @@ def _abstract_state(context: RunContext, stage: str) -> TrainState:
     if context.mesh is None:
         return shapes
     layout = sharding.shardings(shapes, context.mesh, context.config.policy)
-    return mesh_sharding.placed(shapes, layout)
+    return mesh_sharding.with_shardings(shapes, layout)
 
 
 def _mesh_sharding(context: RunContext) -> sharding.MeshSharding:
@@ -279,4 +281,4 @@ def _shard(context: RunContext, tree: PyTree) -> PyTree:
     """`tree` on the run's mesh, if it has one."""
     if context.mesh is None:
         return tree
-    return sharding.put(tree, context.mesh, context.config.policy)
+    return sharding.shard(tree, context.mesh, context.config.policy)

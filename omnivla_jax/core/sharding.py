@@ -1,10 +1,11 @@
 """The device mesh and the one table from logical array axes to mesh axes.
 
-`jax.jit` with `NamedSharding` is what used to be called pjit. Mesh axes: `data` splits
+Mesh axes: `data` splits
 batches, `fsdp` splits batches and parameters, `tensor` splits heads, MLPs and words.
 """
 
 import math
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -29,11 +30,11 @@ AXIS_RULES: tuple[tuple[str, str | tuple[str, ...] | None], ...] = (
 
 def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     """A mesh over the first data * fsdp * tensor devices; errors name the shortfall."""
-    wanted, present = math.prod((data, fsdp, tensor)), len(jax.devices())
-    if wanted > present:
+    needed, available = math.prod((data, fsdp, tensor)), len(jax.devices())
+    if needed > available:
         raise ValueError(
-            f"A mesh of {data=} x {fsdp=} x {tensor=} needs {wanted} devices, but "
-            f"{present} are present: lower one of the three."
+            f"A mesh of {data=} x {fsdp=} x {tensor=} needs {needed} devices, but "
+            f"{available} are present: lower one of the three."
         )
     # Explicit axes (jax's default) reject concatenating sharded with replicated
     # tokens, which is what joint attention does.
@@ -41,18 +42,20 @@ def make_mesh(*, data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
         (data, fsdp, tensor),
         MESH_AXES,
         axis_types=(AxisType.Auto,) * 3,
-        devices=jax.devices()[:wanted],
+        devices=jax.devices()[:needed],
     )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Where arrays with a leading batch axis lie."""
+    """The sharding of arrays with a leading batch axis."""
     return nn.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
 
 
-def placed(shapes: PyTree, places: PyTree) -> PyTree:
-    """`jax.ShapeDtypeStruct`s that know where they lie; trees of one structure."""
-    return jax.tree.map(lambda leaf, to: leaf.update(sharding=to), shapes, places)
+def with_shardings(shapes: PyTree, shardings: PyTree) -> PyTree:
+    """`jax.ShapeDtypeStruct`s with shardings, from two trees of one structure."""
+    return jax.tree.map(
+        lambda leaf, sharding: leaf.update(sharding=sharding), shapes, shardings
+    )
 
 
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
@@ -61,17 +64,18 @@ def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
     Raises ValueError, by name, on an axis that its part of the mesh does not divide.
     """
     specs = nn.get_partition_spec(boxed_tree)
-    places = nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)
-    jax.tree_util.tree_map_with_path(_check, places, nn.unbox(boxed_tree))
-    return places
+    shardings = nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)
 
+    def check(path: tuple, sharding: NamedSharding, leaf: Any) -> None:
+        try:
+            sharding.shard_shape(leaf.shape)
+        except ValueError as error:
+            raise ValueError(
+                f"Parameter {jax.tree_util.keystr(path)} of shape {leaf.shape} cannot "
+                f"lie as {sharding.spec} on a mesh of {dict(mesh.shape)}: choose a "
+                "mesh axis that divides the split dimension, or change the policy's "
+                "width."
+            ) from error
 
-def _check(path: tuple, place: NamedSharding, leaf: jax.ShapeDtypeStruct) -> None:
-    try:
-        place.shard_shape(leaf.shape)
-    except ValueError as error:
-        raise ValueError(
-            f"Parameter {jax.tree_util.keystr(path)} of shape {leaf.shape} cannot lie "
-            f"as {place.spec} on a mesh of {dict(place.mesh.shape)}: choose a mesh "
-            "axis that divides the split dimension, or change the policy's width."
-        ) from error
+    jax.tree_util.tree_map_with_path(check, shardings, nn.unbox(boxed_tree))
+    return shardings

@@ -28,6 +28,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import lora, normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import action_head
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.tokenizers import registry
 
@@ -222,7 +223,9 @@ def _sample_actions(
     state = normalize.pad_dims(state, config.state_dim)
     observation = observation._replace(state=state)
     cache = policy.encode_prefix(params, observation, config=config)
-    chunk = policy.sample(params, cache, state, keys, config=config, steps=steps)
+    chunk = action_head(config).act(
+        params, cache, state, keys, config=config, steps=steps
+    )
     chunk = normalize.unpad_dims(chunk, config.robot_action_dim)
     actions = normalize.unnormalize(normalizer.action, chunk)
     chex.assert_shape(actions, (*keys.shape, config.horizon, config.robot_action_dim))

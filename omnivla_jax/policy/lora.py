@@ -1,23 +1,22 @@
-"""Which parameters train, low-rank adapters beside them, and their moving average.
+"""Which parameters train, and low-rank adapters beside them (LoRA).
 
-A scope is one word for what trains:
+`trainable` is one word for the parameters that train:
 
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts, and the action expert's ends (noise head
-                             included), which are as new as the robot they speak
-                             for (as in openpi)
+                             experts. Also trains the action expert's input and output
+                             projections (noise head included) in full, since they
+                             start from scratch, as openpi does
 
-PPO's critic, the entry "value" of the parameter tree, is no expert and trains under
-every scope. Adapters are one more entry, "lora". The model never sees them: `merge`
-adds them to the weights, W [..., in, out] + a b, before a loss and on export.
-Gradients of the weights are formed on the way; only the optimizer's memory is saved.
-Axes: R rank; "..." whatever a weight stacks (layers, heads, gate and value).
+PPO's critic, the entry "value" of the parameter tree, is no expert and always trains.
+Adapters are one more entry, "lora". The model never sees them: `merge` adds them to the
+weights, W [..., in, out] + a b, before a loss and on export. Gradients of the weights
+are computed on the way; only the optimizer's memory is saved.
+Axes: R rank; "..." leading axes of a weight (layers, heads, gate and value).
 """
 
 import re
-from typing import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -28,37 +27,47 @@ from omnivla_jax.policy.parameters import VALUE
 
 ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear")
 LORA = "lora"
-
-Path = tuple[str, ...]
-
-
-def rank(scope: str) -> int | None:
-    """R of a scope "lora:r=R", None for the scopes without adapters."""
-    found = re.fullmatch(r"lora:r=([1-9][0-9]*)", scope)
-    return int(found[1]) if found else None
+# Trained in full beside adapters.
+ENDS = (("action", "input"), ("action", "output"), ("action", "noise"))
 
 
-def add_adapters(params: PyTree, key: jax.Array, *, scope: str) -> PyTree:
-    """The tree to train under `scope`: with fresh adapters, if it asks for them.
+def lora_rank(trainable: str) -> int | None:
+    """R of "lora:r=R"; None for the values without adapters."""
+    match = re.fullmatch(r"lora:r=([1-9][0-9]*)", trainable)
+    return int(match[1]) if match else None
 
-    a [..., in, R] is normal with deviation in^-1/2 and b [..., R, out] is 0, so that
-    nothing changes at first. Adapters that `params` has are merged. Consumes `key`.
+
+def add_adapters(params: PyTree, key: jax.Array, *, trainable: str) -> PyTree:
+    """The parameter tree to train: with fresh adapters where `trainable` has them.
+
+    Args:
+      params: of the policy; adapters that it has are merged.
+      key: typed key, consumed by a [..., in, R], normal with deviation in^-1/2. b
+        [..., R, out] is 0, so that nothing changes at first.
+      trainable: which parameters train.
+
+    Returns:
+      `params`, with an entry "lora" under "lora:r=R".
     """
-    merged, size = merge(params), rank(scope)
-    if size is None:
+    merged, rank = merge(params), lora_rank(trainable)
+    if rank is None:
         return merged
-    weights = dict(_adapted(merged))
+    weights = {
+        path: weight
+        for path, weight in sorted(flatten_dict(merged).items())
+        if path[1] == "layers" and path[-1] in ADAPTED
+    }
     adapters = {}
-    for path, part_key in zip(weights, jax.random.split(key, len(weights))):
-        *stacked, wide, out = weights[path].shape
-        noise = jax.random.normal(part_key, (*stacked, wide, size))
-        adapters[(*path, "a")] = noise * wide**-0.5
-        adapters[(*path, "b")] = jnp.zeros((*stacked, size, out))
+    for path, weight_key in zip(weights, jax.random.split(key, len(weights))):
+        *stacked, fan_in, fan_out = weights[path].shape
+        noise = jax.random.normal(weight_key, (*stacked, fan_in, rank))
+        adapters[(*path, "a")] = noise * fan_in**-0.5
+        adapters[(*path, "b")] = jnp.zeros((*stacked, rank, fan_out))
     return merged | {LORA: unflatten_dict(adapters)}
 
 
 def merge(params: PyTree) -> PyTree:
-    """The tree the model takes: W + a b where there are adapters; differentiable."""
+    """The parameters of the model: W + a b where there are adapters; differentiable."""
     base = {name: tree for name, tree in params.items() if name != LORA}
     if LORA not in params:
         return base
@@ -74,43 +83,51 @@ def acting_params(params: PyTree) -> PyTree:
     return {name: tree for name, tree in merge(params).items() if name != VALUE}
 
 
-def trainable_mask(params: PyTree, scope: str) -> PyTree:
-    """True on the parameters that `scope` trains; `params` as `prepare` returns it."""
-    trains = _rule(scope, params)
-    return unflatten_dict({path: trains(path) for path in flatten_dict(params)})
+def trainable_mask(params: PyTree, trainable: str) -> PyTree:
+    """A tree of bools: True on the parameters that train.
 
+    Args:
+      params: as `add_adapters` returns them.
+      trainable: which parameters train.
 
-def average(before: PyTree, params: PyTree, *, step: jax.Array, limit: float) -> PyTree:
-    """The moving average of parameters after step `step` [], counted from 0.
-
-    The decay rises to `limit`: short at first, or the random initialisation would
-    linger in the average.
+    Raises:
+      ValueError: `trainable` is malformed, names an expert that is not there, or needs
+        adapters that `params` does not have.
     """
-    decay = jnp.minimum(limit, (1 + step) / (10 + step))
-    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, before, params)
-
-
-def _adapted(params: PyTree) -> Iterator[tuple[Path, jax.Array]]:
-    """The weights that adapters sit on, in a fixed order."""
-    for path, weight in sorted(flatten_dict(params).items()):
-        if path[1] == "layers" and path[-1] in ADAPTED:
-            yield path, weight
-
-
-def _rule(scope: str, params: PyTree) -> Callable[[Path], bool]:
-    """Does the parameter at a path train?"""
-    kind, _, listed = scope.partition(":")
+    kind, _, names = trainable.partition(":")
     experts = [name for name in params if name not in (LORA, VALUE)]
-    if scope == "all":
-        return lambda path: True
-    if kind == "experts" and set(listed.split(",")) <= set(experts):
-        return lambda path: path[0] in (*listed.split(","), VALUE)
-    if rank(scope) is None:
+    listed = names.split(",")
+    paths = flatten_dict(params)
+    if trainable == "all":
+        return unflatten_dict({path: True for path in paths})
+    if kind == "experts" and set(listed) <= set(experts):
+        return unflatten_dict({path: path[0] in (*listed, VALUE) for path in paths})
+    if lora_rank(trainable) is None:
         raise ValueError(
-            f"Cannot train {scope!r}: write 'all', 'lora:r=16', or 'experts:NAME,NAME' "
-            f"with names among {', '.join(experts)}."
+            f"Cannot train {trainable!r}: write 'all', 'lora:r=16', or "
+            f"'experts:NAME,NAME' with names among {', '.join(experts)}."
         )
     if LORA not in params:
-        raise ValueError(f"{scope!r} trains adapters: add them by adaptation.prepare.")
-    ends = (("action", "input"), ("action", "output"), ("action", "noise"))
-    return lambda path: path[0] in (LORA, VALUE) or path[:2] in ends
+        raise ValueError(f"{trainable!r} trains adapters: add them by add_adapters.")
+    return unflatten_dict(
+        {path: path[0] in (LORA, VALUE) or path[:2] in ENDS for path in paths}
+    )
+
+
+def update_ema(
+    ema_params: PyTree, params: PyTree, *, step: jax.Array, limit: float
+) -> PyTree:
+    """The exponential moving average of parameters after one more step.
+
+    Args:
+      ema_params: the average before it.
+      params: the parameters after it.
+      step: int32 [], its number, counted from 0.
+      limit: of the decay, which rises to it: short at first, or the random
+        initialisation would linger in the average.
+
+    Returns:
+      The average after it.
+    """
+    decay = jnp.minimum(limit, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema_params, params)

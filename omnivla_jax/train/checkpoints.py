@@ -223,10 +223,10 @@ def _items(state: PyTree) -> dict[str, PyTree]:
     """A training state by item; every array is in exactly one of them."""
     if not isinstance(state, TrainState):
         return {PARAMS: state}
-    evaluated = "params" if state.average is None else "average"
-    without: dict[str, Any] = {"normalizer": None, evaluated: None}
+    field = "params" if state.ema_params is None else "ema_params"
+    without: dict[str, Any] = {"normalizer": None, field: None}
     return {
-        PARAMS: getattr(state, evaluated),
+        PARAMS: getattr(state, field),
         NORMALIZER: state.normalizer,
         TRAIN_STATE: dataclasses.replace(state, **without),
     }
@@ -237,6 +237,6 @@ def _from_items(items: Mapping[str, PyTree]) -> PyTree:
     if TRAIN_STATE not in items:
         return items[PARAMS]
     rest = items[TRAIN_STATE]
-    evaluated = "params" if rest.params is None else "average"
-    restored = {"normalizer": items[NORMALIZER], evaluated: items[PARAMS]}
+    field = "params" if rest.params is None else "ema_params"
+    restored = {"normalizer": items[NORMALIZER], field: items[PARAMS]}
     return dataclasses.replace(rest, **restored)

@@ -235,7 +235,7 @@ def run(
         rows = np.arange(low, low + width) % total
         block = jax.tree.map(lambda x: x[rows], batch)
         result = evaluate(params, normalizer, block)
-        loop.wait(result)
+        loop.block_until_ready(result)
         counted = take_envs(result._replace(frames=None), total - low)
         frames = result.frames if low == 0 else None
         results.append(jax.device_get(counted)._replace(frames=frames))

@@ -1,7 +1,7 @@
 """The host's side of training: dispatch, watch, evaluate, checkpoint, resume.
 
-The loop runs one step ahead of what it reads: step n + 1 is dispatched before the
-metrics of step n are fetched, so that the accelerator never waits for the host.
+The loop runs one step ahead of the metrics that it reads: step n + 1 is dispatched
+before those of step n are fetched, so that the accelerator never waits for the host.
 """
 
 import math
@@ -16,9 +16,9 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.csv_log import Row
 
 POLL_SECONDS = 0.01
-MAX_NAMES = 3  # that are told of the terms which are not finite
-# Told first: what else is not finite follows from them.
-TERMS = ("surrogate", "kl_penalty", "value_loss", "loss")
+MAX_NAMES = 3  # of terms that are not finite, in a message
+# Named first: other terms that are not finite follow from them.
+CAUSES = ("surrogate", "kl_penalty", "value_loss", "loss")
 
 Step = Callable[[Any], tuple[Any, Mapping[str, jax.Array]]]
 
@@ -35,54 +35,56 @@ def run(
     evaluate_every: int = 0,
     report: Callable[[Row], Any] = lambda row: None,
 ) -> tuple[Any, list[Row]]:
-    """Call `step_fn` until `steps` records are there, checkpointing on the way.
+    """Call `step_fn` until there are `steps` records, checkpointing on the way.
 
     Args:
       step_fn: state -> (state, scalar metrics), compiled; may donate the state.
-      state: where `history` left it.
-      steps: how many calls make the whole stage, those of `history` included.
+      state: the state after `history`.
+      steps: number of calls of the whole stage, those of `history` included.
       history: the records of the calls that were made before an interruption.
       save: called with (state, history) every `save_every` calls and after the last;
         it must have copied the state when it returns.
-      evaluate: called likewise every `evaluate_every` calls (0: never), and before
-        `save`, so that what a checkpoint precedes has been evaluated.
-      report: called with each record once it is known; also where progress is shown.
+      save_every: calls between two checkpoints.
+      evaluate: called likewise every `evaluate_every` calls, and before `save`, so that
+        a checkpoint never precedes the evaluation of its state.
+      evaluate_every: calls between two evaluations; 0: never.
+      report: called with each record once it is known.
 
     Returns:
       The last state and one record a call, numbered from 1 under "update".
 
     Raises:
       FloatingPointError: a metric or a number of the state is not finite; the update
-        and the offending names are in the message. Nothing is saved after it.
+        and the names are in the message. Nothing is saved after it.
     """
-    rows, kept = list(history), len(history)
+    rows, last_saved_step = list(history), len(history)
     pending: Mapping[str, jax.Array] | None = None
 
     def read(metrics: Mapping[str, jax.Array]) -> None:
-        rows.append(_fetch(metrics, len(rows) + 1, kept))
+        rows.append(_fetch(metrics, len(rows) + 1, last_saved_step))
         report(rows[-1])
 
-    for done in range(len(rows) + 1, steps + 1):
+    for number in range(len(rows) + 1, steps + 1):
         state, metrics = step_fn(state)
         if pending is not None:
             read(pending)
         pending = metrics
-        evaluates = evaluate_every > 0 and done % evaluate_every == 0
-        saves = done % save_every == 0 or done == steps
+        evaluates = evaluate_every > 0 and number % evaluate_every == 0
+        saves = number % save_every == 0 or number == steps
         if evaluates or saves:
             read(pending)
             pending = None
-            _require_finite(state, done, kept)
+            _require_finite(state, number, last_saved_step)
         if evaluates:
             evaluate(state, list(rows))
         if saves:
             save(state, list(rows))
-            kept = done
+            last_saved_step = number
     return state, rows
 
 
-def wait(tree: Any) -> Any:
-    """Block until `tree` is computed, in naps: Ctrl-C is heard between them."""
+def block_until_ready(tree: Any) -> Any:
+    """`jax.block_until_ready` by polling, so that Ctrl-C is handled meanwhile."""
     arrays = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)]
     for leaf in arrays:
         while not leaf.is_ready():  # type: ignore[attr-defined]
@@ -90,49 +92,57 @@ def wait(tree: Any) -> Any:
     return tree
 
 
-def _fetch(metrics: Mapping[str, jax.Array], update: int, kept: int) -> Row:
-    """Metrics as floats; raises FloatingPointError naming those that are none."""
-    values = jax.device_get(wait(dict(metrics)))
+def _fetch(metrics: Mapping[str, jax.Array], update: int, last_saved_step: int) -> Row:
+    """Metrics as floats; raises FloatingPointError naming those that are not finite."""
+    values = jax.device_get(block_until_ready(dict(metrics)))
     row = {"update": float(update)}
     row |= {name: float(value) for name, value in values.items()}
     bad = {name: value for name, value in row.items() if not math.isfinite(value)}
     if bad:
-        terms = [name for name in TERMS if name in bad]
-        order = terms + [name for name in bad if name not in TERMS]
-        told = [f"{name} is {bad[name]}" for name in order]
-        raise FloatingPointError(_verdict(told, f"at update {update}", kept))
+        causes = [name for name in CAUSES if name in bad]
+        order = causes + [name for name in bad if name not in CAUSES]
+        problems = [f"{name} is {bad[name]}" for name in order]
+        raise FloatingPointError(
+            _nonfinite_message(problems, f"at update {update}", last_saved_step)
+        )
     return row
 
 
-def _require_finite(state: Any, update: int, kept: int) -> None:
-    """Raise FloatingPointError naming leaves that hold a number which is not finite.
+def _require_finite(state: Any, update: int, last_saved_step: int) -> None:
+    """Raise FloatingPointError naming leaves that hold a number that is not finite.
 
-    Metrics are of the parameters before an update: what it made of them may be bad
-    while they are good, and must not become the newest checkpoint.
+    Metrics are of the parameters before an update: they may be finite while the updated
+    parameters are not, which must not become the newest checkpoint.
     """
-    finite = jax.device_get(compilation.jit(_all_finite)(state))
-    leaves = jax.tree_util.tree_leaves_with_path(finite)
-    bad = [
+    is_finite = jax.device_get(compilation.jit(_all_finite)(state))
+    problems = [
         f"{jax.tree_util.keystr(path, simple=True, separator='.')} is not finite"
-        for path, fine in leaves
-        if not fine
+        for path, finite in jax.tree_util.tree_leaves_with_path(is_finite)
+        if not finite
     ]
-    if bad:
-        raise FloatingPointError(_verdict(bad, f"after update {update}", kept))
-
-
-def _is_finite(leaf: jax.Array) -> jax.Array:
-    counts = jnp.issubdtype(leaf.dtype, jnp.inexact)
-    return jnp.all(jnp.isfinite(leaf)) if counts else jnp.ones((), bool)
+    if problems:
+        raise FloatingPointError(
+            _nonfinite_message(problems, f"after update {update}", last_saved_step)
+        )
 
 
 def _all_finite(tree: PyTree) -> PyTree:
-    """bool [] for every leaf."""
-    return jax.tree.map(_is_finite, tree)
+    """bool [] for every leaf; at the module's level, so that it is compiled once."""
+
+    def is_finite(leaf: jax.Array) -> jax.Array:
+        inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return jnp.all(jnp.isfinite(leaf)) if inexact else jnp.ones((), bool)
+
+    return jax.tree.map(is_finite, tree)
 
 
-def _verdict(bad: Sequence[str], when: str, kept: int) -> str:
-    shown = ", ".join(bad[:MAX_NAMES])
-    more = f" and {len(bad) - MAX_NAMES} others" if len(bad) > MAX_NAMES else ""
-    left = f"The checkpoint of update {kept} is kept." if kept else "None was kept yet."
-    return f"{shown}{more} {when}: lower the learning rate or the clip norm. {left}"
+def _nonfinite_message(problems: Sequence[str], when: str, last_saved_step: int) -> str:
+    listed = ", ".join(problems[:MAX_NAMES])
+    rest = len(problems) - MAX_NAMES
+    more = f" and {rest} others" if rest > 0 else ""
+    saved = (
+        f"The checkpoint of update {last_saved_step} is kept."
+        if last_saved_step
+        else "None was kept yet."
+    )
+    return f"{listed}{more} {when}: lower the learning rate or the clip norm. {saved}"

@@ -153,17 +153,17 @@ def create(
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
-    params = lora.add_adapters(params, key, scope=config.scope)
+    params = lora.add_adapters(params, key, trainable=config.scope)
     optimizer = _optimizer(params, config)
-    averaged = config.average_decay > 0
-    return state.create(params, normalizer, optimizer, seed=seed, averaged=averaged)
+    keep_ema = config.average_decay > 0
+    return state.create(params, normalizer, optimizer, seed=seed, keep_ema=keep_ema)
 
 
 def make_step(
     policy_config: PolicyConfig,
     config: SftConfig,
     *,
-    placement: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
@@ -173,18 +173,20 @@ def make_step(
     Args:
       policy_config: of the policy.
       config: of this stage.
-      placement: on a mesh, splits the batch and the parameters; hand in a state that
-        lies there already (`placement.shardings`).
+      mesh_sharding: on a mesh, splits the batch and the parameters; hand in a state
+        that lies there already (`sharding.shardings`).
     """
 
     def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
         def update(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
             batch_key, loss_key = _step_keys(carry)
-            batch = placement.batch(_draw(batch_key, dataset, config.batch_size))
+            batch = mesh_sharding.constrain_batch(
+                _draw(batch_key, dataset, config.batch_size)
+            )
             return _update(carry, loss_key, batch, policy_config, config)
 
         after, metrics = jax.lax.scan(update, state, length=config.steps_per_call)
-        return placement.state(after), jax.tree.map(jnp.mean, metrics)
+        return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
 
@@ -194,7 +196,7 @@ def make_streamed_step(
     config: SftConfig,
     table: environment.Instructions,
     *,
-    placement: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
 
@@ -206,7 +208,7 @@ def make_streamed_step(
       policy_config: of the policy.
       config: of this stage; its `batch_size` is N.
       table: rows that `FrameBatch.instruction` counts.
-      placement: as of `make_step`.
+      mesh_sharding: as of `make_step`.
     """
 
     def step(state: TrainState, batches: FrameBatch) -> tuple[TrainState, Metrics]:
@@ -226,11 +228,13 @@ def make_streamed_step(
                 state=normalize.pad_dims(robot_state, policy_config.state_dim),
             )
             chunk = normalize.pad_dims(chunk, policy_config.action_dim)
-            batch = placement.batch((observation, chunk, frames.loss_mask))
+            batch = mesh_sharding.constrain_batch(
+                (observation, chunk, frames.loss_mask)
+            )
             return _update(carry, _step_keys(carry)[1], batch, policy_config, config)
 
         after, metrics = jax.lax.scan(update, state, batches)
-        return placement.state(after), jax.tree.map(jnp.mean, metrics)
+        return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
 
@@ -330,16 +334,16 @@ def _update(
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
     trained = lora.trainable_mask(before.params, config.scope)
     params = state.apply(before.params, updates, trained)
-    average = before.average
-    if average is not None:
-        average = lora.average(
-            average, params, step=before.step, limit=config.average_decay
+    ema_params = before.ema_params
+    if ema_params is not None:
+        ema_params = lora.update_ema(
+            ema_params, params, step=before.step, limit=config.average_decay
         )
     after = dataclasses.replace(
         before,
         step=before.step + 1,
         params=params,
-        average=average,
+        ema_params=ema_params,
         opt_state=opt_state,
     )
     return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}

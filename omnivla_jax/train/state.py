@@ -1,4 +1,4 @@
-"""What training carries from step to step, and the optimizer that changes it."""
+"""The training state, and the optimizer that changes it."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from omnivla_jax.policy.normalize import Normalizer
 
 @struct.dataclass
 class TrainState:
-    """A training run; with the seed in it, all that resuming needs."""
+    """Everything that resuming a training run needs."""
 
     step: jax.Array  # int32 []: finished optimization or online steps
     seed: jax.Array  # uint32 []
     params: PyTree  # float32, {"reasoning", "spatial", "action"} and "lora", if any
-    average: PyTree  # moving average of `params`; None where none is kept
-    reference: PyTree  # what online learning may not leave; None: nothing is held
+    ema_params: PyTree  # moving average of `params`; None where none is kept
+    reference: PyTree  # parameters of the KL penalty's reference policy; None: none
     normalizer: Normalizer
     opt_state: optax.OptState  # of the trained parameters only
 
@@ -73,11 +73,11 @@ def schedule(config: OptimizerConfig) -> optax.Schedule:
 
 
 def make_optimizer(
-    config: OptimizerConfig, trained: PyTree
+    config: OptimizerConfig, trainable: PyTree
 ) -> optax.GradientTransformation:
-    """AdamW on the parameters where the bool tree `trained` is True.
+    """AdamW on the parameters where the tree of bools `trainable` is True.
 
-    The others carry no optimizer state and their updates are 0.
+    The others have no optimizer state and their updates are 0.
     """
     adamw = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
@@ -89,7 +89,7 @@ def make_optimizer(
             weight_decay=config.weight_decay,
         ),
     )
-    labels = jax.tree.map(lambda on: "trained" if on else "frozen", trained)
+    labels = jax.tree.map(lambda on: "trained" if on else "frozen", trainable)
     return optax.multi_transform(
         {"trained": adamw, "frozen": optax.set_to_zero()}, labels
     )
@@ -101,37 +101,47 @@ def create(
     optimizer: optax.GradientTransformation,
     *,
     seed: int | jax.Array,
-    averaged: bool = False,
-    held: bool = False,
+    keep_ema: bool = False,
+    keep_reference: bool = False,
 ) -> TrainState:
-    """A run at step 0 that starts from copies: donating it leaves the originals."""
+    """A training state at step 0.
+
+    Args:
+      params: of the policy, copied, so that donating the state leaves the originals.
+      normalizer: of states and actions, copied.
+      optimizer: its state is initialised here.
+      seed: of all randomness in training.
+      keep_ema: keep a moving average of the parameters.
+      keep_reference: keep the initial parameters as the reference policy.
+    """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
         params=jax.tree.map(jnp.copy, params),
-        average=jax.tree.map(jnp.copy, params) if averaged else None,
-        reference=jax.tree.map(jnp.copy, params) if held else None,
+        ema_params=jax.tree.map(jnp.copy, params) if keep_ema else None,
+        reference=jax.tree.map(jnp.copy, params) if keep_reference else None,
         normalizer=jax.tree.map(jnp.copy, normalizer),
         opt_state=optimizer.init(params),
     )
 
 
-def apply(params: PyTree, updates: PyTree, trained: PyTree) -> PyTree:
-    """Add updates where `trained`; the rest stays bit for bit, which + 0 would not."""
+def apply(params: PyTree, updates: PyTree, trainable: PyTree) -> PyTree:
+    """Add updates where `trainable`; -0.0 + 0 is 0.0, so that the rest is not added."""
     chex.assert_trees_all_equal_structs(params, updates)
     return jax.tree.map(
-        lambda p, u, on: p + u.astype(p.dtype) if on else p, params, updates, trained
+        lambda p, u, on: p + u.astype(p.dtype) if on else p, params, updates, trainable
     )
 
 
-def evaluated(state: TrainState) -> PyTree:
-    """The parameters to evaluate and hand on: averaged if that is kept, merged.
+def eval_params(state: TrainState) -> PyTree:
+    """The parameters to evaluate: the moving average if it is kept, adapters merged.
 
-    The critic stays behind: programs that act are compiled for policies without one.
+    Without the critic: programs that act are compiled for policies without one.
     """
-    return lora.acting_params(state.params if state.average is None else state.average)
+    params = state.params if state.ema_params is None else state.ema_params
+    return lora.acting_params(params)
 
 
-def count(params: PyTree) -> int:
-    """How many numbers a parameter tree holds."""
+def num_params(params: PyTree) -> int:
+    """The number of values in a parameter tree."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

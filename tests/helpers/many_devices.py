@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 
 from omnivla_jax.core import sharding
 from omnivla_jax.train import online, rng
-from omnivla_jax.train import sharding as placement
+from omnivla_jax.train import sharding as train_sharding
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import reaching
 from tests.train.online.step_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
@@ -53,20 +53,20 @@ def main(out: str, address: str = "", process: str = "0") -> None:
 def stepped(mesh):
     """The loss and the parameters after one step, the latter by path."""
     state, key = fresh(CONFIG), rng.named_key(0, "online")
-    state = placement.put(state, mesh, POLICY)
+    state = train_sharding.shard(state, mesh, POLICY)
     step = online.make_step(
         reaching.make(POLICY),
         TASKS,
         policy_config=POLICY,
         sampler=SAMPLER,
         config=CONFIG,
-        placement=placement.on_mesh(mesh, POLICY),
+        mesh_sharding=train_sharding.on_mesh(mesh, POLICY),
     )
-    after, metrics = step(state, placement.put(key, mesh, POLICY))
+    after, metrics = step(state, train_sharding.shard(key, mesh, POLICY))
     params, loss = multihost_utils.process_allgather(
         (after.params, metrics["loss"]), tiled=True
     )
-    step(after, placement.put(key, mesh, POLICY))
+    step(after, train_sharding.shard(key, mesh, POLICY))
     assert step._cache_size() == 1, "retraced"  # type: ignore[attr-defined]
     return flatten_dict(params, sep="/") | {"loss": loss}
 

@@ -15,7 +15,7 @@ from omnivla_jax.core import sharding
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment
-from omnivla_jax.train import sharding as placement
+from omnivla_jax.train import sharding as train_sharding
 from tests.train.online.step_test import POLICY
 
 BATCH, STEPS, SIDE = 8, 3, 16
@@ -31,7 +31,7 @@ def main() -> None:
     start = compilation.jit(lambda: env.reset(scene, jnp.arange(BATCH), keys))()
     expected = player(scene, lambda same: same).lower(start).compile()(start)
     mesh = sharding.make_mesh(**MESH)
-    divided = placement.on_mesh(mesh, POLICY).apart
+    divided = train_sharding.on_mesh(mesh, POLICY).shard_map_batch
     spread = jax.device_put(start, sharding.batch_sharding(mesh))
     scene = scenes.make("libero_goal", engine="mjx")
     program = player(scene, divided).lower(spread).compile()
@@ -45,7 +45,7 @@ def main() -> None:
     assert np.all(moved > 1e-2), moved
     assert len(found.physics.qpos.sharding.device_set) == 8
     # What the scene keeps between programs must not be bound to the first one's mesh.
-    alone = placement.on_mesh(sharding.make_mesh(), POLICY).apart
+    alone = train_sharding.on_mesh(sharding.make_mesh(), POLICY).shard_map_batch
     jax.eval_shape(player(scene, alone), start)
 
 

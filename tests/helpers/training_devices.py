@@ -54,7 +54,7 @@ def spread(mesh, tmp_path_factory):
 
 def assert_split(state):
     """No large parameter, average or moment lies whole on any device."""
-    trees = (state.params, state.average, state.opt_state)
+    trees = (state.params, state.ema_params, state.opt_state)
     whole = {
         jax.tree_util.keystr(path): leaf.sharding.is_fully_replicated
         for index, tree in enumerate(trees)

@@ -33,8 +33,10 @@ def make_state():
         normalize.Affine(jnp.linspace(0, 1, 7), jnp.full(7, 2.0)),
     )
     created = sft.create(params, units, config=SFT, seed=0)
-    ones = jax.tree.map(lambda x: x + 0.01, created.average[lora.LORA])
-    return dataclasses.replace(created, average={**created.average, lora.LORA: ones})
+    ones = jax.tree.map(lambda x: x + 0.01, created.ema_params[lora.LORA])
+    return dataclasses.replace(
+        created, ema_params={**created.ema_params, lora.LORA: ones}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def test_actions_are_those_of_trainings_deterministic_actor(saved, loaded):
     arrays = (inputs["images"], *map(np.stack, (tokens, mask)), inputs["state"])
     seen = Observation(*map(jnp.asarray, arrays))
     agent = Agent(CONFIG, lambda env, rows: seen, train_state.normalizer)
-    params, rows = state.evaluated(train_state), jnp.arange(2)
+    params, rows = state.eval_params(train_state), jnp.arange(2)
 
     def act(keys):
         return agent.act_deterministic(

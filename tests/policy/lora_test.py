@@ -28,7 +28,7 @@ def tree(seed: int = 0):
 
 def trained(scope: str) -> set[str]:
     """Paths that train, written a/b/c."""
-    params = lora.add_adapters(tree(), KEY, scope=scope)
+    params = lora.add_adapters(tree(), KEY, trainable=scope)
     mask = lora.trainable_mask(params, scope)
     chex.assert_trees_all_equal_structs(mask, params)
     flat = flatten_dict(mask, sep="/")
@@ -55,12 +55,12 @@ def test_scopes_name_what_trains():
 @pytest.mark.parametrize("scope", ["all", "experts:action", "lora:r=2"])
 def test_the_critic_trains_under_every_scope(scope):
     critic = {"query": jnp.ones((2, 3)), "out": {"kernel": jnp.ones((4, 1))}}
-    params = lora.add_adapters(tree() | {"value": critic}, KEY, scope=scope)
+    params = lora.add_adapters(tree() | {"value": critic}, KEY, trainable=scope)
     mask = lora.trainable_mask(params, scope)
     assert all(jax.tree.leaves(mask["value"]))
     assert "value" not in params.get("lora", {})
     chex.assert_trees_all_equal(lora.merge(params)["value"], critic)
-    after = lora.average(params, params, step=jnp.asarray(3), limit=0.9)
+    after = lora.update_ema(params, params, step=jnp.asarray(3), limit=0.9)
     chex.assert_trees_all_close(after["value"], critic)
     alone = lora.trainable_mask(tree(), "experts:action")
     if scope == "experts:action":
@@ -73,19 +73,19 @@ def test_unknown_scopes_are_refused_with_the_choices():
     for scope in ("experts:hand", "action", "experts:", "lora:r=0", "lora"):
         with pytest.raises(ValueError, match=f"Cannot train '{scope}'.*reasoning, act"):
             lora.trainable_mask(tree(), scope)
-    with pytest.raises(ValueError, match="add them by adaptation.prepare"):
+    with pytest.raises(ValueError, match="add them by add_adapters"):
         lora.trainable_mask(tree(), "lora:r=2")
 
 
 def test_fresh_adapters_change_nothing():
-    params = lora.add_adapters(tree(), KEY, scope="lora:r=2")
+    params = lora.add_adapters(tree(), KEY, trainable="lora:r=2")
     pair = params["lora"]["action"]["layers"]["attn"]["q_einsum"]
     chex.assert_shape([pair["a"], pair["b"]], [(2, 3, 6, 2), (2, 3, 2, 4)])
     chex.assert_trees_all_equal(lora.merge(params), tree())
 
 
 def test_merging_adds_the_product_of_the_pair():
-    params = lora.add_adapters(tree(), KEY, scope="lora:r=2")
+    params = lora.add_adapters(tree(), KEY, trainable="lora:r=2")
     pair = params["lora"]["reasoning"]["layers"]["mlp"]["linear"]
     pair["b"] = jnp.ones_like(pair["b"])
     merged = lora.merge(params)
@@ -96,12 +96,12 @@ def test_merging_adds_the_product_of_the_pair():
     np.testing.assert_allclose(change, expected, atol=1e-5)
     assert np.linalg.matrix_rank(change[0], tol=1e-4) == 1  # b repeats one row
     chex.assert_trees_all_equal(merged["action"], tree()["action"])
-    again = lora.add_adapters(params, KEY, scope="all")
+    again = lora.add_adapters(params, KEY, trainable="all")
     chex.assert_trees_all_equal(again, merged)
 
 
 def test_the_gradient_reaches_the_adapters():
-    params = lora.add_adapters(tree(), KEY, scope="lora:r=2")
+    params = lora.add_adapters(tree(), KEY, trainable="lora:r=2")
 
     def loss(params):
         return sum(jnp.sum(x**2) for x in jax.tree.leaves(lora.merge(params)))
@@ -118,5 +118,5 @@ def test_the_average_is_short_at_first():
     # Step 0 keeps a tenth of the past, a late step what the limit says.
     before, params = {"w": jnp.zeros(1)}, {"w": jnp.ones(1)}
     for step, kept in ((0, 0.1), (8, 0.5), (10**6, 0.99)):
-        after = lora.average(before, params, step=jnp.asarray(step), limit=0.99)
+        after = lora.update_ema(before, params, step=jnp.asarray(step), limit=0.99)
         np.testing.assert_allclose(after["w"], 1 - kept, rtol=1e-4)

@@ -227,10 +227,10 @@ def test_the_best_may_be_kept(tmp_path):
 @pytest.mark.parametrize("averaged", [False, True])
 def test_what_inference_needs_lies_apart(tmp_path, averaged):
     """The evaluated parameters are read without the rest; nothing is stored twice."""
-    saved = tree(3.0).replace(average=tree(5.0).params if averaged else None)
+    saved = tree(3.0).replace(ema_params=tree(5.0).params if averaged else None)
     policy = {"horizon": 4}
     path = checkpoints.save(tmp_path, saved, rows(1), policy=policy)
-    expected = saved.average if averaged else saved.params
+    expected = saved.ema_params if averaged else saved.params
     shutil.rmtree(path / "train_state")
     restored = checkpoints.restore(path, jax.eval_shape(lambda: expected))
     chex.assert_trees_all_equal(restored.tree, expected)

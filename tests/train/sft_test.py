@@ -65,7 +65,7 @@ def test_loss_falls_and_the_step_traces_once(trained):
     assert losses[-1] < 0.6 * losses[0], losses
     assert int(state.step) == 100
     moved = jax.tree.map(
-        lambda a, p: float(abs(a - p).max()), state.average, state.params
+        lambda a, p: float(abs(a - p).max()), state.ema_params, state.params
     )
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
@@ -91,7 +91,7 @@ def test_adapters_alone_lower_the_loss(trained):
     after, last = step(middle, dataset)
     assert float(last["loss"]) < 0.8 * float(first["loss"])
     chex.assert_trees_all_equal(after.params["reasoning"], params["reasoning"])
-    handed_on = state.evaluated(after)
+    handed_on = state.eval_params(after)
     chex.assert_trees_all_equal_structs(handed_on, params)
     moved = handed_on["reasoning"]["layers"]["attn"]["q_einsum"]
     start = params["reasoning"]["layers"]["attn"]["q_einsum"]

@@ -19,7 +19,7 @@ from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import online
-from omnivla_jax.train import sharding as placement
+from omnivla_jax.train import sharding as train_sharding
 from omnivla_jax.train import state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online.config import OnlineConfig
@@ -59,7 +59,7 @@ def leaves(preset: str, *mesh: int):
     """Shape and sharding of every leaf of the state, by path."""
     found, config = shapes(preset), configs.preset(preset)
     abstract: Any = AbstractMesh(mesh, sharding.MESH_AXES)  # needs no devices
-    places = jax.tree.leaves(placement.shardings(found, abstract, config))
+    places = jax.tree.leaves(train_sharding.shardings(found, abstract, config))
     paths = jax.tree_util.tree_leaves_with_path(found)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): (leaf.shape, place)
@@ -121,12 +121,12 @@ def test_a_compiled_program_returns_adapters_as_they_lay():
 def main() -> None:
     """Two calls with the state's adapters: the second must not be traced again."""
     mesh, config = sharding.make_mesh(data=2, fsdp=2, tensor=2), configs.preset("debug")
-    lies = placement.on_mesh(mesh, config)
+    lies = train_sharding.on_mesh(mesh, config)
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes("debug").params)
-    step = jax.jit(lambda tree: lies.state(jax.tree.map(jnp.cos, tree)))
-    after = step(step(placement.put(params, mesh, config)))
+    step = jax.jit(lambda tree: lies.constrain_state(jax.tree.map(jnp.cos, tree)))
+    after = step(step(train_sharding.shard(params, mesh, config)))
     assert step._cache_size() == 1, "retraced"  # type: ignore[attr-defined]
-    places = placement.shardings(params, mesh, config)
+    places = train_sharding.shardings(params, mesh, config)
     assert jax.tree.map(lambda leaf: leaf.sharding, after) == places
 
 

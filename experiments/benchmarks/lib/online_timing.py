@@ -87,7 +87,7 @@ def experience(
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,
-        placement=single_device(),
+        mesh_sharding=single_device(),
     )
     return jax.eval_shape(gather, key)[0]
 

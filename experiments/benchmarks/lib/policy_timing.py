@@ -28,7 +28,7 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
     return {
-        "parameters": state.count(parameters.shapes(config)),
+        "parameters": state.num_params(parameters.shapes(config)),
         **acting(config, batch=batch, steps=steps),
         **learning(config, batch=batch),
         "peak_memory_mib": round(memory.peak()[0] / memory.MIB),

@@ -83,9 +83,9 @@ def profile_update(
 
     @functools.partial(compilation.jit, fused=True)
     def update(state: TrainState, key: jax.Array, batch: RolloutBatch) -> Any:
-        placement = single_device()
+        mesh_sharding = single_device()
         return update_epochs(
-            state, key, batch, agent=agent, config=config, placement=placement
+            state, key, batch, agent=agent, config=config, mesh_sharding=mesh_sharding
         )
 
     env_state = reset(reset_key)

@@ -49,14 +49,14 @@ def collect(
     tasks: Sequence[int],
     *,
     config: OnlineConfig,
-    placement: MeshSharding,
+    mesh_sharding: MeshSharding,
 ) -> tuple[RolloutBatch, Metrics]:
     """Play B episodes and compute the advantages of their chunks; consumes `key`.
 
     Args:
       agent, params: the policy, with its adapters merged.
       environment, tasks: the simulator, and the task ids that take turns.
-      config, placement: of stage III.
+      config, mesh_sharding: of stage III.
 
     Returns:
       The batch that the update learns from, and scalar metrics of the episodes.
@@ -74,12 +74,14 @@ def collect(
 
         Their noise is independent, so that the first is a random choice.
         """
-        clones = placement.batch(groups.repeat(rollout, branches))
+        clones = mesh_sharding.constrain_batch(groups.repeat(rollout, branches))
         clones, mask, terms = execute_chunk(environment, clones, actions)
         reward = chunk_return(environment, terms, weights, discount=config.discount)
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
-    env_state = placement.batch(reset_groups(environment, tasks, reset_key, config))
+    env_state = mesh_sharding.constrain_batch(
+        reset_groups(environment, tasks, reset_key, config)
+    )
     final, transitions = chunk_scan.rollout(
         act,
         step_branches,

@@ -30,7 +30,9 @@ def create(
 ) -> TrainState:
     """Stage III at step 0, from the state that stage II ended in."""
     key = rng.named_key(sft_state.seed, "adapters")
-    params = lora.add_adapters(state.evaluated(sft_state), key, scope=config.trainable)
+    params = lora.add_adapters(
+        state.eval_params(sft_state), key, trainable=config.trainable
+    )
     if config.objective.has_critic:
         critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
@@ -40,7 +42,7 @@ def create(
         sft_state.normalizer,
         state.make_optimizer(config.optimizer, trained),
         seed=sft_state.seed,
-        held=config.reference == "sft",
+        keep_reference=config.reference == "sft",
     )
 
 
@@ -51,7 +53,7 @@ def make_step(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-    placement: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = single_device(),
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 
@@ -62,10 +64,10 @@ def make_step(
       tasks: its task ids that episodes are played of.
       policy_config, sampler: the policy, and how its action head explores.
       config: of stage III.
-      placement: on a mesh, it splits the batch and the parameters; hand in a state
+      mesh_sharding: on a mesh, it splits the batch and the parameters; hand in a state
         that lies there already (`train.sharding`).
     """
-    environment = shard_map_environment(environment, placement.apart)
+    environment = shard_map_environment(environment, mesh_sharding.shard_map_batch)
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
@@ -79,12 +81,20 @@ def make_step(
             environment,
             tasks,
             config=config,
-            placement=placement,
+            mesh_sharding=mesh_sharding,
         )
         new_state, update_metrics = update_epochs(
-            state, update_key, batch, agent=agent, config=config, placement=placement
+            state,
+            update_key,
+            batch,
+            agent=agent,
+            config=config,
+            mesh_sharding=mesh_sharding,
         )
-        return placement.state(new_state), episode_metrics | update_metrics
+        return (
+            mesh_sharding.constrain_state(new_state),
+            episode_metrics | update_metrics,
+        )
 
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)

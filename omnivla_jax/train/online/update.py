@@ -33,7 +33,7 @@ def update_epochs(
     *,
     agent: Agent,
     config: OnlineConfig,
-    placement: MeshSharding,
+    mesh_sharding: MeshSharding,
 ) -> tuple[TrainState, Metrics]:
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
@@ -44,7 +44,7 @@ def update_epochs(
       state_before: the state whose parameters are trained.
       batch: what `rollout.collect` recorded.
       agent: scores the chunks.
-      config, placement: of stage III.
+      config, mesh_sharding: of stage III.
     """
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
@@ -52,7 +52,7 @@ def update_epochs(
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
         minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
-        minibatch = placement.batch(minibatch)
+        minibatch = mesh_sharding.constrain_batch(minibatch)
         return objective_loss(
             params, state_before.reference, minibatch, agent=agent, config=config
         )

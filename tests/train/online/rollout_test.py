@@ -57,7 +57,7 @@ def collected(directions, config=CONFIG, **changes):
             reaching.make(POLICY)._replace(**changes),
             TASKS,
             config=config,
-            placement=single_device(),
+            mesh_sharding=single_device(),
         )
     )
     return run(jax.random.key(0))

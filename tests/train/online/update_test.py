@@ -43,7 +43,7 @@ def start(config=CONFIG):
     units = normalize.Normalizer(normalize.identity(1), normalize.identity(chains.D))
     optimizer = state.make_optimizer(config.optimizer, trained)
     held = config.reference == "sft"
-    return state.create(params, units, optimizer, seed=0, held=held)
+    return state.create(params, units, optimizer, seed=0, keep_reference=held)
 
 
 def batch(weight=None):
@@ -64,7 +64,7 @@ def learned(config=CONFIG, given=None):
             given,
             agent=chains.ShiftAgent(),
             config=config,
-            placement=single_device(),
+            mesh_sharding=single_device(),
         )
     )
     return run(start(config), jax.random.key(0), given or batch())
@@ -91,7 +91,7 @@ def test_every_objective_moves_towards_higher_advantages(name):
     criticised = after.params["value"]["bias"] > 0
     assert bool(criticised) == (name == "ppo")
     assert ("explained_variance" in metrics) == (name == "ppo")
-    assert set(state.evaluated(after)) == {"action"}, "a critic does not act"
+    assert set(state.eval_params(after)) == {"action"}, "a critic does not act"
 
 
 def test_accumulated_gradients_are_those_of_the_whole_minibatch():

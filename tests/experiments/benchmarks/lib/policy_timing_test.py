@@ -48,7 +48,7 @@ def test_full_trains_with_four_numbers_a_parameter():
         policy_timing.init_state, config=config, sft_config=sft_config
     )
     start = jax.eval_shape(draw, jax.random.key(0))
-    count = state.count(parameters.shapes(config))
+    count = state.num_params(parameters.shapes(config))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
     assert 12 * count <= held < 12 * count + 2**10  # counters, units
     assert held + 4 * count < 67 * 2**30

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow  # of code that made objects.json once
 RECORDED = recorded.read()
 
 
-def test_a_category_taken_over_as_it_is_does_not_deviate():
+def test_an_unchanged_category_does_not_deviate():
     found = geometry.row(RECORDED["butter"])
     assert found["recorded_primitives"] == found["fitted_primitives"] == 1
     assert found["maximum_mm"] == {"fitted": 0.0, "recorded": 0.0}

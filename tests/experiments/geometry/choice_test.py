@@ -100,7 +100,7 @@ def test_every_movable_stands_as_high_as_in_libero():
         assert -lowest == pytest.approx(height, abs=0.0005), name
 
 
-def test_replayed_shapes_have_the_primitives_that_episodes_were_replayed_with():
+def test_replayed_shapes_keep_their_primitives():
     counts = {name: [len(own.boxes) for own in r()] for name, r in REPLAYED.items()}
     assert counts == {
         "akita_black_bowl": [17],

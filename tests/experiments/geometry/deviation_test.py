@@ -27,7 +27,7 @@ TUBE = boxes(
 )
 
 
-def test_a_set_of_boxes_does_not_deviate_from_itself():
+def test_boxes_do_not_deviate_from_themselves():
     turned = np.concatenate([TUBE, CUBE])
     turned[:, 3:7] = Rotation.from_euler("xyz", [0.3, 0.2, 0.1]).as_quat(
         scalar_first=True
@@ -36,7 +36,7 @@ def test_a_set_of_boxes_does_not_deviate_from_itself():
     assert same.maximum() < 1e-9
 
 
-def test_a_longer_box_deviates_by_the_length_at_its_end_and_nowhere_else():
+def test_a_longer_box_deviates_at_its_end_only():
     longer = boxes(((3, 0, 0), (23, 20, 20)))
     found = deviation.deviation(CUBE, longer)
     assert found.onto_recorded.max() == pytest.approx(6 * MM, abs=0.1 * MM)
@@ -51,7 +51,7 @@ def test_a_shrunk_box_deviates_evenly():
     assert found.onto_fitted.max() == pytest.approx(np.sqrt(12) * MM, rel=0.25)
 
 
-def test_a_box_within_a_box_is_no_outer_surface():
+def test_inner_boxes_have_no_outer_surface():
     inside = boxes(((0, 0, 0), (5, 5, 5)))
     found = deviation.deviation(CUBE, np.concatenate([CUBE, inside]))
     assert found.maximum() < 1e-9
@@ -73,7 +73,7 @@ def test_a_crack_counts_when_the_ball_fits_in(gap, seen):
     assert deep == seen
 
 
-def test_clearance_is_the_distance_to_the_nearest_point_of_any_box():
+def test_clearance_is_the_distance_to_the_nearest_box():
     rng = np.random.default_rng(0)
     turn = Rotation.random(rng=rng)
     quaternion = turn.as_quat(scalar_first=True)

@@ -20,7 +20,7 @@ RAW = {
 TEXT = document.text(CATEGORIES, RAW)
 
 
-def test_it_is_sorted_json_with_one_line_a_primitive():
+def test_json_is_sorted_one_line_per_primitive():
     table = json.loads(TEXT)
     assert list(table) == sorted(table) == sorted(CATEGORIES)
     for part in table["microwave"]["parts"]:
@@ -41,7 +41,7 @@ def test_only_what_moves_has_a_mass():
     assert table["microwave"]["parts"][1]["mass"] == 0.26
 
 
-def test_the_door_turns_like_a_slab_of_that_mass():
+def test_the_door_has_the_inertia_of_a_slab():
     door = json.loads(TEXT)["microwave"]["parts"][1]
     width, depth, height = 0.259, 0.024, 0.185
     slab = 0.26 / 12 * (width**2 + height**2)

@@ -18,7 +18,7 @@ def corners(box):
     return box[:3] + turn.apply(signs * box[7:])
 
 
-def test_the_slices_of_a_turned_box_become_that_box():
+def test_slices_of_a_rotated_box_merge_into_it():
     turn = Rotation.from_euler("xyz", [0.2, -0.3, 0.4])
     quaternion = turn.as_quat(scalar_first=True)
     slices = [
@@ -30,7 +30,7 @@ def test_the_slices_of_a_turned_box_become_that_box():
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
-def test_a_ring_of_plates_becomes_bars_through_its_core():
+def test_rings_of_plates_become_bars():
     core = [0, 0, 0, *UPRIGHT, 0.02, 0.02, 0.05]
     plates = []
     for yaw in np.arange(0, 360, 45):
@@ -64,7 +64,7 @@ def test_boxes_stick_out_by_the_limit_at_most(limit):
     assert len(found) < len(cloud)
 
 
-def test_a_box_named_anew_is_the_same_box_and_turned_least():
+def test_renamed_axes_keep_the_box_turned_least():
     rng = np.random.default_rng(0)
     for turn in Rotation.random(100, rng=rng):
         box = np.concatenate(

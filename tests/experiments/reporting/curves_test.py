@@ -35,7 +35,7 @@ def seed(slope, *, first=1, last=8, key="success"):
     return [{"update": float(n), key: slope * n} for n in range(first, last + 1)]
 
 
-def test_seeds_meet_on_the_part_that_all_have_seen():
+def test_seeds_meet_on_their_common_updates():
     columns = [
         np.array([[0.0, 10.0, 20.0], [0.3, 0.3, 0.3]]),
         np.array([[5.0, 15.0, 25.0], [0.5, 0.5, 0.5]]),

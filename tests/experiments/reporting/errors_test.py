@@ -46,7 +46,7 @@ def _launch(*arguments):
     return result.returncode, result.stdout, result.stderr
 
 
-def test_a_launcher_that_succeeds_says_only_what_main_says(launch):
+def test_success_prints_only_what_main_prints(launch):
     assert launch("--config.rl.group_size=16") == (0, "group size 16\n", "")
 
 
@@ -62,7 +62,7 @@ def test_a_launcher_that_succeeds_says_only_what_main_says(launch):
         ("--config=absent.py", 2, "absent.py"),
     ],
 )
-def test_each_failure_is_one_line_with_its_exit_code(launch, argument, code, words):
+def test_failures_are_one_line_with_an_exit_code(launch, argument, code, words):
     returned, out, err = launch(argument)
     assert (returned, out) == (code, "")
     assert len(err.splitlines()) == 1, err
@@ -113,7 +113,7 @@ def test_disk_full_is_found_beneath_other_errors():
         assert "disk is full" in str(errors.explain(error))
 
 
-def test_errors_that_only_a_developer_can_mend_pass_through():
+def test_defects_keep_their_traceback():
     assert errors.explain(TypeError("bug")) is None
     with pytest.raises(TypeError), errors.one_line():
         raise TypeError("bug")

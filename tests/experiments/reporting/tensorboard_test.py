@@ -29,7 +29,7 @@ def scalars(folder):
     ]
 
 
-def test_each_row_is_on_disk_when_it_is_written(tmp_path):
+def test_rows_are_on_disk_once_written(tmp_path):
     with tensorboard.board(tmp_path / "stage", resumed_after=0) as write:
         write({"update": 1.0, "loss": 0.5, "kl": 0.25})
         first = [(1, "loss", 0.5), (1, "kl", 0.25)]
@@ -39,7 +39,7 @@ def test_each_row_is_on_disk_when_it_is_written(tmp_path):
     assert events(tmp_path / "stage")[0].file_version == "brain.Event:2"
 
 
-def test_a_resumed_run_supersedes_what_lies_beyond_its_checkpoint(tmp_path):
+def test_resuming_supersedes_rows_beyond_the_checkpoint(tmp_path):
     for done, values in ((0, (1, 2, 3)), (2, (3, 4))):
         with tensorboard.board(tmp_path, resumed_after=done) as write:
             for update in values:
@@ -50,7 +50,7 @@ def test_a_resumed_run_supersedes_what_lies_beyond_its_checkpoint(tmp_path):
     assert [step for step, _, _ in scalars(tmp_path)] == [1, 2, 3, 3, 4]
 
 
-def test_a_full_disk_is_an_error_here_and_now(tmp_path, monkeypatch):
+def test_a_full_disk_raises_while_writing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 

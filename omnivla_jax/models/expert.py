@@ -104,14 +104,14 @@ class ExpertLayer(nn.Module):
         self.pre_ffw_norm = norm()
         self.mlp = GatedMLP(self.config.mlp_dim)
 
-    def before(
+    def pre_attention(
         self, x: jax.Array, turn: Rotation, condition: jax.Array | None
     ) -> AttentionInputs:
         """What this expert's tokens bring to the joint attention."""
         normed, gate = normalise(self.pre_attention_norm, x, condition)
         return AttentionInputs(*self.attn.project(normed, turn), gate)
 
-    def after(
+    def post_attention(
         self, x: jax.Array, mixed: jax.Array, gate: Gate, condition: jax.Array | None
     ) -> jax.Array:
         """Take in what attention brought, then the MLP: both are residual."""

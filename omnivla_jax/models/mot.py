@@ -99,7 +99,8 @@ class JointLayer(nn.Module):
             for n in names
         }
         opened = {
-            n: experts[n].before(streams[n], turns[n], conditions.get(n)) for n in names
+            n: experts[n].pre_attention(streams[n], turns[n], conditions.get(n))
+            for n in names
         }
         query = jnp.concatenate([opened[n].query for n in names], axis=1)
         segments = [opened[n].own for n in names]
@@ -107,7 +108,9 @@ class JointLayer(nn.Module):
         mixed = attend(query, [own] if past is None else [past, own], mask)
         parts = dict(zip(names, jnp.split(mixed, cuts, axis=1)))
         after = {
-            n: experts[n].after(streams[n], parts[n], opened[n].gate, conditions.get(n))
+            n: experts[n].post_attention(
+                streams[n], parts[n], opened[n].gate, conditions.get(n)
+            )
             for n in names
         }
         return after, own

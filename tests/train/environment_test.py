@@ -18,7 +18,7 @@ from omnivla_jax.train import environment
 from omnivla_jax.train.online import rollout as online_rollout
 
 TEXTS = ("turn on", "open")
-SPELLINGS = {"words": hashed_words.WORDS, "bytes": paligemma_tokenizer.BYTES}
+SPELLINGS = {"words": hashed_words.HASHED_WORDS, "bytes": paligemma_tokenizer.BYTES}
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from omnivla_jax.core import precision
 from omnivla_jax.models.encoders.vit import (
-    Stem,
+    PatchEmbed,
     VitBlock,
     VitConfig,
     position_embedding,
@@ -51,7 +51,7 @@ class Dinov2(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         config, size = self.config, self.config.image_size
         chex.assert_shape(images, (None, size, size, 3))
-        patches = Stem(config, name="stem")(images)
+        patches = PatchEmbed(config, name="stem")(images)
         patches = patches.reshape(-1, config.grid**2, config.width)
         shape = (1 + self.dino.grid**2, config.width)
         where = position_embedding(self, "pos_embedding", shape)

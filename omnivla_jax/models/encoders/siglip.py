@@ -9,8 +9,8 @@ from flax import linen as nn
 
 from omnivla_jax.core import precision
 from omnivla_jax.models.encoders.vit import (
-    Merge,
-    Stem,
+    PatchEmbed,
+    PatchMerge,
     VitBlock,
     VitConfig,
     position_embedding,
@@ -37,7 +37,7 @@ class Siglip(nn.Module):
         size = config.image_size
         batch, views = images.shape[:2]
         chex.assert_shape(images, (batch, views, size, size, 3))
-        x = Stem(config, name="stem")(images.reshape(-1, size, size, 3))
+        x = PatchEmbed(config, name="stem")(images.reshape(-1, size, size, 3))
         table = (views, config.grid**2, config.width)
         where = position_embedding(self, "pos_embedding", table)
         x = precision.to_compute(x.reshape(batch, *table) + where)
@@ -46,5 +46,5 @@ class Siglip(nn.Module):
         x = scan_blocks(block, x, config)
         x = LayerNorm(name="encoder_norm")(x)
         x = x.reshape(batch * views, config.grid, config.grid, config.width)
-        x = Merge(config.merge, self.features, name="merge")(x)
+        x = PatchMerge(config.merge, self.features, name="merge")(x)
         return x.reshape(batch, views * config.tokens, self.features)

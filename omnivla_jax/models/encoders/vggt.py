@@ -13,7 +13,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.models.encoders.dinov2 import DinoConfig, Dinov2
 from omnivla_jax.models.encoders.rope2d import PlanarRotation, planar_rotation, repeat
 from omnivla_jax.models.encoders.vit import (
-    Stem,
+    PatchEmbed,
     VitBlock,
     VitConfig,
     position_embedding,
@@ -62,13 +62,13 @@ class Aggregator(nn.Module):
         patches = patches.reshape(batch, views, config.tokens, config.width)
         special = precision.to_compute(self._special_tokens(batch, views))
         x = jnp.concatenate([special, patches], axis=2)
-        rounds = Round(config, self.dino is not None, name="rounds")
+        rounds = AlternatingBlock(config, self.dino is not None, name="rounds")
         x, frame = scan_blocks(rounds, (x, x), config, self._turn())
         return jnp.concatenate([frame, x], axis=-1)
 
     def _patches(self, images: jax.Array) -> jax.Array:
         if self.dino is None:
-            x = Stem(self.config, name="stem")(images)
+            x = PatchEmbed(self.config, name="stem")(images)
             table = (self.config.tokens, self.config.width)
             x = x.reshape(-1, *table) + position_embedding(self, "pos_embedding", table)
             return precision.to_compute(x)
@@ -92,7 +92,7 @@ class Aggregator(nn.Module):
         return jnp.broadcast_to(chosen, (batch, *chosen.shape))
 
 
-class Round(nn.Module):
+class AlternatingBlock(nn.Module):
     """One frame and one global block: (x, _) -> (x, frame), each [B, V, T, E].
 
     `released`: gelu and epsilon as in VGGT's release.

@@ -76,7 +76,7 @@ def unshuffle(x: jax.Array, factor: int) -> jax.Array:
     return x.reshape(batch, small, small, factor * factor * width)
 
 
-class Stem(nn.Module):
+class PatchEmbed(nn.Module):
     """Images float32 [B, S, S, 3] -> patch features float32 [B, grid, grid, width].
 
     Float32 throughout, as openpi's: positions are added before anything is rounded.
@@ -97,7 +97,7 @@ class Stem(nn.Module):
         return x
 
 
-class Merge(nn.Module):
+class PatchMerge(nn.Module):
     """Patches [B, grid, grid, E] -> tokens [B, P, features], neighbours joined."""
 
     factor: int

@@ -33,7 +33,7 @@ def word_id(word: str) -> int:
     return FIRST_WORD + int.from_bytes(digest, "big") % (VOCAB - FIRST_WORD)
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Lower-case words and numbers of `text`; underscores separate words."""
     return re.findall(r"[^\W_]+", text.lower())
 
@@ -44,13 +44,13 @@ def encode(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
     Raises ValueError if `text` holds no word, or more words than fit: a cut
     instruction could name a different task.
     """
-    ids = [BEGIN, *map(word_id, words(text))]
+    ids = [BEGIN, *map(word_id, split_words(text))]
     if len(ids) == 1:
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
-    return padded(text, ids, length)
+    return pad_tokens(text, ids, length)
 
 
-def padded(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarray]:
+def pad_tokens(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarray]:
     """`ids` of `text` -> (tokens int32 [length], mask bool [length]), zeros behind.
 
     Raises ValueError if they do not fit: nothing is ever cut.
@@ -65,4 +65,4 @@ def padded(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.ndarr
     return tokens, np.arange(length) < len(ids)
 
 
-WORDS = Tokenizer(encode, VOCAB)
+HASHED_WORDS = Tokenizer(encode, VOCAB)

@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 import sentencepiece
 
-from omnivla_jax.policy.tokenizers.hashed_words import Tokenizer, padded
+from omnivla_jax.policy.tokenizers.hashed_words import Tokenizer, pad_tokens
 
 BEGIN, FIRST_BYTE = 2, 217  # ids of Gemma's <bos> and <0x00>
 
@@ -33,11 +33,11 @@ def load(model: Path) -> Tokenizer:
             "tokenizer, or 'bytes' to spell in bytes."
         ) from error
 
-    def spell(text: str) -> list[int]:
+    def tokenize(text: str) -> list[int]:
         # pi0 encodes the line break by itself, so that it cannot join the last word.
         return [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")]
 
-    return Tokenizer(functools.partial(_encode, spell), pieces.vocab_size())
+    return Tokenizer(functools.partial(_encode, tokenize), pieces.vocab_size())
 
 
 def _bytes(text: str) -> list[int]:
@@ -45,12 +45,12 @@ def _bytes(text: str) -> list[int]:
 
 
 def _encode(
-    spell: Callable[[str], list[int]], text: str, length: int
+    tokenize: Callable[[str], list[int]], text: str, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     clean = text.strip().replace("_", " ").replace("\n", " ")
     if not clean.strip():
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
-    return padded(text, spell(clean), length)
+    return pad_tokens(text, tokenize(clean), length)
 
 
 BYTES = Tokenizer(functools.partial(_encode, _bytes), FIRST_BYTE + 256)

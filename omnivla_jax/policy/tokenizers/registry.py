@@ -14,7 +14,7 @@ from omnivla_jax.policy.tokenizers import paligemma as paligemma_tokenizer
 from omnivla_jax.policy.tokenizers.hashed_words import Encode, Tokenizer
 
 BUILT_IN: Mapping[str, Tokenizer] = {
-    "words": hashed_words.WORDS,
+    "words": hashed_words.HASHED_WORDS,
     "bytes": paligemma_tokenizer.BYTES,
 }
 

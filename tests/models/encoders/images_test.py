@@ -47,7 +47,7 @@ def test_unshuffle_gathers_neighbours_row_by_row():
 
 def test_stem_equals_a_strided_convolution():
     config = dataclasses.replace(CONFIG, strides=(4,))
-    stem, picture = vit.Stem(config), images()[:, 0]
+    stem, picture = vit.PatchEmbed(config), images()[:, 0]
     weight = jnp.linspace(-1, 1, 48 * 16).reshape(48, 16)
     params = {"params": {"conv_0": {"kernel": weight, "bias": jnp.zeros(16)}}}
     kernel = weight.reshape(4, 4, 3, 16)

@@ -34,7 +34,7 @@ def pieces(folder):
 def test_each_name_has_its_spelling(tmp_path):
     path = pieces(tmp_path)
     expected = {
-        "words": hashed_words.WORDS,
+        "words": hashed_words.HASHED_WORDS,
         "bytes": paligemma_tokenizer.BYTES,
         path: paligemma_tokenizer.load(path),
     }

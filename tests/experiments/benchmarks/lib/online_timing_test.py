@@ -21,5 +21,5 @@ def test_the_loop_is_measured():
     rate = found["control_steps"] / found["seconds_per_update"]
     assert found["control_steps_per_second"] == pytest.approx(rate)
     assert all(seconds > 0 for seconds in found["seconds"].values())
-    assert found["compile_seconds"] > 0 and found["storage"] == "cache"
+    assert found["compile_seconds"] > 0 and found["observation_store"] == "cache"
     assert 0 < found["experience_mib"] < found["peak_memory_mib"]

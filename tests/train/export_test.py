@@ -17,7 +17,11 @@ from omnivla_jax.train import environment, online, rng, sft
 pytestmark = pytest.mark.slow
 
 # Clones, both kinds of advantage, and pictures drawn again: whatever the step can do.
-CHANGES = {"branches": 2, "chunk_share": 0.5, "storage": "state"}
+CHANGES = {
+    "num_branches": 2,
+    "chunk_advantage_weight": 0.5,
+    "observation_store": "state",
+}
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
     def create() -> TrainState:
         params = policy.init(rng.named_key(config.seed, "init"), config.policy)
         normalizer = normalize.identity_normalizer(
-            config.policy.robot_state_dim, config.policy.robot_action_dim
+            config.policy.robot_proprio_dim, config.policy.robot_action_dim
         )
         state = sft.create(params, normalizer, config=config.sft, seed=config.seed)
         if stage.removesuffix(BEST) == "sft":

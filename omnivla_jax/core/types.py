@@ -18,7 +18,7 @@ class Observation(NamedTuple):
     images: jax.Array  # uint8 [B, V, S, S, 3]: agent view, wrist view; upright
     tokens: jax.Array  # int32 [B, L]
     token_mask: jax.Array  # bool [B, L]: False on padding
-    state: jax.Array  # float32 [B, 8]: eef position, axis-angle, finger positions
+    proprio: jax.Array  # float32 [B, 8]: eef position, axis-angle, finger positions
 
 
 class TimeStep(NamedTuple):

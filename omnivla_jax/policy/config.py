@@ -29,11 +29,11 @@ class PolicyConfig:
     `spatial_vision` and `mot.spatial` go together: both None leaves the spatial
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
     `head`: an action head of `policy.heads`. `time_conditioning`: "concatenated" to the
-    actions (pi0) or through "adaptive" norms (pi0.5). `state_token`: off in policies
+    actions (pi0) or through "adaptive" norms (pi0.5). `proprio_token`: off in policies
     without the robot's state, as openpi's `pi05_libero` (`discrete_state_input=False`);
     pi0.5's other prompt, which spells the state out, does not exist here. `tokenizer`:
     "words", "bytes" or a path (`policy/encoding.py`). `real_action_dim` and
-    `real_state_dim`: how many dimensions the robot has, where the rest is padding
+    `real_proprio_dim`: how many dimensions the robot has, where the rest is padding
     (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
     of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
     the critic's, where there is one (`models/value_head.py`).
@@ -46,8 +46,8 @@ class PolicyConfig:
     max_tokens: int  # L, words of an instruction with the begin mark
     action_dim: int = 7
     real_action_dim: int | None = None
-    state_dim: int = 8
-    real_state_dim: int | None = None
+    proprio_dim: int = 8
+    real_proprio_dim: int | None = None
     views: int = 2
     registers: int = 1
     dino: DinoConfig | None = None
@@ -55,7 +55,7 @@ class PolicyConfig:
     tokenizer: str = "words"
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
-    state_token: bool = True
+    proprio_token: bool = True
     head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
@@ -66,7 +66,7 @@ class PolicyConfig:
         choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
         choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
         _check_real("action_dim", self.real_action_dim, self.action_dim)
-        _check_real("state_dim", self.real_state_dim, self.state_dim)
+        _check_real("proprio_dim", self.real_proprio_dim, self.proprio_dim)
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")
@@ -84,9 +84,9 @@ class PolicyConfig:
         return self.real_action_dim or self.action_dim
 
     @property
-    def robot_state_dim(self) -> int:
+    def robot_proprio_dim(self) -> int:
         """Dimensions of a state that the robot has; the others are padding."""
-        return self.real_state_dim or self.state_dim
+        return self.real_proprio_dim or self.proprio_dim
 
     @property
     def spatial_tokens(self) -> int:
@@ -98,7 +98,7 @@ class PolicyConfig:
     @property
     def suffix(self) -> dict[str, int]:
         """Tokens of the blocks of the suffix: the state's, if any, and the actions'."""
-        return {"state": int(self.state_token), "action": self.horizon}
+        return {"state": int(self.proprio_token), "action": self.horizon}
 
     def without_spatial(self) -> "PolicyConfig":
         """The same policy with two experts (the paper's ablation)."""

@@ -136,7 +136,7 @@ class Policy:
             )
         config = self.spec.config
         images, state = (np.asarray(observation[name]) for name in KEYS[:2])
-        size, dims = config.vision.image_size, config.robot_state_dim
+        size, dims = config.vision.image_size, config.robot_proprio_dim
         shape = (config.views, size, size, 3)
         if images.dtype != np.uint8 or images.shape[-4:] != shape or images.ndim > 5:
             raise ValueError(
@@ -203,7 +203,7 @@ def load(checkpoint: Path | str, *, tokenizer: str | None = None) -> Policy:
         path,
         checkpoint_files.NORMALIZER,
         normalize.identity_normalizer(
-            spec.config.robot_state_dim, spec.config.robot_action_dim
+            spec.config.robot_proprio_dim, spec.config.robot_action_dim
         ),
     )
     return Policy(lora.acting_params(params), normalizer, spec)
@@ -219,9 +219,9 @@ def _sample_actions(
     steps: int,
 ) -> jax.Array:
     """Actions float32 [B, H, D] in simulator units; consumes `keys` [B]."""
-    state = normalize.normalize(normalizer.state, jnp.asarray(observation.state))
-    state = normalize.pad_dims(state, config.state_dim)
-    observation = observation._replace(state=state)
+    state = normalize.normalize(normalizer.state, jnp.asarray(observation.proprio))
+    state = normalize.pad_dims(state, config.proprio_dim)
+    observation = observation._replace(proprio=state)
     cache = policy.encode_prefix(params, observation, config=config)
     chunk = action_head(config).act(
         params, cache, state, keys, config=config, steps=steps

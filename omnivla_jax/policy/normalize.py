@@ -62,9 +62,9 @@ def identity(dimensions: int) -> Affine:
     return Affine(jnp.zeros(dimensions), jnp.ones(dimensions))
 
 
-def identity_normalizer(state_dim: int, action_dim: int) -> Normalizer:
+def identity_normalizer(proprio_dim: int, action_dim: int) -> Normalizer:
     """Maps that change nothing, of the shapes that a policy needs."""
-    return Normalizer(identity(state_dim), identity(action_dim))
+    return Normalizer(identity(proprio_dim), identity(action_dim))
 
 
 def pad_dims(x: jax.Array, width: int) -> jax.Array:

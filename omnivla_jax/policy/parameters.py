@@ -104,7 +104,7 @@ def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     layer = config.mot.reasoning
     tokens = jnp.zeros((1, layer.depth, 1, layer.kv_heads, layer.head_dim))
     cache, valid = LayerCache(tokens, tokens), jnp.ones((1, 1), bool)
-    state = jnp.zeros((1, config.state_dim))
+    state = jnp.zeros((1, config.proprio_dim))
     return init_module(build_modules(config).value_head, key, cache, valid, state)
 
 

@@ -66,7 +66,7 @@ def value(
     Args:
       params: with a critic.
       cache: the encoded prefix of B observations.
-      proprio: float32 [B, state_dim], normalised and padded.
+      proprio: float32 [B, proprio_dim], normalised and padded.
       config: the policy's sizes.
 
     Raises:
@@ -77,7 +77,7 @@ def value(
             f"The parameters {sorted(params)} have no critic: add one, "
             f"params | {{{VALUE!r}: policy.init_value(key, config)}}."
         )
-    chex.assert_shape(proprio, (None, config.state_dim))
+    chex.assert_shape(proprio, (None, config.proprio_dim))
     keys, values, valid = jax.lax.stop_gradient(cache)
     head = build_modules(config).value_head
     return apply(head, params[VALUE], LayerCache(keys, values), valid, proprio)

@@ -27,7 +27,7 @@ class ActorOutput(NamedTuple):
     """What scoring chunks again under other parameters takes."""
 
     observation_ref: PyTree  # [B, ...]: what the store keeps of the input
-    proprio: jax.Array  # float32 [B, state_dim], normalised and padded
+    proprio: jax.Array  # float32 [B, proprio_dim], normalised and padded
     # Leaves [B C, ...]: batch axis first, so that one index selects a minibatch of all.
     trace: PyTree = None  # of the action head; None: nothing was drawn
     value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
@@ -60,9 +60,9 @@ class Agent:
         if instruction_id is None:
             instruction_id = env_state.task
         observation = self.environment_observe(env_state, instruction_id)
-        proprio = normalize.normalize(self.normalizer.state, observation.state)
+        proprio = normalize.normalize(self.normalizer.state, observation.proprio)
         return observation._replace(
-            state=normalize.pad_dims(proprio, self.config.state_dim)
+            proprio=normalize.pad_dims(proprio, self.config.proprio_dim)
         )
 
     def act(
@@ -92,15 +92,17 @@ class Agent:
         if self.sampler is None:
             raise ValueError("An agent without a sampler acts deterministically only.")
         prefix = policy.encode_prefix(params, observation, config=self.config)
-        shared, proprio = groups.repeat((prefix, observation.state), num_branches)
+        shared, proprio = groups.repeat((prefix, observation.proprio), num_branches)
         chunk, trace = action_head(self.config).explore(
             params, shared, proprio, key, config=self.config, sampler=self.sampler
         )
         value = None
         if policy.VALUE in params:
-            value = policy.value(params, prefix, observation.state, config=self.config)
+            value = policy.value(
+                params, prefix, observation.proprio, config=self.config
+            )
         stored = self.store.save(env_state, observation, prefix)
-        output = ActorOutput(stored, observation.state, trace, value)
+        output = ActorOutput(stored, observation.proprio, trace, value)
         return output, chunk[:, : self.sampler.exec_horizon]
 
     def act_deterministic(
@@ -120,7 +122,7 @@ class Agent:
         observation = self.observe(env_state, instruction_id)
         cache = policy.encode_prefix(params, observation, config=self.config)
         chunk = action_head(self.config).act(
-            params, cache, observation.state, key, config=self.config, steps=steps
+            params, cache, observation.proprio, key, config=self.config, steps=steps
         )
         return self.to_simulator(chunk)
 
@@ -158,7 +160,7 @@ class Agent:
         """The critic's value of the environment's states, float32 [B]."""
         observation = self.observe(env_state)
         prefix = policy.encode_prefix(params, observation, config=self.config)
-        return policy.value(params, prefix, observation.state, config=self.config)
+        return policy.value(params, prefix, observation.proprio, config=self.config)
 
     def load_prefix(self, params: PyTree, output: ActorOutput) -> policy.PrefixCache:
         """The prefix of a stored observation under `params`."""

@@ -196,7 +196,7 @@ def compiled(
     batch = EvalBatch(task, keys, keys, task)
     params = jax.eval_shape(functools.partial(policy.init, config=policy_config), key)
     normalizer = normalize.identity_normalizer(
-        policy_config.robot_state_dim, policy_config.robot_action_dim
+        policy_config.robot_proprio_dim, policy_config.robot_action_dim
     )
     program = make_evaluate(environment, policy_config, config)
     return program.lower(params, normalizer, batch).compile()

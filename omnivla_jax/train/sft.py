@@ -37,7 +37,7 @@ class Dataset(NamedTuple):
     """All frames of demonstrations, in the policy's units."""
 
     images: jax.Array  # uint8 [F, V, S, S, 3]
-    state: jax.Array  # float32 [F, state_dim], normalised, then padded with zeros
+    state: jax.Array  # float32 [F, proprio_dim], normalised, then padded with zeros
     chunk: jax.Array  # float32 [F, H, D], likewise
     instruction: jax.Array  # int32 [F], row of `tokens`
     tokens: jax.Array  # int32 [I, L]
@@ -121,7 +121,7 @@ def make_dataset(
     rows = [texts.index(d.instruction) for d in demonstrations]
     return Dataset(
         images=jnp.asarray(frames("images")),
-        state=normalize.pad_dims(state, config.state_dim),
+        state=normalize.pad_dims(state, config.proprio_dim),
         chunk=normalize.pad_dims(chunk, config.action_dim),
         instruction=jnp.asarray(np.repeat(rows, counts), jnp.int32),
         tokens=table.tokens,
@@ -225,7 +225,7 @@ def make_streamed_step(
                 images=frames.images,
                 tokens=table.tokens[frames.instruction],
                 token_mask=table.mask[frames.instruction],
-                state=normalize.pad_dims(robot_state, policy_config.state_dim),
+                proprio=normalize.pad_dims(robot_state, policy_config.proprio_dim),
             )
             chunk = normalize.pad_dims(chunk, policy_config.action_dim)
             batch = mesh_sharding.constrain_batch(
@@ -266,7 +266,7 @@ def loss(
     return action_head(config).sft_loss(
         params,
         cache,
-        observation.state,
+        observation.proprio,
         chunk,
         key,
         config=config,
@@ -277,12 +277,12 @@ def loss(
 
 def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:
     found = len(normalizer.state.offset), len(normalizer.action.offset)
-    expected = config.robot_state_dim, config.robot_action_dim
+    expected = config.robot_proprio_dim, config.robot_action_dim
     if found != expected:
         raise ValueError(
             f"States and actions have {found} dimensions in the demonstrations, but "
-            f"{expected} in the policy: set real_state_dim and real_action_dim, or "
-            "state_dim and action_dim where nothing is padded."
+            f"{expected} in the policy: set real_proprio_dim and real_action_dim, or "
+            "proprio_dim and action_dim where nothing is padded."
         )
 
 
@@ -302,7 +302,7 @@ def _draw(
         images=dataset.images[frame],
         tokens=dataset.tokens[row],
         token_mask=dataset.token_mask[row],
-        state=dataset.state[frame],
+        proprio=dataset.state[frame],
     )
     mask = None if dataset.loss_mask is None else dataset.loss_mask[frame]
     return observation, dataset.chunk[frame], mask

@@ -62,7 +62,7 @@ def observe(
         images=rgb if corruption is None else corrupt_images(rgb, corruption),
         tokens=tokens,
         token_mask=token_mask,
-        state=proprioception.policy_state(scene, state),
+        proprio=proprioception.policy_state(scene, state),
     )
 
 

@@ -30,7 +30,7 @@ def workdir(tmp_path_factory):
     opened, sizes = open_workdir(path, config.to_dict(), resume=False), settings.policy
     first = sft.create(
         sft.fresh_params(rng.named_key(settings.seed, "init"), sizes),
-        normalize.identity_normalizer(sizes.robot_state_dim, sizes.robot_action_dim),
+        normalize.identity_normalizer(sizes.robot_proprio_dim, sizes.robot_action_dim),
         config=settings.sft,
         seed=settings.seed,
     )

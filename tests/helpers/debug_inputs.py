@@ -23,7 +23,7 @@ def observation(seed: int = 0) -> Observation:
         images=jnp.asarray(rng.integers(0, 256, (BATCH, 2, 16, 16, 3)), jnp.uint8),
         tokens=jnp.asarray(tokens, jnp.int32),
         token_mask=jnp.asarray(np.arange(CONFIG.max_tokens) < lengths),
-        state=jnp.asarray(rng.normal(size=(BATCH, 8)), jnp.float32),
+        proprio=jnp.asarray(rng.normal(size=(BATCH, 8)), jnp.float32),
     )
 
 

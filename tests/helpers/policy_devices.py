@@ -32,7 +32,7 @@ def observation(config) -> Observation:
         images=jnp.asarray(images, jnp.uint8),
         tokens=jnp.asarray(tokens, jnp.int32),
         token_mask=jnp.ones(tokens.shape, bool),
-        state=jnp.asarray(rng.normal(size=(8, config.state_dim)), jnp.float32),
+        proprio=jnp.asarray(rng.normal(size=(8, config.proprio_dim)), jnp.float32),
     )
 
 
@@ -43,9 +43,9 @@ def shardings(name: str):
 def velocity(params, seen, *, config):
     """What every expert's parameters have a say in."""
     cache = policy.encode_prefix(params, seen, config=config)
-    chunk = jnp.ones((len(seen.state), config.horizon, config.action_dim))
-    tau = jnp.full(len(seen.state), 0.3)
-    return policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+    chunk = jnp.ones((len(seen.proprio), config.horizon, config.action_dim))
+    tau = jnp.full(len(seen.proprio), 0.3)
+    return policy.velocity(params, cache, seen.proprio, chunk, tau, config=config)
 
 
 def gradient(params, seen, *, config):

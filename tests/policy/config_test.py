@@ -20,11 +20,11 @@ def test_presets_fit_together(name):
             images=jax.numpy.zeros((3, sizes.views, size, size, 3), "uint8"),
             tokens=jax.numpy.zeros((3, sizes.max_tokens), "int32"),
             token_mask=jax.numpy.ones((3, sizes.max_tokens), bool),
-            state=jax.numpy.zeros((3, sizes.state_dim)),
+            proprio=jax.numpy.zeros((3, sizes.proprio_dim)),
         )
         cache = policy.encode_prefix(params, seen, config=sizes)
         key = jax.random.key(0)
-        return policy.sample(params, cache, seen.state, key, config=sizes, steps=2)
+        return policy.sample(params, cache, seen.proprio, key, config=sizes, steps=2)
 
     chunk = jax.eval_shape(run, params)
     assert chunk.shape == (3, sizes.horizon, sizes.action_dim)

@@ -55,8 +55,8 @@ def test_cache_is_batch_first_and_indexable(params, encode, velocity):
     seen, cache = observation(), encode(params, observation())
     assert {leaf.shape[0] for leaf in cache} == {BATCH}
     order, tau = jnp.array([2, 0, 3, 1]), jnp.linspace(0.1, 0.9, BATCH)
-    straight = velocity(params, cache, seen.state, chunks(), tau)
-    inputs = (cache, seen.state, chunks(), tau)
+    straight = velocity(params, cache, seen.proprio, chunks(), tau)
+    inputs = (cache, seen.proprio, chunks(), tau)
     shuffled = velocity(params, *jax.tree.map(lambda x: x[order], inputs))
     np.testing.assert_allclose(shuffled, straight[order], atol=1e-5)
 
@@ -65,7 +65,7 @@ def test_padding_words_change_nothing(params, encode, velocity):
     seen, tau = observation(), jnp.full(BATCH, 0.5)
     noise = jnp.where(seen.token_mask, seen.tokens, 7)
     first, second = (
-        velocity(params, encode(params, o), o.state, chunks(), tau)
+        velocity(params, encode(params, o), o.proprio, chunks(), tau)
         for o in (seen, seen._replace(tokens=noise))
     )
     np.testing.assert_allclose(first, second, atol=1e-6)
@@ -75,8 +75,8 @@ def test_actions_are_causal_inside_the_chunk(params, encode, velocity):
     seen, tau = observation(), jnp.full(BATCH, 0.5)
     cache = encode(params, seen)
     moved = chunks().at[:, 2].add(1.0)
-    before = velocity(params, cache, seen.state, chunks(), tau)
-    after = velocity(params, cache, seen.state, moved, tau)
+    before = velocity(params, cache, seen.proprio, chunks(), tau)
+    after = velocity(params, cache, seen.proprio, moved, tau)
     changed = jnp.abs(after - before).max(axis=(0, 2)) > 1e-6
     assert changed.tolist() == [False, False, True, True]
 
@@ -88,7 +88,7 @@ def test_sampling_is_deterministic_given_the_key(params, encode):
     )
     draw = functools.partial(draw, config=CONFIG, steps=3)
     first, again, other = (
-        draw(params, cache, seen.state, jax.random.key(seed)) for seed in (0, 0, 1)
+        draw(params, cache, seen.proprio, jax.random.key(seed)) for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert float(jnp.abs(first - other).max()) > 0.1
@@ -111,8 +111,8 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps,
 
     chex.clear_trace_counter()  # it counts by name, and this test has two cases
     step = unoptimized.jit(chex.assert_max_traces(both, n=1))
-    step(params, cache, seen.state, jax.random.key(1))
-    chain, score = step(params, cache, seen.state, jax.random.key(0))
+    step(params, cache, seen.proprio, jax.random.key(1))
+    chain, score = step(params, cache, seen.proprio, jax.random.key(0))
     recorded = log_prob.recorded_log_prob(chain)
     np.testing.assert_allclose(score.log_prob, recorded.log_prob, atol=1e-3)
     drawn = chain.stochastic.sum(axis=0)
@@ -125,7 +125,7 @@ def test_learned_noise_comes_from_the_action_expert(params, encode):
     seen, cache = observation(), encode(params, observation())
     named: dict[str, Any] = {"config": config, "sampler": sampler}
     with pytest.raises(ValueError, match="needs a noise head.*policy.init_noise"):
-        policy.sample_chain(params, cache, seen.state, KEY, **named)
+        policy.sample_chain(params, cache, seen.proprio, KEY, **named)
     head = compile.jit(policy.init_noise, static_argnames=["config"])(
         KEY, config=config
     )
@@ -142,7 +142,7 @@ def test_learned_noise_comes_from_the_action_expert(params, encode):
         slope, score = jax.grad(total, has_aux=True)(params)
         return chain, score, slope["action"]["noise"]
 
-    chain, score, slope = compile.jit(run)(params, cache, seen.state, KEY)
+    chain, score, slope = compile.jit(run)(params, cache, seen.proprio, KEY)
     chex.assert_shape(chain.stds, (3, BATCH, CONFIG.horizon, 7))
     assert 0.1 < float(chain.stds.min()) < float(chain.stds.max()) < 0.2
     mask = likelihood_mask(config, sampler.exec_horizon)
@@ -166,7 +166,7 @@ def test_only_executed_actions_count(params, encode):
         ]
         return scores, log_prob.recorded_log_prob(chain).log_prob
 
-    (whole, tail), every = unoptimized.jit(executed)(seen.state, jax.random.key(0))
+    (whole, tail), every = unoptimized.jit(executed)(seen.proprio, jax.random.key(0))
     np.testing.assert_allclose(whole, tail, atol=1e-4)
     assert float(jnp.abs(whole - every).min()) > 1e-2
 
@@ -190,7 +190,7 @@ def test_debug_policy_overfits_four_samples(params):
         tau = jax.random.uniform(tau_key, (BATCH,))
         cache = policy.encode_prefix(params, seen, config=CONFIG)
         mixed = path.interpolate(noise, target, tau)
-        v = policy.velocity(params, cache, seen.state, mixed, tau, config=CONFIG)
+        v = policy.velocity(params, cache, seen.proprio, mixed, tau, config=CONFIG)
         return jnp.mean((v - path.target_velocity(noise, target)) ** 2)
 
     def update(carry, key):
@@ -203,7 +203,7 @@ def test_debug_policy_overfits_four_samples(params):
         (params, _), losses = jax.lax.scan(update, carry, jax.random.split(key, 400))
         cache = policy.encode_prefix(params, seen, config=CONFIG)
         named: dict[str, Any] = {"config": CONFIG, "steps": 5}
-        return losses, policy.sample(params, cache, seen.state, key, **named)
+        return losses, policy.sample(params, cache, seen.proprio, key, **named)
 
     losses, drawn = unoptimized.jit(train)(params, jax.random.key(0))
     assert float(losses[-20:].mean()) < 0.2 * float(losses[:20].mean())
@@ -215,20 +215,20 @@ def test_a_row_with_a_key_of_its_own_draws_the_same_in_every_batch(params, encod
     seen, keys = observation(), jax.random.split(KEY, BATCH)
     cache = encode(params, seen)
     draw = unoptimized.jit(functools.partial(policy.sample, config=CONFIG, steps=2))
-    whole = draw(params, cache, seen.state, keys)
+    whole = draw(params, cache, seen.proprio, keys)
     for rows in (slice(0, 2), slice(1, 3)):
-        few = jax.tree.map(lambda x: x[rows], (cache, seen.state, keys))
+        few = jax.tree.map(lambda x: x[rows], (cache, seen.proprio, keys))
         np.testing.assert_allclose(draw(params, *few), whole[rows], atol=1e-5)
-    other = draw(params, cache, seen.state, keys[::-1])
+    other = draw(params, cache, seen.proprio, keys[::-1])
     assert float(jnp.abs(other - whole).max()) > 0.1
     with pytest.raises(AssertionError):
-        draw(params, cache, seen.state, keys[:2])
+        draw(params, cache, seen.proprio, keys[:2])
 
 
 def test_no_retrace(params):
     def run(params, seen, chunk, tau):
         cache = policy.encode_prefix(params, seen, config=CONFIG)
-        return policy.velocity(params, cache, seen.state, chunk, tau, config=CONFIG)
+        return policy.velocity(params, cache, seen.proprio, chunk, tau, config=CONFIG)
 
     run = compile.jit(chex.assert_max_traces(run, n=1))
     for seed in range(2):
@@ -238,7 +238,7 @@ def test_no_retrace(params):
 def test_the_critic_is_apart_from_the_policy(params, encode):
     seen, cache = observation(), encode(params, observation())
     with pytest.raises(ValueError, match="have no critic: add one.*init_value"):
-        policy.value(params, cache, seen.state, config=CONFIG)
+        policy.value(params, cache, seen.proprio, config=CONFIG)
     critic = compile.jit(policy.init_value, static_argnames=["config"])(
         KEY, config=CONFIG
     )
@@ -247,13 +247,13 @@ def test_the_critic_is_apart_from_the_policy(params, encode):
 
     def total(params):
         cache = policy.encode_prefix(params, seen, config=CONFIG)
-        worth = policy.value(params, cache, seen.state, config=CONFIG)
+        worth = policy.value(params, cache, seen.proprio, config=CONFIG)
         chex.assert_shape(worth, (BATCH,))
         return jnp.sum(worth**2), worth
 
     slope, worth = compile.jit(jax.grad(total, has_aux=True))(joint)
     assert worth.dtype == jnp.float32 and float(jnp.std(worth)) > 1e-3
-    alone = policy.value({"value": critic}, cache, seen.state, config=CONFIG)
+    alone = policy.value({"value": critic}, cache, seen.proprio, config=CONFIG)
     np.testing.assert_allclose(worth, alone, rtol=1e-4, atol=1e-5)
     sizes = {
         name: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))

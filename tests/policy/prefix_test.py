@@ -24,7 +24,9 @@ PI0 = dataclasses.replace(CONFIG, suffix_attention="bidirectional")
 FORMS = {
     "paper": CONFIG,
     "pi0": PI0,
-    "pi0.5": dataclasses.replace(PI0, time_conditioning="adaptive", state_token=False),
+    "pi0.5": dataclasses.replace(
+        PI0, time_conditioning="adaptive", proprio_token=False
+    ),
     "two experts": CONFIG.without_spatial(),
 }
 
@@ -36,7 +38,7 @@ def test_cached_velocity_equals_one_joint_pass(form):
 
     def both(params, seen, chunk):
         cache = policy.encode_prefix(params, seen, config=config)
-        cached = policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+        cached = policy.velocity(params, cache, seen.proprio, chunk, tau, config=config)
         return cached, _joint_velocity(params, seen, chunk, tau, config)
 
     cached, joint = unoptimized.jit(both)(params, seen, chunks())
@@ -51,8 +53,8 @@ def _joint_velocity(params, seen, chunk, tau, config):
     lengths = {name: x.shape[1] for name, x in streams.items()} | config.suffix
     width = config.mot.experts["action"].width
     make_input = TIME_CONDITIONING[config.time_conditioning]
-    streams["action"], time = make_input(width, config.state_token).apply(
-        {"params": own["input"]}, seen.state, chunk, tau
+    streams["action"], time = make_input(width, config.proprio_token).apply(
+        {"params": own["input"]}, seen.proprio, chunk, tau
     )
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
     own_valid = jnp.ones(streams["action"].shape[:2], bool)
@@ -81,7 +83,9 @@ def test_an_action_depends_on_later_ones_in_pi0_only(form, earlier_only):
         cache = policy.encode_prefix(params, seen, config=config)
 
         def velocity(chunk):
-            return policy.velocity(params, cache, seen.state, chunk, tau, config=config)
+            return policy.velocity(
+                params, cache, seen.proprio, chunk, tau, config=config
+            )
 
         moved = chunk + jnp.eye(count)[:, None, :, None]  # [j, B, H, D]
         change = jax.vmap(velocity)(moved) - velocity(chunk)

@@ -47,7 +47,7 @@ def shapes(preset: str):
     config = configs.preset(preset)
 
     def create(key):
-        units = normalize.identity_normalizer(config.state_dim, config.action_dim)
+        units = normalize.identity_normalizer(config.proprio_dim, config.action_dim)
         params = policy.init(key, config)
         before = state.create(params, units, optax.identity(), seed=0)
         return online.create(before, SETTINGS, config)

@@ -37,7 +37,7 @@ def test_shapes_and_contrast(observation, settled):
     assert observation.images.shape == (batch, 2, SIZE, SIZE, 3)
     assert observation.images.dtype == jnp.uint8
     assert float(jnp.std(observation.images.astype(jnp.float32))) > 20
-    assert observation.state.shape == (batch, 8)
+    assert observation.proprio.shape == (batch, 8)
 
 
 def test_each_layout_looks_different(observation):
@@ -50,12 +50,12 @@ def test_each_layout_looks_different(observation):
 def test_the_state_vector_is_liberos(scene, settled, observation):
     physics = settled.physics
     hand = np.asarray(physics.xquat)[:, scene.bodies[proprioception.HAND_BODY]]
-    turned = Rotation.from_rotvec(np.asarray(observation.state[:, 3:6]))
+    turned = Rotation.from_rotvec(np.asarray(observation.proprio[:, 3:6]))
     wanted = Rotation.from_quat(hand[:, [1, 2, 3, 0]])
     assert (turned * wanted.inv()).magnitude().max() < 1e-3
     grip = np.asarray(physics.xpos)[:, scene.bodies[panda.EEF_BODY]]
-    np.testing.assert_allclose(observation.state[:, :3], grip)
-    np.testing.assert_allclose(observation.state[:, 6:], physics.qpos[:, 7:9])
+    np.testing.assert_allclose(observation.proprio[:, :3], grip)
+    np.testing.assert_allclose(observation.proprio[:, 6:], physics.qpos[:, 7:9])
 
 
 def test_the_fixed_camera_is_mujocos(scene, visuals, settled):

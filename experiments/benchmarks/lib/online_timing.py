@@ -65,7 +65,7 @@ def untrained(settings: ExperimentConfig) -> TrainState:
     """Training state of online RL with random parameters and identity normalizer."""
     key, config = rng.named_key(settings.seed, "init"), settings.policy
     params = sft.fresh_params(key, config)
-    normalizer = identity_normalizer(config.robot_state_dim, config.robot_action_dim)
+    normalizer = identity_normalizer(config.robot_proprio_dim, config.robot_action_dim)
     before = sft.create(params, normalizer, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)
 

@@ -51,12 +51,12 @@ def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     sample = functools.partial(policy.sample, config=config, steps=steps)
 
     def act(params: PyTree, observation: Observation, key: jax.Array) -> jax.Array:
-        return sample(params, encode(params, observation), observation.state, key)
+        return sample(params, encode(params, observation), observation.proprio, key)
 
     prefix = compilation.jit(encode, fused=True)
     cache = prefix(params, observation)
     denoise = compilation.jit(sample, fused=True)
-    proprio = observation.state
+    proprio = observation.proprio
     chunk = compilation.jit(act, fused=True)
     seconds = {
         "prefix": timing.fastest(lambda _: prefix(params, observation)),
@@ -110,7 +110,7 @@ def init_state(
 ) -> TrainState:
     """Training state of SFT with random parameters; consumes `key`."""
     units = normalize.identity_normalizer(
-        config.robot_state_dim, config.robot_action_dim
+        config.robot_proprio_dim, config.robot_action_dim
     )
     return sft.create(policy.init(key, config), units, sft_config, seed=0)
 
@@ -145,7 +145,7 @@ def random_dataset(config: PolicyConfig, frames: int) -> sft.Dataset:
     chunk = rng.normal(size=(frames, config.horizon, config.action_dim))
     return sft.Dataset(
         images=jnp.asarray(images, jnp.uint8),
-        state=jnp.asarray(rng.normal(size=(frames, config.state_dim)), jnp.float32),
+        state=jnp.asarray(rng.normal(size=(frames, config.proprio_dim)), jnp.float32),
         chunk=jnp.asarray(chunk, jnp.float32),
         instruction=jnp.arange(frames, dtype=jnp.int32),
         tokens=jnp.asarray(words, jnp.int32),

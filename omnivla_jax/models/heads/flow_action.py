@@ -27,12 +27,12 @@ class Suffix(NamedTuple):
 class ConcatenatedInput(nn.Module):
     """state [B, S], chunk [B, H, D], tau [B] -> suffix, as in pi0.
 
-    The state is one token, unless `state_token` is off; every action token is mixed
+    The state is one token, unless `proprio_token` is off; every action token is mixed
     with the flow time by a two-layer MLP over their concatenation.
     """
 
     width: int
-    state_token: bool
+    proprio_token: bool
 
     @nn.compact
     def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
@@ -42,18 +42,18 @@ class ConcatenatedInput(nn.Module):
         x = jnp.concatenate([actions, time], axis=-1)
         x = nn.swish(Dense(self.width, IN, name="action_time_mlp_in")(x))
         x = Dense(self.width, IN, name="action_time_mlp_out")(x)
-        return Suffix(prepend_state(state, x, self.state_token), None)
+        return Suffix(prepend_state(state, x, self.proprio_token), None)
 
 
 class AdaptiveInput(nn.Module):
     """state [B, S], chunk [B, H, D], tau [B] -> suffix, as in pi0.5.
 
     The flow time goes through a two-layer MLP into the norms of every layer and leaves
-    the tokens alone. pi0.5 has no state token: `state_token` off.
+    the tokens alone. pi0.5 has no state token: `proprio_token` off.
     """
 
     width: int
-    state_token: bool
+    proprio_token: bool
 
     @nn.compact
     def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
@@ -61,7 +61,7 @@ class AdaptiveInput(nn.Module):
         time = precision.to_compute(posemb_sincos(tau, self.width))
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_in")(time))
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_out")(time))
-        return Suffix(prepend_state(state, actions, self.state_token), time)
+        return Suffix(prepend_state(state, actions, self.proprio_token), time)
 
 
 TIME_CONDITIONING: Mapping[str, type[ConcatenatedInput] | type[AdaptiveInput]] = {
@@ -89,11 +89,11 @@ def _embed_actions(chunk: jax.Array, tau: jax.Array, width: int) -> jax.Array:
     return Dense(width, IN, name="action_in_proj")(precision.to_compute(chunk))
 
 
-def prepend_state(state: jax.Array, actions: jax.Array, state_token: bool) -> jax.Array:
+def prepend_state(state: jax.Array, actions: jax.Array, proprio_token: bool) -> jax.Array:
     """Action tokens [B, H, E] behind the state's, where it has one."""
     chex.assert_rank([state, actions], [2, 3])
     chex.assert_equal_shape_prefix([state, actions], 1)
-    if not state_token:
+    if not proprio_token:
         return actions
     dense = Dense(actions.shape[-1], IN, name="state_proj")
     token = dense(precision.to_compute(state))

@@ -20,7 +20,7 @@ class QueryInput(nn.Module):
     """state [B, S] -> suffix tokens [B, T, E]: the state's, and one query an action."""
 
     width: int
-    state_token: bool
+    proprio_token: bool
     horizon: int
 
     @nn.compact
@@ -31,7 +31,7 @@ class QueryInput(nn.Module):
         queries = self.param("queries", names, (self.horizon, self.width))
         queries = precision.to_compute(queries)
         tokens = jnp.broadcast_to(queries, (len(state), *queries.shape))
-        return prepend_state(state, tokens, self.state_token)
+        return prepend_state(state, tokens, self.proprio_token)
 
 
 class LaplaceOutput(nn.Module):

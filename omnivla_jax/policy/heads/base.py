@@ -33,7 +33,7 @@ class ActionHead(NamedTuple):
     """One way to produce chunks of actions, as pure functions.
 
     Common arguments: `params` of the policy; `cache`, the encoded prefix; `proprio`
-    float32 [B, state_dim], normalised and padded; `config`, the policy's sizes. Keys
+    float32 [B, proprio_dim], normalised and padded; `config`, the policy's sizes. Keys
     are consumed. A trace is what `explore` records for `score`, with leaves [B, ...].
     """
 

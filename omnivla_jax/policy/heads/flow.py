@@ -38,7 +38,7 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
     Boxed with their logical axes; the 3 `keys` are consumed.
     """
     in_key, out_key, noise_key = keys
-    state, tau = jnp.zeros((1, config.state_dim)), jnp.zeros(1)
+    state, tau = jnp.zeros((1, config.proprio_dim)), jnp.zeros(1)
     chunk = jnp.zeros((1, config.horizon, config.action_dim))
     hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
     params = {
@@ -67,7 +67,7 @@ def velocity(
 ) -> jax.Array:
     """v(chunk, tau | observation) float32 [B, H, D]; reads params["action"] only.
 
-    proprio [B, state_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For many
+    proprio [B, proprio_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For many
     (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
     prefix is then shared, not copied.
     """
@@ -288,7 +288,7 @@ def _action_tokens(
 ) -> jax.Array:
     """The action tokens after the last layer, [B, H, E]."""
     chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
-    chex.assert_shape(proprio, (*tau.shape, config.state_dim))
+    chex.assert_shape(proprio, (*tau.shape, config.proprio_dim))
     inputs = params["action"]["input"]
     tokens, condition = apply(_input_module(config), inputs, proprio, chunk, tau)
     return run_suffix(params, cache, tokens, condition, config=config)
@@ -304,7 +304,7 @@ def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Arra
 
 def _input_module(config: PolicyConfig) -> Any:
     width = config.mot.experts["action"].width
-    return TIME_CONDITIONING[config.time_conditioning](width, config.state_token)
+    return TIME_CONDITIONING[config.time_conditioning](width, config.proprio_token)
 
 
 def _noise_module(config: PolicyConfig) -> NoiseHead:

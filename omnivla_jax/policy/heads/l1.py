@@ -81,7 +81,7 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
         )
     width = config.mot.experts["action"].width
     hidden = jnp.zeros((1, config.horizon, width))
-    state = jnp.zeros((1, config.state_dim))
+    state = jnp.zeros((1, config.proprio_dim))
     return {
         "input": init_module(_input_module(config), keys[0], state),
         "output": init_module(_output_module(config), keys[1], hidden),
@@ -91,8 +91,8 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
 def predict(
     params: PyTree, cache: PrefixCache, proprio: jax.Array, *, config: PolicyConfig
 ) -> Laplace:
-    """The law of a chunk; `proprio` float32 [B, state_dim], normalised and padded."""
-    chex.assert_shape(proprio, (None, config.state_dim))
+    """The law of a chunk; `proprio` float32 [B, proprio_dim], normalised and padded."""
+    chex.assert_shape(proprio, (None, config.proprio_dim))
     ends = params["action"]
     tokens = apply(_input_module(config), ends["input"], proprio)
     hidden = run_suffix(params, cache, tokens, None, config=config)
@@ -220,7 +220,7 @@ def _score(trace: LaplaceTrace, distribution: Laplace, mask: jax.Array) -> Score
 
 def _input_module(config: PolicyConfig) -> QueryInput:
     width = config.mot.experts["action"].width
-    return QueryInput(width, config.state_token, config.horizon)
+    return QueryInput(width, config.proprio_token, config.horizon)
 
 
 def _output_module(config: PolicyConfig) -> LaplaceOutput:

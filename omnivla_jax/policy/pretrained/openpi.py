@@ -29,8 +29,8 @@ def pi0_config(config: PolicyConfig) -> PolicyConfig:
         config,
         action_dim=DIMENSIONS,
         real_action_dim=config.robot_action_dim,
-        state_dim=DIMENSIONS,
-        real_state_dim=config.robot_state_dim,
+        proprio_dim=DIMENSIONS,
+        real_proprio_dim=config.robot_proprio_dim,
         suffix_attention="bidirectional",
     )
 
@@ -41,7 +41,7 @@ def pi05_config(config: PolicyConfig) -> PolicyConfig:
     Like openpi's `pi05_libero`: blind to the state, which its prompt does not spell.
     """
     return dataclasses.replace(
-        pi0_config(config), time_conditioning="adaptive", state_token=False
+        pi0_config(config), time_conditioning="adaptive", proprio_token=False
     )
 
 

@@ -57,8 +57,8 @@ def test_metadata_makes_the_policy_that_weights_need(pi0):
     assert metadata["config_updates"] == {
         "action_dim": 32,
         "real_action_dim": 7,
-        "state_dim": 32,
-        "real_state_dim": 8,
+        "proprio_dim": 32,
+        "real_proprio_dim": 8,
         "suffix_attention": "bidirectional",
     }
     found = settings(folder).policy

@@ -44,7 +44,7 @@ def test_cps_has_one_noisy_step_less() -> None:
 
 
 @pytest.mark.parametrize("real", [0, 11])
-@pytest.mark.parametrize("name", ["real_action_dim", "real_state_dim"])
+@pytest.mark.parametrize("name", ["real_action_dim", "real_proprio_dim"])
 def test_real_dimensions_are_some_of_all(name: str, real: int) -> None:
     change: Any = {name: real}
     with pytest.raises(ValueError, match=f"{name} is {real}; choose 1 to"):

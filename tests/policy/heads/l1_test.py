@@ -31,7 +31,7 @@ def encoded(params):
     """The prefix and the proprioception of two observations."""
     inputs = observation()
     encode = compilation.jit(lambda p, o: policy.encode_prefix(p, o, config=CONFIG))
-    return encode(params, inputs), inputs.state
+    return encode(params, inputs), inputs.proprio
 
 
 @pytest.fixture(scope="module")

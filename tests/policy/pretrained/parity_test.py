@@ -159,7 +159,7 @@ def test_the_policy_caches_the_keys_and_values_of_paligemma(paligemma, expected)
         images=jnp.asarray((pictures()[None, :1] + 1) * 127.5),
         tokens=jnp.array([TEXT]),
         token_mask=jnp.ones((1, len(TEXT)), bool),
-        state=jnp.zeros((1, CONFIG.state_dim)),
+        proprio=jnp.zeros((1, CONFIG.proprio_dim)),
     )
     encode = unoptimized.jit(functools.partial(policy.encode_prefix, config=ONE_VIEW))
     cache = encode(params, observation)

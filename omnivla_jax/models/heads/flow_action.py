@@ -89,7 +89,9 @@ def _embed_actions(chunk: jax.Array, tau: jax.Array, width: int) -> jax.Array:
     return Dense(width, IN, name="action_in_proj")(precision.to_compute(chunk))
 
 
-def prepend_state(state: jax.Array, actions: jax.Array, proprio_token: bool) -> jax.Array:
+def prepend_state(
+    state: jax.Array, actions: jax.Array, proprio_token: bool
+) -> jax.Array:
     """Action tokens [B, H, E] behind the state's, where it has one."""
     chex.assert_rank([state, actions], [2, 3])
     chex.assert_equal_shape_prefix([state, actions], 1)

@@ -67,8 +67,8 @@ def velocity(
 ) -> jax.Array:
     """v(chunk, tau | observation) float32 [B, H, D]; reads params["action"] only.
 
-    proprio [B, proprio_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For many
-    (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
+    proprio [B, proprio_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For
+    many (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
     prefix is then shared, not copied.
     """
     hidden = _action_tokens(params, cache, proprio, chunk, tau, config)

@@ -20,9 +20,9 @@ from data_pipelines import rlds_builder
 from experiments.pipeline import dataset_collection
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim.assets.integrator_presets import PRESETS
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus, tasks
-from omnivla_jax.sim.mjcf import PRESETS
 
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."

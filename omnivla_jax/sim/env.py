@@ -20,8 +20,7 @@ from omnivla_jax.core.types import TimeStep
 from omnivla_jax.sim.engines import registry as engines
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.resets import recorded_states, region_sampler
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, PhysicsState
+from omnivla_jax.sim.state import EnvState, PhysicsState, Scene
 
 Pose = tuple[ArrayLike, ArrayLike]  # position [B, 3], quaternion wxyz [B, 4]
 Tasks = Sequence[int] | np.ndarray | jax.Array  # integers [B]

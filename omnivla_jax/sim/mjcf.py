@@ -3,7 +3,7 @@
 Lengths in m, angles in rad.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from omnivla_jax.sim.assets import arena_geoms, meshes, panda
 from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, table_body
 from omnivla_jax.sim.assets.category import Part
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.assets.primitives import Collides, Primitive, add_primitive
 from omnivla_jax.sim.libero.tasks import SceneAssets
@@ -21,26 +22,6 @@ OBJECT_SOLIMP = (0.998, 0.998, 0.001, 0.5, 2.0)
 FREE_JOINT_DAMPING = 0.0005
 # Explicit damping is stable while dt * damping / inertia stays under this.
 DAMPING_LIMIT = 0.6
-
-
-class IntegratorPreset(NamedTuple):
-    """How finely the physics is integrated; `substeps * timestep` is 50 ms."""
-
-    timestep: float  # s
-    substeps: int
-    iterations: int  # Newton
-    ls_iterations: int
-    explicit_damping: bool
-    refresh: int  # substeps that share one update of the controller's matrices
-
-
-# LIBERO updates the controller's matrices in every substep. Every 25 ms keeps the
-# outcome of recorded episodes; once a control step does not.
-PRESETS: dict[str, IntegratorPreset] = {
-    "original": IntegratorPreset(0.002, 25, 100, 50, False, 1),
-    "faithful": IntegratorPreset(0.005, 10, 4, 50, True, 5),
-    "fast": IntegratorPreset(0.00625, 8, 2, 50, True, 4),
-}
 
 
 def compile_model(

@@ -11,19 +11,20 @@ import numpy as np
 
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, CAMERA_BODY, table_body
+from omnivla_jax.sim.assets.integrator_presets import PRESETS, IntegratorPreset
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.engines import registry
 from omnivla_jax.sim.engines.base import Engine
 from omnivla_jax.sim.libero.tasks import (
     Categories,
-    Goal,
     SceneAssets,
     Suite,
     scene_assets,
     split_region,
     suite,
 )
-from omnivla_jax.sim.mjcf import PRESETS, IntegratorPreset, compile_model
+from omnivla_jax.sim.mjcf import compile_model
+from omnivla_jax.sim.resets import region_check
 from omnivla_jax.sim.state import Scene, Site
 
 
@@ -61,9 +62,6 @@ def make(
         or the file, region and objects where these never fit without overlap.
       BddlError: naming the task file, the line and what is known there.
     """
-    # It reads scenes itself.
-    from omnivla_jax.sim.resets import region_check
-
     if preset not in PRESETS:
         raise ValueError(f"Unknown preset {preset!r}: choose one of {sorted(PRESETS)}.")
     table = suite(
@@ -121,24 +119,6 @@ def select_task_ids(table: Suite, tasks: Sequence[int] | None) -> tuple[int, ...
             f"Unknown tasks {wrong} of {table.name}: choose among 0 to {count - 1}."
         )
     return rows
-
-
-def goal_body(scene: Scene, goal: Goal) -> int:
-    """The body that a goal is about: the object, or the part that is to move."""
-    if goal.subject in scene.sites:
-        return scene.sites[goal.subject].body
-    if goal.subject in scene.assets.fixtures:
-        return scene.bodies[goal_joints(scene, goal)[0]]
-    return scene.bodies[goal.subject]
-
-
-def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
-    """The joints that Open, Close, Turnon and Turnoff ask about."""
-    if goal.subject in scene.sites:
-        return (scene.sites[goal.subject].joint,)
-    category = scene.assets.fixtures[goal.subject]
-    parts = CATEGORIES[category].parts
-    return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)
 
 
 def _contact_pairs(

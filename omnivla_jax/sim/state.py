@@ -14,8 +14,9 @@ import numpy as np
 from flax import struct
 
 from omnivla_jax.sim.assets.category import Region
-from omnivla_jax.sim.libero.task_types import SceneAssets, Suite, Task
-from omnivla_jax.sim.mjcf import IntegratorPreset
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
+from omnivla_jax.sim.assets.objects import CATEGORIES
+from omnivla_jax.sim.libero.task_types import Goal, SceneAssets, Suite, Task
 
 
 class Site(NamedTuple):
@@ -99,3 +100,21 @@ class EnvState:
     def frozen(self) -> jax.Array:
         """bool [B]: environments that no action changes any more."""
         return self.success | self.diverged
+
+
+def goal_body(scene: Scene, goal: Goal) -> int:
+    """The body that a goal is about: the object, or the part that is to move."""
+    if goal.subject in scene.sites:
+        return scene.sites[goal.subject].body
+    if goal.subject in scene.assets.fixtures:
+        return scene.bodies[goal_joints(scene, goal)[0]]
+    return scene.bodies[goal.subject]
+
+
+def goal_joints(scene: Scene, goal: Goal) -> tuple[str, ...]:
+    """The joints that Open, Close, Turnon and Turnoff ask about."""
+    if goal.subject in scene.sites:
+        return (scene.sites[goal.subject].joint,)
+    category = scene.assets.fixtures[goal.subject]
+    parts = CATEGORIES[category].parts
+    return tuple(f"{goal.subject}_{part.name}" for part in parts if part.joint)

@@ -17,8 +17,7 @@ from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.goals import reward, task_ids
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.train.sharding import Batched
 from omnivla_jax.world import observe, visual_scene
 

@@ -14,8 +14,7 @@ from omnivla_jax.core import compile
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import expert, observe, proprioception
 from omnivla_jax.world.visual_scene import VisualScene
 

@@ -16,8 +16,7 @@ from omnivla_jax.render import corruptions
 from omnivla_jax.render import render as renderer
 from omnivla_jax.render.types import Image
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, PhysicsState
+from omnivla_jax.sim.state import EnvState, PhysicsState, Scene
 from omnivla_jax.world import proprioception
 from omnivla_jax.world.visual_scene import VisualScene, mounted_camera
 

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene
 
 HAND_BODY = "right_hand"
 

@@ -21,8 +21,7 @@ from omnivla_jax.sim.assets.arenas import (
 )
 from omnivla_jax.sim.assets.category import UPRIGHT
 from omnivla_jax.sim.assets.primitives import VISIBLE_GROUP
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.state import PhysicsState, Scene
 from omnivla_jax.world.materials import MATERIALS, material
 from omnivla_jax.world.proprioception import HAND_BODY
 

@@ -6,7 +6,7 @@ import pytest
 
 from omnivla_jax.sim import mjcf
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets import integrator_presets, panda
 from omnivla_jax.sim.assets.arenas import ARENAS, table_body
 from omnivla_jax.sim.engines import mujoco as mujoco_engine
 from omnivla_jax.sim.engines.mjx import engine as mjx
@@ -116,9 +116,9 @@ def test_all_models_share_bodies_and_joints(scene):
     assert scene.model.nsensor == len(scene.contact_pairs)
 
 
-@pytest.mark.parametrize("preset", sorted(mjcf.PRESETS))
+@pytest.mark.parametrize("preset", sorted(integrator_presets.PRESETS))
 def test_control_steps_last_50_ms(preset):
-    choice = mjcf.PRESETS[preset]
+    choice = integrator_presets.PRESETS[preset]
     np.testing.assert_allclose(choice.timestep * choice.substeps, 0.05)
     refresh = 0.002 if preset == "original" else 0.025  # s: LIBERO's, and measured
     np.testing.assert_allclose(choice.timestep * choice.refresh, refresh)

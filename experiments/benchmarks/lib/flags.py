@@ -6,8 +6,8 @@ from typing import Any, Sequence
 from absl import app, flags
 
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.sim.assets.integrator_presets import PRESETS
 from omnivla_jax.sim.engines.registry import ENGINES
-from omnivla_jax.sim.mjcf import PRESETS
 from omnivla_jax.sim.scene import Scene
 
 _ENGINE = flags.DEFINE_enum("engine", "auto", ["auto", *ENGINES], "Physics engine.")

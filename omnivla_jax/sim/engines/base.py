@@ -11,8 +11,8 @@ import jax
 import mujoco
 
 from omnivla_jax.sim import osc
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 

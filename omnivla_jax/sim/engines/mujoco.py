@@ -22,10 +22,10 @@ import numpy as np
 from omnivla_jax.core.host_call import host_call
 from omnivla_jax.sim import mjcf, osc
 from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.engines import mujoco_warnings
 from omnivla_jax.sim.engines.base import ContactPairs, Engine, actuate, start_command
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value

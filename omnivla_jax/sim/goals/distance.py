@@ -9,8 +9,7 @@ import numpy as np
 
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.libero.tasks import Goal
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.state import PhysicsState, Scene
 
 DISTANCE_SCALE = 0.2  # m: where a goal about a place counts 1 - tanh(1) = 0.24
 

@@ -13,8 +13,7 @@ from omnivla_jax.sim.assets.category import Articulation
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.libero.tasks import Goal, TargetZone
-from omnivla_jax.sim.scene import Scene, Site, goal_joints
-from omnivla_jax.sim.state import PhysicsState
+from omnivla_jax.sim.state import PhysicsState, Scene, Site, goal_joints
 
 CENTERED_WITHIN = 0.03  # m, On(object, object)
 SITE_BELOW, SITE_ABOVE = 0.005, 0.10  # m, On(object, site)

@@ -17,8 +17,7 @@ import numpy as np
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.goals import distance as goal_distance
 from omnivla_jax.sim.goals import predicates, task_ids
-from omnivla_jax.sim.scene import Scene, goal_body
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene, goal_body
 
 ALIGNMENT_SCALE = 0.1  # m: the distance at which the term has fallen to 1 - tanh(1)
 EVENTS = frozenset({"success"})

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import indices
-from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import Scene
 
 _INT32 = np.iinfo(np.int32)
 

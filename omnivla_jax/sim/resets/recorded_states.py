@@ -14,8 +14,7 @@ from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.sim.resets import region_sampler
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene
 
 _FREE_VELOCITY = 6  # degrees of freedom of a free joint
 

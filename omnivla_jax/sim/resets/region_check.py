@@ -21,7 +21,7 @@ from omnivla_jax.sim.resets.region_tables import (
     PosedBodyTable,
     layout,
 )
-from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import Scene
 
 LAYOUTS = 4096  # drawn before a task is refused
 _TOGETHER = 64  # N

@@ -21,7 +21,7 @@ from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.resets.region_tables import SHARED, Layout, ObjectTable, layout
 from omnivla_jax.sim.rotation import Array
-from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import Scene
 
 ARM_NOISE = 0.02  # rad, standard deviation of the recorded initial states
 NO_OBSTACLE = -1.0

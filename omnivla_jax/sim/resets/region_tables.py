@@ -21,7 +21,7 @@ from omnivla_jax.sim.assets.arenas import (
 from omnivla_jax.sim.assets.category import UPRIGHT, Quaternion, Vector
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero.tasks import ObjectInit, Task
-from omnivla_jax.sim.scene import Scene, goal_joints
+from omnivla_jax.sim.state import Scene, goal_joints
 
 DROP = 0.01  # m above the resting height of the sampler's bottom site
 INACTIVE_X, INACTIVE_Z, SPACING = 20.0, 3.0, 1.0  # where what a task lacks waits

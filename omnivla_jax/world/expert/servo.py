@@ -12,8 +12,7 @@ import jax.numpy as jnp
 from omnivla_jax.sim import osc, rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.goals import task_ids
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
+from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world.expert import table
 from omnivla_jax.world.expert.table import WaypointTable
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.libero.tasks import Suite
-from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import Scene
 from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.matching import find_skill, goal_text
 from omnivla_jax.world.expert.waypoints import Skill, Waypoint, body_names

@@ -9,7 +9,7 @@ import pytest
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.goals import predicates, reward
-from omnivla_jax.sim.scene import goal_body
+from omnivla_jax.sim.state import goal_body
 
 
 def test_alignment_of_worked_distances(scene, settled):

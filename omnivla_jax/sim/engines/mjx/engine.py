@@ -15,6 +15,7 @@ import mujoco
 
 from omnivla_jax.sim import mjcf, osc, rotation
 from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.engines.base import (
     Command,
     ContactPairs,
@@ -26,7 +27,6 @@ from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _ARM = slice(0, panda.NUM_JOINTS)

@@ -19,6 +19,7 @@ import numpy as np
 
 from omnivla_jax.sim import mjcf
 from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.engines.mjx import active_bodies, free_bodies, mjx
 from omnivla_jax.sim.engines.mjx.active_bodies import FREE_QPOS, ActiveState
 from omnivla_jax.sim.engines.mjx.contact import (
@@ -31,7 +32,6 @@ from omnivla_jax.sim.engines.mjx.contact import (
 from omnivla_jax.sim.engines.mjx.contact.candidates import select_rows
 from omnivla_jax.sim.engines.mjx.contact.collision import CollisionResult
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
-from omnivla_jax.sim.mjcf import IntegratorPreset
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _UNSET: Any = None

@@ -116,7 +116,7 @@ def _stages() -> ConfigDict:
             "batch_size": 64,
             "draws": 4,
             "steps_per_call": 10,
-            "average_decay": 0.99,
+            "ema_decay": 0.99,
             "optimizer": {"learning_rate": 1e-3, "warmup_steps": 50},
         }
     )

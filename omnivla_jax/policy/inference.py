@@ -1,6 +1,6 @@
 """Inference from a checkpoint: pictures, state and prompt in, simulator actions out.
 
-    policy = inference.load("runs/quickstart/checkpoints/flow_gspo")
+    policy = inference.load("runs/quickstart/checkpoints/online")
     chunk = policy.infer({"images": images, "state": state, "prompt": prompt})
     for action in chunk["actions"][: policy.spec.exec_horizon]:
         ...  # execute it, then look again

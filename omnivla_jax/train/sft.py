@@ -54,8 +54,8 @@ class SftConfig:
     batch_size: int = 64  # observations
     draws: int = 4  # (noise, tau) pairs per observation: its prefix is encoded once
     steps_per_call: int = 10  # optimizer steps in one compiled call
-    average_decay: float = 0.0  # of the parameters' moving average; 0 keeps none
-    scope: str = "all"
+    ema_decay: float = 0.0  # of the parameters' moving average; 0 keeps none
+    trainable: str = "all"
 
     def __post_init__(self) -> None:
         if self.steps % self.steps_per_call:
@@ -153,9 +153,9 @@ def create(
 ) -> TrainState:
     """Stage II at step 0, from `params`."""
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
-    params = lora.add_adapters(params, key, trainable=config.scope)
+    params = lora.add_adapters(params, key, trainable=config.trainable)
     optimizer = _optimizer(params, config)
-    keep_ema = config.average_decay > 0
+    keep_ema = config.ema_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, keep_ema=keep_ema)
 
 
@@ -332,12 +332,12 @@ def _update(
     value, gradient = jax.value_and_grad(merged_loss)(before.params)
     optimizer = _optimizer(before.params, config)
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
-    trained = lora.trainable_mask(before.params, config.scope)
+    trained = lora.trainable_mask(before.params, config.trainable)
     params = state.apply(before.params, updates, trained)
     ema_params = before.ema_params
     if ema_params is not None:
         ema_params = lora.update_ema(
-            ema_params, params, step=before.step, limit=config.average_decay
+            ema_params, params, step=before.step, limit=config.ema_decay
         )
     after = dataclasses.replace(
         before,
@@ -350,5 +350,5 @@ def _update(
 
 
 def _optimizer(params: PyTree, config: SftConfig) -> optax.GradientTransformation:
-    trained = lora.trainable_mask(params, config.scope)
+    trained = lora.trainable_mask(params, config.trainable)
     return state.make_optimizer(config.optimizer, trained)

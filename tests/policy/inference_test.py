@@ -22,7 +22,7 @@ from omnivla_jax.train.state import OptimizerConfig
 CONFIG = configs.preset("debug")
 SPEC = inference.PolicySpec(CONFIG, 2, 3, instructions=("open the drawer",))
 PROMPTS = ["open the drawer", "push the plate"]
-SFT = sft.SftConfig(OptimizerConfig(1e-3), 10, average_decay=0.9, scope="lora:r=2")
+SFT = sft.SftConfig(OptimizerConfig(1e-3), 10, ema_decay=0.9, trainable="lora:r=2")
 
 
 def make_state():

@@ -20,7 +20,7 @@ SETTINGS = sft.SftConfig(
     batch_size=16,
     draws=2,
     steps_per_call=10,
-    average_decay=0.9,
+    ema_decay=0.9,
 )
 
 
@@ -82,7 +82,7 @@ def test_a_run_is_a_function_of_its_seed_and_step(trained):
 @pytest.mark.slow
 def test_adapters_alone_lower_the_loss(trained):
     dataset, _, _ = trained
-    settings = dataclasses.replace(SETTINGS, scope="lora:r=2", steps_per_call=50)
+    settings = dataclasses.replace(SETTINGS, trainable="lora:r=2", steps_per_call=50)
     normalizer = sft.fit_normalizer(reaching.demonstrations())
     params = sft.fresh_params(rng.named_key(0, "init"), CONFIG)
     before = sft.create(params, normalizer, settings, seed=0)

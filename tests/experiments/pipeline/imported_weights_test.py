@@ -68,7 +68,7 @@ def test_metadata_makes_the_policy_that_weights_need(pi0):
 def test_sft_starts_from_imported_weights(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0
-    frozen = {"sft.optimizer.learning_rate": 0.0, "sft.average_decay": 0.0}
+    frozen = {"sft.optimizer.learning_rate": 0.0, "sft.ema_decay": 0.0}
     context: Any = SimpleNamespace(
         config=settings(folder, **frozen), workdir=Workdir(tmp_path), mesh=None
     )

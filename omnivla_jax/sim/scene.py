@@ -72,26 +72,25 @@ def make(
         categories=categories,
     )
     task_ids = select_task_ids(table, tasks)
-    chosen = registry.select(engine)
-    made = _assembled(table.name, table, task_ids, chosen, PRESETS[preset])
+    made = _assemble(table, task_ids, registry.select(engine), PRESETS[preset])
     region_check.check(made)
     return made
 
 
-def _assembled(
-    name: str,
-    table: Suite,
-    task_ids: tuple[int, ...],
-    engine: Engine,
-    preset: IntegratorPreset,
+def _assemble(
+    table: Suite, task_ids: tuple[int, ...], engine: Engine, preset: IntegratorPreset
 ) -> Scene:
-    """The scene of the tasks `task_ids`, its models compiled."""
+    """Compile the models of the tasks `task_ids` and name their rows."""
     assets = scene_assets(tuple(table.tasks[row] for row in task_ids))
     pairs = _contact_pairs(table, task_ids, assets)
     model = engine.compile(assets, preset, pairs)
-    home_offset, home_mat = _home_pose(model)
+    tables = tuple(table_body(name) for name in assets.arenas if ARENAS[name].table)
+    data = mujoco.MjData(model)
+    data.qpos[: panda.NUM_JOINTS] = panda.HOME
+    mujoco.mj_kinematics(model, data)
+    hand, base = data.body(panda.EEF_BODY), data.body(BASE_BODY)
     return Scene(
-        name=name,
+        name=table.name,
         suite=table,
         task_ids=task_ids,
         assets=assets,
@@ -100,11 +99,14 @@ def _assembled(
         model=model,
         visual_model=compile_model(assets, preset, visual=True),
         bodies={model.body(i).name: i for i in range(model.nbody)},
-        joints=_joint_addresses(model),
+        joints={
+            model.joint(i).name: (int(model.jnt_qposadr[i]), int(model.jnt_dofadr[i]))
+            for i in range(model.njnt)
+        },
         sites=_sites(assets, model),
-        posed_bodies=_posed(assets),
-        home_offset=home_offset,
-        home_mat=home_mat,
+        posed_bodies=(*assets.fixtures, BASE_BODY, CAMERA_BODY, *tables),
+        home_offset=hand.xpos - base.xpos,
+        home_mat=hand.xmat.reshape(3, 3).copy(),
         contact_pairs=pairs,
     )
 
@@ -133,26 +135,6 @@ def _contact_pairs(
             if goal.predicate == "on" and parent:
                 pairs[(goal.subject, parent)] = None
     return tuple(pairs)
-
-
-def _posed(assets: SceneAssets) -> tuple[str, ...]:
-    tables = tuple(table_body(name) for name in assets.arenas if ARENAS[name].table)
-    return (*assets.fixtures, BASE_BODY, CAMERA_BODY, *tables)
-
-
-def _home_pose(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-    data = mujoco.MjData(model)
-    data.qpos[: panda.NUM_JOINTS] = panda.HOME
-    mujoco.mj_kinematics(model, data)
-    hand, base = data.body(panda.EEF_BODY), data.body(BASE_BODY)
-    return hand.xpos - base.xpos, hand.xmat.reshape(3, 3).copy()
-
-
-def _joint_addresses(model: mujoco.MjModel) -> dict[str, tuple[int, int]]:
-    return {
-        model.joint(i).name: (int(model.jnt_qposadr[i]), int(model.jnt_dofadr[i]))
-        for i in range(model.njnt)
-    }
 
 
 def _sites(assets: SceneAssets, model: mujoco.MjModel) -> dict[str, Site]:

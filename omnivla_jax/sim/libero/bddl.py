@@ -6,7 +6,7 @@ Grammar: `libero/envs/bddl_utils.py`. Names are case-insensitive and lower-cased
 import math
 import re
 from pathlib import Path
-from typing import Iterator, NamedTuple, Sequence
+from typing import Iterator, NamedTuple, NoReturn, Sequence
 
 from omnivla_jax.sim.libero.text_files import TextFileError, read_text
 
@@ -88,157 +88,60 @@ def read(path: Path) -> Problem:
 
 
 def parse(text: str, path: str) -> Problem:
-    """Parse BDDL `text`; `path` names it in errors.
+    """Parse BDDL `text`.
+
+    Args:
+      text: of the file.
+      path: names it in errors.
 
     Raises:
       BddlError: on unbalanced parentheses, missing or repeated sections, regions and
         instances, unknown predicates, wrong arities, numbers and ranges that describe
         no place, or a goal that asks for nothing.
     """
-    sections = _sections(_tree(list(_words(text)), path), path)
-    problem = _leaf(_need(sections, "problem", path), path)
-    fixtures = _instances(sections.get(":fixtures", [])[1:], path)
-    objects = _instances(_need(sections, ":objects", path)[1:], path)
+    parser = _Parser(path)
+    sections = parser.sections(parser.tree(_words(text)))
+    problem = parser.name(parser.need(sections, "problem"))
+    fixtures = parser.instances(sections.get(":fixtures", [])[1:])
+    objects = parser.instances(parser.need(sections, ":objects")[1:])
     for name in fixtures.keys() & objects.keys():
         line = max(fixtures[name].line, objects[name].line)
-        raise BddlError(path, line, f"{name!r} is an object and a fixture: keep one.")
+        parser.fail(line, f"{name!r} is an object and a fixture: keep one.")
     categories = {**fixtures, **objects}
+    # Quotes around all of an instruction are no part of it.
+    language = " ".join(_spelled(tree) for tree in sections.get(":language", [])[1:])
+    if len(language) > 1 and language[0] == language[-1] == '"':
+        language = language[1:-1] if language.count('"') == 2 else language
+    init = sections.get(":init", [])[1:]
     return Problem(
         path=path,
         problem=problem.text,
-        language=_language(sections.get(":language", [])[1:]),
-        regions=_regions(sections.get(":regions", [])[1:], path),
+        language=language.strip(),
+        regions=parser.regions(sections.get(":regions", [])[1:]),
         fixtures={name: category.text for name, category in fixtures.items()},
         objects={name: category.text for name, category in objects.items()},
-        init=tuple(_statement(tree, path) for tree in sections.get(":init", [])[1:]),
-        goal=_goals(_need(sections, ":goal", path), path),
+        init=tuple(parser.statement(tree) for tree in init),
+        goal=parser.goals(parser.need(sections, ":goal")),
         lines={word: at.line for word, at in categories.items()}
         | {problem.text: problem.line},
     )
 
 
-def _words(text: str) -> Iterator[Word]:
+def _words(text: str) -> list[Word]:
     """The words outside comments, lower case."""
+    words = []
     for number, line in enumerate(_LINE_END.split(text), 1):
-        found = _LANGUAGE.match(line)
-        end = found.end() if found else 0
-        for match in _TOKEN.finditer(line[:end] + line[end:].split(";")[0]):
-            yield Word(match.group().lower(), number)
-
-
-def _language(trees: Sequence[Tree]) -> str:
-    """The words of an instruction; quotes around all of it are no part of it."""
-    text = " ".join(_spelled(tree) for tree in trees)
-    quoted = len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2
-    return (text[1:-1] if quoted else text).strip()
+        language = _LANGUAGE.match(line)
+        end = language.end() if language else 0
+        code = line[:end] + line[end:].split(";")[0]
+        words += [Word(word.lower(), number) for word in _TOKEN.findall(code)]
+    return words
 
 
 def _spelled(tree: Tree) -> str:
     if isinstance(tree, Word):
         return tree.text
     return f"({' '.join(_spelled(part) for part in tree)})"
-
-
-def _tree(words: list[Word], path: str) -> list[Tree]:
-    """Nested lists of words."""
-    stack: list[list[Tree]] = [[]]
-    for word in words:
-        if word.text == "(":
-            stack.append([])
-        elif word.text != ")":
-            stack[-1].append(word)
-        elif len(stack) == 1:
-            raise BddlError(path, word.line, "a ')' too many.")
-        else:
-            closed = stack.pop()
-            stack[-1].append(closed)
-    last = words[-1].line if words else 1
-    if len(stack) > 1:
-        raise BddlError(path, last, f"{len(stack) - 1} '(' not closed.")
-    tree = stack[0][0] if len(stack[0]) == 1 else []
-    if isinstance(tree, Word) or not tree:
-        raise BddlError(path, last, "expected one '(define ...)': no BDDL file?")
-    return tree
-
-
-def _sections(tree: Tree, path: str) -> dict[str, list[Tree]]:
-    """The parts of `(name (key ...) (key ...))` by their keys, which stay in front."""
-    sections: dict[str, list[Tree]] = {}
-    for part in _tail(tree, path):
-        head = _head(part, path)
-        if head.text in sections:
-            first = _head(sections[head.text], path).line
-            message = f"a second '({head.text} ...)': the first is in line {first}."
-            raise BddlError(path, head.line, message)
-        sections[head.text] = [head, *_tail(part, path)]
-    return sections
-
-
-def _need(sections: dict[str, list[Tree]], name: str, path: str) -> list[Tree]:
-    if name not in sections:
-        raise BddlError(path, 1, f"no '({name} ...)': it has {sorted(sections)}.")
-    return sections[name]
-
-
-def _regions(trees: Sequence[Tree], path: str) -> dict[str, RegionSpec]:
-    regions: dict[str, RegionSpec] = {}
-    for tree in trees:
-        head, fields = _head(tree, path), _sections(tree, path)
-        target = _leaf(_need(fields, ":target", path), path)
-        name = f"{target.text}_{head.text}"
-        if name in regions:
-            message = (
-                f"a second region {head.text!r} of {target.text!r}: the first is in "
-                f"line {regions[name].line}."
-            )
-            raise BddlError(path, head.line, message)
-        ranges = _rows(fields, ":ranges", path, 4)
-        yaws = _rows(fields, ":yaw_rotation", path, 2)
-        low, high = yaws[0] if yaws else (0.0, 0.0)
-        regions[name] = RegionSpec(
-            target.text,
-            tuple((row[0], row[1], row[2], row[3]) for row in ranges),
-            (low, high),
-            target.line,
-        )
-    return regions
-
-
-def _rows(
-    fields: dict[str, list[Tree]], name: str, path: str, count: int
-) -> list[tuple[float, ...]]:
-    """The rows of `(name ((...) (...)))`; none where a region lacks this field."""
-    if name not in fields:
-        return []
-    head, *lists = fields[name]
-    rows, line = lists[0] if len(lists) == 1 else [], _word(head, path).line
-    if isinstance(rows, Word) or not rows:
-        example = "((x0 y0 x1 y1))" if count == 4 else "((low high))"
-        message = f"{name} takes one list that is not empty: ({name} {example})."
-        raise BddlError(path, line, message)
-    return [_numbers(row, path, count, line) for row in rows]
-
-
-def _numbers(row: Tree, path: str, count: int, line: int) -> tuple[float, ...]:
-    """The numbers of a row: first the lower ends, then as many upper ends."""
-    words = list(_leaves(row))
-    text = " ".join(word.text for word in words)
-    line = words[0].line if words else line
-    try:
-        values = tuple(float(word.text) for word in words)
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        raise BddlError(path, line, f"expected {count} numbers, got '{text}'.")
-    for word, value in zip(words, values, strict=True):
-        if not math.isfinite(value):
-            message = f"{word.text!r} is no finite number, in '{text}'."
-            raise BddlError(path, word.line, message)
-    if any(low > high for low, high in zip(values, values[count // 2 :])):
-        ends = "x0 y0 x1 y1" if count == 4 else "low high"
-        message = f"an inverted range '{text}': it takes {ends}, the lower ends first."
-        raise BddlError(path, line, message)
-    return values
 
 
 def _leaves(tree: Tree) -> Iterator[Word]:
@@ -249,87 +152,186 @@ def _leaves(tree: Tree) -> Iterator[Word]:
         yield from _leaves(part)
 
 
-def _instances(trees: Sequence[Tree], path: str) -> dict[str, Word]:
-    """`a b - category` lines as {a: category, b: category}, grouped by category."""
-    groups: dict[str, dict[str, Word]] = {}
-    waiting: list[Word] = []
-    seen: dict[str, int] = {}
-    words = iter(trees)
-    for tree in words:
-        word = _word(tree, path)
-        if word.text != "-":
-            if word.text in seen:
-                first = seen[word.text]
-                message = f"a second {word.text!r}: the first is in line {first}."
-                raise BddlError(path, word.line, message)
-            seen[word.text] = word.line
-            waiting.append(word)
-            continue
-        category = next(words, None)
-        if category is None:
-            raise BddlError(path, word.line, "no category after '-'.")
-        kind = _word(category, path)
-        names = dict.fromkeys((name.text for name in waiting), kind)
-        groups.setdefault(kind.text, {}).update(names)
-        waiting = []
-    if waiting:
-        name = waiting[0]
-        raise BddlError(path, name.line, f"no '- category' after {name.text!r}.")
-    return {name: kind for group in groups.values() for name, kind in group.items()}
+class _Parser:
+    """Turns words into the parts of a problem; its errors name the file."""
 
+    def __init__(self, path: str):
+        self.path = path
 
-def _goals(section: Sequence[Tree], path: str) -> tuple[Statement, ...]:
-    goals: list[Statement] = []
-    for tree in section[1:]:
-        conjunction = _head(tree, path).text == "and"
-        parts = _tail(tree, path) if conjunction else [tree]
-        goals += [_statement(part, path) for part in parts]
-    if not goals:
-        line, known = _word(section[0], path).line, ", ".join(PREDICATES)
-        raise BddlError(path, line, f":goal asks for nothing: it takes {known}.")
-    return tuple(goals)
+    def fail(self, line: int, message: str) -> NoReturn:
+        """Raise a BddlError at a line of the file."""
+        raise BddlError(self.path, line, message)
 
-
-def _statement(tree: Tree, path: str) -> Statement:
-    head = _head(tree, path)
-    if head.text not in PREDICATES:
-        known = ", ".join(PREDICATES)
-        raise BddlError(
-            path, head.line, f"unknown predicate {head.text!r}: known are {known}."
-        )
-    names = [_word(word, path).text for word in _tail(tree, path)]
-    arity = 2 if head.text in BINARY else 1
-    if len(names) != arity:
-        raise BddlError(
-            path, head.line, f"'{head.text}' takes {arity} names, got {names}."
-        )
-    return Statement(head.text, names[0], names[1] if arity == 2 else "", head.line)
-
-
-def _head(tree: Tree, path: str) -> Word:
-    if isinstance(tree, Word):
-        raise BddlError(path, tree.line, f"expected '(...)', got {tree.text!r}.")
-    if not tree:
-        raise BddlError(path, 1, "an empty '()'.")
-    return _word(tree[0], path)
-
-
-def _tail(tree: Tree, path: str) -> list[Tree]:
-    if isinstance(tree, Word):
-        raise BddlError(path, tree.line, f"expected '(...)', got {tree.text!r}.")
-    return tree[1:]
-
-
-def _word(tree: Tree, path: str) -> Word:
-    if isinstance(tree, Word):
+    def tree(self, words: list[Word]) -> list[Tree]:
+        """Nested lists of words, one list for each pair of parentheses."""
+        stack: list[list[Tree]] = [[]]
+        for word in words:
+            if word.text == "(":
+                stack.append([])
+            elif word.text != ")":
+                stack[-1].append(word)
+            elif len(stack) == 1:
+                self.fail(word.line, "a ')' too many.")
+            else:
+                closed = stack.pop()
+                stack[-1].append(closed)
+        last = words[-1].line if words else 1
+        if len(stack) > 1:
+            self.fail(last, f"{len(stack) - 1} '(' not closed.")
+        tree = stack[0][0] if len(stack[0]) == 1 else []
+        if isinstance(tree, Word) or not tree:
+            self.fail(last, "expected one '(define ...)': no BDDL file?")
         return tree
-    raise BddlError(path, _head(tree, path).line, "expected a name, got '(...)'.")
 
+    def word(self, tree: Tree) -> Word:
+        """`tree`, which has to be a single word."""
+        if isinstance(tree, Word):
+            return tree
+        self.fail(self.split(tree)[0].line, "expected a name, got '(...)'.")
 
-def _leaf(section: Sequence[Tree], path: str) -> Word:
-    head, names = _word(section[0], path), section[1:]
-    if len(names) != 1:
-        raise BddlError(
-            path, head.line, f"{head.text!r} takes one name, got {len(names)}."
-        )
-    return _word(names[0], path)
+    def split(self, tree: Tree) -> tuple[Word, list[Tree]]:
+        """The first word of a list, and the rest."""
+        if isinstance(tree, Word):
+            self.fail(tree.line, f"expected '(...)', got {tree.text!r}.")
+        if not tree:
+            self.fail(1, "an empty '()'.")
+        return self.word(tree[0]), tree[1:]
+
+    def name(self, section: Tree) -> Word:
+        """The one name behind the key of a section."""
+        head, names = self.split(section)
+        if len(names) != 1:
+            self.fail(head.line, f"{head.text!r} takes one name, got {len(names)}.")
+        return self.word(names[0])
+
+    def sections(self, tree: Tree) -> dict[str, list[Tree]]:
+        """The parts of `(name (key ...) (key ...))` by their keys, which stay first."""
+        sections: dict[str, list[Tree]] = {}
+        for part in self.split(tree)[1]:
+            head, rest = self.split(part)
+            if head.text in sections:
+                first = self.split(sections[head.text])[0].line
+                message = f"a second '({head.text} ...)': the first is in line {first}."
+                self.fail(head.line, message)
+            sections[head.text] = [head, *rest]
+        return sections
+
+    def need(self, sections: dict[str, list[Tree]], name: str) -> list[Tree]:
+        """The section called `name`."""
+        if name not in sections:
+            self.fail(1, f"no '({name} ...)': it has {sorted(sections)}.")
+        return sections[name]
+
+    def regions(self, trees: Sequence[Tree]) -> dict[str, RegionSpec]:
+        """The regions by "{target}_{region}"."""
+        regions: dict[str, RegionSpec] = {}
+        for tree in trees:
+            head, fields = self.split(tree)[0], self.sections(tree)
+            target = self.name(self.need(fields, ":target"))
+            name = f"{target.text}_{head.text}"
+            if name in regions:
+                self.fail(
+                    head.line,
+                    f"a second region {head.text!r} of {target.text!r}: the first is "
+                    f"in line {regions[name].line}.",
+                )
+            ranges = self.rows(fields, ":ranges", 4)
+            yaws = self.rows(fields, ":yaw_rotation", 2)
+            low, high = yaws[0] if yaws else (0.0, 0.0)
+            regions[name] = RegionSpec(
+                target.text,
+                tuple((row[0], row[1], row[2], row[3]) for row in ranges),
+                (low, high),
+                target.line,
+            )
+        return regions
+
+    def rows(
+        self, fields: dict[str, list[Tree]], name: str, count: int
+    ) -> list[tuple[float, ...]]:
+        """The rows of `(name ((...) (...)))`; none where a region lacks this field.
+
+        A row has `count` numbers: first the lower ends, then as many upper ends.
+        """
+        if name not in fields:
+            return []
+        head, lists = self.split(fields[name])
+        trees = lists[0] if len(lists) == 1 else []
+        ends = "x0 y0 x1 y1" if count == 4 else "low high"
+        if isinstance(trees, Word) or not trees:
+            message = f"{name} takes one list that is not empty: ({name} (({ends})))."
+            self.fail(head.line, message)
+        rows = []
+        for tree in trees:
+            words = list(_leaves(tree))
+            text = " ".join(word.text for word in words)
+            line = words[0].line if words else head.line
+            try:
+                values = tuple(float(word.text) for word in words)
+            except ValueError:
+                values = ()
+            if len(values) != count:
+                self.fail(line, f"expected {count} numbers, got '{text}'.")
+            for word, value in zip(words, values, strict=True):
+                if not math.isfinite(value):
+                    message = f"{word.text!r} is no finite number, in '{text}'."
+                    self.fail(word.line, message)
+            if any(low > high for low, high in zip(values, values[count // 2 :])):
+                message = f"an inverted range '{text}': it takes {ends}, the lower ends"
+                self.fail(line, f"{message} first.")
+            rows.append(values)
+        return rows
+
+    def instances(self, trees: Sequence[Tree]) -> dict[str, Word]:
+        """`a b - category` lines as {a: category, b: category}, by category."""
+        groups: dict[str, dict[str, Word]] = {}
+        waiting: list[Word] = []
+        lines: dict[str, int] = {}
+        words = iter(trees)
+        for tree in words:
+            word = self.word(tree)
+            if word.text != "-":
+                if word.text in lines:
+                    first = lines[word.text]
+                    message = f"a second {word.text!r}: the first is in line {first}."
+                    self.fail(word.line, message)
+                lines[word.text] = word.line
+                waiting.append(word)
+                continue
+            category = next(words, None)
+            if category is None:
+                self.fail(word.line, "no category after '-'.")
+            kind = self.word(category)
+            names = dict.fromkeys((name.text for name in waiting), kind)
+            groups.setdefault(kind.text, {}).update(names)
+            waiting = []
+        if waiting:
+            name = waiting[0]
+            self.fail(name.line, f"no '- category' after {name.text!r}.")
+        return {name: kind for group in groups.values() for name, kind in group.items()}
+
+    def goals(self, section: Sequence[Tree]) -> tuple[Statement, ...]:
+        """The statements of a conjunction, or the single one."""
+        head, trees = self.word(section[0]), section[1:]
+        goals: list[Statement] = []
+        for tree in trees:
+            first, rest = self.split(tree)
+            parts = rest if first.text == "and" else [tree]
+            goals += [self.statement(part) for part in parts]
+        if not goals:
+            known = ", ".join(PREDICATES)
+            self.fail(head.line, f":goal asks for nothing: it takes {known}.")
+        return tuple(goals)
+
+    def statement(self, tree: Tree) -> Statement:
+        """`(predicate subject target)`."""
+        head, rest = self.split(tree)
+        if head.text not in PREDICATES:
+            known = ", ".join(PREDICATES)
+            message = f"unknown predicate {head.text!r}: known are {known}."
+            self.fail(head.line, message)
+        names = [self.word(word).text for word in rest]
+        arity = 2 if head.text in BINARY else 1
+        if len(names) != arity:
+            self.fail(head.line, f"'{head.text}' takes {arity} names, got {names}.")
+        return Statement(head.text, names[0], names[1] if arity == 2 else "", head.line)

@@ -1,4 +1,4 @@
-"""Where everything of a scene starts in each of its tasks, as tables for the sampler.
+"""Tables for the region sampler: where objects and fixtures start in each task.
 
 Source: LIBERO, `libero/envs/regions` and `bddl_base_domain.py`.
 Axes: T tasks of the suite, M objects, F posed bodies, J joints of fixtures,
@@ -6,7 +6,7 @@ R rectangles; lengths in m, angles in rad.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from omnivla_jax.sim.assets.arenas import (
     ARENAS,
     BASE_BODY,
     CAMERA_BODY,
-    Arena,
     table_body,
 )
 from omnivla_jax.sim.assets.category import UPRIGHT, Quaternion, Vector
@@ -24,7 +23,11 @@ from omnivla_jax.sim.libero.tasks import ObjectInit, Task
 from omnivla_jax.sim.state import Scene, goal_joints
 
 DROP = 0.01  # m above the resting height of the sampler's bottom site
-INACTIVE_X, INACTIVE_Z, SPACING = 20.0, 3.0, 1.0  # where what a task lacks waits
+INACTIVE_X, INACTIVE_Z, SPACING = (
+    20.0,
+    3.0,
+    1.0,
+)  # m: where the objects of other tasks are
 
 
 class ObjectTable(NamedTuple):
@@ -67,61 +70,68 @@ class Layout(NamedTuple):
     joint_names: tuple[str, ...]  # J
     joint_low: np.ndarray  # [T, J]
     joint_high: np.ndarray  # [T, J]
-    inactive_pose: np.ndarray  # [M, 7]: the pose of an absent movable
+    inactive_pose: np.ndarray  # [M, 7]: the pose of an object that a task lacks
 
 
 @functools.lru_cache(maxsize=16)
 def layout(scene: Scene) -> Layout:
-    """The tables of `scene`; other tasks repeat the first it holds."""
-    rows = [row if row in scene.task_ids else scene.task_ids[0] for row in _all(scene)]
-    tasks = [scene.tasks[row] for row in rows]
-    names = _joint_names(scene)
-    joints = np.array([_joint_ranges(scene, task, names) for task in tasks])
-    joints = joints.reshape(len(tasks), len(names), 2)
-    return Layout(
-        objects=_movables(scene, tasks, names),
-        posed_bodies=_posed(scene, tasks),
-        joint_names=names,
-        joint_low=joints[..., 0],
-        joint_high=joints[..., 1],
-        inactive_pose=np.array(
-            [
-                (INACTIVE_X + SPACING * m, INACTIVE_X, INACTIVE_Z, *UPRIGHT)
-                for m in range(len(scene.assets.objects))
-            ]
-        ),
-    )
+    """Make the tables of `scene`, NumPy arrays with a row for each task of the suite.
 
-
-def _all(scene: Scene) -> range:
-    return range(scene.num_tasks)
-
-
-def _joint_names(scene: Scene) -> tuple[str, ...]:
-    return tuple(
+    Args:
+      scene: the static tables; rows of tasks that it does not hold repeat its first.
+    """
+    tasks = [
+        scene.tasks[row if row in scene.task_ids else scene.task_ids[0]]
+        for row in range(scene.num_tasks)
+    ]
+    names = tuple(
         f"{name}_{part.name}"
         for name, category in scene.assets.fixtures.items()
         for part in CATEGORIES[category].parts
         if part.joint
+    )
+    joints = np.array([_joint_ranges(scene, task, names) for task in tasks])
+    joints = joints.reshape(len(tasks), len(names), 2)
+    bodies = [
+        [_posed_body(scene, task, name) for name in scene.posed_bodies]
+        for task in tasks
+    ]
+    inactive_pose = [
+        (INACTIVE_X + SPACING * m, INACTIVE_X, INACTIVE_Z, *UPRIGHT)
+        for m in range(len(scene.assets.objects))
+    ]
+    return Layout(
+        objects=_object_table(scene, tasks, names),
+        posed_bodies=PosedBodyTable(
+            *(
+                np.array([[body[column] for body in row] for row in bodies])
+                for column in range(len(PosedBodyTable._fields))
+            )
+        ),
+        joint_names=names,
+        joint_low=joints[..., 0],
+        joint_high=joints[..., 1],
+        inactive_pose=np.array(inactive_pose),
     )
 
 
 def _joint_ranges(
     scene: Scene, task: Task, names: tuple[str, ...]
 ) -> list[tuple[float, float]]:
+    """The range from which each joint of the scene's fixtures starts in `task`."""
     ranges = {name: (0.0, 0.0) for name in names}
     for row in task.joints:
         for joint in goal_joints(scene, row):
             fixture = next(f for f in scene.assets.fixtures if joint.startswith(f))
-            words = CATEGORIES[scene.assets.fixtures[fixture]].articulation
-            low_high = getattr(words, row.predicate)
+            articulation = CATEGORIES[scene.assets.fixtures[fixture]].articulation
+            low_high = getattr(articulation, row.predicate)
             assert low_high is not None, f"{fixture} cannot start {row.predicate!r}"
             ranges[joint] = low_high
     return [ranges[name] for name in names]
 
 
 class _ObjectRow(NamedTuple):
-    """How one object starts in one task: a cell of the columns of `ObjectTable`."""
+    """How one object starts in one task: a cell of the first columns of the table."""
 
     present: bool
     rectangles: np.ndarray
@@ -133,63 +143,101 @@ class _ObjectRow(NamedTuple):
     slide_axis: Vector = (0.0, 0.0, 0.0)
 
 
-def _movables(scene: Scene, tasks: list[Task], joints: tuple[str, ...]) -> ObjectTable:
+def _object_table(
+    scene: Scene, tasks: list[Task], joints: tuple[str, ...]
+) -> ObjectTable:
+    """The table of the scene's objects; `joints` are those of its fixtures."""
     most = max((len(s.ranges) for task in tasks for s in task.objects), default=1)
-    rows = [
-        [_row(scene, task, name, joints, max(most, 1)) for name in scene.assets.objects]
-        for task in tasks
-    ]
-    categories = tuple(scene.assets.objects.values())
-    turns = [CATEGORIES[category].init_rotation for category in categories]
-    columns = {name: _column(rows, i) for i, name in enumerate(_ObjectRow._fields)}
+    rows = []
+    for task in tasks:
+        inits = {init.name: init for init in task.objects}
+        absent = _ObjectRow(False, np.zeros((max(most, 1), 4)), 1)
+        rows.append(
+            [
+                (
+                    _object_row(scene, task, inits[name], joints, max(most, 1))
+                    if name in inits
+                    else absent
+                )
+                for name in scene.assets.objects
+            ]
+        )
+    categories = [CATEGORIES[category] for category in scene.assets.objects.values()]
+    columns = {
+        name: np.array([[cell[column] for cell in row] for row in rows])
+        for column, name in enumerate(_ObjectRow._fields)
+    }
     return ObjectTable(
         **columns,
-        spacing=np.array([_spacing(scene, cells) for cells in rows]),
-        orientation=np.array([turn for turn, _ in turns]),
-        yaw=np.array([yaw for _, yaw in turns]),
-        radius=np.array([CATEGORIES[category].radius for category in categories]),
-        extent=np.array(
-            [(CATEGORIES[name].bottom, CATEGORIES[name].top) for name in categories]
-        ).reshape(-1, 2),
+        spacing=np.array([_spacing(scene, row) for row in rows]),
+        orientation=np.array([one.init_rotation.quaternion for one in categories]),
+        yaw=np.array([one.init_rotation.yaw for one in categories]),
+        radius=np.array([one.radius for one in categories]),
+        extent=np.array([(one.bottom, one.top) for one in categories]).reshape(-1, 2),
     )
 
 
-def _column(rows: list[list[Any]], index: int) -> np.ndarray:
-    return np.array([[row[index] for row in task] for task in rows])
-
-
-def _row(
-    scene: Scene, task: Task, name: str, joints: tuple[str, ...], most: int
+def _object_row(
+    scene: Scene, task: Task, init: ObjectInit, joints: tuple[str, ...], most: int
 ) -> _ObjectRow:
-    inits = {start.name: start for start in task.objects}
-    if name not in inits:
-        return _ObjectRow(False, np.zeros((most, 4)), 1)
-    start, arena = inits[name], ARENAS[task.arena]
-    category = CATEGORIES[start.category]
-    if start.ranges:
-        rectangles = _rectangles(start, arena, category.radius, most)
+    """LIBERO's samplers: of rectangles on the workspace, of objects, and of sites."""
+    arena, category = ARENAS[task.arena], CATEGORIES[init.category]
+    if init.ranges:
+        # Where LIBERO shrinks, a rectangle smaller than the object turns inside out,
+        # and its uniform sampler then draws between the swapped ends.
+        inset = category.radius if arena.shrinks else 0.0
+        x, y, _ = arena.offset
+        shift = np.array([x + inset, y + inset, x - inset, y - inset])
+        rectangles = [np.array(row) + shift for row in init.ranges]
         z = arena.offset[2] + DROP - category.bottom
-        return _ObjectRow(True, rectangles, len(start.ranges), z)
-    placement = _reference_placement(scene, start, joints)
+        return _ObjectRow(
+            True, np.array((rectangles * most)[:most]), len(init.ranges), z
+        )
+    objects = tuple(scene.assets.objects)
+    if init.reference in objects:
+        top = CATEGORIES[scene.assets.objects[init.reference]].top
+        return _ObjectRow(
+            True,
+            np.tile((0, 0, 0, 0), (most, 1)),
+            1,
+            z=top + DROP - category.bottom,
+            reference=objects.index(init.reference),
+            offset=(0, 0, 0),
+            slide_axis=(0, 0, 0),
+        )
+    fixture = CATEGORIES[scene.assets.fixtures[init.reference]]
+    part = next(part for part in fixture.parts if init.region in part.regions)
+    site = part.regions[init.region]
+    on = init.relation == "on"
+    half_x, half_y = ((h / 2 - category.radius) * on for h in site.half_size[:2])
+    x, y, z = np.add(part.position, site.position)
+    slides = part.joint is not None and part.joint.kind == "slide"
     return _ObjectRow(
         True,
-        np.tile(placement.rectangle, (most, 1)),
+        np.tile((-half_x, -half_y, half_x, half_y), (most, 1)),
         1,
-        placement.z - category.bottom,
-        placement.reference,
-        placement.offset,
-        placement.joint,
-        placement.axis,
+        z=float(z) + fixture.top * on - category.bottom,
+        reference=len(objects) + scene.posed_bodies.index(init.reference),
+        offset=(float(x), float(y), 0.0),
+        slide_joint=joints.index(f"{init.reference}_{part.name}") if slides else -1,
+        slide_axis=part.joint.axis if part.joint and slides else (0.0, 0.0, 0.0),
     )
 
 
 def _spacing(scene: Scene, cells: list[_ObjectRow]) -> np.ndarray:
-    """[M, M + F]: how far apart objects whose rectangles overlap had better start.
+    """[M, M + F]: the distance to keep between objects whose rectangles overlap.
 
     LIBERO's radii are smaller than its shapes, which does no harm where every object
-    has a rectangle of its own, as in its forty tasks: elsewhere this is -1.
+    has a rectangle of its own, as in its forty tasks: elsewhere this is -1. It is the
+    sum of the circles about the origins that hold the collision shapes at the start.
     """
-    radii = [_shape_radius(category) for category in scene.assets.objects.values()]
+    radii = []
+    for name in scene.assets.objects.values():
+        category = CATEGORIES[name]
+        corners = primitives.corners(
+            category.parts[0].collision, category.init_rotation.quaternion
+        )
+        radii.append(float(np.linalg.norm(corners[:, :2], axis=-1).max()))
     table = np.full((len(cells), len(cells) + len(scene.posed_bodies)), -1.0)
     for one, first in enumerate(cells):
         for other, second in enumerate(cells):
@@ -212,79 +260,10 @@ def _overlap(first: _ObjectRow, second: _ObjectRow) -> bool:
     return bool(meets.all(axis=-1).any())
 
 
-def _shape_radius(category: str) -> float:
-    """Of the circle about the origin that holds the boxes of an object at its start."""
-    kind = CATEGORIES[category]
-    corners = primitives.corners(kind.parts[0].collision, kind.init_rotation.quaternion)
-    return float(np.linalg.norm(corners[:, :2], axis=-1).max())
-
-
-class _ReferencePlacement(NamedTuple):
-    """Where on or in a reference something starts."""
-
-    reference: int
-    rectangle: tuple[float, float, float, float]
-    z: float  # above the reference's origin
-    offset: Vector
-    joint: int
-    axis: Vector
-
-
-def _reference_placement(
-    scene: Scene, start: ObjectInit, joints: tuple[str, ...]
-) -> _ReferencePlacement:
-    """LIBERO's ObjectBasedSampler, SiteRegionRandomSampler or InSite...Sampler."""
-    objects, instances = tuple(scene.assets.objects), scene.assets
-    if start.reference in objects:
-        top = CATEGORIES[instances.objects[start.reference]].top
-        index = objects.index(start.reference)
-        return _ReferencePlacement(
-            index, (0, 0, 0, 0), top + DROP, (0, 0, 0), -1, (0, 0, 0)
-        )
-    category = CATEGORIES[instances.fixtures[start.reference]]
-    part = next(part for part in category.parts if start.region in part.regions)
-    site = part.regions[start.region]
-    radius = CATEGORIES[start.category].radius
-    on = start.relation == "on"
-    half_x, half_y = ((h / 2 - radius) * on for h in site.half_size[:2])
-    x, y, z = np.add(part.position, site.position)
-    moves = part.joint is not None and part.joint.kind == "slide"
-    return _ReferencePlacement(
-        reference=len(objects) + scene.posed_bodies.index(start.reference),
-        rectangle=(-half_x, -half_y, half_x, half_y),
-        z=float(z) + category.top * on,
-        offset=(float(x), float(y), 0.0),
-        joint=joints.index(f"{start.reference}_{part.name}") if moves else -1,
-        axis=part.joint.axis if part.joint and moves else (0.0, 0.0, 0.0),
-    )
-
-
-def _rectangles(
-    start: ObjectInit, arena: Arena, radius: float, most: int
-) -> np.ndarray:
-    # Where LIBERO shrinks, a rectangle smaller than the object turns inside out, and
-    # its uniform sampler then draws between the swapped ends.
-    inset = radius if arena.shrinks else 0.0
-    x, y, _ = arena.offset
-    shift = np.array([x + inset, y + inset, x - inset, y - inset])
-    rows = [np.array(row) + shift for row in start.ranges]
-    return np.array((rows * most)[:most])
-
-
-def _posed(scene: Scene, tasks: list[Task]) -> PosedBodyTable:
-    rows = [
-        [_posed_body(scene, task, name) for name in scene.posed_bodies]
-        for task in tasks
-    ]
-
-    return PosedBodyTable(
-        *(_column(rows, index) for index in range(len(PosedBodyTable._fields)))
-    )
-
-
 def _posed_body(
     scene: Scene, task: Task, name: str
 ) -> tuple[Vector, Vector, Quaternion, tuple[float, float], float, tuple[float, float]]:
+    """The fields of `PosedBodyTable` for one body in one task."""
     arena, still = ARENAS[task.arena], (0.0, 0.0)
     fixed: dict[str, tuple[Vector, Quaternion]] = {
         BASE_BODY: (arena.robot_base, UPRIGHT),
@@ -294,13 +273,13 @@ def _posed_body(
     if name in fixed:
         position, quaternion = fixed[name]
         return position, position, quaternion, still, -1.0, still
-    start = next((row for row in task.fixtures if row.name == name), None)
-    if start is None or not start.ranges:
+    init = next((row for row in task.fixtures if row.name == name), None)
+    if init is None or not init.ranges:
         away = -INACTIVE_X - 4 * SPACING * scene.posed_bodies.index(name)
-        inactive_pose = (away, INACTIVE_X, -INACTIVE_X)
-        return inactive_pose, inactive_pose, UPRIGHT, still, -1.0, still
-    category = CATEGORIES[start.category]
-    x0, y0, x1, y1 = start.ranges[0]
+        inactive = (away, INACTIVE_X, -INACTIVE_X)
+        return inactive, inactive, UPRIGHT, still, -1.0, still
+    category = CATEGORIES[init.category]
+    x0, y0, x1, y1 = init.ranges[0]
     x, y, z = arena.offset
     if category.pinned:
         z = arena.surface_z - category.bottom
@@ -308,4 +287,4 @@ def _posed_body(
         z += arena.fixture_lift - category.bottom
     low, high = (x0 + x, y0 + y, z), (x1 + x, y1 + y, z)
     extent = (category.bottom, category.top)
-    return low, high, UPRIGHT, start.yaw, category.radius, extent
+    return low, high, UPRIGHT, init.yaw, category.radius, extent

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Sequence
 
 import mujoco
-import numpy as np
 
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, CAMERA_BODY, table_body

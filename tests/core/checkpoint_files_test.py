@@ -39,7 +39,7 @@ def run(tmp_path_factory):
         "checkpoints/online/step-00000002/history",
     ],
 )
-def test_every_folder_of_a_run_means_its_newest_step(run, inside):
+def test_every_run_folder_means_its_newest_step(run, inside):
     step = run / "checkpoints" / "online" / "step-00000002"
     assert checkpoint_files.find(run / inside) == step
     restored = checkpoints.restore(run / inside, params(0))

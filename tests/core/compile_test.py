@@ -26,7 +26,7 @@ def test_an_installed_package_uses_the_user_s_folder(tmp_path, monkeypatch):
         assert compilation.cache_folder(package) == wanted
 
 
-def test_a_checkout_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):
+def test_an_unwritable_checkout_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "setup.cfg").touch()
     package = tmp_path / "omnivla_jax"
     assert compilation.cache_folder(package) == tmp_path / ".cache" / "jax"
@@ -36,7 +36,7 @@ def test_a_checkout_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):
     assert compilation.cache_folder(package) == wanted
 
 
-def test_a_default_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
+def test_an_impossible_default_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     taken = tmp_path / "file" / "jax"
     monkeypatch.setattr(compilation, "cache_folder", lambda: taken)

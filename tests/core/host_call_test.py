@@ -32,7 +32,7 @@ def test_trees_go_in_and_out():
     np.testing.assert_array_equal(found["big"], [False, True, True])
 
 
-def test_many_calls_in_flight_do_not_wait_for_each_other():
+def test_calls_in_flight_do_not_wait():
     @jax.jit
     def run(x):
         def one(carry, _):
@@ -84,7 +84,7 @@ print(run(jnp.ones(4))[0], sum(name.endswith("cache_hits") for name in hits))
 """
 
 
-def test_a_second_process_takes_the_program_from_the_disk(tmp_path):
+def test_a_second_process_reuses_the_program(tmp_path):
     outputs = [
         subprocess.run(
             [sys.executable, "-c", PROGRAM, str(tmp_path)],

@@ -32,12 +32,12 @@ def by_bits(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("size", [4095, 4096, 4097, 65536, 65537, 70001])
-def test_long_data_in_stretches_is_as_bit_by_bit(size):
+def test_long_data_equals_bit_by_bit(size):
     data = np.random.default_rng(size).bytes(size)
     assert crc32c.crc32c(data) == by_bits(data)
 
 
-def test_the_mask_is_a_rotation_by_fifteen_bits_and_a_constant():
+def test_the_mask_rotates_by_fifteen_bits():
     crc = 0xE3069283
     rotated = int(f"{crc:032b}"[-15:] + f"{crc:032b}"[:-15], 2)
     assert crc32c.masked(b"123456789") == (rotated + 0xA282EAD8) % 2**32

@@ -6,7 +6,7 @@ from data_pipelines import rlds, tfrecord
 from tests.data_pipelines.rlds_test import make_episode
 
 
-def test_the_bytes_of_an_example_are_those_of_tf_train_example(tmp_path):
+def test_example_bytes_equal_tf_train_example(tmp_path):
     episodes = [make_episode(seed, length=2 + seed) for seed in range(2)]
     folder = rlds.write(tmp_path / "x", episodes, name="libero_goal")
     (shard,) = folder.glob("*.tfrecord-*")

@@ -51,7 +51,7 @@ def stored(folder):
     return folder.parents[1]
 
 
-def test_round_trip_is_bit_exact_and_keeps_the_order(stored, episodes):
+def test_round_trip_is_bit_exact_in_order(stored, episodes):
     found = rlds.read(stored)
     assert len(found) == len(episodes)
     for episode, original in zip(found, episodes):
@@ -138,7 +138,7 @@ def test_completeness(stored, folder, tmp_path):
     assert rlds.count(stored) == 0
 
 
-def test_a_data_dir_of_several_names_needs_one_of_them(stored, episodes):
+def test_several_names_need_a_choice(stored, episodes):
     rlds.write(stored, episodes[:1], name="libero_object")
     with pytest.raises(ValueError, match="libero_goal, libero_object.: name one"):
         rlds.read(stored)
@@ -164,7 +164,7 @@ def test_a_missing_folder_is_named(tmp_path, stored, folder):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "json", "pointer"])
-def test_a_damaged_folder_gives_one_line_that_names_the_file(folder, damage):
+def test_a_damaged_folder_names_the_file(folder, damage):
     (shard,) = folder.glob("*-train.*")
     content, name = shard.read_bytes(), shard.name
     if damage == "truncate":
@@ -185,9 +185,7 @@ def test_a_damaged_folder_gives_one_line_that_names_the_file(folder, damage):
     assert "delete" not in str(error.value) and "remove" not in str(error.value)
 
 
-def test_several_shards_are_read_in_order_and_a_missing_one_is_named(
-    tmp_path, episodes
-):
+def test_shards_are_ordered_and_missing_ones_named(tmp_path, episodes):
     folder = rlds.write(tmp_path / "x", episodes, name="libero_goal")
     (whole,) = folder.glob("*.tfrecord-*")
     records, stem = list(tfrecord.read(whole)), f"{folder}/libero_goal-train.tfrecord"
@@ -207,7 +205,7 @@ def test_several_shards_are_read_in_order_and_a_missing_one_is_named(
 
 
 @pytest.mark.parametrize("damage", ["split", "format", "fewer"])
-def test_an_info_that_does_not_fit_is_one_line(folder, damage):
+def test_a_misfit_info_is_one_line(folder, damage):
     file = folder / rlds_builder.INFO_FILE
     info = json.loads(file.read_text())
     if damage == "split":
@@ -270,7 +268,7 @@ def test_what_others_wrote_is_never_replaced(tmp_path, episodes):
     assert len(rlds.read(tmp_path)) == 1
 
 
-def test_a_set_of_the_former_layout_is_read_and_replaced(tmp_path, episodes):
+def test_the_former_layout_is_read_and_replaced(tmp_path, episodes):
     """Earlier releases wrote ArrayRecord files without the folders NAME/1.0.0."""
     directory = tmp_path / "demos"
     made = rlds.write(

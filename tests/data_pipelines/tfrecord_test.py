@@ -56,7 +56,7 @@ def test_changed_bytes_name_their_record(file):
             function(file)
 
 
-def test_a_file_of_another_kind_is_named_for_what_it_is(tmp_path):
+def test_another_kind_of_file_is_named(tmp_path):
     file = tmp_path / "a.tfrecord"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\n")
     with pytest.raises(ValueError, match="is a Git-LFS pointer.*git lfs pull"):

@@ -24,7 +24,7 @@ def scored(means: jax.Array, stds: jax.Array, step_log_prob=None) -> Score:
     return Score(step_log_prob.sum(axis=0), step_log_prob, has_density, transitions)
 
 
-def test_exact_by_hand_and_without_gradient_on_ode_steps() -> None:
+def test_exact_by_hand_without_gradient_on_ode_steps() -> None:
     means = jnp.zeros((2, 1, 1, 2)).at[0].set(0.3).at[1].set(0.1)
     stds = jnp.array([0.5, 0.0]).reshape(2, 1, 1, 1)
 
@@ -39,7 +39,7 @@ def test_exact_by_hand_and_without_gradient_on_ode_steps() -> None:
     np.testing.assert_allclose(slope[:, 0, 0], [[1.2, 1.2], [0.0, 0.0]], rtol=1e-6)
 
 
-def test_a_uniform_move_puts_most_divergence_into_the_last_step() -> None:
+def test_the_last_step_holds_most_divergence() -> None:
     """64.5 % under sigma = 0.1 (1 - tau) and K = 10, as derived on paper."""
     tau = jnp.arange(10, dtype=jnp.float32) / 10
     delta, x = jnp.full(10, 0.1), jnp.zeros((10, 1, 1))

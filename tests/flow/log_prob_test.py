@@ -109,7 +109,7 @@ def test_matches_scipy_and_the_first_ratio_is_one(schedule: str, drift: str) -> 
     np.testing.assert_allclose(by_step, 0.0, atol=1e-6)
 
 
-def test_the_first_ratio_of_a_quiet_schedule_is_one() -> None:
+def test_a_quiet_schedule_starts_at_ratio_one() -> None:
     """It ends with a deviation of .009: float32 resolves a standard score to 1e-5."""
     quiet = Schedule()
     chain = sampled(quiet)
@@ -152,7 +152,7 @@ def test_the_gradient_reaches_learned_noise() -> None:
     np.testing.assert_allclose(slope, expected, rtol=1e-4)
 
 
-def test_learned_noise_needs_a_head_and_the_others_take_none() -> None:
+def test_only_learned_noise_needs_a_head() -> None:
     start, key = jnp.ones((B, H, D)), jax.random.key(0)
     pairs = [(velocity_under, SCHEDULES["learned"]), (noisy_under, SCHEDULE)]
     for make, schedule in pairs:

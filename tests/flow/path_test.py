@@ -18,7 +18,7 @@ def pair() -> tuple[jax.Array, jax.Array]:
     return jax.random.normal(noise_key, shape), jax.random.normal(data_key, shape)
 
 
-def test_time_zero_is_noise_and_time_one_is_data() -> None:
+def test_time_runs_from_noise_to_data() -> None:
     noise, data = pair()
     chex.assert_trees_all_equal(path.interpolate(noise, data, jnp.zeros(B)), noise)
     chex.assert_trees_all_equal(path.interpolate(noise, data, jnp.ones(B)), data)
@@ -33,7 +33,7 @@ def test_target_velocity_is_the_paths_derivative() -> None:
     np.testing.assert_allclose(slope, path.target_velocity(noise, data), atol=1e-6)
 
 
-def test_score_is_the_gradient_of_the_marginal_log_density(gaussian) -> None:
+def test_score_is_the_marginal_log_density_gradient(gaussian) -> None:
     x = jax.random.normal(jax.random.key(1), (B, H, D))
     tau = jnp.array([0.0, 0.3, 0.6, 0.95])
 
@@ -46,7 +46,7 @@ def test_score_is_the_gradient_of_the_marginal_log_density(gaussian) -> None:
     np.testing.assert_allclose(score, jax.grad(log_density)(x), rtol=1e-4, atol=1e-5)
 
 
-def test_one_time_per_step_cannot_pass_for_one_per_sample() -> None:
+def test_step_times_are_not_sample_times() -> None:
     chain = jnp.zeros((B, B, H, D))  # K = B: broadcasting alone would not notice
     with pytest.raises(AssertionError):
         path.over_chunk(jnp.zeros(B), chain)

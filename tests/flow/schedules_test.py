@@ -15,7 +15,7 @@ def test_linear_falls_to_zero_at_the_data() -> None:
     np.testing.assert_allclose(sigma, [0.2, 0.15, 0.1, 0.05], rtol=1e-6)
 
 
-def test_flow_grpo_divides_its_first_step_by_the_steps_end() -> None:
+def test_flow_grpo_divides_by_the_first_step_end() -> None:
     sigma = Schedule(flow_grpo, scale=0.5)(TAU, DELTA)
     worked = [0.5 * 2, 0.5 * np.sqrt(3), 0.5, 0.5 / np.sqrt(3)]
     np.testing.assert_allclose(sigma, worked, rtol=1e-6)

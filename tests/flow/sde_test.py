@@ -57,7 +57,7 @@ def test_sampled_chains_have_those_moments(gaussian) -> None:
     assert float(sampled.mean()) == pytest.approx(float(flowed.mean()), rel=0.02)
 
 
-def test_a_chain_steps_by_its_own_means_and_stds(gaussian) -> None:
+def test_chains_step_by_their_means_and_stds(gaussian) -> None:
     noise = jnp.ones((5, 3, 2))
     schedule = Schedule(flow_grpo, scale=0.5)
     chain = sde.sample(
@@ -72,7 +72,7 @@ def test_a_chain_steps_by_its_own_means_and_stds(gaussian) -> None:
     np.testing.assert_allclose(z, drawn, atol=1e-4)
 
 
-def test_the_hybrid_mode_shakes_one_step_and_flows_through_the_others(gaussian) -> None:
+def test_the_hybrid_mode_has_one_stochastic_step(gaussian) -> None:
     chosen = np.array([0, 2, 3])
     chain = sde.sample(
         jax.random.key(0),

@@ -46,7 +46,7 @@ def test_sharded_values_are_those_of_init(params):
         assert leaf.sharding.is_equivalent_to(expected[path], leaf.ndim), path
 
 
-def test_the_critic_and_the_noise_head_depend_on_their_key():
+def test_critic_and_noise_head_depend_on_keys():
     for init in (parameters.init_value, parameters.init_noise):
         first, again, other = (init(jax.random.key(n), CONFIG) for n in (1, 1, 2))
         chex.assert_trees_all_equal(first, again)

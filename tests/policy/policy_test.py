@@ -210,7 +210,7 @@ def test_debug_policy_overfits_four_samples(params):
     assert float(jnp.mean((drawn - target) ** 2)) < 0.2
 
 
-def test_a_row_with_a_key_of_its_own_draws_the_same_in_every_batch(params, encode):
+def test_row_keys_draw_the_same_in_any_batch(params, encode):
     """Up to rounding, which differs from one width to another."""
     seen, keys = observation(), jax.random.split(KEY, BATCH)
     cache = encode(params, seen)

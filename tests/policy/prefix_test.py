@@ -74,7 +74,7 @@ def _joint_velocity(params, seen, chunk, tau, config):
 @pytest.mark.parametrize(
     "form, earlier_only", [("paper", True), ("pi0", False), ("pi0.5", False)]
 )
-def test_an_action_depends_on_later_ones_in_pi0_only(form, earlier_only):
+def test_only_pi0_actions_see_later_ones(form, earlier_only):
     params, seen, config = random_params(FORMS[form]), observation(), FORMS[form]
     tau, count = jnp.linspace(0.1, 0.9, BATCH), config.horizon
 

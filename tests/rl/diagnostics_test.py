@@ -30,7 +30,7 @@ def test_the_last_steps_share_of_the_divergence() -> None:
         assert float(found["kl_last_step_share"]) == pytest.approx(share)
 
 
-def test_a_policy_that_has_not_moved_has_no_share() -> None:
+def test_an_unmoved_policy_has_no_share() -> None:
     found = diagnostics.kl_metrics(jnp.zeros((3, 2)), jnp.ones(3, bool), jnp.ones(2))
     assert float(found["kl_last_step_share"]) == 0.0
 

@@ -62,7 +62,7 @@ def test_matches_a_sum_in_numpy() -> None:
     np.testing.assert_allclose(found.returns, expected + m * v[:-1], atol=1e-5)
 
 
-def test_lambda_one_gives_returns_without_any_value_in_between() -> None:
+def test_lambda_one_gives_plain_returns() -> None:
     """Of an episode that terminates, the discounted sum of its rewards."""
     reward, values, mask, terminated = rolled_out(1)
     found = compiled(reward, values, mask, terminated, gamma=0.9, gae_lambda=1.0)

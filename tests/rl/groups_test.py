@@ -38,7 +38,7 @@ def test_advantages_ignore_shift_and_scale_and_other_groups() -> None:
     np.testing.assert_allclose(found.advantages[4:8], alone.advantages, atol=1e-6)
 
 
-def test_a_batch_that_does_not_divide_is_an_error() -> None:
+def test_an_indivisible_batch_is_an_error() -> None:
     with pytest.raises(ValueError, match="10 episodes .* groups of 4"):
         groups.group_advantages(jnp.zeros(10), group_size=4, adv_std_min=1e-6)
 
@@ -84,7 +84,7 @@ def test_too_easy_and_too_hard_groups_weigh_nothing() -> None:
     np.testing.assert_array_equal(found.zero_variance, advantages.zero_variance)
 
 
-def test_success_rates_that_cannot_be_kept_are_an_error() -> None:
+def test_impossible_success_rates_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"\(0.9, 0.1\) keeps no group"):
         groups.success_rate_filter(jnp.zeros(3), 0.9, 0.1)
     with pytest.raises(ValueError, match="groups of 4"):

@@ -56,7 +56,7 @@ def test_clipping_by_hand(ratio: float, advantage: float, surrogate: float) -> N
     assert float(metrics["clip_fraction"]) == 1.0
 
 
-def test_the_mean_is_weighted_and_empty_batches_count_nothing() -> None:
+def test_weighted_mean_and_empty_batches() -> None:
     value, _ = by_values([0.0] * 3, [1.0, 2.0, 9.0], weights=[1.0, 1.0, 0.0])
     assert float(value) == pytest.approx(-1.5)
     value, _ = by_values([0.0] * 3, [1.0, 2.0, 9.0], weights=[0.0] * 3)
@@ -106,7 +106,7 @@ def test_bad_settings() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 4, 32, 224])
-def test_the_default_clip_cuts_the_same_chunks_whatever_the_length(length) -> None:
+def test_the_default_clip_ignores_the_length(length) -> None:
     """Log-likelihoods that moved by 1.2, 1.4 and 9 nats either way."""
     moved = jnp.array([1.2, 1.4, 9.0])
     low, high = gspo.GspoConfig(ratio_normalizer=length).clip

@@ -51,7 +51,7 @@ def test_the_critics_loss_by_hand() -> None:
     assert float(metrics["value_clip_fraction"]) == pytest.approx(0.25)
 
 
-def test_a_value_that_came_far_enough_has_no_gradient() -> None:
+def test_clipped_values_have_no_gradient() -> None:
     """From 0 to .5 on its way to 1: clipped at .2, whose error of .8 is the worse."""
 
     def total(values: jax.Array, clip: float) -> jax.Array:

@@ -69,7 +69,7 @@ def test_step_counts_and_gives_nothing_for_nothing(step, settled):
     assert float(jnp.abs(after.physics.qpos - settled.physics.qpos)[:, :7].max()) > 1e-3
 
 
-def test_a_success_is_rewarded_once_and_freezes_its_episode(scene, step, settled):
+def test_a_success_is_rewarded_once(scene, step, settled):
     state, outcome = step(_knob_turned(scene, settled), jnp.zeros((BATCH, 7)))
     np.testing.assert_array_equal(outcome.reward, [0, 0, 1, 0])
     np.testing.assert_array_equal(outcome.terminated, [False, False, True, False])
@@ -107,9 +107,7 @@ def test_a_divergence_stays_in_its_own_episode(
 
 @pytest.mark.parametrize("column", [0, 4, 6], ids=["position", "rotation", "gripper"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_action_that_is_not_finite_ends_its_own_episode(
-    step, settled, column, value
-):
+def test_nonfinite_actions_end_their_own_episode(step, settled, column, value):
     clean, _ = step(settled, _actions())
     after, outcome = step(settled, _actions().at[1, column].set(value))
     bad = np.array([False, True, False, False])
@@ -129,14 +127,14 @@ def test_a_divergence_leaves_nothing_behind(reset, step, settled):
     chex.assert_trees_all_equal(again, settled)
 
 
-def test_an_action_that_is_not_finite_wins_no_goal(scene, step, settled):
+def test_nonfinite_actions_win_no_goal(scene, step, settled):
     knob = _knob_turned(scene, settled)  # the next step of row 2 would succeed
     after, outcome = step(knob, jnp.zeros((BATCH, 7)).at[2, 6].set(jnp.nan))
     assert after.diverged.tolist() == outcome.truncated.tolist()
     assert after.diverged[2] and not after.success[2] and not outcome.reward.any()
 
 
-def test_an_episode_that_ended_takes_no_harm_from_a_bad_action(scene, step, settled):
+def test_ended_episodes_ignore_bad_actions(scene, step, settled):
     won, _ = step(_knob_turned(scene, settled), jnp.zeros((BATCH, 7)))
     after, outcome = step(won, _actions().at[2].set(jnp.nan))
     assert after.success[2] and not after.diverged.any()

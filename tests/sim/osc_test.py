@@ -77,7 +77,7 @@ def test_lambdas_invert_the_compliances(arm):
     np.testing.assert_allclose(terms.lambda_rotation[0], inverse, rtol=1e-9)
 
 
-def test_at_home_on_goal_and_at_rest_only_gravity_is_held(arm):
+def test_at_rest_only_gravity_is_held(arm):
     record, mass, _ = arm
     terms = osc.dynamics(mass[None], record.jacobian, np)
     rest = record._replace(joints=panda.HOME[None], velocity=np.zeros((1, 7)))

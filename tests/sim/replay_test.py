@@ -48,7 +48,7 @@ def test_the_recorded_actions_have_the_recorded_verdict(name):
     _check(scene, episode)
 
 
-def test_a_scene_of_the_whole_suite_replays_as_well():
+def test_whole_suite_scenes_replay_as_well():
     episode = EPISODES["libero_object/1"]
     _check(scenes.make(episode.suite, engine="mujoco"), episode)
 

@@ -57,7 +57,7 @@ def test_axis_angles_are_not_wrapped():
 
 
 @MODULES
-def test_rotation_error_is_the_sine_of_the_angle_about_the_axis(xp):
+def test_rotation_error_is_the_angles_sine(xp):
     _, quaternions = _random(count=4)
     current = Rotation.from_quat(quaternions, scalar_first=True)
     vector = np.array([0.1, -0.2, 0.05])

@@ -146,7 +146,7 @@ def test_unknown_names_are_errors_that_list_the_known(arguments, bad, known):
 
 
 @pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
-def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
+def test_user_categories_stand_and_weigh_as_given(tmp_path):
     text = files.suite_files("libero_goal").paths[8].read_text()
     for old, new in (("- plate", "- wide_plate"), ("- wine_bottle", "- pole")):
         text = text.replace(old, new)
@@ -169,7 +169,7 @@ def test_a_user_s_categories_stand_and_weigh_as_their_table_says(tmp_path):
     np.testing.assert_allclose(rows.low[0, post, :2], (-0.21, -0.06), atol=1e-9)
 
 
-def test_every_table_is_a_plane_for_mjx_and_a_slab_for_c():
+def test_tables_are_planes_for_mjx_only():
     scene = scenes.make("libero_10", tasks=(0, 2, 5), engine="mjx")
     plane, box = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{n}")) for n in ("PLANE", "BOX"))
     names = {table_body(name) for name in scene.assets.arenas}

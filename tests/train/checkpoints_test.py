@@ -96,9 +96,7 @@ def test_an_unreadable_checkpoint_is_one_clear_line(tmp_path, damage):
         ({**tree().params, "reasoning": {"w": jnp.zeros(5)}}, r"shape: \(5,\).*\(4,\)"),
     ],
 )
-def test_a_whole_checkpoint_of_something_else_is_not_to_be_deleted(
-    tmp_path, params, words
-):
+def test_foreign_checkpoints_are_never_deleted(tmp_path, params, words):
     path, like = checkpoints.save(tmp_path, tree(), rows(7)), tree()
     with pytest.raises(ValueError, match=f"{path} holds other.*{words}") as error:
         checkpoints.restore(path, like.replace(params=params))
@@ -177,7 +175,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, background, caplog, he
                 writer.save(tree(), rows(3))
 
 
-def test_leaving_completes_the_last_save_whatever_ended_the_run(tmp_path, background):
+def test_leaving_completes_the_last_save(tmp_path, background):
     timer = threading.Timer(0.3, background.gate.set)
     with contextlib.suppress(FloatingPointError), checkpoints.writer(tmp_path) as kept:
         kept.save(tree(3.0), rows(4))
@@ -192,7 +190,7 @@ def test_leaving_completes_the_last_save_whatever_ended_the_run(tmp_path, backgr
     assert checkpoints.latest(tmp_path) == newest
 
 
-def test_what_a_killed_save_left_is_no_checkpoint_and_is_swept_up(tmp_path):
+def test_killed_saves_are_swept_up(tmp_path):
     path = checkpoints.save(tmp_path, tree(), rows(1))
     (tmp_path / "step-00000002.orbax-checkpoint-tmp" / "tree").mkdir(parents=True)
     assert checkpoints.latest(tmp_path) == path

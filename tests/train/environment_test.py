@@ -55,7 +55,7 @@ def test_instructions_that_do_not_exist_are_refused(kind):
         environment.instruction_tokens(_words(), kind([0, 2, -1]))
 
 
-def test_a_traced_instruction_that_does_not_exist_says_nothing():
+def test_traced_unknown_instructions_are_empty():
     words = _words()
     run = jax.jit(
         lambda instruction_id: environment.instruction_tokens(words, instruction_id)
@@ -86,7 +86,7 @@ def test_unknown_tasks_are_counted_as_a_fault(simulator):
     np.testing.assert_array_equal(diverged, [False, True, True])
 
 
-def test_a_rollout_of_tasks_that_the_simulator_lacks_is_refused(simulator):
+def test_rollouts_of_missing_tasks_are_refused(simulator):
     environment.check_tasks(simulator, (5,))
     environment.check_tasks(simulator._replace(task_ids=None), (99,))
     unused: Any = None

@@ -37,7 +37,7 @@ def play(actions):
     return jax.lax.scan(control, start, steps)[1]
 
 
-def test_the_return_is_success_plus_the_weighted_mean_alignment():
+def test_returns_add_success_and_weighted_alignment():
     before, after, history = play(chunks(jax.random.key(1)))
     last = jax.tree.map(lambda leaf: leaf[-1], history)
     assert list(after.success[-1]) == [True, False]
@@ -53,7 +53,7 @@ def test_the_return_is_success_plus_the_weighted_mean_alignment():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_parts_add_up_and_an_ended_episode_adds_nothing():
+def test_parts_add_up_until_the_end():
     _, _, history = play(chunks(jax.random.key(1)))
     end, middle = (jax.tree.map(lambda leaf: leaf[at], history) for at in (8, 5))
     part = episode_stats.difference(end, middle)
@@ -77,7 +77,7 @@ def test_values_by_hand_and_a_weight_of_zero():
     np.testing.assert_allclose(reward, [2.0, 0.0])
 
 
-def test_the_first_action_is_compared_with_what_came_before():
+def test_the_first_action_has_a_predecessor():
     rollout = episode_stats.init_rollout(ENVIRONMENT, episodes(), {"smoothness": 1.0})
     action = jnp.tile(jnp.asarray(ENVIRONMENT.first_action), (2, 1)).at[1, 0].set(0.5)
     sums = episode_stats.step(ENVIRONMENT, rollout, action).sums

@@ -91,7 +91,7 @@ def test_held_out_keys_are_nobody_elses():
 
 
 @pytest.mark.parametrize("tasks", [(4,), (0, 1, 2)])
-def test_fewer_held_out_episodes_are_the_first_of_more(tasks):
+def test_fewer_episodes_are_the_first_ones(tasks):
     many = evaluate.eval_initial_states(
         0, tasks, dataclasses.replace(SETTINGS, episodes=48)
     )
@@ -102,7 +102,7 @@ def test_fewer_held_out_episodes_are_the_first_of_more(tasks):
         assert (of_few == of_many[:7]).all()
 
 
-def test_the_width_of_the_program_follows_neither_batches_nor_episodes():
+def test_program_width_ignores_batches_and_episodes():
     splits = [(24, 24), (24, 12), (24, 6), (48, 24), (7, 5), (1, 1), (600, 600)]
     widths = {
         dataclasses.replace(
@@ -120,7 +120,7 @@ def test_sizes_below_one_are_refused(name):
         dataclasses.replace(SETTINGS, **changes)
 
 
-def test_more_recorded_episodes_than_are_played_at_once_are_refused():
+def test_too_many_recorded_episodes_are_refused():
     config = dataclasses.replace(SETTINGS, recorded=7)
     with pytest.raises(ValueError, match="recorded=7 episodes, but 6"):
         evaluate.make_evaluate(reaching.make(POLICY), POLICY, config)
@@ -175,7 +175,7 @@ def test_every_split_plays_the_same_episodes():
 
 
 @pytest.mark.slow
-def test_every_split_plays_the_same_episodes_in_the_simulator():
+def test_every_split_plays_the_same_episodes_simulated():
     sizes = dataclasses.replace(POLICY, max_tokens=16)
     scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
     simulator = environments.simulator(scene, sizes, size=16)

@@ -41,7 +41,7 @@ def test_resuming_gives_the_same_history():
     assert run(5, state, resumed)[1] == whole, "a finished stage does nothing"
 
 
-def test_the_next_step_is_dispatched_before_metrics_are_read():
+def test_dispatch_comes_before_reading_metrics():
     events = []
 
     def spy(state):
@@ -85,7 +85,7 @@ def test_evaluation_comes_between_the_update_and_its_checkpoint():
     ]
 
 
-def test_bad_numbers_are_named_and_nothing_is_saved_after_them():
+def test_bad_numbers_are_named_and_not_saved():
     saved = []
     with pytest.raises(FloatingPointError, match="explode is nan at update 6") as error:
         run(9, save=lambda s, h: saved.append(float(s)))
@@ -101,7 +101,7 @@ def test_bad_numbers_are_named_and_nothing_is_saved_after_them():
     assert str(error.value).startswith(message) and "None was kept" in str(error.value)
 
 
-def test_the_offending_term_comes_before_what_follows_from_it():
+def test_the_offending_term_comes_first():
     """A critic that overflows makes every metric of the policy bad one update later."""
     names = ("grad_norm", "grad_norm_action", "grad_norm_value", "kl", "value_loss")
 
@@ -114,7 +114,7 @@ def test_the_offending_term_comes_before_what_follows_from_it():
     assert "and 2 others at update 1" in str(error.value)
 
 
-def test_a_bad_parameter_is_no_checkpoint_though_the_metrics_are_good():
+def test_bad_parameters_are_not_saved():
     def overflow(state):
         grown = {name: value * 1e30 for name, value in state["params"].items()}
         return {"params": grown, "step": state["step"] + 1}, {"loss": jnp.float32(1)}

@@ -58,7 +58,7 @@ def test_zeros_follow_the_normalised_numbers_of_the_robot():
 
 
 @pytest.mark.slow
-def test_a_step_of_stage_two_learns_on_all_dimensions(params):
+def test_sft_learns_on_all_dimensions(params):
     config = sft.SftConfig(
         OptimizerConfig(learning_rate=1e-3), steps=1, batch_size=4, steps_per_call=1
     )

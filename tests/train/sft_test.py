@@ -70,7 +70,7 @@ def test_loss_falls_and_the_step_traces_once(trained):
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
 
-def test_a_run_is_a_function_of_its_seed_and_step(trained):
+def test_runs_depend_on_seed_and_step(trained):
     dataset, step, fresh = trained
     whole, _ = step(step(fresh(1), dataset)[0], dataset)
     halfway, _ = step(fresh(1), dataset)

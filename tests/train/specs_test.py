@@ -67,7 +67,7 @@ def leaves(preset: str, *mesh: int):
     }
 
 
-def test_no_large_array_of_a_full_state_is_replicated():
+def test_no_large_array_is_replicated():
     found = leaves("full", 1, 8, 1)
     for kept in ("params/lora/", "/mu/lora/", "/nu/value/", "reference/reasoning/"):
         assert any(kept in path for path in found), kept
@@ -92,7 +92,7 @@ def test_no_large_array_of_a_full_state_is_replicated():
         ("mlp/linear", (None, ("tensor", "fsdp")), (None, None, ("fsdp", "tensor"))),
     ],
 )
-def test_an_adapter_has_as_many_shards_as_its_weight(weight, a, b):
+def test_adapters_are_sharded_as_their_weights(weight, a, b):
     found = leaves("debug", 2, 2, 2)
     layers = f"action/layers/{weight}"
     shape, place = found[f"params/{layers}"]
@@ -107,7 +107,7 @@ def test_an_adapter_has_as_many_shards_as_its_weight(weight, a, b):
             assert split == parts, path
 
 
-def test_a_mesh_axis_that_does_not_divide_an_adapter_is_left_out():
+def test_indivisible_mesh_axes_are_left_out():
     found = leaves("debug", 1, 8, 2)  # the reasoning expert is 24 wide
     layers = "params/lora/reasoning/layers/mlp"
     assert found[f"{layers}/gating_einsum/a"][1].spec == P(None, None, "fsdp")

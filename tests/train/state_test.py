@@ -9,7 +9,7 @@ from omnivla_jax.train import state
 from omnivla_jax.train.state import OptimizerConfig
 
 
-def test_frozen_parameters_have_no_state_and_stay_bit_for_bit():
+def test_frozen_parameters_stay_bit_for_bit():
     params = {"a": jnp.array([-0.0, 1.0]), "b": jnp.ones(2)}
     trained = {"a": False, "b": True}
     optimizer = state.make_optimizer(OptimizerConfig(1e-2, warmup_steps=2), trained)

@@ -40,11 +40,11 @@ def episode(instruction, *, side=16, length=3):
         (4, (0,), {0: 4}),
     ],
 )
-def test_every_task_has_its_share_and_none_is_lost(episodes, tasks, kept):
+def test_every_task_has_its_share(episodes, tasks, kept):
     assert demonstrations.episodes_per_task(episodes, tasks) == kept
 
 
-def test_tasks_take_turns_beyond_the_size_of_a_batch():
+def test_tasks_take_turns_across_batches():
     batch_tasks = demonstrations.batch_tasks
     batches = [batch_tasks((9, 5, 7), 2, attempt).tolist() for attempt in range(3)]
     assert batches == [[9, 5], [7, 9], [5, 7]]
@@ -91,7 +91,7 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
     assert job.workdir.result("demonstrations")["episodes"] == 3
 
 
-def test_without_a_script_the_main_job_says_how_to_give_a_dataset(monkeypatch):
+def test_without_a_skill_a_dataset_is_suggested(monkeypatch):
     settings = from_config(quickstart.get_config("debug"))
     monkeypatch.setattr("omnivla_jax.world.expert.table.find_skill", lambda task: None)
     with pytest.raises(ValueError, match="no skill for .*--config.data.path=FOLDER"):

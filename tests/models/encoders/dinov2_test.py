@@ -56,7 +56,7 @@ def loaded(model, like):
     return traverse_util.unflatten_dict(made, sep="/")["ours"]
 
 
-def test_positions_resize_as_torch_does_from_518_to_224_pixels():
+def test_positions_resize_as_torch_does():
     table = np.random.default_rng(1).normal(size=(37 * 37, 8)).astype(np.float32)
     square = torch.from_numpy(table.reshape(1, 37, 37, 8)).permute(0, 3, 1, 2)
     resized = torch.nn.functional.interpolate(

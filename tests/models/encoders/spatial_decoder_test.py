@@ -24,7 +24,7 @@ DECODER = SpatialDecoder(DecoderConfig(VISION, leading=3))
 HIDDEN = jax.random.normal(jax.random.key(0), (2, 2 * 7, 12))
 
 
-def test_geometry_has_unit_normals_rotations_and_points_in_front():
+def test_geometry_is_normalised_and_in_front():
     drawn = unoptimized.jit(DECODER.apply)(random_parameters(DECODER, HIDDEN), HIDDEN)
     assert drawn.points.shape == drawn.normals.shape == (2, 2, 8, 8, 3)
     assert drawn.translations.shape == (2, 2, 3)

@@ -60,7 +60,7 @@ def test_first_view_has_special_tokens_of_its_own():
     assert slope[0] > 0 and slope[1] == 0
 
 
-def test_frame_features_stay_inside_their_view_in_the_first_round():
+def test_first_round_features_stay_inside_their_view():
     shallow = dataclasses.replace(CONFIG, depth=1)
     aggregator = dataclasses.replace(TINY, config=shallow)
     params = random_parameters(aggregator, images())

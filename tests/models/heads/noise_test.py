@@ -21,7 +21,7 @@ def test_by_hand() -> None:
     assert 0.05 < float(found.min()) < 0.1 < float(found.max()) < 0.2
 
 
-def test_it_stays_in_its_range_and_starts_in_the_middle() -> None:
+def test_noise_starts_midway_within_its_range() -> None:
     params = random_parameters(HEAD, TOKENS)["params"]
     far = HEAD.apply({"params": params}, 1e4 * TOKENS)
     assert 0.05 * 0.999 < float(far.min()) and float(far.max()) < 0.2 * 1.001

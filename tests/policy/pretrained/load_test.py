@@ -45,7 +45,7 @@ def npz(tmp_path):
     return fakes.paligemma(params), tmp_path / "pt.npz", params
 
 
-def test_npz_fills_the_reasoning_expert_and_reports_the_rest(npz):
+def test_npz_fills_the_reasoning_expert(npz):
     arrays, path, params = npz
     fakes.write_npz(path, arrays)
     result = loaded("paligemma-npz", path)
@@ -79,7 +79,7 @@ def test_openpi_trees(tmp_path, name, config, write, with_values):
     assert not result.missing_initialized
 
 
-def test_reflected_weights_see_tau_where_the_original_ones_saw_t():
+def test_reflected_weights_take_tau_for_t():
     rest, width, tau = 3, 16, jnp.linspace(0, 1, 9)
     kernel = np.random.default_rng(0).normal(size=(rest + width, 5))
     turned = openpi.reflect_time(kernel, width)
@@ -91,7 +91,7 @@ def test_reflected_weights_see_tau_where_the_original_ones_saw_t():
     )
 
 
-def test_every_name_that_is_amiss_is_in_one_error(npz):
+def test_every_wrong_name_is_in_one_error(npz):
     arrays, path, _ = npz
     missing = ["img/head/bias", "llm/layers/attn/q_einsum/w"]
     for name in missing:
@@ -132,7 +132,7 @@ def siglip_arrays():
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
 
-def test_each_layer_is_judged_whatever_the_others_are_like(tmp_path):
+def test_each_layer_is_judged_alone(tmp_path):
     arrays, path = siglip_arrays(), tmp_path / "model.safetensors"
     blocks, layer = "reasoning/encoder/blocks", "encoder.layers"
     del arrays[f"{layer}.0.mlp.fc1.weight"], arrays[f"{layer}.1.self_attn.q_proj.bias"]
@@ -158,7 +158,7 @@ def test_each_layer_is_judged_whatever_the_others_are_like(tmp_path):
     ]
 
 
-def test_the_misfits_of_all_files_are_in_one_error(npz, tmp_path):
+def test_misfits_of_all_files_share_one_error(npz, tmp_path):
     first, path, _ = npz
     second, other = siglip_arrays(), tmp_path / "model.safetensors"
     del first["img/head/bias"], second["post_layernorm.bias"]

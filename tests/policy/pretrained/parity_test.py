@@ -153,7 +153,7 @@ def test_paligemma_logits(paligemma, expected):
     np.testing.assert_allclose(actual, theirs, atol=TOLERANCE)
 
 
-def test_the_policy_caches_the_keys_and_values_of_paligemma(paligemma, expected):
+def test_the_cache_holds_paligemma_keys_and_values(paligemma, expected):
     _, params = paligemma
     observation = Observation(
         images=jnp.asarray((pictures()[None, :1] + 1) * 127.5),

@@ -37,7 +37,7 @@ def test_safetensors_in_parts_of_any_dtype(tmp_path):
         np.testing.assert_array_equal(opened.read("y"), y)
 
 
-def test_what_is_not_there_or_of_another_kind_is_one_clear_line(tmp_path):
+def test_missing_or_other_files_are_one_line(tmp_path):
     with pytest.raises(ValueError, match="nothing at .*weights.npz: download"):
         readers.read_npz(tmp_path / "weights.npz")
     (tmp_path / "a.npz").write_text("no archive")
@@ -56,7 +56,7 @@ def test_what_is_not_there_or_of_another_kind_is_one_clear_line(tmp_path):
 @pytest.mark.parametrize(
     "strange", [{"x": [np.ones(2), np.ones(3)]}, {"x": "text"}, {"x": None}]
 )
-def test_an_orbax_tree_of_more_than_arrays_is_one_clear_line(tmp_path, strange):
+def test_other_orbax_trees_are_one_line(tmp_path, strange):
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "tree", {"params": {"w": np.ones(2)}, **strange})
     text = r"tree holds .* no array, under x \(1 such names\): name the folder of the"
@@ -210,9 +210,7 @@ OTHERS = {
 @pytest.mark.parametrize(
     "reader", [readers.read_npz, readers.read_orbax, read_safetensors]
 )
-def test_a_download_that_went_wrong_is_named_for_what_it_is(
-    tmp_path, reader, content, text
-):
+def test_a_failed_download_is_named(tmp_path, reader, content, text):
     path = tmp_path / "weights"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{path} .*{text}") as caught:
@@ -220,7 +218,7 @@ def test_a_download_that_went_wrong_is_named_for_what_it_is(
     assert "\n" not in str(caught.value)
 
 
-def test_a_pytorch_checkpoint_is_named_with_what_lies_beside_it(tmp_path):
+def test_a_pytorch_checkpoint_is_named(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", b"")

@@ -121,7 +121,7 @@ def test_on_table_region_needs_no_contact(scene, position, expected):
     assert verdict(predicates.on, scene, physics, *goal) == expected
 
 
-def test_a_region_s_name_means_what_its_own_task_says():
+def test_region_names_belong_to_their_task():
     # Task 4 has a region of the same name elsewhere.
     (zone,) = [goal.zone for goal in suite("libero_10").tasks[6].goal if goal.zone]
     np.testing.assert_allclose(zone.center, (0.15, 0.1, 0.41))
@@ -190,7 +190,7 @@ def test_microwave_thresholds(function, word, value, expected):
     assert verdict(function, kitchen, physics, word, "microwave_1") == expected
 
 
-def test_a_cabinet_is_open_by_any_drawer_and_closed_by_all(scene):
+def test_cabinets_open_by_any_drawer(scene):
     drawers = [f"wooden_cabinet_1_{name}_level" for name in ("top", "middle", "bottom")]
     one_open = world(scene, joints=dict(zip(drawers, (0.001, -0.15, 0.001))))
     whole = "wooden_cabinet_1"

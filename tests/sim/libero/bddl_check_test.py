@@ -74,7 +74,7 @@ def test_problem_classes_with_a_suffix_are_their_base(write, suffix):
     _says(path, line, "unknown problem class 'libero_tabletop_manipulation2'")
 
 
-def test_what_is_placed_nowhere_is_named_where_it_is_declared(write):
+def test_unplaced_objects_are_named_where_declared(write):
     _, line = write("cookies_1 - cookies", "")
     path, _ = write("(On cookies_1 main_table_box_region)", "")
     _says(path, line, "places 'cookies_1'", "placed are akita.*plate_1")
@@ -140,7 +140,7 @@ def test_no_tower_of_three_can_be_set_up(write):
     _says(path, line - 3, "'on' does not take 'plate_1' in :init", "cookies_1")
 
 
-def test_a_used_region_needs_a_target_and_an_idle_one_does_not(write):
+def test_only_used_regions_need_a_target(write):
     idle = "(shelf (:target bowl_drainer_1))"  # so in LIBERO's own libero_goal
     path, line = write("(plate_region", f"{idle}\n(plate_region")
     tasks.read_task(path)

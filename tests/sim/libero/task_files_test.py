@@ -141,7 +141,7 @@ def test_libero_90_lists_every_task_once():
         assert {path.stem for path in paths} == set(table["tasks"])
 
 
-def test_a_folder_called_as_a_suite_is_read_where_a_path_is_given(folder, monkeypatch):
+def test_a_path_beats_a_suite_name(folder, monkeypatch):
     (folder / "libero_goal").mkdir()
     (folder / "good.bddl").rename(folder / "libero_goal" / "good.bddl")
     monkeypatch.chdir(folder)

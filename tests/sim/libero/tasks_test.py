@@ -160,7 +160,7 @@ def test_a_language_model_s_introduction_is_named(write):
     assert any("language_36" in one for one in _quietly(tasks.read_task, path)[1])
 
 
-def test_a_camera_variant_is_read_from_its_stored_file(write):
+def test_camera_variants_are_read_from_files(write):
     path = write(f"{PLATE}_language_3.bddl", ("Put the bowl", "Lower it"))
     view = path.with_name(f"{path.stem}_view_15_0_100_2_352_initstate_7_noise_12.bddl")
     for task in (tasks.read_task(view), tasks.suite(str(view)).tasks[0]):
@@ -210,7 +210,7 @@ def test_a_user_s_categories_are_used(write):
     assert "wine_bottle_1" in [start.name for start in task.fixtures]
 
 
-def test_libero_90_s_own_objects_have_no_stand_ins(write):
+def test_libero_90_objects_have_no_stand_ins(write):
     change = ("- akita_black_bowl", "- white_bowl")
     told, said = _quietly(tasks.read_task, write(f"{PLATE}.bddl", change))
     assert told.objects[0].category == "white_bowl" and "stand-ins" in said[0]

@@ -46,7 +46,7 @@ def test_the_edge_between_refused_and_unlucky(tmp_path):
     assert scenes.make(str(crowded.groceries(tmp_path, 0.08)))
 
 
-def test_an_object_inside_a_fixture_s_disc_is_refused(tmp_path):
+def test_objects_inside_fixture_discs_are_refused(tmp_path):
     cabinet = r"\(0\.02 -0\.25 0\.04 -0\.23\)", "(-0.01 -0.03 0.01 -0.01)"
     plate = r"\(0\.04 -0\.03 0\.06\d* -0\.01\)", "(-0.01 -0.03 0.01 -0.01)"
     path = _edited(tmp_path, cabinet, plate)

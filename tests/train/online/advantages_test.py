@@ -38,7 +38,7 @@ def episodes(success, reward, mask, value=None, last_value=None):
     return advantages.Rollout(returns, done, ~done, transitions, last_value)
 
 
-def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
+def test_running_chunks_share_their_episodes_advantage():
     """The second group agrees; the first one's success ends after one chunk."""
     rollout = episodes(
         [True, False, False, False], jnp.zeros((2, 4)), [[1, 1, 1, 1], [0, 1, 1, 1]]
@@ -54,7 +54,7 @@ def test_an_episodes_advantage_is_that_of_all_its_running_chunks():
     assert metrics["filtered_fraction"] == 0 and found.value is None
 
 
-def test_groups_that_are_too_easy_or_too_hard_weigh_nothing():
+def test_too_easy_or_hard_groups_weigh_nothing():
     success = [True, True, True, False, True, False, False, False]
     rollout = episodes(success, jnp.zeros((2, 8)), np.ones((2, 8)))
     config = dataclasses.replace(CONFIG, group_size=4, success_rate_filter=(0.5, 1.0))
@@ -111,7 +111,7 @@ def criticised():
     return found
 
 
-def test_time_is_no_end_for_a_critic_and_success_is_one(criticised):
+def test_critics_bootstrap_at_timeouts_only(criticised):
     """The last episode's last difference holds gamma V of where it stopped."""
     late = np.array([0.0, 1.0 - 0.6, GAMMA * 0.7 - 0.5])
     early = np.array([1.0 - 0.3, GAMMA * 0.6 - 0.2, GAMMA * 0.5 - 0.1])

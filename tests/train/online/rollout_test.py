@@ -82,7 +82,7 @@ def test_clones_that_act_alike_are_alike():
     assert metrics["zero_variance_fraction_chunks"] == 1.0
 
 
-def test_the_branch_towards_the_goal_has_the_largest_advantage():
+def test_the_goalward_branch_has_the_largest_advantage():
     directions = jnp.array([[1.0, 0], [-1.0, 0], [0, 1.0], [0, -1.0]])
     batch, metrics = collected(directions)
     advantage = np.asarray(batch.advantages.advantage).reshape(2, 3, 4)
@@ -112,7 +112,7 @@ def test_actions_behind_an_episodes_end_are_marked():
     np.testing.assert_allclose(metrics["episode_steps"], steps.mean())
 
 
-def test_what_the_simulator_could_not_do_is_a_metric():
+def test_simulator_diagnostics_are_metrics():
     _, metrics = collected(
         jnp.tile(jnp.array([[1.0, 0.0]]), (4, 1)),
         diagnostics=lambda env: {"lost": jnp.where(env.position[:, 0] > 0, 2, 0)},

@@ -149,7 +149,7 @@ def test_the_first_ratio_is_one(changes):
     assert int(after.step) == 1
 
 
-def test_a_step_is_a_function_of_state_and_key(step):
+def test_steps_depend_on_state_and_key(step):
     key = rng.named_key(3, "online")
     chex.assert_trees_all_equal(step(fresh(), key), step(fresh(), key))
 

@@ -51,8 +51,8 @@ def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
             videos = {}
             if config.evaluation.recorded:
                 videos = {
-                    "Before Flow-GSPO": workdir.path / "before.mp4",
-                    "After Flow-GSPO": workdir.path / "after.mp4",
+                    "Before online RL": workdir.path / "before.mp4",
+                    "After online RL": workdir.path / "after.mp4",
                 }
             page = workdir.path / "report.html"
             report.write(page, gathered, history, curve=curve, videos=videos)

@@ -79,7 +79,7 @@ def sft_stage(
 
     return TrainingStage(
         name="sft",
-        title="Flow matching",
+        title="SFT",
         unit="call" if config.steps_per_call > 1 else "step",
         num_calls=config.steps // config.steps_per_call,
         abstract_state=_abstract_state(context, "sft"),
@@ -157,7 +157,7 @@ def online_stage(
 
     return TrainingStage(
         name="online",
-        title="Flow-GSPO",
+        title=f"Online RL ({config.rl.objective.name})",
         unit="update",
         num_calls=config.rl.updates,
         abstract_state=_abstract_state(context, "online"),

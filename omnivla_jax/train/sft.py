@@ -154,7 +154,8 @@ def create(
     """Stage II at step 0, from `params`."""
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
     params = lora.add_adapters(params, key, trainable=config.trainable)
-    optimizer = _optimizer(params, config)
+    trained = lora.trainable_mask(params, config.trainable)
+    optimizer = state.make_optimizer(config.optimizer, trained)
     keep_ema = config.ema_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, keep_ema=keep_ema)
 
@@ -330,9 +331,9 @@ def _update(
         )
 
     value, gradient = jax.value_and_grad(merged_loss)(before.params)
-    optimizer = _optimizer(before.params, config)
-    updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
     trained = lora.trainable_mask(before.params, config.trainable)
+    optimizer = state.make_optimizer(config.optimizer, trained)
+    updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
     params = state.apply(before.params, updates, trained)
     ema_params = before.ema_params
     if ema_params is not None:
@@ -347,8 +348,3 @@ def _update(
         opt_state=opt_state,
     )
     return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
-
-
-def _optimizer(params: PyTree, config: SftConfig) -> optax.GradientTransformation:
-    trained = lora.trainable_mask(params, config.trainable)
-    return state.make_optimizer(config.optimizer, trained)

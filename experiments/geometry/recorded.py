@@ -107,16 +107,16 @@ def _category(name: str, model: Body) -> Category:
 def _parts(body: Body, frame: Frame) -> Iterator[Part]:
     """The part that starts at `body`, then the moving parts under it."""
     welded = list(_welded(body, frames.IDENTITY))
+    boxes = [_box(geom, at) for geom, at in _geoms(welded, "box")]
+    capsules = [_capsule(geom, at) for geom, at in _geoms(welded, "capsule")]
     yield Part(
-        _joint_name(body),
+        body["joints"][0]["name"] if body.get("joints") else "",
         frame,
         _joint(body),
         Shapes(
-            _rows([_box(geom, at) for geom, at in _geoms(welded, "box")], 10),
+            np.array(boxes).reshape(-1, 10),
             # The microwave's handle is listed twice: to be met and to be seen.
-            unique(
-                _rows([_capsule(geom, at) for geom, at in _geoms(welded, "capsule")], 7)
-            ),
+            unique(np.array(capsules).reshape(-1, 7)),
         ),
         {
             site["name"]: _region(site, at)
@@ -187,11 +187,3 @@ def _joint(body: Body) -> Joint | None:
         joint["damping"],
         tuple(joint["pos"]),
     )
-
-
-def _joint_name(body: Body) -> str:
-    return body["joints"][0]["name"] if body.get("joints") else ""
-
-
-def _rows(rows: list[np.ndarray], width: int) -> np.ndarray:
-    return np.array(rows).reshape(-1, width)

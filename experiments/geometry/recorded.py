@@ -107,8 +107,14 @@ def _category(name: str, model: Body) -> Category:
 def _parts(body: Body, frame: Frame) -> Iterator[Part]:
     """The part that starts at `body`, then the moving parts under it."""
     welded = list(_welded(body, frames.IDENTITY))
-    boxes = [_box(geom, at) for geom, at in _geoms(welded, "box")]
-    capsules = [_capsule(geom, at) for geom, at in _geoms(welded, "capsule")]
+    geoms = [  # that collide; group 1 repeats some of them to be seen
+        (geom, at)
+        for member, at in welded
+        for geom in member.get("geoms", ())
+        if geom.get("group", 0) == 0
+    ]
+    boxes = [_box(geom, at) for geom, at in geoms if geom["type"] == "box"]
+    capsules = [_capsule(geom, at) for geom, at in geoms if geom["type"] == "capsule"]
     yield Part(
         body["joints"][0]["name"] if body.get("joints") else "",
         frame,
@@ -138,14 +144,6 @@ def _welded(body: Body, frame: Frame) -> Iterator[tuple[Body, Frame]]:
     for child in body.get("bodies", ()):
         if not child.get("joints"):
             yield from _welded(child, _placed(child, frame))
-
-
-def _geoms(welded: list[tuple[Body, Frame]], kind: str) -> Iterator[tuple[Body, Frame]]:
-    """Collision geoms of one kind; group 1 repeats some of them to be seen."""
-    for member, frame in welded:
-        for geom in member.get("geoms", ()):
-            if geom["type"] == kind and geom.get("group", 0) == 0:
-                yield geom, frame
 
 
 def _placed(entry: Body, parent: Frame) -> Frame:

@@ -44,7 +44,7 @@ def masked(data: bytes) -> int:
 
 
 def _short(data: bytes) -> int:
-    table = _byte_list()
+    table = _byte_table().tolist()
     crc = 0xFFFFFFFF
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -58,11 +58,6 @@ def _byte_table() -> np.ndarray:
     for _ in range(8):
         table = (table >> 1) ^ np.where(table & 1, np.uint32(POLYNOMIAL), np.uint32(0))
     return table
-
-
-@functools.cache
-def _byte_list() -> list[int]:
-    return _byte_table().tolist()
 
 
 @functools.cache

@@ -3,30 +3,24 @@
 Axes: T frames, V camera views, S image side.
 """
 
+import dataclasses
 from typing import Any, Callable
 
 import numpy as np
 from PIL import Image
 
 
+@dataclasses.dataclass(eq=False)
 class LazyImages:
     """Stands for uint8 [T, V, S, S, 3] and holds no picture.
 
     `images[t]` decodes one frame, `np.asarray(images)` all of them.
     """
 
+    # The frame t -> uint8 [V, S, S, 3]; may be called from several threads.
+    decode: Callable[[int], np.ndarray]
+    shape: tuple[int, ...]  # (T, V, S, S, 3)
     dtype = np.dtype(np.uint8)
-
-    def __init__(
-        self, decode: Callable[[int], np.ndarray], shape: tuple[int, ...]
-    ) -> None:
-        """Wrap a decoder.
-
-        Args:
-          decode: the frame t -> uint8 [V, S, S, 3]; may be called from several threads.
-          shape: (T, V, S, S, 3).
-        """
-        self.decode, self.shape = decode, shape
 
     def __len__(self) -> int:
         return self.shape[0]

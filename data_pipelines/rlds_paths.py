@@ -96,10 +96,6 @@ def describes_ours(folder: Path) -> bool:
 
 def _newest(path: Path) -> list[Path]:
     """The newest version of every dataset at or below `path`."""
-
-    def number(folder: Path) -> tuple[int, ...]:
-        return tuple(map(int, folder.name.split(".")))
-
     newest: dict[Path, Path] = {}
     for level in range(1, LEVELS + 1):
         for file in path.glob("/".join(["*"] * level) + f"/{INFO_FILE}"):
@@ -108,7 +104,9 @@ def _newest(path: Path) -> list[Path]:
             if hidden or not VERSION.fullmatch(folder.name):
                 continue
             other = newest.setdefault(folder.parent, folder)
-            newest[folder.parent] = max(other, folder, key=number)
+            newest[folder.parent] = max(
+                other, folder, key=lambda f: tuple(map(int, f.name.split(".")))
+            )
     return sorted(newest.values())
 
 

@@ -98,7 +98,7 @@ class ShuffledFrames:
         return np.concatenate([rng.permutation(window) for window in frames])
 
 
-class BatchStream:
+class BatchStream(Iterator[FrameBatch]):
     """An endless iterator of batches of frames, made ahead in the background."""
 
     def __init__(
@@ -129,9 +129,6 @@ class BatchStream:
         options = grain.ReadOptions(THREADS, PREFETCHED)
         self._iterator: Any = iter(dataset.to_iter_dataset(options))
         self.set_state(position)
-
-    def __iter__(self) -> Iterator[FrameBatch]:
-        return self
 
     def __next__(self) -> FrameBatch:
         return next(self._iterator)

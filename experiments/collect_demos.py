@@ -58,6 +58,11 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
+    try:  # a comma may end the numbers
+        rows = tuple(int(word) for word in _TASKS.value if word)
+    except ValueError as error:
+        words = ",".join(_TASKS.value)
+        raise flags.Error(f"--tasks={words} takes numbers: 0,3") from error
     files: dict[str, Any] = {
         "prompt": _PROMPT.value,
         "horizon": _HORIZON.value,
@@ -67,7 +72,7 @@ def main(argv: list[str]) -> None:
     count = len(tasks.suite(_SUITE.value, **files).tasks)
     config = dataset_collection.CollectionConfig(
         suite=_SUITE.value,
-        tasks=_tasks(_TASKS.value) or tuple(range(count)),
+        tasks=rows or tuple(range(count)),
         episodes=_EPISODES.value,
         batch_size=_BATCH.value,
         image_size=_SIZE.value,
@@ -82,14 +87,6 @@ def main(argv: list[str]) -> None:
         config, out, resume=_RESUME.value, file_format=_FORMAT.value
     )
     progress.note("Stored", f"{num_stored} episodes in {out}")
-
-
-def _tasks(words: list[str]) -> tuple[int, ...]:
-    """The numbers in `--tasks`; a comma may end them."""
-    try:
-        return tuple(int(word) for word in words if word)
-    except ValueError as error:
-        raise flags.Error(f"--tasks={','.join(words)} takes numbers: 0,3") from error
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def _demonstration(records: Records, number: int, convention: str) -> Demonstrat
     def decode(step: int) -> np.ndarray:
         encoded = records.load(number)["steps"]["observation"]
         with named_damage(where):
-            views = [np.asarray(_open(encoded[view][step])) for view in VIEWS]
+            files = [io.BytesIO(encoded[view][step]) for view in VIEWS]
+            views = [np.asarray(Image.open(file)) for file in files]
             if any(view.shape != shape[2:] for view in views):
                 raise ValueError(
                     f"pictures {[view.shape for view in views]} in step {step}, "
@@ -83,7 +84,8 @@ def _demonstration(records: Records, number: int, convention: str) -> Demonstrat
         length = len(steps["action"])
         if not length:
             raise ValueError("an episode without steps")
-        width, height = _open(steps["observation"][VIEWS[0]][0]).size
+        first = io.BytesIO(steps["observation"][VIEWS[0]][0])
+        width, height = Image.open(first).size  # decodes the header alone
         shape = (length, len(VIEWS), height, width, 3)
         no_joints = np.full((length, 7), np.nan, np.float32)
         return Demonstration(
@@ -94,11 +96,6 @@ def _demonstration(records: Records, number: int, convention: str) -> Demonstrat
             instruction=steps["language_instruction"][0].decode("utf-8"),
             task=example.get("episode_metadata", {}).get("task_id", UNKNOWN_TASK),
         )
-
-
-def _open(encoded: bytes) -> Image.Image:
-    """A PNG or JPEG picture, of which only the header is decoded yet."""
-    return Image.open(io.BytesIO(encoded))
 
 
 def _finite(name: str, array: np.ndarray) -> np.ndarray:

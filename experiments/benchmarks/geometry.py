@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from experiments.geometry import deviation, recorded
-from omnivla_jax.sim.assets.category import Part
 from omnivla_jax.sim.assets.objects import CATEGORIES
 
 MEDIAN_LIMIT, MAXIMUM_LIMIT = 3.0, 8.0  # mm
@@ -38,10 +37,11 @@ def main() -> None:
 def row(category: recorded.Category) -> dict[str, Any]:
     """Counts and deviations of one category, over all its parts."""
     fitted = CATEGORIES[category.name].parts
-    pairs = [
-        deviation.deviation(part.shapes.boxes, boxes(own))
-        for part, own in zip(category.parts, fitted, strict=True)
-    ]
+    pairs = []
+    for part, own in zip(category.parts, fitted, strict=True):
+        boxes = [shape for shape in own.collision if shape.kind == "box"]
+        rows = [(*box.position, *box.quaternion, *box.size) for box in boxes]
+        pairs.append(deviation.deviation(part.shapes.boxes, np.array(rows)))
     distances = {
         "fitted": np.concatenate([pair.onto_recorded for pair in pairs]),
         "recorded": np.concatenate([pair.onto_fitted for pair in pairs]),
@@ -63,17 +63,6 @@ def row(category: recorded.Category) -> dict[str, Any]:
         "maximum_mm": maximum,
         "within": within,
     } | ({} if within else {"reason": REASONS[category.name]})
-
-
-def boxes(part: Part) -> np.ndarray:
-    """The boxes of a part as rows [N, 10]: centre, quaternion, half sizes."""
-    return np.array(
-        [
-            (*shape.position, *shape.quaternion, *shape.size)
-            for shape in part.collision
-            if shape.kind == "box"
-        ]
-    )
 
 
 if __name__ == "__main__":

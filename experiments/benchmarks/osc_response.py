@@ -70,7 +70,10 @@ def respond(scene: Scene, qpos: np.ndarray) -> dict[str, np.ndarray]:
 
 def deviations(ours: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest deviation of every response from the recording."""
-    recorded, largest = libero_recordings.osc_responses(), {}
+    # For x, y, z and rx: NAME_0 positions of the hand [21, 3] and NAME_1 quaternions
+    # [21, 4]; grip_0 positions of the fingers [41, 2].
+    with np.load(libero_recordings.FOLDER / "osc_step_response.npz") as file:
+        recorded, largest = dict(file), {}
     for row, name in enumerate(AXES):
         count = len(recorded[f"{name}_0"])
         difference = ours["position"][:count, row] - recorded[f"{name}_0"]

@@ -6,6 +6,7 @@ with the first lamp's hard shadows unless `--noshadows`. CPU times are sums over
 which vary less on a machine that does other work, too.
 """
 
+import functools
 import time
 from typing import Any, Callable, Sequence
 
@@ -20,7 +21,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState, PhysicsState
+from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import observe, visual_scene
 
 _SUITE = flags.DEFINE_string("suite", "libero_goal", "Suite of the scene.")
@@ -47,18 +48,16 @@ def timed(program: Callable[[], Any]) -> tuple[float, float]:
 
 def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
     """The compiled program that draws every camera of a batch like `start`."""
-
-    def draw(physics: PhysicsState) -> jax.Array:
-        return observe.render_images(
-            visuals,
-            physics,
-            size=_SIZE.value,
-            outputs=("rgb",),
-            shadows=_SHADOWS.value,
-            chunk=_CHUNK.value or None,
-        ).rgb
-
-    return compilation.jit(draw, fused=True).lower(start.physics).compile()
+    draw = functools.partial(
+        observe.render_images,
+        visuals,
+        size=_SIZE.value,
+        outputs=("rgb",),
+        shadows=_SHADOWS.value,
+        chunk=_CHUNK.value or None,
+    )
+    program = compilation.jit(lambda physics: draw(physics).rgb, fused=True)
+    return program.lower(start.physics).compile()
 
 
 def rollout(

@@ -12,7 +12,7 @@ import ast
 import json
 import statistics
 from pathlib import Path
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("omnivla_jax", "data_pipelines", "experiments")
@@ -68,7 +68,8 @@ def measure(root: Path) -> dict[str, Any]:
         "test_names_over_eight_words": sum(
             node.name.startswith("test_") and node.name.count("_") > MOST_WORDS
             for tree in tests.values()
-            for node in functions(tree)
+            for node in ast.walk(tree)
+            if isinstance(node, Function)
         ),
         "files_following_environment": len(files_following(library, "environment")),
     }
@@ -78,7 +79,9 @@ def function_sizes(trees: Trees) -> dict[str, Any]:
     """Lengths in lines, and how many functions are one statement and a docstring."""
     lengths, single = {}, 0
     for path, tree in trees.items():
-        for node in functions(tree):
+        for node in ast.walk(tree):
+            if not isinstance(node, Function):
+                continue
             place = f"{path}:{node.name}:{node.lineno}"
             lengths[place] = (node.end_lineno or node.lineno) - node.lineno + 1
             single += len(node.body) - (ast.get_docstring(node) is not None) == 1
@@ -125,15 +128,13 @@ def files_to_touch(trees: Trees, extension: Extension, root: Path) -> int | None
     if not (root / module).exists():
         return None
 
-    def own(path: str) -> bool:
-        return path == module or path.startswith(f"{module}/")
-
+    own = {path for path in trees if path == module or path.startswith(f"{module}/")}
     others = {
         path
         for path, tree in trees.items()
-        if not own(path)
+        if path not in own
         and (
-            any(map(own, imported_files(tree, path, trees)))
+            own & imported_files(tree, path, trees)
             or any(
                 isinstance(node, ast.Constant) and node.value == name
                 for node in ast.walk(tree)
@@ -159,13 +160,6 @@ def files_following(trees: Trees, name: str) -> list[str]:
             for node in ast.walk(inside[path])
         )
     )
-
-
-def functions(tree: ast.Module) -> Iterator[Function]:
-    """Every function and method of a file, nested ones included."""
-    for node in ast.walk(tree):
-        if isinstance(node, Function):
-            yield node
 
 
 def imported_files(tree: ast.Module, path: str, trees: Trees) -> set[str]:

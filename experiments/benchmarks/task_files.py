@@ -138,9 +138,13 @@ def errors(variant: Variant, base: tasks.Task, task: tasks.Task) -> list[str]:
     messages = [
         f"{name}: {a!r}, not {b!r}" for name, (a, b) in checks.items() if a != b
     ]
-    left = {start.name: start.ranges[0][0] for start in _placed(task)}
-    moves = {s.name: left[s.name] - s.ranges[0][0] for s in _placed(base)}
-    wrong = [name for name, x in moves.items() if not np.isclose(x, variant.shift)]
+    moved, unmoved = (
+        {init.name: init.ranges[0][0] for init in inits if init.ranges}
+        for inits in (task.objects + task.fixtures, base.objects + base.fixtures)
+    )
+    wrong = [
+        n for n, x in unmoved.items() if not np.isclose(moved[n] - x, variant.shift)
+    ]
     if wrong:
         messages.append(f"layout: {wrong} are not moved by {variant.shift} m")
     return messages
@@ -274,11 +278,6 @@ def _shifted(match: re.Match[str], shift: float) -> str:
     """A range of a region, `shift` metres further along x."""
     x0, y0, x1, y1 = map(float, match[2].split())
     return f"{match[1]}{x0 + shift} {y0} {x1 + shift} {y1}{match[3]}"
-
-
-def _placed(task: tasks.Task) -> list[Any]:
-    """Objects and fixtures of a task that are placed in a region."""
-    return [init for init in (*task.objects, *task.fixtures) if init.ranges]
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
       ValueError: a setting is wrong; the message names it and a remedy.
     """
     raw = config.to_dict()
-    folder = _weights(raw["policy"])
+    folder, start = _weights(raw["policy"]), raw["init_checkpoint"]
     policy = _policy(raw["policy"], folder)
     table = task_tables.suite(raw["suite"], **raw["task_files"])
     check_tasks(table, raw["tasks"], example="--config.tasks=0,")
@@ -106,7 +106,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     return ExperimentConfig(
         seed=raw["seed"],
         stages=stage_names(raw["stages"]),
-        init_checkpoint=_path(raw["init_checkpoint"]),
+        init_checkpoint=Path(start).expanduser() if start else None,
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
@@ -168,7 +168,8 @@ def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
 
 
 def _data(raw: Mapping[str, Any]) -> DataConfig:
-    source, path = raw["source"], _path(raw["path"])
+    source = raw["source"]
+    path = Path(raw["path"]).expanduser() if raw["path"] else None
     choose("data.source", source, {"expert": None, "auto": None, **READERS})
     if source == "expert" and path is not None:
         raise ValueError(
@@ -183,10 +184,6 @@ def _data(raw: Mapping[str, Any]) -> DataConfig:
         choose("data.image_convention", raw["image_convention"], CONVENTIONS)
     action_chunks.check_padding(raw["padding"])
     return DataConfig(**{**raw, "path": path})
-
-
-def _path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
 
 
 def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:

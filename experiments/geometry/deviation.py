@@ -36,14 +36,6 @@ class Deviation(NamedTuple):
     onto_recorded: np.ndarray  # [P], of points of the fitted surface
     onto_fitted: np.ndarray  # [P'], of points of the recorded surface
 
-    def median(self) -> float:
-        """The larger of the two medians."""
-        return float(max(np.median(self.onto_recorded), np.median(self.onto_fitted)))
-
-    def maximum(self) -> float:
-        """The larger of the two maxima."""
-        return float(max(self.onto_recorded.max(), self.onto_fitted.max()))
-
 
 def deviation(recorded: np.ndarray, fitted: np.ndarray) -> Deviation:
     """Distances between two sets of boxes, [N, 10] and [N', 10].

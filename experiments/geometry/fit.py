@@ -90,7 +90,11 @@ def _best(first: np.ndarray, second: np.ndarray, cloud: Cloud) -> Merge:
 
     Costs are whole micrometres, so that rounding errors do not choose between equals.
     """
-    points = np.concatenate([_corners(first), _corners(second)])
+    corners = [
+        box[:3] + (CORNERS * box[7:]) @ frames.matrix(box[3:7]).T
+        for box in (first, second)
+    ]
+    points = np.concatenate(corners)
     _, _, principal = np.linalg.svd(points - points.mean(axis=0))
     turns = (frames.matrix(first[3:7]), frames.matrix(second[3:7]), principal.T)
     made = [_around(points, turn) for turn in turns]
@@ -114,10 +118,6 @@ def _around(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
     low, high = local.min(axis=0), local.max(axis=0)
     center = turn @ ((low + high) / 2)
     return np.concatenate([center, frames.quaternion(turn), (high - low) / 2])
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    return box[:3] + (CORNERS * box[7:]) @ frames.matrix(box[3:7]).T
 
 
 def _drop(boxes: list[np.ndarray], cloud: Cloud, limit: float) -> list[np.ndarray]:

@@ -107,16 +107,22 @@ def _category(name: str, model: Body) -> Category:
 def _parts(body: Body, frame: Frame) -> Iterator[Part]:
     """The part that starts at `body`, then the moving parts under it."""
     welded = list(_welded(body, frames.IDENTITY))
+    geoms = [  # that collide; group 1 repeats some of them to be seen
+        (geom, at)
+        for member, at in welded
+        for geom in member.get("geoms", ())
+        if geom.get("group", 0) == 0
+    ]
+    boxes = [_box(geom, at) for geom, at in geoms if geom["type"] == "box"]
+    capsules = [_capsule(geom, at) for geom, at in geoms if geom["type"] == "capsule"]
     yield Part(
-        _joint_name(body),
+        body["joints"][0]["name"] if body.get("joints") else "",
         frame,
         _joint(body),
         Shapes(
-            _rows([_box(geom, at) for geom, at in _geoms(welded, "box")], 10),
+            np.array(boxes).reshape(-1, 10),
             # The microwave's handle is listed twice: to be met and to be seen.
-            unique(
-                _rows([_capsule(geom, at) for geom, at in _geoms(welded, "capsule")], 7)
-            ),
+            unique(np.array(capsules).reshape(-1, 7)),
         ),
         {
             site["name"]: _region(site, at)
@@ -138,14 +144,6 @@ def _welded(body: Body, frame: Frame) -> Iterator[tuple[Body, Frame]]:
     for child in body.get("bodies", ()):
         if not child.get("joints"):
             yield from _welded(child, _placed(child, frame))
-
-
-def _geoms(welded: list[tuple[Body, Frame]], kind: str) -> Iterator[tuple[Body, Frame]]:
-    """Collision geoms of one kind; group 1 repeats some of them to be seen."""
-    for member, frame in welded:
-        for geom in member.get("geoms", ()):
-            if geom["type"] == kind and geom.get("group", 0) == 0:
-                yield geom, frame
 
 
 def _placed(entry: Body, parent: Frame) -> Frame:
@@ -187,11 +185,3 @@ def _joint(body: Body) -> Joint | None:
         joint["damping"],
         tuple(joint["pos"]),
     )
-
-
-def _joint_name(body: Body) -> str:
-    return body["joints"][0]["name"] if body.get("joints") else ""
-
-
-def _rows(rows: list[np.ndarray], width: int) -> np.ndarray:
-    return np.array(rows).reshape(-1, width)

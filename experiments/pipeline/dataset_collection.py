@@ -29,6 +29,7 @@ from omnivla_jax.world import demos, expert, visual_scene
 
 STEPS_PER_CALL = 40  # control steps between two checks for finished episodes
 ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
+SETTINGS = "plan.json"  # of an unfinished collection, beside its parts
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def collect(
     check_tasks(config.task_table, config.tasks, example="--tasks=0")
     expert.require_skills(config.task_table, config.tasks)
     total = config.episodes * len(config.tasks)
-    if resume and _is_finished(config, directory, total):
+    parts = directory.with_name(f".{directory.name}.parts")
+    if resume and _is_finished(config, directory, parts, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
         return total
     rlds_paths.check_writable(directory, rlds_paths.dataset_name(config.suite))
-    parts = _open_parts(config, directory, resume=resume)
+    _open_parts(config, parts, resume=resume)
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
         for scene, rows in _scenes(config):
             recorder = TaskRecorder(scene, config)
@@ -197,10 +199,12 @@ def _is_empty(part: Path) -> bool:
     return part.is_dir() and not any(part.iterdir())
 
 
-def _is_finished(config: CollectionConfig, directory: Path, total: int) -> bool:
+def _is_finished(
+    config: CollectionConfig, directory: Path, parts: Path, total: int
+) -> bool:
     """Whether a whole dataset lies there, of which no unfinished parts are left."""
     num_stored = rlds.count(directory, config.suite)
-    if not num_stored or _settings_file(directory).exists():
+    if not num_stored or (parts / SETTINGS).exists():
         return False
     if num_stored != total:
         raise ValueError(
@@ -211,15 +215,9 @@ def _is_finished(config: CollectionConfig, directory: Path, total: int) -> bool:
     return True
 
 
-def _settings_file(directory: Path) -> Path:
-    """The settings of an unfinished collection, beside its parts."""
-    return directory.with_name(f".{directory.name}.parts") / "plan.json"
-
-
-def _open_parts(config: CollectionConfig, directory: Path, *, resume: bool) -> Path:
-    """The folder of the parts, new or taken up; raises as `collect`."""
-    file = _settings_file(directory)
-    parts = file.parent
+def _open_parts(config: CollectionConfig, parts: Path, *, resume: bool) -> None:
+    """Make or take up the folder of the parts; raises as `collect`."""
+    file = parts / SETTINGS
     settings = json.dumps(asdict(config), indent=1)
     if not file.exists():
         if parts.exists() and any(parts.iterdir()):  # it goes when all is collected
@@ -238,4 +236,3 @@ def _open_parts(config: CollectionConfig, directory: Path, *, resume: bool) -> P
             f"{parts} was collected with other flags ({file}): repeat those, or "
             "choose another --out."
         )
-    return parts

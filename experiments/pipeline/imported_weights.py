@@ -90,7 +90,7 @@ def update_config(folder: Path, config: PolicyConfig) -> PolicyConfig:
         {name: tuple(leaf.shape) for name, leaf in flatten_dict(tree, sep="/").items()}
         for tree in (
             checkpoints.shapes(path),
-            parameters.shapes(_without_noise_head(updated)),
+            parameters.shapes(dataclasses.replace(updated, noise_head=False)),
         )
     )
     differing = [
@@ -124,7 +124,7 @@ def restore(
       ValueError: the files are damaged.
     """
     path, _ = _stored(folder)
-    stored = _without_noise_head(config)
+    stored = dataclasses.replace(config, noise_head=False)
     shapes = parameters.shapes(stored)
     if mesh is not None:
         shapes = sharding.with_shardings(shapes, parameters.shardings(mesh, stored))
@@ -208,7 +208,3 @@ def _stored(folder: Path) -> tuple[Path, WeightsMetadata]:
         raise ValueError(
             f"{file} cannot be read ({error}): import the weights again."
         ) from error
-
-
-def _without_noise_head(config: PolicyConfig) -> PolicyConfig:
-    return dataclasses.replace(config, noise_head=False)

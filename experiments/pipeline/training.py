@@ -5,7 +5,7 @@ A further stage is one function and one entry of `STAGES`.
 
 import dataclasses
 import functools
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -106,20 +106,19 @@ def _streamed_step(
         seed=context.config.seed,
     )
     batches = streaming.BatchStream(frames, (config.steps_per_call, config.batch_size))
-
-    def next_batch() -> FrameBatch:
-        return _shard(context, jax.tree.map(jnp.asarray, next(batches)))
-
+    on_device: Iterator[FrameBatch] = (
+        _shard(context, jax.tree.map(jnp.asarray, batch)) for batch in batches
+    )
     step = sft.make_streamed_step(
         policy_config, config, table, mesh_sharding=_mesh_sharding(context)
     )
-    compiled = _compile(step, state, next_batch())
+    compiled = _compile(step, state, next(on_device))
 
     def run(state: TrainState) -> tuple[TrainState, Any]:
         position = int(state.step) // config.steps_per_call
         if batches.get_state() != position:
             batches.set_state(position)
-        return compiled(state, next_batch())
+        return compiled(state, next(on_device))
 
     return run
 

@@ -1,6 +1,6 @@
 """Progress of long phases: a tqdm bar with rate and time left, then one line.
 
-    with progress.phase("Flow-GSPO", total=60, unit="update") as bar:
+    with progress.phase("Online RL (gspo)", total=60, unit="update") as bar:
         with bar.compiling():
             step = step.lower(state, key).compile()
         for _ in range(60):

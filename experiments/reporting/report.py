@@ -36,6 +36,8 @@ def write(
     Raises:
       FileNotFoundError: a picture or video is not there.
     """
+    files = [file for file in (curve, *(videos or {}).values()) if file]
+    encoded = {f: base64.b64encode(f.read_bytes()).decode("ascii") for f in files}
     jinja = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
@@ -50,13 +52,11 @@ def write(
         results=results,
         history=history,
         last=", ".join(f"{name.replace('_', ' ')} {last[name]:.3g}" for name in names),
-        curve=_data_url(curve, "image/png") if curve else None,
-        videos={c: _data_url(file, "video/mp4") for c, file in (videos or {}).items()},
+        curve=f"data:image/png;base64,{encoded[curve]}" if curve else None,
+        videos={
+            caption: f"data:video/mp4;base64,{encoded[file]}"
+            for caption, file in (videos or {}).items()
+        },
     )
     with replacing(path) as temporary:
         temporary.write_text(page.lstrip(), encoding="utf-8")
-
-
-def _data_url(path: Path, kind: str) -> str:
-    """A file's content as a data URL."""
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

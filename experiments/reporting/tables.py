@@ -51,7 +51,7 @@ def seed_table(runs: Sequence[Run]) -> str:
         rows.append((f"all, seed {run.seed}", [run.evaluations[p] for p in phases]))
     return "\n".join(
         [
-            "| success | after SFT | after Flow-GSPO | instructions swapped |",
+            "| success | after SFT | after online RL | instructions swapped |",
             "|---|---|---|---|",
             *(f"| {name} | {' | '.join(map(_cell, cells))} |" for name, cells in rows),
         ]

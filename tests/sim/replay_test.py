@@ -55,7 +55,10 @@ def test_whole_suite_scenes_replay_as_well():
 
 def test_the_hand_follows_the_recorded_path(scene):
     episode = EPISODES["libero_goal/7"]
-    path = libero_recordings.hand_positions(episode)[1 : BEFORE_CONTACT + 1]
+    folder = libero_recordings.FOLDER / "trajectories"
+    with np.load(folder / f"{episode.suite}_{episode.task}.npz") as file:
+        positions = file[f"t{episode.trial}_eef_pos"]  # the initial state first
+    path = positions[1 : BEFORE_CONTACT + 1]
     poses = {name: (p[None], q[None]) for name, (p, q) in episode.fixtures.items()}
 
     def run(qpos, actions):

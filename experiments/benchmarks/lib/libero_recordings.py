@@ -6,7 +6,7 @@ hf-libero 0.1.4. Axes: T control steps, F fixtures.
 
 import json
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
 import numpy as np
 
@@ -42,26 +42,18 @@ def episodes(folder: Path = FOLDER / "trajectories") -> Iterator[Episode]:
         with np.load(path) as file:
             names = [str(name) for name in file["fixture_names"]]
             for trial, success_step in enumerate(file["success_steps"]):
-                positions = file[f"t{trial}_fixture_pos"]
-                quaternions = file[f"t{trial}_fixture_quat"]
-                poses = zip(names, positions, quaternions)
+                positions = np.asarray(file[f"t{trial}_fixture_pos"], float)
+                quaternions = np.asarray(file[f"t{trial}_fixture_quat"], float)
+                poses = zip(positions, quaternions)
                 yield Episode(
                     suite,
                     int(task),
                     trial,
                     file[f"t{trial}_actions"],
                     file[f"t{trial}_qpos_init"],
-                    {name: _pose(*pose) for name, *pose in poses},
+                    dict(zip(names, poses)),
                     int(success_step),
                 )
-
-
-def hand_positions(
-    episode: Episode, folder: Path = FOLDER / "trajectories"
-) -> np.ndarray:
-    """Positions of LIBERO's grip site, float32 [T + 1, 3], the initial state first."""
-    with np.load(folder / f"{episode.suite}_{episode.task}.npz") as file:
-        return file[f"t{episode.trial}_eef_pos"]
 
 
 def rest_states(folder: Path = FOLDER) -> Iterator[RestState]:
@@ -74,23 +66,15 @@ def rest_states(folder: Path = FOLDER) -> Iterator[RestState]:
                 suite,
                 int(task),
                 states[f"{suite}_{task}"],
-                {name: _pose(*pose) for name, pose in row["fixtures"].items()},
                 {
-                    name: _pose(position, np.roll(quaternion, 1))
+                    name: (np.array(position, float), np.array(quaternion, float))
+                    for name, (position, quaternion) in row["fixtures"].items()
+                },
+                {
+                    name: (
+                        np.array(position, float),
+                        np.roll(np.array(quaternion, float), 1),
+                    )
                     for name, (position, quaternion) in row["objects_after10"].items()
                 },
             )
-
-
-def osc_responses(folder: Path = FOLDER) -> dict[str, np.ndarray]:
-    """Responses of the hand and the gripper.
-
-    For x, y, z and rx: `NAME_0` positions of the hand [21, 3] and `NAME_1` quaternions
-    [21, 4]; `grip_0` positions of the fingers [41, 2].
-    """
-    with np.load(folder / "osc_step_response.npz") as file:
-        return {name: file[name] for name in file.files}
-
-
-def _pose(position: Any, quaternion: Any) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(position, float), np.asarray(quaternion, float)

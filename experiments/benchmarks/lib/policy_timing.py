@@ -45,19 +45,21 @@ def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
       steps: denoising steps.
     """
     params = _init(functools.partial(served_params, config=config))
-    observation = _observations(random_dataset(config, batch))
+    data = random_dataset(config, batch)
+    observation = Observation(data.images, data.tokens, data.token_mask, data.state)
     key = jax.random.key(1)
     encode = functools.partial(policy.encode_prefix, config=config)
     sample = functools.partial(policy.sample, config=config, steps=steps)
-
-    def act(params: PyTree, observation: Observation, key: jax.Array) -> jax.Array:
-        return sample(params, encode(params, observation), observation.proprio, key)
-
     prefix = compilation.jit(encode, fused=True)
     cache = prefix(params, observation)
     denoise = compilation.jit(sample, fused=True)
     proprio = observation.proprio
-    chunk = compilation.jit(act, fused=True)
+    chunk = compilation.jit(
+        lambda params, observation, key: sample(
+            params, encode(params, observation), observation.proprio, key
+        ),
+        fused=True,
+    )
     seconds = {
         "prefix": timing.fastest(lambda _: prefix(params, observation)),
         "denoising": timing.fastest(lambda _: denoise(params, cache, proprio, key)),
@@ -128,7 +130,8 @@ def training_flops(config: PolicyConfig, *, batch: int) -> float:
     gradient = jax.grad(functools.partial(sft.loss, config=config, draws=1))
     data = jax.eval_shape(functools.partial(random_dataset, config, batch))
     shapes, key = parameters.shapes(config), jax.random.key(0)
-    return flops.count(gradient, shapes, key, _observations(data), data.chunk)
+    observation = Observation(data.images, data.tokens, data.token_mask, data.state)
+    return flops.count(gradient, shapes, key, observation, data.chunk)
 
 
 def tokens(config: PolicyConfig) -> int:
@@ -157,8 +160,3 @@ def _init(init: Callable[[jax.Array], PyTree]) -> PyTree:
     """`init(key)` as one program, which frees intermediate arrays."""
     program = jax.jit(init, compiler_options=compilation.NO_OPTIMIZATION)
     return program(jax.random.key(0))
-
-
-def _observations(data: sft.Dataset) -> Observation:
-    """The inputs of the policy, a row per frame."""
-    return Observation(data.images, data.tokens, data.token_mask, data.state)

@@ -33,7 +33,7 @@ def test_boxes_do_not_deviate_from_themselves():
         scalar_first=True
     )
     same = deviation.deviation(turned, turned[::-1])
-    assert same.maximum() < 1e-9
+    assert max(map(np.max, same)) < 1e-9
 
 
 def test_a_longer_box_deviates_at_its_end_only():
@@ -41,12 +41,12 @@ def test_a_longer_box_deviates_at_its_end_only():
     found = deviation.deviation(CUBE, longer)
     assert found.onto_recorded.max() == pytest.approx(6 * MM, abs=0.1 * MM)
     assert found.onto_fitted.max() == pytest.approx(6 * MM, abs=0.1 * MM)
-    assert found.median() < 1e-9
+    assert max(map(np.median, found)) < 1e-9
 
 
 def test_a_shrunk_box_deviates_evenly():
     found = deviation.deviation(CUBE, boxes(((0, 0, 0), (18, 18, 18))))
-    assert found.median() == pytest.approx(2 * MM, abs=0.01 * MM)
+    assert max(map(np.median, found)) == pytest.approx(2 * MM, abs=0.01 * MM)
     # At the corner of the cube all three faces are 2 mm away.
     assert found.onto_fitted.max() == pytest.approx(np.sqrt(12) * MM, rel=0.25)
 
@@ -54,7 +54,7 @@ def test_a_shrunk_box_deviates_evenly():
 def test_inner_boxes_have_no_outer_surface():
     inside = boxes(((0, 0, 0), (5, 5, 5)))
     found = deviation.deviation(CUBE, np.concatenate([CUBE, inside]))
-    assert found.maximum() < 1e-9
+    assert max(map(np.max, found)) < 1e-9
 
 
 def test_the_inside_of_a_tube_is_outer_surface():

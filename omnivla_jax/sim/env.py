@@ -1,7 +1,7 @@
 """The environment: reset, restore and step, pure functions on a batch of episodes.
 
-No auto-reset: an episode that succeeded or diverged stays as it is, which is what a
-fixed-length scan and grouped rollouts want. One out of time says so and goes on.
+No auto-reset: an episode that succeeded or diverged stays as it is, as
+fixed-length scans and grouped rollouts need. One out of time is truncated and goes on.
 Diverged are episodes whose physics left its bounds, that got an action which is not
 finite, or whose task number, traced, names no task of the scene.
 Axes: B environments, F fixtures.
@@ -93,11 +93,11 @@ def restore(
 def settle(scene: Scene, state: EnvState) -> EnvState:
     """LIBERO's ten waiting steps; a success during them does not count."""
     action = jnp.tile(jnp.array(WAIT_ACTION), (state.task.shape[0], 1))
-
-    def wait(current: EnvState, _: None) -> tuple[EnvState, None]:
-        return _advance(scene, current, action), None
-
-    waited, _ = jax.lax.scan(wait, state, length=WAIT_STEPS)
+    waited, _ = jax.lax.scan(
+        lambda current, _: (_advance(scene, current, action), None),
+        state,
+        length=WAIT_STEPS,
+    )
     return waited
 
 
@@ -168,31 +168,24 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     task = task_ids.rows(scene, state.task)
     command = jnp.where(finite[:, None], action, 0.0)
     after = engines.control_step(scene, state.physics, task, command, active)
-    after = _reset_inactive_objects(scene, task, after)
-    sane = _bounded(after.qpos, POSITION_BOUND) & _bounded(after.qvel, VELOCITY_BOUND)
+    if len(scene.task_ids) > 1:
+        # Objects that a task lacks return to their parking: in 50 ms they fall 1 cm.
+        qpos, absent = region_sampler.reset_inactive(scene, task, after.qpos)
+        still = recorded_states.velocity_rows(scene, absent)
+        qvel = jnp.where(still, 0.0, after.qvel)
+        after = dataclasses.replace(after, qpos=qpos, qvel=qvel)
+    # A comparison with NaN is False, so this also catches what is not finite.
+    sane = jnp.all(jnp.abs(after.qpos) < POSITION_BOUND, axis=-1)
+    sane &= jnp.all(jnp.abs(after.qvel) < VELOCITY_BOUND, axis=-1)
     moved = active & sane
-
-    def keep(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-
     return dataclasses.replace(
         state,
-        physics=jax.tree.map(keep, after, state.physics),
+        physics=jax.tree.map(
+            lambda new, old: jnp.where(
+                moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old
+            ),
+            after,
+            state.physics,
+        ),
         diverged=state.diverged | ~(state.frozen | moved),
     )
-
-
-def _reset_inactive_objects(
-    scene: Scene, task: jax.Array, after: PhysicsState
-) -> PhysicsState:
-    """Lift what a task lacks back to its parking: in 50 ms it has fallen 1 cm."""
-    if len(scene.task_ids) == 1:
-        return after
-    qpos, absent = region_sampler.reset_inactive(scene, task, after.qpos)
-    still = recorded_states.velocity_rows(scene, absent)
-    return dataclasses.replace(after, qpos=qpos, qvel=jnp.where(still, 0.0, after.qvel))
-
-
-def _bounded(values: jax.Array, bound: float) -> jax.Array:
-    # A comparison with NaN is False, so this also catches what is not finite.
-    return jnp.all(jnp.abs(values) < bound, axis=-1)

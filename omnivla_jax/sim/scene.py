@@ -71,9 +71,9 @@ def make(
         categories=categories,
     )
     task_ids = select_task_ids(table, tasks)
-    made = _assemble(table, task_ids, registry.select(engine), PRESETS[preset])
-    region_check.check(made)
-    return made
+    scene = _assemble(table, task_ids, registry.select(engine), PRESETS[preset])
+    region_check.check(scene)
+    return scene
 
 
 def _assemble(

@@ -20,10 +20,24 @@ def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.A
     The mean over the task's goals: 1 where a goal holds, its closeness where not. So
     the share of the goals that hold is a lower bound, and 1 means success. Tasks that
     the scene does not hold, and numbers of no task, count 0.
+
+    Args:
+      scene: the static tables.
+      physics: the batch's state.
+      task: int32 [B], rows of the suite's table.
     """
-    counts, rows = _goal_counts(scene), task_ids.rows(scene, task)
+    goals = [
+        row.goal if index in scene.task_ids else ()
+        for index, row in enumerate(scene.tasks)
+    ]
+    counts, rows = np.array([len(row) for row in goals]), task_ids.rows(scene, task)
     held = predicates.goals_satisfied(scene, physics, task)  # [B, G]
-    near = jnp.stack([_row(scene, physics, row) for row in range(len(counts))], axis=1)
+    columns = []
+    for row in goals:
+        closeness = [goal_proximity(scene, physics, goal) for goal in row]
+        closeness += [jnp.zeros(physics.qpos.shape[0])] * (held.shape[1] - len(row))
+        columns.append(jnp.stack(closeness, axis=-1))
+    near = jnp.stack(columns, axis=1)  # [B, T, G]
     near = jnp.take_along_axis(near, rows[:, None, None], axis=1)[:, 0]  # [B, G]
     exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[rows, None]
     values = jnp.where(held, 1.0, near) * exists
@@ -75,18 +89,3 @@ def _distance(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     else:
         target = physics.xpos[:, scene.bodies[goal.target]]
     return jnp.linalg.norm(position - target, axis=-1)
-
-
-def _row(scene: Scene, physics: PhysicsState, row: int) -> jax.Array:
-    """float32 [B, G]: the closeness of one task's goals, 0 where it has none."""
-    goals = scene.tasks[row].goal if row in scene.task_ids else ()
-    near = [goal_proximity(scene, physics, goal) for goal in goals]
-    most = max(len(task.goal) for task in scene.tasks)
-    near += [jnp.zeros(physics.qpos.shape[0])] * (most - len(goals))
-    return jnp.stack(near, axis=-1)
-
-
-def _goal_counts(scene: Scene) -> np.ndarray:
-    """int [T]: how many goals each task has; 0 where the scene does not hold it."""
-    held = [len(task.goal) for task in scene.tasks]
-    return np.array([held[row] * (row in scene.task_ids) for row in range(len(held))])

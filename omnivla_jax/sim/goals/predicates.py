@@ -12,7 +12,7 @@ from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets.category import Articulation
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.goals import task_ids
-from omnivla_jax.sim.libero.tasks import Goal, TargetZone
+from omnivla_jax.sim.libero.tasks import Goal
 from omnivla_jax.sim.state import PhysicsState, Scene, Site, goal_joints
 
 CENTERED_WITHIN = 0.03  # m, On(object, object)
@@ -37,32 +37,51 @@ def goals_satisfied(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax
 
     G is the largest number of goals of a task; those that a task lacks hold. Tasks
     that the scene does not hold, and numbers of no task, are never done.
+
+    Args:
+      scene: the static tables.
+      physics: the batch's state.
+      task: int32 [B], rows of the suite's table.
     """
     most = max(len(row.goal) for row in scene.tasks)
     columns = []
-    for row, played in enumerate(scene.tasks):
-        held = [jnp.zeros_like(task, bool)] * most
+    for row, wanted in enumerate(scene.tasks):
+        satisfied = [jnp.zeros_like(task, bool)] * most
         if row in scene.task_ids:
-            held = [_PREDICATES[g.predicate](scene, physics, g) for g in played.goal]
-            held += [jnp.ones_like(task, bool)] * (most - len(held))
-        columns.append(jnp.stack(held, axis=-1))
+            satisfied = [
+                _PREDICATES[g.predicate](scene, physics, g) for g in wanted.goal
+            ]
+            satisfied += [jnp.ones_like(task, bool)] * (most - len(satisfied))
+        columns.append(jnp.stack(satisfied, axis=-1))
     every = jnp.stack(columns, axis=1)  # [B, T, G]
     rows = task_ids.rows(scene, task)[:, None, None]
-    own = jnp.take_along_axis(every, rows, axis=1)[:, 0]
-    return own & task_ids.is_held(scene, task)[:, None]
+    held = jnp.take_along_axis(every, rows, axis=1)[:, 0]
+    return held & task_ids.is_held(scene, task)[:, None]
 
 
 def on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """On(object, object) or On(object, region)."""
-    if goal.zone is not None:
-        return _on_zone(scene, physics, goal, goal.zone)
-    if goal.target in scene.sites:
-        return _on_site(scene, physics, goal, scene.sites[goal.target])
+    """On(object, object) or On(object, region), bool [B].
+
+    A region of the workspace (`goal.zone`) needs no contact; a region of an instance
+    needs one with the instance.
+    """
     above = physics.xpos[:, scene.bodies[goal.subject]]
+    if goal.zone is not None:
+        offset = above - jnp.asarray(goal.zone.center)
+        return _above(offset, jnp.asarray(goal.zone.half_size))
+    site = scene.sites.get(goal.target)
+    if site is not None:
+        center, orientation = site_pose(physics, site)
+        # LIBERO multiplies by R where the site frame would take R^T; kept.
+        offset = jnp.einsum("bij,bj->bi", orientation, above - center)
+        pair = scene.contact_pairs.index((goal.subject, site.instance))
+        within = _above(offset, jnp.asarray(site.region.half_size))
+        return within & physics.touching[:, pair]
     below = physics.xpos[:, scene.bodies[goal.target]]
-    offset = jnp.linalg.norm(above[:, :2] - below[:, :2], axis=-1)
-    touches = _touches(scene, physics, goal.subject, goal.target)
-    return (below[:, 2] <= above[:, 2]) & touches & (offset < CENTERED_WITHIN)
+    distance = jnp.linalg.norm(above[:, :2] - below[:, :2], axis=-1)
+    pair = scene.contact_pairs.index((goal.subject, goal.target))
+    touches = physics.touching[:, pair]
+    return (below[:, 2] <= above[:, 2]) & touches & (distance < CENTERED_WITHIN)
 
 
 def inside(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
@@ -116,23 +135,6 @@ _PREDICATES = {
 }
 
 
-def _on_zone(
-    scene: Scene, physics: PhysicsState, goal: Goal, zone: TargetZone
-) -> jax.Array:
-    """On(object, region of the workspace): no contact is asked for."""
-    offset = physics.xpos[:, scene.bodies[goal.subject]] - jnp.asarray(zone.center)
-    return _above(offset, jnp.asarray(zone.half_size))
-
-
-def _on_site(scene: Scene, physics: PhysicsState, goal: Goal, site: Site) -> jax.Array:
-    center, orientation = site_pose(physics, site)
-    position = physics.xpos[:, scene.bodies[goal.subject]]
-    # LIBERO multiplies by R where the site frame would take R^T; kept.
-    offset = jnp.einsum("bij,bj->bi", orientation, position - center)
-    touches = _touches(scene, physics, goal.subject, site.instance)
-    return _above(offset, jnp.asarray(site.region.half_size)) & touches
-
-
 def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
     """bool [B]: whether `offset` [B, 3] from a region's centre counts as on it."""
     height = offset[:, 2] - half[2]
@@ -149,10 +151,6 @@ def site_pose(physics: PhysicsState, site: Site) -> tuple[jax.Array, jax.Array]:
     turned = turned / jnp.linalg.norm(turned, axis=-1, keepdims=True)
     center = position + rotation.rotate(quaternion, local, jnp)
     return center, rotation.matrix(turned, jnp)
-
-
-def _touches(scene: Scene, physics: PhysicsState, first: str, second: str) -> jax.Array:
-    return physics.touching[:, scene.contact_pairs.index((first, second))]
 
 
 def joint_positions(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:

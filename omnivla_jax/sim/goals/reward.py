@@ -1,4 +1,4 @@
-"""Reward terms by name: what one control step is worth, before any scale.
+"""Reward terms by name: the unscaled values of one control step.
 
 Every term is a function of (scene, state after the step, action of the step, action
 before it). Which terms count, and how much, is the config's business. Terms are levels,
@@ -47,11 +47,11 @@ def compute(
     """
     wanted = check(names)
     chex.assert_shape([action, previous_action], (state.task.shape[0], None))
-    found = {
+    values = {
         name: TERMS[name](scene, state, action, previous_action) for name in wanted
     }
-    chex.assert_shape(list(found.values()), state.task.shape)
-    return found
+    chex.assert_shape(list(values.values()), state.task.shape)
+    return values
 
 
 def check(names: Iterable[str]) -> tuple[str, ...]:
@@ -74,14 +74,18 @@ def success(
 def alignment(scene: Scene, state: EnvState) -> jax.Array:
     """The paper's gripper-alignment term, float32 [B] in (0, 1].
 
-    `1 - tanh(d / 0.1 m)` of the distance d between the grip site and what the first
-    goal that does not hold is about; the paper states the idea, not the form. 0 for
+    `1 - tanh(d / 0.1 m)` of the distance d between the grip site and the body of
+    the first goal that does not hold; the paper states the idea, not the form. 0 for
     a task that the scene does not hold.
     """
     held = predicates.goals_satisfied(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
     rows = task_ids.rows(scene, state.task)
-    body = jnp.asarray(_goal_bodies(scene, held.shape[1]))[rows, pending]
+    bodies = np.zeros((scene.num_tasks, held.shape[1]), int)  # [T, G]
+    for row in scene.task_ids:
+        for column, goal in enumerate(scene.tasks[row].goal):
+            bodies[row, column] = goal_body(scene, goal)
+    body = jnp.asarray(bodies)[rows, pending]
     target = jnp.take_along_axis(state.physics.xpos, body[:, None, None], axis=1)[:, 0]
     hand = state.physics.xpos[:, scene.bodies[panda.EEF_BODY]]
     near = 1.0 - jnp.tanh(jnp.linalg.norm(hand - target, axis=-1) / ALIGNMENT_SCALE)
@@ -124,12 +128,3 @@ TERMS: dict[str, Term] = {
     "progress": progress,
     "smoothness": smoothness,
 }
-
-
-def _goal_bodies(scene: Scene, most: int) -> np.ndarray:
-    """int [T, G]: the body each goal is about."""
-    table = np.zeros((scene.num_tasks, most), int)
-    for row in scene.task_ids:
-        for column, goal in enumerate(scene.tasks[row].goal):
-            table[row, column] = goal_body(scene, goal)
-    return table

@@ -35,7 +35,9 @@ def check(scene: Scene, task: Any) -> jax.Array:
         raise ValueError(f"Unknown tasks {wrong}: {held}{remedy}.")
     given = jnp.asarray(task)
     if given.dtype.itemsize >= 4 and given.dtype != jnp.int32:  # no wrapping around
-        given = jnp.clip(given, *_limits(given.dtype))
+        limits = np.iinfo(given.dtype)
+        low, high = max(limits.min, _INT32.min), min(limits.max, _INT32.max)
+        given = jnp.clip(given, int(low), int(high))
     return given.astype(jnp.int32)
 
 
@@ -48,8 +50,3 @@ def is_held(scene: Scene, task: jax.Array) -> jax.Array:
 def rows(scene: Scene, task: jax.Array) -> jax.Array:
     """int32 like `task`, safe to gather by: unknown numbers become the first held."""
     return jnp.where(is_held(scene, task), task, scene.task_ids[0]).astype(jnp.int32)
-
-
-def _limits(dtype: Any) -> tuple[int, int]:
-    own = np.iinfo(dtype)
-    return max(int(own.min), int(_INT32.min)), min(int(own.max), int(_INT32.max))

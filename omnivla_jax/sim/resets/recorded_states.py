@@ -17,6 +17,7 @@ from omnivla_jax.sim.resets import region_sampler
 from omnivla_jax.sim.state import EnvState, Scene
 
 _FREE_VELOCITY = 6  # degrees of freedom of a free joint
+_ROBOT = 9  # entries of the arm and the fingers
 
 
 def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
@@ -28,15 +29,15 @@ def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
     held = task_ids.is_held(scene, task)
     if width == scene.model.nq:
         return held
-    own = np.any(recorded_rows(scene, width) >= 0, axis=1)  # [T]
-    wrong = indices.unknown(task, np.flatnonzero(own), name="task number")
+    matching = np.any(recorded_rows(scene, width) >= 0, axis=1)  # [T]
+    wrong = indices.unknown(task, np.flatnonzero(matching), name="task number")
     if wrong:
-        theirs = indices.listed(np.flatnonzero(own))
+        theirs = indices.listed(np.flatnonzero(matching))
         raise ValueError(
             f"qpos has {width} entries, which is not LIBERO's of tasks {wrong}, but of "
             f"{theirs}: restore states under the task that they were recorded in."
         )
-    return held & jnp.asarray(own)[task_ids.rows(scene, task)]
+    return held & jnp.asarray(matching)[task_ids.rows(scene, task)]
 
 
 def to_scene(
@@ -92,7 +93,7 @@ def from_scene(
     Raises:
       ValueError: on a task that the scene does not hold, and on other widths.
     """
-    positions, velocities = _own_entries(scene, task)
+    positions, velocities = _recorded_entries(scene, task)
     widths, expected = (qpos.shape[1], qvel.shape[1]), (scene.model.nq, scene.model.nv)
     if widths != expected:
         raise ValueError(f"qpos and qvel have {widths} entries: expected {expected}.")
@@ -134,7 +135,7 @@ def split_rows(
     Raises:
       ValueError: on a task that the scene does not hold, and on another width.
     """
-    positions, velocities = (len(entries) for entries in _own_entries(scene, task))
+    positions, velocities = (len(entries) for entries in _recorded_entries(scene, task))
     width = 1 + positions + velocities
     if rows.ndim != 2 or rows.shape[1] != width:
         raise ValueError(
@@ -164,17 +165,23 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
     Raises:
       ValueError: naming the widths that the scene's tasks have.
     """
-    widths = {row: _recorded_names(scene, scene.tasks[row]) for row in scene.task_ids}
-    known = sorted({_width(scene, names) for names in widths.values()})
+    joints = {row: _recorded_joints(scene.tasks[row]) for row in scene.task_ids}
+    known = sorted({_ROBOT + sum(sizes.values()) for sizes in joints.values()})
     if width not in known:
         raise ValueError(
             f"qpos has {width} entries: this scene takes {scene.model.nq}, or "
             f"LIBERO's {known} for its tasks."
         )
     table = np.full((scene.num_tasks, scene.model.nq), -1)
-    for row, names in widths.items():
-        if _width(scene, names) == width:
-            table[row] = _gather(scene, names)
+    for row, sizes in joints.items():
+        if _ROBOT + sum(sizes.values()) != width:
+            continue
+        table[row, :_ROBOT] = np.arange(_ROBOT)
+        source = _ROBOT
+        for name, size in sizes.items():
+            start = scene.joints[name][0]
+            table[row, start : start + size] = np.arange(source, source + size)
+            source += size
     return table
 
 
@@ -184,23 +191,19 @@ def _take(values: jax.Array, rows: jax.Array) -> jax.Array:
     return jnp.where(rows >= 0, taken, jnp.where(known, 0.0, jnp.nan))
 
 
-def _own_entries(scene: Scene, task: int) -> tuple[np.ndarray, np.ndarray]:
+def _recorded_entries(scene: Scene, task: int) -> tuple[np.ndarray, np.ndarray]:
     """int [nq'] and [nv']: which of the scene's entries are LIBERO's, in its order."""
     if task not in scene.task_ids:
         raise ValueError(
             f"Task {task} is not in this scene of {scene.name}, which holds "
             f"{list(scene.task_ids)}: make one with it."
         )
-    width = _width(scene, _recorded_names(scene, scene.tasks[task]))
-    tables = recorded_rows(scene, width), _velocity_gather(scene, width)
-    positions, velocities = (_inverse(table[task]) for table in tables)
-    return positions, velocities
-
-
-def _inverse(sources: np.ndarray) -> np.ndarray:
-    """Where each source is, in order; -1 is none."""
-    found = np.flatnonzero(sources >= 0)
-    return found[np.argsort(sources[found])]
+    width = _ROBOT + sum(_recorded_joints(scene.tasks[task]).values())
+    entries = []
+    for table in (recorded_rows(scene, width), _velocity_gather(scene, width)):
+        known = np.flatnonzero(table[task] >= 0)
+        entries.append(known[np.argsort(table[task, known])])
+    return entries[0], entries[1]
 
 
 def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
@@ -220,26 +223,10 @@ def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
     return table
 
 
-def _recorded_names(scene: Scene, task: Task) -> list[str]:
-    """The joints of LIBERO's model of a task after the robot's, in its order."""
-    names = [f"{start.name}_joint0" for start in task.objects]
+def _recorded_joints(task: Task) -> dict[str, int]:
+    """The `qpos` entries of each joint after the robot's, in LIBERO's order."""
+    sizes = {f"{start.name}_joint0": 7 for start in task.objects}
     for start in task.fixtures:
         parts = CATEGORIES[start.category].parts
-        names += [f"{start.name}_{part.name}" for part in parts if part.joint]
-    return names
-
-
-def _width(scene: Scene, names: list[str]) -> int:
-    return 9 + sum(7 if name.endswith("_joint0") else 1 for name in names)
-
-
-def _gather(scene: Scene, names: list[str]) -> np.ndarray:
-    row = np.full(scene.model.nq, -1)
-    row[:9] = np.arange(9)
-    source = 9
-    for name in names:
-        size = 7 if name.endswith("_joint0") else 1
-        start = scene.joints[name][0]
-        row[start : start + size] = np.arange(source, source + size)
-        source += size
-    return row
+        sizes |= {f"{start.name}_{part.name}": 1 for part in parts if part.joint}
+    return sizes

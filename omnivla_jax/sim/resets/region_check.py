@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.libero.tasks import ObjectInit, Task
+from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.sim.resets import region_sampler
 from omnivla_jax.sim.resets.region_tables import (
     SHARED,
@@ -45,20 +45,20 @@ def check(scene: Scene) -> None:
     Raises:
       ValueError: naming the files, objects and regions.
     """
-    found = infeasible_tasks(scene)
-    if found:
-        raise ValueError(" ".join(found.values()))
+    messages = infeasible_tasks(scene)
+    if messages:
+        raise ValueError(" ".join(messages.values()))
 
 
 def infeasible_tasks(scene: Scene) -> dict[int, str]:
     """What is wrong with each task that never fits, by its row."""
-    found = {}
+    messages = {}
     for row in scene.task_ids:
         task = scene.tasks[row]
         message = _shared_top(task) or _no_room(scene, row)
         if message:
-            found[row] = f"{_file(scene, task)}: {message}"
-    return found
+            messages[row] = f"{_file(scene, task)}: {message}"
+    return messages
 
 
 def _shared_top(task: Task) -> str:
@@ -82,8 +82,8 @@ def _no_room(scene: Scene, row: int) -> str:
     tables = layout(scene)
     shared = {name: getattr(tables.objects, name) for name in SHARED}
     columns = zip(ObjectTable._fields, tables.objects, strict=True)
-    own = {name: table[row] for name, table in columns if name not in SHARED}
-    objects = ObjectTable(**own, **shared)
+    per_task = {name: table[row] for name, table in columns if name not in SHARED}
+    objects = ObjectTable(**per_task, **shared)
     rng = np.random.default_rng(_SEED)
     unplaced = np.zeros(len(objects.present), bool)
     blocking = np.zeros(len(objects.present) + len(scene.posed_bodies), bool)
@@ -112,9 +112,9 @@ def _draw_layouts(
         corners = objects.rectangles[index][which]  # [N, K, 4]
         spots = _between(rng, corners[..., :2], corners[..., 2:]) + base[:, None, :2]
         gaps = np.linalg.norm(spots[:, :, None] - drawn.xy[:, None], axis=-1)
-        own = base[:, 2:] + objects.extent[index]
-        level = (drawn.extent[..., 0] <= own[:, 1:]) & (
-            drawn.extent[..., 1] >= own[:, :1]
+        span = base[:, 2:] + objects.extent[index]
+        level = (drawn.extent[..., 0] <= span[:, 1:]) & (
+            drawn.extent[..., 1] >= span[:, :1]
         )
         level &= drawn.radius >= 0
         level &= np.arange(len(drawn.radius)) != objects.reference[index]
@@ -123,7 +123,7 @@ def _draw_layouts(
         failed[:, index] = ~free.any(axis=-1)
         blocking |= met[failed[:, index]].any(axis=(0, 1))
         drawn.xy[:, index] = spots[np.arange(_TOGETHER), free.argmax(axis=-1)]
-        drawn.extent[:, index] = own
+        drawn.extent[:, index] = span
         drawn.radius[index] = objects.radius[index]
     return failed, blocking
 
@@ -178,20 +178,18 @@ def _describe(
     crowd = np.flatnonzero(np.append(unplaced, np.zeros(len(scene.posed_bodies), bool)))
     homeless = [names[i] for i in crowd]
     others = [names[i] for i in np.flatnonzero(blocking) if names[i] not in homeless]
-    regions = dict.fromkeys(_region(inits[name]) for name in homeless)
+    starts = [inits[name] for name in homeless]
+    # A region is named as its file writes it.
+    regions = dict.fromkeys(
+        start.region if start.ranges else f"{start.reference}_{start.region}"
+        for start in starts
+    )
     beside = f" beside {', '.join(others)}" if others else ""
     return (
         f"no room for {', '.join(homeless)} in {', '.join(regions)}{beside}: none of "
         f"{LAYOUTS} random layouts kept them apart; widen the :ranges or start some "
         "of them elsewhere."
     )
-
-
-def _region(start: ObjectInit) -> str:
-    """The name of where an object starts, as its file writes it."""
-    if start.ranges:
-        return start.region
-    return f"{start.reference}_{start.region}"
 
 
 def _file(scene: Scene, task: Task) -> str:

@@ -3,7 +3,7 @@
 An object goes to the first of a few candidates that overlaps nothing placed before it.
 Where none is free robosuite raises, and LIBERO samples the whole layout again: so does
 this sampler, up to `ROUNDS` times, and counts the objects that are unplaced after that.
-`placement_check` refuses the tasks in which that is always so. Objects that share a
+`region_check` refuses the tasks in which that is always so. Objects that share a
 rectangle, which LIBERO's do not, are kept apart by their shapes as far as that goes.
 
 Axes: B environments, M objects, F posed bodies, J fixture joints, K tries,
@@ -79,9 +79,6 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
         limit = jnp.where(cost >= _UNPLACED, ROUNDS, SPACIOUS_ROUNDS)
         return (cost > 0) & (rounds < limit)
 
-    def unfinished(carry: tuple[jax.Array, _Round]) -> jax.Array:
-        return jnp.any(going(carry[0], carry[1].cost))
-
     def redraw(carry: tuple[jax.Array, _Round]) -> tuple[jax.Array, _Round]:
         rounds, best = carry
         folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, rounds)
@@ -89,23 +86,24 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
         drawn = draw(task, used, rounds < SPACIOUS_ROUNDS)
         # Its own cost alone decides: a batch's other environments go on for longer.
         better = going(rounds, best.cost) & (drawn.cost < best.cost)
-        return rounds + 1, _where(better, drawn, best)
+        chosen = jax.tree.map(
+            lambda new, old: jnp.where(
+                better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
+            ),
+            drawn,
+            best,
+        )
+        return rounds + 1, chosen
 
     # One traced copy of the sampler serves all rounds: it takes long to compile.
     shapes = jax.eval_shape(draw, task, keys, True)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     worst = jnp.full(task.shape, jnp.iinfo(jnp.int32).max)
     start = (jnp.int32(0), blank._replace(cost=worst))
-    return jax.lax.while_loop(unfinished, redraw, start)[1].sample
-
-
-def _where(rows: jax.Array, new: _Round, old: _Round) -> _Round:
-    """`new` in the environments marked in `rows` [B], `old` in the others."""
-
-    def choose(one: jax.Array, other: jax.Array) -> jax.Array:
-        return jnp.where(rows.reshape((-1,) + (1,) * (one.ndim - 1)), one, other)
-
-    return jax.tree.map(choose, new, old)
+    _, best = jax.lax.while_loop(
+        lambda carry: jnp.any(going(carry[0], carry[1].cost)), redraw, start
+    )
+    return best.sample
 
 
 def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -193,9 +191,9 @@ def _movables(
     def place(
         taken: _Obstacles, row: tuple[jax.Array, ObjectTable, jax.Array, jax.Array]
     ) -> tuple[_Obstacles, tuple[jax.Array, jax.Array, jax.Array]]:
-        index, movable, is_obstacle, own_key = row
+        index, movable, is_obstacle, object_key = row
         base = _base(movable, count, fixed_bodies)
-        placement, free, cramped = _clear_spot(movable, base, taken, own_key)
+        placement, free, cramped = _clear_spot(movable, base, taken, object_key)
         origin = base + placement
         radius = jnp.where(is_obstacle, movable.radius, NO_OBSTACLE)
         after = _Obstacles(
@@ -255,8 +253,8 @@ def _clear_spot(
     gaps = jnp.linalg.norm(base[:2] + spots[:, None] - taken.xy, axis=-1)
     absent = taken.radius < 0
     clear = (gaps > taken.radius + movable.radius) | absent
-    own = base[2] + movable.extent
-    elsewhere = (taken.extent[:, 0] > own[1]) | (taken.extent[:, 1] < own[0])
+    span = base[2] + movable.extent
+    elsewhere = (taken.extent[:, 0] > span[1]) | (taken.extent[:, 1] < span[0])
     elsewhere |= jnp.arange(taken.radius.size) == movable.reference
     spacious = jnp.all((gaps > movable.spacing) | absent, axis=-1)
     alone = jnp.all(clear, axis=-1)

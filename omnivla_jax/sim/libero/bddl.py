@@ -3,6 +3,7 @@
 Grammar: `libero/envs/bddl_utils.py`. Names are case-insensitive and lower-cased.
 """
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -152,11 +153,11 @@ def _leaves(tree: Tree) -> Iterator[Word]:
         yield from _leaves(part)
 
 
+@dataclasses.dataclass(frozen=True)
 class _Parser:
     """Turns words into the parts of a problem; its errors name the file."""
 
-    def __init__(self, path: str):
-        self.path = path
+    path: str
 
     def fail(self, line: int, message: str) -> NoReturn:
         """Raise a BddlError at a line of the file."""

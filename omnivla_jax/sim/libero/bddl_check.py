@@ -38,11 +38,6 @@ class Names(NamedTuple):
         """Objects and fixtures -> category."""
         return {**self.objects, **self.fixtures}
 
-    @property
-    def every(self) -> tuple[str, ...]:
-        """All names that exist, wherever they may stand."""
-        return (self.workspace, *self.instances, *self.zones, *self.sites)
-
 
 class _Allowed(NamedTuple):
     """What a predicate takes in its place; unary ones have the target ""."""
@@ -63,27 +58,23 @@ def checked(
     Raises:
       BddlError: naming file, line and what is known or allowed there.
     """
-    arena, appearance = _arena(problem)
+    problem_class = arena_of(problem.problem)
+    if problem_class is None:
+        line = problem.lines[problem.problem]
+        known = (arena.problem for arena in ARENAS.values())
+        _fail(problem, line, f"unknown problem class {problem.problem!r}", known)
+    arena, appearance = problem_class
     if table is None:
         table = category_variants.table()
     problem = _with_categories(problem, ARENAS[arena].workspace, table)
     names = _names(problem, arena, appearance)
     _check_regions(problem, names)
     for row in problem.init:
-        _check(problem, names, row, _startable(problem, names, row), ":init")
+        _check_statement(problem, names, row, _startable(problem, names, row), ":init")
     for row in problem.goal:
-        _check(problem, names, row, _judgeable(names, row), ":goal")
+        _check_statement(problem, names, row, _judgeable(names, row), ":goal")
     _check_starts(problem, names)
     return names
-
-
-def _arena(problem: bddl.Problem) -> tuple[str, str]:
-    found = arena_of(problem.problem)
-    if found is None:
-        line = problem.lines[problem.problem]
-        known = (arena.problem for arena in ARENAS.values())
-        _fail(problem, line, f"unknown problem class {problem.problem!r}", known)
-    return found
 
 
 def _with_categories(
@@ -94,19 +85,19 @@ def _with_categories(
     fixtures: dict[str, str] = {}
     sections = ((False, problem.objects), (True, problem.fixtures))
     for declared_fixture, instances in sections:
-        for name, asked in instances.items():
+        for name, declared in instances.items():
             if name == workspace:
-                fixtures[name] = asked
+                fixtures[name] = declared
                 continue
             line = problem.lines[name]
-            category = category_variants.resolve(asked, table)
+            category = category_variants.resolve(declared, table)
             if category is None:
-                what = f"unknown object category {asked!r}"
+                what = f"unknown object category {declared!r}"
                 _fail(problem, line, what, CATEGORIES, after=_TABLE_HINT)
             kind = CATEGORIES[category]
             if kind.fixture != declared_fixture and not kind.pinned:
                 place = ":objects" if declared_fixture else ":fixtures"
-                message = f"{name!r} is a {asked!r}: it belongs into {place}."
+                message = f"{name!r} is a {declared!r}: it belongs into {place}."
                 raise bddl.BddlError(problem.path, line, message)
             (fixtures if kind.fixture else objects)[name] = category
     return problem._replace(objects=objects, fixtures=fixtures)
@@ -117,14 +108,14 @@ def _names(problem: bddl.Problem, arena: str, appearance: str) -> Names:
     fixtures = {n: kind for n, kind in problem.fixtures.items() if n != workspace}
     sites, moving = {}, {}
     for name, category in {**problem.objects, **fixtures}.items():
-        words = CATEGORIES[category].articulation
-        if words is not None:
-            moving[name] = words
+        articulation = CATEGORIES[category].articulation
+        if articulation is not None:
+            moving[name] = articulation
         for part in CATEGORIES[category].parts:
-            own = [f"{name}_{region}" for region in part.regions]
-            sites.update(dict.fromkeys(own, name))
-            if words is not None and part.joint:
-                moving.update(dict.fromkeys(own, words))
+            regions = [f"{name}_{region}" for region in part.regions]
+            sites.update(dict.fromkeys(regions, name))
+            if articulation is not None and part.joint:
+                moving.update(dict.fromkeys(regions, articulation))
     zones = tuple(n for n, region in problem.regions.items() if region.ranges)
     return Names(arena, appearance, problem.objects, fixtures, zones, sites, moving)
 
@@ -142,7 +133,7 @@ def _check_regions(problem: bddl.Problem, names: Names) -> None:
             _fail(problem, region.line, what, [names.workspace], "it takes")
 
 
-def _check(
+def _check_statement(
     problem: bddl.Problem,
     names: Names,
     row: bddl.Statement,
@@ -150,12 +141,13 @@ def _check(
     section: str,
 ) -> None:
     """Whether both names of a statement are among those that its predicate takes."""
+    known = (names.workspace, *names.instances, *names.zones, *names.sites)
     for name, choices in zip((row.subject, row.target), allowed, strict=True):
         if name in choices:
             continue
-        if name not in names.every:
+        if name not in known:
             what = f"unknown object or region {name!r}"
-            _fail(problem, row.line, what, choices or names.every)
+            _fail(problem, row.line, what, choices or known)
         text = " ".join(filter(None, row[:3]))
         what = f"{row.predicate!r} does not take {name!r} in {section} ({text})"
         _fail(problem, row.line, what, choices, "it takes")
@@ -164,26 +156,23 @@ def _check(
 def _startable(problem: bddl.Problem, names: Names, row: bddl.Statement) -> _Allowed:
     """What can be set up."""
     if row.predicate not in bddl.BINARY:
-        return _Allowed(_moved_by(names, row.predicate))
+        # Nothing starts up in the air.
+        return _Allowed(()) if row.predicate == "up" else _judgeable(names, row)
     if row.subject in names.fixtures:
         return _Allowed(names.fixtures, names.zones if row.predicate == "on" else ())
-    bases = _bases(problem, names)
+    # Things start on or in the bases: the sampler stacks no higher than two.
+    stacked = {
+        start.subject
+        for start in problem.init
+        if names.sites.get(start.target, start.target) in names.objects
+    }
+    bases = set(names.instances) - stacked
     sites = tuple(site for site, owner in names.sites.items() if owner in bases)
     if row.predicate == "in":
         return _Allowed(names.instances, sites)
     # A fixture as such has no place to put things on; its regions are.
     objects = tuple(name for name in names.objects if name in bases)
     return _Allowed(names.instances, (*names.zones, *objects, *sites))
-
-
-def _bases(problem: bddl.Problem, names: Names) -> set[str]:
-    """What things can start on or in: the sampler stacks no higher than two."""
-    stacked = {
-        row.subject
-        for row in problem.init
-        if names.sites.get(row.target, row.target) in names.objects
-    }
-    return set(names.instances) - stacked
 
 
 def _judgeable(names: Names, row: bddl.Statement) -> _Allowed:
@@ -196,15 +185,13 @@ def _judgeable(names: Names, row: bddl.Statement) -> _Allowed:
         return _Allowed(names.objects, (*others, *names.zones, *sites))
     if row.predicate == "up":
         return _Allowed(names.objects)
-    return _Allowed(_moved_by(names, row.predicate))
-
-
-def _moved_by(names: Names, predicate: str) -> tuple[str, ...]:
-    """What can be opened, closed, turned on or turned off."""
-    return tuple(
-        name
-        for name, words in names.moving.items()
-        if getattr(words, predicate, None) is not None
+    # What can be opened, closed, turned on or turned off.
+    return _Allowed(
+        tuple(
+            name
+            for name, articulation in names.moving.items()
+            if getattr(articulation, row.predicate, None) is not None
+        )
     )
 
 

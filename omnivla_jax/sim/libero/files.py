@@ -16,6 +16,7 @@ import numpy as np
 from omnivla_jax.sim.libero import state_files
 
 _DATA = Path(__file__).parents[1] / "data"
+_SUITES = json.loads((_DATA / "suites.json").read_text())
 _STATES_HINT = "install them with `pip install --no-deps hf-libero`"
 
 
@@ -28,12 +29,12 @@ class SuiteFiles(NamedTuple):
 
 def suite_names() -> tuple[str, ...]:
     """The suites whose task files ship with this package."""
-    return tuple(_table())
+    return tuple(_SUITES)
 
 
 def suite_files(name: str) -> SuiteFiles:
     """The BDDL files of a known suite."""
-    row = _table()[name]
+    row = _SUITES[name]
     installed = libero_root()
     root = _DATA / "bddl" if installed is None else installed / "bddl_files"
     paths = tuple(root / name / f"{task}.bddl" for task in row["tasks"])
@@ -89,7 +90,3 @@ def initial_states(suite: str, task: str) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"No initial states at {path}: {_STATES_HINT}.")
     return state_files.read(path)
-
-
-def _table() -> dict[str, dict[str, Any]]:
-    return json.loads((_DATA / "suites.json").read_text())

@@ -1,4 +1,4 @@
-"""LIBERO-Plus: what its file names say, and what its tasks are told.
+"""LIBERO-Plus: what its file names say, and what instructions its tasks have.
 
 A variant of a task is named by a suffix (`libero/libero/benchmark` and
 `envs/env_wrapper.py` of LIBERO-Plus):
@@ -52,11 +52,6 @@ class Name(NamedTuple):
     variant: Variant
     stored: str  # the name of the file that describes it
 
-    @property
-    def words(self) -> str:
-        """What LIBERO's evaluators tell for the base task."""
-        return words(self.base)
-
 
 def parse_name(name: str) -> Name:
     """Take the name of a task (its file's, without the ending) apart."""
@@ -94,13 +89,13 @@ def instruction(name: str, language: str, prompt: str) -> str:
         the name's words with the suffix, of `_language_` variants what the file says)
         or `file_name` (the name's words without the suffix, as LIBERO tells).
     """
-    parsed = parse_name(name)
+    base = words(parse_name(name).base)
     if prompt == "file_name" or not language:
         published = prompt == "as_published" and "_language_" not in name
-        return words(name) if published else parsed.words
+        return words(name) if published else base
     if prompt == "as_published":
         return language if "_language_" in name else words(name)
-    suffix = words(name)[len(parsed.words) :]
+    suffix = words(name)[len(base) :]
     return language.removesuffix(suffix) if suffix else language
 
 

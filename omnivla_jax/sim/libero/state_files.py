@@ -148,9 +148,10 @@ def _from_zip(data: bytes) -> Any:
         if sum(info.file_size for info in infos) > MAX_BYTES:
             raise _Unreadable("unpacks to more than a table of states", _RESAVE)
         names = [info.filename for info in infos]
-        found = sorted((n for n in names if _is(n, "data.pkl")), key=_depth)
-        if found:
-            return _from_torch(archive, found[0].removesuffix("data.pkl"), names)
+        pickles = [name for name in names if f"/{name}".endswith("/data.pkl")]
+        if pickles:
+            outermost = min(pickles, key=lambda name: name.count("/"))
+            return _from_torch(archive, outermost.removesuffix("data.pkl"), names)
         arrays = [name for name in names if name.endswith(".npy")]
         if len(arrays) == 1:
             return _from_npy(archive.read(arrays[0]))
@@ -158,14 +159,6 @@ def _from_zip(data: bytes) -> Any:
         raise _Unreadable(f"holds several arrays, {sorted(arrays)[:5]}", _RESAVE)
     what = f"is no LIBERO initial-state file but a zip of {sorted(names)[:5]}"
     raise _Unreadable(what, _RESAVE)
-
-
-def _is(name: str, file: str) -> bool:
-    return name == file or name.endswith(f"/{file}")
-
-
-def _depth(name: str) -> int:
-    return name.count("/")
 
 
 def _from_torch(archive: zipfile.ZipFile, folder: str, names: Collection[str]) -> Any:

@@ -6,6 +6,7 @@ state of a dtype or an array can point it at any memory. Tensors become arrays.
 """
 
 import collections
+import dataclasses
 import io
 import math
 import pickle
@@ -142,22 +143,18 @@ def _plain(found: Any, depth: int = 0) -> Any:
     return found
 
 
+@dataclasses.dataclass(eq=False, slots=True)
 class _StorageType:
     """A type of storage, named in a pickle."""
 
-    __slots__ = ("code",)
-
-    def __init__(self, code: str) -> None:
-        self.code = code
+    code: str
 
 
+@dataclasses.dataclass(eq=False, slots=True)
 class _Function:
     """A function that a pickle names: one of its own, so that it spoils no other."""
 
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    function: Callable[..., Any]
 
     def __call__(self, *args: Any) -> Any:
         return self.function(*args)
@@ -196,11 +193,11 @@ class _Dtype:
         return dtype.newbyteorder("S") if self.swapped else dtype
 
 
+@dataclasses.dataclass(eq=False)
 class _Array:
     """An array in a pickle, which starts empty and is filled by its state."""
 
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
+    value: Any = None
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
@@ -283,21 +280,11 @@ def _filled(content: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
     return flat.reshape(sizes, order="F" if fortran else "C")
 
 
-def _scalar(dtype: Any, content: Any = b"") -> Any:
-    """One NumPy number."""
-    return _filled(content, dtype, (1,), False)[0].item()
-
-
 def _encode(text: Any, codec: Any = "latin1") -> bytes:
     """How protocol 2 writes bytes."""
     if not isinstance(text, str) or codec != "latin1":
         raise pickle.UnpicklingError(f"text in {codec!r} has no place in a state file")
     return text.encode("latin1")
-
-
-def _no_bytes() -> bytes:
-    """How protocol 2 writes none."""
-    return b""
 
 
 def _rebuild_tensor(
@@ -326,10 +313,12 @@ _NDARRAY = _Class()
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.multiarray", "scalar"): lambda dtype, content=b"": _filled(
+        content, dtype, (1,), False
+    )[0].item(),
     ("numpy.core.numeric", "_frombuffer"): _frombuffer,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): lambda: b"",  # as protocol 2 writes no bytes
+    ("builtins", "bytes"): lambda: b"",
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
 }

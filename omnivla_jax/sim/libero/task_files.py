@@ -1,6 +1,6 @@
-"""Finds task files by a suite's name, a file or a folder, and says what is odd of them.
+"""Finds task files by a suite's name, a file or a folder, and warns of their oddities.
 
-What is said of many files is said once, as one `TaskFileWarning` for each topic.
+All files share one `TaskFileWarning` for each topic.
 """
 
 import difflib
@@ -68,30 +68,37 @@ def find(name: str) -> list[Path]:
     raise ValueError(_unknown(name, path))
 
 
-def say(told: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
-    """Warn, once for each topic, of what a user of these files may not expect."""
-    _say_language(told, source, prompt)
-    preambles = [t for t in told if libero_plus.is_preamble(t.instruction)]
-    if preambles:
-        warn(
-            f"{_files(preambles)} of {source} with a language model's introduction "
-            f"instead of an instruction ({_names(preambles)}): leave them out."
-        )
-    looks = [t for t in told if t.appearance]
-    if looks:
-        warn(
-            f"{_files(looks)} of {source} with light or surfaces that are not known "
-            f"here ({_names(looks)}): the look is the base's, and Task.appearance "
-            "keeps the name."
-        )
-    overlaid = [t for t in told if set(t.variant.kinds) & set(_OVERLAY)]
-    if overlaid:
-        warn(
-            f"{_files(overlaid)} of {source} with another camera, arm or image noise "
-            f"({_names(overlaid)}): the scene is the base's, and Task.variant keeps "
-            "the numbers."
-        )
-    stand_ins = sorted({name for t in told for name in t.stand_ins})
+def warn_about(infos: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
+    """Warn, once for each topic, of what a user of these files may not expect.
+
+    Args:
+      infos: one for each file that was read.
+      source: the file or folder, for the message.
+      prompt: a key of `libero_plus.PROMPTS`.
+    """
+    _warn_about_language(infos, source, prompt)
+    topics = (
+        (
+            [i for i in infos if libero_plus.is_preamble(i.instruction)],
+            "with a language model's introduction instead of an instruction",
+            "leave them out",
+        ),
+        (
+            [i for i in infos if i.appearance],
+            "with light or surfaces that are not known here",
+            "the look is the base's, and Task.appearance keeps the name",
+        ),
+        (
+            [i for i in infos if set(i.variant.kinds) & set(_OVERLAY)],
+            "with another camera, arm or image noise",
+            "the scene is the base's, and Task.variant keeps the numbers",
+        ),
+    )
+    for concerned, trait, remedy in topics:
+        if concerned:
+            examples = _names(concerned)
+            warn(f"{_count(concerned)} of {source} {trait} ({examples}): {remedy}.")
+    stand_ins = sorted({name for info in infos for name in info.stand_ins})
     if stand_ins:
         warn(
             f"{', '.join(stand_ins)} in {source}: shapes that are not known here; "
@@ -100,28 +107,30 @@ def say(told: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Say `message` as a TaskFileWarning."""
+    """Issue `message` as a TaskFileWarning."""
     warnings.warn(message, TaskFileWarning, stacklevel=4)
 
 
-def _say_language(told: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
-    silent = [t for t in told if not t.language]
+def _warn_about_language(
+    infos: Sequence[TaskFileInfo], source: str, prompt: str
+) -> None:
+    silent = [i for i in infos if not i.language]
     if silent:
         warn(
-            f"{_files(silent)} of {source} without :language: told are the name's "
+            f"{_count(silent)} of {source} without :language: told are the name's "
             f"words, such as {silent[0].instruction!r} ({_names(silent)})."
         )
-    other = [t for t in told if t.language and t.language != t.words.lower()]
+    other = [i for i in infos if i.language and i.language != i.words.lower()]
     if not other:
         return
     first = other[0]
     sources = (":language", first.language), ("name", first.words)
-    kept = first.instruction == first.language
-    (tells, _), (leaves, unsaid) = sources if kept else sources[::-1]
+    published = first.instruction == first.language
+    (used, _), (unused, text) = sources if published else sources[::-1]
     example = f"such as {first.instruction!r} of {first.path.name}"
     warn(
-        f":language and name differ in {_files(other)} of {source}; told is the "
-        f"{tells} (prompt={prompt!r}), {example}, whose {leaves} says {unsaid!r}."
+        f":language and name differ in {_count(other)} of {source}; told is the "
+        f"{used} (prompt={prompt!r}), {example}, whose {unused} says {text!r}."
     )
 
 
@@ -183,10 +192,10 @@ def reasons(failures: Iterable[BddlError]) -> str:
     return "; ".join(f"{reason} ({n})" for reason, n in counts.most_common())
 
 
-def _files(told: Sequence[TaskFileInfo]) -> str:
-    return f"{len(told)} file" + "s" * (len(told) != 1)
+def _count(infos: Sequence[TaskFileInfo]) -> str:
+    return f"{len(infos)} file" + "s" * (len(infos) != 1)
 
 
-def _names(told: Sequence[TaskFileInfo]) -> str:
-    names = ", ".join(t.path.name for t in told[:_EXAMPLES])
-    return names + (", ..." if len(told) > _EXAMPLES else "")
+def _names(infos: Sequence[TaskFileInfo]) -> str:
+    names = ", ".join(t.path.name for t in infos[:_EXAMPLES])
+    return names + (", ..." if len(infos) > _EXAMPLES else "")

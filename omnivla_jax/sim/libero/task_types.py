@@ -109,7 +109,7 @@ def with_unique_names(
     `plate__bowl_1` after its category.
     """
     kinds: dict[str, tuple[str, bool]] = {}
-    found: list[Task] = []
+    unique: list[Task] = []
     renamed: dict[str, str] = {}
     for task in tasks:
         changes = {}
@@ -120,9 +120,9 @@ def with_unique_names(
                     name = f"{start.category}__{name}"
                 if name != start.name:
                     changes[start.name] = name
-        found.append(_renamed(task, changes) if changes else task)
+        unique.append(_renamed(task, changes) if changes else task)
         renamed.update({f"{k!r} of {task.name}": v for k, v in changes.items()})
-    return tuple(found), renamed
+    return tuple(unique), renamed
 
 
 def _renamed(task: Task, changes: dict[str, str]) -> Task:
@@ -135,15 +135,18 @@ def _renamed(task: Task, changes: dict[str, str]) -> Task:
             return name
         return f"{changes[instance]}_{region}" if region else changes[instance]
 
-    def moved(start: ObjectInit) -> ObjectInit:
-        return start._replace(name=new(start.name), reference=new(start.reference))
-
-    def asked(goal: Goal) -> Goal:
-        return goal._replace(subject=new(goal.subject), target=new(goal.target))
-
-    return task._replace(
-        objects=tuple(moved(start) for start in task.objects),
-        fixtures=tuple(moved(start) for start in task.fixtures),
-        joints=tuple(asked(goal) for goal in task.joints),
-        goal=tuple(asked(goal) for goal in task.goal),
+    objects, fixtures = (
+        tuple(
+            start._replace(name=new(start.name), reference=new(start.reference))
+            for start in inits
+        )
+        for inits in (task.objects, task.fixtures)
     )
+    joints, goal = (
+        tuple(
+            row._replace(subject=new(row.subject), target=new(row.target))
+            for row in rows
+        )
+        for rows in (task.joints, task.goal)
+    )
+    return task._replace(objects=objects, fixtures=fixtures, joints=joints, goal=goal)

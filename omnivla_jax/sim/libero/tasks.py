@@ -53,12 +53,12 @@ def suite(
 ) -> Suite:
     """The suite `name`: one of LIBERO's, a BDDL file or a folder of BDDL files.
 
-    LIBERO's own suites are told what LIBERO's evaluators tell, the words of the files'
-    names; files and folders are told what their `:language` says.
+    The instructions of LIBERO's own suites are the words of the files' names, as in
+    LIBERO's evaluation; those of files and folders are their `:language`.
 
     Args:
       name: of the suite, or a path; a `Path` is never one of LIBERO's own suites.
-      prompt: of files: `clean`, `as_published` (what LIBERO-Plus tells) or `file_name`;
+      prompt: of files: `clean`, `as_published` (as LIBERO-Plus) or `file_name`;
         see `libero_plus.instruction`.
       horizon: time limit in control steps; None: LIBERO's, and 600 for a user's files.
       skip_unknown: leave out the files of a folder that cannot be loaded.
@@ -73,14 +73,14 @@ def suite(
     limit = None if horizon is None else _checked_horizon(horizon)
     known = str(name) in files.suite_names()
     if known and not isinstance(name, Path):
-        found = _libero_suite(name)._replace(prompt=prompt)
+        selected = _libero_suite(name)._replace(prompt=prompt)
     else:
         called = f"./{name}" if known else str(name)  # a folder called as a suite
         paths = task_files.find(called)
         key = tuple((path, *_version(path)) for path in paths)
         table = category_variants.table(categories)
-        found = _file_suite(called, key, prompt, skip_unknown, table)
-    return found if limit is None else found._replace(horizon=limit)
+        selected = _file_suite(called, key, prompt, skip_unknown, table)
+    return selected if limit is None else selected._replace(horizon=limit)
 
 
 @functools.lru_cache(maxsize=16)
@@ -115,7 +115,7 @@ def _file_suite(
         task_files.warn(
             f"{len(failures)} of {len(sources)} files of {name} are skipped: {reasons}."
         )
-    task_files.say([told for _, told in read], name, prompt)
+    task_files.warn_about([info for _, info in read], name, prompt)
     tasks, renamed = with_unique_names(tuple(task for task, _ in read))
     if renamed:
         (first, called), *more = renamed.items()
@@ -139,7 +139,7 @@ def read_task(
 
     Args:
       path: of the file.
-      prompt: what the policy is told; see `suite`.
+      prompt: which instruction; see `suite`.
       categories: see `suite`.
 
     Raises:
@@ -147,8 +147,8 @@ def read_task(
     """
     libero_plus.check_prompt(prompt)
     table = category_variants.table(categories)
-    task, told = _read(Path(path).expanduser(), prompt, table)
-    task_files.say([told], str(path), prompt)
+    task, info = _read(Path(path).expanduser(), prompt, table)
+    task_files.warn_about([info], str(path), prompt)
     return task
 
 
@@ -161,7 +161,11 @@ def _read(
         table = tuple(row for row in table if row[0] not in long["missing"])
     problem = bddl.read(libero_plus.source_file(path))
     names = bddl_check.checked(problem, table)
-    inits = _object_inits(problem, {**names.objects, **names.fixtures})
+    inits = {
+        row.subject: _object_init(problem, row, names.instances)
+        for row in problem.init
+        if row.predicate in bddl.BINARY
+    }
     joints = [row for row in problem.init if row.predicate not in bddl.BINARY]
     task = Task(
         name=path.stem,
@@ -184,7 +188,7 @@ def _read(
         path=path,
         instruction=task.instruction,
         language=problem.language,
-        words=name.words,
+        words=libero_plus.words(name.base),
         appearance=names.appearance,
         variant=name.variant,
         stand_ins=tuple(stand_ins),
@@ -218,16 +222,6 @@ def _zone(problem: bddl.Problem, name: str, arena: Arena) -> TargetZone | None:
     x, y, _ = arena.offset
     center = ((x0 + x1) / 2 + x, (y0 + y1) / 2 + y, arena.region_z)
     return TargetZone(center, ((x1 - x0) / 2, (y1 - y0) / 2, ZONE_HALF_HEIGHT))
-
-
-def _object_inits(
-    problem: bddl.Problem, instances: dict[str, str]
-) -> dict[str, ObjectInit]:
-    return {
-        row.subject: _object_init(problem, row, instances)
-        for row in problem.init
-        if row.predicate in bddl.BINARY
-    }
 
 
 def _object_init(

@@ -53,7 +53,7 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
 def init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     """The noise head's parameters, boxed; one action token will do. Consumes `key`."""
     token = jnp.zeros((1, 1, config.mot.experts["action"].width))
-    return init_module(_noise_module(config), key, token)
+    return init_module(NoiseHead(config.action_dim, *config.noise_range), key, token)
 
 
 def velocity(
@@ -100,7 +100,9 @@ def noisy_velocity(
     hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
     return sde.NoisyVelocity(
         apply(ActionOutput(config.action_dim), action["output"], hidden),
-        apply(_noise_module(config), action["noise"], hidden),
+        apply(
+            NoiseHead(config.action_dim, *config.noise_range), action["noise"], hidden
+        ),
     )
 
 
@@ -201,12 +203,10 @@ def chain_log_prob(
     Over the entries of `likelihood_mask`. A hybrid chain scores K times cheaper when
     cut by `sde.select_stochastic_step` first.
     """
+    flow_fn = _flow_fn(params, cache, proprio, config, sampler)
+    mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
     return log_prob.chain_log_prob(
-        _flow_fn(params, cache, proprio, config, sampler),
-        chain,
-        schedule=sampler.schedule,
-        drift=sampler.drift,
-        mask=likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask),
+        flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
     )
 
 
@@ -238,11 +238,12 @@ def score(
     executed_mask: jax.Array | None,
 ) -> Score:
     """`chain_log_prob` of what `explore` recorded."""
+    chain = swap_batch_axis(trace)
     return chain_log_prob(
         params,
         cache,
         proprio,
-        swap_batch_axis(trace),
+        chain,
         config=config,
         sampler=sampler,
         executed_mask=executed_mask,
@@ -305,10 +306,6 @@ def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Arra
 def _input_module(config: PolicyConfig) -> Any:
     width = config.mot.experts["action"].width
     return TIME_CONDITIONING[config.time_conditioning](width, config.proprio_token)
-
-
-def _noise_module(config: PolicyConfig) -> NoiseHead:
-    return NoiseHead(config.action_dim, *config.noise_range)
 
 
 FLOW = ActionHead(

@@ -84,7 +84,9 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
     state = jnp.zeros((1, config.proprio_dim))
     return {
         "input": init_module(_input_module(config), keys[0], state),
-        "output": init_module(_output_module(config), keys[1], hidden),
+        "output": init_module(
+            LaplaceOutput(config.action_dim, LOG_SCALE_RANGE), keys[1], hidden
+        ),
     }
 
 
@@ -96,7 +98,11 @@ def predict(
     ends = params["action"]
     tokens = apply(_input_module(config), ends["input"], proprio)
     hidden = run_suffix(params, cache, tokens, None, config=config)
-    return Laplace(*apply(_output_module(config), ends["output"], hidden))
+    return Laplace(
+        *apply(
+            LaplaceOutput(config.action_dim, LOG_SCALE_RANGE), ends["output"], hidden
+        )
+    )
 
 
 def sft_loss(
@@ -221,10 +227,6 @@ def _score(trace: LaplaceTrace, distribution: Laplace, mask: jax.Array) -> Score
 def _input_module(config: PolicyConfig) -> QueryInput:
     width = config.mot.experts["action"].width
     return QueryInput(width, config.proprio_token, config.horizon)
-
-
-def _output_module(config: PolicyConfig) -> LaplaceOutput:
-    return LaplaceOutput(config.action_dim, LOG_SCALE_RANGE)
 
 
 L1 = ActionHead(

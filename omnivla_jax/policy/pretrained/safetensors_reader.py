@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 
 from omnivla_jax.core import file_kinds
@@ -58,10 +57,9 @@ def read_safetensors(path: Path) -> ArrayReader:
             files[name], paths[name] = file, file_path
             shapes[name] = tuple(entry.get_shape())
 
-    def read(name: str) -> np.ndarray:
-        return files[name].get_tensor(name)
-
-    return ArrayReader(shapes, with_read_errors(path, read))
+    return ArrayReader(
+        shapes, with_read_errors(path, lambda name: files[name].get_tensor(name))
+    )
 
 
 def _open(path: Path) -> Any:

@@ -76,7 +76,9 @@ def pad_dims(x: jax.Array, width: int) -> jax.Array:
 
 def unpad_dims(x: jax.Array, dimensions: int) -> jax.Array:
     """x [..., D] -> its first `dimensions`, [..., dimensions]; undoes `padded`."""
-    return x if x.shape[-1] == dimensions else x[..., :dimensions]
+    if x.shape[-1] == dimensions:
+        return x
+    return x[..., :dimensions]
 
 
 def normalize(affine: Affine, x: jax.Array) -> jax.Array:

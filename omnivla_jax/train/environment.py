@@ -166,8 +166,3 @@ def shard_map_environment(
         observe=shard_map_batch(environment.observe),
         reward_terms=reward_terms,
     )
-
-
-def is_running(state: Any) -> jax.Array:
-    """bool [B]: episodes that an action can still change."""
-    return ~(state.success | state.diverged)

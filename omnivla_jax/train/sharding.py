@@ -170,7 +170,9 @@ def _canonical(named: NamedSharding) -> NamedSharding:
 
 def _mesh_axes(entry: Any) -> tuple[str, ...]:
     """The mesh axes that one entry of a spec names."""
-    return (entry,) if isinstance(entry, str) else tuple(entry or ())
+    if isinstance(entry, str):
+        return (entry,)
+    return tuple(entry or ())
 
 
 def _name(entry: Any) -> Any:

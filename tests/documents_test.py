@@ -26,3 +26,8 @@ def test_links_files_and_launchers_exist(path):
         named.append((ROOT / module.replace(".", "/")).with_suffix(".py"))
     missing = [str(each) for each in named if not each.exists()]
     assert [each for each in missing if PLACEHOLDER not in each] == []
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 130 and len(text.split()) <= 1100

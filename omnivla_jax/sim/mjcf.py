@@ -22,6 +22,10 @@ OBJECT_SOLIMP = (0.998, 0.998, 0.001, 0.5, 2.0)
 FREE_JOINT_DAMPING = 0.0005
 # Explicit damping is stable while dt * damping / inertia stays under this.
 DAMPING_LIMIT = 0.6
+_JOINT_TYPES = {
+    "slide": mujoco.mjtJoint.mjJNT_SLIDE,
+    "hinge": mujoco.mjtJoint.mjJNT_HINGE,
+}
 
 
 def compile_model(
@@ -37,9 +41,13 @@ def compile_model(
     Args:
       assets: the objects, fixtures and arenas.
       preset: how finely it is integrated.
-      visual: with the looks, instead of collision geoms only.
-      contact_pairs: pairs of bodies that get a contact sensor each.
+      visual: with the visual shapes and lamps, instead of collision geoms only.
+      contact_pairs: pairs of bodies that get a sensor each, which counts the contacts
+        that join their subtrees.
       plane_tables: table tops are planes instead of boxes.
+
+    Returns:
+      The compiled model; bodies in the order arenas, robot, objects, fixtures.
     """
     spec = mujoco.MjSpec()
     _set_options(spec, preset)
@@ -48,30 +56,35 @@ def compile_model(
         spec.add_material(name=material)
     for shape in drawn if visual else ():
         meshes.add(spec, shape.kind, shape.size, shape.vertices)
-    _add_bodies(spec, assets)
-    if visual:
-        arena_geoms.add_lamps(spec)
-    else:
-        _drop_looks(spec)
-    _watch_contacts(spec, contact_pairs)
-    if plane_tables:
-        _flatten_tables(spec, assets)
-    model = spec.compile()
-    if preset.explicit_damping:
-        _cap_damping(model)
-    return model
-
-
-def _add_bodies(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
-    """Arenas, the robot, objects and fixtures, in this order."""
-    arena_geoms.add(spec, assets.arenas)
+    arena_geoms.add(spec, assets.arenas, lamps=visual)
     base = ARENAS[assets.arenas[0]].robot_base
     panda.add_panda(spec, base)
-    arena_geoms.add_pedestal(spec.body(BASE_BODY), base[2])
+    for shape in arena_geoms.pedestal(base[2]):
+        add_primitive(spec.body(BASE_BODY), shape, collides="nothing")
     for name, category in assets.objects.items():
         _add_movable(spec, name, category)
     for name, category in assets.fixtures.items():
         _add_fixture(spec, name, category)
+    for geom in () if visual else list(spec.geoms):
+        if geom.contype == 0 and geom.conaffinity == 0:
+            spec.delete(geom)
+    for first, second in contact_pairs:
+        spec.add_sensor(
+            name=f"{first} touches {second}",
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_XBODY,
+            objname=first,
+            reftype=mujoco.mjtObj.mjOBJ_XBODY,
+            refname=second,
+            intprm=[1, 0, 1],  # report `found`, unreduced, one slot
+        )
+    if plane_tables:
+        _flatten_tables(spec, assets)
+    model = spec.compile()
+    if preset.explicit_damping:
+        limit = DAMPING_LIMIT * model.dof_M0 / model.opt.timestep
+        model.dof_damping[:] = np.minimum(model.dof_damping, limit)
+    return model
 
 
 def _set_options(spec: mujoco.MjSpec, preset: IntegratorPreset) -> None:
@@ -112,14 +125,22 @@ def _add_fixture(spec: mujoco.MjSpec, name: str, category: str) -> None:
     base = spec.worldbody.add_body(name=name)
     _add_shapes(base, root, "fixture")
     for part in moving:
-        part_name = f"{name}_{part.name}"
+        part_name, joint = f"{name}_{part.name}", part.joint
+        assert joint is not None, f"moving part {part_name!r} needs a joint"
         body = base.add_body(
             name=part_name,
             pos=part.position,
             quat=part.quaternion,
             **_inertial(part),
         )
-        _add_joint(body, part_name, part)
+        body.add_joint(
+            name=part_name,
+            type=_JOINT_TYPES[joint.kind],
+            axis=joint.axis,
+            limited=True,
+            range=joint.range,
+            damping=[joint.damping, 0, 0],
+        )
         _add_shapes(body, part, "fixture")
 
 
@@ -134,24 +155,11 @@ def _inertial(part: Part) -> dict[str, Any]:
     }
 
 
-def _add_joint(body: mujoco.MjsBody, name: str, part: Part) -> None:
-    assert part.joint is not None, f"moving part {name!r} needs a joint"
-    kinds = {"slide": mujoco.mjtJoint.mjJNT_SLIDE, "hinge": mujoco.mjtJoint.mjJNT_HINGE}
-    body.add_joint(
-        name=name,
-        type=kinds[part.joint.kind],
-        axis=part.joint.axis,
-        limited=True,
-        range=part.joint.range,
-        damping=[part.joint.damping, 0, 0],
-    )
-
-
 def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
     drawn = part.visual
     same = len(drawn) == len(part.collision) and all(
-        shape == look._replace(material=shape.material)
-        for shape, look in zip(part.collision, drawn)
+        shape == visual._replace(material=shape.material)
+        for shape, visual in zip(part.collision, drawn)
     )
     for shape in drawn if same else part.collision:
         geom = add_primitive(body, shape, collides=role, visible=same)
@@ -159,12 +167,6 @@ def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
         geom.solref, geom.solimp = OBJECT_SOLREF, OBJECT_SOLIMP
     for shape in () if same else drawn:
         add_primitive(body, shape, collides="nothing")
-
-
-def _drop_looks(spec: mujoco.MjSpec) -> None:
-    for geom in list(spec.geoms):
-        if geom.contype == 0 and geom.conaffinity == 0:
-            spec.delete(geom)
 
 
 def _flatten_tables(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
@@ -185,22 +187,3 @@ def _flatten_tables(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
         top.type = mujoco.mjtGeom.mjGEOM_PLANE
         top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)
         top.pos = ((x0 + x1) / 2, (y0 + y1) / 2, z)
-
-
-def _cap_damping(model: mujoco.MjModel) -> None:
-    limit = DAMPING_LIMIT * model.dof_M0 / model.opt.timestep
-    model.dof_damping[:] = np.minimum(model.dof_damping, limit)
-
-
-def _watch_contacts(spec: mujoco.MjSpec, pairs: tuple[tuple[str, str], ...]) -> None:
-    """One sensor a pair: how many contacts join the two bodies' subtrees."""
-    for first, second in pairs:
-        spec.add_sensor(
-            name=f"{first} touches {second}",
-            type=mujoco.mjtSensor.mjSENS_CONTACT,
-            objtype=mujoco.mjtObj.mjOBJ_XBODY,
-            objname=first,
-            reftype=mujoco.mjtObj.mjOBJ_XBODY,
-            refname=second,
-            intprm=[1, 0, 1],  # report `found`, unreduced, one slot
-        )

@@ -49,7 +49,7 @@ def material(name: str) -> M:
       KeyError: unknown material.
     """
     base, _, color = name.partition("@")
-    known = MATERIALS[base] if base in MATERIALS else M(*objects.find_material(base))
+    known = MATERIALS[base] if base in MATERIALS else M(*objects.ALL_MATERIALS[base])
     if not color:
         return known
     red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (0, 2, 4))

@@ -164,7 +164,9 @@ def test_user_categories_stand_and_weigh_as_given(tmp_path):
     assert scene.assets.fixtures["wine_bottle_1"] == "pole"
     rows = region_tables.layout(scene).posed_bodies
     post = scene.posed_bodies.index("wine_bottle_1")
-    height = ARENAS["tabletop"].surface_z + 0.1  # half of it stands above the middle
+    table_top = ARENAS["tabletop"].table
+    assert table_top is not None
+    height = table_top.high[2] + 0.1  # half of it stands above the middle
     np.testing.assert_allclose([rows.low[0, post, 2], rows.high[0, post, 2]], height)
     np.testing.assert_allclose(rows.low[0, post, :2], (-0.21, -0.06), atol=1e-9)
 

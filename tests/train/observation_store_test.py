@@ -47,7 +47,8 @@ def test_the_first_ratio_is_one(learned):
 def test_redrawn_observations_are_the_same(learned):
     (after, metrics), (wanted, expected) = learned["state"], learned["cache"]
     np.testing.assert_allclose(metrics["loss"], expected["loss"], atol=1e-6)
-    assert metrics["reward"] == expected["reward"]
+    # Two programs: a mean may be contracted differently in its last bit.
+    np.testing.assert_array_max_ulp(metrics["reward"], expected["reward"], maxulp=1)
     chex.assert_trees_all_close(after.params, wanted.params, atol=1e-5)
 
 

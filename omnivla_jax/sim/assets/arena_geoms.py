@@ -12,7 +12,6 @@ from omnivla_jax.sim.assets.arenas import (
     ARENAS,
     CAMERA_BODY,
     FLOOR_FRICTION,
-    TableTop,
     table_body,
 )
 from omnivla_jax.sim.assets.primitives import (
@@ -31,16 +30,23 @@ LAMPS = ((1.0, 1.0, 4.0), (-3.0, -3.0, 4.0))
 
 def shapes(arenas: Sequence[str]) -> tuple[Primitive, ...]:
     """Everything that is drawn of the rooms of `arenas`."""
-    found: list[Primitive] = [*_pedestal(1.0), _floor_cover(arenas[0])]
+    drawn = [*pedestal(1.0)]
     for name in arenas:
-        found += [*_walls(name), *_furniture(name), _floor_cover(name)]
+        drawn += _room(name)
         slab = ARENAS[name].table
-        found += [_top(name, slab)] if slab else []
-    return tuple(found)
+        if slab is not None:
+            drawn.append(box_between(slab.low, slab.high, f"{name}_table"))
+    return tuple(drawn)
 
 
-def add(spec: mujoco.MjSpec, arenas: Sequence[str]) -> None:
-    """Add floor, rooms and tables, and the body on which the agent camera rides."""
+def add(spec: mujoco.MjSpec, arenas: Sequence[str], *, lamps: bool) -> None:
+    """Add floor, rooms and tables, and the body on which the agent camera rides.
+
+    Args:
+      spec: gets the geoms, bodies and lights.
+      arenas: keys of `ARENAS`; the first one's floor is the scene's.
+      lamps: whether LIBERO's two lamps are added, the first with a shadow.
+    """
     world = spec.worldbody
     floor = world.add_geom(
         name="floor",
@@ -51,20 +57,17 @@ def add(spec: mujoco.MjSpec, arenas: Sequence[str]) -> None:
     )
     floor.contype, floor.conaffinity, floor.group = 0, 3, 0
     for name in arenas:
-        _add_room(spec, name, covered=name != arenas[0])
+        slab, body = ARENAS[name].table, world
+        if slab is not None:
+            body = world.add_body(name=table_body(name))
+            top = box_between(slab.low, slab.high, f"{name}_table")
+            add_primitive(body, top, collides="fixture", friction=slab.friction)
+        room = _room(name)
+        for shape in room[:-1] if name == arenas[0] else room:
+            add_primitive(body, shape, collides="nothing")
     world.add_body(name=CAMERA_BODY)
-
-
-def add_pedestal(base: mujoco.MjsBody, height: float) -> None:
-    """Add the mount under a robot base that stands `height` above the floor."""
-    for shape in _pedestal(height) if height > 0 else ():
-        add_primitive(base, shape, collides="nothing")
-
-
-def add_lamps(spec: mujoco.MjSpec) -> None:
-    """LIBERO's two lamps, the first with a shadow, for whoever draws with MuJoCo."""
-    for index, position in enumerate(LAMPS):
-        spec.worldbody.add_light(
+    for index, position in enumerate(LAMPS if lamps else ()):
+        world.add_light(
             pos=position,
             dir=(0, -0.15, -1),
             diffuse=(0.8,) * 3,
@@ -73,54 +76,34 @@ def add_lamps(spec: mujoco.MjSpec) -> None:
         )
 
 
-def _add_room(spec: mujoco.MjSpec, name: str, *, covered: bool) -> None:
-    slab, body = ARENAS[name].table, spec.worldbody
+def pedestal(height: float) -> tuple[Primitive, ...]:
+    """The mount under a robot base that stands `height` (m) above the floor."""
+    if height <= 0:
+        return ()
+    return (
+        box((0, 0, -0.01), (0.13, 0.13, 0.01), "pedestal"),
+        cylinder((0, 0, -height), (0, 0, -0.02), 0.12, "pedestal"),
+    )
+
+
+def _room(name: str) -> tuple[Primitive, ...]:
+    """An arena's furniture and walls and, last, what hides the first arena's floor."""
+    slab, room = ARENAS[name].table, []
     if slab is not None:
-        body = spec.worldbody.add_body(name=table_body(name))
-        top = _top(name, slab)
-        add_primitive(body, top, collides="fixture", friction=slab.friction)
-    cover = (_floor_cover(name),) if covered else ()
-    for shape in (*_furniture(name), *_walls(name), *cover):
-        add_primitive(body, shape, collides="nothing")
-
-
-def _top(name: str, slab: TableTop) -> Primitive:
-    return box_between(slab.low, slab.high, f"{name}_table")
-
-
-def _floor_cover(name: str) -> Primitive:
-    """Hides the floor of the scene's first arena."""
-    return box((0, 0, -0.008), (_HALF, _HALF, 0.01), f"{name}_floor")
-
-
-def _walls(name: str) -> tuple[Primitive, ...]:
+        (x0, y0, z0), (x1, y1, _) = slab.low, slab.high
+        wood = f"{name}_legs"
+        if not slab.leg_radius:
+            low, high = (x0 + 0.2, y0 + 0.2, 0.0), (x1 - 0.1, y1 - 0.2, z0)
+            room.append(box_between(low, high, wood))
+        for x in (x0 + 0.1, x1 - 0.1) if slab.leg_radius else ():
+            for y in (y0 + 0.1, y1 - 0.1):
+                room.append(cylinder((x, y, 0), (x, y, z0), slab.leg_radius, wood))
     paint, trim = f"{name}_wall", "skirting"
     return (
+        *room,
         box((_BACK, 0, _HEIGHT), (0.01, _HALF, _HEIGHT), paint),
         box((0, _HALF, _HEIGHT), (_HALF, 0.01, _HEIGHT), paint),
         box((0, -_HALF, _HEIGHT), (_HALF, 0.01, _HEIGHT), paint),
         box((_BACK, 0, _SKIRTING), (0.025, _HALF, _SKIRTING), trim),
-    )
-
-
-def _furniture(name: str) -> tuple[Primitive, ...]:
-    """What the table top of an arena stands on."""
-    slab = ARENAS[name].table
-    if slab is None:
-        return ()
-    (x0, y0, z0), (x1, y1, _) = slab.low, slab.high
-    legs, wood = [], f"{name}_legs"
-    if not slab.leg_radius:
-        low, high = (x0 + 0.2, y0 + 0.2, 0.0), (x1 - 0.1, y1 - 0.2, z0)
-        return (box_between(low, high, wood),)
-    for x in (x0 + 0.1, x1 - 0.1):
-        for y in (y0 + 0.1, y1 - 0.1):
-            legs.append(cylinder((x, y, 0), (x, y, z0), slab.leg_radius, wood))
-    return tuple(legs)
-
-
-def _pedestal(height: float) -> tuple[Primitive, ...]:
-    return (
-        box((0, 0, -0.01), (0.13, 0.13, 0.01), "pedestal"),
-        cylinder((0, 0, -height), (0, 0, -0.02), 0.12, "pedestal"),
+        box((0, 0, -0.008), (_HALF, _HALF, 0.01), f"{name}_floor"),
     )

@@ -38,11 +38,6 @@ class Arena(NamedTuple):
     camera_quaternion: Quaternion
     table: TableTop | None  # None: things stand on the floor
 
-    @property
-    def surface_z(self) -> float:
-        """The height of what things rest on."""
-        return self.table.high[2] if self.table else 0.0
-
 
 _OBJECT_FRICTION: Vector = (0.95, 0.3, 0.1)
 _FROM_ABOVE: Quaternion = (0.6380177736, 0.3048497438, 0.3048498631, 0.6380177736)

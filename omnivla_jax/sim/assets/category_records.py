@@ -95,9 +95,9 @@ def parse(
     """
     record = Field(value, source, repr(name))
     record.check_keys(_RECORD)
-    own = record.get("materials", Field.entries, dict[str, Field]())
-    materials = {f"{prefix}{key}": _material(field) for key, field in own.items()}
-    names = {key: f"{prefix}{key}" for key in own}  # the first is the default
+    fields = record.get("materials", Field.entries, dict[str, Field]())
+    materials = {f"{prefix}{key}": _material(field) for key, field in fields.items()}
+    names = {key: f"{prefix}{key}" for key in fields}  # the first is the default
     names |= {key: key for key in (PLAIN, *shared) if key not in names}
     fixture = record.get("fixture", Field.flag, False)
     bodies = record.get("parts", Field.items)
@@ -267,12 +267,9 @@ def _vertices(field: Field) -> list[Vector]:
     return corners
 
 
-def _radii(field: Field) -> tuple[float, ...]:
-    return field.numbers((2,), 1e-4)
-
-
 _AXIS: dict[str, Callable[[Field], Any]] = {"start": Field.vector, "end": Field.vector}
-_ROUND, _TAPERED = _AXIS | {"radius": Field.positive}, _AXIS | {"radii": _radii}
+_ROUND = _AXIS | {"radius": Field.positive}
+_TAPERED = _AXIS | {"radii": lambda field: field.numbers((2,), 1e-4)}
 _PLACED: dict[str, Callable[[Field], Any]] = {"position": Field.vector}
 # The functions that make each kind of shape, and how their arguments are read.
 _SHAPES: dict[str, list[tuple[Callable[..., Primitive], Mapping[str, Any]]]] = {

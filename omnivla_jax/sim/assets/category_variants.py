@@ -163,18 +163,18 @@ def _make_variant(name: str, variant: CategoryVariant, base: str) -> Category:
 def _read(path: Path) -> dict[str, Any]:
     path = path.expanduser()
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CategoryError(f"{path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise CategoryError(f"{path}: no UTF-8 text: {error.reason}.") from error
     except json.JSONDecodeError as error:
         raise CategoryError(f"{path}:{error.lineno}: no JSON: {error.msg}.") from error
-    if not isinstance(found, dict):
+    if not isinstance(rows, dict):
         raise CategoryError(
-            f"{path}: expected {{name: {{...}}}}, got a {_kind(found)}."
+            f"{path}: expected {{name: {{...}}}}, got a {type(rows).__name__}."
         )
-    return found
+    return rows
 
 
 def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVariant:
@@ -186,7 +186,7 @@ def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVaria
     if isinstance(row, CategoryVariant):
         row = row._asdict()
     if not isinstance(row, Mapping):
-        fail(f'expected {{"base": ...}}, got a {_kind(row)}.')
+        fail(f'expected {{"base": ...}}, got a {type(row).__name__}.')
     wrong = sorted(set(row) - set(CategoryVariant._fields) - {"color"})
     if wrong:
         fail(f"unknown fields {wrong}: it takes {list(CategoryVariant._fields)}.")
@@ -206,10 +206,10 @@ def _variant(source: str, name: str, row: Any, known: set[str]) -> CategoryVaria
     for flag in ("fixed", "stand_in"):
         if not isinstance(row.get(flag, False), bool):
             fail(f"{flag} {row[flag]!r}: it takes true or false.")
-    size, count = row.get("size") or (), PRIMITIVES.get(base, 0)
+    size, count, (low, high) = row.get("size") or (), PRIMITIVES.get(base, 0), _SIZES
     numbers = isinstance(size, (list, tuple)) and all(map(is_number, size))
-    if not numbers or len(size) != count or not all(_fits(v) for v in size):
-        what = f"{count} lengths from {_SIZES[0]} to {_SIZES[1]} m" if count else "none"
+    if not numbers or len(size) != count or not all(low <= v <= high for v in size):
+        what = f"{count} lengths from {low} to {high} m" if count else "none"
         fail(f"size {size!r}: base {base!r} takes {what}.")
     return CategoryVariant(
         base=base,
@@ -243,11 +243,3 @@ def _hex(colour: Any) -> str:
     if numbers and len(colour) == 3 and all(0 <= value <= 1 for value in colour):
         return "#" + "".join(f"{round(255 * value):02x}" for value in colour)
     return str(colour).lower()
-
-
-def _fits(value: float) -> bool:
-    return _SIZES[0] <= value <= _SIZES[1]
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__

@@ -1,5 +1,6 @@
 """Reads values out of JSON records; errors name the file and the key in one line."""
 
+import dataclasses
 import math
 import re
 from typing import Any, Callable, Collection, Mapping, NoReturn, TypeVar
@@ -15,15 +16,17 @@ class CategoryError(ValueError):
     """A record that cannot be used: which file, which key, and why."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Field:
     """A value of a JSON file, with the file and the keys that lead to it."""
 
-    def __init__(self, value: Any, source: str, place: str):
-        self.value, self._source, self._place = value, source, place
+    value: Any
+    source: str  # the file
+    place: str  # the keys
 
     def fail(self, message: str) -> NoReturn:
         """Raise a CategoryError that names file and key."""
-        raise CategoryError(f"{self._source}: {self._place}: {message}")
+        raise CategoryError(f"{self.source}: {self.place}: {message}")
 
     def check_keys(self, known: Collection[str] | None = None) -> None:
         """Refuse what is no mapping, and keys that are not `known`."""
@@ -36,7 +39,7 @@ class Field:
     def get(self, key: str, read: Callable[["Field"], T], default: T = _REQUIRED) -> T:
         """What `read` makes of the entry `key`, or the default where there is none."""
         if key in self.value:
-            return read(Field(self.value[key], self._source, f"{self._place}.{key}"))
+            return read(Field(self.value[key], self.source, f"{self.place}.{key}"))
         if default is _REQUIRED:
             self.fail(f"no {key!r}.")
         return default
@@ -50,8 +53,8 @@ class Field:
         """The entries of a list."""
         if not isinstance(self.value, (list, tuple)):
             self.fail(f"expected [...], got {self.value!r}.")
-        places = (f"{self._place}[{index}]" for index in range(len(self.value)))
-        return [Field(v, self._source, p) for v, p in zip(self.value, places)]
+        places = (f"{self.place}[{index}]" for index in range(len(self.value)))
+        return [Field(v, self.source, p) for v, p in zip(self.value, places)]
 
     def numbers(
         self,

@@ -18,7 +18,7 @@ Corners = Sequence[Sequence[float]]
 
 
 def name(kind: str, size: Sequence[float], vertices: Corners = ()) -> str:
-    """What the mesh of a primitive is called: its kind, then what tells it apart."""
+    """The name of a primitive's mesh: its kind and a hash of its size and vertices."""
     values = np.concatenate([np.ravel(size), np.ravel(vertices)]).astype(np.float64)
     digest = hashlib.sha1(np.round(values, 7).tobytes()).hexdigest()[:12]
     return f"{kind} {digest}"
@@ -43,11 +43,12 @@ def add(
 def planes(model: mujoco.MjModel, mesh: int) -> np.ndarray:
     """[F, 4]: outward normals and offsets of a convex mesh, in its asset's frame."""
     first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-    position, turn = _moved(model, mesh)
-    corners = model.mesh_vert[first : first + count] @ turn.T + position
-    hull = ConvexHull(corners).equations
-    found = np.unique(np.round(hull, 5), axis=0)
-    return np.concatenate([found[:, :3], -found[:, 3:]], axis=1)
+    turn = np.zeros(9)
+    mujoco.mju_quat2Mat(turn, model.mesh_quat[mesh])
+    corners = model.mesh_vert[first : first + count] @ turn.reshape(3, 3).T
+    hull = ConvexHull(corners + model.mesh_pos[mesh]).equations
+    distinct = np.unique(np.round(hull, 5), axis=0)
+    return np.concatenate([distinct[:, :3], -distinct[:, 3:]], axis=1)
 
 
 def frame(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,12 +63,6 @@ def frame(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
     offset = np.zeros(3)
     mujoco.mju_rotVecQuat(offset, model.mesh_pos[mesh], quaternion)
     return position - offset, quaternion
-
-
-def _moved(model: mujoco.MjModel, mesh: int) -> tuple[np.ndarray, np.ndarray]:
-    turn = np.zeros(9)
-    mujoco.mju_quat2Mat(turn, model.mesh_quat[mesh])
-    return model.mesh_pos[mesh], turn.reshape(3, 3)
 
 
 def _hull_faces(vertices: Corners) -> np.ndarray:

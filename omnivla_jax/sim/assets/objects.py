@@ -7,6 +7,7 @@ describes the format, `category_variants` adds categories from a user's file.
 """
 
 import json
+from collections import ChainMap
 from pathlib import Path
 from typing import Mapping
 
@@ -33,8 +34,9 @@ def _load() -> tuple[dict[str, Category], dict[str, Material]]:
     materials: dict[str, Material] = {PLAIN: Material((0.55, 0.40, 0.26))}
     for path in sorted(FOLDER.glob("*.json")):
         for name, record in json.loads(path.read_text("utf-8")).items():
-            categories[name], own = category_records.parse(name, record, str(path))
-            for key, material in own.items():
+            category, owned = category_records.parse(name, record, str(path))
+            categories[name] = category
+            for key, material in owned.items():
                 if materials.setdefault(key, material) != material:
                     raise CategoryError(
                         f"{path}: {name!r}.materials.{key}: another file has another."
@@ -44,19 +46,11 @@ def _load() -> tuple[dict[str, Category], dict[str, Material]]:
 
 _listed, MATERIALS = _load()
 CATEGORIES = Categories(_listed)
-DERIVED_MATERIALS: dict[str, Material] = {}  # of the categories of users' files
+# Materials of LIBERO's categories, then of those of users' files.
+ALL_MATERIALS = ChainMap(MATERIALS, dict[str, Material]())
 
 
 def register(name: str, category: Category, materials: Mapping[str, Material]) -> None:
-    """Let `name` be found in CATEGORIES, and its materials by `find_material`."""
+    """Let `name` be found in CATEGORIES, and its materials in ALL_MATERIALS."""
     CATEGORIES.derived[name] = category
-    DERIVED_MATERIALS.update(materials)
-
-
-def find_material(name: str) -> Material:
-    """The material called `name`, of LIBERO's categories or of a user's.
-
-    Raises:
-      KeyError: there is none.
-    """
-    return MATERIALS[name] if name in MATERIALS else DERIVED_MATERIALS[name]
+    ALL_MATERIALS.maps[1].update(materials)

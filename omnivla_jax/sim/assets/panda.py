@@ -116,7 +116,7 @@ VISUALS: dict[str, tuple[Primitive, ...]] = {
     ),
 }
 # Slimmer below, as the real hand tapers: the wrist camera sees past it.
-_HAND_LOOK = (
+_HAND_VISUAL = (
     polytope(
         [
             (x, y, z)
@@ -143,22 +143,20 @@ _HAND_COLLISION = (
 )
 
 
-def _finger_boxes(side: float) -> tuple[Primitive, ...]:
+def _finger_shapes(side: float) -> tuple[Primitive, ...]:
+    """Two boxes of a finger and, last, the pad of its tip; `side` is 1 or -1."""
     return (
         box((0, side * 0.0071, 0.0423), (0.0088, 0.0072, 0.0115), _DARK),
         box((0, side * 0.0147, 0.0155), (0.0105, 0.0115, 0.0154), _DARK),
+        box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY),
     )
 
 
 def shapes() -> tuple[Primitive, ...]:
     """Everything that is drawn of the robot."""
-    fingers = (*_finger_boxes(1.0), *_finger_boxes(-1.0), _pad(1.0))
+    fingers = (*_finger_shapes(1.0), *_finger_shapes(-1.0))
     arm = [shape for row in VISUALS.values() for shape in row]
-    return (*arm, *_HAND_LOOK, *fingers)
-
-
-def _pad(side: float) -> Primitive:
-    return box((0, side * -0.005, -0.015), (0.008, 0.004, 0.008), _GREY)
+    return (*arm, *_HAND_VISUAL, *fingers)
 
 
 def add_panda(spec: mujoco.MjSpec, position: tuple[float, float, float]) -> None:
@@ -214,8 +212,8 @@ def _add_link(parent: mujoco.MjsBody, link: Link, joint: int) -> mujoco.MjsBody:
             armature=ARMATURE[joint],
             frictionloss=FRICTIONLOSS,
         )
-    for look in VISUALS[link.name]:
-        add_primitive(body, look, collides="nothing")
+    for shape in VISUALS[link.name]:
+        add_primitive(body, shape, collides="nothing")
     return body
 
 
@@ -231,8 +229,8 @@ def _add_gripper(wrist: mujoco.MjsBody) -> None:
     )
     for shape in _HAND_COLLISION:
         add_primitive(hand, shape, collides="robot", visible=False)
-    for look in _HAND_LOOK:
-        add_primitive(hand, look, collides="nothing")
+    for shape in _HAND_VISUAL:
+        add_primitive(hand, shape, collides="nothing")
     hand.add_body(name=EEF_BODY, pos=(0, 0, 0.097))
     for index, (name, side) in enumerate((("leftfinger", 1.0), ("rightfinger", -1.0))):
         _add_finger(hand, name, index, side)
@@ -260,7 +258,8 @@ def _add_finger(hand: mujoco.MjsBody, name: str, index: int, side: float) -> Non
         armature=1.0,
         frictionloss=1.0,
     )
-    for shape in _finger_boxes(side):
+    *boxes, pad = _finger_shapes(side)
+    for shape in boxes:
         add_primitive(finger, shape, collides="robot", condim=4)
     # robosuite gives each 10 g tip an inertia of 0.01 kg m^2: MuJoCo's fluid model
     # takes it for a box of 2.4 m, whose drag slows wrist turns by a fifth. A tip
@@ -274,5 +273,5 @@ def _add_finger(hand: mujoco.MjsBody, name: str, index: int, side: float) -> Non
         inertia=(0.01, 0.01, 0.01),
         explicitinertial=True,
     )
-    geom = add_primitive(tip, _pad(side), collides="robot", friction=(2, 0.05, 0.0001))
+    geom = add_primitive(tip, pad, collides="robot", friction=(2, 0.05, 0.0001))
     geom.solref = (0.01, 0.5)

@@ -86,16 +86,15 @@ def painted(category: Category, color: str) -> Category:
 
     Materials keep their names before an `@`.
     """
-
-    def paint(shape: Primitive) -> Primitive:
-        return shape._replace(material=f"{shape.material.split('@')[0]}@{color[1:]}")
-
-    return category._replace(
-        parts=tuple(
-            part._replace(visual=tuple(map(paint, part.visual)))
-            for part in category.parts
+    parts = []
+    for part in category.parts:
+        names = (shape.material.split("@")[0] for shape in part.visual)
+        visual = (
+            shape._replace(material=f"{name}@{color[1:]}")
+            for shape, name in zip(part.visual, names)
         )
-    )
+        parts.append(part._replace(visual=tuple(visual)))
+    return category._replace(parts=tuple(parts))
 
 
 def pinned(category: Category) -> Category:

@@ -282,7 +282,7 @@ def _posed_body(
     x0, y0, x1, y1 = init.ranges[0]
     x, y, z = arena.offset
     if category.pinned:
-        z = arena.surface_z - category.bottom
+        z = (arena.table.high[2] if arena.table else 0.0) - category.bottom
     else:
         z += arena.fixture_lift - category.bottom
     low, high = (x0 + x, y0 + y, z), (x1 + x, y1 + y, z)

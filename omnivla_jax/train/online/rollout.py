@@ -99,7 +99,7 @@ def collect(
     )
     advantages, metrics = config.objective.advantages(rollout, config)
     output = transitions.extras._replace(executed_mask=transitions.mask > 0)
-    metrics |= _episode_metrics(environment, final, config)
+    metrics |= _episode_metrics(environment, final, rollout.returns)
     return RolloutBatch(_flatten_time(output), advantages), metrics
 
 
@@ -154,14 +154,14 @@ def gather_minibatch(
 
 
 def _episode_metrics(
-    environment: Environment, final: RolloutState, config: OnlineConfig
+    environment: Environment, final: RolloutState, returns: jax.Array
 ) -> Metrics:
     """Means over the episodes, and counts of what the simulator could not do."""
     env_state, terms = final.env_state, mean_terms(environment, final.sums)
     counts = environment.diagnostics(env_state) | {"diverged": env_state.diverged}
     means = {f"reward_{name}": value for name, value in terms.items()} | {
         "success": env_state.success.astype(jnp.float32),
-        "reward": weighted_reward(terms, config.reward_weights),
+        "reward": returns,
         "episode_steps": final.sums.steps,
     }
     return {name: jnp.mean(value) for name, value in means.items()} | {

@@ -36,7 +36,7 @@ class RecordFile:
                 self._reader.close()  # raises the reason
         except Exception as error:  # whatever its C++ meets
             text = f"{path} is no ArrayRecord file, or a damaged one: get it again."
-            raise ValueError(file_kinds.describe_or(path, text)) from error
+            raise ValueError(file_kinds.describe(path, text)) from error
 
     def __len__(self) -> int:
         return self._reader.num_records() if self._reader else len(self._spans)

@@ -70,7 +70,7 @@ def index(path: Path) -> list[tuple[int, int]]:
                 raise ValueError(f"{where}: {damage}, get it again.")
             if not spans and (not is_whole or crc32c.masked(header[:8]) != checksum):
                 text = f"{where}: {damage} or no TFRecord file, get it again."
-                raise ValueError(file_kinds.describe_or(path, text))
+                raise ValueError(file_kinds.describe(path, text))
             end = position + HEADER.size + length + FOOTER.size
             if not is_whole or end > size:
                 raise ValueError(

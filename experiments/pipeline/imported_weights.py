@@ -127,7 +127,11 @@ def restore(
     stored = dataclasses.replace(config, noise_head=False)
     shapes = parameters.shapes(stored)
     if mesh is not None:
-        shapes = sharding.with_shardings(shapes, parameters.shardings(mesh, stored))
+        shapes = jax.tree.map(
+            lambda leaf, placed: leaf.update(sharding=placed),
+            shapes,
+            parameters.shardings(mesh, stored),
+        )
     try:
         params = checkpoints.restore(path, shapes).tree
     except ValueError as error:

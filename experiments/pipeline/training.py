@@ -17,7 +17,6 @@ from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core import sharding as mesh_sharding
 from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.inference import PolicySpec
@@ -267,7 +266,9 @@ def _abstract_state(context: RunContext, stage: str) -> TrainState:
     if context.mesh is None:
         return shapes
     layout = sharding.shardings(shapes, context.mesh, context.config.policy)
-    return mesh_sharding.with_shardings(shapes, layout)
+    return jax.tree.map(
+        lambda leaf, placed: leaf.update(sharding=placed), shapes, layout
+    )
 
 
 def _mesh_sharding(context: RunContext) -> sharding.MeshSharding:

@@ -12,6 +12,7 @@ the end: a folder with a step's name is complete.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import re
@@ -164,13 +165,11 @@ def restore_json(path: Path, item: str) -> Any:
         return json.loads((path / item / _JSON_FILE).read_text("utf-8"))
 
 
+@functools.cache  # one filter a process
 def silence_orbax() -> None:
     """Keep orbax's own log lines, tracebacks among them, off the terminal."""
-    logging.getLogger("absl").addFilter(_is_not_from_orbax)
-
-
-def _is_not_from_orbax(record: logging.LogRecord) -> bool:
-    return f"{ocp.__name__.split('.')[0]}/" not in record.pathname
+    folder = f"{ocp.__name__.split('.')[0]}/"
+    logging.getLogger("absl").addFilter(lambda record: folder not in record.pathname)
 
 
 def _sharding(leaf: Any) -> Sharding | None:

@@ -74,8 +74,14 @@ def identify(path: Path) -> FileKind:
     return _binary(path, head, size) or _text(head)
 
 
-def describe(path: Path) -> str:
-    """One line: what lies at `path`, and the remedy."""
+def describe(path: Path, fallback: str | None = None) -> str:
+    """One line: what lies at `path`, and the remedy.
+
+    `fallback` takes its place where the kind is not a known one, for readers of a
+    format that `identify` does not know.
+    """
+    if fallback is not None and identify(path) in (UNKNOWN, TEXT):
+        return fallback
     return f"{path} is {kind_and_remedy(path)}."
 
 
@@ -84,14 +90,6 @@ def kind_and_remedy(path: Path) -> str:
     kind = identify(path)
     quoted = f" ({_beginning(path)!r} ...)" if kind is TEXT else ""
     return f"{kind.name}{quoted}: {kind.remedy}"
-
-
-def describe_or(path: Path, fallback: str) -> str:
-    """`describe` where the kind is a known one, else `fallback`.
-
-    For readers of a format that `identify` does not know.
-    """
-    return fallback if identify(path) in (UNKNOWN, TEXT) else describe(path)
 
 
 def _binary(path: Path, head: bytes, size: int) -> FileKind | None:

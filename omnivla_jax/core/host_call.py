@@ -44,9 +44,12 @@ def host_call(
     wanted, result_structure = jax.tree.flatten(result_shapes)
 
     def run(*leaves: np.ndarray) -> list[Any]:
-        return result_structure.flatten_up_to(function(*structure.unflatten(leaves)))
+        results = function(*structure.unflatten(leaves))
+        return result_structure.flatten_up_to(results)
 
-    axes = sorted({axis for leaf in flat for axis in _varying(leaf)})
+    axes = sorted(
+        {axis for leaf in flat for axis in jax.typeof(leaf).manual_axis_type.varying}
+    )
     operands = [_vary(leaf, axes) for leaf in flat]
     if _is_registered():
         _FUNCTIONS[name] = run
@@ -90,11 +93,8 @@ def _converting(run: Callable[..., list[Any]], wanted: list[Any]) -> Callable[..
     return convert
 
 
-def _varying(array: Any) -> frozenset[str]:
-    """The axes of an enclosing `shard_map` along which an array's values differ."""
-    return jax.typeof(array).manual_axis_type.varying
-
-
 def _vary(array: Any, axes: list[str]) -> Any:
-    missing = tuple(axis for axis in axes if axis not in _varying(array))
+    # The axes of an enclosing `shard_map` along which an array's values differ.
+    varying = jax.typeof(array).manual_axis_type.varying
+    missing = tuple(axis for axis in axes if axis not in varying)
     return jax.lax.pcast(array, missing, to="varying") if missing else array

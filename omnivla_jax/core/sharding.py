@@ -5,7 +5,6 @@ batches, `fsdp` splits batches and parameters, `tensor` splits heads, MLPs and w
 """
 
 import math
-from typing import Any
 
 import jax
 from flax import linen as nn
@@ -51,13 +50,6 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return nn.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
 
 
-def with_shardings(shapes: PyTree, shardings: PyTree) -> PyTree:
-    """`jax.ShapeDtypeStruct`s with shardings, from two trees of one structure."""
-    return jax.tree.map(
-        lambda leaf, sharding: leaf.update(sharding=sharding), shapes, shardings
-    )
-
-
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
     """Shardings of a tree whose leaves carry Flax logical axis names.
 
@@ -65,8 +57,9 @@ def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
     """
     specs = nn.get_partition_spec(boxed_tree)
     shardings = nn.logical_to_mesh_sharding(specs, mesh, AXIS_RULES)
-
-    def check(path: tuple, sharding: NamedSharding, leaf: Any) -> None:
+    paths, _ = jax.tree_util.tree_flatten_with_path(shardings)
+    leaves = jax.tree.leaves(nn.unbox(boxed_tree))
+    for (path, sharding), leaf in zip(paths, leaves, strict=True):
         try:
             sharding.shard_shape(leaf.shape)
         except ValueError as error:
@@ -76,6 +69,4 @@ def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
                 "mesh axis that divides the split dimension, or change the policy's "
                 "width."
             ) from error
-
-    jax.tree_util.tree_map_with_path(check, shardings, nn.unbox(boxed_tree))
     return shardings

@@ -76,8 +76,13 @@ def register(target: str, call: Call) -> None:
             if frame.extension and frame.extension.contents.type == _METADATA:
                 _describe(frame)
             else:
-                operands = _arrays(frame.operands, writeable=False)
-                results = _arrays(frame.results, writeable=True)
+                operands, results = (
+                    [_array(item, writeable) for item in buffers.items[: buffers.count]]
+                    for buffers, writeable in (
+                        (frame.operands, False),
+                        (frame.results, True),
+                    )
+                )
                 call(_text_attribute(frame.attributes), operands, results)
         except BaseException:  # nothing may be raised through the C code above
             return _error(frame, traceback.format_exc())
@@ -102,10 +107,6 @@ def _describe(frame: Any) -> None:
     extension = ctypes.cast(frame.extension, POINTER(_MetadataExtension)).contents
     version = extension.metadata.contents.version
     version.size, version.major, version.minor = ctypes.sizeof(_Version), *VERSION
-
-
-def _arrays(buffers: Any, *, writeable: bool) -> list[np.ndarray]:
-    return [_array(item, writeable) for item in buffers.items[: buffers.count]]
 
 
 def _array(address: int, writeable: bool) -> np.ndarray:

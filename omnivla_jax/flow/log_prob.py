@@ -78,19 +78,14 @@ def _score(
 ) -> Score:
     chex.assert_equal_shape([stds, chain.stds])
     chex.assert_type([means, chain.states, stds], jnp.float32)
-    std = _std(chain, stds)
+    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
+    std = jnp.where(chain.stochastic[..., None, None], stds, 1.0)
     z = (chain.states[1:] - means) / std
     density = -0.5 * z**2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
     density = jnp.where(counted, density, 0.0)
     # Two separate reductions, so that XLA removes the one that is not used.
     total, by_step = jnp.sum(density, axis=(0, 2, 3)), jnp.sum(density, axis=(2, 3))
     return Score(total, by_step, chain.stochastic, Transitions(means, stds))
-
-
-def _std(chain: sde.Chain, stds: jax.Array) -> jax.Array:
-    """`stds` where a step has a density, and 1 elsewhere."""
-    # Both branches of a `where` are differentiated: 0 / 0 must not arise in either.
-    return jnp.where(chain.stochastic[..., None, None], stds, 1.0)
 
 
 def _counted(chain: sde.Chain, mask: jax.Array | None) -> jax.Array:

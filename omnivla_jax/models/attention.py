@@ -23,9 +23,7 @@ class Segment(NamedTuple):
     values: jax.Array  # [B, S, K, C]
 
 
-def attend(
-    query: jax.Array, segments: Sequence[Segment], mask: jax.Array
-) -> jax.Array:
+def attend(query: jax.Array, segments: Sequence[Segment], mask: jax.Array) -> jax.Array:
     """softmax(q k / sqrt(C)) v over all segments: [B, T, N, C] -> [B, T, N, C].
 
     `mask` bool [B, T, sum of S], True means "may see". Segments are never joined: a
@@ -40,7 +38,15 @@ def attend(
     chex.assert_shape(mask, (batch, tokens, ends[-1]))
     grouped = (query * channels**-0.5).reshape(batch, tokens, kv_heads, -1, channels)
     rows = _fold(grouped).reshape(batch * kv_heads, -1, channels)
-    logits = [_logits(rows, _fold(segment.keys)) for segment in segments]
+    logits = [
+        jnp.einsum(
+            "BTC,BSC->BTS",
+            rows,
+            _fold(segment.keys),
+            preferred_element_type=jnp.float32,
+        )
+        for segment in segments
+    ]
     joint = jnp.concatenate(logits, axis=-1)
     joint = joint.reshape(batch, kv_heads, tokens, -1, joint.shape[-1])
     seen = jnp.where(mask[:, None, :, None], joint, MASKED)
@@ -59,7 +65,3 @@ def _fold(x: jax.Array) -> jax.Array:
     which halves the time of attention on a CPU; with K = 1 this moves nothing.
     """
     return x.swapaxes(1, 2).reshape(-1, x.shape[1], *x.shape[3:])
-
-
-def _logits(query: jax.Array, keys: jax.Array) -> jax.Array:
-    return jnp.einsum("BTC,BSC->BTS", query, keys, preferred_element_type=jnp.float32)

@@ -124,4 +124,6 @@ def normalise(
     norm: nn.Module, x: jax.Array, condition: jax.Array | None
 ) -> tuple[jax.Array, Gate]:
     """x [B, T, E] normed, and the gate of the branch that it enters."""
-    return (norm(x), 1.0) if condition is None else norm(x, condition)
+    if condition is None:
+        return norm(x), 1.0
+    return norm(x, condition)

@@ -25,11 +25,6 @@ def everything(query: np.ndarray, key: np.ndarray) -> np.ndarray:
     return np.broadcast_to(True, np.broadcast_shapes(query.shape, key.shape))
 
 
-def nothing(query: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """No query token sees any key token of the block."""
-    return ~everything(query, key)
-
-
 def earlier(query: np.ndarray, key: np.ndarray) -> np.ndarray:
     """A token sees itself and what comes before it."""
     return key <= query
@@ -78,7 +73,8 @@ def block_mask(lengths: Mapping[str, int], *, suffix_attention: str) -> np.ndarr
         for j, key in enumerate(BLOCKS):
             rows = np.arange(starts[i], starts[i + 1])[:, None]
             columns = np.arange(starts[j], starts[j + 1])[None, :]
-            mask[rows, columns] = table.get((query, key), nothing)(rows, columns)
+            if rule := table.get((query, key)):  # else nothing is seen
+                mask[rows, columns] = rule(rows, columns)
     return mask
 
 

@@ -6,7 +6,6 @@ from typing import Any, Callable, Mapping
 
 from omnivla_jax.models import masks
 from omnivla_jax.models.encoders.dinov2 import VGGT_DINO, DinoConfig
-from omnivla_jax.models.encoders.spatial_encoder import tokens_per_view
 from omnivla_jax.models.encoders.vggt import VGGT_1B
 from omnivla_jax.models.encoders.vit import VitConfig
 from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING
@@ -65,8 +64,13 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
         choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
-        _check_real("action_dim", self.real_action_dim, self.action_dim)
-        _check_real("proprio_dim", self.real_proprio_dim, self.proprio_dim)
+        for name in ("action_dim", "proprio_dim"):
+            real, whole = getattr(self, f"real_{name}"), getattr(self, name)
+            if real is not None and not 1 <= real <= whole:
+                raise ValueError(
+                    f"real_{name} is {real}; choose 1 to {name}={whole}, or None for "
+                    "all."
+                )
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")
@@ -93,7 +97,8 @@ class PolicyConfig:
         """Tokens of the spatial stream; 0 without that expert."""
         if self.spatial_vision is None:
             return 0
-        return self.views * tokens_per_view(self.spatial_vision, self.registers)
+        # A camera token, the registers and the patches of every view.
+        return self.views * (1 + self.registers + self.spatial_vision.tokens)
 
     @property
     def suffix(self) -> dict[str, int]:
@@ -104,13 +109,6 @@ class PolicyConfig:
         """The same policy with two experts (the paper's ablation)."""
         mot = dataclasses.replace(self.mot, spatial=None)
         return dataclasses.replace(self, spatial_vision=None, mot=mot)
-
-
-def _check_real(name: str, real: int | None, whole: int) -> None:
-    if real is not None and not 1 <= real <= whole:
-        raise ValueError(
-            f"real_{name} is {real}; choose 1 to {name}={whole}, or None for all."
-        )
 
 
 def _tiny() -> PolicyConfig:

@@ -1,9 +1,6 @@
 """The Linen modules of a policy and how they are applied to its parameter tree."""
 
-from typing import Any, Iterable, NamedTuple
-
-import jax
-from flax import linen as nn
+from typing import Iterable, NamedTuple
 
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.models.encoders.siglip import Siglip
@@ -44,18 +41,6 @@ def build_modules(config: PolicyConfig) -> Modules:
         mot=MixtureOfTransformers(config.mot),
         value_head=ValueHead(config.value_queries, config.value_width),
     )
-
-
-def apply(module: nn.Module, params: PyTree, *inputs: Any) -> Any:
-    """The output of `module` for `inputs` under `params`."""
-    return module.apply({"params": params}, *inputs)
-
-
-def init_module(
-    module: nn.Module, key: jax.Array, *inputs: Any, **named: Any
-) -> PyTree:
-    """Fresh parameters, boxed with their logical axes; `key` is consumed."""
-    return module.init(key, *inputs, **named)["params"]
 
 
 def expert_params(params: PyTree, experts: Iterable[str]) -> PyTree:

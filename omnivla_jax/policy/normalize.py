@@ -54,17 +54,16 @@ def moments(samples: np.ndarray) -> Affine:
 
 def quantiles(samples: np.ndarray) -> Affine:
     """`from_quantiles` of samples [N, D]."""
-    return from_quantiles(*np.quantile(_checked(samples), [0.01, 0.99], axis=0))
-
-
-def identity(dimensions: int) -> Affine:
-    """The map that changes nothing."""
-    return Affine(jnp.zeros(dimensions), jnp.ones(dimensions))
+    q01, q99 = np.quantile(_checked(samples), [0.01, 0.99], axis=0)
+    return from_quantiles(q01, q99)
 
 
 def identity_normalizer(proprio_dim: int, action_dim: int) -> Normalizer:
     """Maps that change nothing, of the shapes that a policy needs."""
-    return Normalizer(identity(proprio_dim), identity(action_dim))
+    state, action = (
+        Affine(jnp.zeros(dims), jnp.ones(dims)) for dims in (proprio_dim, action_dim)
+    )
+    return Normalizer(state, action)
 
 
 def pad_dims(x: jax.Array, width: int) -> jax.Array:
@@ -77,7 +76,9 @@ def pad_dims(x: jax.Array, width: int) -> jax.Array:
 
 def unpad_dims(x: jax.Array, dimensions: int) -> jax.Array:
     """x [..., D] -> its first `dimensions`, [..., dimensions]; undoes `padded`."""
-    return x if x.shape[-1] == dimensions else x[..., :dimensions]
+    if x.shape[-1] == dimensions:
+        return x
+    return x[..., :dimensions]
 
 
 def normalize(affine: Affine, x: jax.Array) -> jax.Array:

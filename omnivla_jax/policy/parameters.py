@@ -23,7 +23,7 @@ from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
 from omnivla_jax.policy.heads.flow import init_noise_boxed
-from omnivla_jax.policy.modules import MOT_PARTS, build_modules, init_module
+from omnivla_jax.policy.modules import MOT_PARTS, build_modules
 
 VALUE = "value"  # where the critic's parameters are kept
 
@@ -89,12 +89,12 @@ def _init_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     images = jnp.zeros((1, config.views, size, size, 3))
     tokens = jnp.zeros((1, config.max_tokens), jnp.int32)
     params = _init_mot(mot_key, config)
-    params["reasoning"]["encoder"] = init_module(modules.siglip, image_key, images)
-    params["reasoning"]["embedder"] = init_module(modules.embedder, word_key, tokens)
+    params["reasoning"]["encoder"] = modules.siglip.init(image_key, images)["params"]
+    params["reasoning"]["embedder"] = modules.embedder.init(word_key, tokens)["params"]
     if modules.spatial_encoder is not None:
-        params["spatial"]["encoder"] = init_module(
-            modules.spatial_encoder, spatial_key, images
-        )
+        params["spatial"]["encoder"] = modules.spatial_encoder.init(
+            spatial_key, images
+        )["params"]
     params["action"] |= action_head(config).init(jnp.stack(head_keys), config)
     return params
 
@@ -105,7 +105,7 @@ def _init_value_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     tokens = jnp.zeros((1, layer.depth, 1, layer.kv_heads, layer.head_dim))
     cache, valid = LayerCache(tokens, tokens), jnp.ones((1, 1), bool)
     state = jnp.zeros((1, config.proprio_dim))
-    return init_module(build_modules(config).value_head, key, cache, valid, state)
+    return build_modules(config).value_head.init(key, cache, valid, state)["params"]
 
 
 def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTree]]:
@@ -116,12 +116,11 @@ def _init_mot(key: jax.Array, config: PolicyConfig) -> dict[str, dict[str, PyTre
     }
     time = jnp.zeros((1, experts["action"].width))
     count = len(streams)
-    tree = init_module(
-        build_modules(config).mot,
+    tree = build_modules(config).mot.init(
         key,
         streams,
         positions=jnp.zeros((1, count), jnp.int32),
         mask=jnp.ones((1, count, count), bool),
         conditions={"action": time} if config.time_conditioning == "adaptive" else {},
-    )
+    )["params"]
     return {name: {part: tree[part][name] for part in MOT_PARTS} for name in experts}

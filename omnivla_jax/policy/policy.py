@@ -23,7 +23,7 @@ from omnivla_jax.policy.heads.flow import (
     velocity,
 )
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler
-from omnivla_jax.policy.modules import apply, build_modules
+from omnivla_jax.policy.modules import build_modules
 from omnivla_jax.policy.parameters import (
     VALUE,
     init,
@@ -80,4 +80,6 @@ def value(
     chex.assert_shape(proprio, (None, config.proprio_dim))
     keys, values, valid = jax.lax.stop_gradient(cache)
     head = build_modules(config).value_head
-    return apply(head, params[VALUE], LayerCache(keys, values), valid, proprio)
+    return head.apply(
+        {"params": params[VALUE]}, LayerCache(keys, values), valid, proprio
+    )

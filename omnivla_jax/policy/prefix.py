@@ -13,7 +13,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.models import masks
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.modules import apply, build_modules, expert_params
+from omnivla_jax.policy.modules import build_modules, expert_params
 
 
 class PrefixCache(NamedTuple):
@@ -50,12 +50,16 @@ def prefix_streams(
     modules = build_modules(config)
     images = precision.to_float32(observation.images / 127.5 - 1.0)
     reasoning = params["reasoning"]
-    image_tokens = apply(modules.siglip, reasoning["encoder"], images)
-    words = apply(modules.embedder, reasoning["embedder"], observation.tokens)
+    image_tokens = modules.siglip.apply({"params": reasoning["encoder"]}, images)
+    words = modules.embedder.apply(
+        {"params": reasoning["embedder"]}, observation.tokens
+    )
     streams = {"reasoning": jnp.concatenate([image_tokens, words], axis=1)}
     valid = [jnp.ones(image_tokens.shape[:2], bool), observation.token_mask]
     if modules.spatial_encoder is not None:
-        spatial = apply(modules.spatial_encoder, params["spatial"]["encoder"], images)
+        spatial = modules.spatial_encoder.apply(
+            {"params": params["spatial"]["encoder"]}, images
+        )
         streams["spatial"] = spatial
         valid.append(jnp.ones(spatial.shape[:2], bool))
     return streams, jnp.concatenate(valid, axis=1)

@@ -10,6 +10,8 @@ Axes: T chunks of an episode, N episodes, G clones, B = N G, episode by episode,
 control steps of a chunk.
 """
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -29,12 +31,9 @@ def chunk_advantages(
     """
     chex.assert_equal_shape([returns, mask])
     chex.assert_type(mask, jnp.float32)
-
-    def of_chunk(returns: jax.Array) -> GroupAdvantages:
-        return groups.group_advantages(
-            returns, group_size=group_size, adv_std_min=adv_std_min
-        )
-
+    of_chunk = functools.partial(
+        groups.group_advantages, group_size=group_size, adv_std_min=adv_std_min
+    )
     chunks = jax.vmap(of_chunk)(returns)
     return chunks._replace(
         advantages=chunks.advantages * mask, weights=chunks.weights * mask

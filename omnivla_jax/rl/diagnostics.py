@@ -85,15 +85,12 @@ def expert_norms(gradient: PyTree) -> dict[str, jax.Array]:
     The names are the experts' ("reasoning", "spatial", "action"), and "lora" for the
     adapters of all. A norm that is not finite is reported as it is.
     """
-    return {
-        f"grad_norm_{name}": jnp.sqrt(
-            sum(
-                (jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(part)),
-                start=jnp.zeros((), jnp.float32),
-            )
-        )
-        for name, part in gradient.items()
-    }
+    norms = {}
+    for name, part in gradient.items():
+        squares = (jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(part))
+        total = sum(squares, start=jnp.zeros((), jnp.float32))
+        norms[f"grad_norm_{name}"] = jnp.sqrt(total)
+    return norms
 
 
 def group_metrics(
@@ -119,4 +116,5 @@ def weighted_mean(values: jax.Array, weights: jax.Array) -> jax.Array:
 
 def _weighted_variance(values: jax.Array, weights: jax.Array) -> jax.Array:
     """From squared differences: E[x^2] - mean^2 cancels where x hardly varies."""
-    return weighted_mean((values - weighted_mean(values, weights)) ** 2, weights)
+    centred = values - weighted_mean(values, weights)
+    return weighted_mean(centred**2, weights)

@@ -128,9 +128,12 @@ class Agent:
 
     def log_prob(self, params: PyTree, output: ActorOutput) -> Score:
         """The likelihood of what was done, under `params`."""
+        prefix = self.store.load_prefix(
+            params, output.observation_ref, self.observe, self.config
+        )
         return action_head(self.config).score(
             params,
-            self.load_prefix(params, output),
+            prefix,
             output.proprio,
             output.trace,
             config=self.config,
@@ -153,7 +156,9 @@ class Agent:
 
     def value(self, params: PyTree, output: ActorOutput) -> jax.Array:
         """The critic's value of the state in which something was done, float32 [B]."""
-        prefix = self.load_prefix(params, output)
+        prefix = self.store.load_prefix(
+            params, output.observation_ref, self.observe, self.config
+        )
         return policy.value(params, prefix, output.proprio, config=self.config)
 
     def value_of(self, params: PyTree, env_state: Any) -> jax.Array:
@@ -161,12 +166,6 @@ class Agent:
         observation = self.observe(env_state)
         prefix = policy.encode_prefix(params, observation, config=self.config)
         return policy.value(params, prefix, observation.proprio, config=self.config)
-
-    def load_prefix(self, params: PyTree, output: ActorOutput) -> policy.PrefixCache:
-        """The prefix of a stored observation under `params`."""
-        return self.store.load_prefix(
-            params, output.observation_ref, self.observe, self.config
-        )
 
     def to_simulator(self, chunk: ActionChunk) -> jax.Array:
         """The policy's chunk [..., D] as simulator actions, its padding taken away."""

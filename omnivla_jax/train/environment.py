@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import indices
-from omnivla_jax.core.types import Observation, PyTree, TimeStep
+from omnivla_jax.core.types import Observation, TimeStep
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim import env
@@ -65,11 +65,6 @@ class Environment(NamedTuple):
     # state -> counts [B] by name of what the simulator could not do; each is a metric
     diagnostics: Callable[[Any], dict[str, jax.Array]] = lambda state: {}
     task_ids: tuple[int, ...] | None = None  # that `reset` takes; None: any
-
-    @property
-    def action_dim(self) -> int:
-        """D, the dimensions of an action."""
-        return len(self.first_action)
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
@@ -135,13 +130,6 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         tokens, mask = instruction_tokens(table, instruction_id)
         return observe.observe(scene, visuals, state, tokens, mask, size=size)
 
-    def diagnostics(state: EnvState) -> dict[str, jax.Array]:
-        return {
-            "contact_overflow": state.physics.overflow,
-            "placement_failures": state.placement_failures,
-            "unknown_task": ~task_ids.is_held(scene, state.task),
-        }
-
     return Environment(
         reset=functools.partial(env.reset, scene),
         step=functools.partial(env.step, scene),
@@ -150,7 +138,11 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         supports_fusion=ENGINES[scene.engine].supports_fusion,
         reward_terms=functools.partial(reward.compute, scene),
         sparse_terms=reward.EVENTS,
-        diagnostics=diagnostics,
+        diagnostics=lambda state: {
+            "contact_overflow": state.physics.overflow,
+            "placement_failures": state.placement_failures,
+            "unknown_task": ~task_ids.is_held(scene, state.task),
+        },
         task_ids=scene.task_ids,
     )
 
@@ -163,9 +155,10 @@ def shard_map_environment(
     def reward_terms(
         state: Any, action: jax.Array, previous: jax.Array, names: Iterable[str]
     ) -> dict[str, jax.Array]:
-        return shard_map_batch(
+        split = shard_map_batch(
             lambda now, a, b: environment.reward_terms(now, a, b, names)
-        )(state, action, previous)
+        )
+        return split(state, action, previous)
 
     return environment._replace(
         reset=shard_map_batch(environment.reset),
@@ -173,13 +166,3 @@ def shard_map_environment(
         observe=shard_map_batch(environment.observe),
         reward_terms=reward_terms,
     )
-
-
-def is_running(state: Any) -> jax.Array:
-    """bool [B]: episodes that an action can still change."""
-    return ~(state.success | state.diverged)
-
-
-def take_envs(state: PyTree, count: int) -> PyTree:
-    """The first `count` environments of a batch."""
-    return jax.tree.map(lambda leaf: leaf[:count], state)

@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.train.environment import Environment, is_running
+from omnivla_jax.train.environment import Environment
 
 
 class RewardSums(NamedTuple):
@@ -49,7 +49,8 @@ def step(
 ) -> RolloutState:
     """One control step by `action` float32 [B, D]; ended episodes add nothing."""
     env_state, sums = rollout
-    alive = is_running(env_state).astype(jnp.float32)
+    # Episodes that an action can still change.
+    alive = (~(env_state.success | env_state.diverged)).astype(jnp.float32)
     next_state, _ = environment.step(env_state, action)
     terms = environment.reward_terms(next_state, action, sums.action, tuple(sums.terms))
     totals = {name: total + alive * terms[name] for name, total in sums.terms.items()}

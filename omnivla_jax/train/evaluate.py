@@ -29,7 +29,7 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.train import loop, rng
 from omnivla_jax.train.agent import Agent
-from omnivla_jax.train.environment import Environment, take_envs
+from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
@@ -154,7 +154,8 @@ def make_evaluate(
             rollout: RolloutState, action: jax.Array
         ) -> tuple[RolloutState, PyTree]:
             rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
-            return rollout, take_envs(rollout.env_state, config.recorded)
+            recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
+            return rollout, recorded
 
         def play_chunk(
             rollout: RolloutState, number: jax.Array
@@ -236,7 +237,8 @@ def run(
         block = jax.tree.map(lambda x: x[rows], batch)
         result = evaluate(params, normalizer, block)
         loop.block_until_ready(result)
-        counted = take_envs(result._replace(frames=None), total - low)
+        counted = result._replace(frames=None)
+        counted = jax.tree.map(lambda x: x[: total - low], counted)
         frames = result.frames if low == 0 else None
         results.append(jax.device_get(counted)._replace(frames=frames))
         done = min(low + width, total)

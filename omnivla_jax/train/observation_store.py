@@ -31,32 +31,23 @@ class ObservationStore(NamedTuple):
     load_prefix: Callable[[PyTree, PyTree, ObserveFn, PolicyConfig], PrefixCache]
 
 
-def _load_cache(
-    params: PyTree, stored: PrefixCache, observe: ObserveFn, config: PolicyConfig
-) -> PrefixCache:
-    del params, observe, config
-    return stored
-
-
-def _encode_images(
-    params: PyTree, stored: Observation, observe: ObserveFn, config: PolicyConfig
-) -> PrefixCache:
-    del observe
-    return policy.encode_prefix(params, stored, config=config)
-
-
-def _encode_state(
-    params: PyTree, stored: Any, observe: ObserveFn, config: PolicyConfig
-) -> PrefixCache:
-    return policy.encode_prefix(params, observe(stored), config=config)
-
-
 OBSERVATION_STORES: Mapping[str, ObservationStore] = {
-    "cache": ObservationStore(lambda env, observation, prefix: prefix, _load_cache),
-    "images": ObservationStore(
-        lambda env, observation, prefix: observation, _encode_images
+    "cache": ObservationStore(
+        save=lambda env, observation, prefix: prefix,
+        load_prefix=lambda params, stored, observe, config: stored,
     ),
-    "state": ObservationStore(lambda env, observation, prefix: env, _encode_state),
+    "images": ObservationStore(
+        save=lambda env, observation, prefix: observation,
+        load_prefix=lambda params, stored, observe, config: policy.encode_prefix(
+            params, stored, config=config
+        ),
+    ),
+    "state": ObservationStore(
+        save=lambda env, observation, prefix: env,
+        load_prefix=lambda params, stored, observe, config: policy.encode_prefix(
+            params, observe(stored), config=config
+        ),
+    ),
 }
 
 

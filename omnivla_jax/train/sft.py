@@ -67,10 +67,9 @@ class SftConfig:
 
 def fit_normalizer(demonstrations: Sequence[Demonstration]) -> normalize.Normalizer:
     """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
-    return normalize.Normalizer(
-        state=normalize.moments(np.concatenate([d.state for d in demonstrations])),
-        action=normalize.moments(np.concatenate([d.action for d in demonstrations])),
-    )
+    states = np.concatenate([d.state for d in demonstrations])
+    actions = np.concatenate([d.action for d in demonstrations])
+    return normalize.Normalizer(normalize.moments(states), normalize.moments(actions))
 
 
 def make_dataset(
@@ -320,8 +319,9 @@ def _update(
     observation, chunk, mask = batch
 
     def merged_loss(params: PyTree) -> jax.Array:
+        merged = lora.merge(params)
         return loss(
-            lora.merge(params),
+            merged,
             key,
             observation,
             chunk,

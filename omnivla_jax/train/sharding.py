@@ -55,9 +55,6 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
                 )
         return jax.lax.with_sharding_constraint(tree, batch_sharding)
 
-    def constrain_state(tree: PyTree) -> PyTree:
-        return jax.lax.with_sharding_constraint(tree, shardings(tree, mesh, config))
-
     def shard_map_batch(function: Batched) -> Batched:
         # Without it the compiler gathers the whole batch for every top_k of MJX's
         # contact search, on every device in every substep.
@@ -71,7 +68,13 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
 
         return run
 
-    return MeshSharding(constrain_state, constrain_batch, shard_map_batch)
+    return MeshSharding(
+        lambda tree: jax.lax.with_sharding_constraint(
+            tree, shardings(tree, mesh, config)
+        ),
+        constrain_batch,
+        shard_map_batch,
+    )
 
 
 def shard(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
@@ -167,7 +170,9 @@ def _canonical(named: NamedSharding) -> NamedSharding:
 
 def _mesh_axes(entry: Any) -> tuple[str, ...]:
     """The mesh axes that one entry of a spec names."""
-    return (entry,) if isinstance(entry, str) else tuple(entry or ())
+    if isinstance(entry, str):
+        return (entry,)
+    return tuple(entry or ())
 
 
 def _name(entry: Any) -> Any:

@@ -1,6 +1,5 @@
 """The training state, and the optimizer that changes it."""
 
-import math
 from dataclasses import dataclass
 
 import chex
@@ -140,8 +139,3 @@ def eval_params(state: TrainState) -> PyTree:
     """
     params = state.params if state.ema_params is None else state.ema_params
     return lora.acting_params(params)
-
-
-def num_params(params: PyTree) -> int:
-    """The number of values in a parameter tree."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -89,6 +89,6 @@ def test_a_text_is_quoted_on_one_line(tmp_path):
 def test_the_fallback_is_for_unknown_kinds(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(POINTER)
-    assert "Git-LFS" in file_kinds.describe_or(path, "no record file")
+    assert "Git-LFS" in file_kinds.describe(path, "no record file")
     path.write_bytes(bytes(99))
-    assert file_kinds.describe_or(path, "no record file") == "no record file"
+    assert file_kinds.describe(path, "no record file") == "no record file"

@@ -33,7 +33,7 @@ def tree(value=1.0):
         for name, part in params.items()
     }
     optimizer = state.make_optimizer(OptimizerConfig(1e-3), trained)
-    normalizer = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
+    normalizer = normalize.identity_normalizer(8, 7)
     return state.create(params, normalizer, optimizer, seed=4)
 
 

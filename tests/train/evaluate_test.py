@@ -25,7 +25,7 @@ SETTINGS = evaluate.EvaluateConfig(
     recorded=2,
     block_size=6,
 )
-NORMALIZER = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
+NORMALIZER = normalize.identity_normalizer(8, 7)
 
 
 @pytest.mark.parametrize("successes, n", [(0, 10), (10, 10), (63, 210), (1, 1)])

@@ -53,7 +53,7 @@ def step_and_arguments(scene):
 
     def start():
         key = rng.named_key(0, "init")
-        units = normalize.Normalizer(normalize.identity(8), normalize.identity(7))
+        units = normalize.identity_normalizer(8, 7)
         params = policy.init(key, settings.policy)
         before = sft.create(params, units, settings.sft, seed=0)
         return online.create(before, settings.rl, settings.policy)

@@ -9,6 +9,7 @@ training step, over the peak that `peak_source` names.
 
 import dataclasses
 import functools
+import math
 from typing import Any, Callable
 
 import jax
@@ -21,14 +22,16 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.train import sft, state
+from omnivla_jax.train import sft
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
     return {
-        "parameters": state.num_params(parameters.shapes(config)),
+        "parameters": sum(
+            math.prod(leaf.shape) for leaf in jax.tree.leaves(parameters.shapes(config))
+        ),
         **acting(config, batch=batch, steps=steps),
         **learning(config, batch=batch),
         "peak_memory_mib": round(memory.peak()[0] / memory.MIB),

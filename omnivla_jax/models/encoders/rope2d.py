@@ -38,11 +38,6 @@ def planar_rotation(grid: int, channels: int, *, special: int) -> PlanarRotation
     return PlanarRotation(*turns)
 
 
-def repeat(turn: PlanarRotation, views: int) -> PlanarRotation:
-    """The same places in each of `views` pictures: [1, T, ...] -> [1, V * T, ...]."""
-    return jax.tree.map(lambda table: jnp.tile(table, (1, views, 1)), turn)
-
-
 def rope2d(x: jax.Array, turn: PlanarRotation) -> jax.Array:
     """Rotate x [B, T, N, C]: channels [0, C / 2) by rows, the others by columns."""
     chex.assert_rank(x, 4)

@@ -32,8 +32,3 @@ class SpatialEncoder(nn.Module):
         both = both.reshape(len(images), -1, both.shape[-1])
         both = LayerNorm(name="encoder_norm")(both)
         return Dense(self.features, ("embed", None), name="head")(both)
-
-
-def tokens_per_view(config: VitConfig, registers: int) -> int:
-    """T: one camera token, the registers and the patches."""
-    return 1 + registers + config.tokens

@@ -4,6 +4,8 @@ Axes: B batch, V camera views, S image side, P patches, R register tokens, E wid
 T = 1 + R + P tokens per view (camera, registers, patches).
 """
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from flax import linen as nn
 
 from omnivla_jax.core import precision
 from omnivla_jax.models.encoders.dinov2 import DinoConfig, Dinov2
-from omnivla_jax.models.encoders.rope2d import PlanarRotation, planar_rotation, repeat
+from omnivla_jax.models.encoders.rope2d import PlanarRotation, planar_rotation
 from omnivla_jax.models.encoders.vit import (
     PatchEmbed,
     VitBlock,
@@ -105,21 +107,20 @@ class AlternatingBlock(nn.Module):
     def __call__(
         self, carried: tuple[jax.Array, jax.Array], turn: PlanarRotation | None
     ) -> tuple[jax.Array, jax.Array]:
-        x, _ = carried
-        batch, views, tokens, width = x.shape
-        alone = x.reshape(batch * views, tokens, width)
-        frame = self._block("frame")(alone, turn).reshape(x.shape)
-        joint = frame.reshape(batch, views * tokens, width)
-        everywhere = None if turn is None else repeat(turn, views)
-        return self._block("global")(joint, everywhere).reshape(x.shape), frame
-
-    def _block(self, name: str) -> VitBlock:
-        return VitBlock(
+        block = functools.partial(
+            VitBlock,
             self.config.heads,
             self.config.mlp_dim,
             LAYER_SCALE,
             qk_norm=True,
             exact_gelu=self.released,
             epsilon=RELEASED_EPSILON if self.released else EPSILON,
-            name=name,
         )
+        x, _ = carried
+        batch, views, tokens, width = x.shape
+        alone = x.reshape(batch * views, tokens, width)
+        frame = block(name="frame")(alone, turn).reshape(x.shape)
+        joint = frame.reshape(batch, views * tokens, width)
+        # The same places in each view: [1, T, ...] -> [1, V * T, ...].
+        everywhere = jax.tree.map(lambda table: jnp.tile(table, (1, views, 1)), turn)
+        return block(name="global")(joint, everywhere).reshape(x.shape), frame

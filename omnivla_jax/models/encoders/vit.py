@@ -129,9 +129,11 @@ class VitBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, turn: PlanarRotation | None = None) -> jax.Array:
         chex.assert_rank(x, 3)
-        mixed = self._attention(self._norm("ln_1")(x), turn)
+        mixed = self._attention(LayerNorm(self.epsilon, name="ln_1")(x), turn)
         x = x + self._gain("attention_gain", mixed)
-        return x + self._gain("mlp_gain", self._mlp(self._norm("ln_2")(x)))
+        return x + self._gain(
+            "mlp_gain", self._mlp(LayerNorm(self.epsilon, name="ln_2")(x))
+        )
 
     def _attention(self, x: jax.Array, turn: PlanarRotation | None) -> jax.Array:
         batch, tokens, width = x.shape
@@ -139,7 +141,9 @@ class VitBlock(nn.Module):
         qkv = qkv.reshape(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = jnp.moveaxis(qkv, 2, 0)
         if self.qk_norm:
-            query, key = self._norm("q_norm")(query), self._norm("k_norm")(key)
+            query, key = LayerNorm(self.epsilon, name="q_norm")(query), LayerNorm(
+                self.epsilon, name="k_norm"
+            )(key)
         if turn is not None:
             query, key = rope2d(query, turn), rope2d(key, turn)
         mask = jnp.ones((batch, tokens, tokens), bool)
@@ -150,9 +154,6 @@ class VitBlock(nn.Module):
         hidden = Dense(self.mlp_dim, ("embed", "mlp"), name="mlp_in")(x)
         hidden = nn.gelu(hidden, approximate=not self.exact_gelu)
         return Dense(x.shape[-1], ("mlp", "embed"), name="mlp_out")(hidden)
-
-    def _norm(self, name: str) -> LayerNorm:
-        return LayerNorm(self.epsilon, name=name)
 
     def _gain(self, name: str, x: jax.Array) -> jax.Array:
         if self.layer_scale is None:

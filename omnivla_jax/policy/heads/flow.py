@@ -24,7 +24,6 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler, make_sampler
 from omnivla_jax.policy.heads.suffix import run_suffix
-from omnivla_jax.policy.modules import apply, init_module
 from omnivla_jax.policy.prefix import PrefixCache
 
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
@@ -42,8 +41,8 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
     chunk = jnp.zeros((1, config.horizon, config.action_dim))
     hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
     params = {
-        "input": init_module(_input_module(config), in_key, state, chunk, tau),
-        "output": init_module(ActionOutput(config.action_dim), out_key, hidden),
+        "input": _input_module(config).init(in_key, state, chunk, tau)["params"],
+        "output": ActionOutput(config.action_dim).init(out_key, hidden)["params"],
     }
     if config.noise_head:
         params["noise"] = init_noise_boxed(noise_key, config)
@@ -53,7 +52,7 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
 def init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
     """The noise head's parameters, boxed; one action token will do. Consumes `key`."""
     token = jnp.zeros((1, 1, config.mot.experts["action"].width))
-    return init_module(_noise_module(config), key, token)
+    return NoiseHead(config.action_dim, *config.noise_range).init(key, token)["params"]
 
 
 def velocity(
@@ -73,7 +72,7 @@ def velocity(
     """
     hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
     output = ActionOutput(config.action_dim)
-    return apply(output, params["action"]["output"], hidden)
+    return output.apply({"params": params["action"]["output"]}, hidden)
 
 
 def noisy_velocity(
@@ -99,8 +98,10 @@ def noisy_velocity(
         )
     hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
     return sde.NoisyVelocity(
-        apply(ActionOutput(config.action_dim), action["output"], hidden),
-        apply(_noise_module(config), action["noise"], hidden),
+        ActionOutput(config.action_dim).apply({"params": action["output"]}, hidden),
+        NoiseHead(config.action_dim, *config.noise_range).apply(
+            {"params": action["noise"]}, hidden
+        ),
     )
 
 
@@ -201,12 +202,10 @@ def chain_log_prob(
     Over the entries of `likelihood_mask`. A hybrid chain scores K times cheaper when
     cut by `sde.select_stochastic_step` first.
     """
+    flow_fn = _flow_fn(params, cache, proprio, config, sampler)
+    mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
     return log_prob.chain_log_prob(
-        _flow_fn(params, cache, proprio, config, sampler),
-        chain,
-        schedule=sampler.schedule,
-        drift=sampler.drift,
-        mask=likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask),
+        flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
     )
 
 
@@ -238,11 +237,12 @@ def score(
     executed_mask: jax.Array | None,
 ) -> Score:
     """`chain_log_prob` of what `explore` recorded."""
+    chain = swap_batch_axis(trace)
     return chain_log_prob(
         params,
         cache,
         proprio,
-        swap_batch_axis(trace),
+        chain,
         config=config,
         sampler=sampler,
         executed_mask=executed_mask,
@@ -290,7 +290,9 @@ def _action_tokens(
     chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
     chex.assert_shape(proprio, (*tau.shape, config.proprio_dim))
     inputs = params["action"]["input"]
-    tokens, condition = apply(_input_module(config), inputs, proprio, chunk, tau)
+    tokens, condition = _input_module(config).apply(
+        {"params": inputs}, proprio, chunk, tau
+    )
     return run_suffix(params, cache, tokens, condition, config=config)
 
 
@@ -305,10 +307,6 @@ def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Arra
 def _input_module(config: PolicyConfig) -> Any:
     width = config.mot.experts["action"].width
     return TIME_CONDITIONING[config.time_conditioning](width, config.proprio_token)
-
-
-def _noise_module(config: PolicyConfig) -> NoiseHead:
-    return NoiseHead(config.action_dim, *config.noise_range)
 
 
 FLOW = ActionHead(

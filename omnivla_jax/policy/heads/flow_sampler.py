@@ -45,7 +45,9 @@ class FlowSampler:
     @property
     def num_scored_steps(self) -> int:
         """How many steps of a recorded chain have a density."""
-        return self.noisy_steps if self.stochastic_steps == "all" else 1
+        if self.stochastic_steps == "one":
+            return 1
+        return self.noisy_steps
 
 
 def make_sampler(

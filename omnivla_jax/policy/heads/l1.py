@@ -23,7 +23,6 @@ from omnivla_jax.models.heads.l1_action import LaplaceOutput, QueryInput
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
 from omnivla_jax.policy.heads.suffix import run_suffix
-from omnivla_jax.policy.modules import apply, init_module
 from omnivla_jax.policy.prefix import PrefixCache
 
 # Of normalised actions: from a fiftieth of their deviation to two thirds above it.
@@ -83,8 +82,10 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
     hidden = jnp.zeros((1, config.horizon, width))
     state = jnp.zeros((1, config.proprio_dim))
     return {
-        "input": init_module(_input_module(config), keys[0], state),
-        "output": init_module(_output_module(config), keys[1], hidden),
+        "input": _input_module(config).init(keys[0], state)["params"],
+        "output": LaplaceOutput(config.action_dim, LOG_SCALE_RANGE).init(
+            keys[1], hidden
+        )["params"],
     }
 
 
@@ -94,9 +95,13 @@ def predict(
     """The law of a chunk; `proprio` float32 [B, proprio_dim], normalised and padded."""
     chex.assert_shape(proprio, (None, config.proprio_dim))
     ends = params["action"]
-    tokens = apply(_input_module(config), ends["input"], proprio)
+    tokens = _input_module(config).apply({"params": ends["input"]}, proprio)
     hidden = run_suffix(params, cache, tokens, None, config=config)
-    return Laplace(*apply(_output_module(config), ends["output"], hidden))
+    return Laplace(
+        *LaplaceOutput(config.action_dim, LOG_SCALE_RANGE).apply(
+            {"params": ends["output"]}, hidden
+        )
+    )
 
 
 def sft_loss(
@@ -221,10 +226,6 @@ def _score(trace: LaplaceTrace, distribution: Laplace, mask: jax.Array) -> Score
 def _input_module(config: PolicyConfig) -> QueryInput:
     width = config.mot.experts["action"].width
     return QueryInput(width, config.proprio_token, config.horizon)
-
-
-def _output_module(config: PolicyConfig) -> LaplaceOutput:
-    return LaplaceOutput(config.action_dim, LOG_SCALE_RANGE)
 
 
 L1 = ActionHead(

@@ -33,20 +33,24 @@ def decoder(expert: str, suffix: str) -> ParamMappings:
     return {name: ParamMapping((source,)) for name, source in arrays.items()}
 
 
-def norms(expert: str, suffix: str) -> ParamMappings:
-    """RMSNorms with learned scales."""
+def norms(expert: str, suffix: str, *, adaptive: bool = False) -> ParamMappings:
+    """RMSNorms of an expert.
+
+    With learned scales; `adaptive`: scale, shift and gate are linear in the flow time
+    (pi0.5).
+    """
+    names = {f"{expert}/final_norm": f"llm/final_norm{suffix}"}
+    for name in ("pre_attention_norm", "pre_ffw_norm"):
+        names[f"{expert}/layers/{name}"] = f"llm/layers/{name}{suffix}"
+    if adaptive:
+        return {
+            f"{ours}/modulation/{leaf}": ParamMapping((f"{theirs}/Dense_0/{leaf}",))
+            for ours, theirs in names.items()
+            for leaf in ("kernel", "bias")
+        }
     return {
         f"{ours}/scale": ParamMapping((f"{theirs}/scale",))
-        for ours, theirs in _norm_names(expert, suffix).items()
-    }
-
-
-def adaptive_norms(expert: str, suffix: str) -> ParamMappings:
-    """RMSNorms whose scale, shift and gate are linear in the flow time (pi0.5)."""
-    return {
-        f"{ours}/modulation/{leaf}": ParamMapping((f"{theirs}/Dense_0/{leaf}",))
-        for ours, theirs in _norm_names(expert, suffix).items()
-        for leaf in ("kernel", "bias")
+        for ours, theirs in names.items()
     }
 
 
@@ -94,10 +98,3 @@ def siglip(config: PolicyConfig) -> ParamMappings:
             f"{name}/{leaf}": ParamMapping((f"{source}/{leaf}",)) for leaf in leaves
         }
     return {f"{ours}/{name}": mapping for name, mapping in table.items()}
-
-
-def _norm_names(expert: str, suffix: str) -> dict[str, str]:
-    names = {f"{expert}/final_norm": f"llm/final_norm{suffix}"}
-    for name in ("pre_attention_norm", "pre_ffw_norm"):
-        names[f"{expert}/layers/{name}"] = f"llm/layers/{name}{suffix}"
-    return names

@@ -10,7 +10,7 @@ import functools
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import jax
 from flax import traverse_util
@@ -24,12 +24,12 @@ from omnivla_jax.policy.pretrained.param_mapping import (
     ParamMappings,
     build_param,
     output_shape,
-    shape_groups,
     source_names,
 )
 from omnivla_jax.policy.pretrained.readers import ArrayReader
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
+_flatten = functools.partial(traverse_util.flatten_dict, sep="/")
 Mismatches = Sequence[tuple[str, str]]  # (kind, name and problem)
 
 
@@ -40,7 +40,8 @@ class WeightsFormat(NamedTuple):
     mappings: Callable[[PolicyConfig], ParamMappings]
     required_prefixes: tuple[str, ...]  # of our names that it must fill completely
     ignored_names: tuple[str, ...]  # patterns of its names that we have no use for
-    update_config: Callable[[PolicyConfig], PolicyConfig]  # to what it presupposes
+    # To the configuration that it presupposes.
+    update_config: Callable[[PolicyConfig], PolicyConfig] = lambda config: config
 
 
 class Loaded(NamedTuple):
@@ -150,7 +151,10 @@ def find_mismatches(
     for ours in sorted(set(mappings) & set(expected)):
         # Layers are alike, and each shape is traced once.
         shape_of = functools.cache(functools.partial(output_shape, mappings[ours]))
-        for names in shape_groups(mappings[ours]):
+        groups = source_names(mappings[ours])
+        if mappings[ours].pack is None:  # else the sizes of a layer's arrays add up
+            groups = [(name,) for names in groups for name in names]
+        for names in groups:
             theirs = {n: reader.shapes[n] for n in names if n in reader.shapes}
             if len(theirs) < len(names):
                 continue
@@ -176,7 +180,3 @@ def _init_params(
         return {}
     options = compilation.compiler_options() | compilation.NO_OPTIMIZATION
     return jax.jit(init, out_shardings=dict(shardings), compiler_options=options)(key)
-
-
-def _flatten(tree: PyTree) -> dict[str, Any]:
-    return traverse_util.flatten_dict(tree, sep="/")

@@ -40,9 +40,8 @@ def pi05_config(config: PolicyConfig) -> PolicyConfig:
 
     Like openpi's `pi05_libero`: blind to the state, which its prompt does not spell.
     """
-    return dataclasses.replace(
-        pi0_config(config), time_conditioning="adaptive", proprio_token=False
-    )
+    base = pi0_config(config)
+    return dataclasses.replace(base, time_conditioning="adaptive", proprio_token=False)
 
 
 def pi0(config: PolicyConfig) -> ParamMappings:
@@ -60,7 +59,8 @@ def pi05(config: PolicyConfig) -> ParamMappings:
     width = config.mot.experts["action"].width
     ends = _same_name("input", "action_in_proj") | _same_name("input", "time_mlp_in")
     ends |= _same_name("input", "time_mlp_out") | _reflected("time_mlp_in", width)
-    return _both_experts(config) | big_vision.adaptive_norms("action", "_1") | ends
+    norms = big_vision.norms("action", "_1", adaptive=True)
+    return _both_experts(config) | norms | ends
 
 
 def reflect_time(kernel: np.ndarray, width: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Our names are paths in the tree of `policy/parameters.py`, joined by slashes.
 """
 
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import einops
 import jax
@@ -39,19 +39,13 @@ class ParamMapping(NamedTuple):
 ParamMappings = dict[str, ParamMapping]
 
 
-def source_names(mapping: ParamMapping) -> Iterator[tuple[str, ...]]:
+def source_names(mapping: ParamMapping) -> list[tuple[str, ...]]:
     """Names in the file, one tuple a layer; a single tuple without layers."""
-    for layer in range(1 if mapping.layers is None else mapping.layers):
-        yield tuple(name.replace("{layer}", str(layer)) for name in mapping.names)
-
-
-def shape_groups(mapping: ParamMapping) -> Iterator[tuple[str, ...]]:
-    """Names whose shapes can be checked independently of the others.
-
-    One at a time, or a whole layer where arrays are joined and their sizes add up.
-    """
-    for names in source_names(mapping):
-        yield from [(name,) for name in names] if mapping.pack is None else [names]
+    layers = map(str, range(1 if mapping.layers is None else mapping.layers))
+    return [
+        tuple(name.replace("{layer}", layer) for name in mapping.names)
+        for layer in layers
+    ]
 
 
 def output_shape(

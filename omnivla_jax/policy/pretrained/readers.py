@@ -5,10 +5,11 @@ gigabyte is read. NumPy's and orbax's files are here, those of Hugging Face in
 `safetensors_reader.py`.
 """
 
+import functools
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Callable, Mapping, NamedTuple, Sequence, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -54,10 +55,18 @@ def read_npz(path: Path) -> ArrayReader:
     Raises ValueError where it is damaged or another kind of file, which is named.
     """
     path = _one_npz(require_exists(path))
+    shapes: dict[str, tuple[int, ...]] = {}
     try:
         with zipfile.ZipFile(path) as file:
             members = [name for name in file.namelist() if name.endswith(".npy")]
-            shapes = {name: _npy_shape(file, name) for name in members}
+            for member in members:
+                with file.open(member) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    headers = {1: np.lib.format.read_array_header_1_0}
+                    read_header = headers.get(
+                        version[0], np.lib.format.read_array_header_2_0
+                    )
+                    shapes[member.removesuffix(".npy")] = read_header(stream)[0]
     except Exception as error:  # zipfile and its decoders raise many kinds
         damaged = file_kinds.identify(path) in (file_kinds.NPZ, file_kinds.ZIP)
         raise ValueError(
@@ -76,7 +85,6 @@ def read_npz(path: Path) -> ArrayReader:
         # NumPy knows no bfloat16 and stores it as two raw bytes.
         return array.view(jnp.bfloat16) if array.dtype == np.dtype("V2") else array
 
-    shapes = {name.removesuffix(".npy"): shape for name, shape in shapes.items()}
     return ArrayReader(shapes, with_read_errors(path, read))
 
 
@@ -88,14 +96,12 @@ def read_orbax(path: Path) -> ArrayReader:
     """
     folder = _orbax_folder(require_exists(path)).absolute()
     shapes = _orbax_shapes(folder)
-
-    def nested(name: str, leaf: Any) -> Any:
-        return traverse_util.unflatten_dict({name: leaf}, sep="/")
+    nested = functools.partial(traverse_util.unflatten_dict, sep="/")
 
     def read(name: str) -> np.ndarray:
         arguments = ocp.args.PyTreeRestore(
-            item=nested(name, 0),
-            restore_args=nested(name, ocp.RestoreArgs(restore_type=np.ndarray)),
+            item=nested({name: 0}),
+            restore_args=nested({name: ocp.RestoreArgs(restore_type=np.ndarray)}),
             partial_restore=True,
         )
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -144,14 +150,6 @@ def _one_npz(path: Path) -> Path:
     )
 
 
-def _npy_shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with file.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
-        readers = {1: np.lib.format.read_array_header_1_0}
-        read = readers.get(version[0], np.lib.format.read_array_header_2_0)
-        return read(stream)[0]
-
-
 def _orbax_folder(path: Path) -> Path:
     """The tree at `path` or in its `params`."""
     if not path.is_dir():
@@ -160,7 +158,7 @@ def _orbax_folder(path: Path) -> Path:
             f"{file_kinds.kind_and_remedy(path)}."
         )
     for folder in (path / "params", path):
-        if _is_orbax_tree(folder):
+        if (folder / ORBAX_TREE).is_file():
             return folder
     for level in ("*/params", "*/*/params", "*", "*/*"):
         if below := [file.parent for file in path.glob(f"{level}/{ORBAX_TREE}")]:
@@ -168,16 +166,13 @@ def _orbax_folder(path: Path) -> Path:
                 f"{path} holds no orbax tree itself, but {len(below)} below it: name "
                 f"one of them, for example {max(below, key=_step)}."
             )
-    if around := [parent for parent in path.parents[:2] if _is_orbax_tree(parent)]:
+    around = [up for up in path.parents[:2] if (up / ORBAX_TREE).is_file()]
+    if around:
         raise ValueError(
             f"{path} holds no orbax tree, it is inside of one: name {around[0]}."
         )
     inner = path / "params"
     return inner if inner.is_dir() else path  # an older orbax: it says what is wrong
-
-
-def _is_orbax_tree(folder: Path) -> bool:
-    return (folder / ORBAX_TREE).is_file()
 
 
 def _step(folder: Path) -> tuple[int, str]:

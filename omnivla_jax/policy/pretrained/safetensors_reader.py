@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 
 from omnivla_jax.core import file_kinds
@@ -58,10 +57,9 @@ def read_safetensors(path: Path) -> ArrayReader:
             files[name], paths[name] = file, file_path
             shapes[name] = tuple(entry.get_shape())
 
-    def read(name: str) -> np.ndarray:
-        return files[name].get_tensor(name)
-
-    return ArrayReader(shapes, with_read_errors(path, read))
+    return ArrayReader(
+        shapes, with_read_errors(path, lambda name: files[name].get_tensor(name))
+    )
 
 
 def _open(path: Path) -> Any:
@@ -101,7 +99,14 @@ def _weight_files(path: Path) -> list[Path]:
         if not (files or indices):
             raise ValueError(_no_weights_message(path))
         if not indices:
-            _check_parts(path, files)
+            for part in filter(None, (PART.search(file.name) for file in files)):
+                stem = part.string[: part.start()]
+                for number in range(1, int(part[2]) + 1):
+                    name = f"{stem}-{number:05d}-of-{part[2]}.safetensors"
+                    if not (path / name).exists():
+                        raise ValueError(
+                            f"{path} is not complete: {name} is missing, download it."
+                        )
             return files
         path = indices[0]
     if not path.name.endswith(INDEX):
@@ -120,19 +125,6 @@ def _weight_files(path: Path) -> list[Path]:
         other = kind not in (file_kinds.JSON, file_kinds.TEXT, file_kinds.UNKNOWN)
         raise ValueError(file_kinds.describe(path) if other else text) from error
     return [require_exists(file) for file in files]
-
-
-def _check_parts(folder: Path, files: list[Path]) -> None:
-    """Raise a ValueError where one of several numbered parts is missing."""
-    for file in files:
-        if not (match := PART.search(file.name)):
-            continue
-        for part in range(1, int(match[2]) + 1):
-            name = f"{file.name[: match.start()]}-{part:05d}-of-{match[2]}.safetensors"
-            if not (folder / name).exists():
-                raise ValueError(
-                    f"{folder} is not complete: {name} is missing, download it."
-                )
 
 
 def _no_weights_message(folder: Path) -> str:

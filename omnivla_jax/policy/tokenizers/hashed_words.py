@@ -33,18 +33,14 @@ def word_id(word: str) -> int:
     return FIRST_WORD + int.from_bytes(digest, "big") % (VOCAB - FIRST_WORD)
 
 
-def split_words(text: str) -> list[str]:
-    """Lower-case words and numbers of `text`; underscores separate words."""
-    return re.findall(r"[^\W_]+", text.lower())
-
-
 def encode(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
     """`text` -> (tokens int32 [length], mask bool [length]), padded at the end.
 
     Raises ValueError if `text` holds no word, or more words than fit: a cut
     instruction could name a different task.
     """
-    ids = [BEGIN, *map(word_id, split_words(text))]
+    # Lower-case words and numbers; underscores separate words.
+    ids = [BEGIN, *map(word_id, re.findall(r"[^\W_]+", text.lower()))]
     if len(ids) == 1:
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
     return pad_tokens(text, ids, length)

@@ -32,16 +32,12 @@ def load(model: Path) -> Tokenizer:
             f"{model} is no SentencePiece model: give the path of PaliGemma's "
             "tokenizer, or 'bytes' to spell in bytes."
         ) from error
-
-    def tokenize(text: str) -> list[int]:
+    encode = functools.partial(
+        _encode,
         # pi0 encodes the line break by itself, so that it cannot join the last word.
-        return [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")]
-
-    return Tokenizer(functools.partial(_encode, tokenize), pieces.vocab_size())
-
-
-def _bytes(text: str) -> list[int]:
-    return [BEGIN, *(FIRST_BYTE + byte for byte in f"{text}\n".encode())]
+        lambda text: [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")],
+    )
+    return Tokenizer(encode, pieces.vocab_size())
 
 
 def _encode(
@@ -53,4 +49,10 @@ def _encode(
     return pad_tokens(text, tokenize(clean), length)
 
 
-BYTES = Tokenizer(functools.partial(_encode, _bytes), FIRST_BYTE + 256)
+BYTES = Tokenizer(
+    functools.partial(
+        _encode,
+        lambda text: [BEGIN, *(FIRST_BYTE + byte for byte in f"{text}\n".encode())],
+    ),
+    FIRST_BYTE + 256,
+)

@@ -103,13 +103,13 @@ def _on_chunks(
     )
     kept = groups.apply_group_filter(episodes, is_kept)
     went_on = (jnp.arange(branches) == 0).astype(jnp.float32)  # [C]
-
-    def per_branch(values: jax.Array) -> jax.Array:
-        return (values[:, None] * went_on).reshape(-1)
-
-    trajectory = jnp.broadcast_to(per_branch(kept.advantages), mask.shape)
+    advantages, weights = (
+        (values[:, None] * went_on).reshape(-1)
+        for values in (kept.advantages, kept.weights)
+    )
+    trajectory = jnp.broadcast_to(advantages, mask.shape)
     advantage, weight = chunk_groups.mix_advantages(
-        (trajectory, mask * per_branch(kept.weights)),
+        (trajectory, mask * weights),
         (chunks.advantages, chunks.weights),
         chunk_advantage_weight=chunk_weight,
     )

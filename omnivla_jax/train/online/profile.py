@@ -95,7 +95,7 @@ def _random_episode(
     environment: Environment, env_state: Any, key: jax.Array, *, steps: int
 ) -> Any:
     """The states after `steps` small random actions; consumes `key`."""
-    shape = (env_state.task.shape[0], environment.action_dim)
+    shape = (env_state.task.shape[0], len(environment.first_action))
 
     def control_step(env_state: Any, key: jax.Array) -> tuple[Any, None]:
         action = ACTION_SCALE * jax.random.normal(key, shape)

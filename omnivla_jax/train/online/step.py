@@ -109,10 +109,5 @@ def make_agent(
     config: OnlineConfig,
 ) -> Agent:
     """The agent that explores and is scored in stage III."""
-    return Agent(
-        policy_config,
-        environment.observe,
-        normalizer,
-        sampler,
-        OBSERVATION_STORES[config.observation_store],
-    )
+    store = OBSERVATION_STORES[config.observation_store]
+    return Agent(policy_config, environment.observe, normalizer, sampler, store)

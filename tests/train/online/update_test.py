@@ -40,7 +40,7 @@ OBJECTIVES = {
 def start(config=CONFIG):
     params = chains.parameters()
     trained = lora.trainable_mask(params, config.trainable)
-    units = normalize.Normalizer(normalize.identity(1), normalize.identity(chains.D))
+    units = normalize.identity_normalizer(1, chains.D)
     optimizer = state.make_optimizer(config.optimizer, trained)
     held = config.reference == "sft"
     return state.create(params, units, optimizer, seed=0, keep_reference=held)

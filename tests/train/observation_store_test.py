@@ -44,6 +44,7 @@ def test_the_first_ratio_is_one(learned):
         assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
 
 
+@pytest.mark.slow
 def test_redrawn_observations_are_the_same(learned):
     (after, metrics), (wanted, expected) = learned["state"], learned["cache"]
     np.testing.assert_allclose(metrics["loss"], expected["loss"], atol=1e-6)

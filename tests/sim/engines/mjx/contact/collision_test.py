@@ -212,6 +212,7 @@ TABLES = """<mujoco><worldbody>
 </worldbody></mujoco>"""
 
 
+@pytest.mark.slow
 def test_the_highest_plane_is_the_ground():
     model = mujoco.MjModel.from_xml_string(TABLES)
     subset = candidates.all_bodies(model)._replace(slots=1)

@@ -81,6 +81,7 @@ STANDING = f"""<mujoco><option timestep="0.005" impratio="20" cone="elliptic"/>
 </worldbody></mujoco>"""
 
 
+@pytest.mark.slow
 def test_blocks_and_dense_rows_agree(constraints, problem):
     """Ground contacts in blocks of their own give the same minimum."""
     model = mujoco.MjModel.from_xml_string(STANDING)

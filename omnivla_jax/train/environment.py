@@ -166,3 +166,8 @@ def shard_map_environment(
         observe=shard_map_batch(environment.observe),
         reward_terms=reward_terms,
     )
+
+
+def is_running(state: Any) -> jax.Array:
+    """Return which episodes an action can still change, bool [B]."""
+    return ~(state.success | state.diverged)

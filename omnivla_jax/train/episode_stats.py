@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.train.environment import Environment
+from omnivla_jax.train.environment import Environment, is_running
 
 
 class RewardSums(NamedTuple):
@@ -50,7 +50,7 @@ def step(
     """One control step by `action` float32 [B, D]; ended episodes add nothing."""
     env_state, sums = rollout
     # Episodes that an action can still change.
-    alive = (~(env_state.success | env_state.diverged)).astype(jnp.float32)
+    alive = is_running(env_state).astype(jnp.float32)
     next_state, _ = environment.step(env_state, action)
     terms = environment.reward_terms(next_state, action, sums.action, tuple(sums.terms))
     totals = {name: total + alive * terms[name] for name, total in sums.terms.items()}

@@ -19,7 +19,7 @@ from omnivla_jax.core.types import ActionChunk, PyTree
 from omnivla_jax.rl import groups
 from omnivla_jax.rl import rollout as chunk_scan
 from omnivla_jax.train.agent import ActorOutput, Agent
-from omnivla_jax.train.environment import Environment, check_tasks
+from omnivla_jax.train.environment import Environment, check_tasks, is_running
 from omnivla_jax.train.episode_stats import (
     RolloutState,
     chunk_return,
@@ -93,7 +93,7 @@ def collect(
     rollout = Rollout(
         returns=weighted_reward(terms, weights),
         success=env_state.success,
-        is_running=~(env_state.success | env_state.diverged),
+        is_running=is_running(env_state),
         transitions=transitions,
         last_value=agent.value_of(params, env_state) if critic else None,
     )

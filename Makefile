@@ -62,6 +62,8 @@ $(TEST_STAMP): tests/requirements.txt $(STAMP)
 	@echo "Installing the tests' references, torch and transformers (once)."
 	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --no-deps \
 		--extra-index-url $(CPU_TORCH) --constraint $< torch && \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps \
+		openpi-client==0.1.2 && \
 	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement $< || { \
 		echo "The installation stopped: see the line above, then run make again."; \
 		exit 1; }

@@ -92,7 +92,7 @@ def test_an_option_that_is_ignored_is_refused(tmp_path, options, text):
     "name, content, text",
     [
         ("absent", None, "absent: there is no such path"),
-        ("empty", {}, "none of the layouts rlds, .*; it holds no files"),
+        ("empty", {}, "none of the layouts lerobot, .*; it holds no files"),
         ("other", {"a.txt": "", "meta": ""}, "it holds a.txt, meta: name the dataset"),
     ],
 )

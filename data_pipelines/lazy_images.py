@@ -1,6 +1,6 @@
 """Pictures of a demonstration that are decoded when they are indexed.
 
-Axes: T frames, V camera views, S image side.
+Axes: T frames, K of them, V camera views, S image side.
 """
 
 import dataclasses
@@ -35,6 +35,15 @@ class LazyImages:
         return np.stack([self.decode(t) for t in range(len(self))]).astype(
             dtype or self.dtype, copy=False
         )
+
+
+def pick(images: Any, frames: np.ndarray) -> LazyImages:
+    """The pictures of `frames`, int [K], in that order, decoded on access."""
+
+    def decode(frame: int) -> np.ndarray:
+        return images[int(frames[frame])]
+
+    return LazyImages(decode, (len(frames), *images.shape[1:]))
 
 
 def resize(images: Any, size: int) -> Any:

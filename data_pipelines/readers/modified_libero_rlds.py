@@ -18,6 +18,7 @@ from PIL import Image
 
 from data_pipelines import rlds_features, rlds_paths
 from data_pipelines.lazy_images import LazyImages
+from data_pipelines.readers.options import ReadOptions
 from data_pipelines.rlds_records import Records, named_damage
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
@@ -25,6 +26,7 @@ from omnivla_jax.core.types import Demonstration
 CONVENTION = "modified_libero_rlds"
 UNKNOWN_TASK = -1  # where tasks have no numbers
 VIEWS = ("image", "wrist_image")
+OPTIONS = ("image_convention",)
 
 
 def recognizes(path: Path) -> bool:
@@ -38,13 +40,12 @@ def recognizes(path: Path) -> bool:
         return False
 
 
-def read(path: Path, *, image_convention: str | None = None) -> Iterator[Demonstration]:
+def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstration]:
     """Yield the demonstrations of a dataset in the order of its files.
 
     Args:
       path: a version folder, the folder of a name, or a data_dir with one dataset.
-      image_convention: how pictures lie on disk (`core.orientation.CONVENTIONS`); None:
-        as in modified_libero_rlds.
+      options: `image_convention`.
 
     Yields:
       Demonstrations whose pictures are decoded on access. The task is `UNKNOWN_TASK`
@@ -58,8 +59,9 @@ def read(path: Path, *, image_convention: str | None = None) -> Iterator[Demonst
     folder = rlds_paths.resolve(path)
     records = Records(folder)
     rlds_features.check(records.features, folder)
+    convention = options.image_convention or CONVENTION
     for number in range(len(records.places)):
-        yield _demonstration(records, number, image_convention or CONVENTION)
+        yield _demonstration(records, number, convention)
 
 
 def _demonstration(records: Records, number: int, convention: str) -> Demonstration:

@@ -67,7 +67,7 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
     source = detect(data.path) if data.source == "auto" else data.source
     tasks = {row: context.scene.tasks[row] for row in config.tasks}
     episodes = select_tasks(
-        list(READERS[source](data.path, image_convention=data.image_convention)),
+        list(READERS[source](data.path, options=data.options)),
         tasks,
         source=str(data.path),
     )

@@ -14,7 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Iterator, Protocol
 
-from data_pipelines.readers import lerobot, modified_libero_rlds, noops, rlds
+from data_pipelines.readers import (
+    droid_rlds,
+    lerobot,
+    libero_hdf5,
+    modified_libero_rlds,
+    noops,
+    rlds,
+)
 from data_pipelines.readers.options import ReadOptions, check_taken
 from omnivla_jax.core import file_kinds
 from omnivla_jax.core.types import Demonstration
@@ -45,6 +52,8 @@ def _reader(name: str, module: ModuleType) -> Reader:
 # The more special layout first: `detect` takes the first that fits.
 _MODULES: dict[str, ModuleType] = {
     "lerobot": lerobot,
+    "libero_hdf5": libero_hdf5,
+    "droid_rlds": droid_rlds,
     "rlds": rlds,
     "modified_libero_rlds": modified_libero_rlds,
 }
@@ -69,8 +78,8 @@ def detect(path: Path) -> str:
     known = ", ".join(READERS)
     if path.is_file():
         raise ValueError(
-            f"{file_kinds.describe(path)} A dataset is a folder of one of the layouts "
-            f"{known}."
+            f"{file_kinds.describe(path)} A dataset is an HDF5 file, or a folder of "
+            f"one of the layouts {known}."
         )
     entries = sorted(entry.name for entry in path.iterdir())
     found = ", ".join(entries[:4]) + (", ..." if entries[4:] else "")

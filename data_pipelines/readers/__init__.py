@@ -1,19 +1,28 @@
 """Datasets on disk as demonstrations: a reader by name for each layout.
 
     for demonstration in READERS["modified_libero_rlds"](path): ...
-    for demonstration in READERS[detect(path)](path): ...
+    for demonstration in READERS[detect(path)](path, options=ReadOptions(...)): ...
 
-A reader is a module with two functions. `recognizes(path)` is True where `path` has the
-reader's layout. `read(path, *, image_convention=None)` yields demonstrations in the
-order of the files, with upright pictures that are decoded on access (`lazy_images`);
-None stands for the layout's own convention. A new layout is a module and a line of
-`_MODULES`.
+A reader is a module with two functions and a list. `recognizes(path)` is True where
+`path` has the reader's layout. `read(path, options)` yields demonstrations in the order
+of the files, with upright pictures that are decoded on access (`lazy_images`).
+`OPTIONS` names the fields of `ReadOptions` that it takes; the others are refused here,
+and no-ops are left out here. A new layout is a module and a line of `_MODULES`.
 """
 
 from pathlib import Path
+from types import ModuleType
 from typing import Iterator, Protocol
 
-from data_pipelines.readers import modified_libero_rlds, rlds
+from data_pipelines.readers import (
+    droid_rlds,
+    lerobot,
+    libero_hdf5,
+    modified_libero_rlds,
+    noops,
+    rlds,
+)
+from data_pipelines.readers.options import ReadOptions, check_taken
 from omnivla_jax.core import file_kinds
 from omnivla_jax.core.types import Demonstration
 
@@ -22,14 +31,35 @@ class Reader(Protocol):
     """A function from a path to its demonstrations; an error is one line."""
 
     def __call__(
-        self, path: Path, *, image_convention: str | None = None
+        self, path: Path, *, options: ReadOptions = ReadOptions()
     ) -> Iterator[Demonstration]:
-        """Yield demonstrations; `image_convention` as `core.orientation` names it."""
+        """Yield demonstrations in the order of the files."""
+
+
+def _reader(name: str, module: ModuleType) -> Reader:
+    """The reader of a module, with what is common to all."""
+
+    def read(
+        path: Path, *, options: ReadOptions = ReadOptions()
+    ) -> Iterator[Demonstration]:
+        check_taken(options, name, module.OPTIONS)
+        episodes = module.read(Path(path).expanduser(), options)
+        return noops.removed(episodes) if options.remove_noops else episodes
+
+    return read
 
 
 # The more special layout first: `detect` takes the first that fits.
-_MODULES = {"rlds": rlds, "modified_libero_rlds": modified_libero_rlds}
-READERS: dict[str, Reader] = {name: module.read for name, module in _MODULES.items()}
+_MODULES: dict[str, ModuleType] = {
+    "lerobot": lerobot,
+    "libero_hdf5": libero_hdf5,
+    "droid_rlds": droid_rlds,
+    "rlds": rlds,
+    "modified_libero_rlds": modified_libero_rlds,
+}
+READERS: dict[str, Reader] = {
+    name: _reader(name, module) for name, module in _MODULES.items()
+}
 
 
 def detect(path: Path) -> str:
@@ -48,8 +78,8 @@ def detect(path: Path) -> str:
     known = ", ".join(READERS)
     if path.is_file():
         raise ValueError(
-            f"{file_kinds.describe(path)} A dataset is a folder of one of the layouts "
-            f"{known}."
+            f"{file_kinds.describe(path)} A dataset is an HDF5 file, or a folder of "
+            f"one of the layouts {known}."
         )
     entries = sorted(entry.name for entry in path.iterdir())
     found = ", ".join(entries[:4]) + (", ..." if entries[4:] else "")

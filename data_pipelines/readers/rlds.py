@@ -9,7 +9,10 @@ from typing import Iterator
 
 from data_pipelines import rlds_paths
 from data_pipelines.readers import modified_libero_rlds
+from data_pipelines.readers.options import ReadOptions
 from omnivla_jax.core.types import Demonstration
+
+OPTIONS = modified_libero_rlds.OPTIONS
 
 
 def recognizes(path: Path) -> bool:
@@ -20,7 +23,7 @@ def recognizes(path: Path) -> bool:
         return False
 
 
-def read(path: Path, *, image_convention: str | None = None) -> Iterator[Demonstration]:
+def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstration]:
     """Yield the demonstrations of a dataset; see `modified_libero_rlds.read`.
 
     Raises ValueError, beyond that, where this program did not write the dataset.
@@ -31,4 +34,4 @@ def read(path: Path, *, image_convention: str | None = None) -> Iterator[Demonst
             f"{folder} was not written by this program: read it as "
             "modified_libero_rlds."
         )
-    yield from modified_libero_rlds.read(folder, image_convention=image_convention)
+    yield from modified_libero_rlds.read(folder, options)

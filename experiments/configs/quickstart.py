@@ -120,7 +120,15 @@ def _data() -> ConfigDict:
             # makes, or your own policy through data_pipelines.rlds.write.
             "source": "expert",
             "path": "",
-            "image_convention": placeholder(str),  # None: the reader's own
+            # Options of the reader, data_pipelines.readers.options; None and "": the
+            # layout's own. Several names are one text with commas.
+            "image_convention": placeholder(str),
+            "cameras": "",
+            "state_keys": "",
+            "action_keys": "",
+            "fps": placeholder(float),
+            "split": placeholder(str),
+            "remove_noops": False,
             "padding": "hold",  # of the last chunks: see core.action_chunks
             "streaming": False,  # batches from the files: for more than a device holds
         }

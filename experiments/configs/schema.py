@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 from ml_collections import ConfigDict
 
 from data_pipelines.readers import READERS
+from data_pipelines.readers.options import ReadOptions
 from experiments.configs import rl_schema
 from experiments.pipeline import imported_weights
 from experiments.reporting import progress
@@ -42,7 +43,7 @@ class DataConfig:
 
     source: str  # "expert", "auto" or a name of `data_pipelines.readers.READERS`
     path: Path | None  # of the dataset; None with the expert
-    image_convention: str | None  # of `core.orientation`; None: the reader's own
+    options: ReadOptions  # of the reader
     padding: str  # rule for the last chunks, of `core.action_chunks`
     streaming: bool  # from the files, instead of a dataset on the device
 
@@ -105,7 +106,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     )
     return ExperimentConfig(
         seed=raw["seed"],
-        stages=stage_names(raw["stages"]),
+        stages=split_names(raw["stages"]),
         init_checkpoint=Path(start).expanduser() if start else None,
         suite=raw["suite"],
         task_files=raw["task_files"],
@@ -116,7 +117,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         weights=folder,
         sampler=sampler,
         demonstrations=_demonstrations(raw),
-        data=_data(raw["data"]),
+        data=_data(raw["data"], raw["seed"]),
         sft=SftConfig(**raw["sft"] | {"optimizer": sft_optimizer}),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
@@ -127,8 +128,8 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     )
 
 
-def stage_names(texts: Sequence[str]) -> tuple[str, ...]:
-    """Names of the stages; the command line's "sft,online" is one text."""
+def split_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names in a config; the command line's "sft,online" is one text."""
     return tuple(name for text in texts for name in text.split(",") if name)
 
 
@@ -167,7 +168,7 @@ def _demonstrations(raw: Mapping[str, Any]) -> DemonstrationConfig:
     return DemonstrationConfig(**fields)
 
 
-def _data(raw: Mapping[str, Any]) -> DataConfig:
+def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
     source = raw["source"]
     path = Path(raw["path"]).expanduser() if raw["path"] else None
     choose("data.source", source, {"expert": None, "auto": None, **READERS})
@@ -183,7 +184,23 @@ def _data(raw: Mapping[str, Any]) -> DataConfig:
     if raw["image_convention"] is not None:
         choose("data.image_convention", raw["image_convention"], CONVENTIONS)
     action_chunks.check_padding(raw["padding"])
-    return DataConfig(**{**raw, "path": path})
+    options = ReadOptions(
+        image_convention=raw["image_convention"],
+        cameras=split_names([raw["cameras"]]),
+        state_keys=split_names([raw["state_keys"]]),
+        action_keys=split_names([raw["action_keys"]]),
+        fps=raw["fps"],
+        split=raw["split"],
+        remove_noops=raw["remove_noops"],
+        seed=seed,
+    )
+    return DataConfig(
+        source=source,
+        path=path,
+        options=options,
+        padding=raw["padding"],
+        streaming=raw["streaming"],
+    )
 
 
 def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
-from experiments.configs.schema import ExperimentConfig, from_config, stage_names
+from experiments.configs.schema import ExperimentConfig, from_config, split_names
 from experiments.pipeline.workdir import Workdir, enclosing_run, read_config
 from omnivla_jax.core import checkpoint_files
 from omnivla_jax.policy import normalize, policy
@@ -68,7 +68,7 @@ def locate(path: Path, stage: str | None = None) -> tuple[Path, str, Path]:
     folder = path
     if path in (run, run / "checkpoints"):
         stored = read_config(run, quickstart.get_config().to_dict())
-        names = [stage] if stage else list(reversed(stage_names(stored["stages"])))
+        names = [stage] if stage else list(reversed(split_names(stored["stages"])))
         folders = [Workdir(run).checkpoints(name) for name in names]
         saved = [folder for folder in folders if checkpoints.latest(folder)]
         if not saved:

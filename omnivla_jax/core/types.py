@@ -53,6 +53,7 @@ class Transition(NamedTuple):
 class Demonstration(NamedTuple):
     """A demonstrated episode of T steps; step t holds the observation before action t.
 
+    The sizes are LIBERO's; datasets of other robots have their own V, state and action.
     Where it comes from a file, `images` may be decoded on access: an object with
     `shape`, `images[t]` and `np.asarray(images)`.
     """

@@ -41,6 +41,9 @@ def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
       task: int32 [B] or a list, rows of the suite's task table that the scene holds.
       keys: typed keys [B]; consumed.
 
+    Returns:
+      B episodes at step 0.
+
     Raises:
       ValueError: naming tasks that the scene does not hold, and those it does. Traced
         numbers cannot be refused: those episodes are `diverged` from the start.
@@ -70,8 +73,11 @@ def restore(
       task: int32 [B] or a list, as in `reset`.
       qpos: [B, nq] and qvel: [B, nv], of this scene or as LIBERO orders them in its
         model of the task, which lacks what this scene holds for other tasks.
-      fixtures: name -> (position [B, 3], quaternion wxyz [B, 4]); those not named
+      fixtures: name -> (position [B, 3] in m, quaternion wxyz [B, 4]); those not named
         stand at the centre of their region.
+
+    Returns:
+      B episodes at step 0.
 
     Raises:
       ValueError: on a fixture or tasks that the scene does not have, or on another

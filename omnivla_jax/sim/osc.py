@@ -9,6 +9,8 @@ engine's, with the batch innermost, halves the time.
 
 from typing import Any, NamedTuple
 
+import chex
+
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.rotation import Array
@@ -48,9 +50,16 @@ class PoseGoal(NamedTuple):
 
 
 def jacobian(anchors: Array, axes: Array, position: Array, xp: Any) -> Array:
-    """Geometric Jacobian [B, 6, 7] of a chain of hinges at `position` [B, 3].
+    """Geometric Jacobian of a chain of hinges, in the world.
 
-    `anchors`, `axes` [B, 7, 3]: the joints' world positions and directions.
+    Args:
+      anchors: [B, 7, 3], positions of the joints, m.
+      axes: [B, 7, 3], unit vectors along the joints.
+      position: [B, 3], the point that they move, m.
+      xp: the array module.
+
+    Returns:
+      [B, 6, 7]: rows of the linear velocity (m/rad), then of the angular one.
     """
     linear = rotation.cross(axes, position[:, None, :] - anchors, xp)
     return xp.concatenate([linear, axes], axis=-1).swapaxes(-1, -2)
@@ -63,7 +72,19 @@ def set_goal(
 
     Quirks kept: after a reset or restore the first goal starts from the nominal pose
     (`previous`), and the orientation goal only moves if rotation is commanded.
+
+    Args:
+      action: [B, 7] in [-1, 1]: translation, rotation vector, gripper.
+      current: the grip site's position and orientation now.
+      previous: the goal of the control step before.
+      fresh: bool [B]: no control step since reset or restore.
+      xp: the array module.
+
+    Returns:
+      The goal, in the world.
     """
+    shapes = [(len(fresh), 7), (len(fresh), 3), (len(fresh), 3, 3)]
+    chex.assert_shape([action, current.position, current.orientation], shapes)
     start_position = xp.where(fresh[:, None], previous.position, current.position)
     fresh_matrix = fresh[:, None, None]
     start_orientation = xp.where(
@@ -79,7 +100,17 @@ def set_goal(
 
 
 def dynamics(mass: Array, jacobian_matrix: Array, xp: Any) -> Dynamics:
-    """Operational-space inertias and the null-space projection of `mass` [B, 7, 7]."""
+    """Operational-space inertias and null-space projection of one configuration.
+
+    Args:
+      mass: [B, 7, 7], the arm's inertia in joint space, kg m^2.
+      jacobian_matrix: [B, 6, 7], see `jacobian`.
+      xp: the array module.
+
+    Returns:
+      The matrices that `torque` takes.
+    """
+    chex.assert_shape([mass, jacobian_matrix], [(None, 7, 7), (None, 6, 7)])
     compliance = inverse_form(mass, jacobian_matrix.swapaxes(-1, -2), xp)
     return Dynamics(
         spd_inverse(compliance[:, :3, :3], xp),
@@ -90,7 +121,17 @@ def dynamics(mass: Array, jacobian_matrix: Array, xp: Any) -> Dynamics:
 
 
 def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
-    """Joint torques [B, 7], clipped to the motors' limits."""
+    """Joint torques that pull the grip site to its goal.
+
+    Args:
+      terms: the matrices of this or an earlier substep.
+      arm: what the controller reads of the simulation in this substep.
+      goal: where it pulls the grip site.
+      xp: the array module.
+
+    Returns:
+      [B, 7], N m, within the motors' limits.
+    """
     turn = rotation.rotation_error(arm.orientation, goal.orientation, xp)
     error = xp.concatenate([goal.position - arm.position, turn], axis=-1)
     pull = STIFFNESS * error - DAMPING * _apply(arm.jacobian, arm.velocity, xp)
@@ -108,43 +149,73 @@ def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
         + arm.bias
         + _apply(terms.null_projection, posture, xp)
     )
-    return clip_torque(total, xp)
-
-
-def clip_torque(value: Array, xp: Any) -> Array:
-    """Torques within the motors' limits."""
-    limit = xp.asarray(panda.TORQUE_LIMIT, dtype=value.dtype)
-    return xp.clip(value, -limit, limit)
+    limit = xp.asarray(panda.TORQUE_LIMIT, dtype=total.dtype)
+    return xp.clip(total, -limit, limit)
 
 
 def ramp_gripper(closing: Array, command: Array, substeps: int, xp: Any) -> Array:
-    """The gripper's commanded closing [B] in [-1, 1] after one substep."""
+    """The gripper's closing after one substep.
+
+    Args:
+      closing: [B] in [-1, 1], commanded before it.
+      command: [B]: its sign says whether the gripper closes or opens.
+      substeps: in a control step.
+      xp: the array module.
+
+    Returns:
+      [B] in [-1, 1], from open to closed.
+    """
     step = GRIPPER_PER_CONTROL_STEP / substeps
     return xp.clip(closing + step * xp.sign(command), -1.0, 1.0)
 
 
 def finger_targets(closing: Array, xp: Any) -> Array:
-    """Positions [B, 2] the finger servos aim at."""
+    """Positions that the finger servos aim at.
+
+    Args:
+      closing: [B] in [-1, 1].
+      xp: the array module.
+
+    Returns:
+      [B, 2], m: of the left finger and of the right one, whose axis is mirrored.
+    """
     half = panda.FINGER_TRAVEL / 2
     return xp.stack([half - half * closing, half * closing - half], axis=-1)
 
 
 def spd_inverse(matrices: Array, xp: Any) -> Array:
-    """Inverses of small symmetric positive definite matrices [B, n, n]."""
+    """Inverses of small symmetric positive definite matrices.
+
+    Args:
+      matrices: [B, n, n].
+      xp: the array module.
+
+    Returns:
+      [B, n, n].
+    """
     unit = xp.eye(matrices.shape[-1], dtype=matrices.dtype)
     return inverse_form(matrices, xp.zeros_like(matrices) + unit, xp)
 
 
 def inverse_form(matrices: Array, sides: Array, xp: Any) -> Array:
-    """S^T A^-1 S [B, m, m] of positive definite A [B, n, n] and `sides` S [B, n, m].
+    """Quadratic forms S^T A^-1 S.
 
     Gaussian elimination without pivoting, unrolled: batched LAPACK calls can deadlock
     XLA's CPU thread pool and are slower at this size.
+
+    Args:
+      matrices: A [B, n, n], symmetric and positive definite.
+      sides: S [B, n, m].
+      xp: the array module.
+
+    Returns:
+      [B, m, m].
     """
-    width = sides.shape[-1]
+    size, width = sides.shape[-2:]
+    chex.assert_shape(matrices, (len(sides), size, size))
     rest = xp.concatenate([matrices, sides], axis=-1)
     total: Array = 0.0
-    for _ in range(matrices.shape[-1]):
+    for _ in range(size):
         row = rest[:, :1, 1:] / rest[:, :1, :1]
         side = rest[:, :1, -width:].swapaxes(-1, -2)
         total = total + side * row[:, :, -width:]

@@ -50,11 +50,14 @@ def make(
       engine: a key of `engines.registry.ENGINES`, or `auto`: `mujoco` on a CPU, `mjx`
         elsewhere.
       preset: `original`, `faithful` or `fast`.
-      prompt: what files tell the policy: `clean`, `as_published` or `file_name`.
+      prompt: the instruction of files: `clean`, `as_published` or `file_name`.
       horizon: time limit in control steps; None: the suite's, 600 for a user's files.
       skip_unknown: leave out the files of a folder that cannot be loaded.
       categories: a JSON file, or a mapping, of categories that are others recoloured,
         rescaled or fixed; see `tasks.suite` for these four.
+
+    Returns:
+      The scene, to which programs are specialised: make it once.
 
     Raises:
       ValueError: naming the unknown suite, task, engine or preset and the known ones,

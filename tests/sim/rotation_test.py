@@ -68,3 +68,14 @@ def test_rotation_error_is_the_angles_sine(xp):
     angle = np.linalg.norm(vector)
     expected = np.tile(np.sin(angle) * vector / angle, (4, 1))
     np.testing.assert_allclose(error, expected, atol=1e-6)
+
+
+def test_wrong_sizes_are_refused():
+    quaternion, vector = np.eye(4), np.ones((4, 3))
+    for wrong in (
+        lambda: rotation.matrix(vector, np),
+        lambda: rotation.rotate(vector, vector, np),
+        lambda: rotation.multiply(quaternion, vector, np),
+    ):
+        with pytest.raises(AssertionError, match="shape|axis"):
+            wrong()

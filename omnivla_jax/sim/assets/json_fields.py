@@ -37,7 +37,19 @@ class Field:
             self.fail(f"unknown keys {wrong}: it takes {', '.join(known or ())}.")
 
     def get(self, key: str, read: Callable[["Field"], T], default: T = _REQUIRED) -> T:
-        """What `read` makes of the entry `key`, or the default where there is none."""
+        """Read an entry of a mapping.
+
+        Args:
+          key: of the entry.
+          read: what makes a value of its field.
+          default: the value where there is no entry; left out, that is an error.
+
+        Returns:
+          The value.
+
+        Raises:
+          CategoryError: naming the file and the key that is missing.
+        """
         if key in self.value:
             return read(Field(self.value[key], self.source, f"{self.place}.{key}"))
         if default is _REQUIRED:
@@ -62,7 +74,18 @@ class Field:
         least: float = -_FURTHEST,
         most: float = _FURTHEST,
     ) -> tuple[float, ...]:
-        """As many finite numbers as one of `counts`, in [least, most]."""
+        """Read a list of finite numbers, or a single one.
+
+        Args:
+          counts: how many there may be.
+          least, most: the closed range that they lie in.
+
+        Returns:
+          The numbers.
+
+        Raises:
+          CategoryError: naming file, key and value.
+        """
         row = self.value if isinstance(self.value, (list, tuple)) else [self.value]
         if not all(map(is_number, row)) or len(row) not in counts:
             count = " or ".join(map(str, counts))

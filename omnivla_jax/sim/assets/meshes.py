@@ -1,6 +1,7 @@
 """Meshes that stand for the render-only primitives in a MuJoCo model, and back.
 
 MuJoCo moves a mesh into its frame of inertia; `frame` undoes that. Lengths in m.
+Axes: V vertices, F faces, P points of a profile.
 """
 
 import hashlib
@@ -18,7 +19,16 @@ Corners = Sequence[Sequence[float]]
 
 
 def name(kind: str, size: Sequence[float], vertices: Corners = ()) -> str:
-    """The name of a primitive's mesh: its kind and a hash of its size and vertices."""
+    """The name of a primitive's mesh: its kind and a hash of its size and vertices.
+
+    Args:
+      kind: of the primitive.
+      size: of the primitive, m.
+      vertices: rows of x, y, z in m, of a polytope.
+
+    Returns:
+      The name, equal for equal shapes.
+    """
     values = np.concatenate([np.ravel(size), np.ravel(vertices)]).astype(np.float64)
     digest = hashlib.sha1(np.round(values, 7).tobytes()).hexdigest()[:12]
     return f"{kind} {digest}"
@@ -27,7 +37,14 @@ def name(kind: str, size: Sequence[float], vertices: Corners = ()) -> str:
 def add(
     spec: mujoco.MjSpec, kind: str, size: Sequence[float], vertices: Corners = ()
 ) -> None:
-    """Add the mesh of a primitive, unless `spec` has it."""
+    """Add the mesh of a primitive, unless `spec` has it.
+
+    Args:
+      spec: gets the mesh.
+      kind: of the primitive; those outside `KINDS` need none.
+      size: of the primitive, m.
+      vertices: rows of x, y, z in m, of a polytope.
+    """
     called = name(kind, size, vertices)
     if kind not in KINDS or any(mesh.name == called for mesh in spec.meshes):
         return
@@ -41,7 +58,16 @@ def add(
 
 
 def planes(model: mujoco.MjModel, mesh: int) -> np.ndarray:
-    """[F, 4]: outward normals and offsets of a convex mesh, in its asset's frame."""
+    """The faces of a convex mesh, in its asset's frame.
+
+    Args:
+      model: the compiled model.
+      mesh: its row.
+
+    Returns:
+      float64 [F, 4]: outward unit normals, and the faces' distances from the origin
+        in m.
+    """
     first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
     turn = np.zeros(9)
     mujoco.mju_quat2Mat(turn, model.mesh_quat[mesh])
@@ -52,7 +78,15 @@ def planes(model: mujoco.MjModel, mesh: int) -> np.ndarray:
 
 
 def frame(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
-    """A geom's position [3] and quaternion [4] as its asset's frame has them."""
+    """A geom's pose as its asset's frame has it, of a mesh before MuJoCo moves it.
+
+    Args:
+      model: the compiled model.
+      geom: its row.
+
+    Returns:
+      Its position [3] in m and quaternion [4] in its body's frame.
+    """
     position, quaternion = model.geom_pos[geom].copy(), model.geom_quat[geom].copy()
     mesh = model.geom_dataid[geom]
     if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH:
@@ -66,7 +100,7 @@ def frame(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hull_faces(vertices: Corners) -> np.ndarray:
-    """Triangles [n, 3] of the hull, turning left seen from outside."""
+    """Triangles [F, 3] of the hull, turning left seen from outside."""
     corners = np.asarray(vertices, float)
     hull = ConvexHull(corners)
     faces = hull.simplices.copy()
@@ -77,7 +111,7 @@ def _hull_faces(vertices: Corners) -> np.ndarray:
 
 
 def _profile(kind: str, size: Sequence[float]) -> np.ndarray:
-    """Radius and z [k, 2] from the axis below, around the outside, to the axis."""
+    """Radius and z [P, 2] from the axis below, around the outside, to the axis."""
     below, above, half = size
     outside = [(0.0, -half), (below, -half), (above, half)]
     if kind == "cone":
@@ -89,7 +123,7 @@ def _profile(kind: str, size: Sequence[float]) -> np.ndarray:
 
 
 def _turned(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and triangles of a profile turned about z."""
+    """Vertices [V, 3] and triangles [F, 3] of a profile turned about z."""
     angle = 2 * np.pi * np.arange(SEGMENTS) / SEGMENTS
     radius = profile[1:-1, :1] / np.sqrt(np.cos(np.pi / SEGMENTS))
     rings = np.stack(

@@ -51,6 +51,12 @@ ALL_MATERIALS = ChainMap(MATERIALS, dict[str, Material]())
 
 
 def register(name: str, category: Category, materials: Mapping[str, Material]) -> None:
-    """Let `name` be found in CATEGORIES, and its materials in ALL_MATERIALS."""
+    """Let `name` be looked up in CATEGORIES, and its materials in ALL_MATERIALS.
+
+    Args:
+      name: of the category, new.
+      category: its record.
+      materials: those that its shapes name and no other category has.
+    """
     CATEGORIES.derived[name] = category
     ALL_MATERIALS.maps[1].update(materials)

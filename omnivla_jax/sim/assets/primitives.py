@@ -56,7 +56,17 @@ def box(
     material: str = "plain",
     quaternion: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
 ) -> Primitive:
-    """A box by its centre and half sizes."""
+    """A box by its centre and half sizes.
+
+    Args:
+      position: of its centre, m.
+      half_size: along its axes, m.
+      material: a name, as in all shapes here.
+      quaternion: of its axes.
+
+    Returns:
+      The primitive.
+    """
     x, y, z = position
     w, i, j, k = quaternion
     return Primitive("box", tuple(half_size), (x, y, z), (w, i, j, k), material)
@@ -65,7 +75,15 @@ def box(
 def box_between(
     low: Sequence[float], high: Sequence[float], material: str = "plain"
 ) -> Primitive:
-    """An axis-aligned box by its two extreme corners."""
+    """An axis-aligned box by two opposite corners.
+
+    Args:
+      low, high: the corners, m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     lower, upper = np.asarray(low, float), np.asarray(high, float)
     return box(tuple((lower + upper) / 2), tuple((upper - lower) / 2), material)
 
@@ -73,14 +91,32 @@ def box_between(
 def capsule(
     start: Sequence[float], end: Sequence[float], radius: float, material: str = "plain"
 ) -> Primitive:
-    """A capsule by the two centres of its caps."""
+    """A capsule by the two centres of its caps.
+
+    Args:
+      start, end: the centres, m.
+      radius: m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     return _along("capsule", start, end, radius, material)
 
 
 def cylinder(
     start: Sequence[float], end: Sequence[float], radius: float, material: str = "plain"
 ) -> Primitive:
-    """A cylinder by the centres of its two faces."""
+    """A cylinder by the centres of its two faces.
+
+    Args:
+      start, end: the centres, m.
+      radius: m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     return _along("cylinder", start, end, radius, material)
 
 
@@ -103,7 +139,16 @@ def _along(
 def ellipsoid(
     position: Sequence[float], semi_axes: Sequence[float], material: str = "plain"
 ) -> Primitive:
-    """An ellipsoid along its body's axes."""
+    """An ellipsoid along its body's axes.
+
+    Args:
+      position: of its centre, m.
+      semi_axes: along x, y and z, m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     x, y, z = position
     upright = (1.0, 0.0, 0.0, 0.0)
     return Primitive("ellipsoid", tuple(semi_axes), (x, y, z), upright, material)
@@ -115,7 +160,16 @@ def cone(
     radii: tuple[float, float],
     material: str = "plain",
 ) -> Primitive:
-    """A frustum by the centres of its two faces and their radii."""
+    """A frustum by the centres of its two faces.
+
+    Args:
+      start, end: the centres, m.
+      radii: at the start and at the end, m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     shape = _along("cone", start, end, radii[0], material)
     return shape._replace(size=(*radii, shape.size[1]))
 
@@ -126,7 +180,16 @@ def cup(
     radii: tuple[float, float],
     material: str = "plain",
 ) -> Primitive:
-    """A hollow frustum, open at `end`."""
+    """A hollow frustum, open at its end.
+
+    Args:
+      start, end: the centres of its two faces, m.
+      radii: at the start and at the end, m.
+      material: a name.
+
+    Returns:
+      The primitive.
+    """
     return cone(start, end, radii, material)._replace(kind="cup")
 
 
@@ -170,9 +233,18 @@ def cone_wall(
     material: str,
     count: int = 8,
 ) -> tuple[Primitive, ...]:
-    """Boxes standing on a cone from (radius, z) `inner` to `outer`, around z.
+    """Boxes that stand around the z axis on a cone.
 
-    One box faces +y; neighbours meet at the outer radius.
+    One box faces +y; neighbours touch at the outer radius.
+
+    Args:
+      inner, outer: radius and z of the cone's two circles, m.
+      half_thickness: of the boxes, m.
+      material: a name.
+      count: how many boxes.
+
+    Returns:
+      The boxes, counter-clockwise.
     """
     (r0, z0), (r1, z1) = inner, outer
     slope = np.arctan2(z1 - z0, r1 - r0)
@@ -201,7 +273,19 @@ def add_primitive(
     friction: tuple[float, float, float] | None = None,
     condim: int = 3,
 ) -> mujoco.MjsGeom:
-    """Add `shape` to `body`; what it meets follows the role named by `collides`."""
+    """Add a shape to a body.
+
+    Args:
+      body: gets the geom.
+      shape: in the body's frame.
+      collides: the role that says what it can touch.
+      visible: whether it is drawn, in its material.
+      friction: sliding, torsional and rolling; None: MuJoCo's default.
+      condim: MuJoCo's dimension of its contacts.
+
+    Returns:
+      The geom.
+    """
     contype, conaffinity = _COLLISION_BITS[collides]
     meshed = shape.kind in meshes.KINDS
     geom = body.add_geom(

@@ -31,7 +31,10 @@ def solid(name: str, kind: str, size: Sequence[float]) -> Category:
     Args:
       name: of the category.
       kind: `box` or `cylinder`.
-      size: x, y, z of a box; radius and height of a cylinder.
+      size: x, y, z of a box; radius and height of a cylinder; m.
+
+    Returns:
+      The category.
     """
     if kind == "box":
         x, y, z = (value / 2 for value in size)

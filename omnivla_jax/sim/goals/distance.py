@@ -15,9 +15,9 @@ DISTANCE_SCALE = 0.2  # m: where a goal about a place counts 1 - tanh(1) = 0.24
 
 
 def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
-    """float32 [B] in [0, 1]: how much of each environment's own task is done.
+    """How much of each environment's task is done.
 
-    The mean over the task's goals: 1 where a goal holds, its closeness where not. So
+    The mean over the task's goals: 1 where a goal holds, its proximity where not. So
     the share of the goals that hold is a lower bound, and 1 means success. Tasks that
     the scene does not hold, and numbers of no task, count 0.
 
@@ -25,6 +25,9 @@ def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.A
       scene: the static tables.
       physics: the batch's state.
       task: int32 [B], rows of the suite's table.
+
+    Returns:
+      float32 [B] in [0, 1].
     """
     goals = [
         row.goal if index in scene.task_ids else ()
@@ -46,11 +49,19 @@ def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.A
 
 
 def goal_proximity(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """float32 [B] in [0, 1]: how near one goal is to holding, not whether it does.
+    """How near one goal is to holding, not whether it does.
 
     On, In and Up: 1 - tanh(d / 0.2 m) of the distance d from the object's origin to
     the target's, to the region's centre, or up to the height. Open, Close, Turnon and
     Turnoff: the part that is done of the joint's way between the opposite words.
+
+    Args:
+      scene: the static tables.
+      physics: the batch's state.
+      goal: one of a task that the scene holds.
+
+    Returns:
+      float32 [B] in [0, 1].
     """
     if goal.predicate in _OPPOSITES:
         return _turned(scene, physics, goal)
@@ -63,18 +74,17 @@ _OPPOSITES = {
     "turnon": "turnoff",
     "turnoff": "turnon",
 }
-_NEARER_END = {"open": 1, "close": 0, "turnon": 0, "turnoff": 1}  # of LIBERO's ranges
-_ANY = ("open", "turnon")  # one joint is enough; the others ask for all
 
 
 def _turned(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     words = predicates.articulation(scene, goal)._asdict()
     opposite = _OPPOSITES[goal.predicate]
-    there = words[goal.predicate][_NEARER_END[goal.predicate]]
-    back = words[opposite][_NEARER_END[opposite]]
+    _, nearer_end, combine = predicates.JOINT_PREDICATES[goal.predicate]
+    there = words[goal.predicate][nearer_end]
+    back = words[opposite][predicates.JOINT_PREDICATES[opposite][1]]
     joints = predicates.joint_positions(scene, physics, goal)
     done = jnp.clip((joints - back) / (there - back), 0.0, 1.0)
-    return (jnp.max if goal.predicate in _ANY else jnp.min)(done, axis=-1)
+    return (jnp.max if combine is jnp.any else jnp.min)(done, axis=-1)
 
 
 def _distance(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:

@@ -5,6 +5,7 @@ Positions are body origins.
 Axes: B environments, T tasks of the suite, G goals of a task.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,38 +20,49 @@ CENTERED_WITHIN = 0.03  # m, On(object, object)
 SITE_BELOW, SITE_ABOVE = 0.005, 0.10  # m, On(object, site)
 IN_BELOW = 0.01  # m, In(object, site)
 UP_FROM = 1.0  # m, Up(object)
+# How LIBERO compares joints, with which end of its range, and of how many it asks that.
+JOINT_PREDICATES = {
+    "open": (jnp.less, 1, jnp.any),
+    "close": (jnp.greater, 0, jnp.all),
+    "turnon": (jnp.greater_equal, 0, jnp.any),
+    "turnoff": (jnp.less, 1, jnp.all),
+}
 
 
 def success(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
-    """bool [B]: whether each environment's own task is done.
+    """Whether each environment's task is done.
 
     Args:
       scene: the static tables.
       physics: the batch's state.
       task: int32 [B], rows of the suite's table.
+
+    Returns:
+      bool [B].
     """
     return jnp.all(goals_satisfied(scene, physics, task), axis=-1)
 
 
 def goals_satisfied(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.Array:
-    """bool [B, G]: which goals of its own task hold in each environment.
+    """Which goals of its task hold in each environment.
 
-    G is the largest number of goals of a task; those that a task lacks hold. Tasks
-    that the scene does not hold, and numbers of no task, are never done.
+    Tasks that the scene does not hold, and numbers of no task, are never done.
 
     Args:
       scene: the static tables.
       physics: the batch's state.
       task: int32 [B], rows of the suite's table.
+
+    Returns:
+      bool [B, G], G the most goals that a task has; those that a task lacks hold.
     """
+    chex.assert_shape(task, physics.qpos.shape[:1])
     most = max(len(row.goal) for row in scene.tasks)
     columns = []
     for row, wanted in enumerate(scene.tasks):
         satisfied = [jnp.zeros_like(task, bool)] * most
         if row in scene.task_ids:
-            satisfied = [
-                _PREDICATES[g.predicate](scene, physics, g) for g in wanted.goal
-            ]
+            satisfied = [goal_satisfied(scene, physics, goal) for goal in wanted.goal]
             satisfied += [jnp.ones_like(task, bool)] * (most - len(satisfied))
         columns.append(jnp.stack(satisfied, axis=-1))
     every = jnp.stack(columns, axis=1)  # [B, T, G]
@@ -59,8 +71,26 @@ def goals_satisfied(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax
     return held & task_ids.is_held(scene, task)[:, None]
 
 
-def on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """On(object, object) or On(object, region), bool [B].
+def goal_satisfied(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
+    """Whether one goal holds.
+
+    Args:
+      scene: the static tables.
+      physics: the batch's state.
+      goal: one of a task that the scene holds.
+
+    Returns:
+      bool [B].
+    """
+    if goal.predicate in JOINT_PREDICATES:
+        return _articulated(scene, physics, goal)
+    if goal.predicate == "up":
+        return physics.xpos[:, scene.bodies[goal.subject], 2] >= UP_FROM
+    return (_on if goal.predicate == "on" else _inside)(scene, physics, goal)
+
+
+def _on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
+    """On(object, object) or On(object, region).
 
     A region of the workspace (`goal.zone`) needs no contact; a region of an instance
     needs one with the instance.
@@ -84,7 +114,7 @@ def on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     return (below[:, 2] <= above[:, 2]) & touches & (distance < CENTERED_WITHIN)
 
 
-def inside(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
+def _inside(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """In(object, region): the origin lies in the region's axis-aligned extent."""
     site = scene.sites[goal.target]
     center, orientation = site_pose(physics, site)
@@ -95,44 +125,13 @@ def inside(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     return jnp.all((lower < position) & (position < center + extent), axis=-1)
 
 
-def is_open(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """Open(fixture or region): any of its joints is open."""
-    _, high = _ends(scene, goal)
-    return jnp.any(joint_positions(scene, physics, goal) < high, axis=-1)
-
-
-def is_closed(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """Close(fixture or region): all of its joints are closed."""
-    low, _ = _ends(scene, goal)
-    return jnp.all(joint_positions(scene, physics, goal) > low, axis=-1)
-
-
-def turned_on(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """Turnon(fixture): any of its joints is on."""
-    low, _ = _ends(scene, goal)
-    return jnp.any(joint_positions(scene, physics, goal) >= low, axis=-1)
-
-
-def turned_off(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """Turnoff(fixture): all of its joints are off."""
-    _, high = _ends(scene, goal)
-    return jnp.all(joint_positions(scene, physics, goal) < high, axis=-1)
-
-
-def is_up(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """Up(object): its origin is at least a metre high."""
-    return physics.xpos[:, scene.bodies[goal.subject], 2] >= UP_FROM
-
-
-_PREDICATES = {
-    "on": on,
-    "in": inside,
-    "open": is_open,
-    "close": is_closed,
-    "turnon": turned_on,
-    "turnoff": turned_off,
-    "up": is_up,
-}
+def _articulated(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
+    """Open and Turnon ask for any joint of a fixture or region, the others for all."""
+    low_high = getattr(articulation(scene, goal), goal.predicate)
+    assert low_high is not None, f"{goal.subject} knows no {goal.predicate!r}"
+    holds, end, combine = JOINT_PREDICATES[goal.predicate]
+    joints = joint_positions(scene, physics, goal)
+    return combine(holds(joints, low_high[end]), axis=-1)
 
 
 def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
@@ -143,7 +142,15 @@ def _above(offset: jax.Array, half: jax.Array) -> jax.Array:
 
 
 def site_pose(physics: PhysicsState, site: Site) -> tuple[jax.Array, jax.Array]:
-    """A region's centre [B, 3] and axes [B, 3, 3] in the world."""
+    """Where a region is, in the world.
+
+    Args:
+      physics: the batch's state.
+      site: the region, in its body's frame.
+
+    Returns:
+      Its centre [B, 3] in m, and its axes as rotation matrices [B, 3, 3].
+    """
     position, quaternion = physics.xpos[:, site.body], physics.xquat[:, site.body]
     local = jnp.broadcast_to(jnp.asarray(site.region.position), position.shape)
     turn = jnp.broadcast_to(jnp.asarray(site.region.quaternion), quaternion.shape)
@@ -154,7 +161,16 @@ def site_pose(physics: PhysicsState, site: Site) -> tuple[jax.Array, jax.Array]:
 
 
 def joint_positions(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
-    """[B, n]: the positions of the joints that a goal asks about."""
+    """Positions of the joints that a goal asks about.
+
+    Args:
+      scene: the static tables.
+      physics: the batch's state.
+      goal: an `open`, `close`, `turnon` or `turnoff` of the scene.
+
+    Returns:
+      float32 [B, n] of its n joints, m or rad.
+    """
     rows = [scene.joints[name][0] for name in goal_joints(scene, goal)]
     return physics.qpos[:, jnp.array(rows)]
 
@@ -166,10 +182,3 @@ def articulation(scene: Scene, goal: Goal) -> Articulation:
     ranges = CATEGORIES[fixture].articulation
     assert ranges is not None, f"{goal.subject} has no articulation"
     return ranges
-
-
-def _ends(scene: Scene, goal: Goal) -> tuple[float, float]:
-    """The range of a joint that the goal's word means."""
-    low_high = getattr(articulation(scene, goal), goal.predicate)
-    assert low_high is not None, f"{goal.subject} knows no {goal.predicate!r}"
-    return low_high

@@ -32,7 +32,7 @@ def compute(
     previous_action: jax.Array,
     names: Iterable[str],
 ) -> dict[str, jax.Array]:
-    """The raw value of each term in `names`, float32 [B].
+    """The raw value of each of the terms `names`.
 
     Args:
       scene: the static tables.
@@ -41,6 +41,9 @@ def compute(
       previous_action: float32 [B, D], of the step before; before the first one it is
         `env.WAIT_ACTION`, with which the objects were left to settle.
       names: keys of `TERMS`.
+
+    Returns:
+      {name: float32 [B]}.
 
     Raises:
       ValueError: naming the unknown terms and the known ones.
@@ -63,7 +66,7 @@ def check(names: Iterable[str]) -> tuple[str, ...]:
     return wanted
 
 
-def success(
+def _success(
     scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
 ) -> jax.Array:
     """1 once the goal has been reached, 0 before; ended episodes have no more steps."""
@@ -71,13 +74,16 @@ def success(
     return state.success.astype(jnp.float32)
 
 
-def alignment(scene: Scene, state: EnvState) -> jax.Array:
-    """The paper's gripper-alignment term, float32 [B] in (0, 1].
+def _alignment(
+    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
+) -> jax.Array:
+    """In (0, 1]: the paper's gripper-alignment term.
 
     `1 - tanh(d / 0.1 m)` of the distance d between the grip site and the body of
     the first goal that does not hold; the paper states the idea, not the form. 0 for
     a task that the scene does not hold.
     """
+    del action, previous_action
     held = predicates.goals_satisfied(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
     rows = task_ids.rows(scene, state.task)
@@ -92,7 +98,7 @@ def alignment(scene: Scene, state: EnvState) -> jax.Array:
     return jnp.where(task_ids.is_held(scene, state.task), near, 0.0)
 
 
-def progress(
+def _progress(
     scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
 ) -> jax.Array:
     """In [0, 1]: goals that hold, and how near others are; `distance.goal_progress`."""
@@ -100,7 +106,7 @@ def progress(
     return goal_distance.goal_progress(scene, state.physics, state.task)
 
 
-def smoothness(
+def _smoothness(
     scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
 ) -> jax.Array:
     """In [-1, 0]: minus the mean square of half the action's change, gripper included.
@@ -115,16 +121,9 @@ def smoothness(
     return -jnp.mean(jnp.square(0.5 * change), axis=-1)
 
 
-def _alignment(
-    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
-) -> jax.Array:
-    del action, previous_action
-    return alignment(scene, state)
-
-
 TERMS: dict[str, Term] = {
-    "success": success,
+    "success": _success,
     "alignment": _alignment,
-    "progress": progress,
-    "smoothness": smoothness,
+    "progress": _progress,
+    "smoothness": _smoothness,
 }

@@ -18,11 +18,14 @@ _INT32 = np.iinfo(np.int32)
 
 
 def check(scene: Scene, task: Any) -> jax.Array:
-    """`task` as int32; traced numbers pass, see `is_held`.
+    """Refuse known task numbers that the scene does not hold; traced ones pass.
 
     Args:
       scene: the static tables.
       task: rows of the suite's task table: a list or an array of integers [B].
+
+    Returns:
+      int32 [B]; what is traced is to be judged by `is_held`.
 
     Raises:
       ValueError: naming the numbers that this scene does not hold, and those it does.
@@ -42,11 +45,27 @@ def check(scene: Scene, task: Any) -> jax.Array:
 
 
 def is_held(scene: Scene, task: jax.Array) -> jax.Array:
-    """bool like `task`: whether this scene holds what the numbers name."""
+    """Whether this scene holds what the numbers name.
+
+    Args:
+      scene: the static tables.
+      task: integers [...].
+
+    Returns:
+      bool [...].
+    """
     rows = np.array(scene.task_ids, np.int32)
     return jnp.any(jnp.asarray(task)[..., None] == rows, axis=-1)
 
 
 def rows(scene: Scene, task: jax.Array) -> jax.Array:
-    """int32 like `task`, safe to gather by: unknown numbers become the first held."""
+    """Task numbers that are safe to gather by: unknown ones become the first held.
+
+    Args:
+      scene: the static tables.
+      task: integers [...].
+
+    Returns:
+      int32 [...].
+    """
     return jnp.where(is_held(scene, task), task, scene.task_ids[0]).astype(jnp.int32)

@@ -55,6 +55,9 @@ def checked(
       problem: what the file says.
       table: categories that are others recoloured or rescaled; None: this package's.
 
+    Returns:
+      What exists in the task, with categories that are known here.
+
     Raises:
       BddlError: naming file, line and what is known or allowed there.
     """

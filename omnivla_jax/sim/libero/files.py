@@ -73,11 +73,14 @@ def libero_root() -> Path | None:
 
 
 def initial_states(suite: str, task: str) -> np.ndarray:
-    """LIBERO's recorded initial states: float64 [50, 1 + nq + nv], time first.
+    """LIBERO's recorded initial states of a task.
 
     Args:
       suite: such as `libero_goal`.
       task: the task's name, as its BDDL file is called.
+
+    Returns:
+      float64 [50, 1 + nq + nv], time first.
 
     Raises:
       FileNotFoundError: when hf-libero is not installed or has no such file.

@@ -80,14 +80,17 @@ def words(name: str) -> str:
 
 
 def instruction(name: str, language: str, prompt: str) -> str:
-    """What the policy is told.
+    """The instruction of a task, as the policy gets it.
 
     Args:
       name: of the task, with LIBERO-Plus' suffix.
       language: what its BDDL file says, lower case; "" where it says nothing.
-      prompt: `clean` (what the file says), `as_published` (what LIBERO-Plus tells:
-        the name's words with the suffix, of `_language_` variants what the file says)
-        or `file_name` (the name's words without the suffix, as LIBERO tells).
+      prompt: `clean` (what the file says), `as_published` (as LIBERO-Plus: the name's
+        words with the suffix, of `_language_` variants what the file says) or
+        `file_name` (as LIBERO: the name's words without the suffix).
+
+    Returns:
+      The instruction.
     """
     base = words(parse_name(name).base)
     if prompt == "file_name" or not language:

@@ -34,11 +34,14 @@ _NO_STATES = (
 
 
 def read(path: str | Path, *, width: int | None = None) -> np.ndarray:
-    """A table of states: float64 [N, 1 + nq + nv]; a single state is a table of one.
+    """Read a table of states; a single state is a table of one.
 
     Args:
       path: a zip or an older file of `torch.save`, a pickle, `.npy` or `.npz`.
       width: what 1 + nq + nv has to be, if known.
+
+    Returns:
+      float64 [N, 1 + nq + nv].
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -71,6 +74,9 @@ def write(path: str | Path, states: Any, *, overwrite: bool = False) -> Path:
       path: such as `my_task.pruned_init`.
       states: finite numbers [N, 1 + nq + nv], time first; kept as float64.
       overwrite: whether a file at `path` may be replaced.
+
+    Returns:
+      The path, with `~` expanded.
 
     Raises:
       FileExistsError: there is one already.

@@ -56,6 +56,9 @@ def load_torch(data: bytes, storage: Callable[[str], bytes], order: str) -> Any:
       storage: gives the bytes of a tensor's storage by its key.
       order: "<" or ">", the order of bytes in storages.
 
+    Returns:
+      The object, with arrays in place of tensors.
+
     Raises:
       UnpicklingError: the pickle asks for anything but arrays, or is damaged.
       EOFError: it ends early.

@@ -53,17 +53,20 @@ def suite(
 ) -> Suite:
     """The suite `name`: one of LIBERO's, a BDDL file or a folder of BDDL files.
 
-    The instructions of LIBERO's own suites are the words of the files' names, as in
+    The instructions of LIBERO's suites are the words of the files' names, as in
     LIBERO's evaluation; those of files and folders are their `:language`.
 
     Args:
-      name: of the suite, or a path; a `Path` is never one of LIBERO's own suites.
+      name: of the suite, or a path; a `Path` is never one of LIBERO's suites.
       prompt: of files: `clean`, `as_published` (as LIBERO-Plus) or `file_name`;
         see `libero_plus.instruction`.
       horizon: time limit in control steps; None: LIBERO's, and 600 for a user's files.
       skip_unknown: leave out the files of a folder that cannot be loaded.
       categories: a JSON file, or a mapping, of categories that are others recoloured,
         rescaled or fixed; see `category_variants`.
+
+    Returns:
+      Its tasks, in LIBERO's order or in that of the files' names.
 
     Raises:
       ValueError: naming the known suites, or the argument that is wrong.
@@ -132,15 +135,18 @@ def _file_suite(
 def read_task(
     path: str | Path, *, prompt: str = "clean", categories: Categories = None
 ) -> Task:
-    """The task described by the BDDL file at `path`, checked to be playable.
+    """Read one BDDL file, and check that its task can be set up and judged.
 
-    A camera, robot or noise variant of LIBERO-Plus needs no file of its own: it is
-    read from the file without these suffixes.
+    A camera, robot or noise variant of LIBERO-Plus needs no file: it is read from the
+    file without these suffixes.
 
     Args:
       path: of the file.
       prompt: which instruction; see `suite`.
       categories: see `suite`.
+
+    Returns:
+      The task.
 
     Raises:
       BddlError: naming file, line and what is known there.

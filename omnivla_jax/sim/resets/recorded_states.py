@@ -5,6 +5,7 @@ order of LIBERO's model of the task. `libero.state_files` reads and writes these
 Axes: B environments, T tasks, nq and nv of the scene, nq' and nv' of LIBERO's model.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,15 @@ _ROBOT = 9  # entries of the arm and the fingers
 
 
 def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
-    """bool [B]: whether a `qpos` of `width` entries is of these tasks, and they held.
+    """Whether a `qpos` of some width is LIBERO's of each task, or the scene's.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B].
+      width: how many entries the `qpos` has.
+
+    Returns:
+      bool [B]; False, too, for tasks that the scene does not hold.
 
     Raises:
       ValueError: naming the tasks, unless traced, of which LIBERO's `qpos` is another.
@@ -43,20 +52,26 @@ def fits(scene: Scene, task: jax.Array, width: int) -> jax.Array:
 def to_scene(
     scene: Scene, task: jax.Array, qpos: jax.Array, qvel: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """`qpos` [B, nq] and `qvel` [B, nv] of the scene; what the task lacks is parked.
-
-    Args:
-      scene: the static tables.
-      task: int32 [B].
-      qpos: in the scene's layout (which passes through) or in LIBERO's of the task.
-      qvel: in the same layout.
+    """Lay recorded states out as the scene does; what the task lacks is parked.
 
     Tasks that are traced cannot be checked: where LIBERO's model of one has another
     width than `qpos`, its environments get NaN, which the first step calls diverged.
 
+    Args:
+      scene: the static tables.
+      task: int32 [B].
+      qpos: [B, nq], in the scene's layout (which passes through), or [B, nq'], in
+        LIBERO's of the task.
+      qvel: [B, nv] or [B, nv'], in the same layout.
+
+    Returns:
+      `qpos` [B, nq] and `qvel` [B, nv] of the scene.
+
     Raises:
       ValueError: naming the widths that fit, or the tasks that have another one.
     """
+    chex.assert_rank([task, qpos, qvel], [1, 2, 2])
+    chex.assert_equal_shape_prefix([task, qpos, qvel], 1)
     model = scene.model
     if qpos.shape[1] != model.nq:
         fits(scene, task, qpos.shape[1])
@@ -80,7 +95,7 @@ def to_scene(
 def from_scene(
     scene: Scene, task: int, qpos: jax.Array, qvel: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """`qpos` [B, nq'] and `qvel` [B, nv'] of LIBERO's model of one task.
+    """Lay states out as LIBERO's model of one task does.
 
     The inverse of `to_scene`: what the task lacks is left out.
 
@@ -89,6 +104,9 @@ def from_scene(
       task: one row of the suite for the whole batch, as widths differ between tasks.
       qpos: [B, nq] of the scene.
       qvel: [B, nv] of the scene.
+
+    Returns:
+      `qpos` [B, nq'] and `qvel` [B, nv'].
 
     Raises:
       ValueError: on a task that the scene does not hold, and on other widths.
@@ -101,7 +119,7 @@ def from_scene(
 
 
 def to_rows(scene: Scene, task: int, state: EnvState) -> np.ndarray:
-    """float64 [B, 1 + nq' + nv']: what LIBERO's `set_init_state` takes, at time 0.
+    """What LIBERO's `set_init_state` takes, at time 0.
 
     Rows hold joints alone, as LIBERO's do: where fixtures stand, the controller's goal
     and the step are not in them. `split_rows` and `env.restore` are the way back.
@@ -110,6 +128,9 @@ def to_rows(scene: Scene, task: int, state: EnvState) -> np.ndarray:
       scene: the static tables.
       task: the one task of the batch.
       state: episodes of that task.
+
+    Returns:
+      float64 [B, 1 + nq' + nv'].
 
     Raises:
       ValueError: on a task that the scene does not hold or that is not the batch's.
@@ -125,12 +146,15 @@ def to_rows(scene: Scene, task: int, state: EnvState) -> np.ndarray:
 def split_rows(
     scene: Scene, task: int, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`qpos` [B, nq'] and `qvel` [B, nv'] in rows of a state file of one task.
+    """Positions and velocities in rows of a state file of one task.
 
     Args:
       scene: the static tables.
       task: one row of the suite.
       rows: [B, 1 + nq' + nv'].
+
+    Returns:
+      `qpos` [B, nq'] and `qvel` [B, nv'].
 
     Raises:
       ValueError: on a task that the scene does not hold, and on another width.
@@ -147,7 +171,16 @@ def split_rows(
 
 
 def velocity_rows(scene: Scene, positions: jax.Array) -> jax.Array:
-    """bool [B, nv]: the velocities of the free joints marked in `positions` [B, nq]."""
+    """Mark the velocities of free joints whose positions are marked.
+
+    Args:
+      scene: the static tables.
+      positions: bool [B, nq].
+
+    Returns:
+      bool [B, nv].
+    """
+    chex.assert_shape(positions, (None, scene.model.nq))
     source = np.zeros(scene.model.nv, int)  # the robot's first joint is never marked
     for name in scene.assets.objects:
         qpos, dof = scene.joints[f"{name}_joint0"]
@@ -156,11 +189,14 @@ def velocity_rows(scene: Scene, positions: jax.Array) -> jax.Array:
 
 
 def recorded_rows(scene: Scene, width: int) -> np.ndarray:
-    """int [T, nq]: which entry of LIBERO's `qpos` of a task is the scene's, or -1.
+    """Which entry of LIBERO's `qpos` of each task is the scene's.
 
     Args:
       scene: the static tables.
       width: of LIBERO's `qpos`; tasks of another width get rows of -1.
+
+    Returns:
+      int [T, nq]: indices, -1 where LIBERO's has no such entry.
 
     Raises:
       ValueError: naming the widths that the scene's tasks have.

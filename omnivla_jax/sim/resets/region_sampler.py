@@ -13,6 +13,7 @@ R rectangles; lengths in m.
 import functools
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,13 +67,18 @@ class _Round(NamedTuple):
 
 
 def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
-    """Draws initial states, each from its key alone.
+    """Draw initial states, each from its key alone.
 
     Args:
       scene: the static tables.
-      task: int32 [B], rows of the suite's task table.
+      task: int32 [B], rows of the suite's task table that the scene holds.
       keys: typed keys [B]; consumed.
+
+    Returns:
+      The states, and how many objects have no free place in each.
     """
+    chex.assert_rank(task, 1)
+    chex.assert_equal_shape([task, keys])
     draw = jax.vmap(functools.partial(_sample_one, scene), in_axes=(0, 0, None))
 
     def going(rounds: jax.Array, cost: jax.Array) -> jax.Array:
@@ -101,7 +107,16 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
 
 
 def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where posed bodies stand on average: [B, F, 3] and quaternions [B, F, 4]."""
+    """Where posed bodies stand on average.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B], rows of the suite's task table.
+
+    Returns:
+      Positions [B, F, 3] in m and quaternions [B, F, 4].
+    """
+    chex.assert_rank(task, 1)
     posed_bodies = _row(layout(scene).posed_bodies, task)
     middle = (posed_bodies.low + posed_bodies.high) / 2
     return middle, _turned(posed_bodies.quaternion, posed_bodies.yaw.mean(-1))
@@ -110,7 +125,17 @@ def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
 def reset_inactive(
     scene: Scene, task: jax.Array, qpos: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """`qpos` [B, nq] with absent objects at their parking, and where: bool [B, nq]."""
+    """Put the objects that a task lacks where its scene parks them.
+
+    Args:
+      scene: the static tables.
+      task: int32 [B], rows of the suite's task table.
+      qpos: float32 [B, nq].
+
+    Returns:
+      The new `qpos`, and which entries are those objects': bool [B, nq].
+    """
+    chex.assert_shape(qpos, (len(task), scene.model.nq))
     tables = layout(scene)
     absent = np.zeros((scene.num_tasks, scene.model.nq), bool)
     inactive_pose = np.zeros(scene.model.nq, np.float32)

@@ -6,6 +6,7 @@ import pytest
 from data_pipelines import rlds, rlds_builder, rlds_records
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect, modified_libero_rlds
+from data_pipelines.readers.options import ReadOptions
 from tests.data_pipelines.rlds_test import make_episode
 
 
@@ -64,17 +65,34 @@ def test_the_image_convention_is_undone_by_name(folder):
         ("upright", images[..., ::-1, :]),
         ("libero", images[..., ::-1, ::-1, :]),
     ):
-        found = next(READERS["rlds"](folder, image_convention=convention))
+        options = ReadOptions(image_convention=convention)
+        found = next(READERS["rlds"](folder, options=options))
         np.testing.assert_array_equal(np.asarray(found.images), expected)
     with pytest.raises(ValueError, match="convention 'sideways': choose from upright"):
-        next(READERS["rlds"](folder, image_convention="sideways")).images[0]
+        options = ReadOptions(image_convention="sideways")
+        next(READERS["rlds"](folder, options=options)).images[0]
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        (
+            ReadOptions(fps=20),
+            r"data.fps=20 is not an option of the reader rlds, .*take",
+        ),
+        (ReadOptions(cameras=("a",)), r"data.cameras=\('a',\) is not an option"),
+    ],
+)
+def test_an_option_that_is_ignored_is_refused(tmp_path, options, text):
+    with pytest.raises(ValueError, match=text):
+        READERS["rlds"](tmp_path, options=options)
 
 
 @pytest.mark.parametrize(
     "name, content, text",
     [
         ("absent", None, "absent: there is no such path"),
-        ("empty", {}, "none of the layouts rlds, .*; it holds no files"),
+        ("empty", {}, "none of the layouts lerobot, .*; it holds no files"),
         ("other", {"a.txt": "", "meta": ""}, "it holds a.txt, meta: name the dataset"),
     ],
 )
@@ -89,9 +107,9 @@ def test_an_unknown_layout_is_one_line(tmp_path, name, content, text):
 
 
 def test_a_file_is_named_for_its_kind(tmp_path):
-    file = tmp_path / "demo.hdf5"
-    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
-    with pytest.raises(ValueError, match="HDF5.* A dataset is a folder"):
+    file = tmp_path / "demo.npz"
+    np.savez(file, images=np.zeros(1))
+    with pytest.raises(ValueError, match="NumPy archive.* A dataset is an HDF5 file"):
         detect(file)
 
 

@@ -11,6 +11,13 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.goals import predicates, reward
 from omnivla_jax.sim.state import goal_body
 
+STILL = np.zeros((4, 7), np.float32)
+
+
+def term(name, scene, state, action=STILL, previous_action=STILL):
+    """One reward term alone, [B]."""
+    return reward.compute(scene, state, action, previous_action, [name])[name]
+
 
 def test_alignment_of_worked_distances(scene, settled):
     target = goal_body(scene, scene.tasks[1].goal[0])
@@ -23,7 +30,7 @@ def test_alignment_of_worked_distances(scene, settled):
     physics = dataclasses.replace(settled.physics, xpos=jnp.asarray(xpos))
     task = jnp.full(4, 1, jnp.int32)
     state = dataclasses.replace(settled, physics=physics, task=task)
-    value = reward.alignment(scene, state)
+    value = term("alignment", scene, state)
     np.testing.assert_allclose(value, 1 - np.tanh(distances / 0.1), atol=1e-6)
 
 
@@ -37,7 +44,7 @@ def test_every_task_has_its_own_target(scene, settled):
         physics = dataclasses.replace(settled.physics, xpos=xpos)
         tasks = jnp.full(4, row, jnp.int32)
         state = dataclasses.replace(settled, physics=physics, task=tasks)
-        near.append(reward.alignment(scene, state))
+        near.append(term("alignment", scene, state))
     np.testing.assert_allclose(np.stack(near), 1.0, atol=1e-5)
 
 
@@ -49,7 +56,6 @@ def test_terms_by_name_are_batched_and_bounded(scene, settled, step):
     assert list(found) == ["success", "alignment", "progress", "smoothness"]
     assert all(x.shape == (4,) and x.dtype == jnp.float32 for x in found.values())
     np.testing.assert_array_equal(found["success"], state.success)
-    np.testing.assert_array_equal(found["alignment"], reward.alignment(scene, state))
     held = predicates.goals_satisfied(scene, state.physics, state.task)
     for task, row, goal_progress in zip(
         state.task, np.asarray(held), found["progress"]
@@ -63,12 +69,12 @@ def test_terms_by_name_are_batched_and_bounded(scene, settled, step):
 def test_smoothness_of_worked_changes(scene, settled):
     still = jnp.zeros((4, 7)).at[:, 6].set(-1.0)
     action = still.at[1].set(1.0).at[2, 0].set(0.5).at[3, 0].set(9.0)
-    found = reward.smoothness(scene, settled, action, still)
+    found = term("smoothness", scene, settled, action, still)
     # all: six dimensions by 1 and the gripper by 2; one by 0.5; one clipped to 1
     expected = -np.array([0.0, 6 * 0.25 + 1.0, 0.0625, 0.25]) / 7
     np.testing.assert_allclose(found, expected, atol=1e-6)
     for bad in (jnp.nan, jnp.inf):  # was not executed: no reward, and no NaN
         spoilt = action.at[2, 6].set(bad)
         for pair in ((spoilt, still), (still, spoilt)):
-            found = reward.smoothness(scene, settled, *pair)
+            found = term("smoothness", scene, settled, *pair)
             np.testing.assert_allclose(found, expected * [1, 1, 0, 1], atol=1e-6)

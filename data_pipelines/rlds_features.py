@@ -34,28 +34,28 @@ def check(tree: Any, folder: Path) -> None:
             f"{_names(tree)}."
         )
     for name, shape in {**STEP, **OPTIONAL}.items():
-        found = _child(inner, name)
-        if found is None and name in OPTIONAL:
+        feature = _child(inner, name)
+        if feature is None and name in OPTIONAL:
             continue
-        if found is None:
+        if feature is None:
             raise ValueError(
                 f"{file} has no steps/{name}, which modified_libero_rlds has; there "
                 f"are {_names(inner)}."
             )
-        fits = len(found.shape) == len(shape) and all(
+        fits = len(feature.shape) == len(shape) and all(
             size in (None, expected) or expected is None
-            for size, expected in zip(found.shape, shape)
+            for size, expected in zip(feature.shape, shape)
         )
         if not fits:
             raise ValueError(
-                f"{file} gives steps/{name} the shape {found.shape}; "
+                f"{file} gives steps/{name} the shape {feature.shape}; "
                 f"modified_libero_rlds has {shape}."
             )
-        kind = np.dtype(found.np_dtype).kind
+        kind = np.dtype(feature.np_dtype).kind
         kinds = "OSU" if not shape else "u" if len(shape) == 3 else "f"
         if kind not in kinds:
             raise ValueError(
-                f"{file} gives steps/{name} the type {np.dtype(found.np_dtype)}; "
+                f"{file} gives steps/{name} the type {np.dtype(feature.np_dtype)}; "
                 "modified_libero_rlds has uint8 pictures, float32 numbers and text."
             )
 

@@ -168,8 +168,8 @@ def _read_pictures(source: PictureSource, frame: int) -> np.ndarray:
 def _files(path: Path) -> list[Path]:
     """The file itself, or the HDF5 files of a folder by name."""
     if not path.is_dir():
-        return [path.resolve()] if path.exists() else []
-    return sorted(f.resolve() for f in path.iterdir() if f.suffix in SUFFIXES)
+        return [path.absolute()] if path.exists() else []
+    return sorted(f.absolute() for f in path.iterdir() if f.suffix in SUFFIXES)
 
 
 @functools.lru_cache(OPEN_FILES)

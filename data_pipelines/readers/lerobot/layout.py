@@ -38,7 +38,7 @@ def open_dataset(root: Path) -> Dataset:
     Raises FileNotFoundError or ValueError with one line: a file is missing or damaged,
     or the version is unknown.
     """
-    root = root.resolve()
+    root = root.absolute()
     file = root / INFO_FILE
     info = _parse(_read_text(file), str(file))
     version = str(info.get("codebase_version"))

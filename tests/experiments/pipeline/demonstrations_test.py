@@ -90,6 +90,9 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
         assert np.asarray(episodes[0].images).shape == (3, 2, 16, 16, 3)
         assert note in capsys.readouterr().out
     assert job.workdir.result("demonstrations")["episodes"] == 3
+    rlds.write(data, [episode(text, side=32, length=4) for text in words], name="mine")
+    with pytest.raises(ValueError, match="data has changed since .* 3 of 3.0. Put it"):
+        demonstrations.demonstrations(job)()
 
 
 @pytest.mark.parametrize("streaming", [False, True])

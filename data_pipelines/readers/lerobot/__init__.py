@@ -18,7 +18,8 @@ from typing import Iterator
 import numpy as np
 
 from data_pipelines.lazy_images import LazyImages
-from data_pipelines.readers.lerobot import features, layout, pictures, tables
+from data_pipelines.readers.lerobot import features, layout, pictures
+from data_pipelines.readers.lerobot.columns import episode_columns
 from data_pipelines.readers.lerobot.features import Features
 from data_pipelines.readers.lerobot.layout import Dataset, Episode
 from data_pipelines.readers.options import ReadOptions
@@ -63,7 +64,7 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
     chosen = features.choose(dataset, options)
     episodes = layout.episodes(dataset, chosen.videos, options.split)
     layout.check_files(episodes)
-    for episode, columns in tables.episode_columns(episodes, chosen.numbers):
+    for episode, columns in episode_columns(episodes, chosen.numbers):
         _check_frames(columns, episode, options.fps or dataset.fps)
         for first, last in _spans(columns["task_index"]):
             yield _demonstration(dataset, chosen, episode, columns, first, last)

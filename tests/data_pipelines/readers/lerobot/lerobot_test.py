@@ -172,7 +172,7 @@ def test_other_names_are_upright_and_asked_for(copied, recwarn):
     features = info["features"]
     features["front"] = features.pop("image")  # no name of a copy any more
     edit_info(root, features=features)
-    text = "has several cameras: choose cameras from wrist_image, front with --config"
+    text = "has no known cameras: choose cameras from wrist_image, front with --config"
     with pytest.raises(ValueError, match=text):
         read(root, ReadOptions())
     with pytest.raises(
@@ -207,6 +207,9 @@ def test_a_split_is_a_range_of_episodes(copied):
     assert [d.instruction for d in read(root, options)] == [make_fixtures.TASKS[1]]
     with pytest.raises(ValueError, match="data.split='x' is none of .*train, test"):
         read(root, ReadOptions(image_convention="upright", split="x"))
+    edit_info(root, splits={"train": "80%"})
+    with pytest.raises(ValueError, match="the split train as '80%': only FIRST:LAST"):
+        read(root, ReadOptions(image_convention="upright", split="train"))
 
 
 def test_the_rate_of_the_timestamps_may_be_given(copied):

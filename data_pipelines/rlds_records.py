@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from data_pipelines import tfrecord
+from data_pipelines.errors import first_line
 from data_pipelines.rlds_builder import FEATURES_FILE, FORMATS, INFO_FILE, SPLIT
 from omnivla_jax.core import file_kinds
 
@@ -123,8 +124,8 @@ def named_damage(where: str) -> Iterator[None]:
         raise
     except Exception as error:  # tfds, protobuf and Pillow raise whatever they meet
         raise ValueError(
-            f"{where} does not hold what {FEATURES_FILE} says ({first_line(error)}): "
-            "get the files again."
+            f"{where} does not hold what {FEATURES_FILE} says "
+            f"({first_line(error).rstrip('.')}): get the files again."
         ) from error
 
 
@@ -139,11 +140,6 @@ def quiet_tfds() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type when it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _dataset_info(folder: Path) -> Any:

@@ -14,10 +14,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Iterator, Protocol
 
-from data_pipelines.readers import modified_libero_rlds, noops
-from data_pipelines.readers import options as read_options
-from data_pipelines.readers import rlds
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers import (
+    droid_rlds,
+    lerobot,
+    libero_hdf5,
+    modified_libero_rlds,
+    noops,
+    rlds,
+)
+from data_pipelines.readers.options import ReadOptions, check_taken
 from omnivla_jax.core import file_kinds
 from omnivla_jax.core.types import Demonstration
 
@@ -37,7 +42,7 @@ def _reader(name: str, module: ModuleType) -> Reader:
     def read(
         path: Path, *, options: ReadOptions = ReadOptions()
     ) -> Iterator[Demonstration]:
-        read_options.check(options, name, module.OPTIONS)
+        check_taken(options, name, module.OPTIONS)
         episodes = module.read(Path(path).expanduser(), options)
         return noops.removed(episodes) if options.remove_noops else episodes
 
@@ -45,7 +50,13 @@ def _reader(name: str, module: ModuleType) -> Reader:
 
 
 # The more special layout first: `detect` takes the first that fits.
-_MODULES = {"rlds": rlds, "modified_libero_rlds": modified_libero_rlds}
+_MODULES: dict[str, ModuleType] = {
+    "lerobot": lerobot,
+    "libero_hdf5": libero_hdf5,
+    "droid_rlds": droid_rlds,
+    "rlds": rlds,
+    "modified_libero_rlds": modified_libero_rlds,
+}
 READERS: dict[str, Reader] = {
     name: _reader(name, module) for name, module in _MODULES.items()
 }
@@ -67,8 +78,8 @@ def detect(path: Path) -> str:
     known = ", ".join(READERS)
     if path.is_file():
         raise ValueError(
-            f"{file_kinds.describe(path)} A dataset is a folder of one of the layouts "
-            f"{known}."
+            f"{file_kinds.describe(path)} A dataset is an HDF5 file, or a folder of "
+            f"one of the layouts {known}."
         )
     entries = sorted(entry.name for entry in path.iterdir())
     listed = ", ".join(entries[:4]) + (", ..." if entries[4:] else "")

@@ -23,7 +23,7 @@ class ReadOptions:
     seed: int = 0  # where one of several cameras or instructions is drawn
 
 
-def check(options: ReadOptions, reader: str, taken: Collection[str]) -> None:
+def check_taken(options: ReadOptions, reader: str, taken: Collection[str]) -> None:
     """Refuse options that a reader would ignore.
 
     Args:

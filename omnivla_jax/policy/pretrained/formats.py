@@ -1,10 +1,19 @@
 """The formats of public weights that can be read, by name."""
 
+from pathlib import Path
 from typing import Mapping
 
-from omnivla_jax.policy.pretrained import big_vision, hugging_face, openpi, vggt
+from omnivla_jax.policy.pretrained import (
+    big_vision,
+    hugging_face,
+    openpi,
+    openpi_lora,
+    openpi_torch,
+    vggt,
+)
 from omnivla_jax.policy.pretrained.load import WeightsFormat
 from omnivla_jax.policy.pretrained.readers import (
+    ArrayReader,
     read_npz,
     read_orbax,
     rename_arrays,
@@ -19,6 +28,15 @@ SIGLIP = tuple(  # the reasoning expert's encoder without the head behind it
 )
 
 
+def _open_openpi(path: Path) -> ArrayReader:
+    return openpi_lora.merge(rename_arrays(read_orbax(path), big_vision.RENAMING))
+
+
+def _open_openpi_torch(path: Path) -> ArrayReader:
+    renamed = rename_arrays(read_safetensors(path), openpi_torch.RENAMING)
+    return hugging_face.with_word_table(renamed)
+
+
 FORMATS: Mapping[str, WeightsFormat] = {
     "paligemma-npz": WeightsFormat(
         open=lambda path: rename_arrays(read_npz(path), big_vision.RENAMING),
@@ -27,22 +45,36 @@ FORMATS: Mapping[str, WeightsFormat] = {
         ignored_names=(),
     ),
     "pi0": WeightsFormat(
-        open=lambda path: rename_arrays(read_orbax(path), big_vision.RENAMING),
+        open=_open_openpi,
         mappings=openpi.pi0,
         required_prefixes=REASONING_AND_ACTION,
         ignored_names=(),
         update_config=openpi.pi0_config,
     ),
     "pi05": WeightsFormat(
-        open=lambda path: rename_arrays(read_orbax(path), big_vision.RENAMING),
+        open=_open_openpi,
         mappings=openpi.pi05,
         required_prefixes=REASONING_AND_ACTION,
         ignored_names=(),
         update_config=openpi.pi05_config,
     ),
+    "pi0-torch": WeightsFormat(
+        open=_open_openpi_torch,
+        mappings=openpi_torch.pi0,
+        required_prefixes=REASONING_AND_ACTION,
+        ignored_names=openpi_torch.IGNORED,
+        update_config=openpi.pi0_config,
+    ),
+    "pi05-torch": WeightsFormat(
+        open=_open_openpi_torch,
+        mappings=openpi_torch.pi05,
+        required_prefixes=REASONING_AND_ACTION,
+        ignored_names=openpi_torch.IGNORED,
+        update_config=openpi.pi05_config,
+    ),
     "hf-paligemma": WeightsFormat(
-        open=lambda path: rename_arrays(
-            read_safetensors(path), hugging_face.PALIGEMMA_RENAMING
+        open=lambda path: hugging_face.with_word_table(
+            rename_arrays(read_safetensors(path), hugging_face.PALIGEMMA_RENAMING)
         ),
         mappings=hugging_face.paligemma,
         required_prefixes=REASONING,

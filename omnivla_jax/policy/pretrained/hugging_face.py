@@ -4,12 +4,15 @@ Axes: E width, N heads, K key/value heads, C channels of a head, F hidden width,
 patches, V views; i, o inputs and outputs of a layer, h, w rows and columns of a patch.
 """
 
+import re
+
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.pretrained.param_mapping import (
     IDENTITY,
     ParamMapping,
     ParamMappings,
 )
+from omnivla_jax.policy.pretrained.readers import ArrayReader
 
 LINEAR = "o i -> i o"
 NAMES = {"weight": "kernel", "bias": "bias"}  # torch's and ours, of a linear layer
@@ -24,22 +27,32 @@ PALIGEMMA_RENAMING = (
 )
 # The text tower, the pooling head, a temperature; and tables that are computed.
 SIGLIP_IGNORED = (r"text_model\..*", r"head\..*", r"logit_.*", r".*position_ids")
-# The output layer is the word table once more.
-PALIGEMMA_IGNORED = (
-    r"(language_model\.)?lm_head\.weight",
-    r".*(position_ids|inv_freq)",
-)
+WORDS = "language_model.embed_tokens.weight"
+# The output layer is the word table once more: a file holds either of them, or both.
+OUTPUT_LAYERS = ("lm_head.weight", "language_model.lm_head.weight")
+PALIGEMMA_IGNORED = (*map(re.escape, OUTPUT_LAYERS), r".*(position_ids|inv_freq)")
 
 
 def paligemma(config: PolicyConfig) -> ParamMappings:
     """The whole reasoning expert: image encoder, words and decoder."""
-    words = ParamMapping(("language_model.embed_tokens.weight",), num_rows=config.vocab)
+    words = ParamMapping((WORDS,), num_rows=config.vocab)
     head = linear("reasoning/encoder/merge/head", "multi_modal_projector.linear")
     return (
         siglip(config, prefix="vision_tower.")
         | head
         | {"reasoning/embedder/input_embedding": words}
-        | _decoder(config)
+        | decoder("reasoning", config, "language_model")
+    )
+
+
+def with_word_table(reader: ArrayReader) -> ArrayReader:
+    """The same arrays; the output layer is the word table where that is missing."""
+    layers = [name for name in OUTPUT_LAYERS if name in reader.shapes]
+    if WORDS in reader.shapes or not layers:
+        return reader
+    shapes = {WORDS if n == layers[0] else n: s for n, s in reader.shapes.items()}
+    return ArrayReader(
+        shapes, lambda name: reader.read(layers[0] if name == WORDS else name)
     )
 
 
@@ -101,13 +114,21 @@ def layer_norm(ours: str, theirs: str, layers: int | None = None) -> ParamMappin
     }
 
 
-def _decoder(config: PolicyConfig) -> ParamMappings:
-    expert, layer = config.mot.reasoning, "language_model.layers.{layer}"
-    heads, kv_heads = {"n": expert.heads}, {"k": expert.kv_heads}
+def decoder(
+    expert: str, config: PolicyConfig, prefix: str, *, adaptive: bool = False
+) -> ParamMappings:
+    """Layers and norms of an expert.
+
+    Args:
+      expert: its name.
+      config: the policy's sizes.
+      prefix: of their names.
+      adaptive: its norms are linear in the flow time (pi0.5).
+    """
+    sizes, layer = config.mot.experts[expert], f"{prefix}.layers.{{layer}}"
+    heads, kv_heads = {"n": sizes.heads}, {"k": sizes.kv_heads}
     attention, mlp = f"{layer}.self_attn", f"{layer}.mlp"
     rows = {
-        "pre_attention_norm/scale": ((f"{layer}.input_layernorm",), IDENTITY, {}),
-        "pre_ffw_norm/scale": ((f"{layer}.post_attention_layernorm",), IDENTITY, {}),
         "attn/q_einsum": ((f"{attention}.q_proj",), "(n c) e -> n e c", heads),
         "attn/kv_einsum": (
             (f"{attention}.k_proj", f"{attention}.v_proj"),
@@ -123,10 +144,20 @@ def _decoder(config: PolicyConfig) -> ParamMappings:
         "mlp/linear": ((f"{mlp}.down_proj",), "e f -> f e", {}),
     }
     table = {
-        f"reasoning/layers/{ours}": ParamMapping(
-            tuple(f"{name}.weight" for name in names), pattern, sizes, expert.depth
+        f"{expert}/layers/{ours}": ParamMapping(
+            tuple(f"{name}.weight" for name in names), pattern, axes, sizes.depth
         )
-        for ours, (names, pattern, sizes) in rows.items()
+        for ours, (names, pattern, axes) in rows.items()
     }
-    last = ParamMapping(("language_model.norm.weight",))
-    return table | {"reasoning/final_norm/scale": last}
+    norms = {
+        "layers/pre_attention_norm": (f"{layer}.input_layernorm", sizes.depth),
+        "layers/pre_ffw_norm": (f"{layer}.post_attention_layernorm", sizes.depth),
+        "final_norm": (f"{prefix}.norm", None),
+    }
+    for ours, (theirs, layers) in norms.items():
+        if adaptive:
+            table |= linear(f"{expert}/{ours}/modulation", f"{theirs}.dense", layers)
+        else:
+            scale = ParamMapping((f"{theirs}.weight",), layers=layers)
+            table[f"{expert}/{ours}/scale"] = scale
+    return table

@@ -8,6 +8,8 @@ features of a layer, D action dimensions.
 """
 
 import dataclasses
+import functools
+from typing import Callable, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,20 @@ from omnivla_jax.policy.pretrained import big_vision
 from omnivla_jax.policy.pretrained.param_mapping import ParamMapping, ParamMappings
 
 DIMENSIONS = 32  # of actions and states, padded with zeros
+
+
+class Ends(NamedTuple):
+    """Dense layers of the action expert's ends, beside `action_out_proj`."""
+
+    inputs: tuple[str, ...]
+    time: str  # the one of them that reads the embedding of the time
+
+
+PI0_ENDS = Ends(
+    ("state_proj", "action_in_proj", "action_time_mlp_in", "action_time_mlp_out"),
+    "action_time_mlp_in",
+)
+PI05_ENDS = Ends(("action_in_proj", "time_mlp_in", "time_mlp_out"), "time_mlp_in")
 
 
 def pi0_config(config: PolicyConfig) -> PolicyConfig:
@@ -46,21 +62,41 @@ def pi05_config(config: PolicyConfig) -> PolicyConfig:
 
 def pi0(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0."""
-    width = config.mot.experts["action"].width
-    ends = _same_name("input", "state_proj") | _same_name("input", "action_in_proj")
-    ends |= _same_name("input", "action_time_mlp_in")
-    ends |= _same_name("input", "action_time_mlp_out")
-    ends |= _reflected("action_time_mlp_in", width)
-    return _both_experts(config) | big_vision.norms("action", "_1") | ends
+    norms = big_vision.norms("action", "_1")
+    return _both_experts(config) | norms | ends(config, dense, PI0_ENDS)
 
 
 def pi05(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0.5."""
-    width = config.mot.experts["action"].width
-    ends = _same_name("input", "action_in_proj") | _same_name("input", "time_mlp_in")
-    ends |= _same_name("input", "time_mlp_out") | _reflected("time_mlp_in", width)
     norms = big_vision.norms("action", "_1", adaptive=True)
-    return _both_experts(config) | norms | ends
+    return _both_experts(config) | norms | ends(config, dense, PI05_ENDS)
+
+
+def ends(
+    config: PolicyConfig, layer: Callable[[str, str], ParamMappings], names: Ends
+) -> ParamMappings:
+    """The action expert's inputs and output, turned round to run as ours do.
+
+    Args:
+      config: the policy's sizes.
+      layer: (our name, their name) of a dense layer -> its rows of the table.
+      names: of the layers.
+    """
+    table: ParamMappings = {}
+    for name in names.inputs:
+        table |= layer(f"action/input/{name}", name)
+    first, width = (
+        f"action/input/{names.time}/kernel",
+        config.mot.experts["action"].width,
+    )
+    table[first] = table[first]._replace(
+        transform=functools.partial(reflect_time, width=width)
+    )
+    output = layer("action/output/action_out_proj", "action_out_proj")
+    return table | {
+        name: mapping._replace(transform=np.negative)
+        for name, mapping in output.items()
+    }
 
 
 def reflect_time(kernel: np.ndarray, width: int) -> np.ndarray:
@@ -81,26 +117,14 @@ def reflect_time(kernel: np.ndarray, width: int) -> np.ndarray:
     )
 
 
-def _both_experts(config: PolicyConfig) -> ParamMappings:
-    """What pi0 and pi0.5 share."""
-    output = {
-        name: mapping._replace(transform=np.negative)
-        for name, mapping in _same_name("output", "action_out_proj").items()
-    }
-    decoder = big_vision.decoder("action", "_1")
-    return big_vision.paligemma(config) | decoder | output
-
-
-def _same_name(end: str, name: str) -> ParamMappings:
-    """A dense layer of ours, `end` "input" or "output", that is called as theirs."""
+def dense(ours: str, theirs: str) -> ParamMappings:
+    """A dense layer that both store alike."""
     return {
-        f"action/{end}/{name}/{leaf}": ParamMapping((f"{name}/{leaf}",))
+        f"{ours}/{leaf}": ParamMapping((f"{theirs}/{leaf}",))
         for leaf in ("kernel", "bias")
     }
 
 
-def _reflected(name: str, width: int) -> ParamMappings:
-    mapping = ParamMapping(
-        (f"{name}/kernel",), transform=lambda kernel: reflect_time(kernel, width)
-    )
-    return {f"action/input/{name}/kernel": mapping}
+def _both_experts(config: PolicyConfig) -> ParamMappings:
+    """What pi0 and pi0.5 share."""
+    return big_vision.paligemma(config) | big_vision.decoder("action", "_1")

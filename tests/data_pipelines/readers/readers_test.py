@@ -92,7 +92,7 @@ def test_an_option_that_is_ignored_is_refused(tmp_path, options, text):
     "name, content, text",
     [
         ("absent", None, "absent: there is no such path"),
-        ("empty", {}, "none of the layouts rlds, .*; it holds no files"),
+        ("empty", {}, "none of the layouts lerobot, .*; it holds no files"),
         ("other", {"a.txt": "", "meta": ""}, "it holds a.txt, meta: name the dataset"),
     ],
 )
@@ -107,9 +107,9 @@ def test_an_unknown_layout_is_one_line(tmp_path, name, content, text):
 
 
 def test_a_file_is_named_for_its_kind(tmp_path):
-    file = tmp_path / "demo.hdf5"
-    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
-    with pytest.raises(ValueError, match="HDF5.* A dataset is a folder"):
+    file = tmp_path / "demo.npz"
+    np.savez(file, images=np.zeros(1))
+    with pytest.raises(ValueError, match="NumPy archive.* A dataset is an HDF5 file"):
         detect(file)
 
 

@@ -16,6 +16,7 @@ from experiments.pipeline import demonstrations, run_context
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero import tasks
+from tests.data_pipelines.readers.fixtures import make_fixtures
 
 GOAL = tasks.suite("libero_goal")
 
@@ -89,6 +90,34 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
         assert np.asarray(episodes[0].images).shape == (3, 2, 16, 16, 3)
         assert note in capsys.readouterr().out
     assert job.workdir.result("demonstrations")["episodes"] == 3
+    rlds.write(data, [episode(text, side=32, length=4) for text in words], name="mine")
+    with pytest.raises(ValueError, match="data has changed since .* 3 of 3.0. Put it"):
+        demonstrations.demonstrations(job)()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["v21_images", "v30_av1"])
+def test_a_lerobot_set_takes_the_experts_place(tmp_path, name, streaming):
+    config = quickstart.get_config("debug")
+    config.tasks = (1, 7)
+    config.data.update(
+        source="lerobot",
+        path=str(make_fixtures.FOLDER / name),
+        image_convention="openpi",
+        streaming=streaming,
+    )
+    scene: Any = SimpleNamespace(tasks=GOAL.tasks)
+    job: Any = SimpleNamespace(
+        config=from_config(config), workdir=Workdir(tmp_path), scene=scene
+    )
+    found = demonstrations.demonstrations(job)()
+    assert [e.task for e in found] == [1, 7]
+    for demonstration, raw in zip(
+        found, make_fixtures.raw_episodes(make_fixtures.FIXTURES[name])
+    ):
+        assert isinstance(demonstration.images, LazyImages) == streaming
+        assert demonstration.images[0].shape == (2, 16, 16, 3)
+        np.testing.assert_array_equal(demonstration.action, raw.action)
 
 
 def test_without_a_skill_a_dataset_is_suggested(monkeypatch):

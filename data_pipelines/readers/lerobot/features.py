@@ -1,0 +1,154 @@
+"""Which features of a LeRobot dataset are the cameras, the state and the action."""
+
+import warnings
+from typing import Any, Mapping, NamedTuple
+
+from data_pipelines.readers.lerobot.layout import INFO_FILE, Dataset
+from data_pipelines.readers.options import ReadOptions
+from omnivla_jax.core.orientation import CONVENTIONS
+
+JOINT_STATES = ("observation.joint_state", "joint_state")  # of 7 numbers
+PICTURES = ("image", "video")
+
+
+class LiberoCopy(NamedTuple):
+    """The names in a published copy of LIBERO; 8 numbers of state and 7 of action."""
+
+    cameras: tuple[str, str]
+    state: str
+    action: str
+
+
+# physical-intelligence/libero; HuggingFaceVLA/libero and lerobot/libero.
+LIBERO_COPIES = (
+    LiberoCopy(("image", "wrist_image"), "state", "actions"),
+    LiberoCopy(
+        ("observation.images.image", "observation.images.image2"),
+        "observation.state",
+        "action",
+    ),
+)
+LIBERO_CONVENTION = "openpi"  # theirs: LIBERO's pictures turned by 180 degrees
+
+
+class PictureWarning(UserWarning):
+    """How pictures lie was guessed from the names of features."""
+
+
+class Features(NamedTuple):
+    """The features that are read."""
+
+    cameras: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]  # rows and columns of each camera's pictures
+    videos: tuple[str, ...]  # the cameras that are videos
+    state: tuple[str, ...]
+    action: tuple[str, ...]
+    joint_state: str | None
+    numbers: Mapping[str, int]  # features with numbers, and how many
+    convention: str  # of `core.orientation`
+
+
+def choose(dataset: Dataset, options: ReadOptions) -> Features:
+    """The features that `options` names, or that are known by name.
+
+    How pictures lie: as `options` says; else as info.json's `image_convention`, which
+    this program writes; else as openpi's, with a warning, where names and sizes are
+    those of a LIBERO copy; else upright.
+
+    Raises:
+      ValueError: a feature is missing or of another kind, or none is known by name.
+    """
+    known: Mapping[str, Mapping[str, Any]] = dataset.info["features"]
+    copy = next((copy for copy in LIBERO_COPIES if _fits(copy, known)), None)
+    pictures = [name for name in known if known[name].get("dtype") in PICTURES]
+    cameras = options.cameras or (copy.cameras if copy else ())
+    if not cameras and len(pictures) == 1:
+        cameras = (pictures[0],)
+    state = options.state_keys or (copy.state if copy else "observation.state",)
+    action = options.action_keys or (copy.action if copy else "action",)
+    vectors = [name for name in known if name not in pictures]
+    for option, names, choices in (
+        ("cameras", cameras, pictures),
+        ("state_keys", state, vectors),
+        ("action_keys", action, vectors),
+    ):
+        unknown = [name for name in names if name not in choices]
+        if unknown or not names:
+            problem = f"has no {unknown[0]}" if unknown else "has no known cameras"
+            raise ValueError(
+                f"{dataset.root / INFO_FILE} {problem}: choose {option} from "
+                f"{', '.join(choices) or 'none'} with --config.data.{option}=NAME,NAME."
+            )
+    joints = [name for name in JOINT_STATES if known.get(name, {}).get("shape") == [7]]
+    numbers = {
+        name: _count(dataset, name) for name in dict.fromkeys((*state, *action))
+    } | {name: 7 for name in joints[:1]}
+    return Features(
+        cameras=cameras,
+        sizes=tuple(_size(dataset, camera) for camera in cameras),
+        videos=tuple(name for name in cameras if known[name]["dtype"] == "video"),
+        state=state,
+        action=action,
+        joint_state=joints[0] if joints else None,
+        numbers=numbers,
+        convention=_convention(dataset, options, copy),
+    )
+
+
+def _fits(copy: LiberoCopy, known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the features include those of a LIBERO copy, in its sizes."""
+    return (
+        all(known.get(name, {}).get("dtype") in PICTURES for name in copy.cameras)
+        and known.get(copy.state, {}).get("shape") == [8]
+        and known.get(copy.action, {}).get("shape") == [7]
+    )
+
+
+def _convention(dataset: Dataset, options: ReadOptions, copy: LiberoCopy | None) -> str:
+    """How pictures lie on disk; see `choose`."""
+    if options.image_convention is not None:
+        return options.image_convention
+    stated = dataset.info.get("image_convention")
+    if stated is not None:
+        if stated not in CONVENTIONS:
+            raise ValueError(
+                f"{dataset.root / INFO_FILE} gives image_convention {stated!r}, which "
+                f"is none of {', '.join(CONVENTIONS)}: say which it is with "
+                "--config.data.image_convention=NAME."
+            )
+        return stated
+    if copy is None:
+        return "upright"
+    warnings.warn(
+        f"{dataset.root} has the names of LIBERO's copies: its pictures are taken to "
+        "be turned as theirs. Say --config.data.image_convention="
+        f"{LIBERO_CONVENTION} to confirm, or =upright if they are upright.",
+        PictureWarning,
+        stacklevel=2,
+    )
+    return LIBERO_CONVENTION
+
+
+def _size(dataset: Dataset, camera: str) -> tuple[int, int]:
+    """Rows and columns of a camera's pictures."""
+    shape = dataset.info["features"][camera].get("shape", [])
+    if len(shape) == 3 and shape[2] == 3:
+        return shape[0], shape[1]
+    if len(shape) == 3 and shape[0] == 3:
+        return shape[1], shape[2]
+    raise ValueError(
+        f"{dataset.root / INFO_FILE} gives {camera} the shape {shape}: only pictures "
+        "of three channels are read, choose another camera."
+    )
+
+
+def _count(dataset: Dataset, name: str) -> int:
+    """How many numbers a feature has."""
+    feature = dataset.info["features"][name]
+    shape, dtype = feature.get("shape", []), str(feature.get("dtype"))
+    if len(shape) == 1 and dtype.startswith(("float", "int", "uint", "bool")):
+        return shape[0]
+    raise ValueError(
+        f"{dataset.root / INFO_FILE} gives {name} the type {dtype} and the shape "
+        f"{shape}: only vectors of numbers are read, choose another feature."
+    )

@@ -1,0 +1,213 @@
+"""The metadata of a LeRobot dataset: where each episode's frames lie."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+
+from data_pipelines.readers.lerobot import tables
+from omnivla_jax.core import file_kinds
+
+INFO_FILE = "meta/info.json"
+VERSIONS = ("v2.0", "v2.1", "v3.0")
+OLD_DEFAULT = 1000  # episodes of a chunk of v2
+
+
+class Dataset(NamedTuple):
+    """The metadata that all versions share."""
+
+    root: Path
+    version: str  # one of `VERSIONS`
+    info: Mapping[str, Any]  # info.json
+    fps: float
+    tasks: Mapping[int, str]  # instruction by task_index
+
+
+class Episode(NamedTuple):
+    """Where an episode's frames lie."""
+
+    number: int  # episode_index
+    length: int  # frames
+    file: Path  # of the table
+    first: int  # row of the first frame in it
+    videos: Mapping[str, tuple[Path, float]]  # file and its start in s, by camera
+
+
+def open_dataset(root: Path) -> Dataset:
+    """Read info.json and the tasks.
+
+    Raises FileNotFoundError or ValueError with one line: a file is missing or damaged,
+    or the version is unknown.
+    """
+    root = root.absolute()
+    file = root / INFO_FILE
+    info = _parse(_read_text(file), str(file))
+    version = str(info.get("codebase_version"))
+    if version not in VERSIONS:
+        raise ValueError(
+            f"{file} gives codebase_version {version}: {', '.join(VERSIONS)} are read; "
+            "convert the dataset with LeRobot's own scripts."
+        )
+    missing = [key for key in ("fps", "features", "data_path") if not info.get(key)]
+    if missing:
+        raise ValueError(f"{file} has no {missing[0]}: get it again.")
+    if version == "v3.0":
+        table = root / "meta/tasks.parquet"
+        columns = tables.read_columns(table)
+        names = columns.get("task", columns.get("__index_level_0__"))
+        if names is None or "task_index" not in columns:
+            raise ValueError(
+                f"{table} has the columns {', '.join(columns)}, not task and "
+                "task_index: get it again."
+            )
+        tasks = dict(zip(columns["task_index"], names))
+    else:
+        tasks = dict(_rows(root / "meta/tasks.jsonl", "task_index", "task"))
+    return Dataset(root, version, info, float(info["fps"]), tasks)
+
+
+def episodes(
+    dataset: Dataset, videos: Sequence[str], split: str | None
+) -> list[Episode]:
+    """The episodes of a dataset in order.
+
+    Args:
+      dataset: as `open_dataset` returns it.
+      videos: the cameras that are videos.
+      split: a name of info.json's `splits`; None: all episodes.
+
+    Raises:
+      ValueError: the split is unknown, or metadata contradict each other.
+    """
+    listed = (_listed_v3 if dataset.version == "v3.0" else _listed_v2)(dataset, videos)
+    listed.sort(key=lambda episode: episode.number)
+    expected = dataset.info.get("total_episodes", len(listed))
+    if len(listed) != expected or not listed:
+        raise ValueError(
+            f"{dataset.root / 'meta'} lists {len(listed)} episodes, {INFO_FILE} has "
+            f"{expected}: get the folder again."
+        )
+    if split is None:
+        return listed
+    splits = dataset.info.get("splits", {})
+    if split not in splits:
+        raise ValueError(
+            f"data.split={split!r} is none of {INFO_FILE}'s: choose one of "
+            f"{', '.join(splits) or 'none'}."
+        )
+    bounds = re.fullmatch(r"(\d+):(\d+)", str(splits[split]))
+    if bounds is None:
+        raise ValueError(
+            f"{dataset.root / INFO_FILE} gives the split {split} as {splits[split]!r}: "
+            "only FIRST:LAST is read."
+        )
+    chosen = range(int(bounds[1]), int(bounds[2]))
+    return [episode for episode in listed if episode.number in chosen]
+
+
+def check_files(listed: Iterable[Episode]) -> None:
+    """Refuse missing files and what was left in their place by a failed download."""
+    files = {episode.file: None for episode in listed}
+    for episode in listed:
+        files |= {file: None for file, _ in episode.videos.values()}
+    kinds = {file: file_kinds.identify(file) for file in files}
+    missing = [file for file, kind in kinds.items() if kind is file_kinds.MISSING]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]} is missing ({len(missing)} of the dataset's {len(files)} "
+            "files are not there): get them again."
+        )
+    for file, kind in kinds.items():
+        if kind in file_kinds.LEFTOVERS:
+            raise ValueError(file_kinds.describe(file))
+
+
+def _listed_v2(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
+    """The episodes of v2: a table and a video of each camera for every episode."""
+    file, info = dataset.root / "meta/episodes.jsonl", dataset.info
+    listed = []
+    for number, length in _rows(file, "episode_index", "length"):
+        places = {
+            "episode_index": number,
+            "episode_chunk": number // info.get("chunks_size", OLD_DEFAULT),
+        }
+        paths = {
+            camera: dataset.root / info["video_path"].format(video_key=camera, **places)
+            for camera in videos
+        }
+        listed.append(
+            Episode(
+                number=number,
+                length=length,
+                file=dataset.root / info["data_path"].format(**places),
+                first=0,
+                videos={camera: (path, 0.0) for camera, path in paths.items()},
+            )
+        )
+    return listed
+
+
+def _listed_v3(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
+    """The episodes of v3.0: several in a table and in a video."""
+    folder, info = dataset.root / "meta/episodes", dataset.info
+    files = sorted(folder.glob("chunk-*/file-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no chunk-*/file-*.parquet.")
+    video_fields = ("chunk_index", "file_index", "from_timestamp")
+    names = ["episode_index", "length", "dataset_from_index"]
+    names += ["data/chunk_index", "data/file_index"]
+    names += [f"videos/{camera}/{field}" for camera in videos for field in video_fields]
+    starts: dict[Path, int] = {}  # global index of a file's first row
+    listed = []
+    for file in files:
+        columns = tables.read_columns(file, names)
+        for row in zip(*(columns[name] for name in names)):
+            number, length, first, chunk, index, *places = row
+            table = dataset.root / info["data_path"].format(
+                chunk_index=chunk, file_index=index
+            )
+            starts[table] = min(first, starts.get(table, first))
+            paths = {}
+            for position, camera in enumerate(videos):
+                chunk, index, start = places[3 * position : 3 * position + 3]
+                path = info["video_path"].format(
+                    video_key=camera, chunk_index=chunk, file_index=index
+                )
+                paths[camera] = (dataset.root / path, start)
+            listed.append(Episode(number, length, table, first, paths))
+    return [e._replace(first=e.first - starts[e.file]) for e in listed]
+
+
+def _read_text(file: Path) -> str:
+    """A JSON file's text; one-line errors say what lies there instead."""
+    kind = file_kinds.identify(file)
+    if kind is file_kinds.MISSING:
+        raise FileNotFoundError(file_kinds.describe(file))
+    if kind is not file_kinds.JSON:
+        raise ValueError(file_kinds.describe(file))
+    return file.read_text("utf-8")
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    """The JSON object of `text`."""
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{where}: no whole JSON ({error}), get it again.") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{where}: {text[:40]!r} is no JSON object, get it again.")
+    return parsed
+
+
+def _rows(file: Path, first: str, second: str) -> list[tuple[Any, Any]]:
+    """Two fields of every row of a file of JSON lines."""
+    rows = []
+    for number, line in enumerate(_read_text(file).splitlines()):
+        row = _parse(line, f"{file}, row {number}")
+        if first not in row or second not in row:
+            raise ValueError(
+                f"{file}, row {number} has {', '.join(row)}, not {first} and {second}: "
+                "get it again."
+            )
+        rows.append((row[first], row[second]))
+    return rows

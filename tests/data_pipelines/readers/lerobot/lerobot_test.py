@@ -1,0 +1,338 @@
+"""Tests of readers.lerobot against datasets that LeRobot 0.3.3 and 0.4.4 wrote."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_pipelines.readers import READERS, detect
+from data_pipelines.readers.lerobot.features import PictureWarning
+from data_pipelines.readers.options import ReadOptions
+from omnivla_jax.core import action_chunks
+from omnivla_jax.core.orientation import convert_image_convention
+from tests.data_pipelines.readers.fixtures import make_fixtures
+
+FIXTURES, FOLDER = make_fixtures.FIXTURES, make_fixtures.FOLDER
+PICTURES = ("v21_images", "v30_images")
+VIDEOS = ("v21_av1", "v21_h264", "v30_av1", "v30_h264")
+AS_STORED = ReadOptions(image_convention="upright")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A function that copies a fixture; returns the copy's folder."""
+
+    def copy(name):
+        return shutil.copytree(FOLDER / name, tmp_path / name)
+
+    return copy
+
+
+def read(path, options=AS_STORED):
+    return list(READERS["lerobot"](path, options=options))
+
+
+def edit_info(root, **changes):
+    file = root / "meta/info.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def edit_table(file, **columns):
+    """Replace columns of a table; each function gets a list of Python objects."""
+    table = pq.read_table(file)
+    for name, change in columns.items():
+        old = table.column(name)
+        kind = pa.list_(pa.float32()) if pa.types.is_fixed_size_list(old.type) else None
+        new = pa.array(change(old.to_pylist()), kind or old.type)
+        table = table.set_column(table.column_names.index(name), name, new)
+    pq.write_table(table, file)
+
+
+def v20(copied):
+    """v2.0: statistics of the whole dataset in one file."""
+    root = copied("v21_images")
+    (root / "meta/episodes_stats.jsonl").rename(root / "meta/stats.json")
+    edit_info(root, codebase_version="v2.0")
+    return root
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_lerobots_bit_for_bit(name):
+    wanted = np.load(FOLDER / f"{name}.npz")
+    found = read(FOLDER / name)
+    images = np.concatenate([np.asarray(d.images) for d in found])
+    np.testing.assert_array_equal(images, wanted["images"])
+    state = np.concatenate([d.state for d in found])
+    np.testing.assert_array_equal(state, wanted["state"])
+    words = [d.instruction for d in found for _ in d.action]
+    assert words == wanted["task"].tolist()
+    for demonstration in found:
+        assert np.isnan(demonstration.joint_state).all()
+        assert demonstration.task == -1
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_chunks_and_padding_are_lerobots(name):
+    wanted = np.load(FOLDER / f"{name}.npz")
+    actions = [d.action for d in read(FOLDER / name)]
+    horizon = make_fixtures.HORIZON
+    chunks = [action_chunks.chunk_targets(a, horizon, "clamp") for a in actions]
+    np.testing.assert_array_equal(np.concatenate(chunks), wanted["chunk"])
+    masks = [action_chunks.loss_mask(len(a), horizon, "mask") for a in actions]
+    for mask, pad in zip(masks, np.split(wanted["is_pad"], 2), strict=True):
+        np.testing.assert_array_equal(mask, ~pad)
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_every_frame_of_a_video_is_found(name):
+    for found, raw in zip(
+        read(FOLDER / name), make_fixtures.raw_episodes(FIXTURES[name]), strict=True
+    ):
+        np.testing.assert_array_equal(found.state, raw.state)
+        np.testing.assert_array_equal(found.action, raw.action)
+        errors = np.empty((len(raw.action), 2))  # by frame and camera
+        for frame in np.random.default_rng(0).permutation(len(raw.action)).tolist():
+            error = np.abs(raw.images.astype(float) - found.images[frame])
+            assert error.mean(axis=(1, 2, 3, 4)).argmin() == frame
+            errors[frame] = error[frame].mean(axis=(1, 2, 3))
+        assert errors.mean() < 3 and errors.max() < 5
+
+
+def test_v20_is_read_as_v21(copied):
+    for found, wanted in zip(read(v20(copied)), read(FOLDER / "v21_images")):
+        np.testing.assert_array_equal(found.images, wanted.images)
+        np.testing.assert_array_equal(found.action, wanted.action)
+
+
+@pytest.mark.parametrize("name", [*PICTURES, *VIDEOS])
+def test_the_layout_is_detected(name):
+    assert detect(FOLDER / name) == "lerobot"
+
+
+def test_tasks_are_found_under_either_name(copied):
+    root = copied("v30_images")
+    file = root / "meta/tasks.parquet"
+    old = pq.read_table(file)
+    assert "__index_level_0__" in old.column_names  # pandas' name of an index
+    pq.write_table(old.rename_columns(["task_index", "task"]), file)
+    assert [d.instruction for d in read(root)] == list(make_fixtures.TASKS)
+
+
+@pytest.mark.parametrize("rows", [3, 10])
+def test_row_groups_need_not_be_episodes(copied, rows):
+    root = copied("v30_images")
+    (file,) = root.glob("data/*/*")
+    pq.write_table(pq.read_table(file), file, row_group_size=rows)
+    for found, wanted in zip(read(root), read(FOLDER / "v30_images"), strict=True):
+        np.testing.assert_array_equal(found.images, wanted.images)
+        np.testing.assert_array_equal(found.state, wanted.state)
+
+
+def test_pictures_of_libero_copies_are_turned_upright():
+    with pytest.warns(PictureWarning, match="convention=openpi to confirm, or =upri"):
+        turned, _ = read(FOLDER / "v21_images", ReadOptions())
+    stored = read(FOLDER / "v21_images")[0].images
+    upright = convert_image_convention(np.asarray(stored), "openpi")
+    np.testing.assert_array_equal(turned.images, upright)
+
+
+def test_a_dataset_may_say_how_pictures_lie(copied, recwarn):
+    root = copied("v21_images")
+    edit_info(root, image_convention="libero")
+    found = read(root, ReadOptions())[0].images
+    stored = np.asarray(read(root)[0].images)
+    np.testing.assert_array_equal(found, stored[:, :, ::-1])
+    assert not recwarn
+    edit_info(root, image_convention="sideways")
+    with pytest.raises(ValueError, match="convention 'sideways', which is none of upr"):
+        read(root, ReadOptions())
+
+
+def test_features_are_chosen_by_name(copied):
+    root = copied("v21_images")
+    options = ReadOptions(
+        image_convention="upright",
+        cameras=("wrist_image",),
+        state_keys=("actions", "state"),
+        action_keys=("state",),
+    )
+    found, plain = read(root, options)[0], read(root)[0]
+    np.testing.assert_array_equal(found.images, np.asarray(plain.images)[:, 1:])
+    joined = np.concatenate([plain.action, plain.state], axis=1)
+    np.testing.assert_array_equal(found.state, joined)
+    np.testing.assert_array_equal(found.action, plain.state)
+
+
+def test_other_names_are_upright_and_asked_for(copied, recwarn):
+    root = copied("v21_images")
+    info = json.loads((root / "meta/info.json").read_text())
+    features = info["features"]
+    features["front"] = features.pop("image")  # no name of a copy any more
+    edit_info(root, features=features)
+    text = "has no known cameras: choose cameras from wrist_image, front with --config"
+    with pytest.raises(ValueError, match=text):
+        read(root, ReadOptions())
+    with pytest.raises(
+        ValueError, match="no action: choose action_keys from .*actions"
+    ):
+        read(root, ReadOptions(cameras=("wrist_image",), state_keys=("state",)))
+    options = ReadOptions(
+        cameras=("wrist_image",), state_keys=("state",), action_keys=("actions",)
+    )
+    found = read(root, options)[0].images
+    plain = read(FOLDER / "v21_images")[0].images
+    np.testing.assert_array_equal(found, np.asarray(plain)[:, 1:])
+    assert not recwarn
+
+
+def test_a_task_that_changes_makes_two_demonstrations(copied):
+    root = copied("v21_images")
+    file = root / "data/chunk-000/episode_000000.parquet"
+    edit_table(file, task_index=lambda rows: [0, 0, 0, 1, 1])
+    plain = read(FOLDER / "v21_images")[0]
+    first, second, _ = read(root)
+    assert (first.instruction, second.instruction) == make_fixtures.TASKS
+    for part, span in ((first, slice(0, 3)), (second, slice(3, 5))):
+        np.testing.assert_array_equal(part.action, plain.action[span])
+        np.testing.assert_array_equal(part.images, np.asarray(plain.images)[span])
+
+
+def test_a_split_is_a_range_of_episodes(copied):
+    root = copied("v30_av1")
+    edit_info(root, splits={"train": "0:1", "test": "1:2"})
+    options = ReadOptions(image_convention="upright", split="test")
+    assert [d.instruction for d in read(root, options)] == [make_fixtures.TASKS[1]]
+    with pytest.raises(ValueError, match="data.split='x' is none of .*train, test"):
+        read(root, ReadOptions(image_convention="upright", split="x"))
+    edit_info(root, splits={"train": "80%"})
+    with pytest.raises(ValueError, match="the split train as '80%': only FIRST:LAST"):
+        read(root, ReadOptions(image_convention="upright", split="train"))
+
+
+def test_the_rate_of_the_timestamps_may_be_given(copied):
+    root = copied("v21_av1")
+    edit_info(root, fps=20)
+    with pytest.raises(
+        ValueError, match=r"row 1: .*, 0.1 s after .* 20 fps give 0.05 s"
+    ):
+        read(root)
+    given = read(root, ReadOptions(image_convention="upright", fps=10))[1]
+    np.testing.assert_array_equal(given.images, read(FOLDER / "v21_av1")[1].images)
+
+
+FILE = r"episode_000001.parquet"
+CORRUPTIONS = {
+    "action of another size": (
+        "v21_images",
+        lambda root: edit_table(
+            root / f"data/chunk-000/{FILE}",
+            actions=lambda r: [*r[:2], r[2][:6], *r[3:]],
+        ),
+        f"{FILE}, row 2: actions has 6 numbers where info.json gives 7",
+    ),
+    "number that is not finite": (
+        "v21_images",
+        lambda root: edit_table(
+            root / f"data/chunk-000/{FILE}", state=lambda r: [*r[:4], [np.nan] * 8]
+        ),
+        f"{FILE}, row 4: state is not finite",
+    ),
+    "task without words": (
+        "v21_images",
+        lambda root: edit_table(
+            root / f"data/chunk-000/{FILE}", task_index=lambda r: [5] * len(r)
+        ),
+        f"{FILE}, row 0: task_index 5 is none of the 2 tasks of .*meta",
+    ),
+    "frames of another episode": (
+        "v21_images",
+        lambda root: shutil.copy(
+            root / "data/chunk-000/episode_000000.parquet",
+            root / f"data/chunk-000/{FILE}",
+        ),
+        f"{FILE}, row 0: frame 0 of episode 0, where frame 0 of episode 1 should be",
+    ),
+    "cut table": (
+        "v21_images",
+        lambda root: cut(root / f"data/chunk-000/{FILE}"),
+        f"{FILE} is no whole parquet table .*get it again.*finalize",
+    ),
+    "Git-LFS pointer": (
+        "v30_images",
+        lambda root: pointer(root / "data/chunk-000/file-000.parquet"),
+        "file-000.parquet is a Git-LFS pointer, .*git lfs pull",
+    ),
+    "missing table": (
+        "v21_images",
+        lambda root: (root / f"data/chunk-000/{FILE}").unlink(),
+        rf"{FILE} is missing \(1 of the dataset's 2 files are not there\)",
+    ),
+    "missing video": (
+        "v30_av1",
+        lambda root: next(root.glob("videos/*.image2/*/*.mp4")).unlink(),
+        r"image2.*mp4 is missing \(1 of the dataset's 3 files",
+    ),
+    "missing tasks": (
+        "v21_images",
+        lambda root: (root / "meta/tasks.jsonl").unlink(),
+        "tasks.jsonl is not there",
+    ),
+    "missing episodes": (
+        "v30_images",
+        lambda root: shutil.rmtree(root / "meta/episodes/chunk-000"),
+        "meta/episodes holds no chunk-",
+    ),
+    "fewer episodes than promised": (
+        "v21_images",
+        lambda root: edit_info(root, total_episodes=3),
+        "lists 2 episodes, meta/info.json has 3",
+    ),
+    "more frames than rows": (
+        "v21_images",
+        lambda root: (root / "meta/episodes.jsonl").write_text(
+            '{"episode_index": 0, "tasks": [], "length": 5}\n'
+            '{"episode_index": 1, "tasks": [], "length": 9}\n'
+        ),
+        f"{FILE} ends after row 4, but episode 1 goes on to row 8",
+    ),
+    "damaged line": (
+        "v21_images",
+        lambda root: (root / "meta/episodes.jsonl").write_text('{"a": 1}\n{"epis'),
+        "episodes.jsonl, row 0 has a, not episode_index and length",
+    ),
+    "unknown version": (
+        "v21_images",
+        lambda root: edit_info(root, codebase_version="v1.6"),
+        "codebase_version v1.6: v2.0, v2.1, v3.0 are read; convert",
+    ),
+}
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def pointer(file):
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_damage_is_named_when_it_is_read(copied, name):
+    fixture, damage, text = CORRUPTIONS[name]
+    root = copied(fixture)
+    damage(root)
+    with pytest.raises((ValueError, FileNotFoundError), match=text) as error:
+        read(root)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_camera_that_is_missing_is_named():
+    options = ReadOptions(cameras=("image", "side"), image_convention="upright")
+    text = "info.json has no side: choose cameras from image, wrist_image with"
+    with pytest.raises(ValueError, match=text):
+        read(FOLDER / "v21_images", options)
+    with pytest.raises(ValueError, match="no image: choose action_keys from state,"):
+        read(FOLDER / "v21_images", ReadOptions(action_keys=("image",)))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import rlds, rlds_builder, rlds_records
+from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect, modified_libero_rlds
 from data_pipelines.readers.options import ReadOptions
@@ -46,16 +47,11 @@ def test_pictures_are_decoded_on_access(folder, monkeypatch):
 
 
 def test_parsed_records_in_memory_are_bounded(folder, monkeypatch):
-    monkeypatch.setattr(rlds_records, "CACHED_RECORDS", 2)
-    demonstrations = list(READERS["rlds"](folder))
-    for demonstration in demonstrations:
+    kept = EncodedCache(limit=1)  # byte: one record at least
+    monkeypatch.setattr(rlds_records, "ENCODED", kept)
+    for demonstration in READERS["rlds"](folder):
         np.asarray(demonstration.images)
-    (cell,) = [
-        cell.cell_contents
-        for cell in demonstrations[0].images.decode.__closure__
-        if isinstance(cell.cell_contents, rlds_records.Records)
-    ]
-    assert cell.load.cache_info().currsize == 2
+    assert len(kept) == 1
 
 
 def test_the_image_convention_is_undone_by_name(folder):

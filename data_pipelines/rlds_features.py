@@ -1,27 +1,40 @@
 """The features that a dataset must have to be read."""
 
 from pathlib import Path
-from typing import Any, Mapping
+from types import MappingProxyType
+from typing import Any, Mapping, TypeAlias
 
 import numpy as np
 
 from data_pipelines.rlds_builder import FEATURES_FILE
 
-STEP = {  # name below `steps`, shape; None: any size, or a text
-    "observation/image": (None, None, 3),
-    "observation/wrist_image": (None, None, 3),
+Shape: TypeAlias = tuple[int | None, ...]  # None: any size; of a text it is ()
+PICTURE: Shape = (None, None, 3)
+MODIFIED_LIBERO: dict[str, Shape] = {  # by name below `steps`
+    "observation/image": PICTURE,
+    "observation/wrist_image": PICTURE,
     "observation/state": (8,),
     "action": (7,),
     "language_instruction": (),
 }
-OPTIONAL = {"observation/joint_state": (7,)}
+JOINT_STATE: dict[str, Shape] = {"observation/joint_state": (7,)}  # some lack it
 
 
-def check(tree: Any, folder: Path) -> None:
-    """Refuse features that are no demonstrations in the layout of modified_libero_rlds.
+def check(
+    tree: Any,
+    folder: Path,
+    required: Mapping[str, Shape],
+    optional: Mapping[str, Shape] = MappingProxyType({}),
+    *,
+    layout: str,
+) -> None:
+    """Refuse features that are no demonstrations in a layout.
 
     Args:
       tree: of tfds, as features.json in `folder` describes it.
+      required: shapes of the features that must be there, by name below `steps`.
+      optional: of those that may be.
+      layout: the reader's name, for the messages.
 
     Raises:
       ValueError: a feature is missing or of another shape; one line names it.
@@ -33,14 +46,14 @@ def check(tree: Any, folder: Path) -> None:
             f"{file} has no `steps`, so that it is no RLDS dataset; there are "
             f"{_names(tree)}."
         )
-    for name, shape in {**STEP, **OPTIONAL}.items():
+    for name, shape in {**required, **optional}.items():
         found = _child(inner, name)
-        if found is None and name in OPTIONAL:
+        if found is None and name in optional:
             continue
         if found is None:
             raise ValueError(
-                f"{file} has no steps/{name}, which modified_libero_rlds has; there "
-                f"are {_names(inner)}."
+                f"{file} has no steps/{name}, which {layout} asks for; there are "
+                f"{_names(inner)}."
             )
         fits = len(found.shape) == len(shape) and all(
             size in (None, expected) or expected is None
@@ -48,15 +61,15 @@ def check(tree: Any, folder: Path) -> None:
         )
         if not fits:
             raise ValueError(
-                f"{file} gives steps/{name} the shape {found.shape}; "
-                f"modified_libero_rlds has {shape}."
+                f"{file} gives steps/{name} the shape {found.shape}; {layout} has "
+                f"{shape}."
             )
         kind = np.dtype(found.np_dtype).kind
         kinds = "OSU" if not shape else "u" if len(shape) == 3 else "f"
         if kind not in kinds:
             raise ValueError(
                 f"{file} gives steps/{name} the type {np.dtype(found.np_dtype)}; "
-                "modified_libero_rlds has uint8 pictures, float32 numbers and text."
+                f"{layout} has uint8 pictures, floating-point numbers and text."
             )
 
 

@@ -124,8 +124,8 @@ def named_damage(where: str) -> Iterator[None]:
         raise
     except Exception as error:  # tfds, protobuf and Pillow raise whatever they meet
         raise ValueError(
-            f"{where} does not hold what {FEATURES_FILE} says ({first_line(error)}): "
-            "get the files again."
+            f"{where} does not hold what {FEATURES_FILE} says "
+            f"({first_line(error).rstrip('.')}): get the files again."
         ) from error
 
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Iterator, Protocol
 
 from data_pipelines.readers import (
+    droid_rlds,
     lerobot,
     libero_hdf5,
     modified_libero_rlds,
@@ -52,6 +53,7 @@ def _reader(name: str, module: ModuleType) -> Reader:
 _MODULES: dict[str, ModuleType] = {
     "lerobot": lerobot,
     "libero_hdf5": libero_hdf5,
+    "droid_rlds": droid_rlds,
     "rlds": rlds,
     "modified_libero_rlds": modified_libero_rlds,
 }

@@ -9,18 +9,16 @@ ArrayRecord files are read, without TensorFlow.
 Axes: T steps of a demonstration, V = 2 camera views (agent, wrist), S image side.
 """
 
-import io
 from pathlib import Path
 from typing import Iterator
 
 import numpy as np
-from PIL import Image
 
 from data_pipelines import rlds_features, rlds_paths
-from data_pipelines.lazy_images import LazyImages
+from data_pipelines.errors import check_finite
 from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.rlds_views import lazy_views
 from data_pipelines.rlds_records import Records, named_damage
-from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
 
 CONVENTION = "modified_libero_rlds"
@@ -58,7 +56,13 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
     """
     folder = rlds_paths.resolve(path)
     records = Records(folder)
-    rlds_features.check(records.features, folder)
+    rlds_features.check(
+        records.features,
+        folder,
+        rlds_features.MODIFIED_LIBERO,
+        rlds_features.JOINT_STATE,
+        layout=CONVENTION,
+    )
     convention = options.image_convention or CONVENTION
     for number in range(len(records.places)):
         yield _demonstration(records, number, convention)
@@ -68,30 +72,12 @@ def _demonstration(records: Records, number: int, convention: str) -> Demonstrat
     """The demonstration of one record."""
     where = records.where(number)
     example = records.load(number)
-
-    def decode(step: int) -> np.ndarray:
-        encoded = records.load(number)["steps"]["observation"]
-        with named_damage(where):
-            files = [io.BytesIO(encoded[view][step]) for view in VIEWS]
-            views = [np.asarray(Image.open(file)) for file in files]
-            if any(view.shape != shape[2:] for view in views):
-                raise ValueError(
-                    f"pictures {[view.shape for view in views]} in step {step}, "
-                    f"{shape[2:]} in step 0"
-                )
-        return convert_image_convention(np.stack(views), convention)
-
+    images = lazy_views(records, number, VIEWS, convention)
     with named_damage(where):
         steps = example["steps"]
-        length = len(steps["action"])
-        if not length:
-            raise ValueError("an episode without steps")
-        first = io.BytesIO(steps["observation"][VIEWS[0]][0])
-        width, height = Image.open(first).size  # decodes the header alone
-        shape = (length, len(VIEWS), height, width, 3)
-        no_joints = np.full((length, 7), np.nan, np.float32)
+        no_joints = np.full((len(images), 7), np.nan, np.float32)
         return Demonstration(
-            images=LazyImages(decode, shape),
+            images=images,
             state=_finite("observation/state", steps["observation"]["state"]),
             joint_state=steps["observation"].get("joint_state", no_joints),
             action=_finite("action", steps["action"]),
@@ -103,7 +89,5 @@ def _demonstration(records: Records, number: int, convention: str) -> Demonstrat
 def _finite(name: str, array: np.ndarray) -> np.ndarray:
     """float32 [T, ...]; ValueError where a number is not finite."""
     array = np.asarray(array, np.float32)
-    if not np.isfinite(array).all():
-        step = int(np.argmin(np.isfinite(array).all(axis=1)))
-        raise ValueError(f"steps/{name} of step {step} is not finite")
+    check_finite(array, f"steps/{name}", "step")
     return array

@@ -8,11 +8,14 @@ camera, tables), P watched contact pairs.
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
 
+from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.assets.category import Region
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.assets.objects import CATEGORIES
@@ -100,6 +103,21 @@ class EnvState:
     def frozen(self) -> jax.Array:
         """bool [B]: environments that no action changes any more."""
         return self.success | self.diverged
+
+
+def choose(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+    """Return the environments of `new` where `mask` bool [B] is True, else of `old`.
+
+    Args:
+      mask: the choice.
+      new, old: trees of arrays [B, ...].
+    """
+    chex.assert_rank(mask, 1)
+    return jax.tree.map(
+        lambda a, b: jnp.where(mask.reshape((-1,) + (1,) * (b.ndim - 1)), a, b),
+        new,
+        old,
+    )
 
 
 def goal_body(scene: Scene, goal: Goal) -> int:

@@ -111,13 +111,14 @@ def render_images(
 
     # Leaves that differ between images, [B * V, ...], view after view of one
     # environment, so that splitting them splits the work evenly.
-    def interleave(*leaves: jax.Array) -> jax.Array:
-        return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
-
     repeat = functools.partial(jax.tree.map, lambda leaf: jnp.repeat(leaf, views, 0))
     cameras = [mounted_camera(mount, physics) for mount in visuals.cameras]
     poses = (physics.xpos, rotation.matrix(physics.xquat, jnp))
-    per_image = {"camera": jax.tree.map(interleave, *cameras), "poses": repeat(poses)}
+    camera = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:]),
+        *cameras,
+    )
+    per_image = {"camera": camera, "poses": repeat(poses)}
     if visuals.materials.rgb.ndim == 3:
         per_image["materials"] = repeat(visuals.materials)
     if visuals.lights.ambient.ndim == 2:

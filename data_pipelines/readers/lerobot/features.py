@@ -74,7 +74,7 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
     ):
         unknown = [name for name in names if name not in found]
         if unknown or not names:
-            problem = f"has no {unknown[0]}" if unknown else "has several cameras"
+            problem = f"has no {unknown[0]}" if unknown else "has no known cameras"
             raise ValueError(
                 f"{dataset.root / INFO_FILE} {problem}: choose {option} from "
                 f"{', '.join(found) or 'none'} with --config.data.{option}=NAME,NAME."

@@ -6,8 +6,9 @@ does not grow with the dataset.
 Axes: T frames, V cameras, S image side.
 """
 
-import functools
 import io
+import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from data_pipelines.readers.lerobot import tables, videos
 from data_pipelines.readers.lerobot.layout import Episode
 from omnivla_jax.core.orientation import convert_image_convention
 
-CACHED_EPISODES = 48  # more than streaming mixes
+CACHED_BYTES = 768 << 20  # of encoded pictures; 30 episodes of 160 frames of 256 pixels
 
 
 class Source(NamedTuple):
@@ -32,6 +33,38 @@ class Source(NamedTuple):
     convention: str  # of `core.orientation`
     first: int  # frame of the episode that the demonstration starts with
     seconds: tuple[float, ...]  # timestamps of the demonstration's frames
+
+
+class EncodedPictures:
+    """The encoded pictures that were used last; may be shared by threads."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep at most `limit` bytes, and one column at least."""
+        self._limit, self._lock = limit, threading.Lock()
+        self._columns: OrderedDict[tuple[Path, int, str], Any] = OrderedDict()
+
+    def column(self, episode: Episode, camera: str) -> Any:
+        """One camera's pictures of an episode, a pyarrow.StructArray [T]."""
+        key = (episode.file, episode.first, camera)
+        with self._lock:
+            if key in self._columns:
+                self._columns.move_to_end(key)
+                return self._columns[key]
+        rows = tables.read_rows(episode.file, [camera], episode.first, episode.length)
+        column = rows.column(camera).combine_chunks()
+        with self._lock:
+            self._columns[key] = column
+            while len(self._columns) > 1 and self.nbytes > self._limit:
+                self._columns.popitem(last=False)
+        return column
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return sum(column.nbytes for column in self._columns.values())
+
+
+ENCODED = EncodedPictures(CACHED_BYTES)
 
 
 def decode(source: Source, frame: int) -> np.ndarray:
@@ -50,7 +83,7 @@ def decode(source: Source, frame: int) -> np.ndarray:
             seconds = start + source.seconds[frame]
             view = videos.read_frame(file, seconds, where=where)
         else:
-            column = _encoded(episode.file, episode.first, episode.length, camera)
+            column = ENCODED.column(episode, camera)
             view = _decode_picture(column[row], f"{where}, {camera}", episode.file)
         if view.shape != (*size, 3):
             raise ValueError(
@@ -59,13 +92,6 @@ def decode(source: Source, frame: int) -> np.ndarray:
             )
         views.append(lazy_images.fit(view, source.sizes[0]))
     return convert_image_convention(np.stack(views), source.convention)
-
-
-@functools.lru_cache(CACHED_EPISODES * 2)  # two cameras
-def _encoded(file: Path, first: int, count: int, camera: str) -> Any:
-    """The column of one camera's pictures, a pyarrow.StructArray."""
-    column = tables.read_rows(file, [camera], first, count).column(camera)
-    return column.combine_chunks()
 
 
 def _decode_picture(value: Any, where: str, file: Path) -> np.ndarray:

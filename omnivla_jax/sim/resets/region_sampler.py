@@ -22,7 +22,7 @@ from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.resets.region_tables import SHARED, Layout, ObjectTable, layout
 from omnivla_jax.sim.rotation import Array
-from omnivla_jax.sim.state import Scene
+from omnivla_jax.sim.state import Scene, choose
 
 ARM_NOISE = 0.02  # rad, standard deviation of the recorded initial states
 NO_OBSTACLE = -1.0
@@ -92,14 +92,8 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
         drawn = draw(task, used, rounds < SPACIOUS_ROUNDS)
         # Its own cost alone decides: a batch's other environments go on for longer.
         better = going(rounds, best.cost) & (drawn.cost < best.cost)
-        chosen = jax.tree.map(
-            lambda new, old: jnp.where(
-                better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
-            ),
-            drawn,
-            best,
-        )
-        return rounds + 1, chosen
+        best = choose(better, drawn, best)
+        return rounds + 1, best
 
     # One traced copy of the sampler serves all rounds: it takes long to compile.
     shapes = jax.eval_shape(draw, task, keys, True)

@@ -165,7 +165,7 @@ def test_records_that_contradict_their_features_are_named(tmp_path, monkeypatch)
     bad = np.zeros(7, np.float32)
     bad[3] = np.nan
     folder = store(tmp_path / "a", monkeypatch, values={"action": bad})
-    text = r"tfrecord-.*, record 0 .*steps/action of step 0 is not finite"
+    text = r"tfrecord-.*, record 0 .*step 0: steps/action is not finite"
     with pytest.raises(ValueError, match=text):
         rlds.read(folder)
     folder = store(tmp_path / "b", monkeypatch, values={"image": b"no picture"})

@@ -172,7 +172,7 @@ def test_other_names_are_upright_and_asked_for(copied, recwarn):
     features = info["features"]
     features["front"] = features.pop("image")  # no name of a copy any more
     edit_info(root, features=features)
-    text = "has several cameras: choose cameras from wrist_image, front with --config"
+    text = "has no known cameras: choose cameras from wrist_image, front with --config"
     with pytest.raises(ValueError, match=text):
         read(root, ReadOptions())
     with pytest.raises(
@@ -207,12 +207,17 @@ def test_a_split_is_a_range_of_episodes(copied):
     assert [d.instruction for d in read(root, options)] == [make_fixtures.TASKS[1]]
     with pytest.raises(ValueError, match="data.split='x' is none of .*train, test"):
         read(root, ReadOptions(image_convention="upright", split="x"))
+    edit_info(root, splits={"train": "80%"})
+    with pytest.raises(ValueError, match="the split train as '80%': only FIRST:LAST"):
+        read(root, ReadOptions(image_convention="upright", split="train"))
 
 
 def test_the_rate_of_the_timestamps_may_be_given(copied):
     root = copied("v21_av1")
     edit_info(root, fps=20)
-    with pytest.raises(ValueError, match=r"row 1: timestamp 0.1 s .*data.fps=10 if"):
+    with pytest.raises(
+        ValueError, match=r"row 1: .*, 0.1 s after .* 20 fps give 0.05 s"
+    ):
         read(root)
     given = read(root, ReadOptions(image_convention="upright", fps=10))[1]
     np.testing.assert_array_equal(given.images, read(FOLDER / "v21_av1")[1].images)

@@ -33,8 +33,12 @@ def store(root, row, **value):
     pq.write_table(table.set_column(place, "wrist_image", column), root / TABLE)
 
 
+def read(root):
+    return list(READERS["lerobot"](root, options=AS_STORED))
+
+
 def second(root):
-    return list(READERS["lerobot"](root, options=AS_STORED))[1].images
+    return read(root)[1].images
 
 
 def test_a_damaged_picture_is_named(root):
@@ -45,10 +49,10 @@ def test_a_damaged_picture_is_named(root):
     with pytest.raises(ValueError, match=text) as error:
         images[3]
     assert len(str(error.value).splitlines()) == 1
-    store(root, 3)
-    pictures._encoded.cache_clear()
+    emptied = shutil.copytree(root, root.parent / "emptied")
+    store(emptied, 3)
     with pytest.raises(ValueError, match=r"row 3, .* no whole picture \(it is empty"):
-        second(root)[3]
+        second(emptied)[3]
 
 
 def test_a_picture_may_lie_in_a_file(root):
@@ -68,12 +72,17 @@ def test_a_picture_of_another_size_is_named(root, tmp_path):
 
 
 def test_encoded_pictures_are_bounded(root):
-    images = second(root)
-    images[0]
-    limit = pictures._encoded.cache_info().maxsize
-    assert limit == 2 * pictures.CACHED_EPISODES
-    column = pictures._encoded(root.resolve() / TABLE, 0, 2, "image")
-    assert len(column) == 2 and column.nbytes < pq.read_table(root / TABLE).nbytes / 3
+    episodes = [d.images.decode.args[0].episode for d in read(root)]
+    kept = pictures.EncodedPictures(limit=2000)
+    column = kept.column(episodes[0], "image")
+    assert kept.column(episodes[0], "image") is column
+    assert 500 < column.nbytes == kept.nbytes < 2000
+    kept.column(episodes[0], "wrist_image")
+    kept.column(episodes[1], "image")
+    assert kept.nbytes <= 2000
+    assert kept.column(episodes[0], "image") is not column
+    tiny = pictures.EncodedPictures(limit=1)
+    assert len(tiny.column(episodes[1], "image")) == 5
 
 
 def test_pictures_travel_to_another_process(root):

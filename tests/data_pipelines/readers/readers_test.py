@@ -1,5 +1,7 @@
 """Tests of data_pipelines.readers: layouts are detected, pictures decoded on access."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect, modified_libero_rlds
 from data_pipelines.readers.options import ReadOptions
+from tests.data_pipelines.readers.fixtures.make_fixtures import FOLDER
 from tests.data_pipelines.rlds_test import make_episode
 
 
@@ -82,6 +85,25 @@ def test_the_image_convention_is_undone_by_name(folder):
 def test_an_option_that_is_ignored_is_refused(tmp_path, options, text):
     with pytest.raises(ValueError, match=text):
         READERS["rlds"](tmp_path, options=options)
+
+
+@pytest.mark.parametrize(
+    "package, reader, path",
+    [
+        ("pyarrow", "lerobot", FOLDER / "v30_images"),
+        ("pyarrow.parquet", "lerobot", FOLDER / "v21_images"),
+        ("av", "lerobot", FOLDER / "v21_av1"),
+        ("h5py", "libero_hdf5", "demo.hdf5"),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    tmp_path, monkeypatch, package, reader, path
+):
+    (tmp_path / "demo.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    monkeypatch.setitem(sys.modules, package, None)
+    options = ReadOptions(image_convention="upright")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'omnivla-rl\[data\]'"):
+        next(READERS[reader](tmp_path / path, options=options)).images[0]
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def row(name: str, recorded: list[Part]) -> dict[str, Any]:
     """Counts and deviations of category `name`, over all its parts."""
     fitted = CATEGORIES[name].parts
     pairs = []
-    for part, own in zip(recorded, fitted, strict=True):
-        boxes = [shape for shape in own.collision if shape.kind == "box"]
+    for part, fit in zip(recorded, fitted, strict=True):
+        boxes = [shape for shape in fit.collision if shape.kind == "box"]
         rows = [(*box.position, *box.quaternion, *box.size) for box in boxes]
         pairs.append(deviation(part.boxes, np.array(rows)))
     distances = {
@@ -59,8 +59,10 @@ def row(name: str, recorded: list[Part]) -> dict[str, Any]:
         max(median.values()) < MEDIAN_LIMIT and max(maximum.values()) < MAXIMUM_LIMIT
     )
     return {
-        "recorded_primitives": sum(len(p.boxes) + len(p.capsules) for p in recorded),
-        "fitted_primitives": sum(len(own.collision) for own in fitted),
+        "recorded_primitives": sum(
+            len(part.boxes) + len(part.capsules) for part in recorded
+        ),
+        "fitted_primitives": sum(len(part.collision) for part in fitted),
         "median_mm": median,
         "maximum_mm": maximum,
         "within": within,

@@ -76,13 +76,13 @@ def _unchanged(
     episodes: list[Demonstration], finished: Mapping[str, Any], path: Path | None
 ) -> list[Demonstration]:
     """`episodes`, read again; a ValueError where they are not those of `finished`."""
-    found = _summary(episodes)
+    summary = _summary(episodes)
     # Runs of earlier releases have no checksum.
-    if found["checksum"] == finished.get("checksum", found["checksum"]):
+    if summary["checksum"] == finished.get("checksum", summary["checksum"]):
         return episodes
     raise ValueError(
         f"{path} has changed since the run started: {len(episodes)} demonstrations of "
-        f"{found['mean_steps']:.1f} steps, then {finished['episodes']} of "
+        f"{summary['mean_steps']:.1f} steps, then {finished['episodes']} of "
         f"{finished['mean_steps']:.1f}. Put it back to resume, or start another "
         "--workdir."
     )
@@ -98,6 +98,7 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
         list(READERS[source](data.path, options=data.options)),
         tasks,
         source=str(data.path),
+        keep_others=data.all_tasks,
     )
     side, size = episodes[0].images.shape[2], config.image_size
     resized = "" if side == size else f", pictures resized from {side} to {size} pixels"
@@ -111,7 +112,11 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
 
 
 def select_tasks(
-    episodes: Sequence[Demonstration], tasks: dict[int, Task], *, source: str
+    episodes: Sequence[Demonstration],
+    tasks: dict[int, Task],
+    *,
+    source: str,
+    keep_others: bool = False,
 ) -> list[Demonstration]:
     """The episodes whose instruction is one of the tasks', under the task's number.
 
@@ -121,6 +126,8 @@ def select_tasks(
       episodes: of a dataset.
       tasks: by their row in the suite.
       source: of the episodes, to name in the error.
+      keep_others: keep those of other instructions, too, under the number that they
+        have; no task has to have an episode then.
 
     Raises:
       ValueError: a task without an episode, with the instructions that there are.
@@ -136,6 +143,10 @@ def select_tasks(
         if row is not None:
             text = tasks[row].instruction
             selected.append(episode._replace(instruction=text, task=row))
+        elif keep_others:
+            selected.append(episode)
+    if keep_others and selected:
+        return selected
     demonstrated = {episode.task for episode in selected}
     for row, task in tasks.items():
         if row not in demonstrated:

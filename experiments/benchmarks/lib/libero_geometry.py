@@ -1,4 +1,4 @@
-"""LIBERO's own collision shapes, as recorded from its model files, part by part.
+"""LIBERO's collision shapes, as recorded from its model files, part by part.
 
 Lengths in m, quaternions wxyz. Axes: N boxes, M capsules of a part.
 """
@@ -73,9 +73,9 @@ def _placed(entry: Body, parent: Frame) -> Frame:
     turn = np.zeros(4)
     mujoco.mju_euler2Quat(turn, np.array(entry.get("euler", (0.0, 0.0, 0.0))), "xyz")
     quaternion = np.array(entry.get("quat", (1.0, 0.0, 0.0, 0.0)), float)
-    own = rotation.multiply(quaternion / np.linalg.norm(quaternion), turn, np)
+    local = rotation.multiply(quaternion / np.linalg.norm(quaternion), turn, np)
     position = np.array(entry.get("pos", (0.0, 0.0, 0.0)), float)
     return Frame(
         parent.position + rotation.rotate(parent.quaternion, position, np),
-        rotation.multiply(parent.quaternion, own, np),
+        rotation.multiply(parent.quaternion, local, np),
     )

@@ -67,6 +67,9 @@ def test_a_dataset_is_known_by_its_words():
     ]
     with pytest.raises(ValueError, match="no demonstration of 'put the bowl on"):
         demonstrations.select_tasks(given[1:], wanted, source="data")
+    every = demonstrations.select_tasks(given, wanted, source="data", keep_others=True)
+    assert [e.instruction for e in every][2] == given[2].instruction
+    assert len(every) == 3
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -150,10 +150,6 @@ class Agent:
             executed_mask=output.executed_mask,
         )
 
-    def exact_kl(self, new: Score, other: Score) -> jax.Array:
-        """The divergence of two scores of the same chunks, float32 [K, B]."""
-        return action_head(self.config).exact_kl(new, other)
-
     def value(self, params: PyTree, output: ActorOutput) -> jax.Array:
         """The critic's value of the state in which something was done, float32 [B]."""
         prefix = self.store.load_prefix(

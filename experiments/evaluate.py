@@ -92,7 +92,7 @@ _CACHE = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    """Restore a policy, play episodes, print JSON."""
+    """Restore a policy, run episodes, print JSON."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     if _VIDEOS.value and _OUT.value is None:
@@ -118,7 +118,7 @@ def run(
     chosen: EvaluatedPolicy,
     out: Path | None,
 ) -> dict[str, Any]:
-    """Play the episodes and write the videos.
+    """Run the episodes and write the videos.
 
     Args:
       config: of the run, with what the flags change.
@@ -146,7 +146,7 @@ def run(
         key = initial_states.to_scene(scene, states, pairs)
         starts = starts._replace(task=rows, instruction_id=rows, key=key)
     program = evaluate.make_evaluate(simulator, config.policy, settings)
-    outcome, failures = play(program, chosen, starts, settings)
+    outcome, failures = run_episodes(program, chosen, starts, settings)
     numbers = [number for number, _ in failures]
     if numbers and out is not None:
         episode_video.write(
@@ -171,13 +171,13 @@ def run(
     return summary
 
 
-def play(
+def run_episodes(
     program: jax.stages.Wrapped,
     chosen: EvaluatedPolicy,
     starts: evaluate.EvalBatch,
     config: EvaluateConfig,
 ) -> tuple[EvalResult, list[tuple[int, PyTree]]]:
-    """Play all episodes, a block of the compiled width at a time.
+    """Run all episodes, a block of the compiled width at a time.
 
     Args:
       program: of `evaluate.make_evaluate`.

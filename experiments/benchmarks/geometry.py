@@ -38,8 +38,8 @@ def row(category: recorded.Category) -> dict[str, Any]:
     """Counts and deviations of one category, over all its parts."""
     fitted = CATEGORIES[category.name].parts
     pairs = []
-    for part, own in zip(category.parts, fitted, strict=True):
-        boxes = [shape for shape in own.collision if shape.kind == "box"]
+    for part, fit in zip(category.parts, fitted, strict=True):
+        boxes = [shape for shape in fit.collision if shape.kind == "box"]
         rows = [(*box.position, *box.quaternion, *box.size) for box in boxes]
         pairs.append(deviation.deviation(part.shapes.boxes, np.array(rows)))
     distances = {
@@ -58,7 +58,7 @@ def row(category: recorded.Category) -> dict[str, Any]:
     )
     return {
         "recorded_primitives": sum(recorded.count(p.shapes) for p in category.parts),
-        "fitted_primitives": sum(len(own.collision) for own in fitted),
+        "fitted_primitives": sum(len(part.collision) for part in fitted),
         "median_mm": median,
         "maximum_mm": maximum,
         "within": within,

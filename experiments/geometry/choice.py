@@ -14,4 +14,6 @@ def shapes(category: Category) -> tuple[Shapes, ...]:
         (part,) = category.parts
         return (Shapes(VESSELS[category.name](part.shapes.boxes), NO_CAPSULES),)
     recorded = [part.shapes for part in category.parts]
-    return tuple(Shapes(fit(own.boxes, limit=LIMIT), own.capsules) for own in recorded)
+    return tuple(
+        Shapes(fit(part.boxes, limit=LIMIT), part.capsules) for part in recorded
+    )

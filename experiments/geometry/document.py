@@ -60,7 +60,7 @@ def _category(category: Category, shapes: tuple[Shapes, ...]) -> dict[str, Any]:
         "bottom": category.bottom,
         "top": category.top,
         "radius": category.radius,
-        "parts": [_part(part, own) for part, own in zip(category.parts, shapes)],
+        "parts": [_part(part, shape) for part, shape in zip(category.parts, shapes)],
     }
     return table
 

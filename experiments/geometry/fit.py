@@ -77,11 +77,11 @@ def _merge(boxes: list[np.ndarray], cloud: Cloud, limit: float) -> list[np.ndarr
         pair = min(merges, key=lambda key: (merges[key].cost, key))
         if merges[pair].cost > limit:
             break
-        new, made = max(alive) + 1, merges[pair].box
+        new, merged = max(alive) + 1, merges[pair].box
         alive = {key: box for key, box in alive.items() if key not in pair}
         merges = {key: old for key, old in merges.items() if not set(key) & set(pair)}
-        merges |= {(key, new): _best(box, made, cloud) for key, box in alive.items()}
-        alive[new] = made
+        merges |= {(key, new): _best(box, merged, cloud) for key, box in alive.items()}
+        alive[new] = merged
     return list(alive.values())
 
 
@@ -97,10 +97,10 @@ def _best(first: np.ndarray, second: np.ndarray, cloud: Cloud) -> Merge:
     points = np.concatenate(corners)
     _, _, principal = np.linalg.svd(points - points.mean(axis=0))
     turns = (frames.matrix(first[3:7]), frames.matrix(second[3:7]), principal.T)
-    made = [_around(points, turn) for turn in turns]
-    costs = [round(_cost(box, cloud), 6) for box in made]
+    boxes = [_around(points, turn) for turn in turns]
+    costs = [round(_cost(box, cloud), 6) for box in boxes]
     index = int(np.argmin(costs))
-    return Merge(costs[index], made[index])
+    return Merge(costs[index], boxes[index])
 
 
 def _cost(box: np.ndarray, cloud: Cloud) -> float:

@@ -123,8 +123,8 @@ class Policy:
         if key.shape != (batch,):
             raise ValueError(f"key has shape {key.shape}: give one, or ({batch},).")
         actions = self._sample(self._params, self._normalizer, inputs, key)
-        found = np.asarray(actions)
-        return {"actions": found if batched else found[0]}
+        chunk = np.asarray(actions)
+        return {"actions": chunk if batched else chunk[0]}
 
     def _check(self, observation: Mapping[str, Any]) -> tuple[Observation, bool]:
         """The observation as a batch of host arrays, and whether it was one."""

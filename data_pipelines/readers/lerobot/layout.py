@@ -1,6 +1,7 @@
 """The metadata of a LeRobot dataset: where each episode's frames lie."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
@@ -38,7 +39,7 @@ def open_dataset(root: Path) -> Dataset:
     Raises FileNotFoundError or ValueError with one line: a file is missing or damaged,
     or the version is unknown.
     """
-    root = root.resolve()
+    root = root.absolute()
     file = root / INFO_FILE
     info = _parse(_read_text(file), str(file))
     version = str(info.get("codebase_version"))
@@ -94,8 +95,14 @@ def episodes(
             f"data.split={split!r} is none of {INFO_FILE}'s: choose one of "
             f"{', '.join(splits) or 'none'}."
         )
-    first, last = map(int, splits[split].split(":"))
-    return [episode for episode in listed if first <= episode.number < last]
+    bounds = re.fullmatch(r"(\d+):(\d+)", str(splits[split]))
+    if bounds is None:
+        raise ValueError(
+            f"{dataset.root / INFO_FILE} gives the split {split} as {splits[split]!r}: "
+            "only FIRST:LAST is read."
+        )
+    chosen = range(int(bounds[1]), int(bounds[2]))
+    return [episode for episode in listed if episode.number in chosen]
 
 
 def check_files(listed: Iterable[Episode]) -> None:

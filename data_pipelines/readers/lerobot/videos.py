@@ -39,7 +39,7 @@ def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
             name=error.name,
         ) from error
     try:
-        found, picture = _open(file).frame(seconds)
+        nearest, picture = _open(file).frame(seconds)
     except (av.FFmpegError, OSError) as error:
         fallback = (
             f"{file} is damaged ({first_line(error)}) at {seconds:.6g} s, which "

@@ -276,6 +276,11 @@ def loss(
 
 
 def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:
+    if config.delta_mask:
+        raise ValueError(
+            f"policy.delta_mask is {config.delta_mask}, but demonstrations are learned "
+            "in the robot's own actions: leave it empty."
+        )
     sizes = len(normalizer.state.offset), len(normalizer.action.offset)
     expected = config.robot_proprio_dim, config.robot_action_dim
     if sizes != expected:

@@ -53,10 +53,10 @@ def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
       ValueError: one line; the video is damaged or has no frame at that time.
     """
     with _one_line_errors(file, f" at {seconds:.6g} s, which {where} asks for"):
-        found, picture = _open(file).frame(seconds)
+        at, picture = _open(file).frame(seconds)
     if picture is None:
         raise ValueError(
-            f"{file} has no frame at {seconds:.6g} s (but one at {found:.6g} s), which "
+            f"{file} has no frame at {seconds:.6g} s (but one at {at:.6g} s), which "
             f"{where} asks for: it is cut short or of another dataset, get it again."
         )
     return picture

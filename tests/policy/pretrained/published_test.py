@@ -9,8 +9,8 @@ import pytest
 
 from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import inference
-from omnivla_jax.policy.pretrained import norm_stats, published
+from omnivla_jax.policy import inference, norm_stats
+from omnivla_jax.policy.pretrained import published
 from tests.helpers.pretrained import fakes, lerobot_pi0, published_folder, tiny
 
 BASE = configs.preset("debug").without_spatial()

@@ -1,29 +1,89 @@
 """Shuffled batches of frames from demonstrations that do not fit into memory.
 
     frames = ShuffledFrames(demonstrations, texts, horizon=8, padding="hold", seed=0)
-    batches = BatchStream(frames, (10, 64), position=0)  # leaves [10, 64, ...]
+    batches = BatchStream(frames, 64, position=0)  # leaves [64, ...]
     batches.get_state(), batches.set_state(120)  # numbers of batches
 
 Which frame is where is a function of (seed, epoch, position), so that the number of
-batches taken is all the state there is. Episodes are shuffled in every epoch, frames
-within windows of `WINDOW` episodes, whose records are all that a reader has to keep.
-Decoding runs ahead in threads of grain's.
+batches taken is all the state there is. Batches do not depend on the number of
+processes: each process makes the rows that lie on its own devices. Decoding runs ahead
+in threads of grain's: Pillow decodes without Python's lock, and worker processes take
+half as much processor time again to hand their pictures over.
 
-Axes: K optimizer steps of a call, N frames of a batch, T steps of a demonstration,
-V camera views, S image side, H chunk length.
+Axes: N frames of a batch, n <= N of them made here, E demonstrations, T steps of a
+demonstration, V camera views, S image side, H chunk length.
 """
 
 import functools
+import math
 from typing import Any, Iterator, Sequence
 
 import numpy as np
 
+from data_pipelines import lazy_images
+from data_pipelines.encoded_cache import CACHED_BYTES
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core.types import Demonstration, FrameBatch
 
-WINDOW = 32  # episodes whose frames are mixed; fewer than a reader's cached records
+# Demonstrations whose frames are mixed, and at most the bytes of their pictures once
+# decoded: as PNG files they have less than half of them, which the readers then keep.
+WINDOW, WINDOW_BYTES = 32, 2 * CACHED_BYTES
 THREADS = PREFETCHED = 4  # that make batches; batches made ahead of the learner
 ENDLESS = 1 << 40  # positions
+
+
+class FrameOrder:
+    """The endless order of frames: demonstrations shuffled anew in every epoch.
+
+    Frames are shuffled within windows of demonstrations, whose encoded pictures are all
+    that a reader has to keep. Nothing is stored for each frame.
+    """
+
+    def __init__(self, counts: np.ndarray, sizes: np.ndarray, seed: int) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+          counts: int [E], frames of each demonstration.
+          sizes: int [E], bytes of its pictures.
+          seed: at least 0.
+        """
+        self._counts, self._sizes = np.asarray(counts, np.int64), np.asarray(sizes)
+        self._seed = seed
+        self.frames = int(self._counts.sum())  # of an epoch
+        self._epoch = functools.lru_cache(maxsize=2)(self._windows)
+        self._window = functools.lru_cache(maxsize=4)(self._shuffled)
+
+    def __getitem__(self, position: int) -> tuple[int, int]:
+        """Demonstration and step at `position` >= 0, counted through all epochs."""
+        epoch, offset = divmod(int(position), self.frames)
+        windows, starts = self._epoch(epoch)
+        number = int(np.searchsorted(starts, offset, side="right")) - 1
+        order = self._window(epoch, number)
+        index, step = order[offset - starts[number]]
+        return int(index), int(step)
+
+    def _windows(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """The demonstrations of each window, and its first frame's offset."""
+        rng = np.random.default_rng((self._seed, epoch))
+        # Without frames they would make windows that no offset falls into.
+        episodes = rng.permutation(np.flatnonzero(self._counts))
+        by_bytes = np.cumsum(self._sizes[episodes]) // WINDOW_BYTES
+        ends = np.flatnonzero(np.diff(by_bytes)) + 1
+        windows = [
+            part[start : start + WINDOW]
+            for part in np.split(episodes, ends)
+            for start in range(0, len(part), WINDOW)
+        ]
+        frames = [int(self._counts[window].sum()) for window in windows]
+        return windows, np.cumsum([0] + frames[:-1])
+
+    def _shuffled(self, epoch: int, number: int) -> np.ndarray:
+        """Demonstration and step of each frame of a window, int64 [frames, 2]."""
+        window = self._epoch(epoch)[0][number]
+        steps = [np.arange(self._counts[index]) for index in window]
+        episodes = np.repeat(window, self._counts[window])
+        rng = np.random.default_rng((self._seed, epoch, number))
+        return rng.permutation(np.stack([episodes, np.concatenate(steps)], axis=1))
 
 
 class ShuffledFrames:
@@ -49,7 +109,7 @@ class ShuffledFrames:
 
         Raises ValueError where no frame is left to train on.
         """
-        self._demonstrations, self._seed = list(demonstrations), seed
+        self._demonstrations = list(demonstrations)
         rows = {text: row for row, text in enumerate(instructions)}
         self._rows = [rows[d.instruction] for d in demonstrations]
         actions = [np.asarray(d.action) for d in demonstrations]
@@ -59,24 +119,25 @@ class ShuffledFrames:
         self._masks = [
             action_chunks.loss_mask(len(action), horizon, padding) for action in actions
         ]
-        self._starts = np.cumsum([0] + [len(chunks) for chunks in self._chunks])
-        if not len(self):
+        counts = np.array([len(chunks) for chunks in self._chunks], np.int64)
+        if not counts.sum():
             raise ValueError(
                 f"No demonstration has {horizon} steps, and data.padding={padding!r} "
                 "leaves no frame of shorter ones: choose another."
             )
-        self._order = functools.lru_cache(maxsize=2)(self._shuffled)
+        sizes = [math.prod(lazy_images.source_shape(d.images)) for d in demonstrations]
+        self.order = FrameOrder(counts, np.array(sizes), seed)
 
     def __len__(self) -> int:
         """Frames of an epoch."""
-        return int(self._starts[-1])
+        return self.order.frames
 
     def __getitem__(self, position: int) -> FrameBatch:
         """The frame at `position` >= 0, counted through all epochs, without N."""
-        epoch, offset = divmod(int(position), len(self))
-        frame = self._order(epoch)[offset]
-        index = int(np.searchsorted(self._starts, frame, side="right")) - 1
-        step = int(frame - self._starts[index])
+        return self.frame(*self.order[position])
+
+    def frame(self, index: int, step: int) -> FrameBatch:
+        """The frame of a demonstration, without N; its picture is decoded here."""
         demonstration, mask = self._demonstrations[index], self._masks[index]
         return FrameBatch(
             images=demonstration.images[step],
@@ -86,30 +147,24 @@ class ShuffledFrames:
             loss_mask=None if mask is None else mask[step],
         )
 
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        """The frames of an epoch, int64 [frames], window by window."""
-        rng = np.random.default_rng((self._seed, epoch))
-        episodes = rng.permutation(len(self._chunks))
-        windows = np.split(episodes, range(WINDOW, len(episodes), WINDOW))
-        frames = [
-            np.concatenate([np.arange(*self._starts[i : i + 2]) for i in window])
-            for window in windows
-        ]
-        return np.concatenate([rng.permutation(window) for window in frames])
-
 
 class BatchStream(Iterator[FrameBatch]):
     """An endless iterator of batches of frames, made ahead in the background."""
 
     def __init__(
-        self, frames: ShuffledFrames, shape: tuple[int, ...], *, position: int = 0
+        self,
+        frames: ShuffledFrames,
+        batch_size: int,
+        *,
+        rows: Sequence[int] | np.ndarray | None = None,
+        position: int = 0,
     ) -> None:
         """Start the threads.
 
         Args:
           frames: the source.
-          shape: leading axes of a batch: (N,), or (K, N) for K optimizer steps in one
-            call.
+          batch_size: N, over all processes.
+          rows: the rows of every batch that are made here, in this order; None: all.
           position: batches taken before.
 
         Raises:
@@ -123,9 +178,14 @@ class BatchStream(Iterator[FrameBatch]):
                 "or leave it off where the data fits into the device's memory.",
                 name=error.name,
             ) from error
-        stack = functools.partial(_stack_frames, shape=shape)
-        dataset = grain.MapDataset.range(ENDLESS).map(frames.__getitem__)
-        dataset = dataset.batch(int(np.prod(shape)), batch_fn=stack)
+        made_here = list(range(batch_size)) if rows is None else list(map(int, rows))
+
+        def frame(index: int) -> FrameBatch:
+            batch, row = divmod(index, len(made_here))
+            return frames[batch * batch_size + made_here[row]]
+
+        dataset = grain.MapDataset.range(ENDLESS).map(frame)
+        dataset = dataset.batch(len(made_here), batch_fn=_stack_frames)
         options = grain.ReadOptions(THREADS, PREFETCHED)
         self._iterator: Any = iter(dataset.to_iter_dataset(options))
         self.set_state(position)
@@ -143,14 +203,25 @@ class BatchStream(Iterator[FrameBatch]):
         self._iterator.set_state({**state, "next_index": position})
 
 
-def _stack_frames(frames: Sequence[FrameBatch], shape: tuple[int, ...]) -> FrameBatch:
-    """Frames as one batch with the leading axes `shape`."""
-    columns = [
-        (
-            None
-            if column[0] is None
-            else np.stack(column).reshape(*shape, *column[0].shape)
+def stack_batches(batches: Iterator[FrameBatch], count: int) -> FrameBatch:
+    """The next `count` batches [N, ...] as one with leaves [count, N, ...]."""
+    first = next(batches)
+    stacked = FrameBatch(
+        *(
+            None if leaf is None else np.empty((count, *leaf.shape), leaf.dtype)
+            for leaf in first
         )
-        for column in zip(*frames)
-    ]
-    return FrameBatch(*columns)
+    )
+    for number in range(count):
+        for leaf, column in zip(first if not number else next(batches), stacked):
+            if column is not None:
+                column[number] = leaf
+    return stacked
+
+
+def _stack_frames(frames: Sequence[FrameBatch]) -> FrameBatch:
+    """Frames as one batch."""
+    columns = zip(*frames)
+    return FrameBatch(
+        *(None if column[0] is None else np.stack(column) for column in columns)
+    )

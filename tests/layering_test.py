@@ -19,6 +19,7 @@ LAYERS = {
     "policy": 2,
     "world": 2,
     "train": 3,
+    "interop": 3,
 }
 # Layer 2 joins named pairs of packages; elsewhere everything below is open.
 JOINS = {

@@ -129,6 +129,7 @@ def _data() -> ConfigDict:
             "fps": placeholder(float),
             "split": placeholder(str),
             "remove_noops": False,
+            "all_tasks": False,  # train on the dataset's other instructions, too
             "padding": "hold",  # of the last chunks: see core.action_chunks
             "streaming": False,  # batches from the files: for more than a device holds
         }

@@ -44,6 +44,7 @@ class DataConfig:
     source: str  # "expert", "auto" or a name of `data_pipelines.readers.READERS`
     path: Path | None  # of the dataset; None with the expert
     options: ReadOptions  # of the reader
+    all_tasks: bool  # train on the dataset's other instructions, too
     padding: str  # rule for the last chunks, of `core.action_chunks`
     streaming: bool  # from the files, instead of a dataset on the device
 
@@ -198,6 +199,7 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         source=source,
         path=path,
         options=options,
+        all_tasks=raw["all_tasks"],
         padding=raw["padding"],
         streaming=raw["streaming"],
     )

@@ -3,7 +3,9 @@
 Axes: T control steps, V camera views, S image side.
 """
 
-from typing import Callable, Sequence
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +34,11 @@ def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
     """
     config = context.config.data
     directory = context.workdir.path / "demonstrations"
-    is_finished = context.workdir.result("demonstrations") is not None
-    if is_finished:
+    finished = context.workdir.result("demonstrations")
+    if finished is not None:
         progress.note("Demonstrations", "there already")
         if config.source != "expert":
-            return lambda: _load_dataset(context)
+            return lambda: _unchanged(_load_dataset(context), finished, config.path)
         if config.streaming:
             return lambda: list(READERS["rlds"](directory))
         return lambda: rlds.read(directory)
@@ -50,14 +52,40 @@ def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
         else:
             episodes = _load_dataset(context)
     context.workdir.save_result(
-        "demonstrations",
-        {
-            "episodes": len(episodes),
-            "mean_steps": float(np.mean([len(e.action) for e in episodes])),
-            "diverged": diverged,
-        },
+        "demonstrations", _summary(episodes) | {"diverged": diverged}
     )
     return lambda: episodes
+
+
+def _summary(episodes: Sequence[Demonstration]) -> dict[str, Any]:
+    """Numbers of demonstrations, and a checksum of all but their pictures."""
+    checksum = 0
+    for episode in episodes:
+        for array in (episode.state, episode.action):
+            data = np.ascontiguousarray(array, np.float32).tobytes()
+            checksum = zlib.crc32(data, checksum)
+        checksum = zlib.crc32(episode.instruction.encode(), checksum)
+    return {
+        "episodes": len(episodes),
+        "mean_steps": float(np.mean([len(e.action) for e in episodes])),
+        "checksum": checksum,
+    }
+
+
+def _unchanged(
+    episodes: list[Demonstration], finished: Mapping[str, Any], path: Path | None
+) -> list[Demonstration]:
+    """`episodes`, read again; a ValueError where they are not those of `finished`."""
+    summary = _summary(episodes)
+    # Runs of earlier releases have no checksum.
+    if summary["checksum"] == finished.get("checksum", summary["checksum"]):
+        return episodes
+    raise ValueError(
+        f"{path} has changed since the run started: {len(episodes)} demonstrations of "
+        f"{summary['mean_steps']:.1f} steps, then {finished['episodes']} of "
+        f"{finished['mean_steps']:.1f}. Put it back to resume, or start another "
+        "--workdir."
+    )
 
 
 def _load_dataset(context: RunContext) -> list[Demonstration]:
@@ -70,6 +98,7 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
         list(READERS[source](data.path, options=data.options)),
         tasks,
         source=str(data.path),
+        keep_others=data.all_tasks,
     )
     side, size = episodes[0].images.shape[2], config.image_size
     resized = "" if side == size else f", pictures resized from {side} to {size} pixels"
@@ -83,7 +112,11 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
 
 
 def select_tasks(
-    episodes: Sequence[Demonstration], tasks: dict[int, Task], *, source: str
+    episodes: Sequence[Demonstration],
+    tasks: dict[int, Task],
+    *,
+    source: str,
+    keep_others: bool = False,
 ) -> list[Demonstration]:
     """The episodes whose instruction is one of the tasks', under the task's number.
 
@@ -93,6 +126,8 @@ def select_tasks(
       episodes: of a dataset.
       tasks: by their row in the suite.
       source: of the episodes, to name in the error.
+      keep_others: keep those of other instructions, too, under the number that they
+        have; no task has to have an episode then.
 
     Raises:
       ValueError: a task without an episode, with the instructions that there are.
@@ -108,6 +143,10 @@ def select_tasks(
         if row is not None:
             text = tasks[row].instruction
             selected.append(episode._replace(instruction=text, task=row))
+        elif keep_others:
+            selected.append(episode)
+    if keep_others and selected:
+        return selected
     demonstrated = {episode.task for episode in selected}
     for row, task in tasks.items():
         if row not in demonstrated:

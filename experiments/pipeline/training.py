@@ -5,7 +5,7 @@ A further stage is one function and one entry of `STAGES`.
 
 import dataclasses
 import functools
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,11 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.inference import PolicySpec
-from omnivla_jax.train import loop, online, rng, sft, sharding
+from omnivla_jax.train import input_feed, loop, online, rng, sft, sharding
 from omnivla_jax.train.state import TrainState, eval_params
+
+# The share of a streamed call's time in which the device waited for its batches.
+INPUT_BOUND = "input_bound"
 
 Demonstrations = Callable[[], list[Demonstration]]
 # (run, state to start from, demonstrations) -> stage
@@ -83,7 +86,9 @@ def sft_stage(
         num_calls=config.steps // config.steps_per_call,
         abstract_state=_abstract_state(context, "sft"),
         init=init,
-        displayed_metrics=("loss",),
+        displayed_metrics=(
+            ("loss", INPUT_BOUND) if context.config.data.streaming else ("loss",)
+        ),
         policy=_policy_spec(context),
     )
 
@@ -104,20 +109,25 @@ def _streamed_step(
         padding=context.config.data.padding,
         seed=context.config.seed,
     )
-    batches = streaming.BatchStream(frames, (config.steps_per_call, config.batch_size))
-    on_device: Iterator[FrameBatch] = (
-        _shard(context, jax.tree.map(jnp.asarray, batch)) for batch in batches
-    )
+    rows = input_feed.local_rows(context.mesh, config.batch_size)
+    stream = streaming.BatchStream(frames, config.batch_size, rows=rows)
+
+    def fetch() -> FrameBatch:
+        batches = streaming.stack_batches(stream, config.steps_per_call)
+        return input_feed.put_rows(
+            batches, rows, mesh=context.mesh, size=config.batch_size
+        )
+
     step = sft.make_streamed_step(
         policy_config, config, table, mesh_sharding=_mesh_sharding(context)
     )
-    compiled = _compile(step, state, next(on_device))
+    compiled = _compile(step, state, fetch())
+    feed = input_feed.InputFeed(fetch, stream.set_state)
 
     def run(state: TrainState) -> tuple[TrainState, Any]:
-        position = int(state.step) // config.steps_per_call
-        if batches.get_state() != position:
-            batches.set_state(position)
-        return compiled(state, next(on_device))
+        batches, input_bound = feed.take(state.step)
+        state, metrics = compiled(state, batches)
+        return state, {**metrics, INPUT_BOUND: input_bound}
 
     return run
 

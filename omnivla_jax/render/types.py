@@ -106,6 +106,19 @@ class Lights(NamedTuple):
     specular: Array  # float32 [L, 3]
 
 
+# Of a bright room: soft ambient, a weak headlight, two lamps from above.
+DEFAULT_LIGHTS = Lights(
+    ambient=np.full(3, 0.36, np.float32),
+    headlight=np.full(3, 0.27, np.float32),
+    sky=np.array([0.72, 0.78, 0.84], np.float32),
+    position=np.array([[1.0, 1.0, 4.0], [-3.0, -3.0, 4.0]], np.float32),
+    direction=np.array([[0.0, -0.15, -1.0], [0.0, -0.15, -1.0]], np.float32),
+    directional=np.zeros(2, bool),
+    diffuse=np.array([[0.46, 0.44, 0.40], [0.12, 0.13, 0.15]], np.float32),
+    specular=np.full((2, 3), 0.3, np.float32),
+)
+
+
 class Camera(NamedTuple):
     """A pinhole camera looking along its -z, +y up, as MuJoCo's."""
 
@@ -157,20 +170,6 @@ def make_materials(rows: Sequence[Material]) -> Materials:
         scale=np.array([row.scale for row in rows], np.float32),
         specular=np.array([row.specular for row in rows], np.float32),
         shininess=np.array([row.shininess for row in rows], np.float32),
-    )
-
-
-def default_lights() -> Lights:
-    """Lights of a bright room: soft ambient, a weak headlight, two lamps from above."""
-    return Lights(
-        ambient=np.full(3, 0.36, np.float32),
-        headlight=np.full(3, 0.27, np.float32),
-        sky=np.array([0.72, 0.78, 0.84], np.float32),
-        position=np.array([[1.0, 1.0, 4.0], [-3.0, -3.0, 4.0]], np.float32),
-        direction=np.array([[0.0, -0.15, -1.0], [0.0, -0.15, -1.0]], np.float32),
-        directional=np.zeros(2, bool),
-        diffuse=np.array([[0.46, 0.44, 0.40], [0.12, 0.13, 0.15]], np.float32),
-        specular=np.full((2, 3), 0.3, np.float32),
     )
 
 

@@ -20,7 +20,7 @@ from omnivla_jax.core.types import TimeStep
 from omnivla_jax.sim.engines import registry as engines
 from omnivla_jax.sim.goals import predicates, task_ids
 from omnivla_jax.sim.resets import recorded_states, region_sampler
-from omnivla_jax.sim.state import EnvState, PhysicsState, Scene
+from omnivla_jax.sim.state import EnvState, PhysicsState, Scene, choose
 
 Pose = tuple[ArrayLike, ArrayLike]  # position [B, 3], quaternion wxyz [B, 4]
 Tasks = Sequence[int] | np.ndarray | jax.Array  # integers [B]
@@ -186,12 +186,6 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     moved = active & sane
     return dataclasses.replace(
         state,
-        physics=jax.tree.map(
-            lambda new, old: jnp.where(
-                moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old
-            ),
-            after,
-            state.physics,
-        ),
+        physics=choose(moved, after, state.physics),
         diverged=state.diverged | ~(state.frozen | moved),
     )

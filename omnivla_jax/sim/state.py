@@ -8,11 +8,14 @@ camera, tables), P watched contact pairs.
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
 
+from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.assets.category import Region
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.assets.objects import CATEGORIES
@@ -100,6 +103,24 @@ class EnvState:
     def frozen(self) -> jax.Array:
         """bool [B]: environments that no action changes any more."""
         return self.success | self.diverged
+
+
+def choose(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+    """The environments of `new` where `mask` says so, and those of `old` elsewhere.
+
+    Args:
+      mask: bool [B].
+      new, old: trees of the same arrays [B, ...].
+
+    Returns:
+      A tree of the same arrays.
+    """
+    chex.assert_rank(mask, 1)
+    return jax.tree.map(
+        lambda a, b: jnp.where(mask.reshape((-1,) + (1,) * (b.ndim - 1)), a, b),
+        new,
+        old,
+    )
 
 
 def goal_body(scene: Scene, goal: Goal) -> int:

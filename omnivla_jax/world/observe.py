@@ -111,25 +111,26 @@ def render_images(
 
     # Leaves that differ between images, [B * V, ...], view after view of one
     # environment, so that splitting them splits the work evenly.
-    def interleave(*leaves: jax.Array) -> jax.Array:
-        return jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:])
-
     repeat = functools.partial(jax.tree.map, lambda leaf: jnp.repeat(leaf, views, 0))
     cameras = [mounted_camera(mount, physics) for mount in visuals.cameras]
     poses = (physics.xpos, rotation.matrix(physics.xquat, jnp))
-    per_image = {"camera": jax.tree.map(interleave, *cameras), "poses": repeat(poses)}
+    camera = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves, axis=1).reshape(-1, *leaves[0].shape[1:]),
+        *cameras,
+    )
+    per_image = {"camera": camera, "poses": repeat(poses)}
     if visuals.materials.rgb.ndim == 3:
         per_image["materials"] = repeat(visuals.materials)
     if visuals.lights.ambient.ndim == 2:
         per_image["lights"] = repeat(visuals.lights)
 
-    def draw(own: dict[str, Any]) -> Image:
+    def draw(fields: dict[str, Any]) -> Image:
         return renderer.render(
             visuals.shapes,
-            own.get("materials", visuals.materials),
-            own.get("lights", visuals.lights),
-            own["camera"],
-            *own["poses"],
+            fields.get("materials", visuals.materials),
+            fields.get("lights", visuals.lights),
+            fields["camera"],
+            *fields["poses"],
             size=size,
             outputs=outputs,
             shadows=shadows,

@@ -72,7 +72,7 @@ def make(scene: Scene) -> VisualScene:
     return VisualScene(
         types.make_shapes([_primitive(model, int(geom), names) for geom in visible]),
         types.make_materials([material(name) for name in names]),
-        types.default_lights(),
+        types.DEFAULT_LIGHTS,
         tuple(cameras),
     )
 

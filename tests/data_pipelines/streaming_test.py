@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines import streaming
+from data_pipelines import lazy_images, streaming
 from data_pipelines.lazy_images import LazyImages
 from tests.helpers import reaching
 
@@ -25,13 +25,30 @@ def assert_same(batch, other):
         np.testing.assert_array_equal(leaf, expected)
 
 
-def test_every_epoch_shows_every_frame_once():
+def order_of(epoch, frames):
+    """Demonstration and step at every position of an epoch."""
+    start = epoch * len(frames)
+    return [frames.order[start + offset] for offset in range(len(frames))]
+
+
+def test_every_epoch_shows_every_frame_once(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)  # which does not divide the nine
     frames = frames_of()
-    total = sum(len(d.action) for d in DEMONSTRATIONS)
-    assert len(frames) == total
-    orders = [frames._order(epoch).tolist() for epoch in range(2)]
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(total))
-    assert orders[0] != orders[1] != frames_of(seed=1)._order(1).tolist()
+    steps = [len(d.action) for d in DEMONSTRATIONS]
+    every = [
+        (index, step) for index, count in enumerate(steps) for step in range(count)
+    ]
+    assert len(frames) == len(every)
+    orders = [order_of(epoch, frames) for epoch in range(2)]
+    assert sorted(orders[0]) == sorted(orders[1]) == every
+    assert orders[0] != orders[1] != order_of(1, frames_of(seed=1))
+
+
+def test_demonstrations_without_frames_are_passed_over(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 1)
+    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), np.ones(5), seed=0)
+    drawn = [order[position] for position in range(6)]
+    assert sorted(drawn[:3]) == sorted(drawn[3:]) == [(1, 0), (1, 1), (3, 0)]
 
 
 def test_a_frame_is_the_demonstrations():
@@ -39,7 +56,7 @@ def test_a_frame_is_the_demonstrations():
     seen: collections.Counter = collections.Counter()
     for position in range(len(frames)):
         frame = frames[position]
-        index, step = divmod(int(frames._order(0)[position]), len(frames) // 9)
+        index, step = frames.order[position]
         demonstration = DEMONSTRATIONS[index]
         np.testing.assert_array_equal(frame.images, demonstration.images[step])
         np.testing.assert_array_equal(frame.state, demonstration.state[step])
@@ -72,6 +89,27 @@ def test_pictures_in_use_are_those_of_a_window(monkeypatch):
     assert set.union(*windows) == set(range(9))
 
 
+def test_large_pictures_make_smaller_windows(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)
+    monkeypatch.setattr(streaming, "WINDOW_BYTES", 200)
+    counts = np.full(9, 5)
+    by_number = streaming.FrameOrder(counts, np.full(9, 10), seed=0)
+    by_bytes = streaming.FrameOrder(counts, np.full(9, 100), seed=0)
+    for order, most in ((by_number, 4), (by_bytes, 2)):
+        drawn = [order[position] for position in range(45)]
+        assert len(set(drawn)) == 45
+        windows = order._windows(0)[0]
+        assert max(map(len, windows)) == most
+
+
+def test_resized_pictures_count_as_they_are_read():
+    images = DEMONSTRATIONS[0].images
+    small = lazy_images.resize(lazy_images.pick(images, np.arange(5)), 4)
+    assert small.shape == (5, 2, 4, 4, 3)
+    assert lazy_images.source_shape(small) == images.shape
+    assert lazy_images.source_shape(images) == images.shape
+
+
 def test_no_frame_left_is_refused():
     short = [d._replace(action=d.action[:3]) for d in DEMONSTRATIONS]
     with pytest.raises(ValueError, match="has 4 steps, and .*'drop' leaves no frame"):
@@ -81,28 +119,62 @@ def test_no_frame_left_is_refused():
 def test_a_missing_grain_is_one_line(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "grain", None)
     with pytest.raises(ModuleNotFoundError, match="streaming needs grain: pip install"):
-        streaming.BatchStream(frames_of(), (4,))
+        streaming.BatchStream(frames_of(), 4)
 
 
 def test_batches_follow_the_order_through_epochs():
     pytest.importorskip("grain")
-    frames = frames_of()
-    batches = list(itertools.islice(streaming.BatchStream(frames, (2, 8)), 6))
-    assert batches[0].images.shape[:2] == batches[0].chunk.shape[:2] == (2, 8)
-    flat = [leaf for batch in batches for leaf in batch.state.reshape(-1, 8)]
-    expected = [frames[position].state for position in range(6 * 16)]
-    np.testing.assert_array_equal(flat, expected)
+    frames = frames_of("mask")
+    stream = streaming.BatchStream(frames, 8)
+    batches = [streaming.stack_batches(stream, 2) for _ in range(6)]
+    assert batches[0].images.shape[:2] == batches[0].loss_mask.shape[:2] == (2, 8)
+    for name in ("images", "state", "chunk", "loss_mask"):
+        flat = [
+            leaf for batch in batches for part in getattr(batch, name) for leaf in part
+        ]
+        expected = [getattr(frames[position], name) for position in range(6 * 16)]
+        np.testing.assert_array_equal(flat, expected)
+
+
+def test_parts_of_a_batch_join_to_the_whole():
+    pytest.importorskip("grain")
+    whole = streaming.BatchStream(frames_of(), 8)
+    parts = [
+        streaming.BatchStream(frames_of(), 8, rows=rows)
+        for rows in ([0, 1, 2], [3, 4, 5, 6, 7])
+    ]
+    for _ in range(12):
+        joined = [np.concatenate(leaves) for leaves in zip(*map(strip, parts))]
+        assert_same(joined, strip(whole))
+
+
+def strip(stream):
+    """The leaves of the next batch."""
+    return [leaf for leaf in next(stream) if leaf is not None]
 
 
 def test_resuming_goes_on_with_the_next_batch():
     pytest.importorskip("grain")
-    whole = list(itertools.islice(streaming.BatchStream(frames_of(), (8,)), 12))
-    first = streaming.BatchStream(frames_of(), (8,))
+    whole = list(itertools.islice(streaming.BatchStream(frames_of(), 8), 12))
+    first = streaming.BatchStream(frames_of(), 8)
     for _ in range(5):
         next(first)
     assert first.get_state() == 5
-    resumed = streaming.BatchStream(frames_of(), (8,), position=first.get_state())
+    resumed = streaming.BatchStream(frames_of(), 8, position=first.get_state())
     for batch in whole[5:]:
         assert_same(next(resumed), batch)
     first.set_state(2)
     assert_same(next(first), whole[2])
+
+
+def test_a_damaged_picture_ends_in_its_readers_line():
+    pytest.importorskip("grain")
+
+    def decode(step):
+        raise ValueError("a.parquet, row 3 is no whole picture: get the file again.")
+
+    shape = DEMONSTRATIONS[0].images.shape
+    broken = [d._replace(images=LazyImages(decode, shape)) for d in DEMONSTRATIONS]
+    stream = streaming.BatchStream(frames_of(demonstrations=broken), 8)
+    with pytest.raises(ValueError, match="^a.parquet, row 3 is no whole picture"):
+        next(stream)

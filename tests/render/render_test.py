@@ -40,7 +40,7 @@ TURNS = jnp.tile(jnp.eye(3), (3, 1, 1))
 )
 def program(camera, places, materials, **options):
     return render(
-        SHAPES, materials, types.default_lights(), camera, places, TURNS, **options
+        SHAPES, materials, types.DEFAULT_LIGHTS, camera, places, TURNS, **options
     )
 
 
@@ -105,7 +105,7 @@ def test_vmapped_equals_looped_and_nothing_retraces():
     def batch(heights, places, materials):
         def one(height, place):
             camera = LOOK_DOWN._replace(position=jnp.array([0, 0, 1.0]) * height)
-            scene = (SHAPES, materials, types.default_lights(), camera)
+            scene = (SHAPES, materials, types.DEFAULT_LIGHTS, camera)
             return render(*scene, place, TURNS, size=32, outputs=("rgb", "depth"))
 
         return jax.vmap(jax.vmap(one, (0, None)), (None, 0))(heights, places)
@@ -141,7 +141,7 @@ def test_memory_scales_with_images_not_primitives(monkeypatch, backend):
 
         def run(places):
             def one(place):
-                scene = (shapes, MATERIALS, types.default_lights(), LOOK_DOWN)
+                scene = (shapes, MATERIALS, types.DEFAULT_LIGHTS, LOOK_DOWN)
                 return render(*scene, place, TURNS, size=size).rgb
 
             return jax.vmap(one)(places)

@@ -111,8 +111,8 @@ def streamed(fresh, demonstrations, frames, **changes):
     source = streaming.ShuffledFrames(
         demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
     )
-    order = np.argsort(source._order(0))  # positions by frame
-    drawn = [[source[order[frame]] for frame in batch] for batch in np.asarray(frames)]
+    rows = [(i, t) for i, d in enumerate(demonstrations) for t in range(len(d.action))]
+    drawn = [[source.frame(*rows[row]) for row in batch] for batch in frames]
     batches = jax.tree.map(
         lambda *leaves: np.stack(leaves).reshape(*frames.shape, *leaves[0].shape),
         *[frame for batch in drawn for frame in batch],

@@ -18,7 +18,8 @@ from typing import Iterator
 import numpy as np
 
 from data_pipelines.lazy_images import LazyImages
-from data_pipelines.readers.lerobot import features, layout, pictures, tables
+from data_pipelines.readers.lerobot import features, layout, pictures
+from data_pipelines.readers.lerobot.columns import episode_columns
 from data_pipelines.readers.lerobot.features import Features
 from data_pipelines.readers.lerobot.layout import Dataset, Episode
 from data_pipelines.readers.options import ReadOptions
@@ -33,7 +34,7 @@ OPTIONS = (
     "split",
 )
 UNKNOWN_TASK = -1  # its numbers are not a suite's rows
-CLOCK_TOLERANCE = 1e-4  # seconds, LeRobot's; float32 adds its own rounding
+CLOCK_TOLERANCE = 1e-4  # seconds, LeRobot's; float32 timestamps add their rounding
 
 
 def recognizes(path: Path) -> bool:
@@ -63,9 +64,8 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
     chosen = features.choose(dataset, options)
     episodes = layout.episodes(dataset, chosen.videos, options.split)
     layout.check_files(episodes)
-    for episode, columns in tables.episode_columns(episodes, chosen.numbers):
-        where = f"{episode.file}, row"
-        _check_clock(columns, where, options.fps or dataset.fps, episode)
+    for episode, columns in episode_columns(episodes, chosen.numbers):
+        _check_frames(columns, episode, options.fps or dataset.fps)
         for first, last in _spans(columns["task_index"]):
             yield _demonstration(dataset, chosen, episode, columns, first, last)
 
@@ -114,11 +114,12 @@ def _demonstration(
     )
 
 
-def _check_clock(
-    columns: dict[str, np.ndarray], where: str, fps: float, episode: Episode
-) -> None:
-    """Refuse frames of another episode, out of order, or dated by another fps."""
-    frames = np.arange(episode.length)
+def _check_frames(columns: dict[str, np.ndarray], episode: Episode, fps: float) -> None:
+    """Refuse frames of another episode, out of order, or dated by another fps.
+
+    As LeRobot does it, the time from a frame to the next is held against `fps`.
+    """
+    where, frames = f"{episode.file}, row", np.arange(episode.length)
     wrong = (columns["episode_index"] != episode.number) | (
         columns["frame_index"] != frames
     )
@@ -129,17 +130,16 @@ def _check_clock(
             f"episode {columns['episode_index'][row]}, where frame {row} of episode "
             f"{episode.number} should be: the files are not of one dataset."
         )
-    expected = frames / fps
-    error = np.abs(columns["timestamp"] - expected)
-    late = error > CLOCK_TOLERANCE + 1e-6 * expected
-    if late.any():
-        row = int(np.argmax(late))
-        found = columns["timestamp"][row]
-        rate = f"--config.data.fps={row / found:.6g}" if found > 0 else "data.fps"
+    seconds = columns["timestamp"].astype(np.float64)
+    steps = np.diff(seconds)
+    wrong = np.abs(steps - 1 / fps) > CLOCK_TOLERANCE + 2e-7 * seconds[1:]
+    if wrong.any():
+        row = int(np.argmax(wrong))
         raise ValueError(
-            f"{where} {episode.first + row}: timestamp {found:.6g} s of frame {row}, "
-            f"where {fps:g} fps give {expected[row]:.6g} s: say {rate} if that is the "
-            "rate of the timestamps."
+            f"{where} {episode.first + row + 1}: timestamp {seconds[row + 1]:.6g} s, "
+            f"{steps[row]:.6g} s after the frame before, where {fps:g} fps give "
+            f"{1 / fps:.6g} s: say --config.data.fps=RATE if the timestamps have "
+            "another rate."
         )
 
 

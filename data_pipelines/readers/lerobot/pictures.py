@@ -1,12 +1,11 @@
 """Decodes the pictures of a LeRobot episode, frame by frame, from tables and videos.
 
-The encoded pictures of the last episodes stay in memory as Arrow buffers, so that it
-does not grow with the dataset.
+The encoded pictures of the last episodes stay in memory as Arrow buffers
+(`encoded_cache`), so that it does not grow with the dataset.
 
 Axes: T frames, V cameras, S image side.
 """
 
-import functools
 import io
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +14,11 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import lazy_images
+from data_pipelines.encoded_cache import ENCODED
 from data_pipelines.errors import first_line
 from data_pipelines.readers.lerobot import tables, videos
 from data_pipelines.readers.lerobot.layout import Episode
 from omnivla_jax.core.orientation import convert_image_convention
-
-CACHED_EPISODES = 48  # more than streaming mixes
 
 
 class Source(NamedTuple):
@@ -50,7 +48,7 @@ def decode(source: Source, frame: int) -> np.ndarray:
             seconds = start + source.seconds[frame]
             view = videos.read_frame(file, seconds, where=where)
         else:
-            column = _encoded(episode.file, episode.first, episode.length, camera)
+            column = _encoded(episode, camera)
             view = _decode_picture(column[row], f"{where}, {camera}", episode.file)
         if view.shape != (*size, 3):
             raise ValueError(
@@ -61,11 +59,15 @@ def decode(source: Source, frame: int) -> np.ndarray:
     return convert_image_convention(np.stack(views), source.convention)
 
 
-@functools.lru_cache(CACHED_EPISODES * 2)  # two cameras
-def _encoded(file: Path, first: int, count: int, camera: str) -> Any:
-    """The column of one camera's pictures, a pyarrow.StructArray."""
-    column = tables.read_rows(file, [camera], first, count).column(camera)
-    return column.combine_chunks()
+def _encoded(episode: Episode, camera: str) -> Any:
+    """One camera's pictures of an episode, a pyarrow.StructArray [T]."""
+
+    def load() -> tuple[Any, int]:
+        rows = tables.read_rows(episode.file, [camera], episode.first, episode.length)
+        column = rows.column(camera).combine_chunks()
+        return column, column.nbytes
+
+    return ENCODED.get((episode.file, episode.first, camera), load)
 
 
 def _decode_picture(value: Any, where: str, file: Path) -> np.ndarray:

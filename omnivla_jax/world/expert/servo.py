@@ -58,7 +58,7 @@ def act(
     """
     chex.assert_equal_shape([state.task, expert.waypoint, expert.elapsed])
     task = task_ids.rows(scene, state.task)
-    skills = table.skill_table(scene)
+    skills = jax.tree.map(jnp.asarray, table.skill_table(scene))
     waypoint = jax.tree.map(lambda column: column[task, expert.waypoint], skills)
     return follow(scene, state, expert, waypoint)
 

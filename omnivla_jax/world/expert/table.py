@@ -6,8 +6,6 @@ Axes: S tasks of the suite, P waypoints.
 import functools
 from typing import Any, NamedTuple, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.libero.tasks import Suite
@@ -43,16 +41,12 @@ class WaypointTable(NamedTuple):
     rewind: Any
 
 
+@functools.lru_cache(maxsize=16)
 def skill_table(scene: Scene) -> WaypointTable:
-    """The skills of all tasks of `scene`, columns [S, P].
+    """The skills of all tasks of `scene`, NumPy columns [S, P].
 
     A task stands still without a skill, and where the scene lacks a body of its skill.
     """
-    return jax.tree.map(jnp.asarray, _host_skill_table(scene))
-
-
-@functools.lru_cache(maxsize=16)
-def _host_skill_table(scene: Scene) -> WaypointTable:
     skills = []
     for task in scene.tasks:
         skill = find_skill(task)

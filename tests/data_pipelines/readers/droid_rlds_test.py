@@ -1,6 +1,7 @@
 """Tests of readers.droid_rlds: what openpi takes of DROID, on tiny episodes."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def tree(left_out=()):
 
 def steps(number, texts, left_out, change):
     for t in range(LENGTH):
-        observation = {}
+        observation: dict[str, Any] = {}
         for name, grey in GREYS.items():
             file = io.BytesIO()
             picture = np.full((*SIZE, 3), grey + t, np.uint8)

@@ -139,7 +139,7 @@ def test_several_tasks_are_given_as_said(parsed):
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"source": "csv"}, "data.source is 'csv'; choose one of expert, auto, rlds"),
+        ({"source": "csv"}, "data.source is 'csv'; choose one of expert, auto, lero"),
         ({"path": "a"}, "data.path=a is not read with data.source=expert"),
         ({"source": "rlds"}, "data.source=rlds needs --config.data.path=FOLDER"),
         ({"padding": "wrap"}, "data.padding='wrap' is unknown: choose one of hold"),

@@ -67,6 +67,9 @@ def test_a_dataset_is_known_by_its_words():
     ]
     with pytest.raises(ValueError, match="no demonstration of 'put the bowl on"):
         demonstrations.select_tasks(given[1:], wanted, source="data")
+    every = demonstrations.select_tasks(given, wanted, source="data", keep_others=True)
+    assert [e.instruction for e in every][2] == given[2].instruction
+    assert len(every) == 3
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -90,6 +93,9 @@ def test_a_dataset_takes_the_experts_place(tmp_path, capsys, streaming):
         assert np.asarray(episodes[0].images).shape == (3, 2, 16, 16, 3)
         assert note in capsys.readouterr().out
     assert job.workdir.result("demonstrations")["episodes"] == 3
+    rlds.write(data, [episode(text, side=32, length=4) for text in words], name="mine")
+    with pytest.raises(ValueError, match="data has changed since .* 3 of 3.0. Put it"):
+        demonstrations.demonstrations(job)()
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -27,7 +27,7 @@ from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.libero.task_types import SceneAssets
-from omnivla_jax.sim.state import PhysicsState, Scene
+from omnivla_jax.sim.state import PhysicsState, Scene, choose
 
 _ARM = slice(0, panda.NUM_JOINTS)
 
@@ -63,11 +63,7 @@ def control_step(
     # TensorFloat-32, the default on recent GPUs, makes the physics drift.
     with jax.default_matmul_precision("highest"):
         after = _control_step(scene, physics, task, jnp.clip(action, -1.0, 1.0))
-
-    def select(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(active.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-
-    return jax.tree.map(select, after, physics)
+    return choose(active, after, physics)
 
 
 def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
@@ -154,9 +150,9 @@ def _substep(
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
     # As in the C engine, poses and contacts before the last substep remain.
-    poses, found = stages.body_poses(data), data.collision
-    overflow = carry.overflow + found.overflow
-    return _Carry(state, closing, terms, *poses, found.touching, overflow), None
+    poses, collision = stages.body_poses(data), data.collision
+    overflow = carry.overflow + collision.overflow
+    return _Carry(state, closing, terms, *poses, collision.touching, overflow), None
 
 
 def _control(

@@ -118,7 +118,7 @@ def dynamics(
     matrix = jnp.concatenate([above, below], axis=-2)
 
     # The inverse mass matrix times the force, by way of the centre of mass.
-    push = _to_body(pose, force[..., :3])
+    push = _matvec(pose.matrix.mT, force[..., :3])
     moment = force[..., 3:] - rotation.cross(bodies.center, push, jnp)
     angular = _matvec(bodies.inverse_inertia, moment)
     linear = push / bodies.mass[..., None]
@@ -182,9 +182,11 @@ def _force(
 ) -> jax.Array:
     """[B, S, 6]: gravity, gyroscopic and centrifugal forces, the fluid's, damping."""
     spin = qvel[..., 3:]  # the body's frame from here on
-    speed = _to_body(pose, qvel[..., :3]) + rotation.cross(spin, bodies.center, jnp)
+    speed = _matvec(pose.matrix.mT, qvel[..., :3])
+    speed += rotation.cross(spin, bodies.center, jnp)
     swing = rotation.cross(spin, rotation.cross(spin, bodies.center, jnp), jnp)
-    gravity = _to_body(pose, jnp.broadcast_to(fluid.gravity, swing.shape))
+    fall = jnp.broadcast_to(fluid.gravity, swing.shape)
+    gravity = _matvec(pose.matrix.mT, fall)
     drag, drag_torque = _fluid_drag(bodies, fluid, speed, spin)
     push = bodies.mass[..., None] * (gravity - swing) + drag
     momentum = _matvec(bodies.inertia, spin)
@@ -212,11 +214,6 @@ def _fluid_drag(
 
 def _matvec(matrices: Array, vectors: jax.Array) -> jax.Array:
     return jnp.sum(matrices * vectors[..., None, :], axis=-1)
-
-
-def _to_body(pose: Pose, vectors: jax.Array) -> jax.Array:
-    """World vectors [B, S, 3] in the bodies' frames."""
-    return _matvec(pose.matrix.mT, vectors)
 
 
 def _skew(vectors: Array) -> jax.Array:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.readers import READERS
 from data_pipelines.readers.lerobot import pictures
 from data_pipelines.readers.options import ReadOptions
@@ -33,8 +34,12 @@ def store(root, row, **value):
     pq.write_table(table.set_column(place, "wrist_image", column), root / TABLE)
 
 
+def read(root):
+    return list(READERS["lerobot"](root, options=AS_STORED))
+
+
 def second(root):
-    return list(READERS["lerobot"](root, options=AS_STORED))[1].images
+    return read(root)[1].images
 
 
 def test_a_damaged_picture_is_named(root):
@@ -45,10 +50,10 @@ def test_a_damaged_picture_is_named(root):
     with pytest.raises(ValueError, match=text) as error:
         images[3]
     assert len(str(error.value).splitlines()) == 1
-    store(root, 3)
-    pictures._encoded.cache_clear()
+    emptied = shutil.copytree(root, root.parent / "emptied")
+    store(emptied, 3)
     with pytest.raises(ValueError, match=r"row 3, .* no whole picture \(it is empty"):
-        second(root)[3]
+        second(emptied)[3]
 
 
 def test_a_picture_may_lie_in_a_file(root):
@@ -67,13 +72,15 @@ def test_a_picture_of_another_size_is_named(root, tmp_path):
         second(root)[0]
 
 
-def test_encoded_pictures_are_bounded(root):
-    images = second(root)
-    images[0]
-    limit = pictures._encoded.cache_info().maxsize
-    assert limit == 2 * pictures.CACHED_EPISODES
-    column = pictures._encoded(root.resolve() / TABLE, 0, 2, "image")
-    assert len(column) == 2 and column.nbytes < pq.read_table(root / TABLE).nbytes / 3
+def test_encoded_pictures_are_bounded(root, monkeypatch):
+    kept = EncodedCache(limit=3000)
+    monkeypatch.setattr(pictures, "ENCODED", kept)
+    episodes = read(root)
+    np.asarray(episodes[0].images)
+    assert len(kept) == 2 and 1000 < kept.nbytes < 3000  # two cameras
+    np.asarray(episodes[1].images)
+    assert len(kept) < 4 and kept.nbytes < 3000
+    np.testing.assert_array_equal(read(root)[0].images[4], episodes[0].images[4])
 
 
 def test_pictures_travel_to_another_process(root):

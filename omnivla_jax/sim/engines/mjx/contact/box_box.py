@@ -7,6 +7,7 @@ Axes: vectors lead with their 3 components, then come the points of a contact ar
 then any shape `...` shared by all pairs.
 """
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -109,20 +110,17 @@ def _edge_separations(
     rotation: jax.Array, offset: jax.Array, half_a: jax.Array, half_b: jax.Array
 ) -> jax.Array:
     """Separation [9, ...] along the cross products of a's and b's axes."""
-
-    def next_a(values: jax.Array, step: int) -> jax.Array:
-        return jnp.roll(values, -step, axis=0)
-
-    def next_b(values: jax.Array, step: int) -> jax.Array:
-        return jnp.roll(values, -step, axis=1)
-
+    # The axis after each of a's and of b's, and the one after that.
+    (next_a, last_a), (next_b, last_b) = (
+        [functools.partial(jnp.roll, shift=-step, axis=axis) for step in (1, 2)]
+        for axis in (0, 1)
+    )
     size, offset = jnp.abs(rotation), offset[:, None]
     distance = jnp.abs(
-        next_a(offset, 2) * next_a(rotation, 1)
-        - next_a(offset, 1) * next_a(rotation, 2)
+        last_a(offset) * next_a(rotation) - next_a(offset) * last_a(rotation)
     )
-    reach = next_a(half_a, 1) * next_a(size, 2) + next_a(half_a, 2) * next_a(size, 1)
-    reach += next_b(half_b, 1) * next_b(size, 2) + next_b(half_b, 2) * next_b(size, 1)
+    reach = next_a(half_a) * last_a(size) + last_a(half_a) * next_a(size)
+    reach += next_b(half_b) * last_b(size) + last_b(half_b) * next_b(size)
     squared = 1.0 - rotation * rotation
     gap = (distance - reach) / jnp.sqrt(jnp.maximum(squared, PARALLEL))
     gap = jnp.where(squared > PARALLEL, gap, -jnp.inf)
@@ -161,18 +159,17 @@ def _reference_face(
     a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
 ) -> _ReferenceFace:
     swap, axis = face >= 3, face % 3
-
-    def to_face(values: jax.Array) -> jax.Array:
-        """`values` [n, 3 axes, ...] with the two sides first, then the normal."""
-        return jnp.stack([axis_at(values, axis, step) for step in (1, 2, 0)], axis=1)
-
     frame = jnp.where(swap, b.axes, a.axes)
     half = jnp.where(swap, b.half, a.half)
     rotation = relative.rotation
     rows = jnp.where(swap, rotation, rotation.swapaxes(0, 1))  # incident, reference
     offset = jnp.where(swap, -relative.offset_b, relative.offset_a)
-    frame, rows = to_face(frame), to_face(rows)
-    half, center = (to_face(part[None])[0] for part in (half, offset))
+    # [n, 3 axes, ...] each, with the two sides first, then the normal.
+    frame, rows, half, center = (
+        jnp.stack([axis_at(part, axis, step) for step in (1, 2, 0)], axis=1)
+        for part in (frame, rows, half[None], offset[None])
+    )
+    half, center = half[0], center[0]
     above = jnp.where(center[2] >= 0, 1.0, -1.0)
     flip = jnp.stack([jnp.ones_like(above), jnp.ones_like(above), above])
     rotation = (rows * flip).swapaxes(0, 1)

@@ -18,6 +18,7 @@ from omnivla_jax.sim.engines.mjx.contact.constraint import (
 )
 from omnivla_jax.sim.engines.mjx.contact.cost import TINY
 from omnivla_jax.sim.engines.mjx.contact.jacobian import jac_gram, jac_mul, jac_t_mul
+from omnivla_jax.sim.state import choose
 
 # Slopes evaluated in one line search; on recorded LIBERO episodes more change nothing.
 LINE_SEARCH_STEPS = 10
@@ -86,19 +87,12 @@ def _best_start(problem: Problem, warmstart: jax.Array, smooth: jax.Array) -> _P
     first = _point(problem, warmstart, inertial)
     second = _point(problem, smooth, problem.force)
     better = _cost(problem, first, smooth) < _cost(problem, second, smooth)
-    return jax.tree.map(
-        lambda one, other: jnp.where(_expand(better, one), one, other), first, second
-    )
+    return choose(better, first, second)
 
 
 def _point(problem: Problem, acceleration: jax.Array, inertial: jax.Array) -> _Point:
     motion = jac_mul(problem.contacts.jacobian, acceleration)
     return _Point(acceleration, inertial, motion - problem.contacts.reference)
-
-
-def _expand(values: jax.Array, other: jax.Array) -> jax.Array:
-    """`values` [B] with as many axes as `other` [B, ...]."""
-    return values.reshape((-1,) + (1,) * (other.ndim - 1))
 
 
 def _cost(problem: Problem, point: _Point, smooth: jax.Array) -> jax.Array:
@@ -146,7 +140,10 @@ def _line_search(problem: Problem, point: _Point, search: jax.Array) -> _Point:
 def _advance(point: _Point, line: _Point, step: jax.Array) -> _Point:
     """`point` after a step of length `step` [B] along `line`."""
     return jax.tree.map(
-        lambda value, change: value + _expand(step, value) * change, point, line
+        lambda value, change: value
+        + step.reshape((-1,) + (1,) * (value.ndim - 1)) * change,
+        point,
+        line,
     )
 
 

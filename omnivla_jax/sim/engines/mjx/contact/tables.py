@@ -167,10 +167,10 @@ def _pair_params(
         model.geom_solmix[first] + model.geom_solmix[second], mujoco.mjMINVAL
     )
     share = np.where(order == 0, weight, (order > 0).astype(float))[:, None]
-
-    def mix(values: np.ndarray) -> np.ndarray:
-        """Values [E, n] by priority, else weighted by solmix."""
-        return share * values[first] + (1 - share) * values[second]
+    solref, solimp = (
+        share * values[first] + (1 - share) * values[second]
+        for values in (model.geom_solref, model.geom_solimp)
+    )
 
     def greater(values: np.ndarray) -> np.ndarray:
         """Values [E, n] by priority, else the greater."""
@@ -178,9 +178,7 @@ def _pair_params(
         greatest = np.maximum(values[first], values[second])
         return np.where(order[:, None] == 0, greatest, by_priority)
 
-    stiffness, damping, solimp = reference_gains(
-        mix(model.geom_solref), mix(model.geom_solimp), model.opt.timestep
-    )
+    stiffness, damping, solimp = reference_gains(solref, solimp, model.opt.timestep)
     friction = greater(model.geom_friction)
     dims = greater(model.geom_condim[:, None])[:, 0]
     spin = np.where(dims > 3, friction[:, 1], 0.0)

@@ -7,8 +7,9 @@
 
 Sources and paths come in pairs; parameters that no source covers keep their initial
 value. A source is a format, or the name of a published checkpoint: imported alone, that
-is a policy which `policy.inference` loads from the folder. `--out` gets the parameters and weights.json; `experiments.train` starts from
-them under `--config.policy.weights=weights`.
+is a policy which `policy.inference` loads from the folder. `--out` gets the parameters
+and weights.json; `experiments.train` starts from them under
+`--config.policy.weights=weights`.
 """
 
 import sys

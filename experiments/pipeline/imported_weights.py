@@ -3,9 +3,9 @@
 FOLDER/weights.json    the preset, the sources, settings unlike the preset's
 FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
 
-A kind of source is a format (`pretrained.formats`) or a published checkpoint by its name
-(`pretrained.published`). Imported alone and without a spatial expert, a published one is
-stored with its units and conventions, so that `inference.load` acts by it.
+A kind of source is a format (`pretrained.formats`) or a published checkpoint by its
+name (`pretrained.published`). Imported alone and without a spatial expert, a published
+one is stored with its units and conventions, so that `inference.load` acts by it.
 """
 
 import dataclasses

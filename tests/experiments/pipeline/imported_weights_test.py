@@ -184,6 +184,7 @@ def test_a_base_checkpoint_has_no_units_to_act_in(published_weights):
         inference.load(published_weights / "pi05_base_ours")
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_published_checkpoint(published_weights, tmp_path):
     """The state in the prompt and the pictures stay, chunks are actions themselves."""
     changes = {"policy.spatial": False, "policy.max_tokens": 32}

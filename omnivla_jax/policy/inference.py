@@ -219,7 +219,8 @@ def _sample_actions(
     steps: int,
 ) -> jax.Array:
     """Actions float32 [B, H, D] in simulator units; consumes `keys` [B]."""
-    state = normalize.normalize(normalizer.state, jnp.asarray(observation.proprio))
+    raw = jnp.asarray(observation.proprio)
+    state = normalize.normalize(normalizer.state, raw)
     state = normalize.pad_dims(state, config.proprio_dim)
     observation = observation._replace(proprio=state)
     cache = policy.encode_prefix(params, observation, config=config)
@@ -228,6 +229,7 @@ def _sample_actions(
     )
     chunk = normalize.unpad_dims(chunk, config.robot_action_dim)
     actions = normalize.unnormalize(normalizer.action, chunk)
+    actions = normalize.absolute_actions(actions, raw, config.delta_mask)
     chex.assert_shape(actions, (*keys.shape, config.horizon, config.robot_action_dim))
     return actions
 

@@ -41,10 +41,18 @@ def profile_update(
     config: OnlineConfig,
     calls: int = 2,
 ) -> dict[str, float]:
-    """Seconds per update of "physics", "rendering", "policy" and "update".
+    """Time the pieces of an update.
 
     Each piece runs `calls` times after a first call that compiles; the fastest counts.
-    The key is consumed.
+
+    Args:
+      state: the training state.
+      key: consumed.
+      environment, tasks, policy_config, sampler, config: as of `step.make_step`.
+      calls: of each piece.
+
+    Returns:
+      Seconds per update of "physics", "rendering", "policy" and "update".
     """
     reset_key, act_key, update_key = jax.random.split(key, 3)
     agent = make_agent(environment, policy_config, sampler, state.normalizer, config)

@@ -186,6 +186,17 @@ class Agent:
             executed_mask=output.executed_mask,
         )
 
+    def exact_kl(self, new: Score, other: Score) -> jax.Array:
+        """The action head's divergence of two scores of the same chunks.
+
+        Args:
+          new, other: scores of B chunks, KL(new, other).
+
+        Returns:
+          float32 [K, B].
+        """
+        return action_head(self.config).exact_kl(new, other)
+
     def value(self, params: PyTree, output: ActorOutput) -> jax.Array:
         """The critic's value of recorded states.
 

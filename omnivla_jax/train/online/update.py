@@ -13,7 +13,6 @@ import optax
 
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import lora
-from omnivla_jax.policy.heads import action_head
 from omnivla_jax.rl import diagnostics
 from omnivla_jax.train import state
 from omnivla_jax.train.agent import Agent
@@ -117,7 +116,7 @@ def objective_loss(
         agent.behavior_log_prob(output),
         advantages,
         values=agent.value(merged, output) if objective.has_critic else None,
-        exact_kl=action_head(agent.config).exact_kl,
+        exact_kl=agent.exact_kl,
         reference=None if reference is None else agent.log_prob(reference, output),
     )
     share = jnp.mean(advantages.weight)

@@ -96,11 +96,6 @@ class Published(NamedTuple):
     recipe: PublishedRecipe
 
 
-def get_recipe(name: str) -> PublishedRecipe:
-    """The recipe called `name`; raises ValueError with the known ones."""
-    return choose("published policy", name, RECIPES)
-
-
 def load_policy(
     name: str,
     folder: Path,
@@ -144,7 +139,8 @@ def conventions(
     stats: Path | None = None,
 ) -> Conventions:
     """All of a published checkpoint but its parameters; arguments of `load_policy`."""
-    recipe, folder = get_recipe(name), require_exists(folder)
+    recipe = choose("published policy", name, RECIPES)
+    folder = require_exists(folder)
     config = dataclasses.replace(
         recipe.update_config(base), tokenizer=tokenizer or find_tokenizer(folder)
     )

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines import streaming
+from data_pipelines import lazy_images, streaming
 from data_pipelines.lazy_images import LazyImages
 from tests.helpers import reaching
 
@@ -46,7 +46,7 @@ def test_every_epoch_shows_every_frame_once(monkeypatch):
 
 def test_demonstrations_without_frames_are_passed_over(monkeypatch):
     monkeypatch.setattr(streaming, "WINDOW", 1)
-    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), seed=0)
+    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), np.ones(5), seed=0)
     drawn = [order[position] for position in range(6)]
     assert sorted(drawn[:3]) == sorted(drawn[3:]) == [(1, 0), (1, 1), (3, 0)]
 
@@ -87,6 +87,27 @@ def test_pictures_in_use_are_those_of_a_window(monkeypatch):
     windows = [set(used[start : start + 15]) for start in range(0, 45, 15)]
     assert [len(window) for window in windows] == [3, 3, 3]
     assert set.union(*windows) == set(range(9))
+
+
+def test_large_pictures_make_smaller_windows(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)
+    monkeypatch.setattr(streaming, "WINDOW_BYTES", 200)
+    counts = np.full(9, 5)
+    by_number = streaming.FrameOrder(counts, np.full(9, 10), seed=0)
+    by_bytes = streaming.FrameOrder(counts, np.full(9, 100), seed=0)
+    for order, most in ((by_number, 4), (by_bytes, 2)):
+        drawn = [order[position] for position in range(45)]
+        assert len(set(drawn)) == 45
+        windows = order._windows(0)[0]
+        assert max(map(len, windows)) == most
+
+
+def test_resized_pictures_count_as_they_are_read():
+    images = DEMONSTRATIONS[0].images
+    small = lazy_images.resize(lazy_images.pick(images, np.arange(5)), 4)
+    assert small.shape == (5, 2, 4, 4, 3)
+    assert lazy_images.source_shape(small) == images.shape
+    assert lazy_images.source_shape(images) == images.shape
 
 
 def test_no_frame_left_is_refused():

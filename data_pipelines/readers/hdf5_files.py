@@ -133,8 +133,8 @@ def instruction_of(file: Path, attributes: Any) -> str:
         stem = re.sub(r"^.*SCENE\d+_", "", file.stem.removesuffix("_demo"))
         return stem.replace("_", " ")
     try:
-        told = json.loads(attributes.get("problem_info", "{}"))
-        words = told.get("language_instruction")
+        problem = json.loads(attributes.get("problem_info", "{}"))
+        words = problem.get("language_instruction")
         name = json.loads(attributes.get("env_args", "{}")).get("env_name")
     except (ValueError, AttributeError) as error:
         raise ValueError(

@@ -76,13 +76,13 @@ def _unchanged(
     episodes: list[Demonstration], finished: Mapping[str, Any], path: Path | None
 ) -> list[Demonstration]:
     """`episodes`, read again; a ValueError where they are not those of `finished`."""
-    found = _summary(episodes)
+    summary = _summary(episodes)
     # Runs of earlier releases have no checksum.
-    if found["checksum"] == finished.get("checksum", found["checksum"]):
+    if summary["checksum"] == finished.get("checksum", summary["checksum"]):
         return episodes
     raise ValueError(
         f"{path} has changed since the run started: {len(episodes)} demonstrations of "
-        f"{found['mean_steps']:.1f} steps, then {finished['episodes']} of "
+        f"{summary['mean_steps']:.1f} steps, then {finished['episodes']} of "
         f"{finished['mean_steps']:.1f}. Put it back to resume, or start another "
         "--workdir."
     )

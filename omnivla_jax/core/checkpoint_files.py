@@ -56,22 +56,22 @@ class StepNameFormat(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
 
     def find_step(self, base_path: epath.PathLike, step: int) -> ocp.path.step.Metadata:
         """The checkpoint of `step`; raises ValueError if there is none."""
-        for found in self.find_all(base_path):
-            if found.step == step:
-                return found
+        for metadata in self.find_all(base_path):
+            if metadata.step == step:
+                return metadata
         raise ValueError(f"{base_path} holds no checkpoint of step {step}.")
 
 
 def steps(directory: Path) -> list[Path]:
     """The step folders in `directory`, the oldest first."""
-    found = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))
+    folders = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint in `directory`; None if there is none."""
-    found = steps(Path(directory).absolute())
-    return found[-1] if found else None
+    folders = steps(Path(directory).absolute())
+    return folders[-1] if folders else None
 
 
 def find(path: Path) -> Path:
@@ -152,9 +152,9 @@ def shapes(path: Path, item: str = PARAMS) -> PyTree:
     """
     path = find(path)
     with _one_line_errors(path, item), ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(path / item).item_metadata
+        metadata = checkpointer.metadata(path / item).item_metadata
         return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found.tree
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree
         )
 
 

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes rather than its name.
+"""Identifies what a file is, by its first bytes rather than its name.
 
 Downloads go wrong in few ways: Git leaves a pointer instead of a large file, a
 server sends a page instead of the file, a transfer stops early. `describe` says so in

@@ -97,8 +97,10 @@ def _describe(frame: Any) -> None:
     """Answer XLA's question for the handler's version, once its own is known to fit."""
     theirs = frame.api.contents.version
     if theirs.major != VERSION[0] or theirs.minor < VERSION[1]:
-        found = f"{theirs.major}.{theirs.minor}"
-        raise RuntimeError(f"jaxlib's FFI has version {found}, these structs {VERSION}")
+        raise RuntimeError(
+            f"jaxlib's FFI has version {theirs.major}.{theirs.minor}, these structs "
+            f"{VERSION}"
+        )
     if frame.size < ctypes.sizeof(_Frame):
         raise RuntimeError(
             f"jaxlib's FFI call frame has {frame.size} bytes, these structs need "

@@ -93,6 +93,22 @@ def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
     return x * affine.scale + affine.offset
 
 
+def absolute_actions(
+    actions: jax.Array, state: jax.Array, delta_mask: tuple[bool, ...]
+) -> jax.Array:
+    """Actions relative to the state -> the robot's; () leaves them as they are.
+
+    Args:
+      actions: [..., H, D], in the robot's units.
+      state: [..., S], likewise, of the step before the first action.
+      delta_mask: of D dimensions, those to which the same ones of the state are added.
+    """
+    if not any(delta_mask):
+        return actions
+    moved = np.flatnonzero(delta_mask)
+    return actions.at[..., moved].add(state[..., None, moved])
+
+
 def _checked(samples: np.ndarray) -> np.ndarray:
     samples = np.asarray(samples, np.float32)
     if samples.ndim != 2 or not len(samples) or not np.isfinite(samples).all():

@@ -40,12 +40,12 @@ _FOG_AMOUNT = np.array([0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5], np.float32)
 _FOG_DECAY = np.array([3, 2.8, 2.5, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3], np.float32)
 _GLASS_SIGMA = np.array([0.5, 0.7, 0.9, 1, 1.1, 1.3, 1.5, 1.8, 2.2, 2.5], np.float32)
 _GLASS_REACH = np.array([1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
-_GLASS_ROUNDS = np.array([3, 3, 3, 2, 2, 2, 2, 2, 1, 1])
+_GLASS_ITERATIONS = np.array([3, 3, 3, 2, 2, 2, 2, 2, 1, 1])
 _STRENGTHS = {  # of each kind, by severity
     "motion": (_MOTION_RADIUS, _MOTION_SIGMA),
     "zoom": (_ZOOM_TABLE, _ZOOM_COUNT),
     "fog": (_FOG_AMOUNT, _FOG_DECAY),
-    "glass": (_GLASS_SIGMA, _GLASS_REACH, _GLASS_ROUNDS),
+    "glass": (_GLASS_SIGMA, _GLASS_REACH, _GLASS_ITERATIONS),
 }
 
 
@@ -98,8 +98,8 @@ def _apply(
             amount, decay = strengths
             return fog(key, image, amount=amount, decay=decay)
         case "glass":
-            sigma, reach, rounds = strengths
-            return glass(key, image, sigma=sigma, reach=reach, rounds=rounds)
+            sigma, reach, iterations = strengths
+            return glass(key, image, sigma=sigma, reach=reach, iterations=iterations)
     return image
 
 
@@ -189,7 +189,7 @@ def glass(
     *,
     sigma: jax.Array,
     reach: jax.Array,
-    rounds: jax.Array,
+    iterations: jax.Array,
 ) -> jax.Array:
     """Scatter pixels between two Gaussian blurs.
 
@@ -201,7 +201,7 @@ def glass(
       image: float32 [H, W, C].
       sigma: [], of the blurs, pixels.
       reach: int [], bound of the displacements, pixels.
-      rounds: int [], at most 3.
+      iterations: int [], at most 3.
     """
     height, width = image.shape[:2]
     row, column = jnp.arange(height)[:, None], jnp.arange(width)
@@ -212,9 +212,9 @@ def glass(
         step = jax.random.randint(step_key, shape, -reach, reach)
         y = jnp.clip(row + step[0], 0, height - 1)
         x = jnp.clip(column + step[1], 0, width - 1)
-        return jnp.where(index < rounds, image[y, x], image)
+        return jnp.where(index < iterations, image[y, x], image)
 
-    scattered = jax.lax.fori_loop(0, _GLASS_ROUNDS.max(), scatter, blurred)
+    scattered = jax.lax.fori_loop(0, _GLASS_ITERATIONS.max(), scatter, blurred)
     return gaussian(scattered, sigma=sigma)
 
 

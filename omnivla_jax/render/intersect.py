@@ -170,8 +170,8 @@ def _search_visible(
     per_tile = [jnp.asarray(w) for w in rays.weights if jnp.ndim(w)]
 
     def search(tile: tuple[list[jax.Array], culling.VisiblePrimitives]) -> jax.Array:
-        own, visible = iter(tile[0]), tile[1]
-        weights = tuple(next(own) if jnp.ndim(w) else w for w in rays.weights)
+        tile_weights, visible = iter(tile[0]), tile[1]
+        weights = tuple(next(tile_weights) if jnp.ndim(w) else w for w in rays.weights)
         best = jnp.full(weights[0].shape, np.float32(FAR).view(np.int32), jnp.int32)
         for kind in ranges:
 

@@ -106,11 +106,14 @@ class EnvState:
 
 
 def choose(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """Return the environments of `new` where `mask` bool [B] is True, else of `old`.
+    """The environments of `new` where `mask` says so, and those of `old` elsewhere.
 
     Args:
-      mask: the choice.
-      new, old: trees of arrays [B, ...].
+      mask: bool [B].
+      new, old: trees of the same arrays [B, ...].
+
+    Returns:
+      A tree of the same arrays.
     """
     chex.assert_rank(mask, 1)
     return jax.tree.map(

@@ -77,7 +77,7 @@ class Agent:
         output, chunk = self.explore(
             params, env_state, observation, key, num_branches=num_branches
         )
-        return output, self.to_simulator(chunk)
+        return output, self.to_simulator(chunk, observation.proprio)
 
     def explore(
         self,
@@ -124,7 +124,7 @@ class Agent:
         chunk = action_head(self.config).act(
             params, cache, observation.proprio, key, config=self.config, steps=steps
         )
-        return self.to_simulator(chunk)
+        return self.to_simulator(chunk, observation.proprio)
 
     def log_prob(self, params: PyTree, output: ActorOutput) -> Score:
         """The likelihood of what was done, under `params`."""
@@ -167,7 +167,20 @@ class Agent:
         prefix = policy.encode_prefix(params, observation, config=self.config)
         return policy.value(params, prefix, observation.proprio, config=self.config)
 
-    def to_simulator(self, chunk: ActionChunk) -> jax.Array:
-        """The policy's chunk [..., D] as simulator actions, its padding taken away."""
-        real = normalize.unpad_dims(chunk, self.config.robot_action_dim)
-        return normalize.unnormalize(self.normalizer.action, real)
+    def to_simulator(self, chunk: ActionChunk, proprio: jax.Array) -> jax.Array:
+        """The policy's chunks as simulator actions, their padding taken away.
+
+        Args:
+          chunk: [B C, H, D].
+          proprio: [B, proprio_dim], normalised and padded: the states that they were
+            drawn in.
+        """
+        config = self.config
+        real = normalize.unpad_dims(chunk, config.robot_action_dim)
+        actions = normalize.unnormalize(self.normalizer.action, real)
+        if not config.delta_mask:
+            return actions
+        state = normalize.unpad_dims(proprio, config.robot_proprio_dim)
+        state = normalize.unnormalize(self.normalizer.state, state)
+        state = groups.repeat(state, len(chunk) // len(proprio))
+        return normalize.absolute_actions(actions, state, config.delta_mask)

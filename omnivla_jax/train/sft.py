@@ -276,11 +276,16 @@ def loss(
 
 
 def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:
-    found = len(normalizer.state.offset), len(normalizer.action.offset)
-    expected = config.robot_proprio_dim, config.robot_action_dim
-    if found != expected:
+    if config.delta_mask:
         raise ValueError(
-            f"States and actions have {found} dimensions in the demonstrations, but "
+            f"policy.delta_mask is {config.delta_mask}, but demonstrations are learned "
+            "in the robot's own actions: leave it empty."
+        )
+    sizes = len(normalizer.state.offset), len(normalizer.action.offset)
+    expected = config.robot_proprio_dim, config.robot_action_dim
+    if sizes != expected:
+        raise ValueError(
+            f"States and actions have {sizes} dimensions in the demonstrations, but "
             f"{expected} in the policy: set real_proprio_dim and real_action_dim, or "
             "proprio_dim and action_dim where nothing is padded."
         )

@@ -124,13 +124,13 @@ def render_images(
     if visuals.lights.ambient.ndim == 2:
         per_image["lights"] = repeat(visuals.lights)
 
-    def draw(own: dict[str, Any]) -> Image:
+    def draw(fields: dict[str, Any]) -> Image:
         return renderer.render(
             visuals.shapes,
-            own.get("materials", visuals.materials),
-            own.get("lights", visuals.lights),
-            own["camera"],
-            *own["poses"],
+            fields.get("materials", visuals.materials),
+            fields.get("lights", visuals.lights),
+            fields["camera"],
+            *fields["poses"],
             size=size,
             outputs=outputs,
             shadows=shadows,

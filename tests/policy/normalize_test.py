@@ -37,6 +37,16 @@ def test_constant_dimension_does_not_explode(fit):
     np.testing.assert_allclose(x, [0, 10], atol=1e-3)
 
 
+def test_only_masked_dimensions_become_absolute():
+    actions, state = jnp.zeros((2, 4, 3)), jnp.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    moved = normalize.absolute_actions(actions, state, (True, False, True))
+    for row in range(2):
+        expected = np.tile([state[row, 0], 0, state[row, 2]], (4, 1))
+        np.testing.assert_array_equal(moved[row], expected)
+    for mask in ((), (False,) * 3):
+        assert normalize.absolute_actions(actions, state, mask) is actions
+
+
 def test_normalizer_is_a_pytree():
     normalizer = normalize.identity_normalizer(8, 7)
     shapes = [leaf.shape for leaf in jax.tree.leaves(normalizer)]

@@ -39,7 +39,7 @@ def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
             name=error.name,
         ) from error
     try:
-        found, picture = _open(file).frame(seconds)
+        at, picture = _open(file).frame(seconds)
     except (av.FFmpegError, OSError) as error:
         fallback = (
             f"{file} is damaged ({first_line(error)}) at {seconds:.6g} s, which "
@@ -48,7 +48,7 @@ def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
         raise ValueError(file_kinds.describe(file, fallback)) from error
     if picture is None:
         raise ValueError(
-            f"{file} has no frame at {seconds:.6g} s (but one at {found:.6g} s), which "
+            f"{file} has no frame at {seconds:.6g} s (but one at {at:.6g} s), which "
             f"{where} asks for: it is cut short or of another dataset, get it again."
         )
     return picture

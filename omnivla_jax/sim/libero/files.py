@@ -65,10 +65,10 @@ def libero_90() -> dict[str, Any]:
 
 def libero_root() -> Path | None:
     """The folder of the installed LIBERO package that holds its data, if any."""
-    found = importlib.util.find_spec("libero")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("libero")
+    if spec is None or not spec.submodule_search_locations:
         return None
-    root = Path(found.submodule_search_locations[0]) / "libero"
+    root = Path(spec.submodule_search_locations[0]) / "libero"
     return root if (root / "bddl_files").is_dir() else None
 
 

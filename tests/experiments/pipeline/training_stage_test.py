@@ -97,4 +97,4 @@ def test_a_diverged_stage_keeps_its_last_checkpoint(tmp_path, evaluated):
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
     assert newest is not None and newest.name == "step-00000006"
     rows = csv_log.load(Workdir(tmp_path).metrics_file("toy"))
-    assert len(rows) == 6, "the bad record is told, not recorded"
+    assert len(rows) == 6, "the bad record is reported, not recorded"

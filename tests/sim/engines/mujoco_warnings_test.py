@@ -1,4 +1,4 @@
-"""Tests of omnivla_jax.sim.engines.mujoco_warnings: counted, told once, in no file."""
+"""Tests of omnivla_jax.sim.engines.mujoco_warnings: counted, once, in no file."""
 
 import threading
 import warnings

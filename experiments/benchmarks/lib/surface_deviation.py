@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from experiments.geometry import frames
+from omnivla_jax.sim import rotation
 
 BALL = 0.003
 CELL = 0.001  # of the grid in which the ball moves
@@ -42,33 +42,27 @@ def deviation(recorded: np.ndarray, fitted: np.ndarray) -> Deviation:
 
     From points of the outer surface of either to the whole surface of the other.
     """
-    first, second = _surface(recorded, SPACING), _surface(fitted, SPACING)
+    first, second = _surface(recorded), _surface(fitted)
     return Deviation(
         distances(second.points[_touched(fitted, second.points)], first),
         distances(first.points[_touched(recorded, first.points)], second),
     )
 
 
-def outer_surface(boxes: np.ndarray, *, spacing: float = SPACING) -> np.ndarray:
-    """Points [P, 3] of the outer surface of `boxes` [N, 10], `spacing` apart."""
-    points = _surface(boxes, spacing).points
-    return points[_touched(boxes, points)]
-
-
-def box_surface(box: np.ndarray, *, spacing: float = SPACING) -> Surface:
+def box_surface(box: np.ndarray) -> Surface:
     """Midpoints of the squares that tile the faces of a `box` [10]."""
     half = box[7:]
     points, normals = [], []
     for axis in range(3):
         side, up = (axis + 1) % 3, (axis + 2) % 3
-        u, v = _midpoints(half[side], spacing), _midpoints(half[up], spacing)
+        u, v = _midpoints(half[side]), _midpoints(half[up])
         for sign in (-1.0, 1.0):
             face = np.zeros((len(u), len(v), 3))
             face[..., axis] = sign * half[axis]
             face[..., side], face[..., up] = u[:, None], v[None, :]
             points.append(face.reshape(-1, 3))
             normals.append(np.tile(sign * np.eye(3)[axis], (len(points[-1]), 1)))
-    turn = frames.matrix(box[3:7])
+    turn = rotation.matrix(box[3:7], np)
     return Surface(
         np.concatenate(points) @ turn.T + box[:3], np.concatenate(normals) @ turn.T
     )
@@ -78,7 +72,7 @@ def clearance(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Distance [P] from `points` [P, 3] to the nearest of `boxes`; 0 inside."""
     nearest = np.full(len(points), np.inf)
     for box in boxes:
-        local = np.abs((points - box[:3]) @ frames.matrix(box[3:7])) - box[7:]
+        local = np.abs((points - box[:3]) @ rotation.matrix(box[3:7], np)) - box[7:]
         outside = np.linalg.norm(np.maximum(local, 0.0), axis=1)
         nearest = np.minimum(nearest, outside)
     return nearest
@@ -93,18 +87,18 @@ def distances(points: np.ndarray, surface: Surface) -> np.ndarray:
     return np.hypot(height, np.maximum(aside - DISC, 0.0)).min(axis=1)
 
 
-def _surface(boxes: np.ndarray, spacing: float) -> Surface:
-    """Points of the surface of the union of `boxes` [N, 10], `spacing` apart."""
+def _surface(boxes: np.ndarray) -> Surface:
+    """Points of the surface of the union of `boxes` [N, 10]."""
     chex.assert_shape(boxes, (None, 10))
-    surfaces = [box_surface(row, spacing=spacing) for row in boxes]
+    surfaces = [box_surface(row) for row in boxes]
     points = np.concatenate([surface.points for surface in surfaces])
     normals = np.concatenate([surface.normals for surface in surfaces])
     bare = clearance(points + SKIN * normals, boxes) > 0
     return Surface(points[bare], normals[bare])
 
 
-def _midpoints(half: float, spacing: float) -> np.ndarray:
-    count = max(1, int(np.ceil(2 * half / spacing)))
+def _midpoints(half: float) -> np.ndarray:
+    count = max(1, int(np.ceil(2 * half / SPACING)))
     return (np.arange(count) + 0.5) * (2 * half / count) - half
 
 
@@ -124,7 +118,7 @@ def _free(boxes: np.ndarray, low: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Grid cells in which the centre of the ball can be: [X, Y, Z]."""
     free = np.ones(count, bool)
     for box in boxes:
-        reach = np.abs(frames.matrix(box[3:7])) @ box[7:] + BALL + CELL
+        reach = np.abs(rotation.matrix(box[3:7], np)) @ box[7:] + BALL + CELL
         first = np.maximum(np.floor((box[:3] - reach - low) / CELL).astype(int), 0)
         last = np.ceil((box[:3] + reach - low) / CELL).astype(int) + 1
         window = tuple(slice(a, b) for a, b in zip(first, np.minimum(last, count)))

@@ -96,6 +96,7 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
 def test_streamed_batches_are_split_over_the_mesh(mesh, tmp_path):
     losses = []
     for folder, devices in (("spread", mesh), ("alone", None)):
+        (tmp_path / folder).mkdir()
         found = make_context(tmp_path / folder, devices, **{"data.streaming": True})
         assert int(train_sft(found).step) == found.config.sft.steps
         rows = csv_log.load(found.workdir.metrics_file("sft"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "omnivla_jax"
-PACKAGES = ("sim",)
+PACKAGES = ("sim", "world", "render", "train")
 WITHOUT = ("sim/engines",)
 ARRAYS = {"jax.Array", "np.ndarray", "Array", "ArrayLike"}
 MANY = 3  # parameters that need an explanation even if none is an array

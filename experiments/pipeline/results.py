@@ -55,7 +55,15 @@ def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
                     "After online RL": workdir.path / "after.mp4",
                 }
             page = workdir.path / "report.html"
-            report.write(page, gathered, history, curve=curve, videos=videos)
+            episodes = workdir.path / "episodes.html"
+            report.write(
+                page,
+                gathered,
+                history,
+                curve=curve,
+                videos=videos,
+                episodes=episodes if episodes.exists() else None,
+            )
     gathered = gather(config, workdir)  # again, with the seconds of the report
     with replacing(workdir.path / "results.json") as temporary:
         temporary.write_text(json.dumps(gathered, indent=2) + "\n", "utf-8")

@@ -20,6 +20,7 @@ from typing import Any, Iterator, Mapping
 from experiments.reporting.files import replacing
 
 CONFIG, SECONDS, PHASES = "config.json", "wall_seconds.json", "phases"
+BEST = "_best"  # behind a stage's name: the folder of its best checkpoint
 FOLDERS = (PHASES, "checkpoints", "tensorboard", "demonstrations")  # inside a run
 
 
@@ -30,12 +31,8 @@ class Workdir:
     path: Path
 
     def checkpoints(self, stage: str) -> Path:
-        """Folder of a training stage's latest checkpoints."""
+        """Folder of a training stage's latest checkpoints, or with `BEST` its best."""
         return self.path / "checkpoints" / stage
-
-    def best_checkpoint(self, stage: str) -> Path:
-        """Folder of the checkpoint with the best validation success."""
-        return self.path / "checkpoints" / f"{stage}_best"
 
     def metrics_file(self, name: str) -> Path:
         """CSV file of a training stage's metrics."""

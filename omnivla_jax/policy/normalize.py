@@ -1,9 +1,13 @@
 """Normalised policy units and back: one affine map for states, one for actions.
 
+Where a policy was trained on actions relative to the state, `delta_actions` makes them
+before they are normalised, and `absolute_actions` undoes it after `unnormalize`.
+
 A policy may have more dimensions than the robot (pi0's 32): `padded` adds them, as
 zeros in normalised units, as openpi does, and `unpad_dims` takes them away.
 
-Axes: N samples, any leading axes "...", D dimensions of a state or an action.
+Axes: N samples, any leading axes "...", D dimensions of a state or an action, H actions
+of a chunk, S dimensions of a state.
 """
 
 import chex
@@ -93,20 +97,42 @@ def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
     return x * affine.scale + affine.offset
 
 
-def absolute_actions(
-    actions: jax.Array, state: jax.Array, delta_mask: tuple[bool, ...]
+def delta_mask(*runs: int) -> tuple[bool, ...]:
+    """A mask in openpi's writing: (6, -1) is six deltas, then one that is none."""
+    return tuple(run > 0 for run in runs for _ in range(abs(run)))
+
+
+def delta_actions(
+    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
 ) -> jax.Array:
-    """Actions relative to the state -> the robot's; () leaves them as they are.
+    """Actions relative to the state that their chunk starts in; NumPy or JAX arrays.
+
+    pi0's LIBERO checkpoints subtract position and rotation of the hand from actions
+    that are motions already, mask (6, -1): a quirk that their weights depend on.
 
     Args:
-      actions: [..., H, D], in the robot's units.
-      state: [..., S], likewise, of the step before the first action.
-      delta_mask: of D dimensions, those to which the same ones of the state are added.
+      actions: float32 [..., H, D], in the robot's units.
+      state: float32 [..., S], S >= D: likewise, at the chunk's first action.
+      mask: of the D dimensions, those that the same ones of the state are taken from;
+        (): none.
     """
-    if not any(delta_mask):
-        return actions
-    moved = np.flatnonzero(delta_mask)
-    return actions.at[..., moved].add(state[..., None, moved])
+    return actions - _masked_state(actions, state, mask) if any(mask) else actions
+
+
+def absolute_actions(
+    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
+) -> jax.Array:
+    """The inverse of `delta_actions`, which describes the arguments."""
+    return actions + _masked_state(actions, state, mask) if any(mask) else actions
+
+
+def _masked_state(
+    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
+) -> jax.Array:
+    """What `delta_actions` subtracts, [..., 1, D]: zeros where `mask` is False."""
+    chex.assert_axis_dimension(actions, -1, len(mask))
+    chex.assert_axis_dimension_gteq(state, -1, len(mask))
+    return (state[..., : len(mask)] * np.asarray(mask, np.float32))[..., None, :]
 
 
 def _checked(samples: np.ndarray) -> np.ndarray:

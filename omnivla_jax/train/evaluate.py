@@ -82,7 +82,8 @@ class EvalResult(NamedTuple):
     success: Any  # bool [W], or [N] of all blocks
     diverged: Any  # bool [W] or [N]
     steps: Any  # float32 [W] or [N]: control steps until the end
-    frames: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
+    # states of the first R episodes, at first and after every step, [1 + T * E, R, ...]
+    frames: PyTree
     diagnostics: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
@@ -101,6 +102,15 @@ def eval_initial_states(
     Those of fewer episodes are the first of those of more. What is chosen by its
     success on one stream's states, such as the best checkpoint on those of
     "validation", is to be judged on another's.
+
+    Args:
+      seed: of the run.
+      tasks: rows of the suite.
+      config: the number of episodes N.
+      stream: the random stream of the states.
+
+    Returns:
+      N episodes to play.
     """
     number = jnp.arange(config.episodes)
     task = jnp.asarray(tasks, jnp.int32)[number % len(tasks)]
@@ -134,6 +144,14 @@ def make_evaluate(
     """Compiled `evaluate(params, normalizer, batch) -> EvalResult` of W episodes.
 
     The length is fixed: T chunks of E actions; episodes that end stay as they are.
+
+    Args:
+      environment: the simulator.
+      policy_config: of the policy.
+      config: numbers of episodes, chunks and actions.
+
+    Returns:
+      The function, to be called or lowered.
 
     Raises:
       ValueError: more episodes are to be recorded than are played at once.
@@ -180,7 +198,13 @@ def make_evaluate(
             rollout.env_state.success,
             rollout.env_state.diverged,
             rollout.sums.steps,
-            jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), frames),
+            jax.tree.map(
+                lambda first, x: jnp.concatenate(
+                    [first[None, : config.recorded], x.reshape(steps, *x.shape[2:])]
+                ),
+                env_state,
+                frames,
+            ),
             environment.diagnostics(rollout.env_state),
         )
 
@@ -190,7 +214,16 @@ def make_evaluate(
 def compiled(
     environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
 ) -> Evaluate:
-    """`make_evaluate`, compiled before its first call."""
+    """`make_evaluate`, compiled before its first call.
+
+    Args:
+      environment: the simulator.
+      policy_config: of the policy.
+      config: numbers of episodes, chunks and actions.
+
+    Returns:
+      The compiled function.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
     task = jax.ShapeDtypeStruct((config.width,), jnp.int32)
     keys = jax.ShapeDtypeStruct((config.width,), key.dtype)
@@ -264,6 +297,9 @@ def summarise(
       success: bool [N].
       task: int [N], rows of `names`.
       names: what each task is called in the result.
+
+    Returns:
+      Rates, intervals and numbers of episodes, ready for JSON.
 
     Raises:
       ValueError: a task has no name.

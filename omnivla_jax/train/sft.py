@@ -27,7 +27,7 @@ from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
 from omnivla_jax.train import environment, rng, state
-from omnivla_jax.train.sharding import MeshSharding, single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 Metrics = dict[str, jax.Array]
@@ -87,6 +87,9 @@ def make_dataset(
       config: of the policy.
       padding: the rule for the last chunks, one of `action_chunks.PADDINGS`.
 
+    Returns:
+      Every frame's observation and chunk, on the device.
+
     Raises:
       ValueError: states or actions are not the robot's that `config` describes, or
         `padding` leaves no frame.
@@ -138,7 +141,15 @@ def instruction_table(
 
 
 def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
-    """Random parameters, compiled in a hurry; `key` is consumed."""
+    """Random parameters, compiled in a hurry.
+
+    Args:
+      key: consumed.
+      config: of the policy.
+
+    Returns:
+      The policy's parameters.
+    """
     init = jax.jit(
         policy.init,
         static_argnames="config",
@@ -150,7 +161,17 @@ def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
 def create(
     params: PyTree, normalizer: normalize.Normalizer, config: SftConfig, *, seed: int
 ) -> TrainState:
-    """Stage II at step 0, from `params`."""
+    """Stage II at step 0.
+
+    Args:
+      params: of the policy, without adapters.
+      normalizer: of states and actions.
+      config: of this stage.
+      seed: of all its randomness.
+
+    Returns:
+      The training state.
+    """
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
     params = lora.add_adapters(params, key, trainable=config.trainable)
     trained = lora.trainable_mask(params, config.trainable)
@@ -163,7 +184,7 @@ def make_step(
     policy_config: PolicyConfig,
     config: SftConfig,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
@@ -175,6 +196,9 @@ def make_step(
       config: of this stage.
       mesh_sharding: on a mesh, splits the batch and the parameters; hand in a state
         that lies there already (`sharding.shardings`).
+
+    Returns:
+      The function, to be called or lowered.
     """
 
     def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
@@ -196,7 +220,7 @@ def make_streamed_step(
     config: SftConfig,
     table: environment.Instructions,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
 
@@ -209,6 +233,9 @@ def make_streamed_step(
       config: of this stage; its `batch_size` is N.
       table: rows that `FrameBatch.instruction` counts.
       mesh_sharding: as of `make_step`.
+
+    Returns:
+      The function, to be called or lowered.
     """
 
     def step(state: TrainState, batches: FrameBatch) -> tuple[TrainState, Metrics]:
@@ -249,17 +276,20 @@ def loss(
     config: PolicyConfig,
     loss_mask: jax.Array | None = None,
 ) -> jax.Array:
-    """The action head's supervised loss of a batch, float32 []; consumes `key`.
+    """The action head's supervised loss of a batch.
 
     Args:
       params: of the policy.
-      key: of the noise and the flow times.
-      observation: N observations, `state` normalised.
+      key: of the noise and the flow times; consumed.
+      observation: N observations, `proprio` normalised.
       chunk: float32 [N, H, D], normalised and padded.
       draws: R, pairs of noise and tau for each observation.
       config: of the policy.
       loss_mask: bool [N, H], at least one True: the actions that the mean is over;
         None: all.
+
+    Returns:
+      float32 [].
     """
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
     cache = policy.encode_prefix(params, observation, config=config)

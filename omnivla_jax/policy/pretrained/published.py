@@ -17,15 +17,15 @@ import jax
 from jax.sharding import Mesh
 
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose
-from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.policy.pretrained import norm_stats
+from omnivla_jax.policy.normalize import Normalizer, delta_mask
 from omnivla_jax.policy.pretrained.formats import get_format
-from omnivla_jax.policy.pretrained.load import WeightsFormat, load
+from omnivla_jax.policy.pretrained.load import load
 from omnivla_jax.policy.pretrained.readers import ORBAX_TREE, require_exists
 
 LIBERO = "physical-intelligence/libero"  # the data set whose statistics are stored
-SIX_OF_SEVEN = (True,) * 6 + (False,)  # all of an action but the gripper
+SIX_OF_SEVEN = delta_mask(6, -1)  # all of an action but the gripper
 TOKENIZERS = ("paligemma_tokenizer.model", "tokenizer.model")  # looked for in a folder
 
 
@@ -56,6 +56,14 @@ class PublishedRecipe:
             delta_mask=self.delta_mask,
         )
 
+    def training_config(self, config: PolicyConfig) -> PolicyConfig:
+        """As `update_config`, for training that goes on from the weights.
+
+        Its own data give the units of actions, and padding of a prompt its length.
+        """
+        changed = self.update_config(config)
+        return dataclasses.replace(changed, max_tokens=config.max_tokens, delta_mask=())
+
 
 RECIPES: Mapping[str, PublishedRecipe] = {
     # LIBERO's actions are relative already; openpi subtracted the state from them once
@@ -71,6 +79,14 @@ RECIPES: Mapping[str, PublishedRecipe] = {
 }
 
 
+class Conventions(NamedTuple):
+    """What acting takes beside parameters."""
+
+    config: PolicyConfig
+    normalizer: Normalizer
+    recipe: PublishedRecipe
+
+
 class Published(NamedTuple):
     """A policy that is ready to act."""
 
@@ -78,11 +94,6 @@ class Published(NamedTuple):
     normalizer: Normalizer
     config: PolicyConfig
     recipe: PublishedRecipe
-
-
-def get_recipe(name: str) -> PublishedRecipe:
-    """The recipe called `name`; raises ValueError with the known ones."""
-    return choose("published policy", name, RECIPES)
 
 
 def load_policy(
@@ -109,7 +120,27 @@ def load_policy(
       ValueError: the weights do not fit, or the tokenizer or the statistics are not
         there; the message says where they were looked for.
     """
-    recipe, folder = get_recipe(name), require_exists(folder)
+    config, normalizer, recipe = conventions(
+        name, folder, base=base, tokenizer=tokenizer, stats=stats
+    )
+    folder = require_exists(folder)
+    files = [(get_format(source_format(name, folder)), folder)]
+    # Every parameter has a source, so that no initial value is drawn.
+    loaded = load(jax.random.key(0), files, config=config, mesh=mesh)
+    return Published(loaded.params, normalizer, config, recipe)
+
+
+def conventions(
+    name: str,
+    folder: Path,
+    *,
+    base: PolicyConfig,
+    tokenizer: str | None = None,
+    stats: Path | None = None,
+) -> Conventions:
+    """All of a published checkpoint but its parameters; arguments of `load_policy`."""
+    recipe = choose("published policy", name, RECIPES)
+    folder = require_exists(folder)
     config = dataclasses.replace(
         recipe.update_config(base), tokenizer=tokenizer or find_tokenizer(folder)
     )
@@ -119,17 +150,20 @@ def load_policy(
         proprio_dim=config.robot_proprio_dim,
         action_dim=config.robot_action_dim,
     )
-    files = [(find_format(recipe.model, folder), folder)]
-    # Every parameter has a source, so that no initial value is drawn.
-    loaded = load(jax.random.key(0), files, config=config, mesh=mesh)
-    return Published(loaded.params, normalizer, config, recipe)
+    return Conventions(config, normalizer, recipe)
 
 
-def find_format(model: str, folder: Path) -> WeightsFormat:
-    """The format of a folder's weights: openpi's tree, or else PyTorch's names."""
-    is_tree = any((path / ORBAX_TREE).is_file() for path in (folder, folder / "params"))
-    named_so = folder.name == "params" or (folder / "params").is_dir()
-    return get_format(model if is_tree or named_so else f"{model}-torch")
+def source_format(kind: str, path: Path) -> str:
+    """The format of weights: `kind`, or that of the published checkpoint `kind`.
+
+    Those of a checkpoint are openpi's tree, or else have PyTorch's names.
+    """
+    if kind not in RECIPES:
+        return kind
+    path, model = Path(path).expanduser(), RECIPES[kind].model
+    is_tree = any((folder / ORBAX_TREE).is_file() for folder in (path, path / "params"))
+    named_so = path.name == "params" or (path / "params").is_dir()
+    return model if is_tree or named_so else f"{model}-torch"
 
 
 def find_tokenizer(folder: Path) -> str:

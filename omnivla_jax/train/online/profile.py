@@ -24,7 +24,7 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.rollout import RolloutBatch, reset_groups
 from omnivla_jax.train.online.step import make_agent
 from omnivla_jax.train.online.update import update_epochs
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import TrainState
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
@@ -41,10 +41,18 @@ def profile_update(
     config: OnlineConfig,
     calls: int = 2,
 ) -> dict[str, float]:
-    """Seconds per update of "physics", "rendering", "policy" and "update".
+    """Time the pieces of an update.
 
     Each piece runs `calls` times after a first call that compiles; the fastest counts.
-    The key is consumed.
+
+    Args:
+      state: the training state.
+      key: consumed.
+      environment, tasks, policy_config, sampler, config: as of `step.make_step`.
+      calls: of each piece.
+
+    Returns:
+      Seconds per update of "physics", "rendering", "policy" and "update".
     """
     reset_key, act_key, update_key = jax.random.split(key, 3)
     agent = make_agent(environment, policy_config, sampler, state.normalizer, config)
@@ -63,7 +71,7 @@ def profile_update(
     )
     update = compilation.jit(
         functools.partial(
-            update_epochs, agent=agent, config=config, mesh_sharding=single_device()
+            update_epochs, agent=agent, config=config, mesh_sharding=SINGLE_DEVICE
         ),
         fused=True,
     )

@@ -295,6 +295,19 @@ CORRUPTIONS = {
         lambda root: next(root.glob("videos/*.image2/*/*.mp4")).unlink(),
         r"image2.*mp4 is missing \(1 of the dataset's 3 files",
     ),
+    "cut video": (
+        "v30_h264",
+        lambda root: cut(next(root.glob("videos/*.image2/*/*.mp4"))),
+        r"image2.*mp4 has 20 frames to byte \d+, .* 20 and the file ends at byte",
+    ),
+    "video of another episode": (
+        "v30_av1",
+        lambda root: shutil.copy(
+            next((FOLDER / "v21_av1").glob("videos/*/*.image/*0.mp4")),
+            next(root.glob("videos/*.image/*/*.mp4")),
+        ),
+        "image/.*mp4 has 10 frames to byte .* where its episodes have 20 and",
+    ),
     "missing tasks": (
         "v21_images",
         lambda root: (root / "meta/tasks.jsonl").unlink(),

@@ -101,7 +101,7 @@ def test_streamed_batches_are_split_over_the_mesh(mesh, tmp_path):
         assert int(train_sft(found).step) == found.config.sft.steps
         rows = csv_log.load(found.workdir.metrics_file("sft"))
         losses.append([row["loss"] for row in rows])
-    np.testing.assert_allclose(*losses, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):

@@ -33,7 +33,7 @@ from experiments.pipeline import episode_video, evaluated_policy, initial_states
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
 from experiments.reporting import errors, progress
-from experiments.reporting.files import replacing
+from experiments.reporting.files import replacing, write_json
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy.config import PRESETS
@@ -105,8 +105,7 @@ def main(argv: list[str]) -> None:
     chosen = _load_policy()
     summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
-        with replacing(out / "evaluation.json") as temporary:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+        write_json(out / "evaluation.json", summary)
         with replacing(out / "evaluation.md") as temporary:
             temporary.write_text(table(summary) + "\n", "utf-8")
     print(table(summary), file=sys.stderr)

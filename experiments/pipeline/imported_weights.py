@@ -20,7 +20,7 @@ from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
 from experiments.pipeline.workdir import enclosing_run
-from experiments.reporting.files import replacing
+from experiments.reporting.files import write_json
 from omnivla_jax.core import checkpoint_files, sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
@@ -90,9 +90,7 @@ def import_files(
         if getattr(config, field.name) != getattr(base, field.name)
     }
     metadata = dataclasses.replace(metadata, config_updates=updates)
-    with replacing(folder / METADATA) as temporary:
-        text = json.dumps(dataclasses.asdict(metadata), indent=2)
-        temporary.write_text(f"{text}\n", "utf-8")
+    write_json(folder / METADATA, dataclasses.asdict(metadata))
     _save(folder, loaded.params, acting, seed=seed)
     return loaded
 

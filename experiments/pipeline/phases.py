@@ -14,7 +14,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.configs.schema import ExperimentConfig
-from experiments.pipeline import episode_video, results, training, training_stage
+from experiments.pipeline import (
+    episode_video,
+    results,
+    training,
+    training_stage,
+    watched_episodes,
+)
 from experiments.pipeline.demonstrations import demonstrations
 from experiments.pipeline.run_context import RunContext, make_context, task_names
 from experiments.pipeline.workdir import Workdir
@@ -106,6 +112,18 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
                     ],
                     size=context.config.video_size,
                     supersample=context.config.video_supersample,
+                )
+        if config.recorded and phase == "after":
+            with bar.compiling("drawing the episodes' page"):
+                rows = np.asarray(starts.instruction_id[: config.recorded])
+                watched_episodes.write(
+                    context.workdir.path / "episodes.html",
+                    context.scene,
+                    outcome.frames,
+                    [instructions[int(row)] for row in rows],
+                    every=config.exec_horizon,
+                    size=context.config.image_size,
+                    note="The first evaluation episodes after online RL.",
                 )
     summary = evaluate.summarise(
         outcome.success, np.asarray(starts.task), task_names(context.scene)

@@ -283,7 +283,7 @@ def _abstract_state(context: RunContext, stage: str) -> TrainState:
 
 def _mesh_sharding(context: RunContext) -> sharding.MeshSharding:
     if context.mesh is None:
-        return sharding.single_device()
+        return sharding.SINGLE_DEVICE
     return sharding.on_mesh(context.mesh, context.config.policy)
 
 

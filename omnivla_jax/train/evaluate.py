@@ -82,7 +82,8 @@ class EvalResult(NamedTuple):
     success: Any  # bool [W], or [N] of all blocks
     diverged: Any  # bool [W] or [N]
     steps: Any  # float32 [W] or [N]: control steps until the end
-    frames: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
+    # states of the first R episodes, at first and after every step, [1 + T * E, R, ...]
+    frames: PyTree
     diagnostics: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
@@ -197,7 +198,13 @@ def make_evaluate(
             rollout.env_state.success,
             rollout.env_state.diverged,
             rollout.sums.steps,
-            jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), frames),
+            jax.tree.map(
+                lambda first, x: jnp.concatenate(
+                    [first[None, : config.recorded], x.reshape(steps, *x.shape[2:])]
+                ),
+                env_state,
+                frames,
+            ),
             environment.diagnostics(rollout.env_state),
         )
 

@@ -27,7 +27,7 @@ from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
 from omnivla_jax.train import environment, rng, state
-from omnivla_jax.train.sharding import MeshSharding, single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 Metrics = dict[str, jax.Array]
@@ -184,7 +184,7 @@ def make_step(
     policy_config: PolicyConfig,
     config: SftConfig,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
@@ -220,7 +220,7 @@ def make_streamed_step(
     config: SftConfig,
     table: environment.Instructions,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
 

@@ -31,13 +31,12 @@ class MeshSharding(NamedTuple):
     shard_map_batch: Callable[[Batched], Batched]
 
 
-def single_device() -> MeshSharding:
-    """No constraints: one device, or the compiler's choice."""
-    return MeshSharding(
-        constrain_state=lambda tree: tree,
-        constrain_batch=lambda tree: tree,
-        shard_map_batch=lambda function: function,
-    )
+# No constraints: one device, or the compiler's choice.
+SINGLE_DEVICE = MeshSharding(
+    constrain_state=lambda tree: tree,
+    constrain_batch=lambda tree: tree,
+    shard_map_batch=lambda function: function,
+)
 
 
 def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:

@@ -24,7 +24,7 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.rollout import RolloutBatch, reset_groups
 from omnivla_jax.train.online.step import make_agent
 from omnivla_jax.train.online.update import update_epochs
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import TrainState
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
@@ -71,7 +71,7 @@ def profile_update(
     )
     update = compilation.jit(
         functools.partial(
-            update_epochs, agent=agent, config=config, mesh_sharding=single_device()
+            update_epochs, agent=agent, config=config, mesh_sharding=SINGLE_DEVICE
         ),
         fused=True,
     )

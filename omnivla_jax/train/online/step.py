@@ -21,7 +21,7 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.objectives import Metrics
 from omnivla_jax.train.online.rollout import collect
 from omnivla_jax.train.online.update import update_epochs
-from omnivla_jax.train.sharding import MeshSharding, single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import TrainState
 
 
@@ -62,7 +62,7 @@ def make_step(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 

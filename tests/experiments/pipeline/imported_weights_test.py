@@ -179,11 +179,12 @@ def test_a_published_checkpoint_acts_from_its_import(published_weights):
     )
 
 
-def test_a_base_checkpoint_has_no_units_to_act_in(published_weights):
+def test_a_base_checkpoint_has_no_units(published_weights):
     with pytest.raises(ValueError, match="parameters without the description"):
         inference.load(published_weights / "pi05_base_ours")
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_published_checkpoint(published_weights, tmp_path):
     """The state in the prompt and the pictures stay, chunks are actions themselves."""
     changes = {"policy.spatial": False, "policy.max_tokens": 32}

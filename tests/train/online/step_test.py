@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from omnivla_jax.flow import schedules, sde
+from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.heads.l1 import LaplaceSampler
@@ -23,7 +23,7 @@ POLICY = preset("debug")
 SAMPLER = policy.FlowSampler(
     steps=3,
     schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
-    drift=sde.corrected,
+    drift=drifts.corrected,
     exec_horizon=3,
 )
 SETTINGS = OnlineConfig(

@@ -11,10 +11,12 @@
 --checkpoint is the folder of a run, of a training stage, or of one checkpoint; the run
 is only read. --policy plays published weights as they were trained, on 50 episodes of
 each task: openpi's folder, its converter's or (--policy=lerobot) LeRobot's, and
-PaliGemma's tokenizer. Standard output is one JSON object in one line, the table goes to standard
-error and with the JSON into --out, beside failures.mp4 of the first failed episodes.
-The outcome of an episode depends on neither --episodes nor --batch_size: the first 24
-of 48 are the 24, and without other flags the run's own evaluation is repeated.
+PaliGemma's tokenizer.
+
+Standard output is one JSON object in one line, the table goes to standard error and
+with the JSON into --out, beside failures.mp4 of the first failed episodes. The outcome
+of an episode depends on neither --episodes nor --batch_size: the first 24 of 48 are the
+24, and without other flags the run's own evaluation is repeated.
 """
 
 import dataclasses

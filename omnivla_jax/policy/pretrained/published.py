@@ -3,9 +3,9 @@
     published = load_policy("pi05_libero", folder, base=base, mesh=mesh)
 
 A recipe is what the weights were trained with and no file of openpi's says: the length
-of a chunk, the prompt, the pictures, the kind of units. LeRobot's folders say it. openpi's third camera, which LIBERO lacks,
-is masked there: no token sees it and none is counted before another, so that two views
-compute the same without it.
+of a chunk, the prompt, the pictures, the kind of units. LeRobot's folders say it.
+openpi's third camera, which LIBERO lacks, is masked there: no token sees it and none is
+counted before another, so that two views compute the same without it.
 """
 
 import dataclasses

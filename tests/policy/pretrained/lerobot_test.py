@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,7 +39,8 @@ def write(folder, model, mode, **changes) -> dict[str, np.ndarray]:
     ]
     processor = {"name": "policy_preprocessor", "steps": steps}
     (folder / "policy_preprocessor.json").write_text(json.dumps(processor))
-    random, stats = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    stats: dict[str, np.ndarray] = {}
     for feature, size in (("observation.state", 8), ("action", 7)):
         rows = np.sort(random.uniform(0.1, 1, (4, size)), axis=0).astype(np.float32)
         stats |= {f"{feature}.{n}": row for n, row in zip(STATISTICS, rows)}
@@ -86,7 +88,7 @@ def test_units_are_lerobot_formulas(tmp_path, mode):
         expected = (0.3 - mean) / (std + 1e-8)
         if mode == "QUANTILES":
             expected = 2 * (0.3 - q01) / (q99 - q01) - 1
-        actual = normalize.normalize(affine, np.full(len(mean), 0.3, np.float32))
+        actual = normalize.normalize(affine, jnp.full(len(mean), 0.3))
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 

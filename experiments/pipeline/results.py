@@ -9,7 +9,7 @@ import jax
 from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline.workdir import CONFIG, Workdir
 from experiments.reporting import curves, report
-from experiments.reporting.files import replacing
+from experiments.reporting.files import write_json
 from experiments.reporting.progress import duration
 from omnivla_jax.train import csv_log
 
@@ -65,8 +65,7 @@ def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
                 episodes=episodes if episodes.exists() else None,
             )
     gathered = gather(config, workdir)  # again, with the seconds of the report
-    with replacing(workdir.path / "results.json") as temporary:
-        temporary.write_text(json.dumps(gathered, indent=2) + "\n", "utf-8")
+    write_json(workdir.path / "results.json", gathered)
     return gathered
 
 

@@ -179,7 +179,7 @@ def test_a_published_checkpoint_acts_from_its_import(published_weights):
     )
 
 
-def test_a_base_checkpoint_has_no_units_to_act_in(published_weights):
+def test_a_base_checkpoint_has_no_units(published_weights):
     with pytest.raises(ValueError, match="parameters without the description"):
         inference.load(published_weights / "pi05_base_ours")
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from typing import Any, Callable, Hashable
 
-CACHED_BYTES = 512 << 20  # of encoded pictures, of all datasets together
+CACHED_BYTES = 384 << 20  # of encoded pictures, of all datasets together
 
 
 class EncodedCache:

@@ -178,14 +178,14 @@ class BatchStream(Iterator[FrameBatch]):
                 "or leave it off where the data fits into the device's memory.",
                 name=error.name,
             ) from error
-        made_here = list(range(batch_size)) if rows is None else list(map(int, rows))
+        made_here = range(batch_size) if rows is None else [int(row) for row in rows]
 
-        def frame(index: int) -> FrameBatch:
-            batch, row = divmod(index, len(made_here))
-            return frames[batch * batch_size + made_here[row]]
+        def batch(number: int) -> FrameBatch:
+            first = number * batch_size
+            return _stack_frames([frames[first + row] for row in made_here])
 
-        dataset = grain.MapDataset.range(ENDLESS).map(frame)
-        dataset = dataset.batch(len(made_here), batch_fn=_stack_frames)
+        # Whole batches, as grain spends a tenth of a millisecond on each element.
+        dataset = grain.MapDataset.range(ENDLESS // batch_size).map(batch)
         options = grain.ReadOptions(THREADS, PREFETCHED)
         self._iterator: Any = iter(dataset.to_iter_dataset(options))
         self.set_state(position)

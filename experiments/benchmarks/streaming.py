@@ -4,10 +4,11 @@ Run: `python -m experiments.benchmarks.streaming`; prints one JSON object. It wr
 LeRobot dataset of `--frames` frames (2 GB for 50,000) into a temporary folder, or reads
 the dataset in `--path`. First the stream runs alone. Then, with `--calls`, it feeds
 stage II of the main job's policy. On a machine with other work the processor time of a
-frame is the number to trust.
+frame is the number to trust, beside what Pillow alone takes in the same minute.
 """
 
 import dataclasses
+import io
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ from typing import Any, Callable, Sequence
 import jax
 import numpy as np
 from absl import app, flags
+from PIL import Image
 
 from data_pipelines import lazy_images, streaming
 from data_pipelines.readers import READERS, detect
@@ -26,7 +28,7 @@ from experiments.benchmarks.lib import memory, synthetic_lerobot
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from omnivla_jax.core.types import Demonstration, PyTree
-from omnivla_jax.train import input_feed, rng, sft
+from omnivla_jax.train import input_feed, rng, sft, sft_data
 
 _FRAMES = flags.DEFINE_integer("frames", 50_000, "Frames of the dataset that is made.")
 _SIDE = flags.DEFINE_integer("side", 128, "Side of its pictures in pixels.")
@@ -85,6 +87,20 @@ def stream_alone(path: Path, count: int) -> dict[str, Any]:
     }
 
 
+def pillow_ms_per_frame(path: Path, count: int = 400) -> float:
+    """Processor time of decoding the PNG files of a frame and nothing else, in ms."""
+    images = next(iter(READERS[detect(path)](path))).images
+    encoded = []
+    for view in images[0]:
+        encoded.append(io.BytesIO())
+        Image.fromarray(view).save(encoded[-1], "png")
+    start = time.thread_time()
+    for _ in range(count):
+        for file in encoded:
+            np.asarray(Image.open(file))
+    return 1e3 * (time.thread_time() - start) / count
+
+
 def feed_training(path: Path, calls: int) -> dict[str, Any]:
     """The share of time that stage II of the main job waits for its batches."""
     config = from_config(quickstart.get_config())
@@ -96,9 +112,9 @@ def feed_training(path: Path, calls: int) -> dict[str, Any]:
         episode._replace(images=lazy_images.resize(episode.images, size))
         for episode in READERS[detect(path)](path)
     ]
-    _, table = sft.instruction_table(episodes, config.policy)
+    _, table = sft_data.instruction_table(episodes, config.policy)
     params = sft.fresh_params(rng.named_key(0, "init"), config.policy)
-    state = sft.create(params, sft.fit_normalizer(episodes), settings, seed=0)
+    state = sft.create(params, sft_data.fit_normalizer(episodes), settings, seed=0)
     step = sft.make_streamed_step(config.policy, settings, table)
     fetch, stream = make_fetch(frames_of(episodes, config.policy.horizon))
     feed = input_feed.InputFeed(fetch, stream.set_state)
@@ -133,6 +149,7 @@ def main(argv: Sequence[str]) -> None:
             path /= "synthetic"
             synthetic_lerobot.write(path, frames=_FRAMES.value, side=_SIDE.value)
         found = stream_alone(path, _MEASURED.value)
+        found["pillow_ms_per_frame"] = pillow_ms_per_frame(path)
         if _CALLS.value:
             found |= feed_training(path, _CALLS.value)
     found |= {"cores": os.cpu_count(), "load": os.getloadavg()[0], "target": TARGETS}

@@ -22,7 +22,7 @@ from typing import Any, Iterator
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.sharding import Sharding, SingleDeviceSharding
+from jax.sharding import SingleDeviceSharding
 
 from omnivla_jax.core.types import PyTree
 
@@ -137,7 +137,9 @@ def restore_arrays(path: Path, item: str, like: PyTree) -> PyTree:
     path = find(path)
     one_device = SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
-        lambda leaf, shape: shape.update(sharding=_sharding(leaf) or one_device),
+        lambda leaf, shape: shape.update(
+            sharding=getattr(leaf, "sharding", None) or one_device
+        ),
         like,
         jax.eval_shape(lambda: like),
     )
@@ -170,11 +172,6 @@ def silence_orbax() -> None:
     """Keep orbax's own log lines, tracebacks among them, off the terminal."""
     folder = f"{ocp.__name__.split('.')[0]}/"
     logging.getLogger("absl").addFilter(lambda record: folder not in record.pathname)
-
-
-def _sharding(leaf: Any) -> Sharding | None:
-    has_one = isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct))
-    return leaf.sharding if has_one else None
 
 
 @contextlib.contextmanager

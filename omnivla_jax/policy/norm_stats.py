@@ -76,7 +76,8 @@ def write(path: Path, *, state: VectorStats, actions: VectorStats) -> None:
       FileExistsError: there is something at `path`.
     """
     path = Path(path)
-    check_absent(path)
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: choose another name.")
     groups = {"state": state, "actions": actions}
     text = json.dumps(
         {
@@ -95,12 +96,6 @@ def write(path: Path, *, state: VectorStats, actions: VectorStats) -> None:
         os.link(unfinished, path)  # unlike a renaming, it replaces nothing
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def check_absent(path: Path) -> None:
-    """Raise a FileExistsError where something lies at `path`."""
-    if path.exists():
-        raise FileExistsError(f"{path} is there already: choose another name.")
 
 
 def _vectors(stats: Mapping[str, Any], *, names: tuple[str, str], size: int) -> Vectors:

@@ -104,7 +104,10 @@ def _apply(
 
 
 def check(number: jax.Array) -> None:
-    """Refuse unknown corruption numbers (int [...], 0 to 50), unless traced.
+    """Refuse unknown corruption numbers, unless they are traced.
+
+    Args:
+      number: int [...], 0 to 50.
 
     Raises:
       ValueError: names the unknown numbers.
@@ -124,6 +127,9 @@ def motion(
       radius: [] at most 35, pixels.
       sigma: [], standard deviation, pixels.
       angle: [], from the rows' direction, radians.
+
+    Returns:
+      float32 [H, W, C].
     """
     taps = jnp.arange(MAX_TAPS)
     weight = jnp.exp(-(taps**2) / (2 * sigma**2)) * (taps < 2 * radius + 1)
@@ -141,7 +147,15 @@ def motion(
 
 
 def gaussian(image: jax.Array, *, sigma: jax.Array) -> jax.Array:
-    """A Gaussian of `sigma` <= 10 pixels cut at four of them, edges repeated."""
+    """A Gaussian blur, cut at four standard deviations, edges repeated.
+
+    Args:
+      image: float32 [H, W, C].
+      sigma: [] at most 10, standard deviation, pixels.
+
+    Returns:
+      float32 [H, W, C].
+    """
     rows, columns = (_gaussian_matrix(side, sigma) for side in image.shape[:2])
     highest = jax.lax.Precision.HIGHEST
     return jnp.einsum("ij,jkc,lk->ilc", rows, image, columns, precision=highest)
@@ -154,6 +168,9 @@ def zoom(image: jax.Array, *, factors: jax.Array, count: jax.Array) -> jax.Array
       image: float32 [H, W, C].
       factors: float32 [F], enlargements.
       count: int [], how many of them to use, from the first on.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
 
@@ -176,6 +193,9 @@ def fog(
       image: float32 [H, W, C].
       amount: [], weight of the cloud.
       decay: [], see `plasma`.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
     cloud = plasma(key, decay=decay)[:height, :width, None]
@@ -202,6 +222,9 @@ def glass(
       sigma: [], of the blurs, pixels.
       reach: int [], bound of the displacements, pixels.
       iterations: int [], at most 3.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
     row, column = jnp.arange(height)[:, None], jnp.arange(width)
@@ -219,11 +242,14 @@ def glass(
 
 
 def plasma(key: jax.Array, *, decay: jax.Array) -> jax.Array:
-    """A cloud float32 [256, 256] in [0, 1], by diamonds and squares on a torus.
+    """A cloud by diamonds and squares on a torus.
 
     Args:
       key: consumed.
       decay: [], its square divides the roughness at each halving of the cells.
+
+    Returns:
+      float32 [256, 256] in [0, 1].
     """
     grid, wibble = jnp.zeros((1, 1)), jnp.asarray(100.0)
     for level in range(MAX_SIDE.bit_length() - 1):

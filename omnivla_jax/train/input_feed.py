@@ -69,9 +69,14 @@ class InputFeed:
 
 
 def local_rows(mesh: Mesh | None, size: int) -> np.ndarray:
-    """The rows int64 [n] of batches of `size` that this process makes; see below.
+    """The rows of a batch that this process makes; without a mesh, all of them.
 
-    Without a mesh: all of them.
+    Args:
+      mesh: of the devices, or None.
+      size: of the batch.
+
+    Returns:
+      int64 [n]; see `process_rows`.
     """
     if mesh is None:
         return np.arange(size)

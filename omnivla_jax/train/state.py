@@ -112,6 +112,9 @@ def create(
       seed: of all randomness in training.
       keep_ema: keep a moving average of the parameters.
       keep_reference: keep the initial parameters as the reference policy.
+
+    Returns:
+      The state, all of whose arrays are its own.
     """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -125,7 +128,16 @@ def create(
 
 
 def apply(params: PyTree, updates: PyTree, trainable: PyTree) -> PyTree:
-    """Add updates where `trainable`; -0.0 + 0 is 0.0, so that the rest is not added."""
+    """Add updates where parameters are trained: -0.0 + 0 would be 0.0 elsewhere.
+
+    Args:
+      params: of the policy.
+      updates: of an optimizer, the same tree.
+      trainable: the same tree of bools.
+
+    Returns:
+      The new parameters, of the same dtypes.
+    """
     chex.assert_trees_all_equal_structs(params, updates)
     return jax.tree.map(
         lambda p, u, on: p + u.astype(p.dtype) if on else p, params, updates, trainable

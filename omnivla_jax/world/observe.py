@@ -73,7 +73,18 @@ def images(
     shadows: bool = False,
     supersample: int = POLICY_SUPERSAMPLE,
 ) -> jax.Array:
-    """Render colours: uint8 [B, V, S, S, 3], upright; see `render_images`."""
+    """Render the colours that policies see; `render_images` has the other outputs.
+
+    Args:
+      visuals: shapes, materials, lights and V cameras.
+      physics: the batch's state.
+      size: image side S, pixels.
+      shadows: whether the first lamp casts shadows.
+      supersample: rays per pixel along each side.
+
+    Returns:
+      uint8 [B, V, S, S, 3], upright.
+    """
     return render_images(
         visuals,
         physics,

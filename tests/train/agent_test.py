@@ -24,7 +24,7 @@ UNITS = normalize.Normalizer(
 )
 
 
-def test_branches_are_relative_to_the_state_of_their_own():
+def test_branches_are_relative_to_their_own_state():
     states = jax.random.normal(jax.random.key(0), (2, 8))
     chunk = jax.random.normal(jax.random.key(1), (2 * 3, 4, 32))
     proprio = normalize.pad_dims(normalize.normalize(UNITS.state, states), 32)

@@ -166,7 +166,7 @@ def _existing(path: Path) -> Path:
 
 
 def _unknown(name: str, path: Path) -> str:
-    known = files.suite_names()
+    known = files.SUITE_NAMES
     incomplete = files.incomplete_suite(name)
     if incomplete:
         return incomplete

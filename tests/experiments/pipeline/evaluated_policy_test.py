@@ -29,7 +29,7 @@ def test_every_task_is_played_to_its_limit(tmp_path, suite, limit, task_files):
     assert len(found.normalizer.state.offset) == 8
 
 
-def test_an_unknown_suite_is_refused_before_weights_are_read(tmp_path):
+def test_an_unknown_suite_is_refused_first(tmp_path):
     with pytest.raises(ValueError, match="libero_kitchen"):
         evaluated_policy.from_weights(
             "pi0_libero", tmp_path, suite="libero_kitchen", task_files={}

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -109,12 +110,16 @@ def test_units_are_those_of_the_file(found):
 @pytest.mark.parametrize("name", LIBERO)
 def test_pytorch_files_are_told_by_their_folder(tmp_path, name):
     model = published.RECIPES[name].model
-    weights = lerobot_pi0.read_weights(model)
-    fakes.write_safetensors(tmp_path / "model.safetensors", weights)
+    weights = {  # bfloat16, as openpi's converter writes
+        name: weight.astype(jnp.bfloat16)
+        for name, weight in lerobot_pi0.read_weights(model).items()
+    }
+    fakes.write_safetensors(tmp_path / "model.safetensors", weights, "BF16")
     published_folder.write_stats(tmp_path / published_folder.ASSETS / "norm_stats.json")
     policy = load(name, tmp_path, tiny.PI0_CASE, tokenizer="words")
     output = policy.params["action"]["output"]["action_out_proj"]["kernel"]
-    np.testing.assert_array_equal(output, -weights["action_out_proj.weight"].T)
+    expected = -weights["action_out_proj.weight"].T.astype(np.float32)
+    np.testing.assert_array_equal(output, expected)
 
 
 def test_what_is_missing_is_one_line(found, tmp_path):

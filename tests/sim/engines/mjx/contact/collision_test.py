@@ -105,7 +105,7 @@ def solid_pairs(pair_geoms, table, result, row):
     active = np.asarray(result.contacts.distance[row]) < 0
     for slot in np.flatnonzero(active):
         pair = int(result.contacts.pair[row, slot])
-        if pair < table.pairs.num_cells:
+        if pair < table.pairs.candidates[0].size:
             distance = float(result.contacts.distance[row, slot])
             pairs[geoms[pair]] = min(distance, pairs.get(geoms[pair], 0.0))
     return pairs
@@ -139,7 +139,7 @@ def test_things_at_rest_have_four_points_at_most(table, subset, result, mjx_scen
     flat = active.reshape(BATCH, -1)
     np.testing.assert_allclose(ground_contacts.position[2][flat], WORKTOP, atol=1e-3)
     np.testing.assert_allclose(ground_contacts.normal[2][flat], 1.0)
-    assert np.all(ground_contacts.pair[flat] >= table.pairs.num_cells)
+    assert np.all(ground_contacts.pair[flat] >= table.pairs.candidates[0].size)
 
 
 def test_touching_is_c_mujoco_s(data, result, mjx_scene):

@@ -10,11 +10,13 @@
 
 --checkpoint is the folder of a run, of a training stage, or of one checkpoint; the run
 is only read. --policy plays published weights as they were trained, on 50 episodes of
-each task: openpi's folder, or one with .safetensors beside `assets`, and PaliGemma's
-tokenizer. Standard output is one JSON object in one line, the table goes to standard
-error and with the JSON into --out, beside failures.mp4 of the first failed episodes.
-The outcome of an episode depends on neither --episodes nor --batch_size: the first 24
-of 48 are the 24, and without other flags the run's own evaluation is repeated.
+each task: openpi's folder, its converter's or (--policy=lerobot) LeRobot's, and
+PaliGemma's tokenizer.
+
+Standard output is one JSON object in one line, the table goes to standard error and
+with the JSON into --out, beside failures.mp4 of the first failed episodes. The outcome
+of an episode depends on neither --episodes nor --batch_size: the first 24 of 48 are the
+24, and without other flags the run's own evaluation is repeated.
 """
 
 import dataclasses
@@ -38,7 +40,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy.config import PRESETS
 from omnivla_jax.policy.pretrained.load import MismatchError
-from omnivla_jax.policy.pretrained.published import RECIPES
+from omnivla_jax.policy.pretrained.published import NAMES
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
@@ -49,7 +51,7 @@ SAMPLED = "sampled"
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run, a stage or one checkpoint."
 )
-_POLICY = flags.DEFINE_enum("policy", None, list(RECIPES), "Published weights.")
+_POLICY = flags.DEFINE_enum("policy", None, list(NAMES), "Published weights.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "Folder of those.")
 _TOKENIZER = flags.DEFINE_string(
     "tokenizer", None, "Their SentencePiece model; else the one in their folder."

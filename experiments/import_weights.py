@@ -23,10 +23,10 @@ from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.formats import FORMATS
 from omnivla_jax.policy.pretrained.load import MismatchError
-from omnivla_jax.policy.pretrained.published import RECIPES
+from omnivla_jax.policy.pretrained.published import NAMES
 
 _FROM = flags.DEFINE_list(
-    "from", None, f"Sources: {', '.join((*FORMATS, *RECIPES))}.", required=True
+    "from", None, f"Sources: {', '.join((*FORMATS, *NAMES))}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)

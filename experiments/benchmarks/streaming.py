@@ -28,7 +28,7 @@ from experiments.benchmarks.lib import memory, synthetic_lerobot
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from omnivla_jax.core.types import Demonstration, PyTree
-from omnivla_jax.train import input_feed, rng, sft
+from omnivla_jax.train import input_feed, rng, sft, sft_data
 
 _FRAMES = flags.DEFINE_integer("frames", 50_000, "Frames of the dataset that is made.")
 _SIDE = flags.DEFINE_integer("side", 128, "Side of its pictures in pixels.")
@@ -112,9 +112,9 @@ def feed_training(path: Path, calls: int) -> dict[str, Any]:
         episode._replace(images=lazy_images.resize(episode.images, size))
         for episode in READERS[detect(path)](path)
     ]
-    _, table = sft.instruction_table(episodes, config.policy)
+    _, table = sft_data.instruction_table(episodes, config.policy)
     params = sft.fresh_params(rng.named_key(0, "init"), config.policy)
-    state = sft.create(params, sft.fit_normalizer(episodes), settings, seed=0)
+    state = sft.create(params, sft_data.fit_normalizer(episodes), settings, seed=0)
     step = sft.make_streamed_step(config.policy, settings, table)
     fetch, stream = make_fetch(frames_of(episodes, config.policy.horizon))
     feed = input_feed.InputFeed(fetch, stream.set_state)

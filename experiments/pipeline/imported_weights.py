@@ -30,7 +30,6 @@ from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.pretrained import published
 from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import Loaded, load
-from omnivla_jax.policy.pretrained.published import RECIPES
 from omnivla_jax.train import checkpoints
 from omnivla_jax.train.state import TrainState
 
@@ -78,8 +77,9 @@ def import_files(
     for kind, path in metadata.sources:
         weights_format = get_format(published.source_format(kind, Path(path)))
         config = weights_format.update_config(config)
-        if kind in RECIPES:
-            config = RECIPES[kind].training_config(config)
+        if kind in published.NAMES:
+            recipe = published.get_recipe(kind, Path(path))
+            config = recipe.training_config(config)
         files.append((weights_format, Path(path)))
     acting = _conventions(metadata, base, tokenizer, stats)
     mesh = sharding.make_mesh(fsdp=len(jax.devices()))
@@ -103,9 +103,10 @@ def _conventions(
 ) -> published.Conventions | None:
     """How a published checkpoint acts; None where others are imported with it."""
     kind, path = metadata.sources[0]
-    if len(metadata.sources) > 1 or kind not in RECIPES or metadata.spatial:
+    if len(metadata.sources) > 1 or kind not in published.NAMES or metadata.spatial:
         return None
-    if RECIPES[kind].asset_id is None and stats is None:
+    recipe = published.get_recipe(kind, Path(path))
+    if kind != published.LEROBOT and recipe.asset_id is None and stats is None:
         return None  # a base checkpoint, which has no units of this robot
     return published.conventions(
         kind, Path(path), base=base, tokenizer=tokenizer, stats=stats

@@ -20,7 +20,7 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.inference import PolicySpec
-from omnivla_jax.train import input_feed, loop, online, rng, sft, sharding
+from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data, sharding
 from omnivla_jax.train.state import TrainState, eval_params
 
 # The share of a streamed call's time in which the device waited for its batches.
@@ -59,7 +59,7 @@ def sft_stage(
     def init() -> tuple[TrainState, loop.Step]:
         episodes = demonstrations()
         if initial is None:
-            normalizer = _shard(context, sft.fit_normalizer(episodes))
+            normalizer = _shard(context, sft_data.fit_normalizer(episodes))
             params = _initial_params(context, key)
         else:
             normalizer, params = initial.normalizer, eval_params(initial)
@@ -69,7 +69,7 @@ def sft_stage(
             return state, _streamed_step(context, state, episodes)
         dataset = _shard(
             context,
-            sft.make_dataset(
+            sft_data.make_dataset(
                 episodes, normalizer, config=policy_config, padding=padding
             ),
         )
@@ -101,7 +101,7 @@ def _streamed_step(
     A resumed run thus goes on with the batches that it would have seen.
     """
     config, policy_config = context.config.sft, context.config.policy
-    texts, table = sft.instruction_table(episodes, policy_config)
+    texts, table = sft_data.instruction_table(episodes, policy_config)
     frames = streaming.ShuffledFrames(
         episodes,
         texts,

@@ -76,6 +76,12 @@ def _record(robot: Scene, number: int, episode: Demonstration) -> watch.EpisodeR
             f"Episode {number} has a state of {state.shape[1:]} numbers: only LIBERO's "
             f"{STATE_SIZE} (grip site, axis-angle, fingers) can be drawn."
         )
+    if not np.isfinite(state).all():
+        frame = int(np.flatnonzero(~np.isfinite(state).all(axis=1))[0])
+        raise ValueError(
+            f"Episode {number} has a state that is not finite at frame {frame}: leave it "
+            "out, or repair the dataset."
+        )
     length, action = len(state), np.asarray(episode.action, np.float32)
     shown = range(0, length, math.ceil(length / MAX_PICTURES))
     poses = list(_robot_poses(robot, state, np.asarray(episode.joint_state)))

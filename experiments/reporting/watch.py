@@ -159,13 +159,11 @@ def _episode(record: EpisodeRecord) -> dict[str, Any]:
     moves = np.ptp(position, axis=0).max(axis=-1) > STILL
     moves |= np.ptp(quaternion, axis=0).max(axis=-1) > STILL
     moving = np.flatnonzero(near & moves)
-    low = position[:, moving].min(axis=(0, 1), initial=np.inf)
-    high = position[:, moving].max(axis=(0, 1), initial=-np.inf)
-    origin = np.where(low <= high, (low + high) / 2, 0.0)
-    step = max(float((high - low).max() / 2), STILL) / INT16
+    origin, step = record.hand[0].astype(float), REACH / INT16
     poses = np.concatenate(
         [(position[:, moving] - origin) / step, quaternion[:, moving] * INT16], axis=-1
     )
+    # What is thrown out of the hand's reach stops there.
     quantised = np.clip(np.round(poses), -INT16, INT16).astype("<i2")
     still = np.concatenate([position[0], quaternion[0]], axis=-1)
     return {

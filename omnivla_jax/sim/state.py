@@ -48,9 +48,7 @@ class Scene:
     bodies: dict[str, int]
     joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
     sites: dict[str, Site]  # "{instance}_{region}"
-    posed_bodies: tuple[
-        str, ...
-    ]  # bodies whose pose is data: fixtures, base, camera, tables
+    posed_bodies: tuple[str, ...]  # whose pose is data: fixtures, base, camera, tables
     home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
     home_mat: np.ndarray  # [3, 3]
     contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name

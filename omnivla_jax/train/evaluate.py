@@ -167,32 +167,12 @@ def make_evaluate(
     ) -> EvalResult:
         chex.assert_shape([batch.task, batch.instruction_id], (config.width,))
         agent = Agent(policy_config, environment.observe, normalizer)
-
-        def control_step(
-            rollout: RolloutState, action: jax.Array
-        ) -> tuple[RolloutState, PyTree]:
-            rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
-            recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
-            return rollout, recorded
-
-        def play_chunk(
-            rollout: RolloutState, number: jax.Array
-        ) -> tuple[RolloutState, PyTree]:
-            # The noise of chunk t of an episode comes from its own key and t.
-            keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
-            actions = agent.act_deterministic(
-                params,
-                rollout.env_state,
-                keys,
-                instruction_id=batch.instruction_id,
-                steps=config.steps,
-            )
-            executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
-            return jax.lax.scan(control_step, rollout, executed)
-
         env_state = environment.reset(batch.task, batch.key)
         rollout = init_rollout(environment, env_state, {"success": 1.0})
-        rollout, frames = jax.lax.scan(play_chunk, rollout, jnp.arange(config.chunks))
+        run_chunk = functools.partial(
+            _run_chunk, environment, agent, params, batch, config
+        )
+        rollout, frames = jax.lax.scan(run_chunk, rollout, jnp.arange(config.chunks))
         steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(
             rollout.env_state.success,
@@ -209,6 +189,37 @@ def make_evaluate(
         )
 
     return compilation.jit(evaluate, fused=environment.supports_fusion)
+
+
+def _run_chunk(
+    environment: Environment,
+    agent: Agent,
+    params: PyTree,
+    batch: EvalBatch,
+    config: EvaluateConfig,
+    rollout: RolloutState,
+    number: jax.Array,
+) -> tuple[RolloutState, PyTree]:
+    """Chunk `number` of every episode; the states of the first R, [E, R, ...]."""
+
+    def control_step(
+        rollout: RolloutState, action: jax.Array
+    ) -> tuple[RolloutState, PyTree]:
+        rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
+        recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
+        return rollout, recorded
+
+    # The noise of chunk t of an episode comes from its own key and t.
+    keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
+    actions = agent.act_deterministic(
+        params,
+        rollout.env_state,
+        keys,
+        instruction_id=batch.instruction_id,
+        steps=config.steps,
+    )
+    executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
+    return jax.lax.scan(control_step, rollout, executed)
 
 
 def compiled(
@@ -279,13 +290,10 @@ def run(
             success = np.concatenate([result.success for result in results])
             report(done - reported, float(np.mean(success)))
             reported = done
-    joined = jax.tree.map(
-        lambda *parts: np.concatenate(parts),
-        *(result._replace(frames=None) for result in results),
-    )
-    return joined._replace(
-        frames=jax.tree.map(lambda x: x[:, :total], results[0].frames)
-    )
+    frames = jax.tree.map(lambda x: x[:, :total], results[0].frames)
+    outcomes = [result._replace(frames=None) for result in results]
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outcomes)
+    return joined._replace(frames=frames)
 
 
 def summarise(

@@ -22,7 +22,7 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.train import sft
+from omnivla_jax.train import sft, sft_data
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
@@ -137,13 +137,13 @@ def tokens(config: PolicyConfig) -> int:
     return prefix + config.spatial_tokens + sum(config.suffix.values())
 
 
-def random_dataset(config: PolicyConfig, frames: int) -> sft.Dataset:
+def random_dataset(config: PolicyConfig, frames: int) -> sft_data.Dataset:
     """Random demonstrations in which every frame has its own instruction."""
     rng, size = np.random.default_rng(0), config.vision.image_size
     images = rng.integers(0, 256, (frames, config.views, size, size, 3))
     words = rng.integers(0, config.vocab, (frames, config.max_tokens))
     chunk = rng.normal(size=(frames, config.horizon, config.action_dim))
-    return sft.Dataset(
+    return sft_data.Dataset(
         images=jnp.asarray(images, jnp.uint8),
         state=jnp.asarray(rng.normal(size=(frames, config.proprio_dim)), jnp.float32),
         chunk=jnp.asarray(chunk, jnp.float32),

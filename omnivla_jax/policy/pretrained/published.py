@@ -2,14 +2,13 @@
 
     published = load_policy("pi05_libero", folder, base=base, mesh=mesh)
 
-A recipe is what the weights were trained with and no file of them says: the length of a
-chunk, the prompt, the pictures, the units. openpi's third camera, which LIBERO lacks,
-is masked there: no token sees it and none is counted before another, so that two views
-compute the same without it.
+A recipe is what the weights were trained with and no file of openpi's says: the length
+of a chunk, the prompt, the pictures, the kind of units. LeRobot's folders say it.
+openpi's third camera, which LIBERO lacks, is masked there: no token sees it and none is
+counted before another, so that two views compute the same without it.
 """
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, NamedTuple
 
@@ -20,49 +19,15 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.normalize import Normalizer, delta_mask
+from omnivla_jax.policy.pretrained import lerobot
 from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import load
+from omnivla_jax.policy.pretrained.published_recipe import PublishedRecipe
 from omnivla_jax.policy.pretrained.readers import ORBAX_TREE, require_exists
 
 LIBERO = "physical-intelligence/libero"  # the data set whose statistics are stored
 SIX_OF_SEVEN = delta_mask(6, -1)  # all of an action but the gripper
 TOKENIZERS = ("paligemma_tokenizer.model", "tokenizer.model")  # looked for in a folder
-
-
-@dataclass(frozen=True)
-class PublishedRecipe:
-    """How a checkpoint was trained, and how openpi plays it in LIBERO."""
-
-    model: str  # "pi0" or "pi05"
-    horizon: int  # actions of a chunk
-    max_tokens: int  # of the prompt
-    normalization: str  # of `norm_stats.MODES`
-    asset_id: str | None  # folder of its statistics in `assets`; None: none of LIBERO
-    exec_horizon: int = 5  # actions of a chunk that are executed
-    ode_steps: int = 10
-    image_convention: str = "openpi"
-    state_in_prompt: bool = False
-    delta_mask: tuple[bool, ...] = ()
-
-    def update_config(self, config: PolicyConfig) -> PolicyConfig:
-        """`config` with what the weights presuppose beside their sizes."""
-        config = get_format(self.model).update_config(config)
-        return dataclasses.replace(
-            config,
-            horizon=self.horizon,
-            max_tokens=self.max_tokens,
-            image_convention=self.image_convention,
-            state_in_prompt=self.state_in_prompt,
-            delta_mask=self.delta_mask,
-        )
-
-    def training_config(self, config: PolicyConfig) -> PolicyConfig:
-        """As `update_config`, for training that goes on from the weights.
-
-        Its own data give the units of actions, and padding of a prompt its length.
-        """
-        changed = self.update_config(config)
-        return dataclasses.replace(changed, max_tokens=config.max_tokens, delta_mask=())
 
 
 RECIPES: Mapping[str, PublishedRecipe] = {
@@ -77,6 +42,8 @@ RECIPES: Mapping[str, PublishedRecipe] = {
         "pi05", 50, 200, "quantiles", None, state_in_prompt=True
     ),
 }
+LEROBOT = "lerobot"  # whatever pi0 or pi0.5 a folder of LeRobot's holds
+NAMES = (*RECIPES, LEROBOT)
 
 
 class Conventions(NamedTuple):
@@ -139,13 +106,15 @@ def conventions(
     stats: Path | None = None,
 ) -> Conventions:
     """All of a published checkpoint but its parameters; arguments of `load_policy`."""
-    recipe = choose("published policy", name, RECIPES)
     folder = require_exists(folder)
+    recipe = get_recipe(name, folder)
     config = dataclasses.replace(
         recipe.update_config(base), tokenizer=tokenizer or find_tokenizer(folder)
     )
-    normalizer = norm_stats.read(
-        stats or find_stats(name, folder),
+    stats = stats or find_stats(name, folder)
+    read = lerobot.read_stats if stats.suffix == ".safetensors" else norm_stats.read
+    normalizer = read(
+        stats,
         recipe.normalization,
         proprio_dim=config.robot_proprio_dim,
         action_dim=config.robot_action_dim,
@@ -153,14 +122,26 @@ def conventions(
     return Conventions(config, normalizer, recipe)
 
 
+def get_recipe(name: str, folder: Path) -> PublishedRecipe:
+    """The recipe called `name`, or what LeRobot's folder states under that name.
+
+    Raises:
+      ValueError: an unknown name, or what `lerobot.read_recipe` raises.
+    """
+    if name == LEROBOT:
+        return lerobot.read_recipe(folder)
+    return choose("published policy", name, RECIPES)
+
+
 def source_format(kind: str, path: Path) -> str:
     """The format of weights: `kind`, or that of the published checkpoint `kind`.
 
     Those of a checkpoint are openpi's tree, or else have PyTorch's names.
     """
-    if kind not in RECIPES:
+    if kind not in NAMES:
         return kind
-    path, model = Path(path).expanduser(), RECIPES[kind].model
+    path = Path(path).expanduser()
+    model = get_recipe(kind, path).model
     is_tree = any((folder / ORBAX_TREE).is_file() for folder in (path, path / "params"))
     named_so = path.name == "params" or (path / "params").is_dir()
     return model if is_tree or named_so else f"{model}-torch"
@@ -179,6 +160,8 @@ def find_tokenizer(folder: Path) -> str:
 
 def find_stats(name: str, folder: Path) -> Path:
     """The statistics of LIBERO that a checkpoint was trained with."""
+    if name == LEROBOT:
+        return lerobot.find_stats(folder)
     asset_id = RECIPES[name].asset_id
     if asset_id is None:
         raise ValueError(

@@ -18,6 +18,7 @@ from omnivla_jax.policy import lora
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.rl import groups
+from omnivla_jax.train.agent import ActorOutput
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online.advantages import AdvantageBatch
 from omnivla_jax.train.online.config import OnlineConfig
@@ -78,15 +79,7 @@ def profile_update(
     env_state = reset(reset_key)
     observation = observe(env_state)
     output = explore(state.params, env_state, observation, act_key)
-    # One decision of every episode, T times over, all of them counting.
-    output = jax.tree.map(
-        lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), output
-    )
-    advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
-    batch = RolloutBatch(
-        output,
-        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
-    )
+    batch = _whole_batch(output, config)
     exploring = fastest(explore, state.params, env_state, observation, act_key)
     return {
         "physics": fastest(reset, reset_key)
@@ -97,6 +90,18 @@ def profile_update(
         "policy": config.chunks * exploring,
         "update": fastest(update, state, update_key, batch),
     }
+
+
+def _whole_batch(output: ActorOutput, config: OnlineConfig) -> RolloutBatch:
+    """One decision of every episode, T times over, all of them counting."""
+    output = jax.tree.map(
+        lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), output
+    )
+    advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
+    return RolloutBatch(
+        output,
+        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
+    )
 
 
 def _random_episode(

@@ -84,7 +84,7 @@ def test_a_dataset_becomes_a_page_that_says_so(episode, tmp_path):
     assert first["outcome"] == "" and first["frames"] == STEPS + 1
 
 
-def test_another_robots_state_is_refused(robot, tmp_path):
+def test_states_that_cannot_be_drawn_are_refused(robot):
     other = Demonstration(
         images=np.zeros((3, 1, 8, 8, 3), np.uint8),
         state=np.zeros((3, 14), np.float32),
@@ -95,3 +95,7 @@ def test_another_robots_state_is_refused(robot, tmp_path):
     )
     with pytest.raises(ValueError, match=r"Episode 4 has a state of \(14,\) numbers"):
         watched_dataset._record(robot, 4, other)
+    broken = np.zeros((3, 8), np.float32)
+    broken[2, 1] = np.nan
+    with pytest.raises(ValueError, match="Episode 5 .* not finite at frame 2"):
+        watched_dataset._record(robot, 5, other._replace(state=broken))

@@ -79,8 +79,8 @@ def _record(robot: Scene, number: int, episode: Demonstration) -> watch.EpisodeR
     if not np.isfinite(state).all():
         frame = int(np.flatnonzero(~np.isfinite(state).all(axis=1))[0])
         raise ValueError(
-            f"Episode {number} has a state that is not finite at frame {frame}: leave it "
-            "out, or repair the dataset."
+            f"Episode {number} has a state that is not finite at frame {frame}: leave "
+            "it out, or repair the dataset."
         )
     length, action = len(state), np.asarray(episode.action, np.float32)
     shown = range(0, length, math.ceil(length / MAX_PICTURES))

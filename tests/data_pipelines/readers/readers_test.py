@@ -1,11 +1,12 @@
 """Tests of data_pipelines.readers: layouts are detected, pictures decoded on access."""
 
+import io
 import sys
 
 import numpy as np
 import pytest
 
-from data_pipelines import rlds, rlds_builder, rlds_records
+from data_pipelines import png, rlds, rlds_builder, rlds_records
 from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect, modified_libero_rlds
@@ -143,7 +144,8 @@ def test_a_picture_of_another_size_is_named(tmp_path, monkeypatch):
 
     def odd(episode):
         made = steps(episode)
-        made[1]["observation"]["wrist_image"] = rlds._png(np.zeros((4, 4, 3), np.uint8))
+        picture = io.BytesIO(png.encode(np.zeros((4, 4, 3), np.uint8)))
+        made[1]["observation"]["wrist_image"] = picture
         return made
 
     tree = modified_tree()

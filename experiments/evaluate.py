@@ -24,7 +24,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,8 +34,7 @@ from experiments.configs.schema import ExperimentConfig, check_tasks
 from experiments.pipeline import episode_video, evaluated_policy, initial_states
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
-from experiments.reporting import errors, progress
-from experiments.reporting.files import replacing, write_json
+from experiments.reporting import errors, evaluation_files, progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy.config import PRESETS
@@ -101,16 +100,14 @@ def main(argv: list[str]) -> None:
         raise flags.Error("--videos needs --out=DIR, where they are written")
     logging.set_verbosity(logging.ERROR)
     out = None if _OUT.value is None else Path(_OUT.value).expanduser()
-    if out is not None and (out / "evaluation.json").exists():
+    if out is not None and (out / evaluation_files.JSON).exists():
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
     compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
     chosen = _load_policy()
     summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
-        write_json(out / "evaluation.json", summary)
-        with replacing(out / "evaluation.md") as temporary:
-            temporary.write_text(table(summary) + "\n", "utf-8")
-    print(table(summary), file=sys.stderr)
+        evaluation_files.write(out, summary)
+    print(evaluation_files.success_table(summary), file=sys.stderr)
     print(json.dumps(summary))
 
 
@@ -229,21 +226,6 @@ def run_episodes(
             outcomes.append(outcome._replace(frames=None))
     whole = jax.tree.map(lambda *x: np.concatenate(x), *outcomes)
     return whole, failures
-
-
-def table(summary: Mapping[str, Any]) -> str:
-    """A Markdown table with a row for each task and one for all."""
-    lines = [
-        "| task | success (95 % interval) | episodes |",
-        "|---|---|---|",
-    ]
-    rows = summary["per_task"] | {"all": summary}
-    for name, row in rows.items():
-        low, high = row["interval"]
-        cell = f"{row['success']:.1%} ({low:.1%} to {high:.1%})"
-        lines.append(f"| {name} | {cell} | {row['episodes']} |")
-    lines += ["", f"Diverged episodes, which count as failures: {summary['diverged']}."]
-    return "\n".join(lines)
 
 
 def _load_policy() -> EvaluatedPolicy:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines import lazy_images
 from experiments.real_libero.remote import RealLibero, RealObservation
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.sim import env
@@ -125,5 +126,19 @@ def make_renderer(scene: Scene, task: int, *, size: int) -> PicturesFn:
         )
         upright = np.asarray(draw(qpos, qvel, fixtures))
         return convert_image_convention(upright, "openpi")
+
+    return pictures
+
+
+def make_client_pictures(size: int) -> PicturesFn:
+    """Send LIBERO's own pictures as openpi's client does: turned, then resized."""
+
+    def pictures(observation: RealObservation) -> np.ndarray:
+        if observation.images is None:
+            raise ValueError("The real LIBERO was opened without cameras.")
+        turned = observation.images[:, ::-1, ::-1]
+        return np.stack(
+            [lazy_images.fit(np.ascontiguousarray(x), (size, size)) for x in turned]
+        )
 
     return pictures

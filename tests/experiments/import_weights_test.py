@@ -36,6 +36,7 @@ def params():
     return made
 
 
+@pytest.mark.slow
 def test_an_import_reports_initial_values(tmp_path, params):
     fakes.write_npz(tmp_path / "pt.npz", fakes.paligemma(params, CONFIG.vision))
     out = tmp_path / "weights"

@@ -85,6 +85,7 @@ def jacobian():
     return unoptimized.jit(jax.jacrev(outputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["causal", "bidirectional"])
 def test_gradients_flow_exactly_where_the_mask_allows(suffix):
     # Two layers of these masks compose to the masks themselves.

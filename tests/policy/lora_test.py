@@ -35,6 +35,7 @@ def trained(scope: str) -> set[str]:
     return {path for path, on in flat.items() if on}
 
 
+@pytest.mark.slow
 def test_scopes_name_what_trains():
     whole = trained("all")
     assert len(whole) == len(jax.tree.leaves(tree()))
@@ -52,6 +53,7 @@ def test_scopes_name_what_trains():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["all", "experts:action", "lora:r=2"])
 def test_the_critic_trains_under_every_scope(scope):
     critic = {"query": jnp.ones((2, 3)), "out": {"kernel": jnp.ones((4, 1))}}

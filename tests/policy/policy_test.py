@@ -238,6 +238,7 @@ def test_no_retrace(params):
         run(params, observation(seed), chunks(seed), jnp.full(BATCH, 0.1 * seed))
 
 
+@pytest.mark.slow
 def test_the_critic_is_apart_from_the_policy(params, encode):
     seen, cache = observation(), encode(params, observation())
     with pytest.raises(ValueError, match="have no critic: add one.*init_value"):

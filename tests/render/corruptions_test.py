@@ -62,6 +62,7 @@ def test_zoom_blur_is_imagecorruptions(end, step):
     np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_slower_decay_makes_rougher_clouds():
     clouds = [corruptions.plasma(KEY, decay=jnp.asarray(decay)) for decay in (3.0, 1.3)]
     for cloud in clouds:

@@ -73,6 +73,7 @@ def reference_loss(name: str, theta: np.ndarray, **settings: float) -> float:
     return float(-np.mean(gain - settings["kl_coefficient"] * divergence))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_later_gradients_match_central_differences(name: str) -> None:
     """Far from theta_old, with half of the ratios clipped and a reference policy."""

@@ -256,6 +256,7 @@ def _speeds(scene, state):
     return np.max(speeds, axis=0)
 
 
+@pytest.mark.slow
 def test_a_crowd_with_room_comes_to_rest(tmp_path):
     scene = scenes.make(str(crowded.groceries(tmp_path, 0.12)), engine="mujoco")
     keys = jax.random.split(jax.random.key(0), 64)
@@ -266,6 +267,7 @@ def test_a_crowd_with_room_comes_to_rest(tmp_path):
     assert _speeds(scene, state).max() < 0.5
 
 
+@pytest.mark.slow
 def test_an_unplaced_object_freezes_its_episode(tmp_path):
     scene = scenes.make(str(crowded.groceries(tmp_path, 0.08)), engine="mujoco")
     keys = jax.random.split(jax.random.key(0), 64)

@@ -56,6 +56,7 @@ def slopes(depth, fovy):
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_segmentation_agrees(both):
     ours, theirs, _ = both
     agree = (ours.segmentation == theirs.geom).mean((0, 2, 3))

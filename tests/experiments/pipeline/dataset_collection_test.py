@@ -67,6 +67,7 @@ def test_diverged_episodes_are_counted_and_left_out(tmp_path, monkeypatch, capsy
     assert "diverged 1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_interrupted_collection_resumes_to_the_same(whole, tmp_path, monkeypatch):
     calls, batch = [], dataset_collection.TaskRecorder.record_batch
 

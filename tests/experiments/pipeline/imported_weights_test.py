@@ -68,6 +68,7 @@ def test_metadata_makes_the_policy_that_weights_need(pi0):
     assert found == dataclasses.replace(PI0, max_tokens=found.max_tokens)
 
 
+@pytest.mark.slow
 def test_sft_starts_from_imported_weights(pi0, tmp_path):
     """Two steps at a learning rate of 0: what was imported is what comes out."""
     folder, params = pi0

@@ -86,6 +86,7 @@ def test_disagreements_are_named(views):
         video.compose(agent.astype(np.float32), wrist, INSTRUCTIONS, [0, 0, 0])
 
 
+@pytest.mark.slow
 def test_a_video_has_every_frame(tmp_path, frames):
     path = tmp_path / "new" / "after.mp4"
     video.write_mp4(path, frames, fps=5)

@@ -45,6 +45,7 @@ def npz(tmp_path):
     return fakes.paligemma(params), tmp_path / "pt.npz", params
 
 
+@pytest.mark.slow
 def test_npz_fills_the_reasoning_expert(npz):
     arrays, path, params = npz
     fakes.write_npz(path, arrays)

@@ -63,6 +63,7 @@ def made(tmp_path):
     return scene.make(path, engine="mujoco", categories=tmp_path / "tea.json")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::omnivla_jax.sim.libero.task_files.TaskFileWarning")
 def test_a_new_category_resets_steps_and_renders(made):
     state = env.reset(made, [0], jax.random.split(jax.random.key(0), 1))

@@ -84,6 +84,7 @@ def run(step):
     return before, after, history
 
 
+@pytest.mark.slow
 def test_reward_rises(run):
     _, after, history = run
     rewards = [row["reward"] for row in history]
@@ -91,6 +92,7 @@ def test_reward_rises(run):
     assert int(after.step) == SETTINGS.updates
 
 
+@pytest.mark.slow
 def test_only_the_action_expert_moves(run):
     before, after, _ = run
     for expert in ("reasoning", "spatial"):
@@ -128,6 +130,7 @@ def test_metrics_are_finite(run):
 LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"stochastic_steps": "one"}, {"schedule": LEARNED}, {"head": "l1"}],
@@ -166,6 +169,7 @@ def test_groups_share_their_start_and_tasks_take_turns():
     assert sorted(tasks) == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_an_update_without_any_signal_changes_nothing():
     """All weights 0: not even Adam's momentum or the weight decay may act."""
     settings = dataclasses.replace(SETTINGS, groups=1, group_size=1, chunks=3)

@@ -189,6 +189,7 @@ def test_skills_name_only_instances_of_the_goal():
         assert sum(goal.zone is not None for goal in task.goal) <= 1
 
 
+@pytest.mark.slow
 def test_reworded_exchanged_and_regoaled_files_are_solved(tmp_path):
     """Three files in one scene, on C MuJoCo, from sampled states."""
     goal, objects = (

@@ -10,6 +10,7 @@ from experiments.configs.schema import from_config
 from tests.helpers import reaching
 
 
+@pytest.mark.slow
 def test_the_loop_is_measured():
     """Rates are the counted steps by the second; the storage is what is kept."""
     settings = from_config(quickstart.get_config("debug"))

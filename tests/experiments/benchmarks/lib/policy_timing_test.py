@@ -30,6 +30,7 @@ def test_loops_count_as_often_as_they_run():
     assert flops.count(gradient, weight) == pytest.approx(3 * by_hand, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_debug_policy_is_measured():
     found = policy_timing.measure(preset("debug"), batch=2, steps=2)
     times = ("prefix_ms", "denoising_step_ms", "chunk_ms", "training_step_ms")

@@ -46,6 +46,7 @@ def dynamics(model, data):
     return pose, free_bodies.dynamics(of_bodies(model), fluid, pose, qvel)
 
 
+@pytest.mark.slow
 def test_mass_force_and_acceleration_are_c_mujoco_s(world):
     model, data = world
     mujoco.mj_forward(model, data)

@@ -74,6 +74,7 @@ def test_libero_goal_is_solved(scene):
     assert success.mean() >= 0.9, success
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suite, row, steps",
     [("libero_spatial", 2, 110), ("libero_object", 2, 120), ("libero_10", 5, 100)],

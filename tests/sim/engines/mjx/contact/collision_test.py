@@ -165,6 +165,7 @@ def test_no_list_of_pairs_is_sorted(searching):
     assert " sort(" not in searching[1].as_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "budget, lost",
     [

@@ -129,7 +129,7 @@ def _streamed_step(
     def run(state: TrainState) -> tuple[TrainState, Any]:
         batches, input_bound = feed.take(state.step)
         state, metrics = compiled(state, batches)
-        return state, {**metrics, INPUT_BOUND: input_bound}
+        return state, {**metrics, INPUT_BOUND: round(input_bound, 4)}
 
     return run
 

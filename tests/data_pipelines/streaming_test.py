@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines import lazy_images, streaming
+from data_pipelines import lazy_images, rlds, streaming
 from data_pipelines.lazy_images import LazyImages
+from data_pipelines.readers import READERS
 from tests.helpers import reaching
 
 TEXTS = list(reaching.TEXTS)
@@ -165,6 +166,19 @@ def test_resuming_goes_on_with_the_next_batch():
         assert_same(next(resumed), batch)
     first.set_state(2)
     assert_same(next(first), whole[2])
+
+
+def test_files_give_the_batches_of_memory(tmp_path):
+    pytest.importorskip("grain")
+    rlds.write(tmp_path, DEMONSTRATIONS, name="reaching")
+    files = list(READERS["rlds"](tmp_path))
+    assert all(isinstance(d.images, LazyImages) for d in files)
+    streams = [
+        streaming.BatchStream(frames_of("mask", demonstrations=source), 8)
+        for source in (files, DEMONSTRATIONS)
+    ]
+    for _ in range(12):
+        assert_same(*map(next, streams))
 
 
 def test_a_damaged_picture_ends_in_its_readers_line():

@@ -47,14 +47,6 @@ class CandidatePairs(NamedTuple):
         return self.candidates[0].size + self.collides_with_plane[0].size
 
 
-def all_bodies(model: mujoco.MjModel) -> BodySubset:
-    """Return the subset in which every body takes part, none in a slot."""
-    size = model.nbody
-    return BodySubset(
-        np.arange(size), np.ones(size, bool), np.arange(model.nv), size, 0
-    )
-
-
 def select_rows(subset: jax.Array, table: np.ndarray) -> jax.Array:
     """Return rows [B, ...] of `table` [P, ...] at `subset` [B]; [1, ...] if P is 1."""
     rows = jnp.asarray(table)

@@ -10,8 +10,9 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import active_bodies
-from omnivla_jax.sim.engines.mjx.contact import candidates, collision, tables
+from omnivla_jax.sim.engines.mjx.contact import collision, tables
 from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
+from tests.helpers import body_subsets
 
 BATCH = 3
 WORKTOP = 0.9  # m: the table of libero_goal
@@ -215,7 +216,7 @@ TABLES = """<mujoco><worldbody>
 @pytest.mark.slow
 def test_the_highest_plane_is_the_ground():
     model = mujoco.MjModel.from_xml_string(TABLES)
-    subset = candidates.all_bodies(model)._replace(slots=1)
+    subset = body_subsets.all_bodies(model)._replace(slots=1)
     table = tables.build(model, [], [subset])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
     position = np.zeros((BATCH, model.nbody, 3), np.float32)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.sim.engines.mjx.contact import candidates, tables
+from tests.helpers import body_subsets
 
 XML = """<mujoco><option timestep="0.005" impratio="7"/><worldbody>
   <geom name="floor" type="plane" size="1 1 .1" friction=".6 .01 .001"/>
@@ -24,7 +25,9 @@ def model():
 
 
 def build(model, sensor_pairs=(), **options):
-    return tables.build(model, sensor_pairs, [candidates.all_bodies(model)], **options)
+    return tables.build(
+        model, sensor_pairs, [body_subsets.all_bodies(model)], **options
+    )
 
 
 def test_parameters_are_those_of_c_mujoco_s_contacts(model, pair_geoms):

@@ -100,18 +100,13 @@ def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
     return x * affine.scale + affine.offset
 
 
-def delta_mask(*runs: int) -> tuple[bool, ...]:
-    """A mask in openpi's writing: (6, -1) is six deltas, then one that is none."""
-    return tuple(run > 0 for run in runs for _ in range(abs(run)))
-
-
 def delta_actions(
     actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
 ) -> AnyArray:
     """Actions relative to the state that their chunk starts in; NumPy or JAX arrays.
 
     pi0's LIBERO checkpoints subtract position and rotation of the hand from actions
-    that are motions already, mask (6, -1): a quirk that their weights depend on.
+    that are motions already: a quirk that their weights depend on.
 
     Args:
       actions: float32 [..., H, D], in the robot's units.

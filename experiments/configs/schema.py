@@ -14,7 +14,7 @@ from experiments.pipeline import imported_weights
 from experiments.reporting import progress
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core.orientation import CONVENTIONS
-from omnivla_jax.policy import norm_stats, normalize
+from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.heads import action_head
 from omnivla_jax.policy.heads.base import Sampler
@@ -156,11 +156,12 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
 def _delta_mask(text: str) -> tuple[bool, ...]:
     """A mask in openpi's writing, "6,-1"; "" is none."""
     try:
-        return normalize.delta_mask(*map(int, split_names([text])))
+        runs = [int(word) for word in split_names([text])]
     except ValueError as error:
         raise ValueError(
             f"policy.delta_mask={text!r}: write numbers of dimensions, such as 6,-1."
         ) from error
+    return tuple(run > 0 for run in runs for _ in range(abs(run)))
 
 
 def _weights(raw: Mapping[str, Any]) -> Path | None:

@@ -69,12 +69,10 @@ def sft_stage(
         padding = context.config.data.padding
         if context.config.data.streaming:
             return state, _streamed_step(context, state, episodes)
-        dataset = _shard(
-            context,
-            sft_data.make_dataset(
-                episodes, normalizer, config=policy_config, padding=padding
-            ),
+        dataset = sft_data.make_dataset(
+            episodes, normalizer, config=policy_config, padding=padding
         )
+        dataset = _shard(context, dataset)
         step = sft.make_step(
             policy_config, config, mesh_sharding=_mesh_sharding(context)
         )

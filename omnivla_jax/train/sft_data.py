@@ -72,12 +72,11 @@ def make_dataset(
             f"No demonstration has {config.horizon} steps, and data.padding="
             f"{padding!r} leaves no frame of shorter ones: choose another."
         )
-    masks = [
-        mask
+    every_mask = (
+        action_chunks.loss_mask(len(action), config.horizon, padding)
         for action in actions
-        if (mask := action_chunks.loss_mask(len(action), config.horizon, padding))
-        is not None
-    ]
+    )
+    masks = [mask for mask in every_mask if mask is not None]
 
     def frames(field: str) -> np.ndarray:
         arrays = [getattr(d, field) for d in demonstrations]

@@ -5,7 +5,14 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Iterator
 
+from data_pipelines import rlds_paths
+
 PROGRAM = "OmniVLA-RL"  # what datasets of this program say that they are `written_by`
+
+
+def of_dataset(directory: Path, name: str) -> Path:
+    """The folder of the dataset `name` below `directory`."""
+    return Path(directory).expanduser() / rlds_paths.dataset_name(name)
 
 
 def check_replaceable(folder: Path, is_ours: Callable[[Path], bool]) -> None:

@@ -20,7 +20,6 @@ from typing import Any, Iterable
 
 import numpy as np
 
-from data_pipelines import rlds_paths
 from data_pipelines.readers import hdf5_files
 from data_pipelines.writers import base, folders
 from omnivla_jax.core.orientation import convert_image_convention
@@ -40,7 +39,7 @@ def _write(
 ) -> Path:
     """See `base.Write`; `obs_before_action` is the order that is written."""
     h5py = base.optional_module("h5py", "HDF5 files")
-    folder = _folder(directory, name)
+    folder = folders.of_dataset(directory, name)
     side, in_order = base.checked(episodes)
     with folders.replacing(folder, _is_ours) as root:
         stems: dict[str, str] = {}  # by instruction
@@ -129,12 +128,12 @@ def _stem(task: str | None, text: str, *, taken: list[str]) -> str:
 
 def _check_writable(directory: Path, name: str) -> None:
     base.optional_module("h5py", "HDF5 files")
-    folders.check_replaceable(_folder(directory, name), _is_ours)
+    folders.check_replaceable(folders.of_dataset(directory, name), _is_ours)
 
 
 def _count(directory: Path, name: str) -> int:
     """Demonstrations of a dataset of ours; its folder appeared whole."""
-    folder = _folder(directory, name)
+    folder = folders.of_dataset(directory, name)
     if not folder.is_dir() or not _is_ours(folder):
         return 0
     return sum(_our_demonstrations(file) for file in folder.iterdir())
@@ -156,16 +155,11 @@ def _our_demonstrations(file: Path) -> int:
         return 0
 
 
-def _folder(directory: Path, name: str) -> Path:
-    return Path(directory).expanduser() / rlds_paths.dataset_name(name)
-
-
-def _writer(obs_before_action: bool) -> base.Writer:
-    return base.Writer(
+LIBERO, OBS_BEFORE_ACTION = (
+    base.Writer(
         check_writable=_check_writable,
         write=functools.partial(_write, obs_before_action=obs_before_action),
         count_episodes=_count,
     )
-
-
-LIBERO, OBS_BEFORE_ACTION = _writer(False), _writer(True)
+    for obs_before_action in (False, True)
+)

@@ -21,12 +21,11 @@ def _write(
     return rlds.write(directory, episodes, name=name, file_format=file_format)
 
 
-def _writer(file_format: str) -> Writer:
-    return Writer(
+TFRECORD, ARRAY_RECORD = (
+    Writer(
         check_writable=rlds_paths.check_writable,
         write=functools.partial(_write, file_format=file_format),
         count_episodes=rlds.count,
     )
-
-
-TFRECORD, ARRAY_RECORD = _writer("tfrecord"), _writer("array_record")
+    for file_format in ("tfrecord", "array_record")
+)

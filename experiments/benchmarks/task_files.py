@@ -222,7 +222,7 @@ def _count(rows: list[Variant], bases: dict[str, Path]) -> dict[str, Any]:
         "files": len(rows),
         "loaded": len(clean),
         "right": len(clean) - len(wrong),
-        "scenes": sum(one.num_tasks == 1 and one.model.nbody > 1 for one in scenes),
+        "scenes": sum(len(one.tasks) == 1 and one.model.nbody > 1 for one in scenes),
         "wrong": wrong[:5],
     }
 

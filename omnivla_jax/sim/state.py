@@ -58,11 +58,6 @@ class Scene:
         """All tasks of the suite, in LIBERO's order; see `task_ids`."""
         return self.suite.tasks
 
-    @property
-    def num_tasks(self) -> int:
-        """How many tasks the suite has."""
-        return len(self.suite.tasks)
-
 
 @struct.dataclass
 class PhysicsState:

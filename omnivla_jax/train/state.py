@@ -1,5 +1,6 @@
 """The training state, and the optimizer that changes it."""
 
+import functools
 from dataclasses import dataclass
 
 import chex
@@ -116,13 +117,14 @@ def create(
     Returns:
       The state, all of whose arrays are its own.
     """
+    copy = functools.partial(jax.tree.map, jnp.copy)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
-        params=jax.tree.map(jnp.copy, params),
-        ema_params=jax.tree.map(jnp.copy, params) if keep_ema else None,
-        reference=jax.tree.map(jnp.copy, params) if keep_reference else None,
-        normalizer=jax.tree.map(jnp.copy, normalizer),
+        params=copy(params),
+        ema_params=copy(params) if keep_ema else None,
+        reference=copy(params) if keep_reference else None,
+        normalizer=copy(normalizer),
         opt_state=optimizer.init(params),
     )
 

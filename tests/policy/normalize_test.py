@@ -37,11 +37,6 @@ def test_constant_dimension_does_not_explode(fit):
     np.testing.assert_allclose(x, [0, 10], atol=1e-3)
 
 
-def test_delta_mask_is_written_as_openpi_does():
-    assert normalize.delta_mask(2, -1, 1) == (True, True, False, True)
-    assert normalize.delta_mask() == ()
-
-
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_deltas_worked_by_hand(xp):
     actions = xp.asarray([[[1.0, 2.0, -1.0], [4.0, 5.0, 1.0]]])  # [1, 2, 3]
@@ -62,7 +57,7 @@ def test_without_deltas_actions_are_untouched(mask):
 
 @pytest.mark.parametrize("actions, state", [((4, 7), (5,)), ((4, 6), (8,))])
 def test_mask_must_fit_actions_and_state(actions, state):
-    mask = normalize.delta_mask(6, -1)
+    mask = (True,) * 6 + (False,)
     with pytest.raises(AssertionError):
         normalize.delta_actions(jnp.ones(actions), jnp.ones(state), mask)
 

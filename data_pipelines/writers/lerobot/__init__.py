@@ -16,7 +16,6 @@ import re
 from pathlib import Path
 from typing import Any, Iterable
 
-from data_pipelines import rlds_paths
 from data_pipelines.writers import base, folders
 from data_pipelines.writers.lerobot import statistics, tables, v21, v30
 from omnivla_jax.core.types import Demonstration
@@ -43,7 +42,7 @@ def _write(
     """See `base.Write`; `version` is one of `_FILES`."""
     del task_names  # tasks are numbered as they come, as in LeRobot
     base.optional_module("pyarrow.parquet", "LeRobot datasets")
-    folder = _folder(directory, name)
+    folder = folders.of_dataset(directory, name)
     side, in_order = base.checked(episodes)
     with folders.replacing(folder, _is_ours) as root:
         (root / "meta").mkdir()
@@ -80,16 +79,12 @@ def _write(
 
 def _check_writable(directory: Path, name: str) -> None:
     base.optional_module("pyarrow.parquet", "LeRobot datasets")
-    folders.check_replaceable(_folder(directory, name), _is_ours)
+    folders.check_replaceable(folders.of_dataset(directory, name), _is_ours)
 
 
 def _count(directory: Path, name: str) -> int:
     """Demonstrations of a dataset of ours; its folder appeared whole."""
-    return int(_our_info(_folder(directory, name)).get("total_episodes", 0))
-
-
-def _folder(directory: Path, name: str) -> Path:
-    return Path(directory).expanduser() / rlds_paths.dataset_name(name)
+    return int(_our_info(folders.of_dataset(directory, name)).get("total_episodes", 0))
 
 
 def _our_info(folder: Path) -> dict[str, Any]:
@@ -108,12 +103,11 @@ def _is_ours(folder: Path) -> bool:
     return bool(_our_info(folder)) and all(map(OUR_FILES.fullmatch, names))
 
 
-def _writer(version: str) -> base.Writer:
-    return base.Writer(
+V21, V30 = (
+    base.Writer(
         check_writable=_check_writable,
         write=functools.partial(_write, version=version),
         count_episodes=_count,
     )
-
-
-V21, V30 = _writer(v21.VERSION), _writer(v30.VERSION)
+    for version in (v21.VERSION, v30.VERSION)
+)

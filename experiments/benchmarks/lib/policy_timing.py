@@ -28,14 +28,14 @@ from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
+    shapes = jax.tree.leaves(parameters.shapes(config))
+    times = acting(config, batch=batch, steps=steps) | learning(config, batch=batch)
+    peak, source = memory.peak()
     return {
-        "parameters": sum(
-            math.prod(leaf.shape) for leaf in jax.tree.leaves(parameters.shapes(config))
-        ),
-        **acting(config, batch=batch, steps=steps),
-        **learning(config, batch=batch),
-        "peak_memory_mib": round(memory.peak()[0] / memory.MIB),
-        "peak_memory_source": memory.peak()[1],
+        "parameters": sum(math.prod(leaf.shape) for leaf in shapes),
+        **times,
+        "peak_memory_mib": round(peak / memory.MIB),
+        "peak_memory_source": source,
     }
 
 

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose
-from omnivla_jax.policy.normalize import Normalizer, delta_mask
+from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.pretrained import lerobot
 from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import load
@@ -26,7 +26,7 @@ from omnivla_jax.policy.pretrained.published_recipe import PublishedRecipe
 from omnivla_jax.policy.pretrained.readers import ORBAX_TREE, require_exists
 
 LIBERO = "physical-intelligence/libero"  # the data set whose statistics are stored
-SIX_OF_SEVEN = delta_mask(6, -1)  # all of an action but the gripper
+SIX_OF_SEVEN = (True,) * 6 + (False,)  # all of an action but the gripper
 TOKENIZERS = ("paligemma_tokenizer.model", "tokenizer.model")  # looked for in a folder
 
 

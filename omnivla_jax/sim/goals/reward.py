@@ -76,7 +76,7 @@ def _alignment(scene: Scene, state: EnvState) -> jax.Array:
     held = predicates.goals_satisfied(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
     rows = task_ids.rows(scene, state.task)
-    bodies = np.zeros((scene.num_tasks, held.shape[1]), int)  # [T, G]
+    bodies = np.zeros((len(scene.tasks), held.shape[1]), int)  # [T, G]
     for row in scene.task_ids:
         for column, goal in enumerate(scene.tasks[row].goal):
             bodies[row, column] = goal_body(scene, goal)

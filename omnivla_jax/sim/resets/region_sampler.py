@@ -139,7 +139,7 @@ def reset_inactive(
     """
     chex.assert_shape(qpos, (len(task), scene.model.nq))
     tables = layout(scene)
-    absent = np.zeros((scene.num_tasks, scene.model.nq), bool)
+    absent = np.zeros((len(scene.tasks), scene.model.nq), bool)
     inactive_pose = np.zeros(scene.model.nq, np.float32)
     for index, name in enumerate(scene.assets.objects):
         start = scene.joints[f"{name}_joint0"][0]

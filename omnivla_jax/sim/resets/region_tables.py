@@ -78,7 +78,7 @@ def layout(scene: Scene) -> Layout:
     """
     tasks = [
         scene.tasks[row if row in scene.task_ids else scene.task_ids[0]]
-        for row in range(scene.num_tasks)
+        for row in range(len(scene.tasks))
     ]
     names = tuple(
         f"{name}_{part.name}"

@@ -13,7 +13,7 @@ CPU_TORCH := https://download.pytorch.org/whl/cpu
 RUN := $(VENV)/bin/python
 FLAGS ?=
 
-.PHONY: quickstart test test-fast lint bench
+.PHONY: quickstart test test-fast lint bench libero-env
 .DELETE_ON_ERROR:
 
 quickstart: $(STAMP)
@@ -39,6 +39,18 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@for file in $(filter-out %/accelerator.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \
 		$(RUN) -m experiments.benchmarks.$$(basename $$file .py) || exit 1; done
+
+# The real LIBERO, for experiments.evaluate_real; its pins want Python 3.10 to 3.12.
+LIBERO_VENV := .venv-libero
+LIBERO_REQUIREMENTS := experiments/real_libero/requirements.txt
+libero-env: $(LIBERO_VENV)/.installed
+$(LIBERO_VENV)/.installed: $(LIBERO_REQUIREMENTS)
+	@test -d $(LIBERO_VENV) || $(PYTHON) -m venv $(LIBERO_VENV)
+	@$(LIBERO_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+		hf-libero==0.1.4 robosuite==1.4.0 bddl==1.0.1 thop==0.1.1.post2209072238
+	@$(LIBERO_VENV)/bin/pip install --quiet --disable-pip-version-check \
+		--requirement $<
+	@touch $@
 
 # The stamp is touched last, so an interrupted installation is taken up again.
 $(STAMP): requirements.txt

@@ -1,6 +1,8 @@
-"""What readers check of a file's numbers, and say of other libraries' errors, alike."""
+"""What readers and writers check of numbers, and say of other libraries' errors."""
 
 import numpy as np
+
+from omnivla_jax.core.types import Demonstration
 
 
 def first_line(error: BaseException) -> str:
@@ -24,3 +26,30 @@ def check_finite(array: np.ndarray, name: str, where: str, first: int = 0) -> No
     if not is_finite.all():
         row = first + int(np.argmin(is_finite))
         raise ValueError(f"{where} {row}: {name} is not finite.")
+
+
+def check_episode(episode: Demonstration, index: int, side: int) -> None:
+    """Refuse what the layouts of LIBERO's datasets cannot hold.
+
+    Args:
+      episode: to be written.
+      index: its number, to name in the error.
+      side: of the pictures, in pixels.
+
+    Raises:
+      ValueError: an array has another shape or type than LIBERO's, or no step.
+    """
+    length = len(episode.action)
+    layout = {
+        "images": ((length, 2, side, side, 3), np.uint8),
+        "state": ((length, 8), np.float32),
+        "joint_state": ((length, 7), np.float32),
+        "action": ((length, 7), np.float32),
+    }
+    for field, (shape, dtype) in layout.items():
+        array = getattr(episode, field)
+        if length == 0 or array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f"Demonstration {index} has {field} {array.dtype}{array.shape}; "
+                f"expected {np.dtype(dtype)}{shape} with at least one step."
+            )

@@ -20,6 +20,7 @@ class LazyImages:
     # The frame t -> uint8 [V, S, S, 3]; may be called from several threads.
     decode: Callable[[int], np.ndarray]
     shape: tuple[int, ...]  # (T, V, S, S, 3)
+    source_shape: tuple[int, ...] | None = None  # of what is read; None: `shape`
     dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
@@ -37,13 +38,20 @@ class LazyImages:
         )
 
 
+def source_shape(images: Any) -> tuple[int, ...]:
+    """The shape of the pictures that are read to decode `images`, or of an array."""
+    found = images.source_shape if isinstance(images, LazyImages) else None
+    return found or images.shape
+
+
 def pick(images: Any, frames: np.ndarray) -> LazyImages:
     """The pictures of `frames`, int [K], in that order, decoded on access."""
 
     def decode(frame: int) -> np.ndarray:
         return images[int(frames[frame])]
 
-    return LazyImages(decode, (len(frames), *images.shape[1:]))
+    shape = len(frames), *images.shape[1:]
+    return LazyImages(decode, shape, source_shape(images))
 
 
 def fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -79,4 +87,5 @@ def resize(images: Any, size: int) -> Any:
     def decode(step: int) -> np.ndarray:
         return np.stack([fit(view, (size, size)) for view in images[step]])
 
-    return LazyImages(decode, (*images.shape[:2], size, size, 3))
+    shape = (*images.shape[:2], size, size, 3)
+    return LazyImages(decode, shape, source_shape(images))

@@ -47,28 +47,28 @@ def check(
             f"{_names(tree)}."
         )
     for name, shape in {**required, **optional}.items():
-        found = _child(inner, name)
-        if found is None and name in optional:
+        feature = _child(inner, name)
+        if feature is None and name in optional:
             continue
-        if found is None:
+        if feature is None:
             raise ValueError(
                 f"{file} has no steps/{name}, which {layout} asks for; there are "
                 f"{_names(inner)}."
             )
-        fits = len(found.shape) == len(shape) and all(
+        fits = len(feature.shape) == len(shape) and all(
             size in (None, expected) or expected is None
-            for size, expected in zip(found.shape, shape)
+            for size, expected in zip(feature.shape, shape)
         )
         if not fits:
             raise ValueError(
-                f"{file} gives steps/{name} the shape {found.shape}; {layout} has "
+                f"{file} gives steps/{name} the shape {feature.shape}; {layout} has "
                 f"{shape}."
             )
-        kind = np.dtype(found.np_dtype).kind
+        kind = np.dtype(feature.np_dtype).kind
         kinds = "OSU" if not shape else "u" if len(shape) == 3 else "f"
         if kind not in kinds:
             raise ValueError(
-                f"{file} gives steps/{name} the type {np.dtype(found.np_dtype)}; "
+                f"{file} gives steps/{name} the type {np.dtype(feature.np_dtype)}; "
                 f"{layout} has uint8 pictures, floating-point numbers and text."
             )
 

@@ -5,7 +5,6 @@ TensorFlow never is imported.
 """
 
 import contextlib
-import functools
 import io
 import logging
 import os
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from data_pipelines import tfrecord
+from data_pipelines.encoded_cache import ENCODED
 from data_pipelines.errors import first_line
 from data_pipelines.rlds_builder import FEATURES_FILE, FORMATS, INFO_FILE, SPLIT
 from omnivla_jax.core import file_kinds
-
-CACHED_RECORDS = 48  # parsed ones that are kept; 12 MB each at 150 steps of 256 pixels
 
 
 class RecordFile:
@@ -65,19 +63,22 @@ class Records:
         self.places = [(file, n) for file in files for n in range(len(file))]
         parser = example_parser.ExampleParserNp(self.features.get_serialized_info())
         self._parse = parser.parse_example
-        self.load = functools.lru_cache(CACHED_RECORDS)(self._load)
 
     def where(self, number: int) -> str:
         """The file and the record's number in it, to name in errors."""
         file, local = self.places[number]
         return f"{file.path}, record {local}"
 
-    def _load(self, number: int) -> Mapping[str, Any]:
+    def load(self, number: int) -> Mapping[str, Any]:
         """A record as nested arrays [T, ...]; pictures are bytes."""
-        file, local = self.places[number]
-        raw = file[local]
-        with named_damage(self.where(number)):
-            return self._parse(raw)
+
+        def parsed() -> tuple[Mapping[str, Any], int]:
+            file, local = self.places[number]
+            raw = file[local]
+            with named_damage(self.where(number)):
+                return self._parse(raw), len(raw)
+
+        return ENCODED.get((self, number), parsed)
 
 
 def open_files(folder: Path) -> tuple[Any, list[RecordFile]]:

@@ -1,14 +1,18 @@
-"""Collects expert demonstrations of a LIBERO suite as an RLDS dataset.
+"""Collects expert demonstrations of a LIBERO suite as a dataset.
 
-    python -m experiments.collect_demos --suite=libero_object --out=data/libero_object
+    python -m experiments.collect_demos --suite=libero_object --out=data
         [--tasks=0,3] [--episodes=50] [--image_size=256] [--noise=0.05] [--resume]
-        [--file_format=tfrecord]
+        [--format=rlds]
 
-The files lie in OUT/NAME/1.0.0, where NAME is the suite's or the BDDL file's, with the
-features of OpenVLA's modified_libero_rlds. With TensorFlow `tfds.load(NAME,
-data_dir=OUT)` reads them, without it `data_pipelines.rlds.read(OUT)`. Written as
-`--file_format=array_record`, plain tfds needs no TensorFlow for them:
-`tfds.builder(NAME, data_dir=OUT).as_data_source("train")`.
+It lies in OUT/NAME, where NAME is the suite's or the BDDL file's:
+
+    rlds                    as OpenVLA's modified_libero_rlds, TFRecord files
+    rlds_array_record       the same as ArrayRecord files, which need no TensorFlow
+    lerobot, lerobot_v30    LeRobotDataset v2.1 or v3.0, as physical-intelligence/libero
+    hdf5                    as LIBERO's own files, observations behind their actions
+    hdf5_obs_before_action  the same with observations before their actions
+
+docs/data.md says what reads them.
 """
 
 from pathlib import Path
@@ -16,7 +20,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from data_pipelines import rlds_builder
+from data_pipelines.writers import WRITERS
 from experiments.pipeline import dataset_collection
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
@@ -27,7 +31,7 @@ from omnivla_jax.sim.libero import libero_plus, tasks
 _SUITE = flags.DEFINE_string(
     "suite", "libero_goal", "A suite, a BDDL file or a folder of them."
 )
-_OUT = flags.DEFINE_string("out", None, "Folder of datasets (data_dir).", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder of datasets.", required=True)
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all.")
 _EPISODES = flags.DEFINE_integer("episodes", 50, "Successes per task.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", 10, "Played at once.", lower_bound=1)
@@ -46,9 +50,7 @@ _SKIP = flags.DEFINE_boolean("skip_unknown", False, "Leave out files that cannot
 _CATEGORIES = flags.DEFINE_string(
     "categories", None, "JSON file of known categories recoloured or rescaled."
 )
-_FORMAT = flags.DEFINE_enum(
-    "file_format", "tfrecord", list(rlds_builder.FORMATS), "Of the dataset's files."
-)
+_FORMAT = flags.DEFINE_enum("format", "rlds", list(WRITERS), "Layout of the dataset.")
 _RESUME = flags.DEFINE_boolean("resume", False, "Continue what was interrupted.")
 
 
@@ -84,7 +86,7 @@ def main(argv: list[str]) -> None:
     )
     out = Path(_OUT.value).expanduser()
     num_stored = dataset_collection.collect(
-        config, out, resume=_RESUME.value, file_format=_FORMAT.value
+        config, out, resume=_RESUME.value, layout=_FORMAT.value
     )
     progress.note("Stored", f"{num_stored} episodes in {out}")
 

@@ -1,16 +1,22 @@
-"""Evaluates the policy of a checkpoint: success by task, as JSON and as a table.
+"""Evaluates a policy: success by task, as JSON and as a table.
 
     python -m experiments.evaluate --checkpoint=runs/quickstart [--stage=online]
         [--episodes=24] [--batch_size=12] [--noverdicts]
         [--suite=libero_object|FILE.bddl|FOLDER] [--tasks=0,3] [--max_steps=280]
         [--initial_states=sampled|libero|FILE|FOLDER]
         [--videos=4] [--out=DIR]
+    python -m experiments.evaluate --policy=pi05_libero --weights=FOLDER
+        --suite=libero_spatial [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
 --checkpoint is the folder of a run, of a training stage, or of one checkpoint; the run
-is only read. Standard output is one JSON object in one line, the table goes to standard
-error and with the JSON into --out, beside failures.mp4 of the first failed episodes.
-The outcome of an episode depends on neither --episodes nor --batch_size: the first 24
-of 48 are the 24, and without other flags the run's own evaluation is repeated.
+is only read. --policy plays published weights as they were trained, on 50 episodes of
+each task: openpi's folder, its converter's or (--policy=lerobot) LeRobot's, and
+PaliGemma's tokenizer.
+
+Standard output is one JSON object in one line, the table goes to standard error and
+with the JSON into --out, beside failures.mp4 of the first failed episodes. The outcome
+of an episode depends on neither --episodes nor --batch_size: the first 24 of 48 are the
+24, and without other flags the run's own evaluation is repeated.
 """
 
 import dataclasses
@@ -25,23 +31,35 @@ import numpy as np
 from absl import flags, logging
 
 from experiments.configs.schema import ExperimentConfig, check_tasks
-from experiments.pipeline import episode_video, initial_states, policy_checkpoint
+from experiments.pipeline import episode_video, evaluated_policy, initial_states
+from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
 from experiments.reporting import errors, progress
-from experiments.reporting.files import replacing
+from experiments.reporting.files import replacing, write_json
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy.config import PRESETS
+from omnivla_jax.policy.pretrained.load import MismatchError
+from omnivla_jax.policy.pretrained.published import NAMES
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
-from omnivla_jax.train.state import TrainState, eval_params
 
 SAMPLED = "sampled"
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Folder of a run, a stage or one checkpoint.", required=True
+    "checkpoint", None, "Folder of a run, a stage or one checkpoint."
 )
+_POLICY = flags.DEFINE_enum("policy", None, list(NAMES), "Published weights.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "Folder of those.")
+_TOKENIZER = flags.DEFINE_string(
+    "tokenizer", None, "Their SentencePiece model; else the one in their folder."
+)
+_NORM_STATS = flags.DEFINE_string(
+    "norm_stats", None, "Their norm_stats.json; else the one in their folder."
+)
+_PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Their sizes.")
 _STAGE = flags.DEFINE_string(
     "stage", None, "Of a run: sft, online, online_best; else the last."
 )
@@ -76,7 +94,7 @@ _CACHE = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    """Restore a policy, play episodes, print JSON."""
+    """Restore a policy, run episodes, print JSON."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     if _VIDEOS.value and _OUT.value is None:
@@ -85,13 +103,11 @@ def main(argv: list[str]) -> None:
     out = None if _OUT.value is None else Path(_OUT.value).expanduser()
     if out is not None and (out / "evaluation.json").exists():
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
-    restored = policy_checkpoint.restore(Path(_CHECKPOINT.value), _STAGE.value)
-    config = _with_flags(restored.config)
     compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
-    summary = run(config, restored, out)
+    chosen = _load_policy()
+    summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
-        with replacing(out / "evaluation.json") as temporary:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+        write_json(out / "evaluation.json", summary)
         with replacing(out / "evaluation.md") as temporary:
             temporary.write_text(table(summary) + "\n", "utf-8")
     print(table(summary), file=sys.stderr)
@@ -100,14 +116,14 @@ def main(argv: list[str]) -> None:
 
 def run(
     config: ExperimentConfig,
-    restored: policy_checkpoint.RestoredPolicy,
+    chosen: EvaluatedPolicy,
     out: Path | None,
 ) -> dict[str, Any]:
-    """Play the episodes and write the videos.
+    """Run the episodes and write the videos.
 
     Args:
       config: of the run, with what the flags change.
-      restored: the policy.
+      chosen: the policy.
       out: folder of the videos.
 
     Returns:
@@ -131,7 +147,7 @@ def run(
         key = initial_states.to_scene(scene, states, pairs)
         starts = starts._replace(task=rows, instruction_id=rows, key=key)
     program = evaluate.make_evaluate(simulator, config.policy, settings)
-    outcome, failures = play(program, restored.state, starts, settings)
+    outcome, failures = run_episodes(program, chosen, starts, settings)
     numbers = [number for number, _ in failures]
     if numbers and out is not None:
         episode_video.write(
@@ -145,9 +161,7 @@ def run(
     summary = evaluate.summarise(outcome.success, np.asarray(starts.task), names)
     summary |= evaluate.failure_counts(outcome) | {
         "episodes": settings.episodes,
-        "checkpoint": str(restored.path),
-        "stage": restored.stage,
-        "update": restored.update,
+        **chosen.origin,
         "suite": config.suite,
         "initial_states": _STATES.value,
         "seed": config.seed,
@@ -158,17 +172,17 @@ def run(
     return summary
 
 
-def play(
+def run_episodes(
     program: jax.stages.Wrapped,
-    state: TrainState,
+    chosen: EvaluatedPolicy,
     starts: evaluate.EvalBatch,
     config: EvaluateConfig,
 ) -> tuple[EvalResult, list[tuple[int, PyTree]]]:
-    """Play all episodes, a block of the compiled width at a time.
+    """Run all episodes, a block of the compiled width at a time.
 
     Args:
       program: of `evaluate.make_evaluate`.
-      state: of the policy.
+      chosen: the policy.
       starts: of N episodes.
       config: the sizes.
 
@@ -176,7 +190,7 @@ def play(
       The outcome of all episodes, and the number and the states [T, ...] of the first
       failed ones.
     """
-    params, width = eval_params(state), config.width
+    params, normalizer, width = chosen.params, chosen.normalizer, config.width
     outcomes: list[EvalResult] = []
     failures: list[tuple[int, PyTree]] = []
     finished = succeeded = 0
@@ -188,7 +202,7 @@ def play(
             shapes = jax.eval_shape(
                 lambda: (
                     params,
-                    state.normalizer,
+                    normalizer,
                     jax.tree.map(lambda x: x[rows], starts),
                 )
             )
@@ -199,7 +213,7 @@ def play(
             outcome = evaluate.run(
                 evaluate_fn,
                 params,
-                state.normalizer,
+                normalizer,
                 block,
                 config=dataclasses.replace(config, episodes=size),
             )
@@ -232,23 +246,54 @@ def table(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
-    """The config of a run with the suite, tasks and lengths of the command line.
+def _load_policy() -> EvaluatedPolicy:
+    """What is evaluated, and the settings that it comes with."""
+    name, checkpoint = _POLICY.value, _CHECKPOINT.value
+    if (checkpoint is None) == (name is None):
+        raise flags.Error(
+            "give --checkpoint=FOLDER, or --policy=NAME of public weights"
+        )
+    if checkpoint is not None:
+        return evaluated_policy.from_checkpoint(Path(checkpoint), _STAGE.value)
+    assert name is not None
+    if _WEIGHTS.value is None or _SUITE.value is None:
+        raise flags.Error("--policy needs --weights=FOLDER and --suite=NAME")
+    try:
+        return evaluated_policy.from_weights(
+            name,
+            Path(_WEIGHTS.value),
+            suite=_SUITE.value,
+            task_files=_task_files(),
+            preset=_PRESET.value,
+            tokenizer=_TOKENIZER.value,
+            stats=Path(_NORM_STATS.value) if _NORM_STATS.value else None,
+        )
+    except MismatchError as error:  # too many lines for one
+        print(error, file=sys.stderr)
+        raise ValueError(error.summary) from error
 
-    Raises:
-      ValueError: unknown tasks, or episodes longer than the suite's time limit.
-    """
+
+def _task_files() -> dict[str, Any]:
+    """The options of the suite that the command line gives."""
     given = {
         "prompt": _PROMPT.value,
         "horizon": _HORIZON.value,
         "skip_unknown": _SKIP.value,
         "categories": _CATEGORIES.value,
     }
-    given = {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
+    """A config with the suite, tasks and lengths of the command line.
+
+    Raises:
+      ValueError: unknown tasks, or episodes longer than the suite's time limit.
+    """
     config = dataclasses.replace(
         config,
         suite=_SUITE.value or config.suite,
-        task_files={**config.task_files, **given},
+        task_files={**config.task_files, **_task_files()},
         engine=_ENGINE.value or config.engine,
         seed=config.seed if _SEED.value is None else _SEED.value,
     )

@@ -2,10 +2,14 @@
 
     python -m experiments.import_weights --from=paligemma-npz,hf-vggt
         --path=pt_224.npz,VGGT-1B --out=weights [--preset=full] [--nospatial] [--seed=0]
+    python -m experiments.import_weights --from=pi05_libero --path=FOLDER --nospatial
+        --out=weights [--tokenizer=FILE] [--norm_stats=FILE]
 
 Sources and paths come in pairs; parameters that no source covers keep their initial
-value. `--out` gets the parameters and weights.json; `experiments.train` starts from
-them under `--config.policy.weights=weights`.
+value. A source is a format, or the name of a published checkpoint: imported alone, that
+is a policy which `policy.inference` loads from the folder. `--out` gets the parameters
+and weights.json; `experiments.train` starts from them under
+`--config.policy.weights=weights`.
 """
 
 import sys
@@ -19,14 +23,21 @@ from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.formats import FORMATS
 from omnivla_jax.policy.pretrained.load import MismatchError
+from omnivla_jax.policy.pretrained.published import NAMES
 
 _FROM = flags.DEFINE_list(
-    "from", None, f"Kinds of the sources: {', '.join(FORMATS)}.", required=True
+    "from", None, f"Sources: {', '.join((*FORMATS, *NAMES))}.", required=True
 )
 _PATH = flags.DEFINE_list("path", None, "Files or folders, in order.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.", required=True)
 _PRESET = flags.DEFINE_string("preset", "full", "The policy to fill.")
 _SPATIAL = flags.DEFINE_boolean("spatial", True, "With the spatial expert.")
+_TOKENIZER = flags.DEFINE_string(
+    "tokenizer", None, "Of a published checkpoint; else the one in its folder."
+)
+_NORM_STATS = flags.DEFINE_string(
+    "norm_stats", None, "Its norm_stats.json; else the one in its folder."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of initial values.")
 
 
@@ -47,7 +58,13 @@ def main(argv: list[str]) -> None:
         config_updates={},
     )
     try:
-        loaded = imported_weights.import_files(out, metadata, seed=_SEED.value)
+        loaded = imported_weights.import_files(
+            out,
+            metadata,
+            seed=_SEED.value,
+            tokenizer=_TOKENIZER.value,
+            stats=Path(_NORM_STATS.value) if _NORM_STATS.value else None,
+        )
     except MismatchError as error:  # too many lines for one
         print(error, file=sys.stderr)
         raise ValueError(error.summary) from error

@@ -82,8 +82,8 @@ def detect(path: Path) -> str:
             f"one of the layouts {known}."
         )
     entries = sorted(entry.name for entry in path.iterdir())
-    found = ", ".join(entries[:4]) + (", ..." if entries[4:] else "")
+    listed = ", ".join(entries[:4]) + (", ..." if entries[4:] else "")
     raise ValueError(
-        f"{path} has none of the layouts {known}; it holds {found or 'no files'}: name "
-        "the dataset's own folder."
+        f"{path} has none of the layouts {known}; it holds {listed or 'no files'}: "
+        "name the dataset's own folder."
     )

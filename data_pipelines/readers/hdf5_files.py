@@ -16,6 +16,7 @@ from data_pipelines.readers.options import ReadOptions
 from omnivla_jax.core import file_kinds
 
 OPEN_FILES = 16  # that are kept
+DEMO = "_demo"  # behind the task in the name of a LIBERO file
 QUATERNION = "robot0_eef_quat"  # x, y, z, w; becomes an axis-angle
 
 
@@ -129,12 +130,11 @@ def instruction_of(file: Path, attributes: Any) -> str:
     BDDL files word 25 of the 40 tasks otherwise. Of any other file those of the
     attributes: LIBERO's instruction, or robomimic's name of the environment.
     """
-    if file.stem.endswith("_demo"):
-        stem = re.sub(r"^.*SCENE\d+_", "", file.stem.removesuffix("_demo"))
-        return stem.replace("_", " ")
+    if file.stem.endswith(DEMO):
+        return words_of(file.stem.removesuffix(DEMO))
     try:
-        told = json.loads(attributes.get("problem_info", "{}"))
-        words = told.get("language_instruction")
+        problem = json.loads(attributes.get("problem_info", "{}"))
+        words = problem.get("language_instruction")
         name = json.loads(attributes.get("env_args", "{}")).get("env_name")
     except (ValueError, AttributeError) as error:
         raise ValueError(
@@ -149,6 +149,11 @@ def instruction_of(file: Path, attributes: Any) -> str:
     if words:
         return words if isinstance(words, str) else " ".join(words)
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def words_of(task: str) -> str:
+    """The instruction that the name of a task stands for, its scene left out."""
+    return re.sub(r"^.*SCENE\d+_", "", task).replace("_", " ")
 
 
 def joined(group: Any, keys: tuple[str, ...], where: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Leaves out the steps of demonstrations in which the robot is told to do nothing.
+"""Leaves out the steps of demonstrations in which the action moves nothing.
 
 The rule is OpenVLA's for LIBERO: all entries but the gripper's are near zero, and the
 gripper's command is that of the last step that was kept.

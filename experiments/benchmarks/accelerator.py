@@ -13,6 +13,7 @@ latency and training step of a policy (`policy_PRESET_BATCH`), the whole online 
 (`online_PRESET_ENVIRONMENTS`).
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,16 +22,13 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from absl import app, flags
 
 from experiments.benchmarks.lib import timing
+from experiments.benchmarks.lib.random_rollout import initial_states, rollout
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
-from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.sim.state import EnvState
 from omnivla_jax.world import observe, visual_scene
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +55,10 @@ def render(*, num_envs: int, size: int) -> dict[str, Any]:
     """Draw both cameras of every environment, without shadows as for policies."""
     scene = scenes.make("libero_goal", tasks=TASKS, engine="mjx")
     visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
-    program, compiled = compile_timed(
+    program, compiled = timing.compiled(
         lambda physics: observe.images(visuals, physics, size=size), start.physics
     )
-    seconds = timing.fastest(lambda _: program(start.physics))
+    seconds = timing.fastest(lambda _: program(start.physics)).wall
     images = len(visuals.cameras) * num_envs
     return {
         "frames_per_second": round(images / seconds),
@@ -77,24 +75,12 @@ def step(
 ) -> dict[str, Any]:
     """Step random actions; `cameras` pixels a side are drawn after every step."""
     scene = scenes.make(suite, tasks=TASKS, engine=engine)
-    visuals, start = visual_scene.make(scene), initial_states(scene, num_envs)
-
-    def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
-        shape = (num_envs, env.ACTION_SIZE)
-        action = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-        after, _ = env.step(scene, state, action)
-        if not cameras:
-            return after, jnp.zeros(())
-        images = observe.images(visuals, after.physics, size=cameras)
-        return after, jnp.mean(images, dtype=jnp.float32)
-
-    def run(state: EnvState) -> tuple[EnvState, jax.Array]:
-        keys = jax.random.split(jax.random.key(0), STEPS)
-        return jax.lax.scan(one, state, keys)  # unread, images would not be drawn
-
-    program, compiled = compile_timed(run, start)
-    seconds = timing.fastest(lambda _: program(start))
-    end, _ = program(start)
+    start, key = initial_states(scene, num_envs), jax.random.key(0)
+    visuals = visual_scene.make(scene) if cameras else None
+    run = functools.partial(rollout, scene, steps=STEPS, visuals=visuals, size=cameras)
+    program, compiled = timing.compiled(run, start, key)
+    seconds = timing.fastest(lambda _: program(start, key)).wall
+    end, _ = program(start, key)
     return {
         "control_steps_per_second": round(num_envs * STEPS / seconds),
         "milliseconds_per_control_step": round(1e3 * seconds / STEPS, 3),
@@ -153,21 +139,6 @@ def rows() -> dict[str, Row]:
         arguments = {"num_envs": 4096, "suite": suite}
         table[f"step_{suite}_4096"] = Row(240, step, arguments)
     return table
-
-
-def initial_states(scene: Scene, num_envs: int) -> EnvState:
-    """States after a reset, the scene's tasks in turn."""
-    task = jnp.resize(jnp.asarray(scene.task_ids), (num_envs,))
-    keys = jax.random.split(jax.random.key(0), num_envs)
-    program = compilation.jit(lambda task, keys: env.reset(scene, task, keys))
-    return jax.block_until_ready(program(task, keys))
-
-
-def compile_timed(run: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """The compiled program, and the seconds that tracing and compiling took."""
-    begin = time.perf_counter()
-    program = compilation.jit(run).lower(*arguments).compile()
-    return program, time.perf_counter() - begin
 
 
 def measure_row(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.lib.flags import make_scene, print_report
+from experiments.benchmarks.lib.random_rollout import initial_states
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
@@ -66,9 +67,7 @@ def main(argv: Sequence[str]) -> None:
     rows = (_TASK.value,)
     reference = make_scene(_SUITE.value, rows, engine="mujoco")
     other = make_scene(_SUITE.value, rows, engine="mjx")
-    task = jnp.full(ENVIRONMENTS, _TASK.value)
-    keys = jax.random.split(jax.random.key(0), ENVIRONMENTS)
-    start = compilation.jit(lambda: env.reset(reference, task, keys))()
+    start = initial_states(reference, ENVIRONMENTS)
     mujoco, mjx = trajectory(reference, start), trajectory(other, start)
     differences = {
         name: float(f"{np.abs(mjx[name] - mujoco[name]).max():.2e}") for name in mjx

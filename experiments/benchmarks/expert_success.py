@@ -19,7 +19,7 @@ from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.world import demos, expert
 
-_SUITES = flags.DEFINE_list("suite", list(files.suite_names()), "Which suites.")
+_SUITES = flags.DEFINE_list("suite", list(files.SUITE_NAMES), "Which suites.")
 _TASKS = flags.DEFINE_list("tasks", [], "Rows of each suite; empty: all.")
 _NUM_STATES = flags.DEFINE_integer("num_states", 50, "Initial states per task.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the initial states and the noise.")

@@ -28,8 +28,8 @@ def main(argv: list[str]) -> None:
     scene = make_scene(settings)
     size = settings.image_size
     simulator = environment.simulator(scene, settings.policy, size=size)
-    found = online_timing.measure(settings, simulator, _UPDATES.value)
-    print(json.dumps({"benchmark": "online", "engine": scene.engine, **found}))
+    measured = online_timing.measure(settings, simulator, _UPDATES.value)
+    print(json.dumps({"benchmark": "online", "engine": scene.engine, **measured}))
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ _STEPS = flags.DEFINE_integer("steps", 10, "Denoising steps.", lower_bound=1)
 def main(argv: Sequence[str]) -> None:
     """Measure and print."""
     del argv
-    found = measure(preset(_PRESET.value), batch=_BATCH.value, steps=_STEPS.value)
+    measured = measure(preset(_PRESET.value), batch=_BATCH.value, steps=_STEPS.value)
     settings = {"preset": _PRESET.value, "batch": _BATCH.value, "steps": _STEPS.value}
     device = {
         "device": jax.devices()[0].device_kind,
         "dtype": precision.compute_dtype().name,
     }
-    print(json.dumps({"benchmark": "policy", **settings, **found, **device}))
+    print(json.dumps({"benchmark": "policy", **settings, **measured, **device}))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ which vary less on a machine that does other work, too.
 """
 
 import functools
-import time
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import mujoco_renderer
+from experiments.benchmarks.lib import mujoco_renderer, timing
 from experiments.benchmarks.lib.flags import make_scene, print_report
+from experiments.benchmarks.lib.random_rollout import initial_states, rollout
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.sim import env, rotation
+from omnivla_jax.sim import rotation
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
@@ -34,18 +34,6 @@ _STEPS = flags.DEFINE_integer("steps", 20, "Control steps of a policy-ready run.
 BASELINE_ENVIRONMENTS = 8  # that MuJoCo draws
 
 
-def timed(program: Callable[[], Any]) -> tuple[float, float]:
-    """Wall and CPU seconds of the fastest run, after one that compiles."""
-    jax.block_until_ready(program())
-    walls, cpus = [], []
-    for _ in range(_ROUNDS.value):
-        wall, cpu = time.perf_counter(), time.process_time()
-        jax.block_until_ready(program())
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
-
-
 def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
     """The compiled program that draws every camera of a batch like `start`."""
     draw = functools.partial(
@@ -58,22 +46,6 @@ def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
     )
     program = compilation.jit(lambda physics: draw(physics).rgb, fused=True)
     return program.lower(start.physics).compile()
-
-
-def rollout(
-    scene: Scene, visuals: visual_scene.VisualScene, start: EnvState, size: int
-) -> Any:
-    """Control steps, each followed by both images, without shadows as for policies."""
-
-    def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
-        shape = (state.task.shape[0], env.ACTION_SIZE)
-        action = jax.random.uniform(key, shape, minval=-0.5, maxval=0.5)
-        after, _ = env.step(scene, state, action)
-        images = observe.images(visuals, after.physics, size=size)
-        return after, jnp.mean(images, dtype=jnp.float32)
-
-    keys = jax.random.split(jax.random.key(0), _STEPS.value)
-    return jax.lax.scan(one, start, keys)
 
 
 def mujoco_baseline(
@@ -94,16 +66,16 @@ def main(argv: Sequence[str]) -> None:
     del argv
     scene = make_scene(_SUITE.value)
     visuals, count, size = visual_scene.make(scene), _ENVIRONMENTS.value, _SIZE.value
-    task = jnp.array([scene.task_ids[i % len(scene.task_ids)] for i in range(count)])
-    keys = jax.random.split(jax.random.key(0), count)
-    start = compilation.jit(lambda: env.reset(scene, task, keys))()
+    start, key = initial_states(scene, count), jax.random.key(0)
     draw = drawing(visuals, start)
-    wall, cpu = timed(lambda: draw(start.physics))
-    run = compilation.jit(
-        lambda state: rollout(scene, visuals, state, size),
-        fused=ENGINES[scene.engine].supports_fusion,
+    fastest = functools.partial(timing.fastest, repeats=_ROUNDS.value)
+    wall, cpu = fastest(lambda _: draw(start.physics))
+    run = functools.partial(
+        rollout, scene, steps=_STEPS.value, reach=0.5, visuals=visuals, size=size
     )
-    step_wall, step_cpu = timed(lambda: run(start))
+    fused = ENGINES[scene.engine].supports_fusion
+    program, _ = timing.compiled(run, start, key, fused=fused)
+    step_wall, step_cpu = fastest(lambda _: program(start, key))
     views, steps = len(visuals.cameras), count * _STEPS.value
     numbers: dict[str, float | None] = {
         "ms_per_environment": 1e3 * wall / count,

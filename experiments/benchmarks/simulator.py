@@ -3,23 +3,24 @@
 Run: `python -m experiments.benchmarks.simulator --suite=libero_goal --num_envs=64`
 with `--engine=mjx|mujoco`, `--physics_preset=...`, `--tasks=4` and `--against=mujoco`,
 which runs both engines in one run and adds their ratio. Prints one JSON object.
-Random actions after a reset, no cameras, one jitted scan; the best of three.
+Random actions after a reset, no cameras, one jitted scan; the best of five.
 `bare_steps_per_second` measures the machine: C MuJoCo's own `mj_step` on one thread,
 for one environment of the same scene at rest, without a controller.
 `cached_compile_seconds` is a second compilation from JAX's disk cache, with tracing.
 """
 
+import functools
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 import jax
-import jax.numpy as jnp
 import mujoco
 from absl import app, flags
 
+from experiments.benchmarks.lib import timing
 from experiments.benchmarks.lib.flags import chosen_engine, make_scene, print_report
+from experiments.benchmarks.lib.random_rollout import initial_states, rollout
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
@@ -31,7 +32,6 @@ _TASKS = flags.DEFINE_list("tasks", [], "Rows of the suite; none: all, mixed.")
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 40, "Control steps a run.", lower_bound=1)
 _AGAINST = flags.DEFINE_enum("against", None, list(ENGINES), "A second engine.")
-REPEATS = 3
 BARE_STEPS = 1000
 
 
@@ -46,30 +46,18 @@ def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
     Returns:
       Rates, seconds and the counts of failures.
     """
-    batch = start.task.shape[0]
-
-    def run(state: env.EnvState, key: jax.Array) -> env.EnvState:
-        def one(state: env.EnvState, step_key: jax.Array) -> tuple:
-            shape = (batch, env.ACTION_SIZE)
-            action = jax.random.uniform(step_key, shape, minval=-1.0, maxval=1.0)
-            return env.step(scene, state, action)[0], None
-
-        return jax.lax.scan(one, state, jax.random.split(key, steps))[0]
-
-    program, compiled = _compiled(run, start)
+    run, key = functools.partial(rollout, scene, steps=steps), jax.random.key(0)
+    program, compiled = timing.compiled(run, start, key)
     jax.clear_caches()
-    _, again = _compiled(run, start)
-    walls, cpus = [], []
-    for repeat in range(REPEATS):
-        wall, cpu = time.perf_counter(), time.process_time()
-        end = jax.block_until_ready(program(start, jax.random.key(repeat)))
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    rate = batch * steps / min(walls)
+    _, again = timing.compiled(run, start, key)
+    seconds = timing.fastest(lambda _: program(start, key))
+    end, _ = program(start, key)
+    count = start.task.shape[0] * steps
+    rate = count / seconds.wall
     return {
         "control_steps_per_second": round(rate),
         "physics_steps_per_second": round(rate * scene.preset.substeps),
-        "cpu_seconds_per_control_step": float(f"{min(cpus) / batch / steps:.3g}"),
+        "cpu_seconds_per_control_step": float(f"{seconds.cpu / count:.3g}"),
         "compile_seconds": round(compiled, 1),
         "cached_compile_seconds": round(again, 1),
         "contact_overflow": int(end.physics.overflow.sum()),
@@ -78,23 +66,12 @@ def measure(scene: Scene, start: env.EnvState, *, steps: int) -> dict[str, Any]:
     }
 
 
-def _compiled(run: Callable[..., Any], start: env.EnvState) -> tuple[Any, float]:
-    """The compiled program, and the seconds of tracing and compiling."""
-    begin = time.perf_counter()
-    program = compilation.jit(run).lower(start, jax.random.key(0)).compile()
-    return program, time.perf_counter() - begin
-
-
 def bare_rate(scene: Scene, start: env.EnvState) -> int:
     """Steps a second of `mj_step` alone, on one thread, from the first state."""
     model = engine_mujoco.compile_model(scene.assets, scene.preset, scene.contact_pairs)
     model, data = engine_mujoco.single(scene, model, start.physics, row=0)
-    walls = []
-    for _ in range(REPEATS):
-        wall = time.perf_counter()
-        mujoco.mj_step(model, data, nstep=BARE_STEPS)
-        walls.append(time.perf_counter() - wall)
-    return round(BARE_STEPS / min(walls))
+    step = functools.partial(mujoco.mj_step, model, data, nstep=BARE_STEPS)
+    return round(BARE_STEPS / timing.fastest(lambda _: step()).wall)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -105,9 +82,7 @@ def main(argv: Sequence[str]) -> None:
         rows = tuple(int(row) for row in _TASKS.value) or None
         engine = chosen_engine(_AGAINST.value)
         scene = make_scene(_SUITE.value, rows, engine=engine)
-        task = jnp.resize(jnp.array(scene.task_ids), (_NUM_ENVS.value,))
-        keys = jax.random.split(jax.random.key(0), _NUM_ENVS.value)
-        start = compilation.jit(lambda: env.reset(scene, task, keys))()
+        start = initial_states(scene, _NUM_ENVS.value)
         report = measure(scene, start, steps=_STEPS.value)
         report["bare_steps_per_second"] = bare_rate(scene, start)
         if _AGAINST.value:

@@ -32,7 +32,7 @@ class Extension(NamedTuple):
 
 EXTENSIONS = {
     "action_head": Extension("l1", "omnivla_jax/policy/heads/l1.py"),
-    "reader": Extension("rlds", "data_pipelines/readers/rlds.py"),
+    "reader": Extension("droid_rlds", "data_pipelines/readers/droid_rlds.py"),
     "engine": Extension("mjx", "omnivla_jax/sim/engines/mjx"),
     "category": Extension(
         "wine_bottle", "omnivla_jax/sim/data/categories/wine_bottle.json"
@@ -106,8 +106,8 @@ def import_levels(trees: Trees, package: str) -> int:
     for path, tree in trees.items():
         if path.startswith(f"{package}/"):
             box = _box(path, package)
-            found = {_box(f, package) for f in imported_files(tree, path, trees)}
-            graph.setdefault(box, set()).update(found - {"", "__init__", box})
+            imported = {_box(f, package) for f in imported_files(tree, path, trees)}
+            graph.setdefault(box, set()).update(imported - {"", "__init__", box})
     graph.pop("__init__", None)
     reach = {box: _reachable(graph, box) for box in graph}
     levels: dict[str, int] = {}
@@ -128,13 +128,13 @@ def files_to_touch(trees: Trees, extension: Extension, root: Path) -> int | None
     if not (root / module).exists():
         return None
 
-    own = {path for path in trees if path == module or path.startswith(f"{module}/")}
+    inside = {path for path in trees if path == module or path.startswith(f"{module}/")}
     others = {
         path
         for path, tree in trees.items()
-        if path not in own
+        if path not in inside
         and (
-            own & imported_files(tree, path, trees)
+            inside & imported_files(tree, path, trees)
             or any(
                 isinstance(node, ast.Constant) and node.value == name
                 for node in ast.walk(tree)
@@ -168,7 +168,7 @@ def imported_files(tree: ast.Module, path: str, trees: Trees) -> set[str]:
     `from package import name` is the file of that name where there is one; a package is
     its __init__.py.
     """
-    found = set()
+    files = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [(alias.name, "") for alias in node.names]
@@ -184,19 +184,19 @@ def imported_files(tree: ast.Module, path: str, trees: Trees) -> set[str]:
             parent = base.replace(".", "/")
             candidates = [f"{parent}/{name}.py", f"{parent}/{name}/__init__.py"]
             candidates += [f"{parent}.py", f"{parent}/__init__.py"]
-            found |= set([file for file in candidates if file in trees][:1])
-    return found
+            files |= set([file for file in candidates if file in trees][:1])
+    return files
 
 
 def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
     """What a walk along `graph` meets after `start`; itself only on a circle."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = [start]
     while waiting:
-        new = graph.get(waiting.pop(), set()) - found
-        found |= new
+        new = graph.get(waiting.pop(), set()) - reached
+        reached |= new
         waiting += new
-    return found
+    return reached
 
 
 def _box(path: str, package: str) -> str:

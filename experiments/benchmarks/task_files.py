@@ -187,7 +187,7 @@ def main(_: list[str]) -> None:
     if _FOLDER.value:
         counts = count_folder(Path(_FOLDER.value).expanduser())
     else:
-        suites = map(files.suite_files, files.suite_names())
+        suites = map(files.suite_files, files.SUITE_NAMES)
         bases = [path for files in suites for path in files.paths]
         with tempfile.TemporaryDirectory() as folder:
             counts = count_variants(bases, KINDS, _PER_KIND.value, Path(folder))
@@ -222,7 +222,7 @@ def _count(rows: list[Variant], bases: dict[str, Path]) -> dict[str, Any]:
         "files": len(rows),
         "loaded": len(clean),
         "right": len(clean) - len(wrong),
-        "scenes": sum(one.num_tasks == 1 and one.model.nbody > 1 for one in scenes),
+        "scenes": sum(len(one.tasks) == 1 and one.model.nbody > 1 for one in scenes),
         "wrong": wrong[:5],
     }
 

@@ -8,6 +8,7 @@ import contextlib
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from experiments.pipeline.run_context import RunContext
+from experiments.pipeline.workdir import BEST
 from experiments.reporting import tensorboard
 from omnivla_jax.train import checkpoints, csv_log, evaluate
 from omnivla_jax.train.csv_log import Row
@@ -45,9 +46,11 @@ def best_checkpointer(
     earlier = [r for r in csv_log.load(metrics_file) if r["update"] <= resumed_after]
     csv_log.write(metrics_file, earlier)
     board = tensorboard.board(workdir.tensorboard(name), resumed_after=resumed_after)
-    best_folder = workdir.best_checkpoint(stage)
     saving = checkpoints.writer(
-        best_folder, max_to_keep=1, best_metric="success", policy=policy
+        workdir.checkpoints(f"{stage}{BEST}"),
+        max_to_keep=1,
+        best_metric="success",
+        policy=policy,
     )
     with board as write_scalars, saving as writer:
 

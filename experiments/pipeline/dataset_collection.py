@@ -17,6 +17,7 @@ import numpy as np
 
 from data_pipelines import rlds, rlds_paths
 from data_pipelines.readers import READERS
+from data_pipelines.writers import WRITERS
 from experiments.configs.schema import check_tasks
 from experiments.reporting import progress
 from omnivla_jax.core.types import Demonstration
@@ -58,15 +59,15 @@ def collect(
     directory: Path,
     *,
     resume: bool,
-    file_format: str = "tfrecord",
+    layout: str = "rlds",
 ) -> int:
     """Record the expert and store its successful episodes.
 
     Args:
       config: what to collect.
-      directory: tfds' data_dir; the dataset gets the suite's or BDDL file's name.
+      directory: of datasets; this one gets the suite's or BDDL file's name.
       resume: go on with an interrupted collection.
-      file_format: of the dataset, "tfrecord" or "array_record".
+      layout: of the dataset, one of `WRITERS`.
 
     Returns:
       The number of episodes in the dataset.
@@ -82,10 +83,13 @@ def collect(
     expert.require_skills(config.task_table, config.tasks)
     total = config.episodes * len(config.tasks)
     parts = directory.with_name(f".{directory.name}.parts")
-    if resume and _is_finished(config, directory, parts, total):
+    writer = WRITERS[layout]
+    name = rlds_paths.dataset_name(config.suite)
+    num_stored = writer.count_episodes(directory, name) if resume else 0
+    if num_stored and _is_finished(num_stored, directory, parts, total):
         progress.note("Demonstrations", f"{directory} is finished: nothing to resume.")
         return total
-    rlds_paths.check_writable(directory, rlds_paths.dataset_name(config.suite))
+    writer.check_writable(directory, name)
     _open_parts(config, parts, resume=resume)
     with progress.phase("Demonstrations", total=total, unit="episode") as bar:
         for scene, rows in _scenes(config):
@@ -99,7 +103,8 @@ def collect(
         if not _is_empty(part)
     ]
     episodes = itertools.chain.from_iterable(map(READERS["rlds"], folders))
-    rlds.write(directory, episodes, name=config.suite, file_format=file_format)
+    task_names = {row: config.task_table.tasks[row].name for row in config.tasks}
+    writer.write(directory, episodes, name=name, task_names=task_names)
     shutil.rmtree(parts)
     return total
 
@@ -199,12 +204,9 @@ def _is_empty(part: Path) -> bool:
     return part.is_dir() and not any(part.iterdir())
 
 
-def _is_finished(
-    config: CollectionConfig, directory: Path, parts: Path, total: int
-) -> bool:
-    """Whether a whole dataset lies there, of which no unfinished parts are left."""
-    num_stored = rlds.count(directory, config.suite)
-    if not num_stored or (parts / SETTINGS).exists():
+def _is_finished(num_stored: int, directory: Path, parts: Path, total: int) -> bool:
+    """Whether no unfinished parts are left of the whole dataset that lies there."""
+    if (parts / SETTINGS).exists():
         return False
     if num_stored != total:
         raise ValueError(

@@ -34,13 +34,13 @@ def write(
     Args:
       path: the file, written whole or not at all.
       scene: rendered with its visuals.
-      states: simulator states [T, R, ...] after every control step.
+      states: simulator states [1 + T, R, ...], at first and after every control step.
       captions: R texts, such as the instruction that the policy got.
       size: image side S in pixels.
       supersample: rays per pixel along a side.
     """
     states = jax.tree.map(
-        lambda leaf: np.asarray(leaf)[STEPS_PER_FRAME - 1 :: STEPS_PER_FRAME], states
+        lambda leaf: np.asarray(leaf)[STEPS_PER_FRAME::STEPS_PER_FRAME], states
     )
     success = states.success  # [F, R]
     success_frame = np.where(success.any(axis=0), success.argmax(axis=0), -1)

@@ -2,6 +2,10 @@
 
 FOLDER/weights.json    the preset, the sources, settings unlike the preset's
 FOLDER/step-00000000/  the parameters, an `omnivla_jax.train.checkpoints` of them
+
+A kind of source is a format (`pretrained.formats`) or a published checkpoint by its
+name (`pretrained.published`). Imported alone and without a spatial expert, a published
+one is stored with its units and conventions, so that `inference.load` acts by it.
 """
 
 import dataclasses
@@ -11,19 +15,23 @@ from pathlib import Path
 from typing import Any, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from jax.sharding import Mesh
 
 from experiments.pipeline.workdir import enclosing_run
-from experiments.reporting.files import replacing
+from experiments.reporting.files import write_json
 from omnivla_jax.core import checkpoint_files, sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.inference import PolicySpec
+from omnivla_jax.policy.pretrained import published
 from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import Loaded, load
 from omnivla_jax.train import checkpoints
+from omnivla_jax.train.state import TrainState
 
 METADATA = "weights.json"
 PUBLIC = (".safetensors", ".npz", ".bin", ".pt", ".pth")  # of public weights
@@ -39,39 +47,91 @@ class WeightsMetadata:
     config_updates: dict[str, Any]  # settings of PolicyConfig unlike the preset's
 
 
-def import_files(folder: Path, metadata: WeightsMetadata, *, seed: int) -> Loaded:
+def import_files(
+    folder: Path,
+    metadata: WeightsMetadata,
+    *,
+    seed: int,
+    tokenizer: str | None = None,
+    stats: Path | None = None,
+) -> Loaded:
     """Load public weights into a policy and store its parameters.
 
     Args:
       folder: gets the parameters and their metadata.
       metadata: sources and preset; `config_updates` is filled in here.
       seed: of the parameters that no file covers.
+      tokenizer: of a published checkpoint; None: the one in its folder.
+      stats: its statistics; None: those in its folder.
 
     Returns:
       The parameters, and the names that no file covers.
 
     Raises:
-      ValueError: an unknown preset or source, and what `load` raises.
+      ValueError: an unknown preset or source, and what `load` and
+        `published.conventions` raise.
     """
-    sources = [(get_format(kind), Path(path)) for kind, path in metadata.sources]
     base = configs.preset(metadata.preset)
     base = base if metadata.spatial else base.without_spatial()
-    config = base
-    for kind, _ in sources:
-        config = kind.update_config(config)
+    config, files = base, []
+    for kind, path in metadata.sources:
+        weights_format = get_format(published.source_format(kind, Path(path)))
+        config = weights_format.update_config(config)
+        if kind in published.NAMES:
+            recipe = published.get_recipe(kind, Path(path))
+            config = recipe.training_config(config)
+        files.append((weights_format, Path(path)))
+    acting = _conventions(metadata, base, tokenizer, stats)
     mesh = sharding.make_mesh(fsdp=len(jax.devices()))
-    loaded = load(jax.random.key(seed), sources, config=config, mesh=mesh)
+    loaded = load(jax.random.key(seed), files, config=config, mesh=mesh)
     updates = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(PolicyConfig)
         if getattr(config, field.name) != getattr(base, field.name)
     }
     metadata = dataclasses.replace(metadata, config_updates=updates)
-    with replacing(folder / METADATA) as temporary:
-        text = json.dumps(dataclasses.asdict(metadata), indent=2)
-        temporary.write_text(f"{text}\n", "utf-8")
-    checkpoints.save(folder, loaded.params, history=[])
+    write_json(folder / METADATA, dataclasses.asdict(metadata))
+    _save(folder, loaded.params, acting, seed=seed)
     return loaded
+
+
+def _conventions(
+    metadata: WeightsMetadata,
+    base: PolicyConfig,
+    tokenizer: str | None,
+    stats: Path | None,
+) -> published.Conventions | None:
+    """How a published checkpoint acts; None where others are imported with it."""
+    kind, path = metadata.sources[0]
+    if len(metadata.sources) > 1 or kind not in published.NAMES or metadata.spatial:
+        return None
+    recipe = published.get_recipe(kind, Path(path))
+    if kind != published.LEROBOT and recipe.asset_id is None and stats is None:
+        return None  # a base checkpoint, which has no units of this robot
+    return published.conventions(
+        kind, Path(path), base=base, tokenizer=tokenizer, stats=stats
+    )
+
+
+def _save(
+    folder: Path, params: PyTree, acting: published.Conventions | None, *, seed: int
+) -> None:
+    """Store parameters, with what acting by them takes where that is known."""
+    if acting is None:
+        checkpoints.save(folder, params, history=[])
+        return
+    recipe, normalizer = acting.recipe, acting.normalizer
+    spec = PolicySpec(acting.config, recipe.exec_horizon, recipe.ode_steps)
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        params=params,
+        ema_params=None,
+        reference=None,
+        normalizer=normalizer,
+        opt_state=(),
+    )
+    checkpoints.save(folder, state, history=[], policy=spec.to_json())
 
 
 def update_config(folder: Path, config: PolicyConfig) -> PolicyConfig:

@@ -8,17 +8,24 @@ result of a finished phase lies in the workdir, and the phase is skipped on resu
 training stages also continue in the middle, from their last checkpoint.
 """
 
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 from jax.sharding import Mesh
 
 from experiments.configs.schema import ExperimentConfig
-from experiments.pipeline import episode_video, results, training, training_stage
+from experiments.pipeline import (
+    episode_video,
+    results,
+    training,
+    training_stage,
+    watched_episodes,
+)
 from experiments.pipeline.demonstrations import demonstrations
 from experiments.pipeline.run_context import RunContext, make_context, task_names
 from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
+from omnivla_jax.core.types import PyTree
 from omnivla_jax.train import evaluate, rng
 from omnivla_jax.train.online import profile
 from omnivla_jax.train.state import TrainState, eval_params
@@ -95,24 +102,41 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
             report=lambda count, success: bar.advance(count, success=success),
         )
         if config.recorded and phase != "swapped_instructions":
-            with bar.compiling("drawing the video"):
-                episode_video.write(
-                    context.workdir.path / f"{phase}.mp4",
-                    context.scene,
-                    outcome.frames,
-                    [
-                        instructions[int(row)]
-                        for row in starts.instruction_id[: config.recorded]
-                    ],
-                    size=context.config.video_size,
-                    supersample=context.config.video_supersample,
-                )
+            rows = np.asarray(starts.instruction_id[: config.recorded])
+            captions = [instructions[int(row)] for row in rows]
+            with bar.compiling("drawing the episodes"):
+                _draw_episodes(context, phase, outcome.frames, captions)
     summary = evaluate.summarise(
         outcome.success, np.asarray(starts.task), task_names(context.scene)
     )
     summary |= {"episodes": config.episodes} | evaluate.failure_counts(outcome)
     context.workdir.save_result(phase, summary)
     return None
+
+
+def _draw_episodes(
+    context: RunContext, phase: str, frames: PyTree, captions: Sequence[str]
+) -> None:
+    """Write the video of a phase's first episodes, and after RL a page of them."""
+    config = context.config
+    episode_video.write(
+        context.workdir.path / f"{phase}.mp4",
+        context.scene,
+        frames,
+        captions,
+        size=config.video_size,
+        supersample=config.video_supersample,
+    )
+    if phase == "after":
+        watched_episodes.write(
+            context.workdir.path / "episodes.html",
+            context.scene,
+            frames,
+            captions,
+            every=config.evaluation.exec_horizon,
+            size=config.image_size,
+            note="The first evaluation episodes after online RL.",
+        )
 
 
 def swap_instructions(

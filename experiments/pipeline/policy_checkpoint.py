@@ -8,13 +8,11 @@ from ml_collections import ConfigDict
 
 from experiments.configs import quickstart
 from experiments.configs.schema import ExperimentConfig, from_config, split_names
-from experiments.pipeline.workdir import Workdir, enclosing_run, read_config
+from experiments.pipeline.workdir import BEST, Workdir, enclosing_run, read_config
 from omnivla_jax.core import checkpoint_files
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import checkpoints, online, rng, sft
 from omnivla_jax.train.state import TrainState
-
-BEST = "_best"
 
 
 class RestoredPolicy(NamedTuple):

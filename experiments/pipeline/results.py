@@ -9,7 +9,7 @@ import jax
 from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline.workdir import CONFIG, Workdir
 from experiments.reporting import curves, report
-from experiments.reporting.files import replacing
+from experiments.reporting.files import write_json
 from experiments.reporting.progress import duration
 from omnivla_jax.train import csv_log
 
@@ -55,10 +55,17 @@ def write(config: ExperimentConfig, workdir: Workdir) -> dict[str, Any]:
                     "After online RL": workdir.path / "after.mp4",
                 }
             page = workdir.path / "report.html"
-            report.write(page, gathered, history, curve=curve, videos=videos)
+            episodes = workdir.path / "episodes.html"
+            report.write(
+                page,
+                gathered,
+                history,
+                curve=curve,
+                videos=videos,
+                episodes=episodes if episodes.exists() else None,
+            )
     gathered = gather(config, workdir)  # again, with the seconds of the report
-    with replacing(workdir.path / "results.json") as temporary:
-        temporary.write_text(json.dumps(gathered, indent=2) + "\n", "utf-8")
+    write_json(workdir.path / "results.json", gathered)
     return gathered
 
 

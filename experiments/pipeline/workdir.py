@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
-from experiments.reporting.files import replacing
+from experiments.reporting.files import write_json
 
 CONFIG, SECONDS, PHASES = "config.json", "wall_seconds.json", "phases"
+BEST = "_best"  # behind a stage's name: the folder of its best checkpoint
 FOLDERS = (PHASES, "checkpoints", "tensorboard", "demonstrations")  # inside a run
 
 
@@ -30,12 +31,8 @@ class Workdir:
     path: Path
 
     def checkpoints(self, stage: str) -> Path:
-        """Folder of a training stage's latest checkpoints."""
+        """Folder of a training stage's latest checkpoints, or with `BEST` its best."""
         return self.path / "checkpoints" / stage
-
-    def best_checkpoint(self, stage: str) -> Path:
-        """Folder of the checkpoint with the best validation success."""
-        return self.path / "checkpoints" / f"{stage}_best"
 
     def metrics_file(self, name: str) -> Path:
         """CSV file of a training stage's metrics."""
@@ -51,7 +48,7 @@ class Workdir:
 
     def save_result(self, phase: str, result: Mapping[str, Any]) -> None:
         """Mark a phase as finished."""
-        _write_json(self.path / PHASES / f"{phase}.json", result)
+        write_json(self.path / PHASES / f"{phase}.json", result)
 
     def wall_seconds(self) -> dict[str, float]:
         """Wall seconds by phase so far."""
@@ -66,7 +63,7 @@ class Workdir:
         finally:
             earlier = self.wall_seconds()
             seconds = earlier.get(phase, 0.0) + time.perf_counter() - start
-            _write_json(self.path / SECONDS, {**earlier, phase: seconds})
+            write_json(self.path / SECONDS, {**earlier, phase: seconds})
 
 
 def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Workdir:
@@ -90,7 +87,7 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
         )
     config = json.loads(json.dumps(config))
     if stored is None:
-        _write_json(path / CONFIG, config)
+        write_json(path / CONFIG, config)
     elif stored != config:
         names = ", ".join(_differences(stored, config))
         raise ValueError(
@@ -194,8 +191,3 @@ def _read_json(path: Path) -> Any:
         if path.parent.name == PHASES:
             remedy = "move it away to redo that phase"
         raise ValueError(f"{path} cannot be read ({error}): {remedy}.") from error
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -1,9 +1,10 @@
 """Writes a file whole or not at all."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 
 @contextlib.contextmanager
@@ -19,3 +20,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
+    """Write `content` as the JSON file `path`."""
+    text = json.dumps(content, indent=indent) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")

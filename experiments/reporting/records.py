@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Sequence
 
-from experiments.reporting.files import replacing
+from experiments.reporting.files import replacing, write_json
 
 KEYS = ("variant", "seed", "update")  # the first columns of the CSV file
 
@@ -70,8 +70,7 @@ def save(stem: Path, runs: Sequence[Run], *, variants: Sequence[str]) -> None:
         for run in runs
     ]
     content = {"variants": list(variants), "settings": common, "runs": entries}
-    with replacing(stem.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write_json(stem.with_suffix(".json"), content, indent=1)
 
 
 def load(stem: Path) -> tuple[list[Run], list[str]]:

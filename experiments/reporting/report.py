@@ -21,6 +21,7 @@ def write(
     *,
     curve: Path | None = None,
     videos: Mapping[str, Path] | None = None,
+    episodes: Path | None = None,
 ) -> None:
     """Write the report.
 
@@ -32,6 +33,7 @@ def write(
       history: one record of metrics per RL update.
       curve: the PNG that `curves.save` wrote.
       videos: captions and the mp4 files that `video.write_mp4` wrote.
+      episodes: the page of `watch.write`, beside the report, which links to it.
 
     Raises:
       FileNotFoundError: a picture or video is not there.
@@ -57,6 +59,7 @@ def write(
             caption: f"data:video/mp4;base64,{encoded[file]}"
             for caption, file in (videos or {}).items()
         },
+        episodes=episodes.name if episodes else None,
     )
     with replacing(path) as temporary:
         temporary.write_text(page.lstrip(), encoding="utf-8")

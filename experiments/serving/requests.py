@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 import numpy as np
-from PIL import Image
 
+from data_pipelines import lazy_images
 from omnivla_jax.core.orientation import CONVENTIONS, convert_image_convention
 
 PICTURES = ("observation/image", "observation/wrist_image")
@@ -121,17 +121,9 @@ def resize_with_pad(picture: np.ndarray, size: int) -> np.ndarray:
     filter, which averages where it shrinks, and black borders.
     """
     height, width = picture.shape[:2]
-    if (height, width) == (size, size):
-        return picture
-    ratio = max(height / size, width / size)
-    fitted = int(height / ratio), int(width / ratio)
-    if not min(fitted):
+    if min(height, width) * size < max(height, width):
         raise ValueError(f"A picture of {height} x {width} pixels is too narrow.")
-    resized = Image.fromarray(picture).resize(fitted[::-1], Image.Resampling.BILINEAR)
-    top, left = ((size - side) // 2 for side in fitted)
-    padded = np.zeros((size, size, 3), np.uint8)
-    padded[top : top + fitted[0], left : left + fitted[1]] = np.asarray(resized)
-    return padded
+    return lazy_images.fit(picture, (size, size))
 
 
 def _prompt(request: Mapping[Any, Any], default: str | None) -> str:

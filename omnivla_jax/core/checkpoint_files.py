@@ -22,7 +22,7 @@ from typing import Any, Iterator
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.sharding import Sharding, SingleDeviceSharding
+from jax.sharding import SingleDeviceSharding
 
 from omnivla_jax.core.types import PyTree
 
@@ -56,22 +56,22 @@ class StepNameFormat(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
 
     def find_step(self, base_path: epath.PathLike, step: int) -> ocp.path.step.Metadata:
         """The checkpoint of `step`; raises ValueError if there is none."""
-        for found in self.find_all(base_path):
-            if found.step == step:
-                return found
+        for metadata in self.find_all(base_path):
+            if metadata.step == step:
+                return metadata
         raise ValueError(f"{base_path} holds no checkpoint of step {step}.")
 
 
 def steps(directory: Path) -> list[Path]:
     """The step folders in `directory`, the oldest first."""
-    found = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)))
+    folders = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint in `directory`; None if there is none."""
-    found = steps(Path(directory).absolute())
-    return found[-1] if found else None
+    folders = steps(Path(directory).absolute())
+    return folders[-1] if folders else None
 
 
 def find(path: Path) -> Path:
@@ -137,7 +137,9 @@ def restore_arrays(path: Path, item: str, like: PyTree) -> PyTree:
     path = find(path)
     one_device = SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
-        lambda leaf, shape: shape.update(sharding=_sharding(leaf) or one_device),
+        lambda leaf, shape: shape.update(
+            sharding=getattr(leaf, "sharding", None) or one_device
+        ),
         like,
         jax.eval_shape(lambda: like),
     )
@@ -152,9 +154,9 @@ def shapes(path: Path, item: str = PARAMS) -> PyTree:
     """
     path = find(path)
     with _one_line_errors(path, item), ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(path / item).item_metadata
+        metadata = checkpointer.metadata(path / item).item_metadata
         return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found.tree
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree
         )
 
 
@@ -170,11 +172,6 @@ def silence_orbax() -> None:
     """Keep orbax's own log lines, tracebacks among them, off the terminal."""
     folder = f"{ocp.__name__.split('.')[0]}/"
     logging.getLogger("absl").addFilter(lambda record: folder not in record.pathname)
-
-
-def _sharding(leaf: Any) -> Sharding | None:
-    has_one = isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct))
-    return leaf.sharding if has_one else None
 
 
 @contextlib.contextmanager

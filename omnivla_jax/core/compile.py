@@ -34,8 +34,12 @@ def compiler_options(*, fused: bool = False) -> dict[str, bool]:
     quickly = jax.config.read("jax_disable_most_optimizations")
     wanted = CPU_OPTIONS | {FUSION_EMITTERS: fused and not quickly}
     known = {name: value for name, value in wanted.items() if is_known(name)}
-    if not fused and FUSION_EMITTERS not in known:
-        _warn_of_emitters()
+    if not fused and FUSION_EMITTERS not in known:  # Python warns once of one place
+        warnings.warn(
+            f"jax {jax.__version__} cannot turn off XLA's fusion emitters on a CPU, "
+            'under which MJX steps up to 600 times slower: choose engine="mujoco" '
+            "there, or jax 0.10."
+        )
     return known
 
 
@@ -47,15 +51,6 @@ def is_known(option: str) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
-
-
-@functools.cache
-def _warn_of_emitters() -> None:
-    warnings.warn(
-        f"jax {jax.__version__} cannot turn off XLA's fusion emitters on a CPU, under "
-        'which MJX steps up to 600 times slower: choose engine="mujoco" there, or jax '
-        "0.10."
-    )
 
 
 def jit(

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes rather than its name.
+"""Identifies what a file is, by its first bytes rather than its name.
 
 Downloads go wrong in few ways: Git leaves a pointer instead of a large file, a
 server sends a page instead of the file, a transfer stops early. `describe` says so in
@@ -87,8 +87,11 @@ def describe(path: Path, fallback: str | None = None) -> str:
 
 def kind_and_remedy(path: Path) -> str:
     """The same without the path, to go on with after "is no ... but"."""
-    kind = identify(path)
-    quoted = f" ({_beginning(path)!r} ...)" if kind is TEXT else ""
+    kind, quoted = identify(path), ""
+    if kind is TEXT:
+        with open(path, "rb") as file:
+            text = file.read(HEAD).decode("utf-8-sig", "replace")
+        quoted = f" ({' '.join(text.split())[:SHOWN]!r} ...)"
     return f"{kind.name}{quoted}: {kind.remedy}"
 
 
@@ -155,9 +158,3 @@ def _decoded(head: bytes) -> str | None:
         plain = all(c.isprintable() or c.isspace() for c in text)
         return text if plain else None
     return None
-
-
-def _beginning(path: Path) -> str:
-    with open(path, "rb") as file:
-        text = file.read(HEAD).decode("utf-8-sig", "replace")
-    return " ".join(text.split())[:SHOWN]

@@ -24,7 +24,7 @@ def host_call(
     """`function(*args)` on the host, from inside `jit`, `scan` or `shard_map`.
 
     Args:
-      name: everything besides `args` that the results depend on, told so that it means
+      name: everything besides `args` that the results depend on, in words that mean
         the same in every process: compiled programs refer to the function by it, and a
         later call under the same name replaces the function for all of them.
       function: pure; takes `args` as read-only NumPy arrays and returns a tree like
@@ -75,12 +75,12 @@ def _is_registered() -> bool:
 def _dispatch(name: str, operands: list[np.ndarray], results: list[np.ndarray]) -> None:
     if name not in _FUNCTIONS:
         raise KeyError(f"No host function {name!r}: this process has not traced it.")
-    for found, result in zip(_FUNCTIONS[name](*operands), results, strict=True):
-        if np.shape(found) != result.shape:
+    for value, result in zip(_FUNCTIONS[name](*operands), results, strict=True):
+        if np.shape(value) != result.shape:
             raise ValueError(
-                f"{name!r} returned shape {np.shape(found)} for {result.shape}."
+                f"{name!r} returned shape {np.shape(value)} for {result.shape}."
             )
-        np.copyto(result, found, casting="same_kind")
+        np.copyto(result, value, casting="same_kind")
 
 
 def _converting(run: Callable[..., list[Any]], wanted: list[Any]) -> Callable[..., Any]:

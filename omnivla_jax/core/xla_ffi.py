@@ -5,6 +5,7 @@ them compatible within a major version: fields are only added, behind these.
 """
 
 import ctypes
+import functools
 import math
 import traceback
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
@@ -29,12 +30,9 @@ def _struct(**fields: Any) -> Any:
     return type("_Struct", (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
-def _sized(**fields: Any) -> Any:
-    """A struct that begins with its size and a chain of extensions, as most do."""
-    return _struct(size=c_size_t, extension=POINTER(_Extension), **fields)
-
-
 _Extension = _struct(size=c_size_t, type=c_int, next=c_void_p)
+# Most structs begin with their size and a chain of extensions.
+_sized = functools.partial(_struct, size=c_size_t, extension=POINTER(_Extension))
 _Version = _sized(major=c_int, minor=c_int)
 _ErrorArgs = _sized(message=c_char_p, code=c_int)
 _CreateError = ctypes.CFUNCTYPE(c_void_p, POINTER(_ErrorArgs))
@@ -97,8 +95,10 @@ def _describe(frame: Any) -> None:
     """Answer XLA's question for the handler's version, once its own is known to fit."""
     theirs = frame.api.contents.version
     if theirs.major != VERSION[0] or theirs.minor < VERSION[1]:
-        found = f"{theirs.major}.{theirs.minor}"
-        raise RuntimeError(f"jaxlib's FFI has version {found}, these structs {VERSION}")
+        raise RuntimeError(
+            f"jaxlib's FFI has version {theirs.major}.{theirs.minor}, these structs "
+            f"{VERSION}"
+        )
     if frame.size < ctypes.sizeof(_Frame):
         raise RuntimeError(
             f"jaxlib's FFI call frame has {frame.size} bytes, these structs need "

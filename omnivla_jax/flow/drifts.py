@@ -90,7 +90,9 @@ def coefficients_preserving(
     The estimates are averages, so what is redrawn many times narrows: N(m, s^2) ends
     with a variance near s^2 (1 + cos a) / 2 as K grows at one sigma > 0.
     """
-    left = path.over_chunk(_left(tau, delta), x)
+    left = 1.0 - tau - delta
+    # Exactly 0 where that is the grid's rounding.
+    left = path.over_chunk(jnp.where(left > 0.01 * delta, left, 0.0), x)
     angle = path.over_chunk(jnp.minimum(sigma, 1.0) * (jnp.pi / 2.0), x)
     noise = x - path.over_chunk(tau, x) * velocity
     # The ODE's step less 1 - cos(a) of the noise: without sigma it is that step.
@@ -107,20 +109,9 @@ DRIFTS: Mapping[str, Drift] = {
 }
 
 
-def noisy_steps(drift: Drift, steps: int) -> int:
-    """How many of a chain's K steps, from the first on, can have a density."""
-    return steps - 1 if drift is coefficients_preserving else steps
-
-
 def _euler_maruyama(
     x: jax.Array, rate: jax.Array, delta: jax.Array, sigma: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """mean = x + delta rate, std = sigma sqrt(delta)."""
     step = path.over_chunk(delta, x)
     return x + step * rate, path.over_chunk(sigma, x) * jnp.sqrt(step)
-
-
-def _left(tau: jax.Array, delta: jax.Array) -> jax.Array:
-    """1 - tau - delta, and exactly 0 where that is the grid's rounding."""
-    left = 1.0 - tau - delta
-    return jnp.where(left > 0.01 * delta, left, 0.0)

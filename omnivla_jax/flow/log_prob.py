@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import Score
-from omnivla_jax.flow import sde
+from omnivla_jax.flow import drifts, sde
 from omnivla_jax.flow.schedules import Schedule
 
 
@@ -34,7 +34,7 @@ def chain_log_prob(
     chain: sde.Chain,
     *,
     schedule: Schedule,
-    drift: sde.Drift = sde.corrected,
+    drift: drifts.Drift = drifts.corrected,
     mask: jax.Array | None = None,
 ) -> Score:
     """Score a chain under `velocity_fn`, at the states it went through (eq. 14).

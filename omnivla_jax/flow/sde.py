@@ -13,35 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.flow import ode, path
-from omnivla_jax.flow.drifts import (
-    DRIFTS,
-    Drift,
-    coefficients_preserving,
-    corrected,
-    no_drift_correction,
-    noisy_steps,
-    paper_drift,
-)
+from omnivla_jax.flow.drifts import Drift, corrected
 from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.flow.schedules import Schedule
-
-__all__ = [
-    "DRIFTS",
-    "Chain",
-    "Drift",
-    "FlowFn",
-    "NoisyVelocity",
-    "coefficients_preserving",
-    "corrected",
-    "evaluate",
-    "noise_level",
-    "noisy_steps",
-    "no_drift_correction",
-    "paper_drift",
-    "sample",
-    "select_stochastic_step",
-    "transition",
-]
 
 
 class NoisyVelocity(NamedTuple):
@@ -100,7 +74,7 @@ def sample(
     """Noise float32 [B, H, D] carried to the data in K steps; the key is consumed.
 
     `velocity_fn` returns a `NoisyVelocity` for a learned schedule. `stochastic_step`
-    int [B] in [0, noisy_steps(drift, K)): only that step of each sample is stochastic
+    int [B] in [0, K), or K - 1 under `cps`: only that step of each sample is stochastic
     and the others follow the ODE (pi_RL's hybrid); None: all are.
     """
     chex.assert_rank(noise, 3)

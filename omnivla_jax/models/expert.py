@@ -41,7 +41,7 @@ class AttentionInputs(NamedTuple):
     """An expert's part in a joint attention, and the gate on what it brings back."""
 
     query: jax.Array  # [B, T, N, C], rotated
-    own: Segment
+    segment: Segment
     gate: Gate
 
 

@@ -89,12 +89,3 @@ def positions(valid: jax.Array) -> jax.Array:
     """RoPE positions int32 [B, T]: padding does not count."""
     chex.assert_rank(valid, 2)
     return jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
-
-
-def describe(lengths: Mapping[str, int], *, suffix_attention: str) -> str:
-    """The mask as text: one row per query token, # where it sees the key token."""
-    mask = block_mask(lengths, suffix_attention=suffix_attention)
-    owner = [name for name in BLOCKS for _ in range(lengths.get(name, 0))]
-    header = " " * 10 + "".join(name[0] for name in owner)
-    rows = ["".join("#" if seen else "." for seen in row) for row in mask]
-    return "\n".join([header, *(f"{n:<10}{row}" for n, row in zip(owner, rows))])

@@ -98,22 +98,22 @@ class JointLayer(nn.Module):
             n: ExpertLayer(self.config.experts[n], n in conditions, name=n)
             for n in names
         }
-        opened = {
+        inputs = {
             n: experts[n].pre_attention(streams[n], turns[n], conditions.get(n))
             for n in names
         }
-        query = jnp.concatenate([opened[n].query for n in names], axis=1)
-        segments = [opened[n].own for n in names]
-        own = Segment(*(jnp.concatenate(parts, axis=1) for parts in zip(*segments)))
-        mixed = attend(query, [own] if past is None else [past, own], mask)
+        query = jnp.concatenate([inputs[n].query for n in names], axis=1)
+        segments = [inputs[n].segment for n in names]
+        joined = Segment(*(jnp.concatenate(parts, axis=1) for parts in zip(*segments)))
+        mixed = attend(query, [joined] if past is None else [past, joined], mask)
         parts = dict(zip(names, jnp.split(mixed, cuts, axis=1)))
         after = {
             n: experts[n].post_attention(
-                streams[n], parts[n], opened[n].gate, conditions.get(n)
+                streams[n], parts[n], inputs[n].gate, conditions.get(n)
             )
             for n in names
         }
-        return after, own
+        return after, joined
 
 
 class FinalNorm(nn.Module):
@@ -166,9 +166,9 @@ class MixtureOfTransformers(nn.Module):
         layers = scanned(self.config, name="layers")
         seen = None if past is None else Segment(past.keys, past.values)
         turn = rotation(positions, self.config.reasoning.head_dim)
-        streams, own = layers(dict(streams), seen, turn, mask, dict(conditions))
+        streams, cache = layers(dict(streams), seen, turn, mask, dict(conditions))
         normed = FinalNorm(name="final_norm")(streams, conditions)
-        return normed, LayerCache(own.keys, own.values)
+        return normed, LayerCache(cache.keys, cache.values)
 
     def _check(self, streams: Streams, positions: jax.Array) -> None:
         known = self.config.experts

@@ -1,9 +1,11 @@
 """What a policy is made of: one frozen record of sizes, and named presets of it."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
+from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.models import masks
 from omnivla_jax.models.encoders.dinov2 import VGGT_DINO, DinoConfig
 from omnivla_jax.models.encoders.vggt import VGGT_1B
@@ -29,9 +31,13 @@ class PolicyConfig:
     expert out. `suffix_attention`: "causal" (the paper) or "bidirectional" (pi0).
     `head`: an action head of `policy.heads`. `time_conditioning`: "concatenated" to the
     actions (pi0) or through "adaptive" norms (pi0.5). `proprio_token`: off in policies
-    without the robot's state, as openpi's `pi05_libero` (`discrete_state_input=False`);
-    pi0.5's other prompt, which spells the state out, does not exist here. `tokenizer`:
-    "words", "bytes" or a path (`policy/encoding.py`). `real_action_dim` and
+    without the robot's state, as openpi's `pi05_libero` (`discrete_state_input=False`).
+    `state_in_prompt`: the prompt spells the state out, as pi0.5's other checkpoints
+    read it (`tokenizers/state_prompt.py`). `tokenizer`: "words", "bytes" or a path
+    (`tokenizers/registry.py`). `image_convention`: how the pictures lay that the
+    weights know, of `core.orientation`; the policy is given upright ones and turns
+    them. `delta_mask`: of a robot's action, the dimensions that the policy gives
+    relative to the same ones of the state; (): none. `real_action_dim` and
     `real_proprio_dim`: how many dimensions the robot has, where the rest is padding
     (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
     of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
@@ -52,9 +58,12 @@ class PolicyConfig:
     dino: DinoConfig | None = None
     vocab: int = hashed_words.VOCAB
     tokenizer: str = "words"
+    image_convention: str = "upright"
     suffix_attention: str = "causal"
     time_conditioning: str = "concatenated"
     proprio_token: bool = True
+    state_in_prompt: bool = False
+    delta_mask: tuple[bool, ...] = ()
     head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
@@ -64,6 +73,7 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         choose("suffix_attention", self.suffix_attention, masks.INSIDE_ACTION)
         choose("time_conditioning", self.time_conditioning, TIME_CONDITIONING)
+        choose("image_convention", self.image_convention, CONVENTIONS)
         for name in ("action_dim", "proprio_dim"):
             real, whole = getattr(self, f"real_{name}"), getattr(self, name)
             if real is not None and not 1 <= real <= whole:
@@ -71,6 +81,11 @@ class PolicyConfig:
                     f"real_{name} is {real}; choose 1 to {name}={whole}, or None for "
                     "all."
                 )
+        if len(self.delta_mask) not in (0, self.robot_action_dim):
+            raise ValueError(
+                f"delta_mask has {len(self.delta_mask)} entries for an action of "
+                f"{self.robot_action_dim} dimensions: give one each, or none."
+            )
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")
@@ -118,27 +133,11 @@ def _tiny() -> PolicyConfig:
     inside a patch must survive: patches are concatenated 2 x 2 into tokens, and
     nothing is averaged.
     """
+    eye = functools.partial(VitConfig, image_size=64, width=96, mlp_dim=192, depth=1)
     shared = {"depth": 3, "heads": 4, "kv_heads": 1, "head_dim": 32}
     return PolicyConfig(
-        vision=VitConfig(
-            image_size=64,
-            strides=(4, 2),
-            stem_width=64,
-            width=96,
-            mlp_dim=192,
-            depth=1,
-            heads=3,
-            merge=2,
-        ),
-        spatial_vision=VitConfig(
-            image_size=64,
-            strides=(4, 4),
-            stem_width=32,
-            width=96,
-            mlp_dim=192,
-            depth=1,
-            heads=4,
-        ),
+        vision=eye(strides=(4, 2), stem_width=64, heads=3, merge=2),
+        spatial_vision=eye(strides=(4, 4), stem_width=32, heads=4),
         mot=MotConfig(
             reasoning=ExpertConfig(width=128, mlp_dim=384, **shared),
             spatial=ExpertConfig(width=96, mlp_dim=192, **shared),
@@ -180,27 +179,13 @@ def _debug() -> PolicyConfig:
 
 def _small() -> PolicyConfig:
     """About 100M parameters for 128-pixel images: one GPU trains it from scratch."""
+    eye = functools.partial(
+        VitConfig, image_size=128, stem_width=128, width=384, mlp_dim=1536
+    )
     shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
     return PolicyConfig(
-        vision=VitConfig(
-            image_size=128,
-            strides=(4, 2),
-            stem_width=128,
-            width=384,
-            mlp_dim=1536,
-            depth=8,
-            heads=6,
-            merge=2,
-        ),
-        spatial_vision=VitConfig(
-            image_size=128,
-            strides=(4, 4),
-            stem_width=128,
-            width=384,
-            mlp_dim=1536,
-            depth=3,
-            heads=6,
-        ),
+        vision=eye(strides=(4, 2), depth=8, heads=6, merge=2),
+        spatial_vision=eye(strides=(4, 4), depth=3, heads=6),
         mot=MotConfig(
             reasoning=ExpertConfig(width=640, mlp_dim=2560, **shared),
             spatial=ExpertConfig(width=384, mlp_dim=1024, **shared),

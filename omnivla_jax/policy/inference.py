@@ -123,8 +123,8 @@ class Policy:
         if key.shape != (batch,):
             raise ValueError(f"key has shape {key.shape}: give one, or ({batch},).")
         actions = self._sample(self._params, self._normalizer, inputs, key)
-        found = np.asarray(actions)
-        return {"actions": found if batched else found[0]}
+        chunk = np.asarray(actions)
+        return {"actions": chunk if batched else chunk[0]}
 
     def prepare(self, observation: Mapping[str, Any]) -> tuple[Observation, bool]:
         """The observation as a batch of host arrays, and whether it was one.
@@ -222,7 +222,8 @@ def _sample_actions(
     steps: int,
 ) -> jax.Array:
     """Actions float32 [B, H, D] in simulator units; consumes `keys` [B]."""
-    state = normalize.normalize(normalizer.state, jnp.asarray(observation.proprio))
+    raw = jnp.asarray(observation.proprio)
+    state = normalize.normalize(normalizer.state, raw)
     state = normalize.pad_dims(state, config.proprio_dim)
     observation = observation._replace(proprio=state)
     cache = policy.encode_prefix(params, observation, config=config)
@@ -231,6 +232,7 @@ def _sample_actions(
     )
     chunk = normalize.unpad_dims(chunk, config.robot_action_dim)
     actions = normalize.unnormalize(normalizer.action, chunk)
+    actions = normalize.absolute_actions(actions, raw, config.delta_mask)
     chex.assert_shape(actions, (*keys.shape, config.horizon, config.robot_action_dim))
     return actions
 

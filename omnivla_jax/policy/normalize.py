@@ -1,10 +1,16 @@
 """Normalised policy units and back: one affine map for states, one for actions.
 
+Where a policy was trained on actions relative to the state, `delta_actions` makes them
+before they are normalised, and `absolute_actions` undoes it after `unnormalize`.
+
 A policy may have more dimensions than the robot (pi0's 32): `padded` adds them, as
 zeros in normalised units, as openpi does, and `unpad_dims` takes them away.
 
-Axes: N samples, any leading axes "...", D dimensions of a state or an action.
+Axes: N samples, any leading axes "...", D dimensions of a state or an action, H actions
+of a chunk, S dimensions of a state.
 """
+
+from typing import TypeVar
 
 import chex
 import jax
@@ -15,6 +21,7 @@ from flax import struct
 # A dimension that hardly moves in the demonstrations must not explode when it does:
 # a millimetre, a milliradian or a thousandth of an action is the finest unit.
 MINIMUM_SCALE = 1e-3
+AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 
 
 @struct.dataclass
@@ -91,6 +98,39 @@ def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
     """The inverse of `normalize`. Actions may leave [-1, 1]: the simulator clips."""
     chex.assert_axis_dimension(x, -1, affine.offset.shape[0])
     return x * affine.scale + affine.offset
+
+
+def delta_actions(
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
+    """Actions relative to the state that their chunk starts in; NumPy or JAX arrays.
+
+    pi0's LIBERO checkpoints subtract position and rotation of the hand from actions
+    that are motions already: a quirk that their weights depend on.
+
+    Args:
+      actions: float32 [..., H, D], in the robot's units.
+      state: float32 [..., S], S >= D: likewise, at the chunk's first action.
+      mask: of the D dimensions, those that the same ones of the state are taken from;
+        (): none.
+    """
+    return actions - _masked_state(actions, state, mask) if any(mask) else actions
+
+
+def absolute_actions(
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
+    """The inverse of `delta_actions`, which describes the arguments."""
+    return actions + _masked_state(actions, state, mask) if any(mask) else actions
+
+
+def _masked_state(
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
+    """What `delta_actions` subtracts, [..., 1, D]: zeros where `mask` is False."""
+    chex.assert_axis_dimension(actions, -1, len(mask))
+    chex.assert_axis_dimension_gteq(state, -1, len(mask))
+    return (state[..., : len(mask)] * np.asarray(mask, np.float32))[..., None, :]
 
 
 def _checked(samples: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.models.mot import LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.flow import (
-    chain_log_prob,
     noisy_velocity,
     sample,
     sample_chain,
@@ -39,7 +38,6 @@ __all__ = [
     "FlowSampler",
     "PrefixCache",
     "VALUE",
-    "chain_log_prob",
     "encode_prefix",
     "init",
     "init_noise",

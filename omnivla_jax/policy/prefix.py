@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core import precision
+from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.models import masks
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.modules import build_modules, expert_params
+from omnivla_jax.policy.tokenizers import registry, state_prompt
 
 
 class PrefixCache(NamedTuple):
@@ -48,14 +50,24 @@ def prefix_streams(
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Tokens [B, S_e, E_e] of the prefix experts, and which count, bool [B, S]."""
     modules = build_modules(config)
-    images = precision.to_float32(observation.images / 127.5 - 1.0)
+    pictures, tokens, mask = (
+        observation.images,
+        observation.tokens,
+        observation.token_mask,
+    )
+    if config.image_convention != "upright":
+        pictures = convert_image_convention(pictures, config.image_convention)
+    if config.state_in_prompt:
+        state = observation.proprio[:, : config.robot_proprio_dim]
+        tokens, mask = state_prompt.append_state(
+            registry.number_table(config), tokens, mask, state
+        )
+    images = precision.to_float32(pictures / 127.5 - 1.0)
     reasoning = params["reasoning"]
     image_tokens = modules.siglip.apply({"params": reasoning["encoder"]}, images)
-    words = modules.embedder.apply(
-        {"params": reasoning["embedder"]}, observation.tokens
-    )
+    words = modules.embedder.apply({"params": reasoning["embedder"]}, tokens)
     streams = {"reasoning": jnp.concatenate([image_tokens, words], axis=1)}
-    valid = [jnp.ones(image_tokens.shape[:2], bool), observation.token_mask]
+    valid = [jnp.ones(image_tokens.shape[:2], bool), mask]
     if modules.spatial_encoder is not None:
         spatial = modules.spatial_encoder.apply(
             {"params": params["spatial"]["encoder"]}, images

@@ -16,17 +16,38 @@ TINY = 1e-12
 
 
 def smaller(a: Any, b: Any) -> jax.Array:
-    """The minimum; jnp.minimum also propagates NaN, which costs three instructions."""
+    """The minimum; jnp.minimum also propagates NaN, which costs three instructions.
+
+    Args:
+      a, b: float32, broadcastable.
+
+    Returns:
+      float32 of their common shape; `b` where one is NaN.
+    """
     return jnp.where(a < b, a, b)
 
 
 def larger(a: Any, b: Any) -> jax.Array:
-    """The maximum, without propagating NaN."""
+    """The maximum, without propagating NaN.
+
+    Args:
+      a, b: float32, broadcastable.
+
+    Returns:
+      float32 of their common shape; `b` where one is NaN.
+    """
     return jnp.where(a > b, a, b)
 
 
 def nonzero(x: jax.Array) -> jax.Array:
-    """`x`, or TINY where `x` is closer to 0 than that: a safe denominator."""
+    """A denominator that is safe: TINY where it is closer to 0 than that.
+
+    Args:
+      x: float32.
+
+    Returns:
+      float32, same shape.
+    """
     return jnp.where(jnp.abs(x) < TINY, TINY, x)
 
 
@@ -44,7 +65,14 @@ def valid_hit(distance: jax.Array, hit: jax.Array) -> jax.Array:
 
 
 def dot(a: Vector, b: Vector) -> jax.Array:
-    """The inner product, component by component."""
+    """The inner product, component by component.
+
+    Args:
+      a, b: vectors of broadcastable components.
+
+    Returns:
+      float32 of the components' common shape.
+    """
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 

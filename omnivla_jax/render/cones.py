@@ -78,16 +78,31 @@ def _cross(origin: Vector, direction: Vector, shape: _Frustum) -> _Crossing:
 
 
 def cone(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
-    """Distance to a solid frustum; see `primitives` for the arguments."""
+    """Distance to a solid frustum.
+
+    Args:
+      origin, direction: of the rays, in the frustum's frame, broadcastable to [R].
+      size: radius at the lower end, radius at the upper end, half length, m.
+
+    Returns:
+      float32 [R]: multiples of `direction`, FAR where it is missed.
+    """
     origin, start = _nearest_point(origin, direction)
     crossing = _cross(origin, direction, _frustum(size))
     return valid_hit(start + crossing.enter, crossing.hit)
 
 
 def cup(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
-    """Distance to a hollow frustum; see `primitives` for the arguments.
+    """Distance to a hollow frustum.
 
     A ray that enters through the opening hits the far side of the cavity.
+
+    Args:
+      origin, direction: of the rays, in the frustum's frame, broadcastable to [R].
+      size: radius at the lower end, radius at the upper end, half length, m.
+
+    Returns:
+      float32 [R]: multiples of `direction`, FAR where it is missed.
     """
     origin, start = _nearest_point(origin, direction)
     outside = _cross(origin, direction, _frustum(size))

@@ -40,12 +40,12 @@ _FOG_AMOUNT = np.array([0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5], np.float32)
 _FOG_DECAY = np.array([3, 2.8, 2.5, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3], np.float32)
 _GLASS_SIGMA = np.array([0.5, 0.7, 0.9, 1, 1.1, 1.3, 1.5, 1.8, 2.2, 2.5], np.float32)
 _GLASS_REACH = np.array([1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
-_GLASS_ROUNDS = np.array([3, 3, 3, 2, 2, 2, 2, 2, 1, 1])
+_GLASS_ITERATIONS = np.array([3, 3, 3, 2, 2, 2, 2, 2, 1, 1])
 _STRENGTHS = {  # of each kind, by severity
     "motion": (_MOTION_RADIUS, _MOTION_SIGMA),
     "zoom": (_ZOOM_TABLE, _ZOOM_COUNT),
     "fog": (_FOG_AMOUNT, _FOG_DECAY),
-    "glass": (_GLASS_SIGMA, _GLASS_REACH, _GLASS_ROUNDS),
+    "glass": (_GLASS_SIGMA, _GLASS_REACH, _GLASS_ITERATIONS),
 }
 
 
@@ -98,13 +98,16 @@ def _apply(
             amount, decay = strengths
             return fog(key, image, amount=amount, decay=decay)
         case "glass":
-            sigma, reach, rounds = strengths
-            return glass(key, image, sigma=sigma, reach=reach, rounds=rounds)
+            sigma, reach, iterations = strengths
+            return glass(key, image, sigma=sigma, reach=reach, iterations=iterations)
     return image
 
 
 def check(number: jax.Array) -> None:
-    """Refuse unknown corruption numbers (int [...], 0 to 50), unless traced.
+    """Refuse unknown corruption numbers, unless they are traced.
+
+    Args:
+      number: int [...], 0 to 50.
 
     Raises:
       ValueError: names the unknown numbers.
@@ -124,6 +127,9 @@ def motion(
       radius: [] at most 35, pixels.
       sigma: [], standard deviation, pixels.
       angle: [], from the rows' direction, radians.
+
+    Returns:
+      float32 [H, W, C].
     """
     taps = jnp.arange(MAX_TAPS)
     weight = jnp.exp(-(taps**2) / (2 * sigma**2)) * (taps < 2 * radius + 1)
@@ -141,7 +147,15 @@ def motion(
 
 
 def gaussian(image: jax.Array, *, sigma: jax.Array) -> jax.Array:
-    """A Gaussian of `sigma` <= 10 pixels cut at four of them, edges repeated."""
+    """A Gaussian blur, cut at four standard deviations, edges repeated.
+
+    Args:
+      image: float32 [H, W, C].
+      sigma: [] at most 10, standard deviation, pixels.
+
+    Returns:
+      float32 [H, W, C].
+    """
     rows, columns = (_gaussian_matrix(side, sigma) for side in image.shape[:2])
     highest = jax.lax.Precision.HIGHEST
     return jnp.einsum("ij,jkc,lk->ilc", rows, image, columns, precision=highest)
@@ -154,6 +168,9 @@ def zoom(image: jax.Array, *, factors: jax.Array, count: jax.Array) -> jax.Array
       image: float32 [H, W, C].
       factors: float32 [F], enlargements.
       count: int [], how many of them to use, from the first on.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
 
@@ -176,6 +193,9 @@ def fog(
       image: float32 [H, W, C].
       amount: [], weight of the cloud.
       decay: [], see `plasma`.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
     cloud = plasma(key, decay=decay)[:height, :width, None]
@@ -189,7 +209,7 @@ def glass(
     *,
     sigma: jax.Array,
     reach: jax.Array,
-    rounds: jax.Array,
+    iterations: jax.Array,
 ) -> jax.Array:
     """Scatter pixels between two Gaussian blurs.
 
@@ -201,7 +221,10 @@ def glass(
       image: float32 [H, W, C].
       sigma: [], of the blurs, pixels.
       reach: int [], bound of the displacements, pixels.
-      rounds: int [], at most 3.
+      iterations: int [], at most 3.
+
+    Returns:
+      float32 [H, W, C].
     """
     height, width = image.shape[:2]
     row, column = jnp.arange(height)[:, None], jnp.arange(width)
@@ -212,18 +235,21 @@ def glass(
         step = jax.random.randint(step_key, shape, -reach, reach)
         y = jnp.clip(row + step[0], 0, height - 1)
         x = jnp.clip(column + step[1], 0, width - 1)
-        return jnp.where(index < rounds, image[y, x], image)
+        return jnp.where(index < iterations, image[y, x], image)
 
-    scattered = jax.lax.fori_loop(0, _GLASS_ROUNDS.max(), scatter, blurred)
+    scattered = jax.lax.fori_loop(0, _GLASS_ITERATIONS.max(), scatter, blurred)
     return gaussian(scattered, sigma=sigma)
 
 
 def plasma(key: jax.Array, *, decay: jax.Array) -> jax.Array:
-    """A cloud float32 [256, 256] in [0, 1], by diamonds and squares on a torus.
+    """A cloud by diamonds and squares on a torus.
 
     Args:
       key: consumed.
       decay: [], its square divides the roughness at each halving of the cells.
+
+    Returns:
+      float32 [256, 256] in [0, 1].
     """
     grid, wibble = jnp.zeros((1, 1)), jnp.asarray(100.0)
     for level in range(MAX_SIDE.bit_length() - 1):

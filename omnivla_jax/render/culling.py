@@ -81,6 +81,10 @@ def visible_primitives(mask: jax.Array, ranges: KindRanges) -> VisiblePrimitives
     Args:
       mask: bool [T, n], see `visibility_mask`.
       ranges: where each kind lies among the n primitives.
+
+    Returns:
+      Each tile's primitives, the visible ones first, and where each kind's begin and
+        end among them.
     """
     count = mask.shape[1]
     index = jnp.arange(count, dtype=jnp.int32)

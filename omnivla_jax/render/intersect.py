@@ -53,6 +53,9 @@ def pose(shapes: Shapes, position: jax.Array, rotation: jax.Array) -> PosedPrimi
       shapes: n primitives.
       position: float32 [nbody, 3], m.
       rotation: float32 [nbody, 3, 3], world from body.
+
+    Returns:
+      The primitives in the world.
     """
     chex.assert_shape([position, rotation], [(None, 3), (None, 3, 3)])
     groups = [getattr(shapes, kind) for kind in KINDS]
@@ -134,6 +137,9 @@ def fusion_barrier(f: Callable[..., jax.Array], *operands: Any) -> jax.Array:
       f: a function of the operands.
       operands: pytrees of arrays; the last leaf's first element is never negative (a
         key or an index), which XLA cannot know.
+
+    Returns:
+      What `f` returns.
     """
 
     def zeros(*operands: Any) -> jax.Array:
@@ -170,8 +176,8 @@ def _search_visible(
     per_tile = [jnp.asarray(w) for w in rays.weights if jnp.ndim(w)]
 
     def search(tile: tuple[list[jax.Array], culling.VisiblePrimitives]) -> jax.Array:
-        own, visible = iter(tile[0]), tile[1]
-        weights = tuple(next(own) if jnp.ndim(w) else w for w in rays.weights)
+        tile_weights, visible = iter(tile[0]), tile[1]
+        weights = tuple(next(tile_weights) if jnp.ndim(w) else w for w in rays.weights)
         best = jnp.full(weights[0].shape, np.float32(FAR).view(np.int32), jnp.int32)
         for kind in ranges:
 

@@ -1,7 +1,7 @@
 """Rays against primitives in the primitives' own frames, and their surface normals.
 
-Every intersection takes the rays' origin and direction (triples, broadcastable to [R]
-rays) and the primitive's size, and returns the distance float32 [R]: the hit is
+Every function of INTERSECT takes the rays' origin and direction (triples, broadcastable
+to [R] rays) and the primitive's size, and returns the distance float32 [R]: the hit is
 `origin + distance * direction`, FAR where nothing is hit. Directions need not be unit.
 Only front faces are seen, so a camera inside a shape looks out of it, as in OpenGL with
 culling. Lengths in m; sizes as in `types.SIZES`.
@@ -35,7 +35,7 @@ def _ball(origin: Vector, direction: Vector, radius: Any) -> jax.Array:
     return valid_hit(distance, discriminant > 0)
 
 
-def plane(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
+def _plane(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """The plane z = 0, seen from z > 0, of half sides `size` (0 = infinite)."""
     distance = -origin[2] / nonzero(direction[2])
     x = jnp.abs(origin[0] + distance * direction[0])
@@ -44,7 +44,7 @@ def plane(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     return valid_hit(distance, inside & (direction[2] < 0))
 
 
-def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
+def _box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """A box of half sides `size`, by slabs."""
     enter, leave = [], []
     for o, d, half in zip(origin, direction, size):
@@ -57,7 +57,7 @@ def box(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     return valid_hit(near, near <= far)
 
 
-def ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
+def _ellipsoid(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Semi-axes `size`: the unit sphere in stretched space. Serves spheres too."""
     (ox, oy, oz), (dx, dy, dz), (a, b, c) = origin, direction, size
     return _ball((ox / a, oy / b, oz / c), (dx / a, dy / b, dz / c), 1.0)
@@ -74,7 +74,7 @@ def _tube(origin: Vector, direction: Vector, radius: jax.Array) -> Vector:
     return (along - root) * inverse, (along + root) * inverse, discriminant
 
 
-def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
+def _capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Radius size[0], half length size[1] of the axis along z.
 
     The shape lies inside its infinite tube: the point where a ray enters that tube
@@ -89,7 +89,7 @@ def capsule(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     return jnp.where(jnp.abs(z) <= half, side, _ball(centred, direction, radius))
 
 
-def cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
+def _cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     """Radius size[0], half length size[1] along z: tube and slab intersected."""
     radius, half, _ = size
     enter, leave, discriminant = _tube(origin, direction, radius)
@@ -99,16 +99,17 @@ def cylinder(origin: Vector, direction: Vector, size: Vector) -> jax.Array:
     return valid_hit(near, (discriminant > 0) & (near <= far))
 
 
+# (origin, direction, size) -> distance [R]; polytopes differ: see `polytopes`.
 INTERSECT: dict[str, Callable[[Vector, Vector, Vector], jax.Array]] = {
-    "plane": plane,
-    "box": box,
-    "sphere": ellipsoid,
-    "capsule": capsule,
-    "cylinder": cylinder,
-    "ellipsoid": ellipsoid,
+    "plane": _plane,
+    "box": _box,
+    "sphere": _ellipsoid,
+    "capsule": _capsule,
+    "cylinder": _cylinder,
+    "ellipsoid": _ellipsoid,
     "cone": cones.cone,
     "cup": cones.cup,
-}  # polytopes have their own signature: see `polytopes`
+}
 
 
 def normal(kind: str, point: Vector, size: Vector) -> Vector:

@@ -33,12 +33,26 @@ class TiledImagePlane(NamedTuple):
         return cls(side, math.ceil(side / tiles_across), tiles_across)
 
     def tile(self, image: np.ndarray) -> np.ndarray:
-        """Cut [tiles_across * tile_side, tiles_across * tile_side] into [T, P]."""
+        """Cut an image into tiles.
+
+        Args:
+          image: [tiles_across * tile_side, tiles_across * tile_side].
+
+        Returns:
+          [T, P], row by row.
+        """
         shape = (self.tiles_across, self.tile_side) * 2
         return image.reshape(shape).swapaxes(1, 2).reshape(-1, self.tile_side**2)
 
     def untile(self, tiles: jax.Array) -> jax.Array:
-        """Put [T, P] together to [side, side]."""
+        """Put tiles together, without what overhangs.
+
+        Args:
+          tiles: [T, P].
+
+        Returns:
+          [side, side].
+        """
         shape = (self.tiles_across,) * 2 + (self.tile_side,) * 2
         image = tiles.reshape(shape).swapaxes(1, 2)
         image = image.reshape(self.tiles_across * self.tile_side, -1)

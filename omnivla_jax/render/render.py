@@ -61,6 +61,9 @@ def render(
       supersample: rays per pixel along each side; colours are averaged, the other
         outputs belong to the ray at (or right below) the pixel's centre.
 
+    Returns:
+      The outputs, [S, S, ...] each.
+
     Raises:
       ValueError: unknown output, or a size or supersample below 1.
     """

@@ -46,6 +46,9 @@ def surface(
       point: float32 [T, P] each, world frame, m.
       rows: N rows, see `intersect.expand_faces`.
       row_ranges: the rows of each kind.
+
+    Returns:
+      What shading reads of the hit surfaces, [T, P] each.
     """
     chex.assert_equal_shape([hit, distance, row])
     poses = [rows.rotation.reshape(-1, 9), rows.position, rows.size]
@@ -120,7 +123,14 @@ def shade(
 
 
 def tone_curve(x: jax.Array) -> jax.Array:
-    """Identity below 0.75, then bends towards 1: no burnt-out patches."""
+    """Identity below 0.75, then bends towards 1: no burnt-out patches.
+
+    Args:
+      x: float32, linear brightness from 0.
+
+    Returns:
+      float32 in [0, 1], same shape.
+    """
     over = jnp.maximum(x - 0.75, 0.0) * 4
     return jnp.minimum(x, 0.75) + 0.25 * over / (1 + over)
 

@@ -29,7 +29,14 @@ def second_color_weight(
 
 
 def texture_weight(name: str, u: jax.Array, v: jax.Array, w: jax.Array) -> jax.Array:
-    """The weight of the second colour under texture `name`; see `second_color_weight`.
+    """The weight of the second colour under one texture.
+
+    Args:
+      name: one of TEXTURES.
+      u, v, w: as of `second_color_weight`.
+
+    Returns:
+      float32 in [0, 1], same shape.
 
     Raises:
       ValueError: unknown name.
@@ -76,7 +83,14 @@ def texture_weight(name: str, u: jax.Array, v: jax.Array, w: jax.Array) -> jax.A
 
 
 def wave(x: jax.Array) -> jax.Array:
-    """A smooth wave of period 1 in [-1, 1], close to sin(2 pi x)."""
+    """A smooth wave of period 1, close to sin(2 pi x).
+
+    Args:
+      x: float32.
+
+    Returns:
+      float32 in [-1, 1], same shape.
+    """
     f = 2 * (x - jnp.floor(x)) - 1
     return -4 * f * (1 - jnp.abs(f))
 

@@ -120,6 +120,22 @@ def rotate(quaternion: Array, vector: Array, xp: Any) -> Array:
     return vector + w * twice + cross(axis, twice, xp)
 
 
+def turn_about_z(quaternion: Array, yaw: Array, xp: Any) -> Array:
+    """Unit quaternions turned about the vertical.
+
+    Args:
+      quaternion: [..., 4], whose batch axes broadcast with those of `yaw`.
+      yaw: [...], rad.
+      xp: the array module.
+
+    Returns:
+      [..., 4].
+    """
+    zero = xp.zeros_like(yaw)
+    turn = xp.stack([xp.cos(yaw / 2), zero, zero, xp.sin(yaw / 2)], axis=-1)
+    return multiply(turn, quaternion, xp)
+
+
 def cross(first: Array, second: Array, xp: Any) -> Array:
     """Cross products; `np.cross` takes five times as long.
 

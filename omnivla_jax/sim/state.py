@@ -48,9 +48,7 @@ class Scene:
     bodies: dict[str, int]
     joints: dict[str, tuple[int, int]]  # name -> (qpos address, dof address)
     sites: dict[str, Site]  # "{instance}_{region}"
-    posed_bodies: tuple[
-        str, ...
-    ]  # bodies whose pose is data: fixtures, base, camera, tables
+    posed_bodies: tuple[str, ...]  # whose pose is data: fixtures, base, camera, tables
     home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
     home_mat: np.ndarray  # [3, 3]
     contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
@@ -59,11 +57,6 @@ class Scene:
     def tasks(self) -> tuple[Task, ...]:
         """All tasks of the suite, in LIBERO's order; see `task_ids`."""
         return self.suite.tasks
-
-    @property
-    def num_tasks(self) -> int:
-        """How many tasks the suite has."""
-        return len(self.suite.tasks)
 
 
 @struct.dataclass
@@ -106,11 +99,14 @@ class EnvState:
 
 
 def choose(mask: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """Return the environments of `new` where `mask` bool [B] is True, else of `old`.
+    """The environments of `new` where `mask` says so, and those of `old` elsewhere.
 
     Args:
-      mask: the choice.
-      new, old: trees of arrays [B, ...].
+      mask: bool [B].
+      new, old: trees of the same arrays [B, ...].
+
+    Returns:
+      A tree of the same arrays.
     """
     chex.assert_rank(mask, 1)
     return jax.tree.map(

@@ -56,7 +56,15 @@ class Agent:
     def observe(
         self, env_state: Any, instruction_id: jax.Array | None = None
     ) -> Observation:
-        """The observation in the policy's units; None: the instruction of its task."""
+        """The observation in the policy's units.
+
+        Args:
+          env_state: B environments.
+          instruction_id: int32 [B]; None: the instruction of each environment's task.
+
+        Returns:
+          Leaves [B, ...].
+        """
         if instruction_id is None:
             instruction_id = env_state.task
         observation = self.environment_observe(env_state, instruction_id)
@@ -68,16 +76,23 @@ class Agent:
     def act(
         self, params: PyTree, env_state: Any, key: jax.Array, *, num_branches: int = 1
     ) -> tuple[ActorOutput, jax.Array]:
-        """Observe and explore; consumes `key`.
+        """Observe and explore.
 
-        Returns what learning needs, and the executed actions float32 [B C, E, D] in the
-        simulator's units: the C = `num_branches` chunks of a state are neighbours.
+        Args:
+          params: of the policy.
+          env_state: B environments.
+          key: consumed.
+          num_branches: C chunks of every state, which are neighbours.
+
+        Returns:
+          What learning needs, and the executed actions float32 [B C, E, D] in the
+          simulator's units.
         """
         observation = self.observe(env_state)
         output, chunk = self.explore(
             params, env_state, observation, key, num_branches=num_branches
         )
-        return output, self.to_simulator(chunk)
+        return output, self.to_simulator(chunk, observation.proprio)
 
     def explore(
         self,
@@ -88,7 +103,21 @@ class Agent:
         *,
         num_branches: int,
     ) -> tuple[ActorOutput, ActionChunk]:
-        """`act` on an observation, its chunk in the policy's units; consumes `key`."""
+        """`act` on an observation, without leaving the policy's units.
+
+        Args:
+          params: of the policy.
+          env_state: B environments.
+          observation: of them.
+          key: consumed.
+          num_branches: C chunks of every state.
+
+        Returns:
+          What learning needs, and the chunks [B C, H, D].
+
+        Raises:
+          ValueError: the agent has no sampler.
+        """
         if self.sampler is None:
             raise ValueError("An agent without a sampler acts deterministically only.")
         prefix = policy.encode_prefix(params, observation, config=self.config)
@@ -114,17 +143,24 @@ class Agent:
         instruction_id: jax.Array | None = None,
         steps: int,
     ) -> jax.Array:
-        """Whole chunks float32 [B, H, D] as evaluated, in the simulator's units.
+        """Whole chunks, as evaluated.
 
-        `key`: one for the batch, or one for every environment, [B]; consumed. `steps`:
-        of the head's ODE solver, where it has one.
+        Args:
+          params: of the policy.
+          env_state: B environments.
+          key: one for the batch, or one for every environment, [B]; consumed.
+          instruction_id: as of `observe`.
+          steps: of the head's ODE solver, where it has one.
+
+        Returns:
+          float32 [B, H, D], in the simulator's units.
         """
         observation = self.observe(env_state, instruction_id)
         cache = policy.encode_prefix(params, observation, config=self.config)
         chunk = action_head(self.config).act(
             params, cache, observation.proprio, key, config=self.config, steps=steps
         )
-        return self.to_simulator(chunk)
+        return self.to_simulator(chunk, observation.proprio)
 
     def log_prob(self, params: PyTree, output: ActorOutput) -> Score:
         """The likelihood of what was done, under `params`."""
@@ -151,23 +187,60 @@ class Agent:
         )
 
     def exact_kl(self, new: Score, other: Score) -> jax.Array:
-        """The divergence of two scores of the same chunks, float32 [K, B]."""
+        """The action head's divergence of two scores of the same chunks.
+
+        Args:
+          new, other: scores of B chunks, KL(new, other).
+
+        Returns:
+          float32 [K, B].
+        """
         return action_head(self.config).exact_kl(new, other)
 
     def value(self, params: PyTree, output: ActorOutput) -> jax.Array:
-        """The critic's value of the state in which something was done, float32 [B]."""
+        """The critic's value of recorded states.
+
+        Args:
+          params: of the policy and the critic.
+          output: what was recorded in B states.
+
+        Returns:
+          float32 [B].
+        """
         prefix = self.store.load_prefix(
             params, output.observation_ref, self.observe, self.config
         )
         return policy.value(params, prefix, output.proprio, config=self.config)
 
     def value_of(self, params: PyTree, env_state: Any) -> jax.Array:
-        """The critic's value of the environment's states, float32 [B]."""
+        """The critic's value of the environments' states now.
+
+        Args:
+          params: of the policy and the critic.
+          env_state: B environments.
+
+        Returns:
+          float32 [B].
+        """
         observation = self.observe(env_state)
         prefix = policy.encode_prefix(params, observation, config=self.config)
         return policy.value(params, prefix, observation.proprio, config=self.config)
 
-    def to_simulator(self, chunk: ActionChunk) -> jax.Array:
-        """The policy's chunk [..., D] as simulator actions, its padding taken away."""
-        real = normalize.unpad_dims(chunk, self.config.robot_action_dim)
-        return normalize.unnormalize(self.normalizer.action, real)
+    def to_simulator(self, chunk: ActionChunk, proprio: jax.Array) -> jax.Array:
+        """A chunk in the simulator's units, without padding.
+
+        Args:
+          chunk: float32 [..., action_dim], normalised and padded.
+
+        Returns:
+          float32 [..., D].
+        """
+        config = self.config
+        real = normalize.unpad_dims(chunk, config.robot_action_dim)
+        actions = normalize.unnormalize(self.normalizer.action, real)
+        if not config.delta_mask:
+            return actions
+        state = normalize.unpad_dims(proprio, config.robot_proprio_dim)
+        state = normalize.unnormalize(self.normalizer.state, state)
+        state = groups.repeat(state, len(chunk) // len(proprio))
+        return normalize.absolute_actions(actions, state, config.delta_mask)

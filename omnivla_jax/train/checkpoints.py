@@ -163,6 +163,9 @@ def writer(
       policy: the JSON item for inference (`policy.inference.to_json`), the same in
         every checkpoint; None: without.
 
+    Returns:
+      A context of the writer.
+
     Raises:
       An error from inside, after the last save; the failure of that save itself only
       where there was no other error.
@@ -186,7 +189,17 @@ def save(
     *,
     policy: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write one checkpoint as `Writer.save` does, and wait for it."""
+    """Write one checkpoint as `Writer.save` does, and wait for it.
+
+    Args:
+      directory: of the checkpoints.
+      state: the training state.
+      history: the rows of metrics up to it.
+      policy: as of `writer`.
+
+    Returns:
+      The checkpoint's folder.
+    """
     with writer(directory, policy=policy) as opened:
         return opened.save(state, history)
 

@@ -39,7 +39,19 @@ RewardTerms: TypeAlias = Callable[
 def success_only(
     state: Any, action: jax.Array, previous_action: jax.Array, names: Iterable[str]
 ) -> dict[str, jax.Array]:
-    """The one reward term that every simulator has; raises ValueError on others."""
+    """The one reward term that every simulator has.
+
+    Args:
+      state: after a step.
+      action, previous_action: [B, D], not used.
+      names: of terms.
+
+    Returns:
+      {"success": float32 [B]}, or {} of no names.
+
+    Raises:
+      ValueError: another name.
+    """
     del action, previous_action
     unknown = sorted(set(names) - {"success"})
     if unknown:
@@ -85,9 +97,14 @@ def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:
 def instruction_tokens(
     table: Instructions, instruction_id: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Tokens [B, L] and mask [B, L] of rows `instruction_id` int32 [B].
+    """Look up instructions; rows that do not exist have an empty mask where traced.
 
-    Rows that do not exist have an empty mask where they are traced.
+    Args:
+      table: N instructions.
+      instruction_id: int32 [B], rows of the table.
+
+    Returns:
+      Tokens int32 [B, L] and mask bool [B, L].
 
     Raises:
       ValueError: a row does not exist, and its number is known.
@@ -119,6 +136,9 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
       scene: the tasks.
       config: of the policy, whose tokenizer is used.
       size: pixels a side of the images.
+
+    Returns:
+      The functions that training calls.
 
     Raises:
       ValueError: as `instructions`.
@@ -169,5 +189,12 @@ def shard_map_environment(
 
 
 def is_running(state: Any) -> jax.Array:
-    """Return which episodes an action can still change, bool [B]."""
+    """Which episodes an action can still change.
+
+    Args:
+      state: B episodes.
+
+    Returns:
+      bool [B].
+    """
     return ~(state.success | state.diverged)

@@ -36,7 +36,16 @@ class RolloutState(NamedTuple):
 def init_rollout(
     environment: Environment, env_state: Any, reward_weights: Mapping[str, float]
 ) -> RolloutState:
-    """Episodes that have not begun; sums the terms of `reward_weights`."""
+    """Episodes that have not begun.
+
+    Args:
+      environment: of the episodes.
+      env_state: B initial states.
+      reward_weights: whose terms are summed.
+
+    Returns:
+      The states, with sums of 0.
+    """
     batch = env_state.task.shape[0]
     first_action = jnp.tile(jnp.asarray(environment.first_action), (batch, 1))
     zeros = jnp.zeros(batch, jnp.float32)
@@ -47,7 +56,16 @@ def init_rollout(
 def step(
     environment: Environment, rollout: RolloutState, action: jax.Array
 ) -> RolloutState:
-    """One control step by `action` float32 [B, D]; ended episodes add nothing."""
+    """Execute one action; ended episodes add nothing to their sums.
+
+    Args:
+      environment: of the episodes.
+      rollout: B episodes.
+      action: float32 [B, D].
+
+    Returns:
+      The episodes after the control step.
+    """
     env_state, sums = rollout
     # Episodes that an action can still change.
     alive = is_running(env_state).astype(jnp.float32)
@@ -61,6 +79,11 @@ def execute_chunk(
     environment: Environment, rollout: RolloutState, actions: jax.Array
 ) -> tuple[RolloutState, jax.Array, dict[str, jax.Array]]:
     """Execute every action of `actions` float32 [B, H, D].
+
+    Args:
+      environment: of the episodes.
+      rollout: B episodes.
+      actions: float32 [B, H, D].
 
     Returns:
       The state after them; the mask float32 [B, H], 1 on actions of an episode that was
@@ -85,7 +108,15 @@ def difference(now: RewardSums, earlier: RewardSums) -> RewardSums:
 
 
 def mean_terms(environment: Environment, sums: RewardSums) -> dict[str, jax.Array]:
-    """Each term's value of the episode, float32 [B]: a mean, or a sparse term's sum."""
+    """Each term's value of the episode: a mean, or a sparse term's sum.
+
+    Args:
+      environment: says which terms are sparse.
+      sums: of B episodes.
+
+    Returns:
+      {name: float32 [B]}.
+    """
     steps = jnp.maximum(sums.steps, 1.0)
     return {
         name: total if name in environment.sparse_terms else total / steps
@@ -96,7 +127,15 @@ def mean_terms(environment: Environment, sums: RewardSums) -> dict[str, jax.Arra
 def weighted_reward(
     terms: Mapping[str, jax.Array], reward_weights: Mapping[str, float]
 ) -> jax.Array:
-    """float32 [B]: the weighted sum of the terms, in the order of `reward_weights`."""
+    """The weighted sum of terms, in the order of the weights.
+
+    Args:
+      terms: {name: float32 [B]}.
+      reward_weights: of at least one term.
+
+    Returns:
+      float32 [B].
+    """
     weighted = [weight * terms[name] for name, weight in reward_weights.items()]
     return sum(weighted[1:], start=weighted[0])
 
@@ -108,10 +147,19 @@ def chunk_return(
     *,
     discount: float,
 ) -> jax.Array:
-    """R = sum_h discount^h r_h (eq. 16), float32 [B], of terms [H, B] by name.
+    """R = sum_h discount^h r_h (eq. 16).
 
     Sparse terms count in full and dense ones by their mean over the chunk, as in
     `mean_terms`.
+
+    Args:
+      environment: says which terms are sparse.
+      terms: {name: float32 [H, B]} of a chunk's steps.
+      reward_weights: of the terms.
+      discount: in [0, 1].
+
+    Returns:
+      float32 [B].
     """
     horizon = len(next(iter(terms.values())))
     discounts = discount ** jnp.arange(horizon, dtype=jnp.float32)

@@ -82,7 +82,8 @@ class EvalResult(NamedTuple):
     success: Any  # bool [W], or [N] of all blocks
     diverged: Any  # bool [W] or [N]
     steps: Any  # float32 [W] or [N]: control steps until the end
-    frames: PyTree  # states of the first R episodes after every step, [T * E, R, ...]
+    # states of the first R episodes, at first and after every step, [1 + T * E, R, ...]
+    frames: PyTree
     diagnostics: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
 
 
@@ -101,6 +102,15 @@ def eval_initial_states(
     Those of fewer episodes are the first of those of more. What is chosen by its
     success on one stream's states, such as the best checkpoint on those of
     "validation", is to be judged on another's.
+
+    Args:
+      seed: of the run.
+      tasks: rows of the suite.
+      config: the number of episodes N.
+      stream: the random stream of the states.
+
+    Returns:
+      N episodes to play.
     """
     number = jnp.arange(config.episodes)
     task = jnp.asarray(tasks, jnp.int32)[number % len(tasks)]
@@ -135,6 +145,14 @@ def make_evaluate(
 
     The length is fixed: T chunks of E actions; episodes that end stay as they are.
 
+    Args:
+      environment: the simulator.
+      policy_config: of the policy.
+      config: numbers of episodes, chunks and actions.
+
+    Returns:
+      The function, to be called or lowered.
+
     Raises:
       ValueError: more episodes are to be recorded than are played at once.
     """
@@ -149,48 +167,74 @@ def make_evaluate(
     ) -> EvalResult:
         chex.assert_shape([batch.task, batch.instruction_id], (config.width,))
         agent = Agent(policy_config, environment.observe, normalizer)
-
-        def control_step(
-            rollout: RolloutState, action: jax.Array
-        ) -> tuple[RolloutState, PyTree]:
-            rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
-            recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
-            return rollout, recorded
-
-        def play_chunk(
-            rollout: RolloutState, number: jax.Array
-        ) -> tuple[RolloutState, PyTree]:
-            # The noise of chunk t of an episode comes from its own key and t.
-            keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
-            actions = agent.act_deterministic(
-                params,
-                rollout.env_state,
-                keys,
-                instruction_id=batch.instruction_id,
-                steps=config.steps,
-            )
-            executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
-            return jax.lax.scan(control_step, rollout, executed)
-
         env_state = environment.reset(batch.task, batch.key)
         rollout = init_rollout(environment, env_state, {"success": 1.0})
-        rollout, frames = jax.lax.scan(play_chunk, rollout, jnp.arange(config.chunks))
+        run_chunk = functools.partial(
+            _run_chunk, environment, agent, params, batch, config
+        )
+        rollout, frames = jax.lax.scan(run_chunk, rollout, jnp.arange(config.chunks))
         steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(
             rollout.env_state.success,
             rollout.env_state.diverged,
             rollout.sums.steps,
-            jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), frames),
+            jax.tree.map(
+                lambda first, x: jnp.concatenate(
+                    [first[None, : config.recorded], x.reshape(steps, *x.shape[2:])]
+                ),
+                env_state,
+                frames,
+            ),
             environment.diagnostics(rollout.env_state),
         )
 
     return compilation.jit(evaluate, fused=environment.supports_fusion)
 
 
+def _run_chunk(
+    environment: Environment,
+    agent: Agent,
+    params: PyTree,
+    batch: EvalBatch,
+    config: EvaluateConfig,
+    rollout: RolloutState,
+    number: jax.Array,
+) -> tuple[RolloutState, PyTree]:
+    """Chunk `number` of every episode; the states of the first R, [E, R, ...]."""
+
+    def control_step(
+        rollout: RolloutState, action: jax.Array
+    ) -> tuple[RolloutState, PyTree]:
+        rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
+        recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
+        return rollout, recorded
+
+    # The noise of chunk t of an episode comes from its own key and t.
+    keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
+    actions = agent.act_deterministic(
+        params,
+        rollout.env_state,
+        keys,
+        instruction_id=batch.instruction_id,
+        steps=config.steps,
+    )
+    executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
+    return jax.lax.scan(control_step, rollout, executed)
+
+
 def compiled(
     environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
 ) -> Evaluate:
-    """`make_evaluate`, compiled before its first call."""
+    """`make_evaluate`, compiled before its first call.
+
+    Args:
+      environment: the simulator.
+      policy_config: of the policy.
+      config: numbers of episodes, chunks and actions.
+
+    Returns:
+      The compiled function.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
     task = jax.ShapeDtypeStruct((config.width,), jnp.int32)
     keys = jax.ShapeDtypeStruct((config.width,), key.dtype)
@@ -246,13 +290,10 @@ def run(
             success = np.concatenate([result.success for result in results])
             report(done - reported, float(np.mean(success)))
             reported = done
-    joined = jax.tree.map(
-        lambda *parts: np.concatenate(parts),
-        *(result._replace(frames=None) for result in results),
-    )
-    return joined._replace(
-        frames=jax.tree.map(lambda x: x[:, :total], results[0].frames)
-    )
+    frames = jax.tree.map(lambda x: x[:, :total], results[0].frames)
+    outcomes = [result._replace(frames=None) for result in results]
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outcomes)
+    return joined._replace(frames=frames)
 
 
 def summarise(
@@ -264,6 +305,9 @@ def summarise(
       success: bool [N].
       task: int [N], rows of `names`.
       names: what each task is called in the result.
+
+    Returns:
+      Rates, intervals and numbers of episodes, ready for JSON.
 
     Raises:
       ValueError: a task has no name.

@@ -12,7 +12,6 @@ import time
 from typing import Any, Callable, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -69,9 +68,14 @@ class InputFeed:
 
 
 def local_rows(mesh: Mesh | None, size: int) -> np.ndarray:
-    """The rows int64 [n] of batches of `size` that this process makes; see below.
+    """The rows of a batch that this process makes; without a mesh, all of them.
 
-    Without a mesh: all of them.
+    Args:
+      mesh: of the devices, or None.
+      size: of the batch.
+
+    Returns:
+      int64 [n]; see `process_rows`.
     """
     if mesh is None:
         return np.arange(size)
@@ -109,7 +113,8 @@ def put_rows(
     """Put the rows that this process made in their places on the devices.
 
     Args:
-      batches: arrays [K, n, ...] of the host.
+      batches: arrays [K, n, ...] of the host, which nobody changes afterwards: a CPU
+        device may take over their memory.
       rows: of `local_rows`.
       mesh: the devices; None: the default one.
       size: N.
@@ -118,7 +123,7 @@ def put_rows(
       Arrays [K, N, ...] whose N is split over `data` and `fsdp`.
     """
     if mesh is None:
-        return jax.tree.map(jnp.asarray, batches)
+        return jax.device_put(batches)
     layout = NamedSharding(
         mesh, PartitionSpec(None, *sharding.batch_sharding(mesh).spec)
     )

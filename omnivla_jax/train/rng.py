@@ -21,7 +21,18 @@ STREAMS = (
 
 
 def named_key(seed: int | jax.Array, name: str) -> jax.Array:
-    """The typed key of one stream; raises ValueError on an unknown name."""
+    """The typed key of one random stream.
+
+    Args:
+      seed: of the run.
+      name: one of STREAMS.
+
+    Returns:
+      A typed key [].
+
+    Raises:
+      ValueError: unknown name.
+    """
     if name not in STREAMS:
         raise ValueError(f"Unknown random stream {name!r}: choose one of {STREAMS}.")
     return jax.random.fold_in(jax.random.key(seed), STREAMS.index(name))

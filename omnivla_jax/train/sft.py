@@ -5,44 +5,28 @@ one after the other (`make_streamed_step`).
 
     loss = mean ||v(interpolate(noise, chunk, tau), tau | o) - (chunk - noise)||^2
 
-Axes: F frames of all demonstrations, K optimizer steps of a call, N batch, R (noise,
-tau) draws per observation, V camera views, S image side, L tokens, I instructions,
+Axes: K optimizer steps of a call, N batch, R (noise, tau) draws per observation,
 H chunk length, D action dimensions.
 """
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from omnivla_jax.core import action_chunks
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import Demonstration, FrameBatch, Observation, PyTree
+from omnivla_jax.core.types import FrameBatch, Observation, PyTree
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
-from omnivla_jax.train import environment, rng, state
-from omnivla_jax.train.sharding import MeshSharding, single_device
+from omnivla_jax.train import environment, rng, sft_data, state
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 Metrics = dict[str, jax.Array]
-
-
-class Dataset(NamedTuple):
-    """All frames of demonstrations, in the policy's units."""
-
-    images: jax.Array  # uint8 [F, V, S, S, 3]
-    state: jax.Array  # float32 [F, proprio_dim], normalised, then padded with zeros
-    chunk: jax.Array  # float32 [F, H, D], likewise
-    instruction: jax.Array  # int32 [F], row of `tokens`
-    tokens: jax.Array  # int32 [I, L]
-    token_mask: jax.Array  # bool [I, L]
-    loss_mask: jax.Array | None = None  # bool [F, H]; None: every action has a loss
 
 
 @dataclass(frozen=True)
@@ -65,80 +49,16 @@ class SftConfig:
             )
 
 
-def fit_normalizer(demonstrations: Sequence[Demonstration]) -> normalize.Normalizer:
-    """Mean 0 and standard deviation 1 for states and actions of the demonstrations."""
-    states = np.concatenate([d.state for d in demonstrations])
-    actions = np.concatenate([d.action for d in demonstrations])
-    return normalize.Normalizer(normalize.moments(states), normalize.moments(actions))
-
-
-def make_dataset(
-    demonstrations: Sequence[Demonstration],
-    normalizer: normalize.Normalizer,
-    *,
-    config: PolicyConfig,
-    padding: str = "hold",
-) -> Dataset:
-    """Put demonstrations on the device, one row a frame.
+def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
+    """Random parameters, compiled in a hurry.
 
     Args:
-      demonstrations: at least one.
-      normalizer: of their states and actions.
+      key: consumed.
       config: of the policy.
-      padding: the rule for the last chunks, one of `action_chunks.PADDINGS`.
 
-    Raises:
-      ValueError: states or actions are not the robot's that `config` describes, or
-        `padding` leaves no frame.
+    Returns:
+      The policy's parameters.
     """
-    _check_dimensions(normalizer, config)
-    texts, table = instruction_table(demonstrations, config)
-    actions = [np.asarray(d.action) for d in demonstrations]
-    chunks = [
-        action_chunks.chunk_targets(action, config.horizon, padding)
-        for action in actions
-    ]
-    counts = [len(chunk) for chunk in chunks]
-    if not any(counts):
-        raise ValueError(
-            f"No demonstration has {config.horizon} steps, and data.padding="
-            f"{padding!r} leaves no frame of shorter ones: choose another."
-        )
-    masks = [
-        mask
-        for action in actions
-        if (mask := action_chunks.loss_mask(len(action), config.horizon, padding))
-        is not None
-    ]
-
-    def frames(field: str) -> np.ndarray:
-        arrays = [getattr(d, field) for d in demonstrations]
-        return np.concatenate([np.asarray(a)[:n] for a, n in zip(arrays, counts)])
-
-    state = normalize.normalize(normalizer.state, jnp.asarray(frames("state")))
-    chunk = normalize.normalize(normalizer.action, jnp.asarray(np.concatenate(chunks)))
-    rows = [texts.index(d.instruction) for d in demonstrations]
-    return Dataset(
-        images=jnp.asarray(frames("images")),
-        state=normalize.pad_dims(state, config.proprio_dim),
-        chunk=normalize.pad_dims(chunk, config.action_dim),
-        instruction=jnp.asarray(np.repeat(rows, counts), jnp.int32),
-        tokens=table.tokens,
-        token_mask=table.mask,
-        loss_mask=jnp.concatenate(masks) if masks else None,
-    )
-
-
-def instruction_table(
-    demonstrations: Sequence[Demonstration], config: PolicyConfig
-) -> tuple[list[str], environment.Instructions]:
-    """The different instructions of demonstrations in alphabetical order, tokenised."""
-    texts = sorted({demonstration.instruction for demonstration in demonstrations})
-    return texts, environment.instructions(texts, config)
-
-
-def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
-    """Random parameters, compiled in a hurry; `key` is consumed."""
     init = jax.jit(
         policy.init,
         static_argnames="config",
@@ -150,7 +70,17 @@ def fresh_params(key: jax.Array, config: PolicyConfig) -> PyTree:
 def create(
     params: PyTree, normalizer: normalize.Normalizer, config: SftConfig, *, seed: int
 ) -> TrainState:
-    """Stage II at step 0, from `params`."""
+    """Stage II at step 0.
+
+    Args:
+      params: of the policy, without adapters.
+      normalizer: of states and actions.
+      config: of this stage.
+      seed: of all its randomness.
+
+    Returns:
+      The training state.
+    """
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
     params = lora.add_adapters(params, key, trainable=config.trainable)
     trained = lora.trainable_mask(params, config.trainable)
@@ -163,7 +93,7 @@ def make_step(
     policy_config: PolicyConfig,
     config: SftConfig,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
 
@@ -175,13 +105,18 @@ def make_step(
       config: of this stage.
       mesh_sharding: on a mesh, splits the batch and the parameters; hand in a state
         that lies there already (`sharding.shardings`).
+
+    Returns:
+      The function, to be called or lowered.
     """
 
-    def step(state: TrainState, dataset: Dataset) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, dataset: sft_data.Dataset
+    ) -> tuple[TrainState, Metrics]:
         def update(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
             batch_key, loss_key = _step_keys(carry)
             batch = mesh_sharding.constrain_batch(
-                _draw(batch_key, dataset, config.batch_size)
+                sft_data.draw(batch_key, dataset, config.batch_size)
             )
             return _update(carry, loss_key, batch, policy_config, config)
 
@@ -196,7 +131,7 @@ def make_streamed_step(
     config: SftConfig,
     table: environment.Instructions,
     *,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
 
@@ -209,6 +144,9 @@ def make_streamed_step(
       config: of this stage; its `batch_size` is N.
       table: rows that `FrameBatch.instruction` counts.
       mesh_sharding: as of `make_step`.
+
+    Returns:
+      The function, to be called or lowered.
     """
 
     def step(state: TrainState, batches: FrameBatch) -> tuple[TrainState, Metrics]:
@@ -216,11 +154,14 @@ def make_streamed_step(
             batches.instruction, (config.steps_per_call, config.batch_size)
         )
         maps = state.normalizer
-        _check_dimensions(maps, policy_config)
+        sft_data.check_dimensions(maps, policy_config)
 
         def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
             robot_state = normalize.normalize(maps.state, frames.state)
-            chunk = normalize.normalize(maps.action, frames.chunk)
+            chunk = normalize.delta_actions(
+                frames.chunk, frames.state, policy_config.delta_mask
+            )
+            chunk = normalize.normalize(maps.action, chunk)
             observation = Observation(
                 images=frames.images,
                 tokens=table.tokens[frames.instruction],
@@ -249,17 +190,20 @@ def loss(
     config: PolicyConfig,
     loss_mask: jax.Array | None = None,
 ) -> jax.Array:
-    """The action head's supervised loss of a batch, float32 []; consumes `key`.
+    """The action head's supervised loss of a batch.
 
     Args:
       params: of the policy.
-      key: of the noise and the flow times.
-      observation: N observations, `state` normalised.
+      key: of the noise and the flow times; consumed.
+      observation: N observations, `proprio` normalised.
       chunk: float32 [N, H, D], normalised and padded.
       draws: R, pairs of noise and tau for each observation.
       config: of the policy.
       loss_mask: bool [N, H], at least one True: the actions that the mean is over;
         None: all.
+
+    Returns:
+      float32 [].
     """
     chex.assert_shape(chunk, (None, config.horizon, config.action_dim))
     cache = policy.encode_prefix(params, observation, config=config)
@@ -275,37 +219,10 @@ def loss(
     )
 
 
-def _check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> None:
-    found = len(normalizer.state.offset), len(normalizer.action.offset)
-    expected = config.robot_proprio_dim, config.robot_action_dim
-    if found != expected:
-        raise ValueError(
-            f"States and actions have {found} dimensions in the demonstrations, but "
-            f"{expected} in the policy: set real_proprio_dim and real_action_dim, or "
-            "proprio_dim and action_dim where nothing is padded."
-        )
-
-
 def _step_keys(state: TrainState) -> jax.Array:
     """Two keys of an optimizer step: for drawing the batch, and for the loss."""
     stream = rng.named_key(state.seed, "action")
     return jax.random.split(jax.random.fold_in(stream, state.step))
-
-
-def _draw(
-    key: jax.Array, dataset: Dataset, size: int
-) -> tuple[Observation, jax.Array, jax.Array | None]:
-    """Draw `size` frames with replacement: observation, chunk, mask; consumes `key`."""
-    frame = jax.random.randint(key, (size,), 0, dataset.chunk.shape[0])
-    row = dataset.instruction[frame]
-    observation = Observation(
-        images=dataset.images[frame],
-        tokens=dataset.tokens[row],
-        token_mask=dataset.token_mask[row],
-        proprio=dataset.state[frame],
-    )
-    mask = None if dataset.loss_mask is None else dataset.loss_mask[frame]
-    return observation, dataset.chunk[frame], mask
 
 
 def _update(

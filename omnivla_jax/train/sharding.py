@@ -31,13 +31,12 @@ class MeshSharding(NamedTuple):
     shard_map_batch: Callable[[Batched], Batched]
 
 
-def single_device() -> MeshSharding:
-    """No constraints: one device, or the compiler's choice."""
-    return MeshSharding(
-        constrain_state=lambda tree: tree,
-        constrain_batch=lambda tree: tree,
-        shard_map_batch=lambda function: function,
-    )
+# No constraints: one device, or the compiler's choice.
+SINGLE_DEVICE = MeshSharding(
+    constrain_state=lambda tree: tree,
+    constrain_batch=lambda tree: tree,
+    shard_map_batch=lambda function: function,
+)
 
 
 def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
@@ -78,7 +77,16 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
 
 
 def shard(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
-    """Put a training state, or keys, on `mesh`; every process holds the same values."""
+    """Put a training state, or keys, on a mesh; every process holds the same values.
+
+    Args:
+      tree: of arrays on the host or on one device.
+      mesh: of the devices.
+      config: of the policy, whose parameters are split.
+
+    Returns:
+      The same tree, laid out as `shardings` says.
+    """
 
     def put(leaf: jax.Array, target: NamedSharding) -> jax.Array:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

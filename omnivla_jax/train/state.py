@@ -1,5 +1,6 @@
 """The training state, and the optimizer that changes it."""
 
+import functools
 from dataclasses import dataclass
 
 import chex
@@ -112,20 +113,33 @@ def create(
       seed: of all randomness in training.
       keep_ema: keep a moving average of the parameters.
       keep_reference: keep the initial parameters as the reference policy.
+
+    Returns:
+      The state, all of whose arrays are its own.
     """
+    copy = functools.partial(jax.tree.map, jnp.copy)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
-        params=jax.tree.map(jnp.copy, params),
-        ema_params=jax.tree.map(jnp.copy, params) if keep_ema else None,
-        reference=jax.tree.map(jnp.copy, params) if keep_reference else None,
-        normalizer=jax.tree.map(jnp.copy, normalizer),
+        params=copy(params),
+        ema_params=copy(params) if keep_ema else None,
+        reference=copy(params) if keep_reference else None,
+        normalizer=copy(normalizer),
         opt_state=optimizer.init(params),
     )
 
 
 def apply(params: PyTree, updates: PyTree, trainable: PyTree) -> PyTree:
-    """Add updates where `trainable`; -0.0 + 0 is 0.0, so that the rest is not added."""
+    """Add updates where parameters are trained: -0.0 + 0 would be 0.0 elsewhere.
+
+    Args:
+      params: of the policy.
+      updates: of an optimizer, the same tree.
+      trainable: the same tree of bools.
+
+    Returns:
+      The new parameters, of the same dtypes.
+    """
     chex.assert_trees_all_equal_structs(params, updates)
     return jax.tree.map(
         lambda p, u, on: p + u.astype(p.dtype) if on else p, params, updates, trainable

@@ -61,6 +61,9 @@ def make_runner(
       size: image side, pixels.
       action_noise: standard deviation of Gaussian noise on the commanded translation
         and rotation, which makes the expert show how it recovers (DART).
+
+    Returns:
+      The compiled functions.
     """
     runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
     return ExpertRunner(compile.jit(runner.reset), compile.jit(runner.advance))
@@ -69,9 +72,17 @@ def make_runner(
 def make_recorder(
     scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
 ) -> Callable[[jax.Array, jax.Array], ExpertTrajectory]:
-    """Compile whole episodes: (task int32 [B], key) -> `steps` control steps.
+    """Compile whole episodes of the expert.
 
-    The key is consumed. Args as of `make_runner`.
+    Args:
+      scene: the static tables.
+      visuals: shapes, materials, lights and cameras.
+      steps: control steps T of an episode.
+      size: image side, pixels.
+      action_noise: see `make_runner`.
+
+    Returns:
+      (task int32 [B], key) -> T control steps of B episodes; the key is consumed.
     """
     runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
 
@@ -122,6 +133,9 @@ def add_action_noise(key: jax.Array, action: jax.Array, std: float) -> jax.Array
       key: consumed.
       action: float32 [B, 7].
       std: standard deviation; the result stays within +-ACTION_LIMIT.
+
+    Returns:
+      float32 [B, 7].
     """
     chex.assert_shape([action], (None, 7))
     noise = std * jax.random.normal(key, action[:, :6].shape)
@@ -138,6 +152,9 @@ def successful_episodes(
       scene: the static tables.
       task: int32 [B], rows of the suite.
       trajectory: T steps of B episodes.
+
+    Returns:
+      An iterator over these episodes, in the batch's order.
     """
     tasks, horizon = np.asarray(task), scene.suite.horizon
     arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], trajectory)

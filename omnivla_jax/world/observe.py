@@ -73,7 +73,18 @@ def images(
     shadows: bool = False,
     supersample: int = POLICY_SUPERSAMPLE,
 ) -> jax.Array:
-    """Render colours: uint8 [B, V, S, S, 3], upright; see `render_images`."""
+    """Render the colours that policies see; `render_images` has the other outputs.
+
+    Args:
+      visuals: shapes, materials, lights and V cameras.
+      physics: the batch's state.
+      size: image side S, pixels.
+      shadows: whether the first lamp casts shadows.
+      supersample: rays per pixel along each side.
+
+    Returns:
+      uint8 [B, V, S, S, 3], upright.
+    """
     return render_images(
         visuals,
         physics,
@@ -124,13 +135,13 @@ def render_images(
     if visuals.lights.ambient.ndim == 2:
         per_image["lights"] = repeat(visuals.lights)
 
-    def draw(own: dict[str, Any]) -> Image:
+    def draw(fields: dict[str, Any]) -> Image:
         return renderer.render(
             visuals.shapes,
-            own.get("materials", visuals.materials),
-            own.get("lights", visuals.lights),
-            own["camera"],
-            *own["poses"],
+            fields.get("materials", visuals.materials),
+            fields.get("lights", visuals.lights),
+            fields["camera"],
+            *fields["poses"],
             size=size,
             outputs=outputs,
             shadows=shadows,

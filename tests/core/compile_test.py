@@ -50,9 +50,7 @@ def test_options_that_the_compiler_lacks_are_left_out(monkeypatch):
     assert all(map(compilation.is_known, compilation.CPU_OPTIONS))
     assert not compilation.is_known("xla_cpu_use_no_such_thing")
     monkeypatch.setattr(compilation, "FUSION_EMITTERS", "xla_cpu_use_no_such_thing")
-    compilation._warn_of_emitters.cache_clear()
     with pytest.warns(UserWarning, match="fusion emitters.*mujoco"):
         options = compilation.compiler_options(fused=False)
     assert options == compilation.CPU_OPTIONS
     assert compilation.jit(lambda x: x + 1, fused=True)(1) == 2
-    compilation._warn_of_emitters.cache_clear()

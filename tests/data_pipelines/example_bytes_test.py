@@ -16,8 +16,8 @@ def test_example_bytes_equal_tf_train_example(tmp_path):
         assert features["steps/observation/image"][0].startswith(b"\x89PNG")
         actions = np.asarray(features["steps/action"], np.float32).reshape(-1, 7)
         np.testing.assert_array_equal(actions, episode.action)
-        told = episode.instruction.encode()
-        assert features["steps/language_instruction"] == [told] * len(episode.action)
+        text = episode.instruction.encode()
+        assert features["steps/language_instruction"] == [text] * len(episode.action)
         assert features["episode_metadata/task_id"] == [episode.task]
         assert features["steps/is_first"] == [1] + [0] * (len(episode.action) - 1)
 

@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines import streaming
+from data_pipelines import lazy_images, rlds, streaming
 from data_pipelines.lazy_images import LazyImages
+from data_pipelines.readers import READERS
 from tests.helpers import reaching
 
 TEXTS = list(reaching.TEXTS)
@@ -46,7 +47,7 @@ def test_every_epoch_shows_every_frame_once(monkeypatch):
 
 def test_demonstrations_without_frames_are_passed_over(monkeypatch):
     monkeypatch.setattr(streaming, "WINDOW", 1)
-    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), seed=0)
+    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), np.ones(5), seed=0)
     drawn = [order[position] for position in range(6)]
     assert sorted(drawn[:3]) == sorted(drawn[3:]) == [(1, 0), (1, 1), (3, 0)]
 
@@ -89,6 +90,27 @@ def test_pictures_in_use_are_those_of_a_window(monkeypatch):
     assert set.union(*windows) == set(range(9))
 
 
+def test_large_pictures_make_smaller_windows(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)
+    monkeypatch.setattr(streaming, "WINDOW_BYTES", 200)
+    counts = np.full(9, 5)
+    by_number = streaming.FrameOrder(counts, np.full(9, 10), seed=0)
+    by_bytes = streaming.FrameOrder(counts, np.full(9, 100), seed=0)
+    for order, most in ((by_number, 4), (by_bytes, 2)):
+        drawn = [order[position] for position in range(45)]
+        assert len(set(drawn)) == 45
+        windows = order._windows(0)[0]
+        assert max(map(len, windows)) == most
+
+
+def test_resized_pictures_count_as_they_are_read():
+    images = DEMONSTRATIONS[0].images
+    small = lazy_images.resize(lazy_images.pick(images, np.arange(5)), 4)
+    assert small.shape == (5, 2, 4, 4, 3)
+    assert lazy_images.source_shape(small) == images.shape
+    assert lazy_images.source_shape(images) == images.shape
+
+
 def test_no_frame_left_is_refused():
     short = [d._replace(action=d.action[:3]) for d in DEMONSTRATIONS]
     with pytest.raises(ValueError, match="has 4 steps, and .*'drop' leaves no frame"):
@@ -106,6 +128,7 @@ def test_batches_follow_the_order_through_epochs():
     frames = frames_of("mask")
     stream = streaming.BatchStream(frames, 8)
     batches = [streaming.stack_batches(stream, 2) for _ in range(6)]
+    assert all(leaf.ctypes.data % streaming.ALIGNMENT == 0 for leaf in batches[0])
     assert batches[0].images.shape[:2] == batches[0].loss_mask.shape[:2] == (2, 8)
     for name in ("images", "state", "chunk", "loss_mask"):
         flat = [
@@ -144,6 +167,19 @@ def test_resuming_goes_on_with_the_next_batch():
         assert_same(next(resumed), batch)
     first.set_state(2)
     assert_same(next(first), whole[2])
+
+
+def test_files_give_the_batches_of_memory(tmp_path):
+    pytest.importorskip("grain")
+    rlds.write(tmp_path, DEMONSTRATIONS, name="reaching")
+    files = list(READERS["rlds"](tmp_path))
+    assert all(isinstance(d.images, LazyImages) for d in files)
+    streams = [
+        streaming.BatchStream(frames_of("mask", demonstrations=source), 8)
+        for source in (files, DEMONSTRATIONS)
+    ]
+    for _ in range(12):
+        assert_same(*map(next, streams))
 
 
 def test_a_damaged_picture_ends_in_its_readers_line():

@@ -13,11 +13,13 @@ import pytest
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import open_workdir
+from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import normalize
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import state_files
 from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.train import checkpoints, online, rng, sft
+from tests.helpers.pretrained import published_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,15 +43,15 @@ def workdir(tmp_path_factory):
     return path
 
 
-def launch(workdir, *arguments):
-    command = [sys.executable, "-m", "experiments.evaluate", f"--checkpoint={workdir}"]
+def launch(*arguments):
+    command = [sys.executable, "-m", "experiments.evaluate"]
     return subprocess.run(
         [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=840
     )
 
 
-def evaluation(workdir, *arguments):
-    done = launch(workdir, *arguments)
+def evaluation(*arguments):
+    done = launch(*arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -60,12 +62,13 @@ def test_verdicts_do_not_depend_on_the_split(workdir):
         return {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
 
     before = files()
-    whole = evaluation(workdir)  # as the run's own evaluation: 6 episodes
+    run = f"--checkpoint={workdir}"
+    whole = evaluation(run)  # as the run's own evaluation: 6 episodes
     assert len(whole["verdicts"]) == len(whole["steps"]) == whole["episodes"] == 6
     assert (whole["stage"], whole["update"]) == ("online", 5)
     assert whole["success"] == sum(whole["verdicts"]) / 6
     assert [task["episodes"] for task in whole["per_task"].values()] == [2, 2, 2]
-    few = evaluation(workdir / "checkpoints" / "sft", "--episodes=4", "--batch_size=3")
+    few = evaluation(f"{run}/checkpoints/sft", "--episodes=4", "--batch_size=3")
     # Stage III starts from stage II's average, here the same parameters.
     assert few["verdicts"] == whole["verdicts"][:4]
     assert few["steps"] == whole["steps"][:4]
@@ -84,24 +87,56 @@ def test_recorded_states_give_a_table_and_videos(workdir, tmp_path):
     rows = recorded_states.from_scene(scene, 7, qpos, qvel)
     file = tmp_path / "states.pruned_init"
     state_files.write(file, np.concatenate([np.zeros((2, 1)), *rows], axis=1))
-    recorded, out = ("--tasks=7", f"--initial_states={file}"), tmp_path / "out"
-    shown = evaluation(workdir, *recorded, "--videos=1", f"--out={out}")
+    run, out = f"--checkpoint={workdir}", tmp_path / "out"
+    recorded = (run, "--tasks=7", f"--initial_states={file}")
+    shown = evaluation(*recorded, "--videos=1", f"--out={out}")
     assert shown["episodes"] == len(shown["verdicts"]) == 2
     assert shown["initial_states"] == str(file)
     assert json.loads((out / "evaluation.json").read_text()) == shown
     assert "| turn on the stove |" in (out / "evaluation.md").read_text()
     assert shown["success"] == 0 and (out / "failures.mp4").stat().st_size > 100
-    plain = evaluation(workdir, *recorded, "--episodes=1", "--max_steps=4")
+    plain = evaluation(*recorded, "--episodes=1", "--max_steps=4")
     assert plain["verdicts"] == shown["verdicts"][:1]
     assert plain["steps"] == shown["steps"][:1]
-    done = launch(workdir, *recorded, f"--out={out}")
+    done = launch(*recorded, f"--out={out}")
     assert done.returncode == 2 and "holds an evaluation" in done.stderr
 
 
 def test_a_missing_checkpoint_is_one_clear_line(workdir, tmp_path):
     for done, words in (
-        (launch(tmp_path), f"{tmp_path} holds no run"),
-        (launch(workdir, "--stage=online_best"), "holds no checkpoint"),
+        (launch(f"--checkpoint={tmp_path}"), f"{tmp_path} holds no run"),
+        (
+            launch(f"--checkpoint={workdir}", "--stage=online_best"),
+            "holds no checkpoint",
+        ),
     ):
         assert done.returncode == 1 and done.stdout == ""
         assert len(done.stderr.splitlines()) == 1 and words in done.stderr
+
+
+@pytest.mark.slow
+def test_published_weights_are_played_by_one_command(tmp_path):
+    """openpi's layout of pi05_libero in miniature, for two chunks in two tasks."""
+    base = configs.preset("debug").without_spatial()
+    published_folder.write(tmp_path / "pi05_libero", "pi05_libero", base)
+    weights = f"--weights={tmp_path}/pi05_libero"
+    suite = ("--suite=libero_spatial", "--preset=debug")
+    command = ("--policy=pi05_libero", weights, *suite)
+    found = evaluation(*command, "--tasks=0,3", "--episodes=2", "--max_steps=10")
+    assert found["policy"] == "pi05_libero" and found["suite"] == "libero_spatial"
+    assert found["weights"] == str(tmp_path / "pi05_libero")
+    assert found["steps"] == [10, 10] and found["diverged"] == 0
+    assert len(found["per_task"]) == 2
+    (tmp_path / "pi05_libero" / "assets").rename(tmp_path / "elsewhere")
+    done = launch(*command)
+    assert done.returncode == 1 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "--norm_stats" in done.stderr
+
+
+def test_half_a_command_says_what_it_lacks():
+    for arguments, words in (
+        ((), "give --checkpoint=FOLDER, or --policy=NAME"),
+        (("--policy=pi05_libero",), "needs --weights=FOLDER and --suite=NAME"),
+    ):
+        done = launch(*arguments)
+        assert done.returncode == 2 and words in done.stderr

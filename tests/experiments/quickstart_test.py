@@ -75,7 +75,8 @@ def test_it_runs_from_end_to_end_without_noise(finished):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "Success (95 % interval)" in done.stdout
-    for name in ("curve.png", "before.mp4", "after.mp4", "report.html"):
+    pages = ("report.html", "episodes.html")
+    for name in ("curve.png", "before.mp4", "after.mp4", *pages):
         assert (workdir / name).stat().st_size > 1000, name
     results = json.loads((workdir / "results.json").read_text())
     for name in PHASES:

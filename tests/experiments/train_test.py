@@ -26,7 +26,7 @@ def launch(workdir, *arguments):
 @pytest.mark.slow
 def test_online_training_starts_from_another_run(tmp_path):
     sft, online = tmp_path / "sft", tmp_path / "online"
-    done = launch(sft, "--config.stages=sft")
+    done = launch(sft, "--config.stages=sft", "--config.data.streaming=True")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     results = json.loads((sft / "results.json").read_text())
     assert results["before"] is None and results["time_split"] is None

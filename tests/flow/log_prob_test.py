@@ -12,7 +12,7 @@ import scipy.stats
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Score
-from omnivla_jax.flow import log_prob, sde
+from omnivla_jax.flow import drifts, log_prob, sde
 from omnivla_jax.flow.schedules import Schedule, constant, flow_grpo, learned
 
 K, B, H, D = 5, 4, 3, 2
@@ -48,7 +48,9 @@ WEIGHT = 0.5 * jax.random.normal(jax.random.key(7), (D, D))
 
 
 @functools.partial(compilation.jit, static_argnames=("schedule", "drift"))
-def draw(chosen: jax.Array | None, schedule: Schedule, drift: sde.Drift) -> sde.Chain:
+def draw(
+    chosen: jax.Array | None, schedule: Schedule, drift: drifts.Drift
+) -> sde.Chain:
     noise_key, walk_key = jax.random.split(jax.random.key(0))
     return sde.sample(
         walk_key,
@@ -62,7 +64,7 @@ def draw(chosen: jax.Array | None, schedule: Schedule, drift: sde.Drift) -> sde.
 
 
 @functools.cache
-def sampled(schedule: Schedule = SCHEDULE, drift: sde.Drift = sde.corrected):
+def sampled(schedule: Schedule = SCHEDULE, drift: drifts.Drift = drifts.corrected):
     return draw(None, schedule, drift)
 
 
@@ -72,7 +74,7 @@ def scored(
     chain: sde.Chain,
     mask: jax.Array | None = None,
     schedule: Schedule = SCHEDULE,
-    drift: sde.Drift = sde.corrected,
+    drift: drifts.Drift = drifts.corrected,
 ) -> Score:
     flow_fn = flow_under(weight, schedule)
     return log_prob.chain_log_prob(
@@ -90,14 +92,14 @@ def densities(chain: sde.Chain) -> np.ndarray:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("drift", sde.DRIFTS)
+@pytest.mark.parametrize("drift", drifts.DRIFTS)
 def test_matches_scipy_and_the_first_ratio_is_one(schedule: str, drift: str) -> None:
     named: dict[str, Any]
-    named = {"schedule": SCHEDULES[schedule], "drift": sde.DRIFTS[drift]}
+    named = {"schedule": SCHEDULES[schedule], "drift": drifts.DRIFTS[drift]}
     chain = sampled(**named)
     score, recorded = scored(WEIGHT, chain, **named), log_prob.recorded_log_prob(chain)
     expected = densities(chain).sum(axis=(2, 3))
-    noisy = np.arange(K) < sde.noisy_steps(sde.DRIFTS[drift], K)
+    noisy = np.arange(K) < K - (drift == "cps")
     np.testing.assert_array_equal(expected != 0, np.broadcast_to(noisy, (B, K)).T)
     for found in (score, recorded):
         np.testing.assert_allclose(found.log_prob, expected.sum(axis=0), 1e-5, 1e-5)
@@ -133,7 +135,11 @@ def test_the_gradient_reaches_learned_noise() -> None:
     def total(log_noise: jax.Array, chain: sde.Chain) -> jax.Array:
         flow_fn = evenly_under(log_noise)
         score = log_prob.chain_log_prob(
-            flow_fn, chain, schedule=schedule, drift=sde.no_drift_correction, mask=mask
+            flow_fn,
+            chain,
+            schedule=schedule,
+            drift=drifts.no_drift_correction,
+            mask=mask,
         )
         return jnp.sum(score.log_prob)
 
@@ -143,7 +149,7 @@ def test_the_gradient_reaches_learned_noise() -> None:
         jnp.ones((B, H, D)),
         steps=K,
         schedule=schedule,
-        drift=sde.no_drift_correction,
+        drift=drifts.no_drift_correction,
     )
     np.testing.assert_allclose(chain.stds, np.ones((K, B, H, D)), rtol=1e-6)
     z = np.asarray(chain.states[1:] - chain.means)
@@ -175,7 +181,7 @@ def test_masks_restrict_the_entries() -> None:
 
 def test_the_hybrid_mode_counts_its_one_step() -> None:
     chosen = np.array([0, 4, 2, 2])
-    chain = draw(jnp.asarray(chosen), SCHEDULE, sde.corrected)
+    chain = draw(jnp.asarray(chosen), SCHEDULE, drifts.corrected)
     full = scored(WEIGHT, chain)
     cut = compilation.jit(sde.select_stochastic_step)(chain)
     short = scored(WEIGHT, cut)
@@ -185,7 +191,7 @@ def test_the_hybrid_mode_counts_its_one_step() -> None:
 
 
 def test_steps_without_noise_give_finite_gradients() -> None:
-    chain = draw(jnp.array([0, 4, 2, 2]), SCHEDULE, sde.corrected)
+    chain = draw(jnp.array([0, 4, 2, 2]), SCHEDULE, drifts.corrected)
 
     def total(weight: jax.Array) -> jax.Array:
         score = log_prob.chain_log_prob(

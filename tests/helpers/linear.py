@@ -14,7 +14,7 @@ import numpy as np
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Score
-from omnivla_jax.flow import log_prob, sde
+from omnivla_jax.flow import drifts, log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
 
 K, N, H, D = 4, 6, 3, 2
@@ -39,7 +39,7 @@ def velocity(theta: jax.Array):
 
 
 @functools.cache
-def sampled(drift: sde.Drift = sde.corrected) -> sde.Chain:
+def sampled(drift: drifts.Drift = drifts.corrected) -> sde.Chain:
     """Chains of the policy OLD."""
 
     @compilation.jit
@@ -54,7 +54,7 @@ def sampled(drift: sde.Drift = sde.corrected) -> sde.Chain:
 
 
 def score(
-    theta: jax.Array, chain: sde.Chain, drift: sde.Drift = sde.corrected
+    theta: jax.Array, chain: sde.Chain, drift: drifts.Drift = drifts.corrected
 ) -> Score:
     return log_prob.chain_log_prob(velocity(theta), chain, schedule=LOUD, drift=drift)
 
@@ -92,12 +92,12 @@ def surrogate(ratio: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.minimum(ratio * advantages, clipped * advantages)
 
 
-def log_prob_slope(chain: sde.Chain, drift: sde.Drift) -> np.ndarray:
+def log_prob_slope(chain: sde.Chain, drift: drifts.Drift) -> np.ndarray:
     """d log pi / d theta at OLD, [N, P]: (A' - mu) / std^2 C_r dv / dtheta (eq. 24)."""
     tau, delta = double(chain.tau), double(chain.delta)
     std = double(chain.stds)[..., 0, 0]
     variance = std**2 / delta
-    if drift is sde.corrected:
+    if drift is drifts.corrected:
         factor = (1 + variance * tau / (2 * (1 - tau))) * delta
     else:
         factor = (1 + variance * (1 - tau) / 2) * delta

@@ -51,8 +51,8 @@ def main() -> None:
 
 def player(scene: scenes.Scene, divided):
     """A program of a few control steps to the side, away from things."""
-    told = dataclasses.replace(POLICY, max_tokens=16)
-    simulator = environment.simulator(scene, told, size=SIDE)
+    policy = dataclasses.replace(POLICY, max_tokens=16)
+    simulator = environment.simulator(scene, policy, size=SIDE)
     simulator = environment.shard_map_environment(simulator, divided)
     action = jnp.tile(jnp.array([0.3, 0.5, 0.0, 0.1, 0.0, 0.2, 1.0]), (BATCH, 1))
 

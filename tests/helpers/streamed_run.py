@@ -21,10 +21,10 @@ from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline import training, training_stage
 from experiments.pipeline.workdir import Workdir
-from omnivla_jax.train import input_feed
+from omnivla_jax.train import checkpoints, input_feed
 from omnivla_jax.train.state import TrainState
 
-CALLS, BATCH = 110, 4  # of 2 optimizer steps each
+CALLS, BATCH = 120, 4  # of 2 optimizer steps each
 
 
 def make_context(workdir: Path, **changes: Any) -> Any:
@@ -50,10 +50,12 @@ def train(
 ) -> tuple[TrainState, list[str]]:
     """Train to the end, and the digests of the batches; or die on the way."""
     digests: list[str] = []
+    folder = context.workdir.checkpoints("sft")
     take = input_feed.InputFeed.take
 
     def recorded(feed: Any, step: jax.Array) -> Any:
-        if killed_after and int(step) >= 2 * killed_after:
+        is_time = killed_after and int(step) >= 2 * killed_after
+        if is_time and checkpoints.latest(folder):  # saved in the background
             os.kill(os.getpid(), signal.SIGKILL)
         batches, share = take(feed, step)
         digests.append(digest(batches))

@@ -8,6 +8,7 @@ from typing import Any
 
 import chex
 import jax
+import numpy as np
 import pytest
 
 from experiments.configs import quickstart
@@ -90,6 +91,17 @@ def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
     assert len(ours) == len(theirs) == found.config.sft.steps
     for row, other in zip(ours, theirs):
         assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
+
+
+def test_streamed_batches_are_split_over_the_mesh(mesh, tmp_path):
+    losses = []
+    for folder, devices in (("spread", mesh), ("alone", None)):
+        (tmp_path / folder).mkdir()
+        found = make_context(tmp_path / folder, devices, **{"data.streaming": True})
+        assert int(train_sft(found).step) == found.config.sft.steps
+        rows = csv_log.load(found.workdir.metrics_file("sft"))
+        losses.append([row["loss"] for row in rows])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):

@@ -44,16 +44,6 @@ def test_padding_is_hidden_and_takes_no_position():
     np.testing.assert_array_equal(masks.positions(valid), [[0, 0, 1]])
 
 
-def test_description_draws_the_mask():
-    text = masks.describe({"reasoning": 1, "action": 2}, suffix_attention="causal")
-    assert text.splitlines() == [
-        "          raa",
-        "reasoning #..",
-        "action    ##.",
-        "action    ###",
-    ]
-
-
 def test_errors_name_the_choices():
     with pytest.raises(ValueError, match="'both'; choose one of causal, bidirectional"):
         masks.block_mask(LENGTHS, suffix_attention="both")

@@ -37,6 +37,39 @@ def test_constant_dimension_does_not_explode(fit):
     np.testing.assert_allclose(x, [0, 10], atol=1e-3)
 
 
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_deltas_worked_by_hand(xp):
+    actions = xp.asarray([[[1.0, 2.0, -1.0], [4.0, 5.0, 1.0]]])  # [1, 2, 3]
+    state = xp.asarray([[10.0, 20.0, 30.0, 40.0]])
+    delta = normalize.delta_actions(actions, state, (True, True, False))
+    expected = [[[-9, -18, -1], [-6, -15, 1]]]
+    np.testing.assert_array_equal(delta, expected)
+    back = normalize.absolute_actions(delta, state, (True, True, False))
+    np.testing.assert_array_equal(back, actions)
+
+
+@pytest.mark.parametrize("mask", [(), (False, False, False)])
+def test_without_deltas_actions_are_untouched(mask):
+    actions, state = jnp.ones((2, 4, 3)), jnp.full((2, 8), jnp.nan)
+    assert normalize.delta_actions(actions, state, mask) is actions
+    assert normalize.absolute_actions(actions, state, mask) is actions
+
+
+@pytest.mark.parametrize("actions, state", [((4, 7), (5,)), ((4, 6), (8,))])
+def test_mask_must_fit_actions_and_state(actions, state):
+    mask = (True,) * 6 + (False,)
+    with pytest.raises(AssertionError):
+        normalize.delta_actions(jnp.ones(actions), jnp.ones(state), mask)
+
+
+def test_only_masked_dimensions_become_absolute():
+    actions, state = jnp.zeros((2, 4, 3)), jnp.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    moved = normalize.absolute_actions(actions, state, (True, False, True))
+    for row in range(2):
+        expected = np.tile([state[row, 0], 0, state[row, 2]], (4, 1))
+        np.testing.assert_array_equal(moved[row], expected)
+
+
 def test_normalizer_is_a_pytree():
     normalizer = normalize.identity_normalizer(8, 7)
     shapes = [leaf.shape for leaf in jax.tree.leaves(normalizer)]

@@ -12,9 +12,10 @@ import optax
 import pytest
 
 from omnivla_jax.core import compile, sharding
-from omnivla_jax.flow import log_prob, path, sde
+from omnivla_jax.flow import drifts, log_prob, path
 from omnivla_jax.flow.schedules import Schedule, learned
 from omnivla_jax.policy import parameters, policy
+from omnivla_jax.policy.heads import flow
 from omnivla_jax.policy.heads.base import likelihood_mask
 from tests.helpers import unoptimized
 from tests.helpers.debug_inputs import (
@@ -99,7 +100,7 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps,
     sampler = policy.FlowSampler(
         3,
         Schedule(scale=0.5, floor=0.1),
-        sde.DRIFTS[drift],
+        drifts.DRIFTS[drift],
         stochastic_steps=steps,
     )
     seen, cache = observation(), encode(params, observation())
@@ -107,7 +108,8 @@ def test_unchanged_parameters_give_the_sampled_likelihood(params, encode, steps,
     def both(params, cache, state, key):
         named: dict[str, Any] = {"config": CONFIG, "sampler": sampler}
         chain = policy.sample_chain(params, cache, state, key, **named)
-        return chain, policy.chain_log_prob(params, cache, state, chain, **named)
+        trace = flow.swap_batch_axis(chain)
+        return chain, flow.score(params, cache, state, trace, **named)
 
     chex.clear_trace_counter()  # it counts by name, and this test has two cases
     step = unoptimized.jit(chex.assert_max_traces(both, n=1))
@@ -136,7 +138,8 @@ def test_learned_noise_comes_from_the_action_expert(params, encode):
         chain = policy.sample_chain(params, cache, state, key, **named)
 
         def total(params):
-            score = policy.chain_log_prob(params, cache, state, chain, **named)
+            trace = flow.swap_batch_axis(chain)
+            score = flow.score(params, cache, state, trace, **named)
             return jnp.sum(score.log_prob), score
 
         slope, score = jax.grad(total, has_aux=True)(params)
@@ -161,8 +164,8 @@ def test_only_executed_actions_count(params, encode):
         chain = policy.sample_chain(params, cache, state, chunk_key, **named)
         tail = chain._replace(states=chain.states.at[-1, :, 2:].add(1.0))
         scores = [
-            policy.chain_log_prob(params, cache, state, c, **named).log_prob
-            for c in (chain, tail)
+            flow.score(params, cache, state, trace, **named).log_prob
+            for trace in map(flow.swap_batch_axis, (chain, tail))
         ]
         return scores, log_prob.recorded_log_prob(chain).log_prob
 

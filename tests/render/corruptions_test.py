@@ -82,7 +82,7 @@ def test_glass_moves_pixels_less_than_reach():
     point[20:28, 20:28] = 1
     sigma, two = jnp.asarray(0.1), jnp.asarray(2)
     given = jnp.asarray(point)
-    seen = corruptions.glass(KEY, given, sigma=sigma, reach=two, rounds=two)[..., 0]
+    seen = corruptions.glass(KEY, given, sigma=sigma, reach=two, iterations=two)[..., 0]
     assert not np.array_equal(seen, point[..., 0])
     assert set(np.unique(seen.round(5))) == {0.0, 1.0}  # moved, not mixed
     rows, columns = np.nonzero(seen)

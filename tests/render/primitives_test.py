@@ -99,7 +99,9 @@ def test_ellipsoid_satisfies_its_equation():
     origin, direction = rays()
     size = np.array([0.3, 0.2, 0.1])
     found = np.asarray(
-        primitives.ellipsoid(columns(origin), columns(direction), tuple(size))
+        primitives.INTERSECT["ellipsoid"](
+            columns(origin), columns(direction), tuple(size)
+        )
     )
     hit = found < 100
     point = (origin + found[:, None] * direction)[hit] / size
@@ -110,9 +112,9 @@ def test_ellipsoid_satisfies_its_equation():
 def test_plane_is_one_sided_and_finite():
     o = columns([[0, 0, 1], [0, 0, -1], [2, 0, 1]])
     d = columns([[0, 0, -1], [0, 0, 1], [0, 0, -1]])
-    bounded = primitives.plane(o, d, (1.0, 1.0, 0.0))
+    bounded = primitives.INTERSECT["plane"](o, d, (1.0, 1.0, 0.0))
     np.testing.assert_array_equal(np.asarray(bounded) < 100, [True, False, False])
-    endless = primitives.plane(o, d, (0.0, 0.0, 0.0))
+    endless = primitives.INTERSECT["plane"](o, d, (0.0, 0.0, 0.0))
     np.testing.assert_array_equal(np.asarray(endless) < 100, [True, False, True])
 
 
@@ -140,7 +142,9 @@ def test_polytope_of_six_planes_equals_box():
         for i, n in enumerate(normals)
     ]
     found, face = polytopes.polytope(columns(direction), faces)
-    wanted = primitives.box(columns(origin), columns(direction), tuple(half))
+    wanted = primitives.INTERSECT["box"](
+        columns(origin), columns(direction), tuple(half)
+    )
     hit = np.asarray(wanted) < 100
     assert ((np.asarray(found) < 100) == hit).mean() > 0.998 and hit.sum() > 500
     both = hit & (np.asarray(found) < 100)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.flow import kl, log_prob, sde
+from omnivla_jax.flow import drifts, kl, log_prob
 from omnivla_jax.rl import grpo, gspo, ppo
 from tests.helpers import linear
 
@@ -26,7 +26,7 @@ OBJECTIVES: dict[str, Any] = {
 }
 
 
-def slope(name: str, theta: jax.Array, drift: sde.Drift, reference=None, **settings):
+def slope(name: str, theta: jax.Array, drift: drifts.Drift, reference=None, **settings):
     """Gradient and metrics of a loss on chains of OLD, as a train step has it."""
     loss, config, length = OBJECTIVES[name]
     chain = linear.sampled(drift)
@@ -43,9 +43,9 @@ def slope(name: str, theta: jax.Array, drift: sde.Drift, reference=None, **setti
     return compilation.jit(jax.grad(objective, has_aux=True))(theta)
 
 
-@pytest.mark.parametrize("drift", [sde.corrected, sde.paper_drift])
+@pytest.mark.parametrize("drift", [drifts.corrected, drifts.paper_drift])
 @pytest.mark.parametrize("name", ["gspo", "grpo", "ppo"])
-def test_the_first_gradient_is_the_closed_form(name: str, drift: sde.Drift) -> None:
+def test_the_first_gradient_is_the_closed_form(name: str, drift: drifts.Drift) -> None:
     """At theta_old: every ratio is 1, and nothing is clipped or has diverged."""
     found, metrics = slope(name, linear.OLD, drift)
     divisor = {"gspo": linear.H * linear.K, "grpo": linear.K, "ppo": 1}[name]
@@ -81,7 +81,7 @@ def test_later_gradients_match_central_differences(name: str) -> None:
     low = min(0.9, 0.8 * high)
     settings = {"clip_low": low, "clip_high": high, "kl_coefficient": 0.02}
     reference = linear.score(linear.REFERENCE, linear.sampled())
-    found, metrics = slope(name, linear.NEW, sde.corrected, reference, **settings)
+    found, metrics = slope(name, linear.NEW, drifts.corrected, reference, **settings)
     assert 0.0 < metrics["clip_fraction"] < 1.0
     assert metrics["kl_penalty"] > 0.05
     expected = linear.central_differences(

@@ -34,7 +34,7 @@ def _with_physics(state, **fields):
 
 
 def _knob_turned(scene, settled):
-    """The settled episodes, told to turn on the stove; it already is in row 2."""
+    """The settled episodes, which are to turn on the stove; row 2 has done it."""
     knob = scene.joints["flat_stove_1_button"][0]
     qpos = settled.physics.qpos.at[2, knob].set(0.6)
     task = jnp.full(BATCH, KNOB_TASK, jnp.int32)

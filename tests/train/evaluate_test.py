@@ -127,7 +127,7 @@ def test_too_many_recorded_episodes_are_refused():
 
 
 def blockwise(program, params, tasks, config):
-    """What `run` returns, and the state of every episode after every control step."""
+    """What `run` returns, and every episode's states, from the first on."""
     records = []
 
     def spying(*arguments):
@@ -235,6 +235,7 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     np.testing.assert_array_equal(outcomes[0].diagnostics["lost"], start.task)
     lost = int(np.sum(start.task))
     assert evaluate.failure_counts(outcomes[0]) == {"diverged": 0, "lost": lost}
-    assert outcomes[0].frames.position.shape == (6, 2, 2)  # 2 chunks x 3 steps
+    # At first, and after 2 chunks of 3 steps.
+    assert outcomes[0].frames.position.shape == (7, 2, 2)
     last = np.asarray(outcomes[0].frames.success[-1])
     np.testing.assert_array_equal(last, outcomes[0].success[:2])

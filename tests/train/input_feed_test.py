@@ -67,6 +67,12 @@ def test_eight_devices_hold_their_rows():
     virtual_devices.run("pytest", "-q", "tests/helpers/input_devices.py")
 
 
+@pytest.mark.slow
+def test_two_processes_make_a_half_each():
+    pytest.importorskip("grain")
+    virtual_devices.run_two_processes("tests.helpers.input_processes")
+
+
 def test_the_next_batches_are_fetched_meanwhile():
     fetched: list[threading.Thread] = []
     sought: list[int] = []

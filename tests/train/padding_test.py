@@ -14,7 +14,7 @@ from omnivla_jax.policy import policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.heads.flow import swap_batch_axis
 from omnivla_jax.policy.pretrained import openpi
-from omnivla_jax.train import episode_stats, sft
+from omnivla_jax.train import episode_stats, sft, sft_data
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online import objectives
@@ -24,7 +24,7 @@ from tests.helpers import reaching, unoptimized
 PLAIN = preset("debug")
 PADDED = openpi.pi0_config(PLAIN)
 EPISODES = reaching.demonstrations()
-NORMALIZER = sft.fit_normalizer(EPISODES)
+NORMALIZER = sft_data.fit_normalizer(EPISODES)
 ENVIRONMENT = reaching.make(PADDED)
 SAMPLER = policy.FlowSampler(
     steps=2,
@@ -44,7 +44,7 @@ def initial_states():
 
 
 def dataset(config):
-    return sft.make_dataset(EPISODES, NORMALIZER, config=config)
+    return sft_data.make_dataset(EPISODES, NORMALIZER, config=config)
 
 
 def test_zeros_follow_the_normalised_numbers_of_the_robot():
@@ -76,7 +76,7 @@ def test_the_loss_is_the_mean_over_padding_too(params):
     """Of a policy that answers 0, which leaves the target alone."""
     silent = params | {"action": params["action"] | {"output": _zeros(params)}}
     data, key = dataset(PADDED), jax.random.key(1)
-    seen, chunk, _ = sft._draw(key, data, 4)
+    seen, chunk, _ = sft_data.draw(key, data, 4)
     found = unoptimized.jit(
         lambda: sft.loss(silent, key, seen, chunk, draws=2, config=PADDED)
     )()

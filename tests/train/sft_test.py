@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from data_pipelines import streaming
+from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
-from omnivla_jax.train import loop, rng, sft, state
+from omnivla_jax.train import loop, rng, sft, sft_data, state
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import reaching
 
@@ -28,8 +29,8 @@ SETTINGS = sft.SftConfig(
 def trained():
     """The data, a compiled step and the states of a short run."""
     episodes = reaching.demonstrations()
-    normalizer = sft.fit_normalizer(episodes)
-    dataset = sft.make_dataset(episodes, normalizer, config=CONFIG)
+    normalizer = sft_data.fit_normalizer(episodes)
+    dataset = sft_data.make_dataset(episodes, normalizer, config=CONFIG)
     step = sft.make_step(CONFIG, SETTINGS)
 
     def fresh(seed=0):
@@ -38,17 +39,6 @@ def trained():
         return sft.create(params, normalizer, SETTINGS, seed=seed)
 
     return dataset, step, fresh
-
-
-def test_the_dataset_is_normalised_and_keeps_its_words(trained):
-    dataset, _, _ = trained
-    episodes = reaching.demonstrations()
-    frames = sum(len(e.action) for e in episodes)
-    chex.assert_shape(dataset.chunk, (frames, CONFIG.horizon, 7))
-    first = dataset.chunk[:, 0]
-    np.testing.assert_allclose(np.mean(first, axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(np.std(first, axis=0)[:2], 1, atol=1e-5)
-    assert len(np.unique(dataset.instruction)) == dataset.tokens.shape[0] == 3
 
 
 def test_loss_falls_and_the_step_traces_once(trained):
@@ -83,7 +73,7 @@ def test_runs_depend_on_seed_and_step(trained):
 def test_adapters_alone_lower_the_loss(trained):
     dataset, _, _ = trained
     settings = dataclasses.replace(SETTINGS, trainable="lora:r=2", steps_per_call=50)
-    normalizer = sft.fit_normalizer(reaching.demonstrations())
+    normalizer = sft_data.fit_normalizer(reaching.demonstrations())
     params = sft.fresh_params(rng.named_key(0, "init"), CONFIG)
     before = sft.create(params, normalizer, settings, seed=0)
     step = sft.make_step(CONFIG, settings)
@@ -103,11 +93,11 @@ def test_steps_must_fill_whole_calls():
         sft.SftConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)
 
 
-def streamed(fresh, demonstrations, frames, **changes):
+def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     """The loss and gradient norm of one streamed call, and the state after it."""
-    texts, table = sft.instruction_table(demonstrations, CONFIG)
+    texts, table = sft_data.instruction_table(demonstrations, config)
     settings = dataclasses.replace(SETTINGS, **changes)
-    step = sft.make_streamed_step(CONFIG, settings, table)
+    step = sft.make_streamed_step(config, settings, table)
     source = streaming.ShuffledFrames(
         demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
     )
@@ -135,9 +125,29 @@ def test_streamed_batches_learn_as_the_dataset(trained):
     chex.assert_trees_all_close(other.params, after.params, atol=1e-5)
 
 
+def test_streamed_batches_take_the_state_from_actions(trained):
+    _, _, fresh = trained
+    demonstrations, before = reaching.demonstrations(), fresh()
+    mask = (True,) + (False,) * (CONFIG.action_dim - 1)
+    config, maps = dataclasses.replace(CONFIG, delta_mask=mask), before.normalizer
+    relative = sft_data.make_dataset(demonstrations, maps, config=config)
+    plain = sft_data.make_dataset(demonstrations, maps, config=CONFIG)
+    moved = (plain.chunk - relative.chunk) * maps.action.scale
+    state = normalize.unnormalize(maps.state, plain.state)
+    np.testing.assert_allclose(moved[:, 0, 0], state[:, 0], atol=1e-4)
+    np.testing.assert_allclose(moved[..., 1:], 0, atol=1e-6)
+    key, loss_key = sft._step_keys(before)
+    observation, chunk, _ = sft_data.draw(key, relative, 2)
+    loss = sft.loss(before.params, loss_key, observation, chunk, draws=2, config=config)
+    frames = jax.random.randint(key, (2,), 0, len(relative.chunk))
+    one = {"batch_size": 2, "steps": 1, "steps_per_call": 1}
+    _, found = streamed(fresh, demonstrations, np.array([frames]), config, **one)
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
+
+
 def test_the_loss_is_the_mean_over_unmasked_actions(trained):
     dataset, _, fresh = trained
-    observation, chunk, _ = sft._draw(jax.random.key(0), dataset, 4)
+    observation, chunk, _ = sft_data.draw(jax.random.key(0), dataset, 4)
     params = fresh().params
 
     @jax.jit
@@ -150,23 +160,3 @@ def test_the_loss_is_the_mean_over_unmasked_actions(trained):
     losses = [float(loss(np.repeat(column, 4, axis=0))) for column in columns]
     assert len(set(losses)) == CONFIG.horizon
     np.testing.assert_allclose(np.mean(losses), loss(None), rtol=1e-5)
-
-
-def test_masked_actions_are_known_to_the_dataset():
-    demonstrations = reaching.demonstrations()
-    normalizer = sft.fit_normalizer(demonstrations)
-    data = sft.make_dataset(demonstrations, normalizer, config=CONFIG, padding="mask")
-    ends = np.cumsum([len(d.action) for d in demonstrations]) - 1
-    mask = np.asarray(data.loss_mask)
-    assert mask.shape == data.chunk.shape[:2]
-    assert mask[ends].sum(axis=1).tolist() == [1] * len(demonstrations)
-    whole = sft.make_dataset(demonstrations, normalizer, config=CONFIG, padding="drop")
-    missing = len(demonstrations) * (CONFIG.horizon - 1)
-    assert len(whole.chunk) == len(data.chunk) - missing
-
-
-def test_a_rule_that_leaves_no_frame_is_refused():
-    short = [d._replace(action=d.action[:1]) for d in reaching.demonstrations()]
-    normalizer = sft.fit_normalizer(reaching.demonstrations())
-    with pytest.raises(ValueError, match="padding='drop' leaves no frame"):
-        sft.make_dataset(short, normalizer, config=CONFIG, padding="drop")

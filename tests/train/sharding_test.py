@@ -3,40 +3,12 @@
 Every program is started apart: the number of devices is fixed when JAX starts.
 """
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from tests.helpers import many_devices, virtual_devices
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-
-
-def launch(*arguments) -> subprocess.Popen:
-    """One of two processes, with four of the eight devices."""
-    shared = os.environ.get("XLA_FLAGS", "")
-    flags = f"{shared} --xla_force_host_platform_device_count=4"
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.helpers.many_devices", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finished(*processes: subprocess.Popen) -> None:
-    for process in processes:
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, output
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +43,8 @@ def test_eight_devices_learn_what_one_learns(eight):
 
 
 def test_two_processes_learn_what_one_learns(eight, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
     out = tmp_path / "step.npz"
-    finished(*(launch(out, address, process) for process in range(2)))
+    virtual_devices.run_two_processes("tests.helpers.many_devices", out)
     with np.load(out) as found:
         assert_same(part(dict(found), "mesh/"), part(eight, "mesh/"))
 

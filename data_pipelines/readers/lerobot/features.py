@@ -67,17 +67,17 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
     state = options.state_keys or (copy.state if copy else "observation.state",)
     action = options.action_keys or (copy.action if copy else "action",)
     vectors = [name for name in known if name not in pictures]
-    for option, names, found in (
+    for option, names, choices in (
         ("cameras", cameras, pictures),
         ("state_keys", state, vectors),
         ("action_keys", action, vectors),
     ):
-        unknown = [name for name in names if name not in found]
+        unknown = [name for name in names if name not in choices]
         if unknown or not names:
             problem = f"has no {unknown[0]}" if unknown else "has no known cameras"
             raise ValueError(
                 f"{dataset.root / INFO_FILE} {problem}: choose {option} from "
-                f"{', '.join(found) or 'none'} with --config.data.{option}=NAME,NAME."
+                f"{', '.join(choices) or 'none'} with --config.data.{option}=NAME,NAME."
             )
     joints = [name for name in JOINT_STATES if known.get(name, {}).get("shape") == [7]]
     numbers = {

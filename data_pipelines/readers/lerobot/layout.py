@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from data_pipelines.readers.lerobot import tables
+from data_pipelines.readers.lerobot import tables, videos
 from omnivla_jax.core import file_kinds
 
 INFO_FILE = "meta/info.json"
@@ -67,19 +67,19 @@ def open_dataset(root: Path) -> Dataset:
 
 
 def episodes(
-    dataset: Dataset, videos: Sequence[str], split: str | None
+    dataset: Dataset, cameras: Sequence[str], split: str | None
 ) -> list[Episode]:
     """The episodes of a dataset in order.
 
     Args:
       dataset: as `open_dataset` returns it.
-      videos: the cameras that are videos.
+      cameras: those that are videos.
       split: a name of info.json's `splits`; None: all episodes.
 
     Raises:
       ValueError: the split is unknown, or metadata contradict each other.
     """
-    listed = (_listed_v3 if dataset.version == "v3.0" else _listed_v2)(dataset, videos)
+    listed = (_listed_v3 if dataset.version == "v3.0" else _listed_v2)(dataset, cameras)
     listed.sort(key=lambda episode: episode.number)
     expected = dataset.info.get("total_episodes", len(listed))
     if len(listed) != expected or not listed:
@@ -106,10 +106,15 @@ def episodes(
 
 
 def check_files(listed: Iterable[Episode]) -> None:
-    """Refuse missing files and what was left in their place by a failed download."""
-    files = {episode.file: None for episode in listed}
+    """Refuse files that are missing, cut short, or a failed download's leftovers.
+
+    Of tables, only what lies there is looked at; opening one tells the rest.
+    """
+    frames = {episode.file: 0 for episode in listed}  # of each video
     for episode in listed:
-        files |= {file: None for file, _ in episode.videos.values()}
+        for file, _ in episode.videos.values():
+            frames[file] = frames.get(file, 0) + episode.length
+    files = list(frames)
     kinds = {file: file_kinds.identify(file) for file in files}
     missing = [file for file, kind in kinds.items() if kind is file_kinds.MISSING]
     if missing:
@@ -120,9 +125,11 @@ def check_files(listed: Iterable[Episode]) -> None:
     for file, kind in kinds.items():
         if kind in file_kinds.LEFTOVERS:
             raise ValueError(file_kinds.describe(file))
+        if frames[file]:
+            videos.check_whole(file, frames[file])
 
 
-def _listed_v2(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
+def _listed_v2(dataset: Dataset, cameras: Sequence[str]) -> list[Episode]:
     """The episodes of v2: a table and a video of each camera for every episode."""
     file, info = dataset.root / "meta/episodes.jsonl", dataset.info
     listed = []
@@ -133,7 +140,7 @@ def _listed_v2(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
         }
         paths = {
             camera: dataset.root / info["video_path"].format(video_key=camera, **places)
-            for camera in videos
+            for camera in cameras
         }
         listed.append(
             Episode(
@@ -147,7 +154,7 @@ def _listed_v2(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
     return listed
 
 
-def _listed_v3(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
+def _listed_v3(dataset: Dataset, cameras: Sequence[str]) -> list[Episode]:
     """The episodes of v3.0: several in a table and in a video."""
     folder, info = dataset.root / "meta/episodes", dataset.info
     files = sorted(folder.glob("chunk-*/file-*.parquet"))
@@ -156,7 +163,9 @@ def _listed_v3(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
     video_fields = ("chunk_index", "file_index", "from_timestamp")
     names = ["episode_index", "length", "dataset_from_index"]
     names += ["data/chunk_index", "data/file_index"]
-    names += [f"videos/{camera}/{field}" for camera in videos for field in video_fields]
+    names += [
+        f"videos/{camera}/{field}" for camera in cameras for field in video_fields
+    ]
     starts: dict[Path, int] = {}  # global index of a file's first row
     listed = []
     for file in files:
@@ -168,7 +177,7 @@ def _listed_v3(dataset: Dataset, videos: Sequence[str]) -> list[Episode]:
             )
             starts[table] = min(first, starts.get(table, first))
             paths = {}
-            for position, camera in enumerate(videos):
+            for position, camera in enumerate(cameras):
                 chunk, index, start = places[3 * position : 3 * position + 3]
                 path = info["video_path"].format(
                     video_key=camera, chunk_index=chunk, file_index=index

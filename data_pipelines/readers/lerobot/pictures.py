@@ -1,14 +1,12 @@
 """Decodes the pictures of a LeRobot episode, frame by frame, from tables and videos.
 
-The encoded pictures of the last episodes stay in memory as Arrow buffers, so that it
-does not grow with the dataset.
+The encoded pictures of the last episodes stay in memory as Arrow buffers
+(`encoded_cache`), so that it does not grow with the dataset.
 
 Axes: T frames, V cameras, S image side.
 """
 
 import io
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +14,11 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines import lazy_images
+from data_pipelines.encoded_cache import ENCODED
 from data_pipelines.errors import first_line
 from data_pipelines.readers.lerobot import tables, videos
 from data_pipelines.readers.lerobot.layout import Episode
 from omnivla_jax.core.orientation import convert_image_convention
-
-CACHED_BYTES = 768 << 20  # of encoded pictures; 30 episodes of 160 frames of 256 pixels
 
 
 class Source(NamedTuple):
@@ -33,38 +30,6 @@ class Source(NamedTuple):
     convention: str  # of `core.orientation`
     first: int  # frame of the episode that the demonstration starts with
     seconds: tuple[float, ...]  # timestamps of the demonstration's frames
-
-
-class EncodedPictures:
-    """The encoded pictures that were used last; may be shared by threads."""
-
-    def __init__(self, limit: int) -> None:
-        """Keep at most `limit` bytes, and one column at least."""
-        self._limit, self._lock = limit, threading.Lock()
-        self._columns: OrderedDict[tuple[Path, int, str], Any] = OrderedDict()
-
-    def column(self, episode: Episode, camera: str) -> Any:
-        """One camera's pictures of an episode, a pyarrow.StructArray [T]."""
-        key = (episode.file, episode.first, camera)
-        with self._lock:
-            if key in self._columns:
-                self._columns.move_to_end(key)
-                return self._columns[key]
-        rows = tables.read_rows(episode.file, [camera], episode.first, episode.length)
-        column = rows.column(camera).combine_chunks()
-        with self._lock:
-            self._columns[key] = column
-            while len(self._columns) > 1 and self.nbytes > self._limit:
-                self._columns.popitem(last=False)
-        return column
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are kept."""
-        return sum(column.nbytes for column in self._columns.values())
-
-
-ENCODED = EncodedPictures(CACHED_BYTES)
 
 
 def decode(source: Source, frame: int) -> np.ndarray:
@@ -83,7 +48,7 @@ def decode(source: Source, frame: int) -> np.ndarray:
             seconds = start + source.seconds[frame]
             view = videos.read_frame(file, seconds, where=where)
         else:
-            column = ENCODED.column(episode, camera)
+            column = _encoded(episode, camera)
             view = _decode_picture(column[row], f"{where}, {camera}", episode.file)
         if view.shape != (*size, 3):
             raise ValueError(
@@ -92,6 +57,17 @@ def decode(source: Source, frame: int) -> np.ndarray:
             )
         views.append(lazy_images.fit(view, source.sizes[0]))
     return convert_image_convention(np.stack(views), source.convention)
+
+
+def _encoded(episode: Episode, camera: str) -> Any:
+    """One camera's pictures of an episode, a pyarrow.StructArray [T]."""
+
+    def load() -> tuple[Any, int]:
+        rows = tables.read_rows(episode.file, [camera], episode.first, episode.length)
+        column = rows.column(camera).combine_chunks()
+        return column, column.nbytes
+
+    return ENCODED.get((episode.file, episode.first, camera), load)
 
 
 def _decode_picture(value: Any, where: str, file: Path) -> np.ndarray:

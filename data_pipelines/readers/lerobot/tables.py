@@ -51,9 +51,10 @@ def read_rows(
     Raises:
       ValueError: a column or a row is missing, or the file is damaged.
     """
-    import pyarrow
+    opened = open_table(file)
+    import pyarrow  # is there, or the line above would have said so
 
-    with open_table(file) as table:
+    with opened as table:
         known = table.schema_arrow.names
         missing = [name for name in names or () if name not in known]
         if missing:

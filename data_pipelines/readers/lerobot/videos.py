@@ -4,10 +4,11 @@ Decoding goes on from where it is if the frame lies a little ahead, and from the
 frame before it otherwise; LeRobot's own videos have a key frame every two frames.
 """
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -17,6 +18,26 @@ from omnivla_jax.core import file_kinds
 OPEN_FILES = 64  # decoders that are kept: the videos of 32 episodes of two cameras
 TOLERANCE = 1e-4  # seconds between the time asked for and the frame's, LeRobot's
 AHEAD = 16  # frames that are decoded rather than sought
+
+
+def check_whole(file: Path, frames: int) -> None:
+    """Refuse a video that is cut short or has fewer than `frames`; decodes nothing.
+
+    Raises as `read_frame`.
+    """
+    with _one_line_errors(file, ""):
+        import av
+
+        with av.open(str(file)) as container:
+            entries = container.streams.video[0].index_entries  # go with `container`
+            ends = [entry.pos + entry.size for entry in entries]
+    end, size = max(ends, default=0), file.stat().st_size
+    if end > size or 0 < len(ends) < frames:  # not every kind of file has an index
+        raise ValueError(
+            f"{file} has {len(ends)} frames to byte {end}, where its episodes have "
+            f"{frames} and the file ends at byte {size}: it is cut short or of another "
+            "dataset, get it again."
+        )
 
 
 def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
@@ -31,24 +52,11 @@ def read_frame(file: Path, seconds: float, *, where: str) -> np.ndarray:
       ModuleNotFoundError: PyAV is not installed.
       ValueError: one line; the video is damaged or has no frame at that time.
     """
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"Videos need PyAV ({error.name}): pip install 'omnivla-rl[data]'.",
-            name=error.name,
-        ) from error
-    try:
-        found, picture = _open(file).frame(seconds)
-    except (av.FFmpegError, OSError) as error:
-        fallback = (
-            f"{file} is damaged ({first_line(error)}) at {seconds:.6g} s, which "
-            f"{where} asks for: get it again."
-        )
-        raise ValueError(file_kinds.describe(file, fallback)) from error
+    with _one_line_errors(file, f" at {seconds:.6g} s, which {where} asks for"):
+        at, picture = _open(file).frame(seconds)
     if picture is None:
         raise ValueError(
-            f"{file} has no frame at {seconds:.6g} s (but one at {found:.6g} s), which "
+            f"{file} has no frame at {seconds:.6g} s (but one at {at:.6g} s), which "
             f"{where} asks for: it is cut short or of another dataset, get it again."
         )
     return picture
@@ -61,8 +69,6 @@ class Video:
         import av
 
         self._container = av.open(str(file))
-        if not self._container.streams.video:
-            raise OSError("it has no video")
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = 1
         self._frames: Any = iter(())
@@ -96,6 +102,23 @@ class Video:
         offset = round(seconds / float(self._stream.time_base or 1))
         self._container.seek(offset, stream=self._stream, backward=True)
         self._frames = self._container.decode(self._stream)
+
+
+@contextlib.contextmanager
+def _one_line_errors(file: Path, where: str) -> Iterator[None]:
+    """Turn errors of PyAV into one line; raises as `read_frame`."""
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Videos need PyAV ({error.name}): pip install 'omnivla-rl[data]'.",
+            name=error.name,
+        ) from error
+    try:
+        yield
+    except (av.FFmpegError, OSError, IndexError) as error:
+        fallback = f"{file} is damaged ({first_line(error)}){where}: get it again."
+        raise ValueError(file_kinds.describe(file, fallback)) from error
 
 
 @functools.lru_cache(OPEN_FILES)

@@ -17,7 +17,7 @@ from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online import profile
 from omnivla_jax.train.online import rollout as online_rollout
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import TrainState
 
 
@@ -87,7 +87,7 @@ def experience(
         environment=simulator,
         tasks=settings.tasks,
         config=settings.rl,
-        mesh_sharding=single_device(),
+        mesh_sharding=SINGLE_DEVICE,
     )
     return jax.eval_shape(gather, key)[0]
 

@@ -22,20 +22,20 @@ from omnivla_jax.core import precision
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.train import sft
+from omnivla_jax.train import sft, sft_data
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
 def measure(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
     """All measurements of one policy, times in milliseconds."""
+    shapes = jax.tree.leaves(parameters.shapes(config))
+    times = acting(config, batch=batch, steps=steps) | learning(config, batch=batch)
+    peak, source = memory.peak()
     return {
-        "parameters": sum(
-            math.prod(leaf.shape) for leaf in jax.tree.leaves(parameters.shapes(config))
-        ),
-        **acting(config, batch=batch, steps=steps),
-        **learning(config, batch=batch),
-        "peak_memory_mib": round(memory.peak()[0] / memory.MIB),
-        "peak_memory_source": memory.peak()[1],
+        "parameters": sum(math.prod(leaf.shape) for leaf in shapes),
+        **times,
+        "peak_memory_mib": round(peak / memory.MIB),
+        "peak_memory_source": source,
     }
 
 
@@ -47,7 +47,7 @@ def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
       batch: observations.
       steps: denoising steps.
     """
-    params = _init(functools.partial(served_params, config=config))
+    params = _init(lambda key: precision.to_compute(policy.init(key, config)))
     data = random_dataset(config, batch)
     observation = Observation(data.images, data.tokens, data.token_mask, data.state)
     key = jax.random.key(1)
@@ -63,26 +63,28 @@ def acting(config: PolicyConfig, *, batch: int, steps: int) -> dict[str, Any]:
         ),
         fused=True,
     )
-    seconds = {
-        "prefix": timing.fastest(lambda _: prefix(params, observation)),
-        "denoising": timing.fastest(lambda _: denoise(params, cache, proprio, key)),
-        "chunk": timing.fastest(lambda _: chunk(params, observation, key)),
+    milliseconds = {
+        name: 1e3 * timing.fastest(run).wall
+        for name, run in {
+            "prefix": lambda _: prefix(params, observation),
+            "denoising": lambda _: denoise(params, cache, proprio, key),
+            "chunk": lambda _: chunk(params, observation, key),
+        }.items()
     }
     return {
         "prefix_tokens": cache.valid.shape[1],
-        "prefix_ms": round(1e3 * seconds["prefix"], 3),
-        "denoising_step_ms": round(1e3 * seconds["denoising"] / steps, 3),
-        "chunk_ms": round(1e3 * seconds["chunk"], 3),
+        "prefix_ms": round(milliseconds["prefix"], 3),
+        "denoising_step_ms": round(milliseconds["denoising"] / steps, 3),
+        "chunk_ms": round(milliseconds["chunk"], 3),
     }
 
 
 def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     """Time of an SFT step on `batch` observations, one flow time each."""
-    model_flops, sft_config = training_flops(config, batch=batch), step_config(batch)
+    model_flops = training_flops(config, batch=batch)
     dataset = random_dataset(config, batch)
-    step = sft.make_step(config, sft_config)
-    init = functools.partial(init_state, config=config, sft_config=sft_config)
-    seconds = timing.fastest(lambda before: step(before, dataset)[0], _init(init))
+    step, init = sft_step(config, batch=batch)
+    seconds = timing.fastest(lambda before: step(before, dataset)[0], _init(init)).wall
     peak, source = flops.peak()
     return {
         "training_step_ms": round(1e3 * seconds, 3),
@@ -94,30 +96,22 @@ def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
     }
 
 
-def step_config(batch: int) -> sft.SftConfig:
-    """Of one SFT step on `batch` observations."""
-    return sft.SftConfig(
-        OptimizerConfig(learning_rate=1e-4),
-        steps=1,
-        batch_size=batch,
-        draws=1,
-        steps_per_call=1,
+def sft_step(
+    config: PolicyConfig, *, batch: int
+) -> tuple[jax.stages.Wrapped, Callable[[jax.Array], TrainState]]:
+    """An SFT step on `batch` observations, and key -> a random state before it."""
+    optimizer = OptimizerConfig(learning_rate=1e-4)
+    sft_config = sft.SftConfig(
+        optimizer, steps=1, batch_size=batch, draws=1, steps_per_call=1
     )
 
+    def init(key: jax.Array) -> TrainState:
+        units = normalize.identity_normalizer(
+            config.robot_proprio_dim, config.robot_action_dim
+        )
+        return sft.create(policy.init(key, config), units, sft_config, seed=0)
 
-def served_params(key: jax.Array, *, config: PolicyConfig) -> PyTree:
-    """Random parameters in the compute dtype; consumes `key`."""
-    return precision.to_compute(policy.init(key, config))
-
-
-def init_state(
-    key: jax.Array, *, config: PolicyConfig, sft_config: sft.SftConfig
-) -> TrainState:
-    """Training state of SFT with random parameters; consumes `key`."""
-    units = normalize.identity_normalizer(
-        config.robot_proprio_dim, config.robot_action_dim
-    )
-    return sft.create(policy.init(key, config), units, sft_config, seed=0)
+    return sft.make_step(config, sft_config), init
 
 
 def training_flops(config: PolicyConfig, *, batch: int) -> float:
@@ -143,13 +137,13 @@ def tokens(config: PolicyConfig) -> int:
     return prefix + config.spatial_tokens + sum(config.suffix.values())
 
 
-def random_dataset(config: PolicyConfig, frames: int) -> sft.Dataset:
+def random_dataset(config: PolicyConfig, frames: int) -> sft_data.Dataset:
     """Random demonstrations in which every frame has its own instruction."""
     rng, size = np.random.default_rng(0), config.vision.image_size
     images = rng.integers(0, 256, (frames, config.views, size, size, 3))
     words = rng.integers(0, config.vocab, (frames, config.max_tokens))
     chunk = rng.normal(size=(frames, config.horizon, config.action_dim))
-    return sft.Dataset(
+    return sft_data.Dataset(
         images=jnp.asarray(images, jnp.uint8),
         state=jnp.asarray(rng.normal(size=(frames, config.proprio_dim)), jnp.float32),
         chunk=jnp.asarray(chunk, jnp.float32),

@@ -17,6 +17,7 @@ from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.goals import reward
 from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import observe, proprioception, visual_scene
+from omnivla_jax.world.visual_scene import VisualScene
 
 NO_TASK = -1  # no scene holds it: such an episode is frozen from its start
 RENDER_SUPERSAMPLE = 2  # rays per pixel along a side, for people
@@ -56,62 +57,69 @@ def make(
       ValueError: naming unknown reward terms and the known ones.
     """
     weights = dict(reward_weights)
-    names = reward.check(weights)
+    reward.check(weights)
     visuals = visual_scene.make(scene)
     agent_view = visuals._replace(cameras=visuals.cameras[: observe.AGENT_VIEW + 1])
     fused = ENGINES[scene.engine].supports_fusion
-
-    def restart(
-        state: EnvState,
-        which: jax.Array,
-        task: jax.Array,
-        seed: jax.Array,
-        episode: jax.Array,
-    ) -> EnvState:
-        chex.assert_equal_shape([which, task, seed, episode])
-        keys = jax.vmap(lambda s, e: jax.random.fold_in(jax.random.key(s), e))(
-            seed, episode
-        )
-        fresh = env.reset(scene, jnp.where(which, task, NO_TASK), keys)
-        return jax.tree.map(
-            lambda new, old: jnp.where(
-                which.reshape(-1, *[1] * (old.ndim - 1)), new, old
-            ),
-            fresh,
-            state,
-        )
-
-    def advance(
-        state: EnvState, action: jax.Array, previous: jax.Array
-    ) -> tuple[EnvState, TimeStep, jax.Array]:
-        after, timestep = env.step(scene, state, action)
-        terms = reward.compute(scene, after, action, previous, names)
-        weighted = [weights[name] * terms[name] for name in names]
-        return after, timestep, sum(weighted, jnp.zeros(state.task.shape))
-
-    def look(state: EnvState) -> Arrays:
-        pictures = observe.images(visuals, state.physics, size=image_size)
-        return {
-            "agentview": pictures[:, 0],
-            "wrist": pictures[:, 1],
-            "state": proprioception.policy_state(scene, state),
-        }
-
-    def draw(state: EnvState) -> jax.Array:
-        return observe.images(
-            agent_view,
-            state.physics,
-            size=render_size,
-            shadows=True,
-            supersample=RENDER_SUPERSAMPLE,
-        )[:, 0]
-
-    return Programs(
-        compilation.jit(restart, fused=fused),
-        compilation.jit(advance, fused=fused),
-        compilation.jit(look, fused=True),
-        compilation.jit(draw, fused=True),
+    draw = functools.partial(
+        observe.images,
+        agent_view,
+        size=render_size,
+        shadows=True,
+        supersample=RENDER_SUPERSAMPLE,
     )
+    return Programs(
+        compilation.jit(functools.partial(_restart, scene), fused=fused),
+        compilation.jit(functools.partial(_advance, scene, weights), fused=fused),
+        compilation.jit(
+            functools.partial(_observe, scene, visuals, image_size), fused=True
+        ),
+        compilation.jit(lambda state: draw(state.physics)[:, 0], fused=True),
+    )
+
+
+def _restart(
+    scene: Scene,
+    state: EnvState,
+    which: jax.Array,
+    task: jax.Array,
+    seed: jax.Array,
+    episode: jax.Array,
+) -> EnvState:
+    chex.assert_equal_shape([which, task, seed, episode])
+    keys = jax.vmap(lambda s, e: jax.random.fold_in(jax.random.key(s), e))(
+        seed, episode
+    )
+    fresh = env.reset(scene, jnp.where(which, task, NO_TASK), keys)
+    return jax.tree.map(
+        lambda new, old: jnp.where(which.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+        fresh,
+        state,
+    )
+
+
+def _advance(
+    scene: Scene,
+    weights: dict[str, float],
+    state: EnvState,
+    action: jax.Array,
+    previous: jax.Array,
+) -> tuple[EnvState, TimeStep, jax.Array]:
+    after, timestep = env.step(scene, state, action)
+    terms = reward.compute(scene, after, action, previous, weights)
+    weighted = [weight * terms[name] for name, weight in weights.items()]
+    return after, timestep, sum(weighted, jnp.zeros(state.task.shape))
+
+
+def _observe(
+    scene: Scene, visuals: VisualScene, image_size: int, state: EnvState
+) -> Arrays:
+    pictures = observe.images(visuals, state.physics, size=image_size)
+    return {
+        "agentview": pictures[:, 0],
+        "wrist": pictures[:, 1],
+        "state": proprioception.policy_state(scene, state),
+    }
 
 
 def empty_state(scene: Scene, num_envs: int) -> EnvState:

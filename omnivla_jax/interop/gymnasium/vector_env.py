@@ -94,15 +94,7 @@ class LiberoVectorEnv(gymnasium.vector.VectorEnv):
         self.num_envs, self.render_mode = num_envs, render_mode
         self._mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self._mode}
-        spaces = gymnasium.spaces
-        picture = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        limits = (-np.inf, np.inf, (STATE_SIZE,), np.float32)
-        self.single_observation_space = spaces.Dict(
-            {"agentview": picture, "wrist": picture, "state": spaces.Box(*limits)}
-        )
-        self.single_action_space = spaces.Box(-1, 1, (env.ACTION_SIZE,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._define_spaces(image_size)
         self._state = programs.empty_state(self._scene, num_envs)
         self._started = False
         self._seed = np.zeros(num_envs, np.uint32)
@@ -110,6 +102,20 @@ class LiberoVectorEnv(gymnasium.vector.VectorEnv):
         self._chosen = np.full(num_envs, programs.NO_TASK, np.int32)  # by `options`
         self._previous = np.zeros((num_envs, env.ACTION_SIZE), np.float32)
         self._ended = np.zeros(num_envs, bool)
+
+    def _define_spaces(self, image_size: int) -> None:
+        """What gymnasium asks for: the spaces of one environment and of all."""
+        spaces = gymnasium.spaces
+        picture = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        limits = (-np.inf, np.inf, (STATE_SIZE,), np.float32)
+        self.single_observation_space = spaces.Dict(
+            {"agentview": picture, "wrist": picture, "state": spaces.Box(*limits)}
+        )
+        self.single_action_space = spaces.Box(-1, 1, (env.ACTION_SIZE,), np.float32)
+        self.observation_space = batch_space(
+            self.single_observation_space, self.num_envs
+        )
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
 
     def reset(
         self,

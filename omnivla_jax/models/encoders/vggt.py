@@ -64,8 +64,9 @@ class Aggregator(nn.Module):
         patches = patches.reshape(batch, views, config.tokens, config.width)
         special = precision.to_compute(self._special_tokens(batch, views))
         x = jnp.concatenate([special, patches], axis=2)
-        rounds = AlternatingBlock(config, self.dino is not None, name="rounds")
-        x, frame = scan_blocks(rounds, (x, x), config, self._turn())
+        # Checkpoints know the alternating blocks as "rounds".
+        blocks = AlternatingBlock(config, self.dino is not None, name="rounds")
+        x, frame = scan_blocks(blocks, (x, x), config, self._turn())
         return jnp.concatenate([frame, x], axis=-1)
 
     def _patches(self, images: jax.Array) -> jax.Array:

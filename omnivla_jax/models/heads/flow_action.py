@@ -1,5 +1,7 @@
 """The action expert's ends: state, noisy chunk and flow time in, velocity out.
 
+Float32, as openpi's: the chunk and its time would lose what one denoising step changes.
+
 Axes: B batch, H chunk length, D action dimensions, T tokens of the suffix (the state's,
 where it has one, and H of actions), E width of the action expert.
 """
@@ -37,12 +39,13 @@ class ConcatenatedInput(nn.Module):
     @nn.compact
     def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
         actions = _embed_actions(chunk, tau, self.width)
-        time = precision.to_compute(posemb_sincos(tau, self.width))
+        time = posemb_sincos(tau, self.width)
         time = jnp.broadcast_to(time[:, None], actions.shape)
         x = jnp.concatenate([actions, time], axis=-1)
         x = nn.swish(Dense(self.width, IN, name="action_time_mlp_in")(x))
         x = Dense(self.width, IN, name="action_time_mlp_out")(x)
-        return Suffix(prepend_state(state, x, self.proprio_token), None)
+        tokens = prepend_state(state, x, self.proprio_token)
+        return Suffix(precision.to_compute(tokens), None)
 
 
 class AdaptiveInput(nn.Module):
@@ -58,10 +61,11 @@ class AdaptiveInput(nn.Module):
     @nn.compact
     def __call__(self, state: jax.Array, chunk: jax.Array, tau: jax.Array) -> Suffix:
         actions = _embed_actions(chunk, tau, self.width)
-        time = precision.to_compute(posemb_sincos(tau, self.width))
+        time = posemb_sincos(tau, self.width)
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_in")(time))
         time = nn.swish(Dense(self.width, WITHIN, name="time_mlp_out")(time))
-        return Suffix(prepend_state(state, actions, self.proprio_token), time)
+        tokens = prepend_state(state, actions, self.proprio_token)
+        return Suffix(*precision.to_compute((tokens, time)))
 
 
 TIME_CONDITIONING: Mapping[str, type[ConcatenatedInput] | type[AdaptiveInput]] = {
@@ -86,7 +90,7 @@ def _embed_actions(chunk: jax.Array, tau: jax.Array, width: int) -> jax.Array:
     """A token for every action, as part of the module that is being called."""
     chex.assert_rank([chunk, tau], [3, 1])
     chex.assert_equal_shape_prefix([chunk, tau], 1)
-    return Dense(width, IN, name="action_in_proj")(precision.to_compute(chunk))
+    return Dense(width, IN, name="action_in_proj")(precision.to_float32(chunk))
 
 
 def prepend_state(
@@ -98,5 +102,5 @@ def prepend_state(
     if not proprio_token:
         return actions
     dense = Dense(actions.shape[-1], IN, name="state_proj")
-    token = dense(precision.to_compute(state))
+    token = dense(precision.to_float32(state)).astype(actions.dtype)
     return jnp.concatenate([token[:, None], actions], axis=1)

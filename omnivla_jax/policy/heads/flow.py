@@ -187,28 +187,6 @@ def sample_chain(
     )
 
 
-def chain_log_prob(
-    params: PyTree,
-    cache: PrefixCache,
-    proprio: jax.Array,
-    chain: sde.Chain,
-    *,
-    config: PolicyConfig,
-    sampler: FlowSampler,
-    executed_mask: jax.Array | None = None,
-) -> Score:
-    """The likelihood of a recorded chain under `params` (paper, eq. 14).
-
-    Over the entries of `likelihood_mask`. A hybrid chain scores K times cheaper when
-    cut by `sde.select_stochastic_step` first.
-    """
-    flow_fn = _flow_fn(params, cache, proprio, config, sampler)
-    mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
-    return log_prob.chain_log_prob(
-        flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
-    )
-
-
 def explore(
     params: PyTree,
     cache: PrefixCache,
@@ -234,18 +212,17 @@ def score(
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
-    executed_mask: jax.Array | None,
+    executed_mask: jax.Array | None = None,
 ) -> Score:
-    """`chain_log_prob` of what `explore` recorded."""
+    """The likelihood under `params` of what `explore` recorded (paper, eq. 14).
+
+    Over the entries of `likelihood_mask`.
+    """
     chain = swap_batch_axis(trace)
-    return chain_log_prob(
-        params,
-        cache,
-        proprio,
-        chain,
-        config=config,
-        sampler=sampler,
-        executed_mask=executed_mask,
+    flow_fn = _flow_fn(params, cache, proprio, config, sampler)
+    mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
+    return log_prob.chain_log_prob(
+        flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
     )
 
 

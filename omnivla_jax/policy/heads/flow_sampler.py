@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from omnivla_jax.flow import schedules, sde
+from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.policy.config import choose
 
@@ -19,7 +19,7 @@ class FlowSampler:
 
     steps: int
     schedule: Schedule
-    drift: sde.Drift = sde.corrected
+    drift: drifts.Drift = drifts.corrected
     exec_horizon: int | None = None
     stochastic_steps: str = "all"
 
@@ -40,7 +40,7 @@ class FlowSampler:
 
         In the hybrid mode one of them is drawn.
         """
-        return sde.noisy_steps(self.drift, self.steps)
+        return self.steps - (self.drift is drifts.coefficients_preserving)
 
     @property
     def num_scored_steps(self) -> int:
@@ -62,7 +62,7 @@ def make_sampler(
     return FlowSampler(
         steps=settings["steps"],
         schedule=Schedule(shape, scale=settings["scale"], floor=settings["floor"]),
-        drift=choose("sampler.drift", settings["drift"], sde.DRIFTS),
+        drift=choose("sampler.drift", settings["drift"], drifts.DRIFTS),
         exec_horizon=exec_horizon,
         stochastic_steps=settings["stochastic_steps"],
     )

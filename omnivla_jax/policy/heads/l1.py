@@ -12,7 +12,7 @@ Axes: B batch, H chunk length, D action dimensions.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Mapping, NamedTuple
+from typing import Any, ClassVar, Mapping, NamedTuple
 
 import chex
 import jax
@@ -49,15 +49,11 @@ class LaplaceSampler:
 
     scale: float = 1.0
     exec_horizon: int | None = None
+    num_scored_steps: ClassVar[int] = 1  # the chunk is drawn at once
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
             raise ValueError(f"sampler.scale is {self.scale}; choose a positive one.")
-
-    @property
-    def num_scored_steps(self) -> int:
-        """One: the chunk is drawn at once."""
-        return 1
 
 
 def make_sampler(

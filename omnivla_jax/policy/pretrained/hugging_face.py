@@ -47,12 +47,12 @@ def paligemma(config: PolicyConfig) -> ParamMappings:
 
 def with_word_table(reader: ArrayReader) -> ArrayReader:
     """The same arrays; the output layer is the word table where that is missing."""
-    found = [name for name in OUTPUT_LAYERS if name in reader.shapes]
-    if WORDS in reader.shapes or not found:
+    layers = [name for name in OUTPUT_LAYERS if name in reader.shapes]
+    if WORDS in reader.shapes or not layers:
         return reader
-    shapes = {WORDS if n == found[0] else n: s for n, s in reader.shapes.items()}
+    shapes = {WORDS if n == layers[0] else n: s for n, s in reader.shapes.items()}
     return ArrayReader(
-        shapes, lambda name: reader.read(found[0] if name == WORDS else name)
+        shapes, lambda name: reader.read(layers[0] if name == WORDS else name)
     )
 
 

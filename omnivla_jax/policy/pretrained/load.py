@@ -90,18 +90,18 @@ def load(
     """
     expected = _flatten(parameters.shapes(config))
     shardings = _flatten(parameters.shardings(mesh, config))
-    opened = [
+    sources = [
         (path, weights_format, weights_format.open(path))
         for weights_format, path in files
     ]
-    found = [
+    checked = [
         (path, find_mismatches(reader, kind.mappings(config), expected, kind))
-        for path, kind, reader in opened
+        for path, kind, reader in sources
     ]
-    if misfits := [(path, mismatches) for path, mismatches in found if mismatches]:
+    if misfits := [(path, mismatches) for path, mismatches in checked if mismatches]:
         raise MismatchError(misfits)
     arrays: dict[str, jax.Array] = {}
-    for _, kind, reader in opened:
+    for _, kind, reader in sources:
         for name, mapping in kind.mappings(config).items():
             # Built on the host once; every device gets its own part.
             array = build_param(mapping, reader.read, expected[name])
@@ -136,17 +136,17 @@ def find_mismatches(
         for names in source_names(mapping)
         for name in names
     }
-    found = [("missing name", name) for name in sorted(used - set(reader.shapes))]
+    mismatches = [("missing name", name) for name in sorted(used - set(reader.shapes))]
     ignored = re.compile("|".join(weights_format.ignored_names) or r"(?!)")
     for name in sorted(set(reader.shapes) - used):
         if not ignored.fullmatch(name):
-            found.append(("surplus name", f"{name} {reader.shapes[name]}"))
+            mismatches.append(("surplus name", f"{name} {reader.shapes[name]}"))
     prefixes = weights_format.required_prefixes
     required = {name for name in expected if name.startswith(prefixes)}
     for name in sorted(required - set(mappings)):
-        found.append(("parameter without a source", name))
+        mismatches.append(("parameter without a source", name))
     for name in sorted(set(mappings) - set(expected)):
-        found.append(("parameter that the policy lacks", name))
+        mismatches.append(("parameter that the policy lacks", name))
     # Each array of each layer by itself: others may be missing or wrong as well.
     for ours in sorted(set(mappings) & set(expected)):
         # Layers are alike, and each shape is traced once.
@@ -163,8 +163,8 @@ def find_mismatches(
                 listed = ", ".join(f"{name} {size}" for name, size in theirs.items())
                 result = "no array" if shape is None else str(shape)
                 text = f"{listed} makes {result}, but {ours} is {wanted}"
-                found.append(("mis-shaped array", text))
-    return found
+                mismatches.append(("mis-shaped array", text))
+    return mismatches
 
 
 def _init_params(

@@ -56,12 +56,12 @@ def merge(reader: ArrayReader) -> ArrayReader:
 
 def _find(reader: ArrayReader) -> dict[str, _Adapter]:
     """Adapters by the name of their weight: X/w of X/lora_a, X of X_lora_a."""
-    found = {}
+    adapters = {}
     for name in reader.shapes:
         if match := _FIRST.fullmatch(name):
             base, mark = match["base"], match["mark"]
             weight = f"{base}/w" if mark == "/" else base
             # openpi contracts a with all heads of x before it reaches b.
             heads = "/attn_vec_einsum" in base
-            found[weight] = _Adapter(name, f"{base}{mark}lora_b", heads)
-    return found
+            adapters[weight] = _Adapter(name, f"{base}{mark}lora_b", heads)
+    return adapters

@@ -140,12 +140,12 @@ def _one_npz(path: Path) -> Path:
     """The only archive in a folder; a file as it is."""
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.npz"))
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(file.name for file in found) or "none"
+    archives = sorted(path.glob("*.npz"))
+    if len(archives) == 1:
+        return archives[0]
+    listed = ", ".join(file.name for file in archives) or "none"
     raise ValueError(
-        f"{path} is no NumPy archive but a folder, with {len(found)} of them "
+        f"{path} is no NumPy archive but a folder, with {len(archives)} of them "
         f"({listed}): name the file."
     )
 

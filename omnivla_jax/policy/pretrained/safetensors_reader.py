@@ -14,6 +14,7 @@ from omnivla_jax.policy.pretrained.readers import (
     with_read_errors,
 )
 
+WHOLE = "model.safetensors"  # Hugging Face's name of weights in one file
 INDEX = ".index.json"  # suffix of the list of files where weights lie in several
 PART = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL")
@@ -98,6 +99,8 @@ def _weight_files(path: Path) -> list[Path]:
             raise ValueError(f"{path} holds several indices ({listed}): name one.")
         if not (files or indices):
             raise ValueError(_no_weights_message(path))
+        if not indices and path / WHOLE in files:
+            return [path / WHOLE]  # others hold something else, such as statistics
         if not indices:
             for part in filter(None, (PART.search(file.name) for file in files)):
                 stem = part.string[: part.start()]

@@ -17,7 +17,8 @@ def aggregator(config: PolicyConfig) -> ParamMappings:
     """DINOv2 and the alternating blocks; none without a spatial expert."""
     if config.spatial_vision is None:
         return {}
-    depth, rounds = config.spatial_vision.depth, f"{AGGREGATOR}/rounds"
+    # Checkpoints know the alternating blocks as "rounds".
+    depth, blocks = config.spatial_vision.depth, f"{AGGREGATOR}/rounds"
     special = ParamMapping(
         ("aggregator.camera_token", "aggregator.register_token"),
         "1 v r e -> v r e",
@@ -26,8 +27,8 @@ def aggregator(config: PolicyConfig) -> ParamMappings:
     return (
         {f"{AGGREGATOR}/special_tokens": special}
         | dinov2(f"{AGGREGATOR}/dino", "aggregator.patch_embed", depth)
-        | _normed_blocks(f"{rounds}/frame", "aggregator.frame_blocks", depth)
-        | _normed_blocks(f"{rounds}/global", "aggregator.global_blocks", depth)
+        | _normed_blocks(f"{blocks}/frame", "aggregator.frame_blocks", depth)
+        | _normed_blocks(f"{blocks}/global", "aggregator.global_blocks", depth)
     )
 
 

@@ -21,10 +21,12 @@ Encode: TypeAlias = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Tokenizer(NamedTuple):
-    """An encoder, and the rows of a word table that its ids need."""
+    """An encoder of instructions, and what it is made of."""
 
     encode: Encode
-    vocab: int
+    vocab: int  # rows of a word table that its ids need
+    pieces: Callable[[str], list[int]]  # ids of any text, without marks around it
+    begin: int  # id of the mark before a text
 
 
 def word_id(word: str) -> int:
@@ -33,14 +35,18 @@ def word_id(word: str) -> int:
     return FIRST_WORD + int.from_bytes(digest, "big") % (VOCAB - FIRST_WORD)
 
 
+def pieces(text: str) -> list[int]:
+    """The ids of lower-case words and numbers; underscores separate words."""
+    return [word_id(word) for word in re.findall(r"[^\W_]+", text.lower())]
+
+
 def encode(text: str, length: int) -> tuple[np.ndarray, np.ndarray]:
     """`text` -> (tokens int32 [length], mask bool [length]), padded at the end.
 
     Raises ValueError if `text` holds no word, or more words than fit: a cut
     instruction could name a different task.
     """
-    # Lower-case words and numbers; underscores separate words.
-    ids = [BEGIN, *map(word_id, re.findall(r"[^\W_]+", text.lower()))]
+    ids = [BEGIN, *pieces(text)]
     if len(ids) == 1:
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
     return pad_tokens(text, ids, length)
@@ -61,4 +67,4 @@ def pad_tokens(text: str, ids: list[int], length: int) -> tuple[np.ndarray, np.n
     return tokens, np.arange(length) < len(ids)
 
 
-HASHED_WORDS = Tokenizer(encode, VOCAB)
+HASHED_WORDS = Tokenizer(encode, VOCAB, pieces, BEGIN)

@@ -37,22 +37,31 @@ def load(model: Path) -> Tokenizer:
         # pi0 encodes the line break by itself, so that it cannot join the last word.
         lambda text: [pieces.bos_id(), *pieces.Encode(text), *pieces.Encode("\n")],
     )
-    return Tokenizer(encode, pieces.vocab_size())
+    return Tokenizer(encode, pieces.vocab_size(), pieces.Encode, pieces.bos_id())
 
 
 def _encode(
     tokenize: Callable[[str], list[int]], text: str, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    clean = text.strip().replace("_", " ").replace("\n", " ")
-    if not clean.strip():
+    return pad_tokens(text, tokenize(clean(text)), length)
+
+
+def clean(text: str) -> str:
+    """An instruction in one line, as openpi's; ValueError where it holds no word."""
+    found = text.strip().replace("_", " ").replace("\n", " ")
+    if not found.strip():
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
-    return pad_tokens(text, tokenize(clean), length)
+    return found
+
+
+def byte_pieces(text: str) -> list[int]:
+    """The ids of a text's bytes."""
+    return [FIRST_BYTE + byte for byte in text.encode()]
 
 
 BYTES = Tokenizer(
-    functools.partial(
-        _encode,
-        lambda text: [BEGIN, *(FIRST_BYTE + byte for byte in f"{text}\n".encode())],
-    ),
+    functools.partial(_encode, lambda text: [BEGIN, *byte_pieces(f"{text}\n")]),
     FIRST_BYTE + 256,
+    byte_pieces,
+    BEGIN,
 )

@@ -1,9 +1,10 @@
 """The known categories of objects and fixtures, and their materials.
 
-`data/categories` holds a file for each of LIBERO's (MIT): collision shapes, inertia,
-regions and joints as `experiments/fit_geometry.py` derives them, articulation and
-initial rotation as LIBERO has them, and visual shapes of our own. `category_records`
-describes the format, `category_variants` adds categories from a user's file.
+`data/categories` holds a file for each of LIBERO's (MIT): inertia, regions, joints,
+articulation and initial rotation as LIBERO has them, fewer collision shapes fitted to
+LIBERO's (`experiments.benchmarks.geometry` measures how far), and visual shapes of our
+own. `category_records` describes the format, `category_variants` adds categories from a
+user's file.
 """
 
 import json

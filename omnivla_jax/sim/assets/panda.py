@@ -67,7 +67,6 @@ HOME = np.array(
 )  # robosuite's init_qpos: the pose after env.reset() and the null-space reference
 FINGERS_AT_RESET = np.array([0.020833, -0.020833])
 FINGER_TRAVEL = 0.04
-ROBOT_BODIES = ("right_gripper", "leftfinger", "rightfinger")
 EEF_BODY = "eef"  # its origin is robosuite's grip_site
 
 _WHITE, _GREY, _DARK = "robot_white", "robot_grey", "robot_dark"

@@ -226,44 +226,6 @@ def corners(shapes: Sequence[Primitive], quaternion: Sequence[float]) -> np.ndar
     return np.concatenate(points) @ matrix.reshape(3, 3).T
 
 
-def cone_wall(
-    inner: tuple[float, float],
-    outer: tuple[float, float],
-    half_thickness: float,
-    material: str,
-    count: int = 8,
-) -> tuple[Primitive, ...]:
-    """Boxes that stand around the z axis on a cone.
-
-    One box faces +y; neighbours touch at the outer radius.
-
-    Args:
-      inner, outer: radius and z of the cone's two circles, m.
-      half_thickness: of the boxes, m.
-      material: a name.
-      count: how many boxes.
-
-    Returns:
-      The boxes, counter-clockwise.
-    """
-    (r0, z0), (r1, z1) = inner, outer
-    slope = np.arctan2(z1 - z0, r1 - r0)
-    half_length = float(np.hypot(r1 - r0, z1 - z0)) / 2
-    half_width = max(r0, r1) * float(np.tan(np.pi / count))
-    walls = []
-    for index in range(count):
-        yaw = 2 * np.pi * index / count
-        turn, tilt, quaternion = np.zeros(4), np.zeros(4), np.zeros(4)
-        mujoco.mju_axisAngle2Quat(turn, np.array([0.0, 0, 1]), yaw)
-        mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0, 0]), slope)
-        mujoco.mju_mulQuat(quaternion, turn, tilt)
-        radius = (r0 + r1) / 2
-        center = (-radius * np.sin(yaw), radius * np.cos(yaw), (z0 + z1) / 2)
-        size = (half_width, half_length, half_thickness)
-        walls.append(box(center, size, material, tuple(quaternion)))
-    return tuple(walls)
-
-
 def add_primitive(
     body: mujoco.MjsBody,
     shape: Primitive,

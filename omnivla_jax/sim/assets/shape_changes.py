@@ -109,17 +109,20 @@ def pinned(category: Category) -> Category:
     yaw = (low + high) / 2
     turn = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
     quaternion = _times(turn, category.init_rotation.quaternion)
-
-    def turned(shape: Primitive) -> Primitive:
-        return shape._replace(
-            position=_rotated(shape.position, quaternion),
-            quaternion=_times(quaternion, shape.quaternion),
-        )
-
     (root,) = category.parts
+    collision, visual = (
+        tuple(
+            shape._replace(
+                position=_rotated(shape.position, quaternion),
+                quaternion=_times(quaternion, shape.quaternion),
+            )
+            for shape in shapes
+        )
+        for shapes in (root.collision, root.visual)
+    )
     part = root._replace(
-        collision=tuple(map(turned, root.collision)),
-        visual=tuple(map(turned, root.visual)),
+        collision=collision,
+        visual=visual,
         regions={
             name: region._replace(
                 position=_rotated(region.position, quaternion),

@@ -254,8 +254,8 @@ def _read_state(
     active: np.ndarray | None,
 ) -> PhysicsState:
     """Return the state after the step; environments not `active` keep `before`."""
-    fields, warnings = pool.fields, pool.batch.warning
-    unstable = pool.failed | mujoco_warnings.unstable(warnings)
+    fields, warnings = pool.fields, pool.batch.warning[..., 1]  # how often: [B, kinds]
+    unstable = pool.failed | np.any(warnings[:, mujoco_warnings.UNSTABLE] > 0, axis=1)
     qpos = fields["qpos"]
     simulated: dict[str, Any] = {
         "qpos": np.where(unstable[:, None], np.nan, qpos) if unstable.any() else qpos,
@@ -264,7 +264,7 @@ def _read_state(
         "xpos": fields["xpos"],
         "xquat": fields["xquat"],
         "touching": fields["sensordata"][:, : len(scene.contact_pairs)] > 0,
-        "overflow": before.overflow + mujoco_warnings.overflow(warnings),
+        "overflow": before.overflow + warnings[:, mujoco_warnings.FULL].sum(axis=1),
     }
     after = dataclasses.replace(before, **simulated, **controller)
 

@@ -9,13 +9,12 @@ import threading
 import warnings
 
 import mujoco
-import numpy as np
 
 _KINDS = mujoco.mjtWarning
 # The memory for contacts or for their constraints was full: some were left out.
-_FULL = [int(_KINDS.mjWARN_CONTACTFULL), int(_KINDS.mjWARN_CNSTRFULL)]
+FULL = [int(_KINDS.mjWARN_CONTACTFULL), int(_KINDS.mjWARN_CNSTRFULL)]
 # A number is not finite or huge, or the inertia matrix singular.
-_UNSTABLE = [kind for kind in range(int(_KINDS.mjNWARNING)) if kind not in _FULL]
+UNSTABLE = [kind for kind in range(int(_KINDS.mjNWARNING)) if kind not in FULL]
 _TIME = re.compile(r"\s*Time = [\d.eE+-]+\.?\s*$")
 _warned: set[str] = set()
 _lock = threading.Lock()
@@ -43,17 +42,3 @@ def warn_once(text: str) -> None:
         )
     except RuntimeWarning:  # warnings are errors, which MuJoCo's threads cannot raise
         pass
-
-
-def unstable(counts: np.ndarray) -> np.ndarray:
-    """Return which simulations hold numbers that cannot be trusted, bool [B].
-
-    Args:
-      counts: int [B, kinds, 2]: `mujoco.batch.Batch.warning`, last info and number.
-    """
-    return np.any(counts[:, _UNSTABLE, 1] > 0, axis=1)
-
-
-def overflow(counts: np.ndarray) -> np.ndarray:
-    """Return how often each simulation left out contacts or constraints, int [B]."""
-    return np.sum(counts[:, _FULL, 1], axis=1)

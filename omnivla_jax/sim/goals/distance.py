@@ -37,9 +37,9 @@ def goal_progress(scene: Scene, physics: PhysicsState, task: jax.Array) -> jax.A
     held = predicates.goals_satisfied(scene, physics, task)  # [B, G]
     columns = []
     for row in goals:
-        closeness = [goal_proximity(scene, physics, goal) for goal in row]
-        closeness += [jnp.zeros(physics.qpos.shape[0])] * (held.shape[1] - len(row))
-        columns.append(jnp.stack(closeness, axis=-1))
+        proximities = [goal_proximity(scene, physics, goal) for goal in row]
+        proximities += [jnp.zeros(physics.qpos.shape[0])] * (held.shape[1] - len(row))
+        columns.append(jnp.stack(proximities, axis=-1))
     near = jnp.stack(columns, axis=1)  # [B, T, G]
     near = jnp.take_along_axis(near, rows[:, None, None], axis=1)[:, 0]  # [B, G]
     exists = jnp.arange(held.shape[1]) < jnp.asarray(counts)[rows, None]

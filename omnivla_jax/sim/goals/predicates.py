@@ -129,9 +129,9 @@ def _articulated(scene: Scene, physics: PhysicsState, goal: Goal) -> jax.Array:
     """Open and Turnon ask for any joint of a fixture or region, the others for all."""
     low_high = getattr(articulation(scene, goal), goal.predicate)
     assert low_high is not None, f"{goal.subject} knows no {goal.predicate!r}"
-    holds, end, combine = JOINT_PREDICATES[goal.predicate]
+    compare, end, combine = JOINT_PREDICATES[goal.predicate]
     joints = joint_positions(scene, physics, goal)
-    return combine(holds(joints, low_high[end]), axis=-1)
+    return combine(compare(joints, low_high[end]), axis=-1)
 
 
 def _above(offset: jax.Array, half: jax.Array) -> jax.Array:

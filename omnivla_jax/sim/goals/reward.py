@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.goals import distance as goal_distance
 from omnivla_jax.sim.goals import predicates, task_ids
+from omnivla_jax.sim.goals.distance import goal_progress
 from omnivla_jax.sim.state import EnvState, Scene, goal_body
 
 ALIGNMENT_SCALE = 0.1  # m: the distance at which the term has fallen to 1 - tanh(1)
@@ -66,28 +66,17 @@ def check(names: Iterable[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _success(
-    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
-) -> jax.Array:
-    """1 once the goal has been reached, 0 before; ended episodes have no more steps."""
-    del scene, action, previous_action
-    return state.success.astype(jnp.float32)
-
-
-def _alignment(
-    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
-) -> jax.Array:
+def _alignment(scene: Scene, state: EnvState) -> jax.Array:
     """In (0, 1]: the paper's gripper-alignment term.
 
     `1 - tanh(d / 0.1 m)` of the distance d between the grip site and the body of
     the first goal that does not hold; the paper states the idea, not the form. 0 for
     a task that the scene does not hold.
     """
-    del action, previous_action
     held = predicates.goals_satisfied(scene, state.physics, state.task)  # [B, G]
     pending = jnp.where(jnp.all(held, axis=-1), 0, jnp.argmin(held, axis=-1))
     rows = task_ids.rows(scene, state.task)
-    bodies = np.zeros((scene.num_tasks, held.shape[1]), int)  # [T, G]
+    bodies = np.zeros((len(scene.tasks), held.shape[1]), int)  # [T, G]
     for row in scene.task_ids:
         for column, goal in enumerate(scene.tasks[row].goal):
             bodies[row, column] = goal_body(scene, goal)
@@ -98,23 +87,12 @@ def _alignment(
     return jnp.where(task_ids.is_held(scene, state.task), near, 0.0)
 
 
-def _progress(
-    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
-) -> jax.Array:
-    """In [0, 1]: goals that hold, and how near others are; `distance.goal_progress`."""
-    del action, previous_action
-    return goal_distance.goal_progress(scene, state.physics, state.task)
-
-
-def _smoothness(
-    scene: Scene, state: EnvState, action: jax.Array, previous_action: jax.Array
-) -> jax.Array:
+def _smoothness(action: jax.Array, previous_action: jax.Array) -> jax.Array:
     """In [-1, 0]: minus the mean square of half the action's change, gripper included.
 
     0 for a command kept, -1 for a jump from one end to the other in every dimension; 0
     where one is not finite, which `env.step` does not execute.
     """
-    del scene, state
     change = jnp.clip(action, -1.0, 1.0) - jnp.clip(previous_action, -1.0, 1.0)
     finite = jnp.isfinite(action) & jnp.isfinite(previous_action)
     change = jnp.where(jnp.all(finite, axis=-1, keepdims=True), change, 0.0)
@@ -122,8 +100,11 @@ def _smoothness(
 
 
 TERMS: dict[str, Term] = {
-    "success": _success,
-    "alignment": _alignment,
-    "progress": _progress,
-    "smoothness": _smoothness,
+    # 1 once the goal has been reached, 0 before; ended episodes have no more steps.
+    "success": lambda scene, state, *_: state.success.astype(jnp.float32),
+    "alignment": lambda scene, state, *_: _alignment(scene, state),
+    "progress": lambda scene, state, *_: goal_progress(
+        scene, state.physics, state.task
+    ),
+    "smoothness": lambda scene, state, *actions: _smoothness(*actions),
 }

@@ -33,7 +33,7 @@ def check(scene: Scene, task: Any) -> jax.Array:
     wrong = indices.unknown(task, scene.task_ids, name="task number")
     if wrong:
         held = f"this scene of {scene.name} holds {indices.listed(scene.task_ids)}"
-        left_out = any(row in range(scene.num_tasks) for row in wrong)
+        left_out = any(row in range(len(scene.tasks)) for row in wrong)
         remedy = "; `scene.make(..., tasks=...)` chooses" if left_out else ""
         raise ValueError(f"Unknown tasks {wrong}: {held}{remedy}.")
     given = jnp.asarray(task)

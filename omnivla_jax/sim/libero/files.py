@@ -17,6 +17,7 @@ from omnivla_jax.sim.libero import state_files
 
 _DATA = Path(__file__).parents[1] / "data"
 _SUITES = json.loads((_DATA / "suites.json").read_text())
+SUITE_NAMES = tuple(_SUITES)  # their task files ship with this package
 _STATES_HINT = "install them with `pip install --no-deps hf-libero`"
 
 
@@ -25,11 +26,6 @@ class SuiteFiles(NamedTuple):
 
     horizon: int  # control steps, as openpi and OpenVLA evaluate
     paths: tuple[Path, ...]
-
-
-def suite_names() -> tuple[str, ...]:
-    """The suites whose task files ship with this package."""
-    return tuple(_SUITES)
 
 
 def suite_files(name: str) -> SuiteFiles:
@@ -53,7 +49,7 @@ def incomplete_suite(name: str) -> str:
         f"{name!r} is incomplete: {table['lacking']} of libero_90's "
         f"{len(table['tasks'])} tasks need the objects {lacking}, which have no shapes "
         f"here yet; a folder of {files} with skip_unknown=True loads the others. "
-        f"Complete are {', '.join(suite_names())}."
+        f"Complete are {', '.join(SUITE_NAMES)}."
     )
 
 
@@ -65,10 +61,10 @@ def libero_90() -> dict[str, Any]:
 
 def libero_root() -> Path | None:
     """The folder of the installed LIBERO package that holds its data, if any."""
-    found = importlib.util.find_spec("libero")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("libero")
+    if spec is None or not spec.submodule_search_locations:
         return None
-    root = Path(found.submodule_search_locations[0]) / "libero"
+    root = Path(spec.submodule_search_locations[0]) / "libero"
     return root if (root / "bddl_files").is_dir() else None
 
 

@@ -18,8 +18,9 @@ _SENSORS = r"(?:_view(?:_-?\d+){5}|_initstate_\d+|_noise_\d+)"
 _COPY = r"(?: copy(?: \d+)?| ?\(\d+\))"  # what file managers add
 _SUFFIX = re.compile(rf"^(?P<base>.+?)(?P<content>{_CONTENT}*)"
                      rf"(?P<sensors>{_SENSORS}*){_COPY}?$")  # fmt: skip
-# Two of LIBERO-Plus' language files hold what the language model said first.
-_PREAMBLE = re.compile(
+# A language model's introduction of its answer, which two of LIBERO-Plus' language
+# files hold instead of an instruction.
+PREAMBLE = re.compile(
     r"^(?:here (?:are|is)|sure|certainly)\b.*\b(?:variation|version|rewrit|paraphras)"
 )
 
@@ -55,16 +56,16 @@ class Name(NamedTuple):
 
 def parse_name(name: str) -> Name:
     """Take the name of a task (its file's, without the ending) apart."""
-    found = _SUFFIX.match(name)
-    if found is None:
+    match = _SUFFIX.match(name)
+    if match is None:
         return Name(name, Variant(), name)
     numbers: dict[str, tuple[int, ...]] = {}
-    suffix = found["content"] + found["sensors"]
+    suffix = match["content"] + match["sensors"]
     for kind, digits in re.findall(r"_?([a-z]+)((?:_?-?\d+)+)", suffix):
         numbers[kind] = tuple(int(digit) for digit in re.findall(r"-?\d+", digits))
     values = {k: v if k == "view" else v[0] for k, v in numbers.items()}
-    stored = found["base"] + found["content"] if found["sensors"] else name
-    return Name(found["base"], Variant(**values), stored)  # type: ignore[arg-type]
+    stored = match["base"] + match["content"] if match["sensors"] else name
+    return Name(match["base"], Variant(**values), stored)  # type: ignore[arg-type]
 
 
 def source_file(path: Path) -> Path:
@@ -100,11 +101,6 @@ def instruction(name: str, language: str, prompt: str) -> str:
         return language if "_language_" in name else words(name)
     suffix = words(name)[len(base) :]
     return language.removesuffix(suffix) if suffix else language
-
-
-def is_preamble(text: str) -> bool:
-    """Whether an instruction is a language model's introduction of its answer."""
-    return _PREAMBLE.match(text) is not None
 
 
 def check_prompt(prompt: str) -> None:

@@ -204,14 +204,14 @@ def _from_npy(data: bytes) -> np.ndarray:
         raise _Unreadable(what, _RESAVE) from error
 
 
-def _table(found: Any) -> np.ndarray:
+def _table(content: Any) -> np.ndarray:
     """float64 [N, W] in its own memory, from whatever a file held."""
-    if isinstance(found, dict):
-        keys = ", ".join(sorted(str(key) for key in found)[:5])
+    if isinstance(content, dict):
+        keys = ", ".join(sorted(str(key) for key in content)[:5])
         raise _Unreadable(f"holds no table of states but a dict of {keys}", _RESAVE)
-    rows = found
-    if isinstance(found, np.ndarray) and found.dtype == object:
-        rows = found.item() if found.ndim == 0 else list(found)
+    rows = content
+    if isinstance(content, np.ndarray) and content.dtype == object:
+        rows = content.item() if content.ndim == 0 else list(content)
     if isinstance(rows, (list, tuple)):
         rows = _stacked([_row(row) for row in rows])
     if not isinstance(rows, np.ndarray):

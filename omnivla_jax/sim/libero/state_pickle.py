@@ -101,8 +101,7 @@ def _load_legacy(file: io.BytesIO, version: Any, order: str) -> Any:
             raise EOFError(f"storage {key!r} is shorter than it says")
         held[:] = np.frombuffer(content, held.dtype)
     file.seek(start)
-    found = _load_one(file, persistent)  # again, now that they are filled
-    return found
+    return _load_one(file, persistent)  # again, now that they are filled
 
 
 def _storage_id(saved: Any) -> tuple[str, str, int]:
@@ -132,18 +131,18 @@ def _load_one(file: io.BytesIO, persistent: Callable[[Any], Any] | None) -> Any:
         raise pickle.UnpicklingError(f"no pickle of arrays: {error}") from error
 
 
-def _plain(found: Any, depth: int = 0) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Arrays in place of `_Array`, in lists that are no deeper than tables need."""
     if depth > 3:
         raise pickle.UnpicklingError("its lists are nested deeper than a table")
-    if isinstance(found, _Array):
-        return _plain(found.value, depth)
-    if isinstance(found, (list, tuple)):
-        return [_plain(entry, depth + 1) for entry in found]
-    if isinstance(found, dict):
+    if isinstance(value, _Array):
+        return _plain(value.value, depth)
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry, depth + 1) for entry in value]
+    if isinstance(value, dict):
         # Its keys are named in a message; a flag among its values may be read.
-        return {str(key): value is not False for key, value in found.items()}
-    return found
+        return {str(key): entry is not False for key, entry in value.items()}
+    return value
 
 
 @dataclasses.dataclass(eq=False, slots=True)

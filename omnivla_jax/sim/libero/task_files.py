@@ -39,7 +39,7 @@ class TaskFileInfo(NamedTuple):
     """What one file says and what was made of it."""
 
     path: Path
-    instruction: str  # what the policy is told
+    instruction: str  # of the task
     language: str  # of the file
     words: str  # of its name
     appearance: str  # of its problem class
@@ -79,7 +79,7 @@ def warn_about(infos: Sequence[TaskFileInfo], source: str, prompt: str) -> None:
     _warn_about_language(infos, source, prompt)
     topics = (
         (
-            [i for i in infos if libero_plus.is_preamble(i.instruction)],
+            [i for i in infos if libero_plus.PREAMBLE.match(i.instruction)],
             "with a language model's introduction instead of an instruction",
             "leave them out",
         ),
@@ -117,8 +117,8 @@ def _warn_about_language(
     silent = [i for i in infos if not i.language]
     if silent:
         warn(
-            f"{_count(silent)} of {source} without :language: told are the name's "
-            f"words, such as {silent[0].instruction!r} ({_names(silent)})."
+            f"{_count(silent)} of {source} without :language: instructions are the "
+            f"name's words, such as {silent[0].instruction!r} ({_names(silent)})."
         )
     other = [i for i in infos if i.language and i.language != i.words.lower()]
     if not other:
@@ -129,8 +129,8 @@ def _warn_about_language(
     (used, _), (unused, text) = sources if published else sources[::-1]
     example = f"such as {first.instruction!r} of {first.path.name}"
     warn(
-        f":language and name differ in {_count(other)} of {source}; told is the "
-        f"{used} (prompt={prompt!r}), {example}, whose {unused} says {text!r}."
+        f":language and name differ in {_count(other)} of {source}; the instruction is "
+        f"the {used} (prompt={prompt!r}), {example}, whose {unused} says {text!r}."
     )
 
 
@@ -166,7 +166,7 @@ def _existing(path: Path) -> Path:
 
 
 def _unknown(name: str, path: Path) -> str:
-    known = files.suite_names()
+    known = files.SUITE_NAMES
     incomplete = files.incomplete_suite(name)
     if incomplete:
         return incomplete

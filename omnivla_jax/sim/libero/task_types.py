@@ -39,7 +39,7 @@ class ObjectInit(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a policy is told, what stands where, and when it has succeeded."""
+    """The instruction, what stands where, and when the policy has succeeded."""
 
     name: str
     instruction: str

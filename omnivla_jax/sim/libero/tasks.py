@@ -74,7 +74,7 @@ def suite(
     """
     libero_plus.check_prompt(prompt)
     limit = None if horizon is None else _checked_horizon(horizon)
-    known = str(name) in files.suite_names()
+    known = str(name) in files.SUITE_NAMES
     if known and not isinstance(name, Path):
         selected = _libero_suite(name)._replace(prompt=prompt)
     else:

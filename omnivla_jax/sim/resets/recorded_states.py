@@ -208,7 +208,7 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
             f"qpos has {width} entries: this scene takes {scene.model.nq}, or "
             f"LIBERO's {known} for its tasks."
         )
-    table = np.full((scene.num_tasks, scene.model.nq), -1)
+    table = np.full((len(scene.tasks), scene.model.nq), -1)
     for row, sizes in joints.items():
         if _ROBOT + sum(sizes.values()) != width:
             continue

@@ -118,10 +118,10 @@ def _draw_layouts(
         )
         level &= drawn.radius >= 0
         level &= np.arange(len(drawn.radius)) != objects.reference[index]
-        met = (gaps <= drawn.radius + objects.radius[index]) & level[:, None]
-        free = ~met.any(axis=-1)  # [N, K]
+        overlaps = (gaps <= drawn.radius + objects.radius[index]) & level[:, None]
+        free = ~overlaps.any(axis=-1)  # [N, K]
         failed[:, index] = ~free.any(axis=-1)
-        blocking |= met[failed[:, index]].any(axis=(0, 1))
+        blocking |= overlaps[failed[:, index]].any(axis=(0, 1))
         drawn.xy[:, index] = spots[np.arange(_TOGETHER), free.argmax(axis=-1)]
         drawn.extent[:, index] = span
         drawn.radius[index] = objects.radius[index]
@@ -134,8 +134,6 @@ def _fixtures(tables: Layout, row: int, rng: np.random.Generator) -> _Drawn:
     count, size = tables.objects.present.shape[1], (_TOGETHER, 1)
     position = _between(rng, np.tile(posed_bodies.low, (*size, 1)), posed_bodies.high)
     yaw = _between(rng, np.tile(posed_bodies.yaw[:, 0], size), posed_bodies.yaw[:, 1])
-    zero = np.zeros_like(yaw)
-    turn = np.stack([np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)], axis=-1)
     low, high = tables.joint_low[row], tables.joint_high[row]
     unknown = np.zeros((_TOGETHER, count, 2))
     return _Drawn(
@@ -148,7 +146,7 @@ def _fixtures(tables: Layout, row: int, rng: np.random.Generator) -> _Drawn:
         ),
         joints=_between(rng, np.tile(low, size), high),
         position=position,
-        quaternion=rotation.multiply(turn, posed_bodies.quaternion, np),
+        quaternion=rotation.turn_about_z(posed_bodies.quaternion, yaw, np),
     )
 
 
@@ -173,22 +171,22 @@ def _between(rng: np.random.Generator, low: np.ndarray, high: np.ndarray) -> np.
 def _describe(
     scene: Scene, task: Task, unplaced: np.ndarray, blocking: np.ndarray
 ) -> str:
-    inits = {start.name: start for start in task.objects}
+    inits = {init.name: init for init in task.objects}
     names = (*scene.assets.objects, *scene.posed_bodies)
-    crowd = np.flatnonzero(np.append(unplaced, np.zeros(len(scene.posed_bodies), bool)))
-    homeless = [names[i] for i in crowd]
-    others = [names[i] for i in np.flatnonzero(blocking) if names[i] not in homeless]
-    starts = [inits[name] for name in homeless]
+    unplaced_names = [names[index] for index in np.flatnonzero(unplaced)]
+    others = [
+        names[i] for i in np.flatnonzero(blocking) if names[i] not in unplaced_names
+    ]
     # A region is named as its file writes it.
     regions = dict.fromkeys(
-        start.region if start.ranges else f"{start.reference}_{start.region}"
-        for start in starts
+        init.region if init.ranges else f"{init.reference}_{init.region}"
+        for init in (inits[name] for name in unplaced_names)
     )
     beside = f" beside {', '.join(others)}" if others else ""
     return (
-        f"no room for {', '.join(homeless)} in {', '.join(regions)}{beside}: none of "
-        f"{LAYOUTS} random layouts kept them apart; widen the :ranges or start some "
-        "of them elsewhere."
+        f"no room for {', '.join(unplaced_names)} in {', '.join(regions)}{beside}: "
+        f"none of {LAYOUTS} random layouts kept them apart; widen the :ranges or start "
+        "some of them elsewhere."
     )
 
 

@@ -2,8 +2,8 @@
 
 An object goes to the first of a few candidates that overlaps nothing placed before it.
 Where none is free robosuite raises, and LIBERO samples the whole layout again: so does
-this sampler, up to `ROUNDS` times, and counts the objects that are unplaced after that.
-`region_check` refuses the tasks in which that is always so. Objects that share a
+this sampler, up to `MAX_DRAWS` times, and counts the objects that are unplaced after
+that. `region_check` refuses the tasks in which that is always so. Objects that share a
 rectangle, which LIBERO's do not, are kept apart by their shapes as far as that goes.
 
 Axes: B environments, M objects, F posed bodies, J fixture joints, K tries,
@@ -27,8 +27,8 @@ from omnivla_jax.sim.state import Scene, choose
 ARM_NOISE = 0.02  # rad, standard deviation of the recorded initial states
 NO_OBSTACLE = -1.0
 TRIES = 16  # candidates per object for a place that overlaps no other
-ROUNDS = 256  # layouts drawn at most: as many tries per object as robosuite's 5,000
-SPACIOUS_ROUNDS = 32  # of them keep the shapes apart where they can
+MAX_DRAWS = 256  # layouts drawn at most: as many tries per object as robosuite's 5,000
+SPACIOUS_DRAWS = 32  # of them keep the shapes apart where they can
 _UNPLACED = 1000  # the cost of an unplaced object, in cramped ones
 
 
@@ -59,8 +59,8 @@ class Sample(NamedTuple):
     failures: jax.Array  # int32 [B]: objects without a free place, which are parked
 
 
-class _Round(NamedTuple):
-    """What a round drew; the cost is 0 where nothing is left to wish for."""
+class _Draw(NamedTuple):
+    """What one draw gave; a cost of 0 cannot be improved."""
 
     sample: Sample
     cost: jax.Array  # int32 [B]
@@ -81,21 +81,21 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
     chex.assert_equal_shape([task, keys])
     draw = jax.vmap(functools.partial(_sample_one, scene), in_axes=(0, 0, None))
 
-    def going(rounds: jax.Array, cost: jax.Array) -> jax.Array:
-        limit = jnp.where(cost >= _UNPLACED, ROUNDS, SPACIOUS_ROUNDS)
-        return (cost > 0) & (rounds < limit)
+    def going(draws: jax.Array, cost: jax.Array) -> jax.Array:
+        limit = jnp.where(cost >= _UNPLACED, MAX_DRAWS, SPACIOUS_DRAWS)
+        return (cost > 0) & (draws < limit)
 
-    def redraw(carry: tuple[jax.Array, _Round]) -> tuple[jax.Array, _Round]:
-        rounds, best = carry
-        folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, rounds)
-        used = jnp.where(rounds == 0, keys, folded)
-        drawn = draw(task, used, rounds < SPACIOUS_ROUNDS)
+    def redraw(carry: tuple[jax.Array, _Draw]) -> tuple[jax.Array, _Draw]:
+        draws, best = carry
+        folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, draws)
+        used = jnp.where(draws == 0, keys, folded)
+        drawn = draw(task, used, draws < SPACIOUS_DRAWS)
         # Its own cost alone decides: a batch's other environments go on for longer.
-        better = going(rounds, best.cost) & (drawn.cost < best.cost)
+        better = going(draws, best.cost) & (drawn.cost < best.cost)
         best = choose(better, drawn, best)
-        return rounds + 1, best
+        return draws + 1, best
 
-    # One traced copy of the sampler serves all rounds: it takes long to compile.
+    # One traced copy of the sampler serves all draws: it takes long to compile.
     shapes = jax.eval_shape(draw, task, keys, True)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     worst = jnp.full(task.shape, jnp.iinfo(jnp.int32).max)
@@ -119,7 +119,9 @@ def centers(scene: Scene, task: jax.Array) -> tuple[jax.Array, jax.Array]:
     chex.assert_rank(task, 1)
     posed_bodies = _row(layout(scene).posed_bodies, task)
     middle = (posed_bodies.low + posed_bodies.high) / 2
-    return middle, _turned(posed_bodies.quaternion, posed_bodies.yaw.mean(-1))
+    return middle, rotation.turn_about_z(
+        posed_bodies.quaternion, posed_bodies.yaw.mean(-1), jnp
+    )
 
 
 def reset_inactive(
@@ -137,7 +139,7 @@ def reset_inactive(
     """
     chex.assert_shape(qpos, (len(task), scene.model.nq))
     tables = layout(scene)
-    absent = np.zeros((scene.num_tasks, scene.model.nq), bool)
+    absent = np.zeros((len(scene.tasks), scene.model.nq), bool)
     inactive_pose = np.zeros(scene.model.nq, np.float32)
     for index, name in enumerate(scene.assets.objects):
         start = scene.joints[f"{name}_joint0"][0]
@@ -149,8 +151,8 @@ def reset_inactive(
 
 def _sample_one(
     scene: Scene, task: jax.Array, key: jax.Array, spacious: jax.Array
-) -> _Round:
-    """One environment's round; no leaf has the batch's axis."""
+) -> _Draw:
+    """One environment's draw; no leaf has the batch's axis."""
     tables: Layout = layout(scene)
     objects = _row(tables.objects, task, shared=SHARED)
     posed_bodies = _row(tables.posed_bodies, task)
@@ -163,7 +165,7 @@ def _sample_one(
     )
     position = _between(posed_key, posed_bodies.low, posed_bodies.high)
     yaws = _between(yaw_key, posed_bodies.yaw[:, 0], posed_bodies.yaw[:, 1])
-    quaternion = _turned(posed_bodies.quaternion, yaws)
+    quaternion = rotation.turn_about_z(posed_bodies.quaternion, yaws, jnp)
     joints = _between(joint_key, joint_low, joint_high)
     fixed_bodies = _FixedBodies(
         position, quaternion, posed_bodies.radius, posed_bodies.extent, joints
@@ -178,7 +180,7 @@ def _sample_one(
     failures = jnp.sum(objects.present & ~placed, dtype=jnp.int32)
     drawn_state = Sample(qpos[_qpos_order(scene)], position, quaternion, failures)
     cost = _UNPLACED * failures + jnp.sum(objects.present & cramped, dtype=jnp.int32)
-    return _Round(drawn_state, cost)
+    return _Draw(drawn_state, cost)
 
 
 def _qpos_order(scene: Scene) -> np.ndarray:
@@ -231,14 +233,14 @@ def _movables(
     )
     keys = jax.random.split(spot_key, count)
     scanned = (jnp.arange(count), rows, obstacles, keys)
-    _, (stood, placed, cramped) = jax.lax.scan(place, fixed, scanned)
+    _, (origins, placed, cramped) = jax.lax.scan(place, fixed, scanned)
     below = jnp.clip(rows.reference, 0, count - 1)
-    on_top = stood[below].at[:, 2].add(rows.z)
-    stood = jnp.where(on_object[:, None], on_top, stood)
+    on_top = origins[below].at[:, 2].add(rows.z)
+    origins = jnp.where(on_object[:, None], on_top, origins)
     placed = jnp.where(on_object, placed[below], placed)
     yaw = _between(yaw_key, rows.yaw[:, 0], rows.yaw[:, 1])
-    poses = jnp.concatenate([stood, _turned(rows.orientation, yaw)], axis=-1)
-    return poses, placed, cramped & ~on_object
+    turned = rotation.turn_about_z(rows.orientation, yaw, jnp)
+    return jnp.concatenate([origins, turned], axis=-1), placed, cramped & ~on_object
 
 
 def _base(movable: ObjectTable, count: int, fixed_bodies: _FixedBodies) -> jax.Array:
@@ -295,10 +297,3 @@ def _row(table: Any, task: jax.Array, shared: tuple[str, ...] = ()) -> Any:
 
 def _between(key: jax.Array, low: Array, high: Array) -> jax.Array:
     return low + (high - low) * jax.random.uniform(key, low.shape)
-
-
-def _turned(quaternion: Array, yaw: Array) -> jax.Array:
-    """`quaternion` [..., 4] turned by `yaw` [...] about the vertical."""
-    zero = jnp.zeros_like(yaw)
-    turn = jnp.stack([jnp.cos(yaw / 2), zero, zero, jnp.sin(yaw / 2)], axis=-1)
-    return rotation.multiply(turn, quaternion, jnp)

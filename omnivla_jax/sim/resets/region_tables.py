@@ -23,11 +23,7 @@ from omnivla_jax.sim.libero.tasks import ObjectInit, Task
 from omnivla_jax.sim.state import Scene, goal_joints
 
 DROP = 0.01  # m above the resting height of the sampler's bottom site
-INACTIVE_X, INACTIVE_Z, SPACING = (
-    20.0,
-    3.0,
-    1.0,
-)  # m: where the objects of other tasks are
+INACTIVE_X, INACTIVE_Z, SPACING = 20.0, 3.0, 1.0  # m: objects of other tasks
 
 
 class ObjectTable(NamedTuple):
@@ -82,7 +78,7 @@ def layout(scene: Scene) -> Layout:
     """
     tasks = [
         scene.tasks[row if row in scene.task_ids else scene.task_ids[0]]
-        for row in range(scene.num_tasks)
+        for row in range(len(scene.tasks))
     ]
     names = tuple(
         f"{name}_{part.name}"

@@ -41,7 +41,16 @@ class Rollout(NamedTuple):
 def group_relative(
     rollout: Rollout, online: "OnlineConfig", *, config: Any
 ) -> tuple[AdvantageBatch, Metrics]:
-    """Returns centred and scaled within trajectory groups, chunk groups, or both."""
+    """Returns centred and scaled within trajectory groups, chunk groups, or both.
+
+    Args:
+      rollout: finished episodes.
+      online: of stage III, whose groups these are.
+      config: of the objective, which has no say here.
+
+    Returns:
+      The advantages, and metrics by name.
+    """
     del config
     episodes = groups.group_advantages(
         rollout.returns,
@@ -54,7 +63,16 @@ def group_relative(
 def leave_one_out(
     rollout: Rollout, online: "OnlineConfig", *, config: Any
 ) -> tuple[AdvantageBatch, Metrics]:
-    """Returns against the mean of the others of their trajectory group (RLOO)."""
+    """Returns against the mean of the others of their trajectory group (RLOO).
+
+    Args:
+      rollout: finished episodes.
+      online: of stage III, whose groups these are.
+      config: of the objective, which has no say here.
+
+    Returns:
+      The advantages, and metrics by name.
+    """
     del config
     episodes = rloo.leave_one_out(rollout.returns, group_size=online.group_size)
     return _on_chunks(episodes, rollout, online)
@@ -63,7 +81,16 @@ def leave_one_out(
 def critic_gae(
     rollout: Rollout, online: "OnlineConfig", *, config: ppo.PpoConfig
 ) -> tuple[AdvantageBatch, Metrics]:
-    """Generalised advantages over the chunks, against the critic's values."""
+    """Generalised advantages over the chunks, against the critic's values.
+
+    Args:
+      rollout: finished episodes, with the critic's values.
+      online: of stage III.
+      config: discount and lambda.
+
+    Returns:
+      The advantages and the critic's targets, and metrics by name.
+    """
     transitions = rollout.transitions
     mask, values = transitions.mask[..., 0], transitions.extras.value
     assert rollout.last_value is not None, "no critic's rollout"

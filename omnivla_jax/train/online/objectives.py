@@ -62,7 +62,16 @@ def group_loss(
     by_step: bool = False,
     **named: Any,
 ) -> tuple[jax.Array, Metrics]:
-    """One clipped ratio a chunk, or with `by_step` one a denoising step; no critic."""
+    """One clipped ratio a chunk, or with `by_step` one a denoising step; no critic.
+
+    Args:
+      new, old, batch, values: as of `LossFn`; `values` is None.
+      by_step: whether every denoising step has a ratio (GRPO).
+      **named: for the loss, see `gspo.loss`.
+
+    Returns:
+      The loss, float32 [], and metrics by name.
+    """
     del values
     loss = grpo.loss if by_step else gspo.loss
     return loss(new, old, batch.advantage, batch.weight, **named)
@@ -77,7 +86,16 @@ def ppo_loss(
     config: ppo.PpoConfig,
     **named: Any,
 ) -> tuple[jax.Array, Metrics]:
-    """The clipped ratio of a chunk, and the critic's regression (see `ppo`)."""
+    """The clipped ratio of a chunk, and the critic's regression (see `ppo`).
+
+    Args:
+      new, old, batch, values: as of `LossFn`; `values` are float32 [S].
+      config: of the objective.
+      **named: for the loss, see `gspo.loss`.
+
+    Returns:
+      The sum of both losses, float32 [], and metrics by name.
+    """
     policy_loss, metrics = gspo.loss(
         new, old, batch.advantage, batch.weight, config=config, **named
     )

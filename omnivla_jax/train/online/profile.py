@@ -18,13 +18,14 @@ from omnivla_jax.policy import lora
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.rl import groups
+from omnivla_jax.train.agent import ActorOutput
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.online.advantages import AdvantageBatch
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.rollout import RolloutBatch, reset_groups
 from omnivla_jax.train.online.step import make_agent
 from omnivla_jax.train.online.update import update_epochs
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import TrainState
 
 ACTION_SCALE = 0.3  # of the random actions: the arm moves, and keeps its distance
@@ -41,10 +42,18 @@ def profile_update(
     config: OnlineConfig,
     calls: int = 2,
 ) -> dict[str, float]:
-    """Seconds per update of "physics", "rendering", "policy" and "update".
+    """Time the pieces of an update.
 
     Each piece runs `calls` times after a first call that compiles; the fastest counts.
-    The key is consumed.
+
+    Args:
+      state: the training state.
+      key: consumed.
+      environment, tasks, policy_config, sampler, config: as of `step.make_step`.
+      calls: of each piece.
+
+    Returns:
+      Seconds per update of "physics", "rendering", "policy" and "update".
     """
     reset_key, act_key, update_key = jax.random.split(key, 3)
     agent = make_agent(environment, policy_config, sampler, state.normalizer, config)
@@ -63,22 +72,14 @@ def profile_update(
     )
     update = compilation.jit(
         functools.partial(
-            update_epochs, agent=agent, config=config, mesh_sharding=single_device()
+            update_epochs, agent=agent, config=config, mesh_sharding=SINGLE_DEVICE
         ),
         fused=True,
     )
     env_state = reset(reset_key)
     observation = observe(env_state)
     output = explore(state.params, env_state, observation, act_key)
-    # One decision of every episode, T times over, all of them counting.
-    output = jax.tree.map(
-        lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), output
-    )
-    advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
-    batch = RolloutBatch(
-        output,
-        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
-    )
+    batch = _whole_batch(output, config)
     exploring = fastest(explore, state.params, env_state, observation, act_key)
     return {
         "physics": fastest(reset, reset_key)
@@ -89,6 +90,18 @@ def profile_update(
         "policy": config.chunks * exploring,
         "update": fastest(update, state, update_key, batch),
     }
+
+
+def _whole_batch(output: ActorOutput, config: OnlineConfig) -> RolloutBatch:
+    """One decision of every episode, T times over, all of them counting."""
+    output = jax.tree.map(
+        lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), output
+    )
+    advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
+    return RolloutBatch(
+        output,
+        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
+    )
 
 
 def _random_episode(

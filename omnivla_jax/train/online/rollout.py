@@ -113,6 +113,15 @@ def reset_groups(
 
     Tasks take turns, from a random one on, so that each gets its share.
 
+    Args:
+      environment: the simulator.
+      tasks: its task ids that episodes are played of.
+      key: consumed.
+      config: N and G.
+
+    Returns:
+      N G states, those of a group side by side.
+
     Raises:
       ValueError: a task that the simulator does not hold.
     """
@@ -128,7 +137,16 @@ def reset_groups(
 def gather_minibatch(
     batch: RolloutBatch, index: jax.Array, *, num_branches: int
 ) -> RolloutBatch:
-    """The chunks `index` int32 [S], each with a decision of its own."""
+    """Some chunks of a batch, each with a decision of its own.
+
+    Args:
+      batch: decisions, and chunks of them.
+      index: int32 [S], of the chunks.
+      num_branches: chunks of a decision.
+
+    Returns:
+      S chunks and S decisions.
+    """
 
     output, advantages = batch
     of_chunks = (

@@ -21,14 +21,23 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.objectives import Metrics
 from omnivla_jax.train.online.rollout import collect
 from omnivla_jax.train.online.update import update_epochs
-from omnivla_jax.train.sharding import MeshSharding, single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import TrainState
 
 
 def create(
     sft_state: TrainState, config: OnlineConfig, policy_config: PolicyConfig
 ) -> TrainState:
-    """Stage III at step 0, from the state that stage II ended in."""
+    """Stage III at step 0.
+
+    Args:
+      sft_state: the state that stage II ended in.
+      config: of stage III.
+      policy_config: of the policy.
+
+    Returns:
+      Its parameters, with adapters and a critic where `config` asks for them.
+    """
     key = rng.named_key(sft_state.seed, "adapters")
     params = lora.add_adapters(
         state.eval_params(sft_state), key, trainable=config.trainable
@@ -53,7 +62,7 @@ def make_step(
     policy_config: PolicyConfig,
     sampler: Sampler,
     config: OnlineConfig,
-    mesh_sharding: MeshSharding = single_device(),
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, key) -> (state, metrics)`; the state is donated.
 
@@ -66,6 +75,9 @@ def make_step(
       config: of stage III.
       mesh_sharding: on a mesh, it splits the batch and the parameters; hand in a state
         that lies there already (`train.sharding`).
+
+    Returns:
+      The function, to be called or lowered.
     """
     environment = shard_map_environment(environment, mesh_sharding.shard_map_batch)
 
@@ -108,6 +120,16 @@ def make_agent(
     normalizer: Normalizer,
     config: OnlineConfig,
 ) -> Agent:
-    """The agent that explores and is scored in stage III."""
+    """The agent that explores and is scored in stage III.
+
+    Args:
+      environment: the simulator.
+      policy_config, sampler: the policy, and how its action head explores.
+      normalizer: from the robot's units to the policy's.
+      config: of stage III, which names the observation store.
+
+    Returns:
+      The agent.
+    """
     store = OBSERVATION_STORES[config.observation_store]
     return Agent(policy_config, environment.observe, normalizer, sampler, store)

@@ -45,6 +45,9 @@ def update_epochs(
       batch: what `rollout.collect` recorded.
       agent: scores the chunks.
       config, mesh_sharding: of stage III.
+
+    Returns:
+      The state after all minibatches, and metrics by name.
     """
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
@@ -102,6 +105,9 @@ def objective_loss(
       reference: parameters that the divergence is measured from; None: those that
         sampled the chunks.
       minibatch: S chunks, each with a decision of its own.
+
+    Returns:
+      The loss, float32 [], and metrics by name.
     """
     output, advantages = minibatch
     merged, objective = lora.merge(params), config.objective

@@ -47,6 +47,9 @@ def grasp(
       hand: roll, pitch and yaw; the fingers close along y.
       closing_steps: control steps until the fingers have closed.
       approach: distance from the grip at which the hand lines up.
+
+    Returns:
+      The grasp.
     """
     at_grip = Waypoint(body, grip, frame=frame, hand=hand)
     ahead = at_grip._replace(offset=pregrasp_position(grip, hand, approach))
@@ -59,7 +62,16 @@ def grasp(
 
 
 def pregrasp_position(grip: Vector, hand: Vector, distance: float) -> Vector:
-    """The point `distance` away from `grip`, against the hand's pointing direction."""
+    """The point from which the hand comes to a grip, straight along its fingers.
+
+    Args:
+      grip: target of the grip site, m.
+      hand: roll, pitch and yaw, rad.
+      distance: from the grip, m.
+
+    Returns:
+      The point, in the grip's frame, m.
+    """
     roll, pitch, yaw = hand
     ahead = distance * math.cos(roll) * math.sin(pitch)
     left = -distance * math.sin(roll)
@@ -82,6 +94,9 @@ def grasp_rim(
       height: of the grip above the bowl's origin.
       side: direction, in the world, from the bowl's axis to the gripped wall.
       lean: angle of the hand along the wall, out of the fingers' plane.
+
+    Returns:
+      The grasp.
     """
     grip = (radius * math.cos(side), radius * math.sin(side), height)
     yaw = math.remainder(side - math.pi / 2, 2 * math.pi)
@@ -98,6 +113,9 @@ def grasp_wall(body: str, *, center: float, radius: float, side: float) -> Grasp
       center: x of the mug's axis in its body's frame.
       radius: of the gripped wall.
       side: direction, in the body's frame, from the axis to the gripped wall.
+
+    Returns:
+      The grasp.
     """
     x, y = center + radius * math.cos(side), radius * math.sin(side)
     hand = (0.0, 0.0, side - math.pi / 2)
@@ -120,6 +138,9 @@ def grasp_across(
       axis: "x", "y" or "z" of the body.
       yaw: of the hand from the axis.
       approach: distance from the grip at which the hand lines up.
+
+    Returns:
+      The grasp.
     """
     hand = (0.0, 0.0, yaw)
     return grasp(body, grip, frame=axis, hand=hand, approach=approach)

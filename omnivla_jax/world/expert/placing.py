@@ -44,6 +44,9 @@ def carry(
       above: height above the place from which the body is lowered.
       frame: of offset and hand on the way, see `waypoints`.
       hand: roll, pitch and yaw on the way.
+
+    Returns:
+      The waypoints.
     """
     x, y, z = offset
     there = Waypoint(target, offset, CLOSED, moved=held.body, frame=frame, hand=hand)
@@ -74,6 +77,9 @@ def push(body: str, *, to: Vector, rim: float, yaw: float) -> Skill:
       to: where its origin goes, world frame.
       rim: height of the grip site over the plate before pressing.
       yaw: of the hand, whose fingers straddle the way.
+
+    Returns:
+      The waypoints.
     """
     over = Waypoint(body, (0.0, 0.0, rim), hand=(0.0, 0.0, yaw))
     pressed = over._replace(press_command=PRESS)

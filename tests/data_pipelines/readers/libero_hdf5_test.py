@@ -98,6 +98,15 @@ def test_a_folder_is_read_by_names_of_files(tmp_path):
     assert [d.instruction for d in read(tmp_path)] == ["a task", "b task"]
 
 
+def test_a_links_name_has_the_words(tmp_path):
+    blob = store(tmp_path / "0a1b2c")  # as in Hugging Face's cache
+    link = tmp_path / "snapshot" / "open_it_demo.hdf5"
+    link.parent.mkdir()
+    link.symlink_to(blob)
+    for path in (link, link.parent):
+        assert {d.instruction for d in read(path)} == {"open it"}
+
+
 @pytest.mark.parametrize(
     "name, attributes, words",
     [

@@ -1,12 +1,17 @@
 """Tests of data_pipelines.readers: layouts are detected, pictures decoded on access."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
-from data_pipelines import rlds, rlds_builder, rlds_records
+from data_pipelines import png, rlds, rlds_builder, rlds_records
+from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect, modified_libero_rlds
 from data_pipelines.readers.options import ReadOptions
+from tests.data_pipelines.readers.fixtures.make_fixtures import FOLDER
 from tests.data_pipelines.rlds_test import make_episode
 
 
@@ -46,16 +51,11 @@ def test_pictures_are_decoded_on_access(folder, monkeypatch):
 
 
 def test_parsed_records_in_memory_are_bounded(folder, monkeypatch):
-    monkeypatch.setattr(rlds_records, "CACHED_RECORDS", 2)
-    demonstrations = list(READERS["rlds"](folder))
-    for demonstration in demonstrations:
+    kept = EncodedCache(limit=1)  # byte: one record at least
+    monkeypatch.setattr(rlds_records, "ENCODED", kept)
+    for demonstration in READERS["rlds"](folder):
         np.asarray(demonstration.images)
-    (cell,) = [
-        cell.cell_contents
-        for cell in demonstrations[0].images.decode.__closure__
-        if isinstance(cell.cell_contents, rlds_records.Records)
-    ]
-    assert cell.load.cache_info().currsize == 2
+    assert len(kept) == 1
 
 
 def test_the_image_convention_is_undone_by_name(folder):
@@ -86,6 +86,25 @@ def test_the_image_convention_is_undone_by_name(folder):
 def test_an_option_that_is_ignored_is_refused(tmp_path, options, text):
     with pytest.raises(ValueError, match=text):
         READERS["rlds"](tmp_path, options=options)
+
+
+@pytest.mark.parametrize(
+    "package, reader, path",
+    [
+        ("pyarrow", "lerobot", FOLDER / "v30_images"),
+        ("pyarrow.parquet", "lerobot", FOLDER / "v21_images"),
+        ("av", "lerobot", FOLDER / "v21_av1"),
+        ("h5py", "libero_hdf5", "demo.hdf5"),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    tmp_path, monkeypatch, package, reader, path
+):
+    (tmp_path / "demo.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    monkeypatch.setitem(sys.modules, package, None)
+    options = ReadOptions(image_convention="upright")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'omnivla-rl\[data\]'"):
+        next(READERS[reader](tmp_path / path, options=options)).images[0]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +144,8 @@ def test_a_picture_of_another_size_is_named(tmp_path, monkeypatch):
 
     def odd(episode):
         made = steps(episode)
-        made[1]["observation"]["wrist_image"] = rlds._png(np.zeros((4, 4, 3), np.uint8))
+        picture = io.BytesIO(png.encode(np.zeros((4, 4, 3), np.uint8)))
+        made[1]["observation"]["wrist_image"] = picture
         return made
 
     tree = modified_tree()

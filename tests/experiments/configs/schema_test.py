@@ -11,7 +11,7 @@ from ml_collections import config_flags
 
 from experiments.configs import quickstart
 from experiments.configs.schema import check_tasks, from_config
-from omnivla_jax.flow import schedules, sde
+from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler
 from omnivla_jax.rl import grpo, gspo, ppo, rloo
 from omnivla_jax.sim.libero import files
@@ -26,7 +26,7 @@ def test_the_committed_configs_convert(variant):
     sampler = settings.sampler
     assert isinstance(sampler, FlowSampler)
     assert sampler.schedule.shape is schedules.flow_grpo
-    assert sampler.drift is sde.corrected
+    assert sampler.drift is drifts.corrected
     assert settings.evaluation.chunks == settings.rl.chunks
     assert sampler.exec_horizon is not None
     length = objectives.ratio_normalizers(settings.policy, sampler)["HK"]

@@ -35,7 +35,7 @@ def validate(context, updates, *, resumed_after=0):
             state: Any = {"w": jnp.float32(update)}
             validate_state(state, [{"update": n} for n in range(update)])
             writer.wait()
-            (folder,) = context.workdir.best_checkpoint("online").iterdir()
+            (folder,) = context.workdir.checkpoints("online_best").iterdir()
             best.append(int(folder.name.removeprefix(checkpoint_files.PREFIX)))
     return best
 
@@ -48,7 +48,7 @@ def table(context):
 def test_ties_keep_the_earlier_best(context):
     assert validate(context, SUCCESS) == [2, 4, 4, 4, 10]
     assert table(context) == SUCCESS
-    newest = checkpoints.latest(context.workdir.best_checkpoint("online"))
+    newest = checkpoints.latest(context.workdir.checkpoints("online_best"))
     assert newest is not None
     restored = checkpoints.restore(newest, {"w": jnp.float32(0)})
     assert restored.tree["w"] == 10 and len(restored.history) == 10
@@ -67,4 +67,4 @@ def test_evaluations_beyond_the_checkpoint_are_made_again(context, taken_up):
 def test_nothing_is_the_best_before_anything_was_evaluated(context):
     with best_checkpoint.best_checkpointer(context, "online", resumed_after=0):
         pass
-    assert checkpoints.latest(context.workdir.best_checkpoint("online")) is None
+    assert checkpoints.latest(context.workdir.checkpoints("online_best")) is None

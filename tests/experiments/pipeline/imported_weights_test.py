@@ -9,6 +9,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import traverse_util
@@ -17,11 +18,13 @@ from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline import imported_weights, training, training_stage
 from experiments.pipeline.workdir import Workdir, open_workdir
+from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy.pretrained import openpi
+from omnivla_jax.policy import inference
+from omnivla_jax.policy.pretrained import openpi, published
 from omnivla_jax.train import checkpoints
 from tests.helpers import reaching
-from tests.helpers.pretrained import fakes
+from tests.helpers.pretrained import fakes, published_folder
 
 DEBUG = configs.preset("debug")
 PI0 = openpi.pi0_config(DEBUG)
@@ -140,3 +143,57 @@ def test_folders_without_imported_weights_are_described(pi0, tmp_path):
         with pytest.raises(ValueError, match=words) as error:
             settings(tmp_path / name)
         assert "\n" not in str(error.value) and "delete" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def published_weights(tmp_path_factory):
+    """Imports by name without a spatial expert: (folder of weights, of its source)."""
+    root, base = tmp_path_factory.mktemp("published"), DEBUG.without_spatial()
+    for name in ("pi0_libero", "pi05_base"):
+        published_folder.write(root / name, name, base)
+        sources = ((name, str(root / name)),)
+        metadata = imported_weights.WeightsMetadata("debug", False, sources, {})
+        imported_weights.import_files(root / f"{name}_ours", metadata, seed=0)
+    return root
+
+
+def test_a_published_checkpoint_acts_from_its_import(published_weights):
+    policy = inference.load(published_weights / "pi0_libero_ours")
+    original = published.load_policy(
+        "pi0_libero",
+        published_weights / "pi0_libero",
+        base=DEBUG.without_spatial(),
+        mesh=sharding.make_mesh(),
+    )
+    assert policy.spec.config == original.config
+    assert (policy.spec.exec_horizon, policy.spec.ode_steps) == (5, 10)
+    spec = inference.PolicySpec(original.config, 5, 10)
+    expected = inference.Policy(original.params, original.normalizer, spec)
+    seen = {
+        "images": np.zeros((2, 16, 16, 3), np.uint8),
+        "state": np.linspace(-1, 1, 8),
+        "prompt": "open it",
+    }
+    np.testing.assert_array_equal(
+        policy.infer(seen)["actions"], expected.infer(seen)["actions"]
+    )
+
+
+def test_a_base_checkpoint_has_no_units(published_weights):
+    with pytest.raises(ValueError, match="parameters without the description"):
+        inference.load(published_weights / "pi05_base_ours")
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_published_checkpoint(published_weights, tmp_path):
+    """The state in the prompt and the pictures stay, chunks are actions themselves."""
+    changes = {"policy.spatial": False, "policy.max_tokens": 32}
+    frozen = {"sft.optimizer.learning_rate": 0.0, "sft.ema_decay": 0.0}
+    moved = settings(published_weights / "pi0_libero_ours", **changes).policy
+    assert moved.delta_mask == () and moved.horizon == 50 and moved.max_tokens == 32
+    config = settings(published_weights / "pi05_base_ours", **changes, **frozen)
+    assert config.policy.state_in_prompt and not config.policy.proprio_token
+    assert config.policy.image_convention == "openpi"
+    context: Any = SimpleNamespace(config=config, workdir=Workdir(tmp_path), mesh=None)
+    stage = training.sft_stage(context, None, reaching.demonstrations)
+    assert int(training_stage.run(context, stage).step) == 2

@@ -31,8 +31,8 @@ def test_swapped_instructions_differ_from_the_tasks(context):
     words = [task.instruction for task in context.scene.tasks]
     swapped = phases.swap_instructions(start, dict(enumerate(words)))
     np.testing.assert_array_equal(swapped.task, [0, 1, 2, 0, 1, 2])
-    for task, told in zip(np.asarray(swapped.task), np.asarray(swapped.instruction_id)):
-        assert words[task] != words[told]
+    for task, used in zip(np.asarray(swapped.task), np.asarray(swapped.instruction_id)):
+        assert words[task] != words[used]
 
 
 @pytest.mark.parametrize("chosen", [(2,), (0, 1)])

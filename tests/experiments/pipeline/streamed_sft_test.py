@@ -44,7 +44,7 @@ def test_a_killed_run_goes_on_bit_for_bit(data, uninterrupted, tmp_path):
     newest = checkpoints.latest(tmp_path / "checkpoints" / "sft")
     assert newest is not None
     saved = len(checkpoints.history(newest))
-    assert 0 < saved <= KILLED_AFTER
+    assert saved * 8 % 60  # in the middle of an epoch
     again, resumed = streamed_run.train(streamed_run.make_context(tmp_path), data)
     assert resumed == digests[saved:] and len(resumed) >= 100
     assert len(set(digests)) == len(digests)

@@ -75,7 +75,7 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
     for name in ("toy", "toy_validation"):
         rows = [csv_log.load(folder.metrics_file(name)) for folder in folders]
         assert rows[0] == rows[1] and rows[0]
-    best = [checkpoints.latest(folder.best_checkpoint("toy")) for folder in folders]
+    best = [checkpoints.latest(folder.checkpoints("toy_best")) for folder in folders]
     assert best[0] and best[1] and best[0].name == best[1].name
     assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.MAX_TO_KEEP
 
@@ -87,7 +87,7 @@ def test_a_finished_stage_is_only_read(tmp_path, evaluated):
 
 def test_without_validation_there_is_no_best(tmp_path, evaluated):
     run(tmp_path, calls=3, evaluate_every=0)
-    assert not evaluated and not Workdir(tmp_path).best_checkpoint("toy").exists()
+    assert not evaluated and not Workdir(tmp_path).checkpoints("toy_best").exists()
     assert not Workdir(tmp_path).metrics_file("toy_validation").exists()
 
 
@@ -97,4 +97,4 @@ def test_a_diverged_stage_keeps_its_last_checkpoint(tmp_path, evaluated):
     newest = checkpoints.latest(Workdir(tmp_path).checkpoints("toy"))
     assert newest is not None and newest.name == "step-00000006"
     rows = csv_log.load(Workdir(tmp_path).metrics_file("toy"))
-    assert len(rows) == 6, "the bad record is told, not recorded"
+    assert len(rows) == 6, "the bad record is reported, not recorded"

@@ -111,6 +111,11 @@ def test_media_are_embedded_and_nothing_is_fetched(tmp_path):
     assert "http" not in content and "@import" not in content
 
 
+def test_the_episodes_page_is_linked(tmp_path):
+    outline, words = render(tmp_path, episodes=tmp_path / "episodes.html")
+    assert outline.addresses == ["episodes.html"] and "Episodes in 3-D" in words
+
+
 def test_what_was_not_measured_is_left_out(tmp_path):
     results = {key: RESULTS[key] for key in ("before", "after")}
     _, words = render(tmp_path, results, [])

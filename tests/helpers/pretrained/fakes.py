@@ -40,7 +40,7 @@ def pi0(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
     return both | ends | _output(own)
 
 
-def pi05(params) -> dict[str, np.ndarray]:
+def pi05(params, vision=CONFIG.vision) -> dict[str, np.ndarray]:
     """The same without a state token, the time in adaptive norms."""
     own = params["action"]
     ends = _dense(own["input"], "action_in_proj", "time_mlp_in", "time_mlp_out")
@@ -49,7 +49,7 @@ def pi05(params) -> dict[str, np.ndarray]:
         leaves = _modulation(own, ("layers", name))
         norms |= {f"llm/layers/{name}_1/Dense_0/{k}": v for k, v in leaves}
     norms = {f"PaliGemma/{name}": array for name, array in norms.items()}
-    return _both_experts(params, CONFIG.vision) | norms | ends | _output(own)
+    return _both_experts(params, vision) | norms | ends | _output(own)
 
 
 def write_npz(path, arrays):

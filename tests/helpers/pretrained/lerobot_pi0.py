@@ -2,8 +2,8 @@
 
     python -m tests.helpers.pretrained.lerobot_pi0 OUT.npz
 
-runs LeRobot's own classes, built as theirs are but for the sizes, in an interpreter with
-`pip install lerobot[pi]` (0.6.1, Python 3.12); `fixtures/lerobot_pi0.npz` was made
+runs LeRobot's own classes, built as theirs are but for the sizes, in an interpreter
+with `pip install lerobot[pi]` (0.6.1, Python 3.12); `fixtures/lerobot_pi0.npz` was made
 so.
 Keys are "MODEL/velocity" float32 [R, B, H, D], "MODEL/chunk" float32 [B, H, D] and
 "MODEL/shapes", JSON of every array's shape by its name in a file.
@@ -12,12 +12,21 @@ Keys are "MODEL/velocity" float32 [R, B, H, D], "MODEL/chunk" float32 [B, H, D] 
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from tests.helpers.pretrained import pi0_case
+
+FIXTURE = Path(__file__).parent / "fixtures" / "lerobot_pi0.npz"
+
+
+def read_weights(model: str) -> dict[str, np.ndarray]:
+    """The arrays of the fixture's model, by their names in a file."""
+    with np.load(FIXTURE) as file:
+        return pi0_case.make_weights(json.loads(str(file[f"{model}/shapes"])))
 
 
 def compute(model: str) -> dict[str, np.ndarray]:

@@ -28,8 +28,8 @@ def aggregate(weights: Weights, patches: np.ndarray, heads: int) -> np.ndarray:
     grid = [(1 + row, 1 + column) for row in range(side) for column in range(side)]
     places = np.array([(0, 0)] * leading.shape[1] + grid, np.float64)
     everywhere = np.tile(places, (views, 1))
-    rounds = {name.split(".")[2] for name in weights if ".global_blocks." in name}
-    for layer in sorted(rounds, key=int):
+    blocks = {name.split(".")[2] for name in weights if ".global_blocks." in name}
+    for layer in sorted(blocks, key=int):
         x = block(weights, f"aggregator.frame_blocks.{layer}", x, places, heads)
         frame, joint = x, x.reshape(1, -1, width)
         name = f"aggregator.global_blocks.{layer}"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.flow import sde
+from omnivla_jax.flow import drifts
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.heads.base import likelihood_mask
@@ -35,10 +35,10 @@ def test_actions_behind_an_episodes_end_do_not_count() -> None:
 
 
 def test_cps_has_one_noisy_step_less() -> None:
-    assert FlowSampler(4, Schedule(), sde.corrected).noisy_steps == 4
-    assert FlowSampler(4, Schedule(), sde.coefficients_preserving).noisy_steps == 3
+    assert FlowSampler(4, Schedule(), drifts.corrected).noisy_steps == 4
+    assert FlowSampler(4, Schedule(), drifts.coefficients_preserving).noisy_steps == 3
     with pytest.raises(ValueError, match="steps=1 .*`cps` needs at least 2"):
-        FlowSampler(1, Schedule(), sde.coefficients_preserving)
+        FlowSampler(1, Schedule(), drifts.coefficients_preserving)
     with pytest.raises(ValueError, match="stochastic_steps is 'two'; choose 'all'"):
         FlowSampler(4, Schedule(), stochastic_steps="two")
 

@@ -79,6 +79,30 @@ def test_openpi_trees(tmp_path, name, config, write, with_values):
     assert not result.missing_initialized
 
 
+def test_adapters_of_a_fine_tuned_tree_are_merged(tmp_path):
+    """A rank of one on every kind of weight, under the names of openpi's tree."""
+    params = fakes.random_params(PI0)
+    arrays, path = fakes.pi0(params), "PaliGemma/llm/layers"
+    adapted = {f"{path}/attn/q_einsum_1/w": "/", f"{path}/mlp/linear": "_"}
+    for name, mark in adapted.items():
+        stem = name.removesuffix("/w")
+        *stacked, fan_in, fan_out = arrays[name].shape
+        arrays[f"{stem}{mark}lora_a"] = np.ones((*stacked, fan_in, 1), np.float32)
+        arrays[f"{stem}{mark}lora_b"] = np.full((*stacked, 1, fan_out), 2, np.float32)
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = {"params": traverse_util.unflatten_dict(arrays, sep="/")}
+        checkpointer.save(tmp_path / "params", tree)
+    result = loaded("pi0", tmp_path, PI0).params
+    for expert, *rest in (
+        ("action", "layers", "attn", "q_einsum"),
+        ("reasoning", "layers", "mlp", "linear"),
+    ):
+        ours, before = result[expert], params[expert]
+        for key in rest:
+            ours, before = ours[key], before[key]
+        np.testing.assert_allclose(ours, before + 2, atol=1e-5)
+
+
 def test_reflected_weights_take_tau_for_t():
     rest, width, tau = 3, 16, jnp.linspace(0, 1, 9)
     kernel = np.random.default_rng(0).normal(size=(rest + width, 5))

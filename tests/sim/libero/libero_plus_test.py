@@ -1,4 +1,4 @@
-"""Tests of omnivla_jax.sim.libero.libero_plus: names taken apart, and what is told."""
+"""Tests of omnivla_jax.sim.libero.libero_plus: names taken apart, and instructions."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_kinds_of_a_variant():
     assert Variant().kinds == ()
 
 
-@pytest.mark.parametrize("name, language, told", [
+@pytest.mark.parametrize("name, language, instructions", [
     ("put_it_down_light_7", "set it down",
      ("set it down", "put it down light 7", "put it down")),
     ("KITCHEN_SCENE10_put_it_down_noise_2", "set it down",
@@ -57,18 +57,18 @@ def test_kinds_of_a_variant():
     ("put_it_down_view_0_0_100_0_0", "put it down view 0 0 100 0 0",
      ("put it down", "put it down view 0 0 100 0 0", "put it down")),
 ])  # fmt: skip
-def test_what_each_prompt_tells(name, language, told):
+def test_the_instruction_of_each_prompt(name, language, instructions):
     assert (
         tuple(
             libero_plus.instruction(name, language, prompt)
             for prompt in ("clean", "as_published", "file_name")
         )
-        == told
+        == instructions
     )
 
 
 def test_preambles_are_recognised():
     found = "here are 20 variations of the instruction pick up the black bowl"
-    assert libero_plus.is_preamble(found)
+    assert libero_plus.PREAMBLE.match(found)
     for text in ("here is the bowl put it down", "put the version on the plate"):
-        assert not libero_plus.is_preamble(text)
+        assert not libero_plus.PREAMBLE.match(text)

@@ -82,9 +82,9 @@ def test_a_user_s_file_and_folder_are_suites(tmp_path):
     for name in (str(path), str(path.parent)):
         with pytest.warns(task_files.TaskFileWarning, match="name says 'my own task'"):
             suite = tasks.suite(name)
-        told = "pick the akita black bowl in the top layer of the wooden cabinet and "
-        told += "place it on the plate"
-        assert [task.instruction for task in suite.tasks] == [told]
+        words = "pick the akita black bowl in the top layer of the wooden cabinet and "
+        words += "place it on the plate"
+        assert [task.instruction for task in suite.tasks] == [words]
         assert suite.tasks[0].goal[0].target == "cookies_1"
         assert (suite.horizon, suite.prompt) == (600, "clean")
 
@@ -122,15 +122,15 @@ def test_libero_s_own_suites_say_nothing():
     assert suite.tasks[0].base_name == suite.tasks[0].name
 
 
-@pytest.mark.parametrize("prompt, told, words", [
-    ("clean", "lower it", "told is the :language"),
-    ("as_published", "put the bowl on the plate light 7", "told is the name"),
-    ("file_name", "put the bowl on the plate", "told is the name"),
+@pytest.mark.parametrize("prompt, instruction, words", [
+    ("clean", "lower it", "instruction is the :language"),
+    ("as_published", "put the bowl on the plate light 7", "instruction is the name"),
+    ("file_name", "put the bowl on the plate", "instruction is the name"),
 ])  # fmt: skip
-def test_a_prompt_chooses_between_language_and_name(write, prompt, told, words):
+def test_a_prompt_chooses_between_language_and_name(write, prompt, instruction, words):
     path = write(f"{PLATE}_light_7.bddl", ("Put the bowl on the plate", "Lower it"))
     suite, said = _quietly(tasks.suite, path, prompt=prompt)
-    assert suite.tasks[0].instruction == told and suite.prompt == prompt
+    assert suite.tasks[0].instruction == instruction and suite.prompt == prompt
     assert len(said) == 1 and words in said[0] and "lower it" in said[0]
 
 
@@ -212,7 +212,7 @@ def test_a_user_s_categories_are_used(write):
 
 def test_libero_90_objects_have_no_stand_ins(write):
     change = ("- akita_black_bowl", "- white_bowl")
-    told, said = _quietly(tasks.read_task, write(f"{PLATE}.bddl", change))
-    assert told.objects[0].category == "white_bowl" and "stand-ins" in said[0]
+    task, said = _quietly(tasks.read_task, write(f"{PLATE}.bddl", change))
+    assert task.objects[0].category == "white_bowl" and "stand-ins" in said[0]
     with pytest.raises(ValueError, match="'white_bowl'"):
         tasks.read_task(write("KITCHEN_SCENE7_open_the_microwave.bddl", change))

@@ -72,7 +72,7 @@ def _widths(scene, task):
 @pytest.mark.parametrize("suite", ["libero_goal", "libero_10"])
 def test_from_scene_undoes_to_scene_on_every_task(suite):
     scene, rng = scenes.make(suite, engine="mujoco"), np.random.default_rng(0)
-    for task in range(scene.num_tasks):
+    for task in range(len(scene.tasks)):
         nq, nv = _widths(scene, task)
         qpos, qvel = (
             jnp.asarray(rng.normal(size=(3, n)), jnp.float32) for n in (nq, nv)

@@ -13,7 +13,7 @@ from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.advantages import AdvantageBatch
 from omnivla_jax.train.online.config import OnlineConfig
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import chains, reaching
 from tests.train.online.step_test import POLICY
@@ -57,7 +57,7 @@ def collected(directions, config=CONFIG, **changes):
             reaching.make(POLICY)._replace(**changes),
             TASKS,
             config=config,
-            mesh_sharding=single_device(),
+            mesh_sharding=SINGLE_DEVICE,
         )
     )
     return run(jax.random.key(0))

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from omnivla_jax.flow import schedules, sde
+from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.heads.l1 import LaplaceSampler
-from omnivla_jax.train import loop, online, rng, sft, state
+from omnivla_jax.train import loop, online, rng, sft, sft_data, state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online.config import OnlineConfig
@@ -23,7 +23,7 @@ POLICY = preset("debug")
 SAMPLER = policy.FlowSampler(
     steps=3,
     schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
-    drift=sde.corrected,
+    drift=drifts.corrected,
     exec_horizon=3,
 )
 SETTINGS = OnlineConfig(
@@ -49,7 +49,7 @@ def fresh(settings=SETTINGS, network=POLICY):
     params = sft.fresh_params(rng.named_key(0, "init"), network)
     trained = lora.trainable_mask(params, settings.trainable)
     optimizer = state.make_optimizer(settings.optimizer, trained)
-    return state.create(params, sft.fit_normalizer(episodes), optimizer, seed=0)
+    return state.create(params, sft_data.fit_normalizer(episodes), optimizer, seed=0)
 
 
 def make_step(settings=SETTINGS, network=POLICY, sampler=SAMPLER):

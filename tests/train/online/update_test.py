@@ -14,7 +14,7 @@ from omnivla_jax.train.online import objectives, update
 from omnivla_jax.train.online.advantages import AdvantageBatch
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.rollout import RolloutBatch
-from omnivla_jax.train.sharding import single_device
+from omnivla_jax.train.sharding import SINGLE_DEVICE
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import chains
 
@@ -64,7 +64,7 @@ def learned(config=CONFIG, given=None):
             given,
             agent=chains.ShiftAgent(),
             config=config,
-            mesh_sharding=single_device(),
+            mesh_sharding=SINGLE_DEVICE,
         )
     )
     return run(start(config), jax.random.key(0), given or batch())

@@ -43,7 +43,7 @@ def test_columns_hold_codes_and_repeat_the_last_waypoint(scene):
 def test_one_skill_for_each_task_of_the_suite(scene):
     rows = table.skill_table(scene)
     for column in rows:
-        assert column.shape[:2] == (scene.num_tasks, rows.anchor.shape[1])
+        assert column.shape[:2] == (len(scene.tasks), rows.anchor.shape[1])
 
 
 def test_errors_name_tasks_without_and_with_skills(juggling):

@@ -102,7 +102,7 @@ def active_bodies(scene: Scene) -> ActiveBodies:
         bodies[:, scene.bodies[name]] = len(jointed.bodies) + slot
     return ActiveBodies(
         of_task=np.array(
-            [kinds.index(of_task.get(row, kinds[0])) for row in range(scene.num_tasks)]
+            [kinds.index(of_task.get(row, kinds[0])) for row in range(len(scene.tasks))]
         ),
         jointed=jointed,
         slot_objects=slot_objects,

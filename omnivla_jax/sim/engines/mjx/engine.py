@@ -150,9 +150,9 @@ def _substep(
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
     # As in the C engine, poses and contacts before the last substep remain.
-    poses, found = stages.body_poses(data), data.collision
-    overflow = carry.overflow + found.overflow
-    return _Carry(state, closing, terms, *poses, found.touching, overflow), None
+    poses, collision = stages.body_poses(data), data.collision
+    overflow = carry.overflow + collision.overflow
+    return _Carry(state, closing, terms, *poses, collision.touching, overflow), None
 
 
 def _control(

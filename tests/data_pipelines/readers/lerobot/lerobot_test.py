@@ -131,6 +131,26 @@ def test_row_groups_need_not_be_episodes(copied, rows):
         np.testing.assert_array_equal(found.state, wanted.state)
 
 
+def test_episodes_may_lie_in_several_files(copied):
+    """As lerobot/libero's 377 tables and 74 videos: the second episode in others."""
+    root = copied("v30_av1")
+    (table,) = root.glob("data/*/*")
+    rows = pq.read_table(table)
+    pq.write_table(rows.slice(10), table.with_name("file-001.parquet"))
+    pq.write_table(rows.slice(0, 10), table)
+    changes = {"data/file_index": lambda _: [0, 1]}
+    for video in list(root.glob("videos/*/*/*.mp4")):
+        shutil.copy(video, video.with_name("file-007.mp4"))
+        changes[f"videos/{video.parts[-3]}/file_index"] = lambda _: [0, 7]
+    edit_table(root / "meta/episodes/chunk-000/file-000.parquet", **changes)
+    for found, wanted in zip(read(root), read(FOLDER / "v30_av1"), strict=True):
+        np.testing.assert_array_equal(found.action, wanted.action)
+        np.testing.assert_array_equal(found.images, wanted.images)
+    second = read(root)[1].images.decode.args[0].episode
+    assert second.file.name == "file-001.parquet" and second.first == 0
+    assert {file.name for file, _ in second.videos.values()} == {"file-007.mp4"}
+
+
 def test_pictures_of_libero_copies_are_turned_upright():
     with pytest.warns(PictureWarning, match="convention=openpi to confirm, or =upri"):
         turned, _ = read(FOLDER / "v21_images", ReadOptions())
@@ -274,6 +294,19 @@ CORRUPTIONS = {
         "v30_av1",
         lambda root: next(root.glob("videos/*.image2/*/*.mp4")).unlink(),
         r"image2.*mp4 is missing \(1 of the dataset's 3 files",
+    ),
+    "cut video": (
+        "v30_h264",
+        lambda root: cut(next(root.glob("videos/*.image2/*/*.mp4"))),
+        r"image2.*mp4 has 20 frames to byte \d+, .* 20 and the file ends at byte",
+    ),
+    "video of another episode": (
+        "v30_av1",
+        lambda root: shutil.copy(
+            next((FOLDER / "v21_av1").glob("videos/*/*.image/*0.mp4")),
+            next(root.glob("videos/*.image/*/*.mp4")),
+        ),
+        "image/.*mp4 has 10 frames to byte .* where its episodes have 20 and",
     ),
     "missing tasks": (
         "v21_images",

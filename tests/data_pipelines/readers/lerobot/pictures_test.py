@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.readers import READERS
 from data_pipelines.readers.lerobot import pictures
 from data_pipelines.readers.options import ReadOptions
@@ -71,18 +72,15 @@ def test_a_picture_of_another_size_is_named(root, tmp_path):
         second(root)[0]
 
 
-def test_encoded_pictures_are_bounded(root):
-    episodes = [d.images.decode.args[0].episode for d in read(root)]
-    kept = pictures.EncodedPictures(limit=2000)
-    column = kept.column(episodes[0], "image")
-    assert kept.column(episodes[0], "image") is column
-    assert 500 < column.nbytes == kept.nbytes < 2000
-    kept.column(episodes[0], "wrist_image")
-    kept.column(episodes[1], "image")
-    assert kept.nbytes <= 2000
-    assert kept.column(episodes[0], "image") is not column
-    tiny = pictures.EncodedPictures(limit=1)
-    assert len(tiny.column(episodes[1], "image")) == 5
+def test_encoded_pictures_are_bounded(root, monkeypatch):
+    kept = EncodedCache(limit=3000)
+    monkeypatch.setattr(pictures, "ENCODED", kept)
+    episodes = read(root)
+    np.asarray(episodes[0].images)
+    assert len(kept) == 2 and 1000 < kept.nbytes < 3000  # two cameras
+    np.asarray(episodes[1].images)
+    assert len(kept) < 4 and kept.nbytes < 3000
+    np.testing.assert_array_equal(read(root)[0].images[4], episodes[0].images[4])
 
 
 def test_pictures_travel_to_another_process(root):

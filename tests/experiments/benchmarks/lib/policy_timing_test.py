@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.benchmarks.lib import flops, policy_timing
-from omnivla_jax.core import precision
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import preset
-from omnivla_jax.train import sft
 
 
 def chain(x, weight, unroll):
@@ -43,24 +41,15 @@ def test_the_debug_policy_is_measured():
 
 def test_full_trains_with_four_numbers_a_parameter():
     """By shapes alone, in which a step is lowered and its FLOPs are counted."""
-    config, sft_config = preset("full"), policy_timing.step_config(1)
-    draw = functools.partial(
-        policy_timing.init_state, config=config, sft_config=sft_config
-    )
-    start = jax.eval_shape(draw, jax.random.key(0))
+    config = preset("full")
+    step, init = policy_timing.sft_step(config, batch=1)
+    start = jax.eval_shape(init, jax.random.key(0))
     count = sum(leaf.size for leaf in jax.tree.leaves(parameters.shapes(config)))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
     assert 12 * count <= held < 12 * count + 2**10  # counters, units
     assert held + 4 * count < 67 * 2**30
     data = jax.eval_shape(functools.partial(policy_timing.random_dataset, config, 1))
-    lowered = sft.make_step(config, sft_config).lower(start, data)
+    lowered = step.lower(start, data)
     taken, _ = lowered.args_info[0]
     assert all(leaf.donated for leaf in jax.tree.leaves(taken))
     assert policy_timing.training_flops(config, batch=1) > 6 * count
-
-
-def test_what_acts_is_held_in_the_compute_dtype(monkeypatch):
-    monkeypatch.setattr(precision, "compute_dtype", lambda: jnp.dtype(jnp.bfloat16))
-    draw = functools.partial(policy_timing.served_params, config=preset("debug"))
-    served = jax.eval_shape(draw, jax.random.key(0))
-    assert {leaf.dtype for leaf in jax.tree.leaves(served)} == {jnp.dtype(jnp.bfloat16)}

@@ -42,22 +42,9 @@ class CandidatePairs(NamedTuple):
     slots: int  # S
 
     @property
-    def num_cells(self) -> int:
-        """D * G, the pairs of boxes."""
-        return int(np.prod(self.candidates.shape[1:]))
-
-    @property
     def num_pairs(self) -> int:
         """E = D * G + F * L, the pairs of a subset, in this order."""
-        return self.num_cells + int(np.prod(self.collides_with_plane.shape[1:]))
-
-
-def all_bodies(model: mujoco.MjModel) -> BodySubset:
-    """Return the subset in which every body takes part, none in a slot."""
-    size = model.nbody
-    return BodySubset(
-        np.arange(size), np.ones(size, bool), np.arange(model.nv), size, 0
-    )
+        return self.candidates[0].size + self.collides_with_plane[0].size
 
 
 def select_rows(subset: jax.Array, table: np.ndarray) -> jax.Array:

@@ -79,7 +79,7 @@ def plane_contacts(
     corners = _FaceCorners(u, v, -height, corner)
     position, depth, member = _support_points(body_boxes, corners)
 
-    first = pairs.num_cells + boxes.shape[1] * highest
+    first = pairs.candidates[0].size + boxes.shape[1] * highest  # behind the grid
     member = member.transpose(1, 2, 0)  # [B, W, 4]
     box = jnp.take_along_axis(body_boxes, member, axis=-1, mode="clip")
     contacts = Contacts(

@@ -8,6 +8,7 @@ from mujoco.mjx._src import collision_driver
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines.mjx import active_bodies
 from omnivla_jax.sim.engines.mjx.contact import candidates
+from tests.helpers import body_subsets
 
 XML = """<mujoco><worldbody>
   <geom type="plane" size="1 1 .1"/>
@@ -34,7 +35,7 @@ def allowed(model, present):
 def test_every_candidate_pair_is_one_row(pair_geoms):
     scene = scenes.make("libero_goal", engine="mjx")
     pairs = candidates.find_candidates(
-        scene.model, [candidates.all_bodies(scene.model)]
+        scene.model, [body_subsets.all_bodies(scene.model)]
     )
     present = [pair for pair in pair_geoms(pairs) if pair is not None]
     assert len(present) == len(set(present))
@@ -56,7 +57,7 @@ def test_every_subset_has_its_own_pairs(pair_geoms):
 
 
 def test_boxes_of_one_body_share_a_group(model):
-    pairs = candidates.find_candidates(model, [candidates.all_bodies(model)])
+    pairs = candidates.find_candidates(model, [body_subsets.all_bodies(model)])
     boxes = pairs.geoms[0, pairs.boxes_on_plane[0, pairs.body_boxes[0]]]
     assert [set(row) for row in model.geom_bodyid[boxes].tolist()] == [{1}, {2}]
     assert boxes.shape == (2, 2)  # the second padded by itself

@@ -10,8 +10,9 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import active_bodies
-from omnivla_jax.sim.engines.mjx.contact import candidates, collision, tables
+from omnivla_jax.sim.engines.mjx.contact import collision, tables
 from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
+from tests.helpers import body_subsets
 
 BATCH = 3
 WORKTOP = 0.9  # m: the table of libero_goal
@@ -105,7 +106,7 @@ def solid_pairs(pair_geoms, table, result, row):
     active = np.asarray(result.contacts.distance[row]) < 0
     for slot in np.flatnonzero(active):
         pair = int(result.contacts.pair[row, slot])
-        if pair < table.pairs.num_cells:
+        if pair < table.pairs.candidates[0].size:
             distance = float(result.contacts.distance[row, slot])
             pairs[geoms[pair]] = min(distance, pairs.get(geoms[pair], 0.0))
     return pairs
@@ -139,7 +140,7 @@ def test_things_at_rest_have_four_points_at_most(table, subset, result, mjx_scen
     flat = active.reshape(BATCH, -1)
     np.testing.assert_allclose(ground_contacts.position[2][flat], WORKTOP, atol=1e-3)
     np.testing.assert_allclose(ground_contacts.normal[2][flat], 1.0)
-    assert np.all(ground_contacts.pair[flat] >= table.pairs.num_cells)
+    assert np.all(ground_contacts.pair[flat] >= table.pairs.candidates[0].size)
 
 
 def test_touching_is_c_mujoco_s(data, result, mjx_scene):
@@ -215,7 +216,7 @@ TABLES = """<mujoco><worldbody>
 @pytest.mark.slow
 def test_the_highest_plane_is_the_ground():
     model = mujoco.MjModel.from_xml_string(TABLES)
-    subset = candidates.all_bodies(model)._replace(slots=1)
+    subset = body_subsets.all_bodies(model)._replace(slots=1)
     table = tables.build(model, [], [subset])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
     position = np.zeros((BATCH, model.nbody, 3), np.float32)

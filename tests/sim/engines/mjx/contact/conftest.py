@@ -16,6 +16,7 @@ from omnivla_jax.sim.engines.mjx.contact import (
     solver,
     tables,
 )
+from tests.helpers import body_subsets
 
 # A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
 XML = """<mujoco>
@@ -77,7 +78,7 @@ def _constraints(model, states, slots=0):
         return jnp.float32(np.array([read(data) for data in states]))
 
     table = tables.build(
-        model, [], [candidates.all_bodies(model)._replace(slots=slots)]
+        model, [], [body_subsets.all_bodies(model)._replace(slots=slots)]
     )
     position = batch(lambda data: data.xpos)
     matrix = batch(lambda data: data.xmat.reshape(-1, 3, 3))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.sim.engines.mjx.contact import candidates, tables
+from tests.helpers import body_subsets
 
 XML = """<mujoco><option timestep="0.005" impratio="7"/><worldbody>
   <geom name="floor" type="plane" size="1 1 .1" friction=".6 .01 .001"/>
@@ -24,7 +25,9 @@ def model():
 
 
 def build(model, sensor_pairs=(), **options):
-    return tables.build(model, sensor_pairs, [candidates.all_bodies(model)], **options)
+    return tables.build(
+        model, sensor_pairs, [body_subsets.all_bodies(model)], **options
+    )
 
 
 def test_parameters_are_those_of_c_mujoco_s_contacts(model, pair_geoms):
@@ -50,7 +53,7 @@ def test_parameters_are_those_of_c_mujoco_s_contacts(model, pair_geoms):
 def test_weights_and_moves_follow_the_bodies(model):
     table = build(model)
     np.testing.assert_array_equal(table.moves.sum(axis=1), [0, 6, 6])
-    row = table.pairs.num_cells  # the first plane entry: floor and crate
+    row = table.pairs.candidates[0].size  # the first plane entry: floor and crate
     assert [int(body) for body in table.pair_bodies[:, row]] == [0, 1]
     np.testing.assert_allclose(
         table.params[4, row], model.body_invweight0[1, 0], rtol=1e-6

@@ -1,0 +1,97 @@
+"""The policy that experiments.evaluate plays: of a run's checkpoint, or published."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple
+
+from experiments.configs import quickstart
+from experiments.configs.schema import ExperimentConfig, from_config
+from experiments.pipeline import policy_checkpoint
+from omnivla_jax.core import sharding
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy import config as configs
+from omnivla_jax.policy.normalize import Normalizer
+from omnivla_jax.policy.pretrained import published
+from omnivla_jax.sim.libero import tasks as task_tables
+from omnivla_jax.train.evaluate import EvaluateConfig
+from omnivla_jax.train.state import eval_params
+
+EPISODES = 50  # of each task, as in openpi's own evaluation
+
+
+class EvaluatedPolicy(NamedTuple):
+    """Parameters that act, and the settings that they come with."""
+
+    config: ExperimentConfig
+    params: PyTree
+    normalizer: Normalizer
+    origin: dict[str, Any]  # what the summary says of it
+
+
+def from_checkpoint(path: Path, stage: str | None) -> EvaluatedPolicy:
+    """Restore the policy of a run; raises what `policy_checkpoint.restore` raises."""
+    restored = policy_checkpoint.restore(path, stage)
+    origin = {
+        "checkpoint": str(restored.path),
+        "stage": restored.stage,
+        "update": restored.update,
+    }
+    state = restored.state
+    return EvaluatedPolicy(
+        restored.config, eval_params(state), state.normalizer, origin
+    )
+
+
+def from_weights(
+    name: str,
+    folder: Path,
+    *,
+    suite: str,
+    task_files: Mapping[str, Any],
+    preset: str = "full",
+    tokenizer: str | None = None,
+    stats: Path | None = None,
+) -> EvaluatedPolicy:
+    """Load published weights onto one device, to be played on every task of a suite.
+
+    Args:
+      name: of their recipe.
+      folder: of the weights.
+      suite: a name or a path, as `sim.libero.tasks.suite` takes it.
+      task_files: its options.
+      preset: the sizes of the encoder and the experts.
+      tokenizer: None: the one in the folder.
+      stats: their statistics; None: those in the folder.
+
+    Raises:
+      ValueError: the suite is wrong, or what `published.load_policy` raises.
+    """
+    table = task_tables.suite(suite, **task_files)
+    found = published.load_policy(
+        name,
+        folder,
+        base=configs.preset(preset).without_spatial(),
+        mesh=sharding.make_mesh(),
+        tokenizer=tokenizer,
+        stats=stats,
+    )
+    base, recipe = from_config(quickstart.get_config()), found.recipe
+    tasks = tuple(range(len(table.tasks)))
+    config = dataclasses.replace(
+        base,
+        suite=suite,
+        task_files={**base.task_files, **task_files},
+        tasks=tasks,
+        image_size=found.config.vision.image_size,
+        policy=found.config,
+        evaluation=EvaluateConfig(
+            episodes=EPISODES * len(tasks),
+            batch_size=len(tasks),
+            chunks=table.horizon // recipe.exec_horizon,
+            exec_horizon=recipe.exec_horizon,
+            steps=recipe.ode_steps,
+            recorded=0,
+        ),
+    )
+    origin = {"policy": name, "weights": str(folder)}
+    return EvaluatedPolicy(config, found.params, found.normalizer, origin)

@@ -1,0 +1,1 @@
+"""The real LIBERO, which has pins of its own, as an environment of another process."""

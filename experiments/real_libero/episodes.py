@@ -1,0 +1,129 @@
+"""Evaluates a policy in the real LIBERO as openpi's `examples/libero/main.py` does.
+
+Axes: H actions of a chunk, V views (agent view, wrist view), S image side.
+"""
+
+from typing import Any, Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.real_libero.remote import RealLibero, RealObservation
+from omnivla_jax.core.orientation import convert_image_convention
+from omnivla_jax.sim import env
+from omnivla_jax.sim.scene import Scene
+from omnivla_jax.world import observe, visual_scene
+
+WAIT_STEPS = 10  # control steps until everything has come to rest
+WAIT_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+REPLAN_STEPS = 5  # actions of a chunk that are executed
+SEED = 7  # of LIBERO's environment, set once a task
+
+# From a request of openpi's protocol to its actions [H, 7].
+InferFn = Callable[[dict[str, Any]], np.ndarray]
+# From an observation to pictures uint8 [V, S, S, 3] in openpi's orientation.
+PicturesFn = Callable[[RealObservation], np.ndarray]
+
+
+class EpisodeResult(NamedTuple):
+    """One episode of a task."""
+
+    success: bool
+    steps: int  # control steps of the policy
+
+
+def run_episode(
+    real: RealLibero,
+    state: np.ndarray,
+    prompt: str,
+    infer: InferFn,
+    pictures: PicturesFn,
+    *,
+    max_steps: int,
+    replan_steps: int = REPLAN_STEPS,
+) -> EpisodeResult:
+    """Run one episode: wait, then replan every few steps until success or the limit.
+
+    Args:
+      real: opened on the task.
+      state: float64 [1 + nq + nv], a recorded initial state.
+      prompt: the instruction.
+      infer: the policy.
+      pictures: of an observation.
+      max_steps: of the policy, control steps.
+      replan_steps: actions of a chunk to execute.
+
+    Raises:
+      ValueError: a chunk has fewer actions than `replan_steps`, or not 7 dimensions.
+    """
+    observation = real.reset(state)
+    for _ in range(WAIT_STEPS):
+        observation = real.step(WAIT_ACTION)
+    plan: list[np.ndarray] = []
+    for step in range(max_steps):
+        if not plan:
+            chunk = infer(request(observation, pictures(observation), prompt))
+            if chunk.ndim != 2 or chunk.shape[1] != 7 or len(chunk) < replan_steps:
+                raise ValueError(
+                    f"The policy answered actions of shape {list(chunk.shape)}: "
+                    f"expected [{replan_steps} or more, 7] (see --replan_steps)."
+                )
+            plan = list(chunk[:replan_steps])
+        observation = real.step(plan.pop(0))
+        if observation.success:
+            return EpisodeResult(True, step + 1)
+    return EpisodeResult(False, max_steps)
+
+
+def request(
+    observation: RealObservation, images: np.ndarray, prompt: str
+) -> dict[str, Any]:
+    """What openpi's LIBERO client sends; images uint8 [2, S, S, 3]."""
+    state = [
+        observation.eef_position,
+        axis_angle(observation.eef_quaternion),
+        observation.fingers,
+    ]
+    return {
+        "observation/image": images[0],
+        "observation/wrist_image": images[1],
+        "observation/state": np.concatenate(state).astype(np.float32),
+        "prompt": prompt,
+    }
+
+
+def axis_angle(quaternion: np.ndarray) -> np.ndarray:
+    """robosuite's `quat2axisangle`: xyzw [4] to [3], its angle in [0, 2 pi]."""
+    cosine = np.clip(quaternion[3], -1.0, 1.0)
+    sine = np.sqrt(1.0 - cosine * cosine)
+    if np.isclose(sine, 0.0):
+        return np.zeros(3)
+    return quaternion[:3] * 2.0 * np.arccos(cosine) / sine
+
+
+def make_renderer(scene: Scene, task: int, *, size: int) -> PicturesFn:
+    """Draw the real simulator's states by our renderer, in openpi's orientation.
+
+    Args:
+      scene: holds `task`.
+      task: its row of the suite.
+      size: S, pixels.
+    """
+    visuals = visual_scene.make(scene)
+    row = jnp.full(1, task, jnp.int32)
+
+    @jax.jit
+    def draw(qpos: jax.Array, qvel: jax.Array, fixtures: Any) -> jax.Array:
+        state = env.restore(scene, row, qpos, qvel, fixtures=fixtures)
+        return observe.images(visuals, state.physics, size=size)[0]
+
+    def pictures(observation: RealObservation) -> np.ndarray:
+        qpos, qvel, fixtures = jax.tree.map(
+            lambda value: jnp.asarray(value, jnp.float32)[None],
+            (observation.qpos, observation.qvel, observation.fixtures),
+        )
+        upright = np.asarray(draw(qpos, qvel, fixtures))
+        return convert_image_convention(upright, "openpi")
+
+    return pictures

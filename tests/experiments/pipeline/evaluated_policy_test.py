@@ -1,0 +1,36 @@
+"""Published weights get the suite's tasks and time limit, and their own rhythm."""
+
+import pytest
+
+from experiments.pipeline import evaluated_policy
+from omnivla_jax.policy import config as configs
+from tests.helpers.pretrained import published_folder
+
+
+@pytest.mark.parametrize(
+    "suite, limit, task_files",
+    [("libero_spatial", 220, {}), ("libero_goal", 33, {"horizon": 33})],
+)
+def test_every_task_is_played_to_its_limit(tmp_path, suite, limit, task_files):
+    name, base = "pi0_libero", configs.preset("debug").without_spatial()
+    published_folder.write(tmp_path, name, base)
+    found = evaluated_policy.from_weights(
+        name, tmp_path, suite=suite, task_files=task_files, preset="debug"
+    )
+    config = found.config
+    assert config.tasks == tuple(range(10)) and config.suite == suite
+    assert config.image_size == base.vision.image_size
+    settings = config.evaluation
+    assert (settings.episodes, settings.exec_horizon, settings.steps) == (500, 5, 10)
+    assert settings.chunks == limit // 5
+    assert config.task_table.horizon == limit
+    assert config.policy.delta_mask[:6] == (True,) * 6
+    assert found.origin == {"policy": name, "weights": str(tmp_path)}
+    assert len(found.normalizer.state.offset) == 8
+
+
+def test_an_unknown_suite_is_refused_first(tmp_path):
+    with pytest.raises(ValueError, match="libero_kitchen"):
+        evaluated_policy.from_weights(
+            "pi0_libero", tmp_path, suite="libero_kitchen", task_files={}
+        )

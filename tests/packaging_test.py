@@ -72,7 +72,7 @@ def test_the_library_declares_exactly_its_imports():
     "package, extras",
     [
         ("data_pipelines", ["data"]),
-        ("experiments", ["data", "experiments"]),
+        ("experiments", ["data", "experiments", "serve"]),
         ("omnivla_jax/interop", ["gymnasium"]),
     ],
 )

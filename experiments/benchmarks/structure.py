@@ -32,7 +32,7 @@ class Extension(NamedTuple):
 
 EXTENSIONS = {
     "action_head": Extension("l1", "omnivla_jax/policy/heads/l1.py"),
-    "reader": Extension("rlds", "data_pipelines/readers/rlds.py"),
+    "reader": Extension("droid_rlds", "data_pipelines/readers/droid_rlds.py"),
     "engine": Extension("mjx", "omnivla_jax/sim/engines/mjx"),
     "category": Extension(
         "wine_bottle", "omnivla_jax/sim/data/categories/wine_bottle.json"

@@ -81,6 +81,9 @@ def _quickstart() -> ConfigDict:
             "spatial": True,
             "head": "flow",  # the action head, see `policy.heads`
             "weights": "",  # a folder that experiments.import_weights wrote
+            # "6,-1": six dimensions of an action are learned relative to the state's,
+            # then one is not; needs data.norm_stats.
+            "delta_mask": "",
             "noise_head": False,  # for sampler.schedule = "learned"
             # None: the preset's; public weights need other tokens
             "max_tokens": placeholder(int),
@@ -131,6 +134,10 @@ def _data() -> ConfigDict:
             "remove_noops": False,
             "all_tasks": False,  # train on the dataset's other instructions, too
             "padding": "hold",  # of the last chunks: see core.action_chunks
+            # File of experiments.norm_stats or of openpi, and how it is used:
+            # "mean_std" or "quantiles". "": moments of the demonstrations.
+            "norm_stats": "",
+            "normalization": "mean_std",
             "streaming": False,  # batches from the files: for more than a device holds
         }
     )

@@ -14,6 +14,7 @@ from experiments.pipeline import imported_weights
 from experiments.reporting import progress
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core.orientation import CONVENTIONS
+from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
 from omnivla_jax.policy.heads import action_head
 from omnivla_jax.policy.heads.base import Sampler
@@ -47,6 +48,8 @@ class DataConfig:
     all_tasks: bool  # train on the dataset's other instructions, too
     padding: str  # rule for the last chunks, of `core.action_chunks`
     streaming: bool  # from the files, instead of a dataset on the device
+    norm_stats: Path | None  # statistics file; None: moments of the demonstrations
+    normalization: str  # with a file: one of `policy.norm_stats.MODES`
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
         for name, value in raw.items()
         if name not in ("preset", "spatial", "weights") and value is not None
     }
+    changes["delta_mask"] = _delta_mask(raw["delta_mask"])
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
@@ -147,6 +151,17 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
         config = imported_weights.update_config(folder, config)
     tokenizers.make_tokenizer(config)  # refuses a wrong path before the run starts
     return config
+
+
+def _delta_mask(text: str) -> tuple[bool, ...]:
+    """A mask in openpi's writing, "6,-1"; "" is none."""
+    try:
+        runs = [int(word) for word in split_names([text])]
+    except ValueError as error:
+        raise ValueError(
+            f"policy.delta_mask={text!r}: write numbers of dimensions, such as 6,-1."
+        ) from error
+    return tuple(run > 0 for run in runs for _ in range(abs(run)))
 
 
 def _weights(raw: Mapping[str, Any]) -> Path | None:
@@ -185,6 +200,7 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
     if raw["image_convention"] is not None:
         choose("data.image_convention", raw["image_convention"], CONVENTIONS)
     action_chunks.check_padding(raw["padding"])
+    choose("data.normalization", raw["normalization"], norm_stats.MODES)
     options = ReadOptions(
         image_convention=raw["image_convention"],
         cameras=split_names([raw["cameras"]]),
@@ -202,6 +218,8 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         all_tasks=raw["all_tasks"],
         padding=raw["padding"],
         streaming=raw["streaming"],
+        norm_stats=Path(raw["norm_stats"]).expanduser() if raw["norm_stats"] else None,
+        normalization=raw["normalization"],
     )
 
 

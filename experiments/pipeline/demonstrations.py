@@ -111,6 +111,11 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
     return [e._replace(images=np.asarray(e.images)) for e in episodes]
 
 
+def normalized_words(text: str) -> str:
+    """An instruction without capitals and further spaces: how two are compared."""
+    return " ".join(text.lower().split())
+
+
 def select_tasks(
     episodes: Sequence[Demonstration],
     tasks: dict[int, Task],
@@ -132,14 +137,10 @@ def select_tasks(
     Raises:
       ValueError: a task without an episode, with the instructions that there are.
     """
-
-    def normalized(text: str) -> str:
-        return " ".join(text.lower().split())
-
-    rows = {normalized(task.instruction): row for row, task in tasks.items()}
+    rows = {normalized_words(task.instruction): row for row, task in tasks.items()}
     selected = []
     for episode in episodes:
-        row = rows.get(normalized(episode.instruction))
+        row = rows.get(normalized_words(episode.instruction))
         if row is not None:
             text = tasks[row].instruction
             selected.append(episode._replace(instruction=text, task=row))

@@ -18,8 +18,9 @@ from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
-from omnivla_jax.policy import policy
+from omnivla_jax.policy import norm_stats, policy
 from omnivla_jax.policy.inference import PolicySpec
+from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data, sharding
 from omnivla_jax.train.state import TrainState, eval_params
 
@@ -39,7 +40,7 @@ def sft_stage(
     Args:
       context: of the run.
       initial: its parameters and normalizer are trained on; None: imported or random
-        parameters, and the normalizer of the demonstrations.
+        parameters, and the normalizer of `data.norm_stats` or of the demonstrations.
       demonstrations: called once training starts.
 
     Raises:
@@ -59,7 +60,8 @@ def sft_stage(
     def init() -> tuple[TrainState, loop.Step]:
         episodes = demonstrations()
         if initial is None:
-            normalizer = _shard(context, sft_data.fit_normalizer(episodes))
+            stored = _stored_normalizer(context.config)
+            normalizer = _shard(context, stored or sft_data.fit_normalizer(episodes))
             params = _initial_params(context, key)
         else:
             normalizer, params = initial.normalizer, eval_params(initial)
@@ -67,12 +69,10 @@ def sft_stage(
         padding = context.config.data.padding
         if context.config.data.streaming:
             return state, _streamed_step(context, state, episodes)
-        dataset = _shard(
-            context,
-            sft_data.make_dataset(
-                episodes, normalizer, config=policy_config, padding=padding
-            ),
+        dataset = sft_data.make_dataset(
+            episodes, normalizer, config=policy_config, padding=padding
         )
+        dataset = _shard(context, dataset)
         step = sft.make_step(
             policy_config, config, mesh_sharding=_mesh_sharding(context)
         )
@@ -185,7 +185,8 @@ def check_start(config: ExperimentConfig) -> None:
 
     Raises:
       ValueError: the stages are not in the order of `STAGES`, `init_checkpoint` is no
-        checkpoint of a run, or online training has no policy to start from.
+        checkpoint of a run, or online training has no policy to start from;
+        `data.norm_stats` cannot be read or is not used, or is missing for deltas.
     """
     names = config.stages
     if not names or list(names) != [name for name in STAGES if name in names]:
@@ -193,6 +194,7 @@ def check_start(config: ExperimentConfig) -> None:
             f"stages={','.join(names)} must name stages once and in this order: "
             f"{','.join(STAGES)}."
         )
+    _check_statistics(config)
     if config.init_checkpoint is not None:
         policy_checkpoint.locate(config.init_checkpoint)
     elif names[0] == "online":
@@ -220,6 +222,33 @@ def restore_initial_state(context: RunContext) -> TrainState | None:
     progress.note("Initial policy", str(restored.path))
     seed = jnp.asarray(config.seed, jnp.uint32)
     return _shard(context, dataclasses.replace(restored.state, seed=seed))
+
+
+def _check_statistics(config: ExperimentConfig) -> None:
+    """Refuse statistics that are missing, unreadable or not used; see `check_start`."""
+    if config.init_checkpoint is None:
+        if _stored_normalizer(config) is None and config.policy.delta_mask:
+            raise ValueError(
+                "policy.delta_mask needs the statistics of relative actions: make them "
+                "with experiments.norm_stats and give --config.data.norm_stats=FILE."
+            )
+    elif config.data.norm_stats is not None:
+        raise ValueError(
+            f"data.norm_stats={config.data.norm_stats} is not used with "
+            "init_checkpoint, whose policy keeps its statistics: leave one out."
+        )
+
+
+def _stored_normalizer(config: ExperimentConfig) -> Normalizer | None:
+    """The normalizer of `data.norm_stats`; None where no file is named."""
+    if config.data.norm_stats is None:
+        return None
+    return norm_stats.read(
+        config.data.norm_stats,
+        config.data.normalization,
+        proprio_dim=config.policy.robot_proprio_dim,
+        action_dim=config.policy.robot_action_dim,
+    )
 
 
 def _initial_params(context: RunContext, key: jax.Array) -> PyTree:

@@ -18,6 +18,7 @@ from ml_collections import config_flags
 
 INTERRUPTED, USAGE, FAILED = 130, 2, 1
 MAX_LINE = 500
+EXTRA = "omnivla-rl["  # in an ImportError that names what to install
 
 _TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "Show where an error arose, not only what to do about it."
@@ -104,6 +105,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return f"Wrong flag: {_message(error)} (--help lists the flags.)", USAGE
     if isinstance(error, MemoryError):
         return "Out of memory: make the batch or the number of groups smaller.", FAILED
+    if isinstance(error, ImportError) and EXTRA in str(error):
+        return f"Error: {_message(error)}", FAILED
     if isinstance(error, (ValueError, OSError, FloatingPointError)):
         return f"Error: {_message(error)}", FAILED
     return None

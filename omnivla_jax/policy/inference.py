@@ -115,7 +115,7 @@ class Policy:
           ValueError: a key is missing, an array has another shape or dtype, a state is
             not finite, or a prompt has no word or too many.
         """
-        inputs, batched = self._check(observation)
+        inputs, batched = self.prepare(observation)
         batch = inputs.images.shape[0]
         key = jax.random.key(0) if key is None else key
         if not key.ndim:
@@ -126,8 +126,11 @@ class Policy:
         chunk = np.asarray(actions)
         return {"actions": chunk if batched else chunk[0]}
 
-    def _check(self, observation: Mapping[str, Any]) -> tuple[Observation, bool]:
-        """The observation as a batch of host arrays, and whether it was one."""
+    def prepare(self, observation: Mapping[str, Any]) -> tuple[Observation, bool]:
+        """The observation as a batch of host arrays, and whether it was one.
+
+        Raises what `infer` raises, without sampling.
+        """
         missing = [name for name in KEYS if name not in observation]
         if missing:
             raise ValueError(

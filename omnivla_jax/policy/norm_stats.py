@@ -76,8 +76,7 @@ def write(path: Path, *, state: VectorStats, actions: VectorStats) -> None:
       FileExistsError: there is something at `path`.
     """
     path = Path(path)
-    if path.exists():
-        raise FileExistsError(f"{path} is there already: choose another name.")
+    check_absent(path)
     groups = {"state": state, "actions": actions}
     text = json.dumps(
         {
@@ -96,6 +95,12 @@ def write(path: Path, *, state: VectorStats, actions: VectorStats) -> None:
         os.link(unfinished, path)  # unlike a renaming, it replaces nothing
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_absent(path: Path) -> None:
+    """Raise a FileExistsError where something lies at `path`."""
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: choose another name.")
 
 
 def _vectors(stats: Mapping[str, Any], *, names: tuple[str, str], size: int) -> Vectors:

@@ -10,6 +10,8 @@ Axes: N samples, any leading axes "...", D dimensions of a state or an action, H
 of a chunk, S dimensions of a state.
 """
 
+from typing import TypeVar
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ from flax import struct
 # A dimension that hardly moves in the demonstrations must not explode when it does:
 # a millimetre, a milliradian or a thousandth of an action is the finest unit.
 MINIMUM_SCALE = 1e-3
+AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 
 
 @struct.dataclass
@@ -98,8 +101,8 @@ def unnormalize(affine: Affine, x: jax.Array) -> jax.Array:
 
 
 def delta_actions(
-    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
-) -> jax.Array:
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
     """Actions relative to the state that their chunk starts in; NumPy or JAX arrays.
 
     pi0's LIBERO checkpoints subtract position and rotation of the hand from actions
@@ -115,15 +118,15 @@ def delta_actions(
 
 
 def absolute_actions(
-    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
-) -> jax.Array:
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
     """The inverse of `delta_actions`, which describes the arguments."""
     return actions + _masked_state(actions, state, mask) if any(mask) else actions
 
 
 def _masked_state(
-    actions: jax.Array, state: jax.Array, mask: tuple[bool, ...]
-) -> jax.Array:
+    actions: AnyArray, state: AnyArray, mask: tuple[bool, ...]
+) -> AnyArray:
     """What `delta_actions` subtracts, [..., 1, D]: zeros where `mask` is False."""
     chex.assert_axis_dimension(actions, -1, len(mask))
     chex.assert_axis_dimension_gteq(state, -1, len(mask))

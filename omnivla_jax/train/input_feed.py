@@ -12,7 +12,6 @@ import time
 from typing import Any, Callable, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -114,7 +113,8 @@ def put_rows(
     """Put the rows that this process made in their places on the devices.
 
     Args:
-      batches: arrays [K, n, ...] of the host.
+      batches: arrays [K, n, ...] of the host, which nobody changes afterwards: a CPU
+        device may take over their memory.
       rows: of `local_rows`.
       mesh: the devices; None: the default one.
       size: N.
@@ -123,7 +123,7 @@ def put_rows(
       Arrays [K, N, ...] whose N is split over `data` and `fsdp`.
     """
     if mesh is None:
-        return jax.tree.map(jnp.asarray, batches)
+        return jax.device_put(batches)
     layout = NamedSharding(
         mesh, PartitionSpec(None, *sharding.batch_sharding(mesh).spec)
     )

@@ -158,7 +158,10 @@ def make_streamed_step(
 
         def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
             robot_state = normalize.normalize(maps.state, frames.state)
-            chunk = normalize.normalize(maps.action, frames.chunk)
+            chunk = normalize.delta_actions(
+                frames.chunk, frames.state, policy_config.delta_mask
+            )
+            chunk = normalize.normalize(maps.action, chunk)
             observation = Observation(
                 images=frames.images,
                 tokens=table.tokens[frames.instruction],

@@ -47,7 +47,8 @@ def make_dataset(
 
     Args:
       demonstrations: at least one.
-      normalizer: of their states and actions.
+      normalizer: of their states and actions, the latter relative to the state where
+        `config.delta_mask` says so.
       config: of the policy.
       padding: the rule for the last chunks, one of `action_chunks.PADDINGS`.
 
@@ -71,19 +72,20 @@ def make_dataset(
             f"No demonstration has {config.horizon} steps, and data.padding="
             f"{padding!r} leaves no frame of shorter ones: choose another."
         )
-    masks = [
-        mask
+    every_mask = (
+        action_chunks.loss_mask(len(action), config.horizon, padding)
         for action in actions
-        if (mask := action_chunks.loss_mask(len(action), config.horizon, padding))
-        is not None
-    ]
+    )
+    masks = [mask for mask in every_mask if mask is not None]
 
     def frames(field: str) -> np.ndarray:
         arrays = [getattr(d, field) for d in demonstrations]
         return np.concatenate([np.asarray(a)[:n] for a, n in zip(arrays, counts)])
 
-    state = normalize.normalize(normalizer.state, jnp.asarray(frames("state")))
-    chunk = normalize.normalize(normalizer.action, jnp.asarray(np.concatenate(chunks)))
+    states, actions_of = frames("state"), np.concatenate(chunks)
+    actions_of = normalize.delta_actions(actions_of, states, config.delta_mask)
+    state = normalize.normalize(normalizer.state, jnp.asarray(states))
+    chunk = normalize.normalize(normalizer.action, jnp.asarray(actions_of))
     rows = [texts.index(d.instruction) for d in demonstrations]
     return Dataset(
         images=jnp.asarray(frames("images")),
@@ -114,11 +116,6 @@ def check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> 
     Raises:
       ValueError: with both sizes.
     """
-    if config.delta_mask:
-        raise ValueError(
-            f"policy.delta_mask is {config.delta_mask}, but demonstrations are learned "
-            "in the robot's own actions: leave it empty."
-        )
     sizes = len(normalizer.state.offset), len(normalizer.action.offset)
     expected = config.robot_proprio_dim, config.robot_action_dim
     if sizes != expected:

@@ -128,6 +128,7 @@ def test_batches_follow_the_order_through_epochs():
     frames = frames_of("mask")
     stream = streaming.BatchStream(frames, 8)
     batches = [streaming.stack_batches(stream, 2) for _ in range(6)]
+    assert all(leaf.ctypes.data % streaming.ALIGNMENT == 0 for leaf in batches[0])
     assert batches[0].images.shape[:2] == batches[0].loss_mask.shape[:2] == (2, 8)
     for name in ("images", "state", "chunk", "loss_mask"):
         flat = [

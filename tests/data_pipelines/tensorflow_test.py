@@ -6,7 +6,7 @@ Skipped where TensorFlow is not installed; the bytes are checked without it as w
 import numpy as np
 import pytest
 
-from data_pipelines import rlds, rlds_builder, tfrecord
+from data_pipelines import rlds, tfrecord
 from tests.data_pipelines.rlds_test import make_episode
 
 tf = pytest.importorskip("tensorflow")
@@ -62,8 +62,13 @@ def test_tensorflow_checks_our_checksums(tmp_path):
 
 def test_we_read_what_tensorflow_wrote(tmp_path, monkeypatch):
     ours = rlds.write(tmp_path / "ours", EPISODES, name="libero_goal")
-    writer = tfds.core.ExampleWriter(tfds.core.FileFormat.TFRECORD)
-    monkeypatch.setattr(rlds_builder, "_tfrecord_writer", lambda: writer)
+
+    def write(path, records):
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record)
+
+    monkeypatch.setattr(tfrecord, "write", write)
     theirs = rlds.write(tmp_path / "theirs", EPISODES, name="libero_goal")
     for file in ours.iterdir():
         assert file.read_bytes() == (theirs / file.name).read_bytes()

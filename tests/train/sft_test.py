@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import streaming
+from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, sft_data, state
 from omnivla_jax.train.state import OptimizerConfig
@@ -92,11 +93,11 @@ def test_steps_must_fill_whole_calls():
         sft.SftConfig(OptimizerConfig(1e-3), steps=5, steps_per_call=2)
 
 
-def streamed(fresh, demonstrations, frames, **changes):
+def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     """The loss and gradient norm of one streamed call, and the state after it."""
-    texts, table = sft_data.instruction_table(demonstrations, CONFIG)
+    texts, table = sft_data.instruction_table(demonstrations, config)
     settings = dataclasses.replace(SETTINGS, **changes)
-    step = sft.make_streamed_step(CONFIG, settings, table)
+    step = sft.make_streamed_step(config, settings, table)
     source = streaming.ShuffledFrames(
         demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
     )
@@ -122,6 +123,26 @@ def test_streamed_batches_learn_as_the_dataset(trained):
     after, expected = step(before, dataset)
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
     chex.assert_trees_all_close(other.params, after.params, atol=1e-5)
+
+
+def test_streamed_batches_take_the_state_from_actions(trained):
+    _, _, fresh = trained
+    demonstrations, before = reaching.demonstrations(), fresh()
+    mask = (True,) + (False,) * (CONFIG.action_dim - 1)
+    config, maps = dataclasses.replace(CONFIG, delta_mask=mask), before.normalizer
+    relative = sft_data.make_dataset(demonstrations, maps, config=config)
+    plain = sft_data.make_dataset(demonstrations, maps, config=CONFIG)
+    moved = (plain.chunk - relative.chunk) * maps.action.scale
+    state = normalize.unnormalize(maps.state, plain.state)
+    np.testing.assert_allclose(moved[:, 0, 0], state[:, 0], atol=1e-4)
+    np.testing.assert_allclose(moved[..., 1:], 0, atol=1e-6)
+    key, loss_key = sft._step_keys(before)
+    observation, chunk, _ = sft_data.draw(key, relative, 2)
+    loss = sft.loss(before.params, loss_key, observation, chunk, draws=2, config=config)
+    frames = jax.random.randint(key, (2,), 0, len(relative.chunk))
+    one = {"batch_size": 2, "steps": 1, "steps_per_call": 1}
+    _, found = streamed(fresh, demonstrations, np.array([frames]), config, **one)
+    np.testing.assert_allclose(found["loss"], loss, rtol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_unmasked_actions(trained):

@@ -71,7 +71,7 @@ def test_instructions_of_one_spelling_have_two_files(tmp_path):
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_single_step_has_no_place_in_liberos_order(tmp_path):
+def test_a_single_step_has_no_place(tmp_path):
     short = make_episode(0, length=1)
     with pytest.raises(ValueError, match="hdf5_obs_before_action"):
         WRITERS["hdf5"].write(tmp_path, [short], name="libero_goal")

@@ -115,7 +115,7 @@ def test_an_interrupted_write_leaves_the_earlier_dataset(tmp_path, layout):
     assert files(folder) == before and not list(tmp_path.glob(".*"))
 
 
-def test_one_episode_at_a_time_is_taken(tmp_path, layout, monkeypatch):
+def test_one_episode_at_a_time_is_taken(tmp_path, layout):
     taken, alive = 0, []
 
     def counted():

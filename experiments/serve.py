@@ -1,0 +1,146 @@
+"""Serves the policy of a checkpoint to openpi's clients, over websockets.
+
+    python -m experiments.serve --checkpoint=runs/quickstart [--stage=online]
+        [--host=127.0.0.1] [--port=8000] [--api_key_file=FILE]
+        [--max_batch=8] [--max_wait_ms=5] [--max_clients=64] [--max_frame_mib=8]
+        [--image_convention=openpi] [--default_prompt=TEXT] [--seed=0]
+
+--checkpoint is the folder of a run, of a training stage, or of one checkpoint. Clients
+send LIBERO's keys; --image_convention says how they hold their pictures, by default as
+openpi's LIBERO client does. All programs are compiled before the first client is let
+in; then one line on standard output names the address. Ctrl-C and SIGTERM end it after
+the replies under way. docs/serving.md has a client, and every limit.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+from absl import logging as absl_logging
+
+from experiments.pipeline import policy_checkpoint
+from experiments.pipeline.workdir import enclosing_run
+from experiments.reporting import errors
+from omnivla_jax.core import compile as compilation
+from omnivla_jax.core.orientation import CONVENTIONS
+from omnivla_jax.policy import inference
+
+if TYPE_CHECKING:
+    from experiments.serving.server import PolicyServer
+
+KEY_VARIABLE = "OMNIVLA_API_KEY"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Folder of a run, a stage or one checkpoint.", required=True
+)
+_STAGE = flags.DEFINE_string(
+    "stage", None, "Of a run: sft, online, online_best; else the last."
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
+_PORT = flags.DEFINE_integer("port", 8000, "0: any free one.", 0, 65535)
+_KEY_FILE = flags.DEFINE_string(
+    "api_key_file", None, f"File of the key that clients send; else ${KEY_VARIABLE}."
+)
+_MAX_BATCH = flags.DEFINE_integer("max_batch", 8, "Observations of a call.", 1, 1024)
+_MAX_WAIT = flags.DEFINE_float(
+    "max_wait_ms", 5.0, "That a request waits for others.", lower_bound=0
+)
+_MAX_CLIENTS = flags.DEFINE_integer("max_clients", 64, "Let in at once.", 1)
+_MAX_FRAME = flags.DEFINE_float("max_frame_mib", 8.0, "Of a request.", 0.01, 1024)
+_CONVENTION = flags.DEFINE_enum(
+    "image_convention", "openpi", list(CONVENTIONS), "How clients hold pictures."
+)
+_PROMPT = flags.DEFINE_string("default_prompt", None, "Of requests without one.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the noise that chunks start from.")
+_TOKENIZER = flags.DEFINE_string(
+    "tokenizer", None, "Replaces the checkpoint's, where its file lies elsewhere."
+)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Load, compile, serve until a signal."""
+    from experiments.serving.batched_policy import BatchedPolicy
+    from experiments.serving.requests import RequestFormat
+    from experiments.serving.server import PolicyServer, ServerConfig
+
+    if argv[1:]:
+        raise flags.Error(f"unknown argument {argv[1]!r}")
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("omnivla.serving").setLevel(logging.WARNING)
+    config = ServerConfig(
+        host=_HOST.value,
+        port=_PORT.value,
+        max_wait_ms=_MAX_WAIT.value,
+        max_clients=_MAX_CLIENTS.value,
+        max_frame_mib=_MAX_FRAME.value,
+        api_key=read_key(),
+    )
+    if config.host not in LOOPBACK and config.api_key is None:
+        print(
+            f"Warning: whoever reaches {config.host} can use this policy: give "
+            "--api_key_file.",
+            file=sys.stderr,
+        )
+    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    policy = load_policy(Path(_CHECKPOINT.value).expanduser(), _STAGE.value)
+    request_format = RequestFormat(
+        image_size=policy.spec.config.vision.image_size,
+        views=policy.spec.config.views,
+        image_convention=_CONVENTION.value,
+        default_prompt=_PROMPT.value,
+    )
+    batched = BatchedPolicy(policy, max_batch=_MAX_BATCH.value, seed=_SEED.value)
+    print("Compiling.", file=sys.stderr, flush=True)
+    server = PolicyServer(batched, request_format, config)
+    asyncio.run(serve(server, config.host))
+
+
+async def serve(server: "PolicyServer", host: str) -> None:
+    """Run `server` until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.serve(
+        stop, lambda port: print(f"Serving on ws://{host}:{port}", flush=True)
+    )
+    print("Stopped.", file=sys.stderr)
+
+
+def load_policy(path: Path, stage: str | None) -> inference.Policy:
+    """The policy of a run's stage, or of a checkpoint that lies in no run.
+
+    Raises:
+      ValueError: there is no such checkpoint, or it cannot be read.
+    """
+    if enclosing_run(path) is not None:
+        path = policy_checkpoint.locate(path, stage)[2]
+    elif stage is not None:
+        raise ValueError(f"{path} lies in no run: leave out --stage={stage}.")
+    return inference.load(path, tokenizer=_TOKENIZER.value)
+
+
+def read_key() -> str | None:
+    """The key that clients have to send; None: none.
+
+    Raises:
+      ValueError: its file holds none.
+    """
+    if _KEY_FILE.value is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    key = Path(_KEY_FILE.value).expanduser().read_text("utf-8").strip()
+    if not key:
+        raise ValueError(f"{_KEY_FILE.value} is empty: write the key into it.")
+    return key
+
+
+if __name__ == "__main__":
+    errors.run(main)

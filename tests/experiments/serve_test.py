@@ -1,0 +1,69 @@
+"""Tests of the launcher experiments.serve."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import websockets
+from openpi_client.websocket_client_policy import WebsocketClientPolicy
+
+from omnivla_jax.train import checkpoints, sft
+from omnivla_jax.train.state import OptimizerConfig
+from tests.helpers import served
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.serve", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMNIVLA_API_KEY": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_it_serves_a_checkpoint_until_it_is_told_to_stop(tmp_path):
+    policy = served.make_policy()
+    config = sft.SftConfig(OptimizerConfig(1e-3), 10)
+    state = sft.create(policy._params, policy._normalizer, config=config, seed=0)
+    checkpoints.save(tmp_path / "sft", state, [], policy=policy.spec.to_json())
+    (tmp_path / "key").write_text("secret\n")
+    limits = ("--max_batch=1", "--port=0", f"--api_key_file={tmp_path / 'key'}")
+    server = launch(f"--checkpoint={tmp_path / 'sft'}", *limits)
+    try:
+        line = server.stdout.readline()
+        assert line.startswith("Serving on ws://127.0.0.1:"), server.stderr.read()
+        address = line.split()[-1]
+        with pytest.raises(websockets.InvalidStatus, match="401"):
+            WebsocketClientPolicy(address)
+        client = WebsocketClientPolicy(address, api_key="secret")
+        actions = client.infer(served.request())["actions"]
+        assert actions.shape == (served.CONFIG.horizon, 7)
+        assert np.isfinite(actions).all()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0 and "Stopped." in server.stderr.read()
+    finally:
+        server.kill()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_served_is_one_line(tmp_path):
+    (tmp_path / "key").touch()
+    cases = {
+        f"{tmp_path} holds no checkpoint": (),
+        "lies in no run: leave out --stage=sft": ("--stage=sft",),
+        "is empty: write the key into it": (f"--api_key_file={tmp_path / 'key'}",),
+    }
+    servers = [launch(f"--checkpoint={tmp_path}", *flags) for flags in cases.values()]
+    for server, words in zip(servers, cases):
+        output, error = server.communicate(timeout=120)
+        assert server.returncode == 1 and output == ""
+        assert words in error and "Traceback" not in error

@@ -49,7 +49,7 @@ _MAX_WAIT = flags.DEFINE_float("max_wait_ms", 5.0, "Of the server.", lower_bound
 _SOAK = flags.DEFINE_integer("soak", 0, "Requests, 1 % malformed.", lower_bound=0)
 
 
-class Tally:
+class RequestCounts:
     """What the clients of a run have seen; shared by their threads."""
 
     def __init__(self, requests: int) -> None:
@@ -70,11 +70,13 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
         address, process = server
         for clients in map(int, _CLIENTS.value):
-            play(address, clients, Tally(WARM_UP * clients), malformed=False)
+            send_requests(
+                address, clients, RequestCounts(WARM_UP * clients), malformed=False
+            )
             before = resident_mib(process)
-            tally = Tally(_SOAK.value or _REQUESTS.value)
+            tally = RequestCounts(_SOAK.value or _REQUESTS.value)
             begin = time.perf_counter()
-            play(address, clients, tally, malformed=_SOAK.value > 0)
+            send_requests(address, clients, tally, malformed=_SOAK.value > 0)
             elapsed = time.perf_counter() - begin
             row = report(tally, elapsed) | {
                 "resident_mib": [before, resident_mib(process)],
@@ -96,7 +98,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def report(tally: Tally, elapsed: float) -> dict[str, Any]:
+def report(tally: RequestCounts, elapsed: float) -> dict[str, Any]:
     """Percentiles of the latency that clients saw, and counts."""
     p50, p99 = np.percentile(1e3 * np.asarray(tally.seconds), [50, 99])
     return {
@@ -144,7 +146,9 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
         log.close()
 
 
-def play(address: str, clients: int, tally: Tally, *, malformed: bool) -> None:
+def send_requests(
+    address: str, clients: int, tally: RequestCounts, *, malformed: bool
+) -> None:
     """Send requests from so many threads until the tally has none left."""
     threads = [
         threading.Thread(target=run_client, args=(address, seed, tally, malformed))
@@ -156,7 +160,7 @@ def play(address: str, clients: int, tally: Tally, *, malformed: bool) -> None:
         thread.join()
 
 
-def run_client(address: str, seed: int, tally: Tally, malformed: bool) -> None:
+def run_client(address: str, seed: int, tally: RequestCounts, malformed: bool) -> None:
     """One client: connects again after a refusal, as a client of openpi has to."""
     rng = np.random.default_rng(seed)
     connection = open_connection(address)

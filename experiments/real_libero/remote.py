@@ -99,6 +99,7 @@ class RealLibero:
             self._connection.send(request)
             reply = self._connection.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.wait(timeout=60)  # its last words are written as it ends
             self._stderr.seek(0)
             lines = self._stderr.read().decode(errors="replace").split("\n")
             last = next((x for x in reversed(lines) if x.strip()), "without a word")

@@ -14,7 +14,7 @@ from experiments.serving import codec
 from tests.helpers import stand_in_libero
 
 TASKS = {7: "turn_on_the_stove", 8: "put_the_bowl_on_the_plate"}
-ACTIONS = np.tile(np.float32([0.25, 0, 0, 0, 0, 0, 1]), (8, 1))
+ACTIONS = np.tile(np.array([0.25, 0, 0, 0, 0, 0, 1], np.float32), (8, 1))
 
 
 def answer(connection):

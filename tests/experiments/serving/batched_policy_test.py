@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,7 +43,9 @@ def test_no_request_compiles_and_none_sees_its_batch(monkeypatch):
 
 def test_noise_follows_seed_number_and_request():
     key = jax.random.key(5)
-    found = batched_policy.noise_keys(key, np.uint32([0, 0, 1]), np.uint32([7, 8, 7]))
+    found = batched_policy.noise_keys(
+        key, jnp.array([0, 0, 1], jnp.uint32), jnp.array([7, 8, 7], jnp.uint32)
+    )
     data = np.asarray(jax.random.key_data(found))
     assert len(np.unique(data, axis=0)) == 3
     expected = jax.random.fold_in(jax.random.fold_in(key, 1), 7)

@@ -53,7 +53,7 @@ def test_known_messages_to_the_byte():
     array = bytes.fromhex("81a17384c40b") + b"__ndarray__" + bytes.fromhex("c3c404")
     array += b"data" + bytes.fromhex("c4040000c03fc405") + b"dtype" + b"\xa3<f4"
     array += bytes.fromhex("c405") + b"shape" + bytes.fromhex("9101")
-    assert codec.pack({"s": np.float32([1.5])}) == array
+    assert codec.pack({"s": np.array([1.5], np.float32)}) == array
     scalar = bytes.fromhex("83c40d") + b"__npgeneric__" + bytes.fromhex("c3c404")
     scalar += b"data" + bytes.fromhex("cb4000000000000000c405") + b"dtype\xa3<f4"
     assert codec.pack(np.float32(2)) == scalar

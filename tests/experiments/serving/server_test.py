@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ import websockets
 from openpi_client import action_chunk_broker, msgpack_numpy
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from experiments.serving import codec, requests
 from experiments.serving.batched_policy import BatchedPolicy
@@ -92,7 +94,7 @@ def test_concurrent_clients_share_calls(address, batched):
     """16 clients at once: each gets its own actions, and calls are shared."""
     requests_ = [served.request(seed) for seed in range(16)]
     expected = [expected_actions(batched, request) for request in requests_]
-    replies = [None] * 16
+    replies: list[Any] = [None] * 16
     barrier = threading.Barrier(16)
 
     def play(row):
@@ -102,8 +104,10 @@ def test_concurrent_clients_share_calls(address, batched):
         policy._ws.close()
 
     threads = [threading.Thread(target=play, args=(row,)) for row in range(16)]
-    [thread.start() for thread in threads]
-    [thread.join(30) for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
     for reply, actions in zip(replies, expected):
         np.testing.assert_allclose(reply["actions"], actions, atol=1e-4)
     assert max(reply["server_timing"]["batch_size"] for reply in replies) > 1
@@ -133,7 +137,7 @@ def test_a_bad_request_ends_its_own_connection(
     assert len(str(caught.value).splitlines()) == 2  # the client's line, and ours
     with pytest.raises(websockets.ConnectionClosedError) as closed:
         bad.infer(served.request())
-    assert closed.value.rcvd.code == 1011
+    assert closed.value.rcvd.code == 1011  # type: ignore[union-attr]
     assert_serves(client, batched, 0)
 
 
@@ -182,7 +186,7 @@ def test_health_and_other_paths(address):
 
 def test_browsers_are_not_let_in(address):
     with pytest.raises(websockets.InvalidStatus, match="403"):
-        connect(address, origin="http://evil.example")
+        connect(address, origin=Origin("http://evil.example"))
 
 
 def test_pings_answer_while_the_policy_runs(batched, monkeypatch):
@@ -202,7 +206,7 @@ def test_pings_answer_while_the_policy_runs(batched, monkeypatch):
             assert entered.wait(30)
             assert connection.ping().wait(30)
             leave.set()
-            assert "actions" in codec.unpack(connection.recv())
+            assert "actions" in codec.unpack(connection.recv(decode=False))
 
 
 def test_a_failing_policy_is_one_line_for_its_batch(batched, monkeypatch):
@@ -261,10 +265,10 @@ def test_stopping_sends_the_reply_under_way(batched, monkeypatch):
         with connect(address, compression=None) as connection:
             connection.recv()
             connection.send(codec.pack(served.request()))
-            replies.append(codec.unpack(connection.recv()))
+            replies.append(codec.unpack(connection.recv(decode=False)))
             with pytest.raises(websockets.ConnectionClosedOK) as closed:
                 connection.recv()
-            replies.append(closed.value.rcvd.code)
+            replies.append(closed.value.rcvd.code)  # type: ignore[union-attr]
 
     with served.running(batched) as address:
         idle = WebsocketClientPolicy(address)

@@ -1,4 +1,7 @@
-"""What readers and writers check of numbers, and say of other libraries' errors."""
+"""What readers and writers check of numbers, and say of other libraries."""
+
+import importlib
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +11,17 @@ from omnivla_jax.core.types import Demonstration
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type when it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def optional_module(name: str, layout: str) -> Any:
+    """Import a package of the extra `data`; a ModuleNotFoundError names the extra."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{layout} need {error.name}: pip install 'omnivla-rl[data]'.",
+            name=error.name,
+        ) from error
 
 
 def check_finite(array: np.ndarray, name: str, where: str, first: int = 0) -> None:

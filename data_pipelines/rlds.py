@@ -141,15 +141,7 @@ def _move(built: Path, directory: Path, name: str, workspace: Path) -> Path:
     """Move finished files to their place; what they replace goes with `workspace`."""
     final = directory / name / rlds_builder.RELEASE
     final.parent.mkdir(parents=True, exist_ok=True)
-    replaced = workspace / "replaced"
-    if final.exists():
-        final.rename(replaced)
-    try:
-        built.rename(final)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(final)
-        raise
+    rlds_paths.replace_folder(built, final, workspace / "replaced")
     if rlds_paths.describes_ours(directory):  # of releases without NAME/1.0.0
         for file in rlds_paths.dataset_files(directory):
             file.replace(workspace / file.name)

@@ -126,3 +126,19 @@ def _absent(path: Path) -> str:
         f"No demonstrations in {path}: name the folder with {INFO_FILE}, or one at "
         "most three levels above it."
     )
+
+
+def replace_folder(built: Path, final: Path, earlier: Path) -> None:
+    """Move `built` to `final`, and what lay there to `earlier`, unless it fails.
+
+    Raises:
+      OSError: it cannot be moved; what lay at `final` lies there again.
+    """
+    if final.exists():
+        final.rename(earlier)
+    try:
+        built.rename(final)
+    except OSError:
+        if earlier.exists():
+            earlier.rename(final)
+        raise

@@ -114,18 +114,10 @@ class ShuffledFrames:
         rows = {text: row for row, text in enumerate(instructions)}
         self._rows = [rows[d.instruction] for d in demonstrations]
         actions = [np.asarray(d.action) for d in demonstrations]
-        self._chunks = [
-            action_chunks.chunk_targets(action, horizon, padding) for action in actions
-        ]
-        self._masks = [
-            action_chunks.loss_mask(len(action), horizon, padding) for action in actions
-        ]
+        self._chunks, self._masks = action_chunks.of_demonstrations(
+            actions, horizon, padding
+        )
         counts = np.array([len(chunks) for chunks in self._chunks], np.int64)
-        if not counts.sum():
-            raise ValueError(
-                f"No demonstration has {horizon} steps, and data.padding={padding!r} "
-                "leaves no frame of shorter ones: choose another."
-            )
         sizes = [math.prod(lazy_images.source_shape(d.images)) for d in demonstrations]
         self.order = FrameOrder(counts, np.array(sizes), seed)
 

@@ -21,6 +21,7 @@ from typing import Any
 from absl import flags, logging
 
 from data_pipelines.writers import WRITERS
+from experiments.configs.flag_values import task_rows
 from experiments.pipeline import dataset_collection
 from experiments.reporting import errors, progress
 from omnivla_jax.core import compile as compilation
@@ -60,11 +61,7 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
-    try:  # a comma may end the numbers
-        rows = tuple(int(word) for word in _TASKS.value if word)
-    except ValueError as error:
-        words = ",".join(_TASKS.value)
-        raise flags.Error(f"--tasks={words} takes numbers: 0,3") from error
+    rows = task_rows(_TASKS.value)
     files: dict[str, Any] = {
         "prompt": _PROMPT.value,
         "horizon": _HORIZON.value,

@@ -30,6 +30,7 @@ import jax
 import numpy as np
 from absl import flags, logging
 
+from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig, check_tasks
 from experiments.pipeline import episode_video, evaluated_policy, initial_states
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
@@ -281,12 +282,7 @@ def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
     )
     suite = config.task_table
     if _TASKS.value is not None:
-        try:
-            tasks = tuple(int(word) for word in _TASKS.value if word)
-        except ValueError as error:
-            raise flags.Error(
-                f"--tasks={','.join(_TASKS.value)}: numbers, as 0,3"
-            ) from error
+        tasks = task_rows(_TASKS.value)
     elif _SUITE.value is None:
         tasks = config.tasks
     else:

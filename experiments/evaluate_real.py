@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags, logging
 
+from experiments.configs.flag_values import API_KEY_VARIABLE, task_rows
 from experiments.configs.schema import check_tasks
 from experiments.real_libero import episodes
 from experiments.real_libero.policy_client import PolicyClient
@@ -40,7 +41,6 @@ from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.train import evaluate
 
-KEY_VARIABLE = "OMNIVLA_API_KEY"
 LIBERO_SIZE, SENT_SIZE = 256, 224  # pixels: rendered and sent, as openpi's client
 
 _SUITE = flags.DEFINE_enum(
@@ -85,7 +85,9 @@ def main(argv: list[str]) -> None:
     compilation.enable_cache(None)
     suite = task_tables.suite(_SUITE.value)
     tasks = _tasks(suite)
-    with PolicyClient(_SERVER.value, api_key=os.environ.get(KEY_VARIABLE)) as client:
+    with PolicyClient(
+        _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
+    ) as client:
         metadata = client.metadata
     verdicts = run(suite, tasks, metadata, out)
     summary = summarise(verdicts, suite, metadata)
@@ -170,7 +172,9 @@ def run_task(
         pictures = episodes.make_renderer(scene, task, size=size)
     else:
         pictures = episodes.make_client_pictures(SENT_SIZE)
-    with PolicyClient(_SERVER.value, api_key=os.environ.get(KEY_VARIABLE)) as client:
+    with PolicyClient(
+        _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
+    ) as client:
         for number, state in enumerate(states[: _EPISODES.value]):
             result = episodes.run_episode(
                 real,
@@ -209,12 +213,7 @@ def _tasks(suite: Suite) -> tuple[int, ...]:
     """The rows that --tasks names, or all."""
     if _TASKS.value is None:
         return tuple(range(len(suite.tasks)))
-    try:
-        tasks = tuple(int(word) for word in _TASKS.value if word)
-    except ValueError as error:
-        raise flags.Error(
-            f"--tasks={','.join(_TASKS.value)}: numbers, as 0,3"
-        ) from error
+    tasks = task_rows(_TASKS.value)
     check_tasks(suite, tasks, example="--tasks=0")
     return tasks
 

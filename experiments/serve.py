@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 from absl import logging as absl_logging
 
+from experiments.configs.flag_values import API_KEY_VARIABLE
 from experiments.pipeline import policy_checkpoint
 from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting import errors
@@ -33,7 +34,6 @@ from omnivla_jax.policy import inference
 if TYPE_CHECKING:
     from experiments.serving.server import PolicyServer
 
-KEY_VARIABLE = "OMNIVLA_API_KEY"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -45,7 +45,9 @@ _STAGE = flags.DEFINE_string(
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
 _PORT = flags.DEFINE_integer("port", 8000, "0: any free one.", 0, 65535)
 _KEY_FILE = flags.DEFINE_string(
-    "api_key_file", None, f"File of the key that clients send; else ${KEY_VARIABLE}."
+    "api_key_file",
+    None,
+    f"File of the key that clients send; else ${API_KEY_VARIABLE}.",
 )
 _MAX_BATCH = flags.DEFINE_integer("max_batch", 8, "Observations of a call.", 1, 1024)
 _MAX_WAIT = flags.DEFINE_float(
@@ -135,7 +137,7 @@ def read_key() -> str | None:
       ValueError: its file holds none.
     """
     if _KEY_FILE.value is None:
-        return os.environ.get(KEY_VARIABLE) or None
+        return os.environ.get(API_KEY_VARIABLE) or None
     key = Path(_KEY_FILE.value).expanduser().read_text("utf-8").strip()
     if not key:
         raise ValueError(f"{_KEY_FILE.value} is empty: write the key into it.")

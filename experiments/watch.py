@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from absl import flags, logging
 
+from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import check_tasks
 from experiments.pipeline import policy_checkpoint, watched_dataset, watched_episodes
 from experiments.pipeline.run_context import make_scene
@@ -73,11 +74,7 @@ def _tasks() -> tuple[int, ...] | None:
     """The rows that --tasks names."""
     if _TASKS.value is None:
         return None
-    try:
-        return tuple(int(word) for word in _TASKS.value if word)
-    except ValueError as error:
-        words = ",".join(_TASKS.value)
-        raise flags.Error(f"--tasks={words} takes numbers: 0,3") from error
+    return task_rows(_TASKS.value)
 
 
 def _write_policy(out: Path, checkpoint: Path) -> None:

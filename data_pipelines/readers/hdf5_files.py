@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines.errors import check_finite, first_line
+from data_pipelines.errors import check_finite, first_line, optional_module
 from data_pipelines.readers.options import ReadOptions
 from omnivla_jax.core import file_kinds
 
@@ -52,13 +52,7 @@ ROBOMIMIC = Layout(
 @functools.lru_cache(OPEN_FILES)
 def open_file(file: Path) -> Any:
     """An open h5py.File; its own lock lets several threads read."""
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"HDF5 files need {error.name}: pip install 'omnivla-rl[data]'.",
-            name=error.name,
-        ) from error
+    h5py = optional_module("h5py", "HDF5 files")
     if file_kinds.identify(file) is not file_kinds.HDF5:
         raise ValueError(file_kinds.describe(file))
     try:

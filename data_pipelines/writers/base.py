@@ -1,9 +1,8 @@
 """What a writer of datasets is, and what all of them share."""
 
-import importlib
 import itertools
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Protocol
+from typing import Callable, Iterable, Iterator, NamedTuple, Protocol
 
 from data_pipelines.errors import check_episode
 from omnivla_jax.core.types import Demonstration
@@ -69,14 +68,3 @@ def checked(episodes: Iterable[Demonstration]) -> tuple[int, Iterator[Demonstrat
             yield episode
 
     return side, in_order()
-
-
-def optional_module(name: str, layout: str) -> Any:
-    """Import a package of the extra `data`; a ModuleNotFoundError names the extra."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{layout} need {error.name}: pip install 'omnivla-rl[data]'.",
-            name=error.name,
-        ) from error

@@ -50,11 +50,4 @@ def replacing(folder: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
         built.mkdir()
         yield built
         check_replaceable(folder, is_ours)  # hours may have passed
-        if folder.exists():
-            folder.rename(earlier)
-        try:
-            built.rename(folder)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(folder)
-            raise
+        rlds_paths.replace_folder(built, folder, earlier)

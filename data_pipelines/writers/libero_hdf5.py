@@ -20,6 +20,7 @@ from typing import Any, Iterable
 
 import numpy as np
 
+from data_pipelines.errors import optional_module
 from data_pipelines.readers import hdf5_files
 from data_pipelines.writers import base, folders
 from omnivla_jax.core.orientation import convert_image_convention
@@ -38,7 +39,7 @@ def _write(
     obs_before_action: bool,
 ) -> Path:
     """See `base.Write`; `obs_before_action` is the order that is written."""
-    h5py = base.optional_module("h5py", "HDF5 files")
+    h5py = optional_module("h5py", "HDF5 files")
     folder = folders.of_dataset(directory, name)
     side, in_order = base.checked(episodes)
     with folders.replacing(folder, _is_ours) as root:
@@ -127,7 +128,7 @@ def _stem(task: str | None, text: str, *, taken: list[str]) -> str:
 
 
 def _check_writable(directory: Path, name: str) -> None:
-    base.optional_module("h5py", "HDF5 files")
+    optional_module("h5py", "HDF5 files")
     folders.check_replaceable(folders.of_dataset(directory, name), _is_ours)
 
 
@@ -145,7 +146,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _our_demonstrations(file: Path) -> int:
     """How many a file of this program's holds; 0 of any other file."""
-    h5py = base.optional_module("h5py", "HDF5 files")
+    h5py = optional_module("h5py", "HDF5 files")
     try:
         with h5py.File(file, "r") as opened:
             attributes = opened["data"].attrs

@@ -74,11 +74,11 @@ def main(argv: Sequence[str]) -> None:
                 address, clients, RequestCounts(WARM_UP * clients), malformed=False
             )
             before = resident_mib(process)
-            tally = RequestCounts(_SOAK.value or _REQUESTS.value)
+            counts = RequestCounts(_SOAK.value or _REQUESTS.value)
             begin = time.perf_counter()
-            send_requests(address, clients, tally, malformed=_SOAK.value > 0)
+            send_requests(address, clients, counts, malformed=_SOAK.value > 0)
             elapsed = time.perf_counter() - begin
-            row = report(tally, elapsed) | {
+            row = report(counts, elapsed) | {
                 "resident_mib": [before, resident_mib(process)],
                 "clients": clients,
             }
@@ -98,16 +98,16 @@ def settings() -> dict[str, Any]:
     }
 
 
-def report(tally: RequestCounts, elapsed: float) -> dict[str, Any]:
+def report(counts: RequestCounts, elapsed: float) -> dict[str, Any]:
     """Percentiles of the latency that clients saw, and counts."""
-    p50, p99 = np.percentile(1e3 * np.asarray(tally.seconds), [50, 99])
+    p50, p99 = np.percentile(1e3 * np.asarray(counts.seconds), [50, 99])
     return {
         "p50_ms": round(float(p50), 1),
         "p99_ms": round(float(p99), 1),
-        "chunks_per_second": round(tally.answered / elapsed, 1),
-        "answered": tally.answered,
-        "refused": tally.refused,
-        "lost": tally.lost,
+        "chunks_per_second": round(counts.answered / elapsed, 1),
+        "answered": counts.answered,
+        "refused": counts.refused,
+        "lost": counts.lost,
     }
 
 
@@ -147,11 +147,11 @@ def serving(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def send_requests(
-    address: str, clients: int, tally: RequestCounts, *, malformed: bool
+    address: str, clients: int, counts: RequestCounts, *, malformed: bool
 ) -> None:
-    """Send requests from so many threads until the tally has none left."""
+    """Send requests from so many threads until the counts has none left."""
     threads = [
-        threading.Thread(target=run_client, args=(address, seed, tally, malformed))
+        threading.Thread(target=run_client, args=(address, seed, counts, malformed))
         for seed in range(clients)
     ]
     for thread in threads:
@@ -160,11 +160,11 @@ def send_requests(
         thread.join()
 
 
-def run_client(address: str, seed: int, tally: RequestCounts, malformed: bool) -> None:
+def run_client(address: str, seed: int, counts: RequestCounts, malformed: bool) -> None:
     """One client: connects again after a refusal, as a client of openpi has to."""
     rng = np.random.default_rng(seed)
     connection = open_connection(address)
-    while (number := tally.take()) is not None:
+    while (number := counts.take()) is not None:
         bad = malformed and number % MALFORMED_EVERY == 0
         frame = damaged(number) if bad else codec.pack(request(rng))
         begin = time.perf_counter()
@@ -174,15 +174,15 @@ def run_client(address: str, seed: int, tally: RequestCounts, malformed: bool) -
         except Exception:  # whatever it was, the request was lost
             reply = None
         elapsed = time.perf_counter() - begin
-        with tally.lock:
+        with counts.lock:
             if bad:
-                tally.refused += isinstance(reply, str)
-                tally.lost += not isinstance(reply, str)
+                counts.refused += isinstance(reply, str)
+                counts.lost += not isinstance(reply, str)
             elif isinstance(reply, bytes) and "actions" in codec.unpack(reply):
-                tally.answered += 1
-                tally.seconds.append(elapsed)
+                counts.answered += 1
+                counts.seconds.append(elapsed)
             else:
-                tally.lost += 1
+                counts.lost += 1
         if not isinstance(reply, bytes):
             connection.close()
             connection = open_connection(address)

@@ -12,7 +12,7 @@ import numpy as np
 from data_pipelines import lazy_images
 from experiments.real_libero.remote import RealLibero, RealObservation
 from omnivla_jax.core.orientation import convert_image_convention
-from omnivla_jax.sim import env
+from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.world import observe, visual_scene
 
@@ -81,26 +81,19 @@ def request(
     observation: RealObservation, images: np.ndarray, prompt: str
 ) -> dict[str, Any]:
     """What openpi's LIBERO client sends; images uint8 [2, S, S, 3]."""
-    state = [
-        observation.eef_position,
-        axis_angle(observation.eef_quaternion),
-        observation.fingers,
-    ]
     return {
         "observation/image": images[0],
         "observation/wrist_image": images[1],
-        "observation/state": np.concatenate(state).astype(np.float32),
+        "observation/state": proprio(observation).astype(np.float32),
         "prompt": prompt,
     }
 
 
-def axis_angle(quaternion: np.ndarray) -> np.ndarray:
-    """robosuite's `quat2axisangle`: xyzw [4] to [3], its angle in [0, 2 pi]."""
-    cosine = np.clip(quaternion[3], -1.0, 1.0)
-    sine = np.sqrt(1.0 - cosine * cosine)
-    if np.isclose(sine, 0.0):
-        return np.zeros(3)
-    return quaternion[:3] * 2.0 * np.arccos(cosine) / sine
+def proprio(observation: RealObservation) -> np.ndarray:
+    """The state that policies take, float64 [8]: grip site, axis-angle, fingers."""
+    wxyz = np.roll(observation.eef_quaternion, 1)
+    turn = rotation.to_axis_angle(wxyz, np)
+    return np.concatenate([observation.eef_position, turn, observation.fingers])
 
 
 def make_renderer(scene: Scene, task: int, *, size: int) -> PicturesFn:
@@ -136,9 +129,8 @@ def make_client_pictures(size: int) -> PicturesFn:
     def pictures(observation: RealObservation) -> np.ndarray:
         if observation.images is None:
             raise ValueError("The real LIBERO was opened without cameras.")
-        turned = observation.images[:, ::-1, ::-1]
-        return np.stack(
-            [lazy_images.fit(np.ascontiguousarray(x), (size, size)) for x in turned]
-        )
+        upright = convert_image_convention(observation.images, "libero")
+        turned = convert_image_convention(upright, "openpi")
+        return np.stack([lazy_images.fit(x, (size, size)) for x in turned])
 
     return pictures

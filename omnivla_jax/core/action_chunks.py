@@ -11,6 +11,8 @@ of a demonstration have fewer, which a named rule makes up for:
 Axes: T frames, F <= T frames that are trained on, H chunk length, D action dimensions.
 """
 
+from typing import Sequence
+
 import chex
 import numpy as np
 
@@ -60,6 +62,31 @@ def loss_mask(length: int, horizon: int, padding: str) -> np.ndarray | None:
     if padding != "mask":
         return None
     return np.arange(length)[:, None] + np.arange(horizon) < length
+
+
+def of_demonstrations(
+    actions: Sequence[np.ndarray], horizon: int, padding: str
+) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """The chunks and the loss masks of several demonstrations.
+
+    Args:
+      actions: float [T, D] of each.
+      horizon: H.
+      padding: one of `PADDINGS`.
+
+    Returns:
+      `chunk_targets` and `loss_mask` of each.
+
+    Raises:
+      ValueError: `padding` leaves no frame to train on.
+    """
+    chunks = [chunk_targets(action, horizon, padding) for action in actions]
+    if not any(map(len, chunks)):
+        raise ValueError(
+            f"No demonstration has {horizon} steps, and data.padding={padding!r} "
+            "leaves no frame of shorter ones: choose another."
+        )
+    return chunks, [loss_mask(len(action), horizon, padding) for action in actions]
 
 
 def check_padding(padding: str) -> None:

@@ -62,20 +62,10 @@ def make_dataset(
     check_dimensions(normalizer, config)
     texts, table = instruction_table(demonstrations, config)
     actions = [np.asarray(d.action) for d in demonstrations]
-    chunks = [
-        action_chunks.chunk_targets(action, config.horizon, padding)
-        for action in actions
-    ]
-    counts = [len(chunk) for chunk in chunks]
-    if not any(counts):
-        raise ValueError(
-            f"No demonstration has {config.horizon} steps, and data.padding="
-            f"{padding!r} leaves no frame of shorter ones: choose another."
-        )
-    every_mask = (
-        action_chunks.loss_mask(len(action), config.horizon, padding)
-        for action in actions
+    chunks, every_mask = action_chunks.of_demonstrations(
+        actions, config.horizon, padding
     )
+    counts = [len(chunk) for chunk in chunks]
     masks = [mask for mask in every_mask if mask is not None]
 
     def frames(field: str) -> np.ndarray:

@@ -30,7 +30,7 @@ def launch(*arguments):
 
 
 @pytest.mark.slow
-def test_it_serves_a_checkpoint_until_it_is_told_to_stop(tmp_path):
+def test_it_serves_a_checkpoint_until_a_signal(tmp_path):
     policy = served.make_policy()
     config = sft.SftConfig(OptimizerConfig(1e-3), 10)
     state = sft.create(policy._params, policy._normalizer, config=config, seed=0)

@@ -5,7 +5,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from data_pipelines.errors import first_line
+from data_pipelines.errors import first_line, optional_module
 from omnivla_jax.core import file_kinds
 
 
@@ -16,17 +16,13 @@ def open_table(file: Path) -> Any:
       ModuleNotFoundError: pyarrow is not installed.
       FileNotFoundError, ValueError: one line; the file is missing or no parquet.
     """
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"LeRobot datasets need {error.name}: pip install 'omnivla-rl[data]'.",
-            name=error.name,
-        ) from error
+    pyarrow = optional_module("pyarrow", "LeRobot datasets")
+    parquet = optional_module("pyarrow.parquet", "LeRobot datasets")
+
     if not file.exists():
         raise FileNotFoundError(file_kinds.describe(file))
     try:
-        return pyarrow.parquet.ParquetFile(file)
+        return parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
 

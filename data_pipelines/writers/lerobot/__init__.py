@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Any, Iterable
 
+from data_pipelines.errors import optional_module
 from data_pipelines.writers import base, folders
 from data_pipelines.writers.lerobot import statistics, tables, v21, v30
 from omnivla_jax.core.types import Demonstration
@@ -41,7 +42,7 @@ def _write(
 ) -> Path:
     """See `base.Write`; `version` is one of `_FILES`."""
     del task_names  # tasks are numbered as they come, as in LeRobot
-    base.optional_module("pyarrow.parquet", "LeRobot datasets")
+    optional_module("pyarrow.parquet", "LeRobot datasets")
     folder = folders.of_dataset(directory, name)
     side, in_order = base.checked(episodes)
     with folders.replacing(folder, _is_ours) as root:
@@ -78,7 +79,7 @@ def _write(
 
 
 def _check_writable(directory: Path, name: str) -> None:
-    base.optional_module("pyarrow.parquet", "LeRobot datasets")
+    optional_module("pyarrow.parquet", "LeRobot datasets")
     folders.check_replaceable(folders.of_dataset(directory, name), _is_ours)
 
 

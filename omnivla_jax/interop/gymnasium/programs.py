@@ -15,7 +15,7 @@ from omnivla_jax.core.types import TimeStep
 from omnivla_jax.sim import env
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.goals import reward
-from omnivla_jax.sim.state import EnvState, Scene
+from omnivla_jax.sim.state import EnvState, Scene, choose
 from omnivla_jax.world import observe, proprioception, visual_scene
 from omnivla_jax.world.visual_scene import VisualScene
 
@@ -91,11 +91,7 @@ def _restart(
         seed, episode
     )
     fresh = env.reset(scene, jnp.where(which, task, NO_TASK), keys)
-    return jax.tree.map(
-        lambda new, old: jnp.where(which.reshape(-1, *[1] * (old.ndim - 1)), new, old),
-        fresh,
-        state,
-    )
+    return choose(which, fresh, state)
 
 
 def _advance(

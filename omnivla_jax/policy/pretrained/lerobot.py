@@ -45,13 +45,13 @@ def read_recipe(folder: Path) -> PublishedRecipe:
             "use_relative_actions": content.get("use_relative_actions", False),
             "cameras": len(cameras),
         }
-        played: dict[str, tuple[Any, ...]] = {
+        supported: dict[str, tuple[Any, ...]] = {
             "type": ("pi0", "pi05"),
             "normalization_mapping": tuple(MODES),
             "use_relative_actions": (False,),
             "cameras": (VIEWS,),
         }
-        for name, choices in played.items():
+        for name, choices in supported.items():
             if found[name] not in choices:
                 listed = " or ".join(map(str, choices))
                 raise ValueError(f"{name} is {found[name]}, and only {listed} is known")

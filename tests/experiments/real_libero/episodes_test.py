@@ -95,7 +95,8 @@ def test_request_has_openpis_keys():
 def test_axis_angle_is_scipys_rotation(seed):
     quaternion = np.random.default_rng(seed).normal(size=4)
     quaternion /= np.linalg.norm(quaternion)
-    vector = episodes.axis_angle(quaternion)
+    seen = RecordedSteps(0).observe()._replace(eef_quaternion=quaternion)
+    vector = episodes.proprio(seen)[3:6]
     turned = Rotation.from_rotvec(vector) * Rotation.from_quat(quaternion).inv()
     assert turned.magnitude() < 1e-7
     assert np.linalg.norm(vector) <= 2 * np.pi

@@ -40,7 +40,7 @@ def test_openpis_pictures_are_turned_upright():
     np.testing.assert_array_equal(found["images"][0], upright)
 
 
-def test_openpis_other_forms_of_a_picture_are_the_same():
+def test_openpis_other_forms_of_pictures_are_equal():
     picture = served.request()["observation/image"]
     expected = observation()["images"]
     for other in (

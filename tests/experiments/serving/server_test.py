@@ -209,7 +209,7 @@ def test_pings_answer_while_the_policy_runs(batched, monkeypatch):
             assert "actions" in codec.unpack(connection.recv(decode=False))
 
 
-def test_a_failing_policy_is_one_line_for_its_batch(batched, monkeypatch):
+def test_a_failing_policy_fails_its_batch_alone(batched, monkeypatch):
     with served.running(batched) as address:
         with monkeypatch.context() as patch:
             patch.setattr(batched, "sample", lambda items: 1 / 0)

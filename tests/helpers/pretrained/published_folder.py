@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -14,6 +14,11 @@ from omnivla_jax.policy.pretrained.published import RECIPES, TOKENIZERS
 from omnivla_jax.policy.tokenizers import paligemma
 from tests.helpers.pretrained import fakes
 
+# Of which `train_tokenizer` makes its pieces by default.
+SENTENCES = (
+    "Task: put the bowl on the stove, State: 1 22 103;\nAction: ",
+    "open it",
+)
 ASSETS = Path("assets") / "physical-intelligence" / "libero"
 
 
@@ -50,15 +55,22 @@ def write_stats(path: Path) -> dict:
     return stats
 
 
-def train_tokenizer(path: Path, **options) -> None:
-    """A SentencePiece model with Gemma's marks, byte fallback and lone digits."""
-    rows = ["Task: put the bowl on the stove, State: 1 22 103;\nAction: ", "open it"]
-    settings: dict[str, Any] = {"split_digits": True, "user_defined_symbols": ["\n"]}
+def train_tokenizer(
+    path: Path, sentences: Sequence[str] = SENTENCES, **options
+) -> None:
+    """A SentencePiece model with Gemma's marks and byte fallback.
+
+    By default it has pi0.5's lone digits and line ends, too.
+    """
+    settings: dict[str, Any] = {
+        "model_type": "bpe",
+        "vocab_size": 330,
+        "split_digits": True,
+        "user_defined_symbols": ["\n"],
+    }
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(rows * 9),
+        sentence_iterator=iter([*sentences] * 9),
         model_prefix=str(path.with_suffix("")),
-        model_type="bpe",
-        vocab_size=330,
         hard_vocab_limit=False,
         byte_fallback=True,
         pad_id=0,

@@ -5,6 +5,7 @@ import pytest
 import sentencepiece
 
 from omnivla_jax.policy.tokenizers import paligemma
+from tests.helpers.pretrained import published_folder
 
 SENTENCES = ["put the bowl on the plate", "turn on the stove", "open the drawer"]
 
@@ -12,23 +13,16 @@ SENTENCES = ["put the bowl on the plate", "turn on the stove", "open the drawer"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A model with Gemma's special ids and byte fallback, as PaliGemma's has."""
-    prefix = tmp_path_factory.mktemp("model") / "tiny"
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(SENTENCES * 9),
-        model_prefix=str(prefix),
+    path = tmp_path_factory.mktemp("model") / "tiny.model"
+    published_folder.train_tokenizer(
+        path,
+        SENTENCES,
+        model_type="unigram",
         vocab_size=300,
-        hard_vocab_limit=False,
-        byte_fallback=True,
-        pad_id=0,
-        eos_id=1,
-        bos_id=paligemma.BEGIN,
-        unk_id=3,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        minloglevel=2,
+        split_digits=False,
+        user_defined_symbols=[],
     )
-    return prefix.with_suffix(".model")
+    return path
 
 
 def test_pieces_frame_the_text_as_pi0_does(model):

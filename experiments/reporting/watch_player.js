@@ -186,7 +186,8 @@ class Player {
     requestAnimationFrame((now) => {
       this.isScheduled = false;
       if (this.isPlaying) {
-        const passed = (now - this.before) / 1000;
+        // A frame may have begun before the click that started playing.
+        const passed = Math.max(0, now - this.before) / 1000;
         this.before = now;
         this.time += passed * this.data.fps * SPEEDS[this.speed];
         if (this.time >= this.episode.frames - 1) {

@@ -18,7 +18,6 @@ def open_table(file: Path) -> Any:
     """
     pyarrow = optional_module("pyarrow", "LeRobot datasets")
     parquet = optional_module("pyarrow.parquet", "LeRobot datasets")
-
     if not file.exists():
         raise FileNotFoundError(file_kinds.describe(file))
     try:

@@ -199,6 +199,15 @@ def test_keys_and_episodes_work(tab, page):
 
 @needs_browser
 @pytest.mark.slow
+def test_a_frame_from_before_the_click_plays_on(tab, page):
+    tab.open(page, width=1200, height=800, fragment="#episode=1&frame=20")
+    tab.run("player.play(true), player.before += 100")  # ms
+    tab.wait_for("!player.isPlaying")
+    assert text(tab, "frame") == "20 / 20" and tab.complaints == []
+
+
+@needs_browser
+@pytest.mark.slow
 def test_a_phone_shows_all_without_scrolling_sideways(tab, page):
     tab.open(page, width=360, height=740)
     assert tab.run("document.documentElement.scrollWidth") == 360

@@ -112,23 +112,23 @@ def main(argv: list[str]) -> None:
 def measure(recorder: Recorder, suite: Suite, server: str) -> list[dict[str, Any]]:
     """The rows of the chosen comparison of one suite."""
     count = _EPISODES.value or EPISODES.get(_TEST.value, RECORDED)
-    of_tasks = (recorder, suite, _tasks(suite), make_scene)
+    arguments = (recorder, suite, _tasks(suite), make_scene)
     if _TEST.value == "travel":
         return travel.measure(recorder, suite, make_scene)
     if _TEST.value == "speed":
         return speed.measure(recorder, suite, make_scene, python=_PYTHON.value)
     if _TEST.value == "rest":
-        return rest.measure(*of_tasks, count=count)
+        return rest.measure(*arguments, count=count)
     if _TEST.value == "policy":
         return policy.measure(
-            *of_tasks,
+            *arguments,
             server=server,
             count=count,
             replan_steps=_REPLAN.value,
             max_steps=_MAX_STEPS.value or suite.horizon,
         )
     return actions.measure(
-        *of_tasks,
+        *arguments,
         count=count,
         name=f"actions_{chosen_preset()}",
         cached=_ACTIONS.value == "cached",

@@ -22,7 +22,7 @@ ROBOT = ("robot0", "gripper0", "mount0")  # how the robot's bodies begin
 ARM_LINK = "robot0_link"
 
 Pair = tuple[str, str]  # two bodies that touch, sorted
-Spans = Mapping[Pair, Sequence[tuple[int, int]]]  # first and last step of each touch
+Touches = Mapping[Pair, Sequence[tuple[int, int]]]  # first and last step of each touch
 
 
 class Joint(NamedTuple):
@@ -111,7 +111,7 @@ def rest_errors(
 
 
 def first_difference(
-    table: Iterable[Joint], ours: np.ndarray, real: np.ndarray, touches: Spans
+    table: Iterable[Joint], ours: np.ndarray, real: np.ndarray, touches: Touches
 ) -> Difference | None:
     """The joint that leaves the tolerance first; of several the one that is farthest.
 
@@ -140,7 +140,7 @@ def first_difference(
     return Difference(joint.name, step, round(apart[0], 1), round(apart[1], 1), bodies)
 
 
-def touching(name: str, touches: Spans, *, first: int, last: int) -> tuple[str, ...]:
+def touching(name: str, touches: Touches, *, first: int, last: int) -> tuple[str, ...]:
     """The bodies that touch instance `name` at some step from `first` to `last`."""
     others = set()
     for pair, spans in touches.items():
@@ -150,7 +150,7 @@ def touching(name: str, touches: Spans, *, first: int, last: int) -> tuple[str, 
     return tuple(sorted(others))
 
 
-def arm_touches(touches: Spans) -> tuple[tuple[int, str, str], ...]:
+def arm_touches(touches: Touches) -> tuple[tuple[int, str, str], ...]:
     """First step, link and body of all that the arm's links touch; the hand is none."""
     found = []
     for pair, spans in touches.items():

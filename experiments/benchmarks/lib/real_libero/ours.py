@@ -20,7 +20,7 @@ from omnivla_jax.sim.resets import recorded_states
 from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import expert
 
-SEGMENT = 40  # control steps of one call
+STEPS_PER_CALL = 40  # control steps of one call
 TAIL = 20  # actions that follow a success, for a simulator in which it comes later
 
 # (state, memory, action [N, 7] of this step) -> action [N, 7], memory
@@ -102,10 +102,10 @@ def _play(
     """Play segment by segment, until all have succeeded and gone on for a while."""
     segment, carry = _make_segment(scene, task, act), (first, memory)
     length, parts = len(given), []
-    padding = -length % SEGMENT
+    padding = -length % STEPS_PER_CALL
     given = np.concatenate([given, np.zeros((padding, *given.shape[1:]), np.float32)])
-    for begin in range(0, length, SEGMENT):
-        carry, part = segment(carry, given[begin : begin + SEGMENT])
+    for begin in range(0, length, STEPS_PER_CALL):
+        carry, part = segment(carry, given[begin : begin + STEPS_PER_CALL])
         parts.append(jax.tree.map(np.asarray, part))
         succeeded = np.concatenate([success for *_, success in parts])
         if succeeded[:-TAIL].any(axis=0).all():
@@ -117,7 +117,7 @@ def _play(
 
 
 def _make_segment(scene: Scene, task: int, act: ActFn) -> Callable[..., Any]:
-    """Compile SEGMENT control steps: (carry, actions) -> carry, what happened."""
+    """Compile some control steps: (carry, actions) -> carry, what happened."""
 
     def one(carry: tuple[EnvState, Any], given: jax.Array) -> tuple:
         action, memory = act(*carry, given)

@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments.benchmarks.lib.libero_recordings import NEVER
 from experiments.benchmarks.lib.real_libero import differences
-from experiments.benchmarks.lib.real_libero.differences import Pair, Spans
+from experiments.benchmarks.lib.real_libero.differences import Pair, Touches
 from experiments.real_libero import episodes
 from experiments.real_libero.remote import RealLibero, RealObservation
 from omnivla_jax.sim.libero import state_files
@@ -65,7 +65,7 @@ class Trajectory(NamedTuple):
     actions: np.ndarray  # float32 [T, 7]
     qpos: np.ndarray  # float64 [T' + 1, nq'], T' <= T; the first one at rest
     success_step: int  # from 1; NEVER
-    touches: Spans  # by step, 0 at rest
+    touches: Touches  # by step, 0 at rest
 
 
 class Recorder:

@@ -142,7 +142,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "there": int(there.sum()),
         "agree": int((here == there).sum()),
         "median": float(np.median(late)) if len(late) else None,
-        "p90": float(np.percentile(np.abs(late), 90)) if len(late) else None,
+        "p90": round(np.percentile(np.abs(late), 90), 1) if len(late) else None,
         "arm": sum(bool(row["arm"]) for row in rows),
         "diverged": sum(row["diverged"] for row in rows),
     }

@@ -1,6 +1,7 @@
 """Tests of recordings that others made: what is read, and what is missing."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,9 @@ def test_a_task_may_have_several_rest_states(tmp_path):
     row = {"fixtures": {}, "objects_after10": {"bowl_1": [[1, 2, 3], [0, 0, 0, 1]]}}
     names = ["libero_goal/3/0", "libero_goal/3/7"]
     (tmp_path / "rest_states.json").write_text(json.dumps(dict.fromkeys(names, row)))
-    states = {name.replace("/", "_"): np.full(4, k) for k, name in enumerate(names)}
+    states: dict[str, Any] = {
+        name.replace("/", "_"): np.full(4, k) for k, name in enumerate(names)
+    }
     with open(tmp_path / "rest_states.npz", "wb") as file:
         np.savez(file, **states)
     first, second = libero_recordings.rest_states(tmp_path)

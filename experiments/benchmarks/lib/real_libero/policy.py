@@ -38,11 +38,11 @@ def serving(checkpoint: str) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None and process.stderr is not None
-        found = ADDRESS.search(process.stdout.readline())
-        if found is None:
+        match = ADDRESS.search(process.stdout.readline())
+        if match is None:
             words = process.stderr.read().strip().splitlines() or ["without a word"]
             raise ValueError(f"experiments.serve ended: {words[-1]}")
-        yield found.group()
+        yield match.group()
     finally:
         process.terminate()
         process.wait()
@@ -82,7 +82,7 @@ def measure(
         ours, real = SimulatedLibero(scene, task), recorder.open(suite.name, row)
         with PolicyClient(server) as client:
             size = client.metadata.get("image_size", SIZE)
-        play = functools.partial(
+        run = functools.partial(
             play_episode,
             prompt=row.instruction,
             server=server,
@@ -95,7 +95,7 @@ def measure(
             ours.place(
                 {n: (p[number], q[number]) for n, (p, q) in starts.fixtures.items()}
             )
-            here, there = play(ours, state), play(real, state)
+            here, there = run(ours, state), run(real, state)
             rows.append(
                 {
                     "task": f"{suite.name}/{task}",

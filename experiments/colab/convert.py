@@ -92,8 +92,8 @@ def current_repository() -> str:
     """The repository that the badges name now."""
     path = FOLDER / f"{SOURCES[0]}.ipynb"
     text = path.read_text("utf-8") if path.exists() else ""
-    found = re.search(rf"{COLAB}/github/([\w.-]+/[\w.-]+)/blob", text)
-    return found[1] if found else UNKNOWN
+    match = re.search(rf"{COLAB}/github/([\w.-]+/[\w.-]+)/blob", text)
+    return match[1] if match else UNKNOWN
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -129,10 +129,10 @@ print("replayed bit for bit")
 # %%
 record = demos.make_recorder(goal, visuals, steps=STEPS, size=SIZE, action_noise=0.05)
 played = jnp.asarray(goal.task_ids)
-found = record(played, jax.random.key(0))
-success = np.asarray(found.success)
+trajectory = record(played, jax.random.key(0))
+success = np.asarray(trajectory.success)
 print("successes:", int(success[-1].sum()), "of", len(played))
-pictures = np.asarray(found.images)[::2]
+pictures = np.asarray(trajectory.images)[::2]
 frames = video.compose(
     pictures[:, :, 0],
     pictures[:, :, 1],

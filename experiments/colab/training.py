@@ -91,9 +91,9 @@ starts = evaluate.eval_initial_states(0, (TASK,), settings)
 def success(state):
     """Share of the episodes that reach the goal, with its 95 % interval."""
     policy = eval_params(state), state.normalizer
-    found = evaluate.run(program, *policy, starts, config=settings).success
-    low, high = evaluate.wilson_interval(int(found.sum()), len(found))
-    return f"{found.mean():.0%} ({low:.0%} to {high:.0%})"
+    reached = evaluate.run(program, *policy, starts, config=settings).success
+    low, high = evaluate.wilson_interval(int(reached.sum()), len(reached))
+    return f"{reached.mean():.0%} ({low:.0%} to {high:.0%})"
 
 
 before = success(state)

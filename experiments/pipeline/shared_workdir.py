@@ -110,12 +110,12 @@ def publisher(local: Path, target: Path) -> Callable[[], None]:
     """
 
     def stamps() -> dict[Path, tuple[int, int]]:
-        found = {}
+        stamp_of = {}
         for path in sorted(local.rglob("*")):
             name = path.relative_to(local)
             if path.is_file() and not any(part[0] == "." for part in name.parts):
-                found[name] = path.stat().st_mtime_ns, path.stat().st_size
-        return found
+                stamp_of[name] = path.stat().st_mtime_ns, path.stat().st_size
+        return stamp_of
 
     copied = stamps()
 

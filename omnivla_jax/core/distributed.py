@@ -92,6 +92,8 @@ def require_same(checksum: int, message: str) -> None:
     """
     if jax.process_count() == 1:
         return
-    found = multihost_utils.process_allgather(np.asarray(checksum, np.uint32)).ravel()
-    if (found != found[0]).any():
-        raise ValueError(f"{message} (checksums {found.tolist()} by process).")
+    checksums = multihost_utils.process_allgather(
+        np.asarray(checksum, np.uint32)
+    ).ravel()
+    if (checksums != checksums[0]).any():
+        raise ValueError(f"{message} (checksums {checksums.tolist()} by process).")

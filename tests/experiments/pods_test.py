@@ -112,12 +112,12 @@ def pair(tmp_path_factory):
 def arrays(path):
     """Every array of a checkpoint, as numpy, on one device."""
     items = ("params", "normalizer", "train_state")
-    found = []
+    leaves = []
     with ocp.StandardCheckpointer() as checkpointer:
         for name in items:
             shapes = checkpoints.shapes(path) if name == "params" else None
-            found += jax.tree.leaves(checkpointer.restore(path / name, shapes))
-    return found
+            leaves += jax.tree.leaves(checkpointer.restore(path / name, shapes))
+    return leaves
 
 
 @pytest.mark.slow

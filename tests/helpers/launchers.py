@@ -49,4 +49,6 @@ def run(
         code = server.stdout.readline()
         assert code, "the server of launchers has ended"
         printed = {name: Path(path).read_text("utf-8") for name, path in files.items()}
-    return subprocess.CompletedProcess([module, *map(str, arguments)], int(code), **printed)
+    return subprocess.CompletedProcess(
+        [module, *map(str, arguments)], int(code), **printed
+    )

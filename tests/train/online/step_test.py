@@ -19,7 +19,7 @@ from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import reaching
 
-POLICY = preset("debug").without_spatial()
+POLICY = preset("debug")
 SAMPLER = policy.FlowSampler(
     steps=3,
     schedule=schedules.Schedule(schedules.flow_grpo, scale=0.5),
@@ -95,8 +95,8 @@ def test_reward_rises(run):
 @pytest.mark.slow
 def test_only_the_action_expert_moves(run):
     before, after, _ = run
-    reasoning = (current.params["reasoning"] for current in (before, after))
-    chex.assert_trees_all_equal(*reasoning)
+    for expert in ("reasoning", "spatial"):
+        chex.assert_trees_all_equal(before.params[expert], after.params[expert])
     moved = jax.tree.map(
         lambda a, b: bool((a != b).any()),
         before.params["action"],

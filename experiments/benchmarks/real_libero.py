@@ -50,6 +50,7 @@ from experiments.configs.schema import check_tasks
 from experiments.real_libero.episodes import REPLAN_STEPS
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.sim.engines import registry
 from omnivla_jax.sim.libero import files
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
@@ -94,9 +95,10 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache(None)
     cache = Path(_CACHE.value).expanduser()
+    engine = registry.select(chosen_engine()).name
     if not cache.exists() and not Path(_PYTHON.value).expanduser().is_file():
         skipped = f"there is neither {_PYTHON.value} (make libero-env) nor {cache}"
-        print_report("real_libero", chosen_engine(), test=_TEST.value, skipped=skipped)
+        print_report("real_libero", engine, test=_TEST.value, skipped=skipped)
         return
     with Recorder(cache, _PYTHON.value) as recorder, _server() as server:
         rows: list[dict[str, Any]] = []
@@ -106,7 +108,7 @@ def main(argv: list[str]) -> None:
     test = TESTS[_TEST.value]
     summary = test.summarise(rows)
     print(test.table(summary), file=sys.stderr)
-    print_report("real_libero", chosen_engine(), test=_TEST.value, **summary)
+    print_report("real_libero", engine, test=_TEST.value, **summary)
 
 
 def measure(recorder: Recorder, suite: Suite, server: str) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ def test_a_subset_equals_the_full_set(supersample):
         assert sum(value is not None for value in part) == 1
 
 
+@pytest.mark.slow
 def test_vmapped_equals_looped_and_nothing_retraces():
     places = PLACES + np.random.default_rng(0).normal(size=(3, 3, 3)) * 0.05
     places = places.astype(np.float32)

@@ -30,6 +30,7 @@ def whole(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_every_task_has_its_number_of_episodes(whole):
     episodes = rlds.read(whole)
     assert [episode.task for episode in episodes] == [7, 7, 8, 8]
@@ -39,6 +40,7 @@ def test_every_task_has_its_number_of_episodes(whole):
     assert not np.allclose(starts[0], starts[1])  # each from its own initial state
 
 
+@pytest.mark.slow
 def test_diverged_episodes_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
     batch, calls = dataset_collection.TaskRecorder.record_batch, []
 
@@ -94,6 +96,7 @@ def test_an_interrupted_collection_resumes_to_the_same(whole, tmp_path, monkeypa
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+@pytest.mark.slow
 def test_a_finished_collection_is_not_repeated(whole, monkeypatch, capsys):
     monkeypatch.setattr(dataset_collection, "TaskRecorder", None)  # nothing is played
     assert dataset_collection.collect(PLAN, whole, resume=True) == 4

@@ -84,13 +84,15 @@ def compare(
     if (mine.success_step == NEVER) == (theirs.success_step == NEVER):
         return row
     table = differences.joints(scene, task)
-    found = differences.first_difference(table, mine.qpos, theirs.qpos, theirs.touches)
+    difference = differences.first_difference(
+        table, mine.qpos, theirs.qpos, theirs.touches
+    )
     length = min(len(mine.qpos), len(theirs.qpos))
-    step = length - 1 if found is None else found.step
+    step = length - 1 if difference is None else difference.step
     arms = np.stack([mine.qpos[step, :7], theirs.qpos[step, :7]])
     hands = differences.hand_positions(scene, arms)
     row["hand_mm"] = round(1e3 * float(np.linalg.norm(hands[0] - hands[1])), 1)
-    row["first_difference"] = None if found is None else found._asdict()
+    row["first_difference"] = None if difference is None else difference._asdict()
     return row
 
 
@@ -142,7 +144,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "there": int(there.sum()),
         "agree": int((here == there).sum()),
         "median": float(np.median(late)) if len(late) else None,
-        "p90": float(np.percentile(np.abs(late), 90)) if len(late) else None,
+        "p90": round(np.percentile(np.abs(late), 90), 1) if len(late) else None,
         "arm": sum(bool(row["arm"]) for row in rows),
         "diverged": sum(row["diverged"] for row in rows),
     }

@@ -125,17 +125,17 @@ def first_difference(
       None where every pose stays within the tolerance.
     """
     length = min(len(ours), len(real))
-    found = []
+    candidates = []
     for joint in table:
         mm, degrees = pose_errors(joint, ours[:length], real[:length])
         beyond = (mm > TOLERANCE_MM) | (degrees > TOLERANCE_DEG)
         if beyond.any():
             step = int(beyond.argmax())
             apart = float(mm[step]), float(degrees[step])
-            found.append((step, -sum(apart), joint, apart))
-    if not found:
+            candidates.append((step, -sum(apart), joint, apart))
+    if not candidates:
         return None
-    step, _, joint, apart = min(found)
+    step, _, joint, apart = min(candidates)
     bodies = touching(joint.instance, touches, first=step - WINDOW, last=step)
     return Difference(joint.name, step, round(apart[0], 1), round(apart[1], 1), bodies)
 
@@ -152,14 +152,14 @@ def touching(name: str, touches: Touches, *, first: int, last: int) -> tuple[str
 
 def arm_touches(touches: Touches) -> tuple[tuple[int, str, str], ...]:
     """First step, link and body of all that the arm's links touch; the hand is none."""
-    found = []
+    of_arm = []
     for pair, spans in touches.items():
         links = [body.startswith(ARM_LINK) for body in pair]
         robots = [body.startswith(ROBOT) for body in pair]
         if any(links) and not all(robots):
             link = pair[links.index(True)]
-            found.append((spans[0][0], link, pair[robots.index(False)]))
-    return tuple(sorted(found))
+            of_arm.append((spans[0][0], link, pair[robots.index(False)]))
+    return tuple(sorted(of_arm))
 
 
 def belongs(body: str, name: str) -> bool:

@@ -1,14 +1,18 @@
 """A policy in closed loop on both sides, from the same states, with our pictures."""
 
 import contextlib
+import functools
 import re
 import subprocess
 import sys
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
 from experiments.benchmarks.lib.real_libero.recordings import Recorder
 from experiments.benchmarks.lib.real_libero.simulated import SimulatedLibero
 from experiments.real_libero import episodes
+from experiments.real_libero.episodes import EpisodeResult, PicturesFn, Simulator
 from experiments.real_libero.policy_client import PolicyClient
 from omnivla_jax.sim.libero.task_types import Suite
 from omnivla_jax.sim.state import Scene
@@ -34,11 +38,11 @@ def serving(checkpoint: str) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None and process.stderr is not None
-        found = ADDRESS.search(process.stdout.readline())
-        if found is None:
+        match = ADDRESS.search(process.stdout.readline())
+        if match is None:
             words = process.stderr.read().strip().splitlines() or ["without a word"]
             raise ValueError(f"experiments.serve ended: {words[-1]}")
-        yield found.group()
+        yield match.group()
     finally:
         process.terminate()
         process.wait()
@@ -75,40 +79,60 @@ def measure(
         row = suite.tasks[task]
         starts = recorder.starts(suite.name, task, row, count)
         scene = make_scene(suite.name, (task,))
+        ours, real = SimulatedLibero(scene, task), recorder.open(suite.name, row)
         with PolicyClient(server) as client:
             size = client.metadata.get("image_size", SIZE)
-        pictures = episodes.make_renderer(scene, task, size=size)
-        ours, real = SimulatedLibero(scene, task), recorder.open(suite.name, row)
+        run = functools.partial(
+            play_episode,
+            prompt=row.instruction,
+            server=server,
+            pictures=episodes.make_renderer(scene, task, size=size),
+            replan_steps=replan_steps,
+            max_steps=max_steps,
+        )
         for number, state in enumerate(starts.states):
             real.seed(episodes.SEED + number)
             ours.place(
                 {n: (p[number], q[number]) for n, (p, q) in starts.fixtures.items()}
             )
-            results = []
-            for simulator in (ours, real):
-                # The noise of a chunk depends on its number on the connection.
-                with PolicyClient(server) as client:
-                    results.append(
-                        episodes.run_episode(
-                            simulator,
-                            state,
-                            row.instruction,
-                            client.infer,
-                            pictures,
-                            max_steps=max_steps,
-                            replan_steps=replan_steps,
-                        )
-                    )
+            here, there = run(ours, state), run(real, state)
             rows.append(
                 {
                     "task": f"{suite.name}/{task}",
                     "state": number,
-                    "here": results[0].success,
-                    "there": results[1].success,
-                    "steps": [result.steps for result in results],
+                    "here": here.success,
+                    "there": there.success,
+                    "steps": [here.steps, there.steps],
                 }
             )
     return rows
+
+
+def play_episode(
+    simulator: Simulator,
+    state: np.ndarray,
+    *,
+    prompt: str,
+    server: str,
+    pictures: PicturesFn,
+    replan_steps: int,
+    max_steps: int,
+) -> EpisodeResult:
+    """Play one episode over a connection of its own.
+
+    The noise of a chunk depends on its number on the connection: both sides get the
+    same as long as they show the same.
+    """
+    with PolicyClient(server) as client:
+        return episodes.run_episode(
+            simulator,
+            state,
+            prompt,
+            client.infer,
+            pictures,
+            max_steps=max_steps,
+            replan_steps=replan_steps,
+        )
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from experiments.benchmarks.lib.real_libero import differences, ours
-from experiments.benchmarks.lib.real_libero.differences import ROBOT, Pair
+from experiments.benchmarks.lib.real_libero.differences import ROBOT
 from experiments.benchmarks.lib.real_libero.recordings import Recorder, Starts
 from experiments.real_libero import episodes
 from omnivla_jax.sim import env
@@ -168,11 +168,8 @@ def _move_theirs(
         qpos, touched = [observation.qpos], False
         for action in actions:
             qpos.append(real.step(action).qpos)
-            touched |= any(map(_is_touch, real.contacts()))
+            for pair in real.contacts():
+                robots = [body.startswith(ROBOT) for body in pair]
+                touched |= any(robots) and not all(robots)
         arrays |= {f"{n}_qpos": np.stack(qpos), f"{n}_touched": np.array(touched)}
     return arrays
-
-
-def _is_touch(pair: Pair) -> bool:
-    """Whether the robot touches something else."""
-    return [body.startswith(ROBOT) for body in pair].count(True) == 1

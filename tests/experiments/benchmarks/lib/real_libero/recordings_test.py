@@ -82,6 +82,8 @@ def test_only_changed_actions_are_played_again(recorder, tmp_path):
     arguments = ("libero_goal", 7, TASK, starts)
     recorder.episodes(*arguments, [forward(), forward()], name="a")
     offline = again(tmp_path)
+    assert len(offline.episodes(*arguments, [forward()], name="a")) == 1
+    assert len(offline.recorded("libero_goal", 7, name="a")) == 2  # nothing is lost
     assert offline.episodes(*arguments, [forward(), forward()], name="a")
     with pytest.raises(ValueError, match="make libero-env"):
         offline.episodes(*arguments, [forward(), forward(speed=0.5)], name="a")

@@ -168,14 +168,14 @@ def _trace(
     first, _ = ranges["polytope"]
     row_ranges = ranges | {"polytope": (first, first + count * faces)}
     surface = shading.surface(hit, depth, row, point, rows=rows, row_ranges=row_ranges)
-    found: dict[str, Vector] = {
+    components: dict[str, Vector] = {
         "depth": (jnp.where(hit, depth, 0.0),),
         "normal": tuple(jnp.where(hit, axis, 0.0) for axis in surface.normal),
         "point": tuple(jnp.where(hit, axis, 0.0) for axis in surface.point),
     }
     if "segmentation" in outputs:
         (geom,) = columns_at(rows.geom[:, None], row)
-        found["segmentation"] = (jnp.where(hit, geom, -1),)
+        components["segmentation"] = (jnp.where(hit, geom, -1),)
     if "rgb" in outputs:
         channels = shading.shade(
             surface,
@@ -186,8 +186,8 @@ def _trace(
             pixel_angle=pixel_angle,
             lit=_lit(posed, ranges, lights, surface) if shadows else None,
         )
-        found["rgb"] = (_pack(channels),)
-    return {name: found[name] for name in outputs}
+        components["rgb"] = (_pack(channels),)
+    return {name: components[name] for name in outputs}
 
 
 def _lit(

@@ -142,8 +142,15 @@ def test_accelerators_draw_the_same_pictures(monkeypatch, backend, many):
     def batch(places):
         def one(place):
             scene = (SHAPES, MATERIALS, types.DEFAULT_LIGHTS, LOOK_DOWN)
-            options = {"shadows": True, "outputs": types.OUTPUTS, "supersample": 2}
-            return render(*scene, place, TURNS, size=32, **options)
+            return render(
+                *scene,
+                place,
+                TURNS,
+                size=32,
+                shadows=True,
+                outputs=types.OUTPUTS,
+                supersample=2,
+            )
 
         return jax.vmap(one)(places)
 

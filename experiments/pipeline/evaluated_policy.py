@@ -59,16 +59,16 @@ def from_weights(
       ValueError: the suite is wrong, or what `load` raises.
     """
     table = task_tables.suite(suite, **task_files)
-    found = load()
-    base, recipe = from_config(quickstart.get_config()), found.recipe
+    loaded = load()
+    base, recipe = from_config(quickstart.get_config()), loaded.recipe
     tasks = tuple(range(len(table.tasks)))
     config = dataclasses.replace(
         base,
         suite=suite,
         task_files={**base.task_files, **task_files},
         tasks=tasks,
-        image_size=found.config.vision.image_size,
-        policy=found.config,
+        image_size=loaded.config.vision.image_size,
+        policy=loaded.config,
         evaluation=EvaluateConfig(
             episodes=EPISODES * len(tasks),
             batch_size=len(tasks),
@@ -78,4 +78,4 @@ def from_weights(
             recorded=0,
         ),
     )
-    return EvaluatedPolicy(config, found.params, found.normalizer, dict(origin))
+    return EvaluatedPolicy(config, loaded.params, loaded.normalizer, dict(origin))

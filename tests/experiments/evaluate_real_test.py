@@ -1,8 +1,6 @@
 """Tests of the launcher: a stand-in for LIBERO, a server of constant actions."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
 
@@ -11,7 +9,7 @@ import pytest
 from websockets.sync.server import serve
 
 from experiments.serving import codec
-from tests.helpers import stand_in_libero
+from tests.helpers import launchers, stand_in_libero
 
 TASKS = {7: "turn_on_the_stove", 8: "put_the_bowl_on_the_plate"}
 REFUSED = "put_the_wine_bottle_on_the_rack"
@@ -40,15 +38,14 @@ def server():
 
 def launch(folder, server, *options):
     """The launcher's exit code, standard output and standard error."""
-    environment = os.environ | {"PYTHONPATH": f"{folder}:{os.getcwd()}"}
-    command = [sys.executable, "-m", "experiments.evaluate_real", *options]
-    command += ["--suite=libero_goal", f"--server={server}", "--episodes=2"]
-    done = subprocess.run(
-        [*command, f"--libero_python={sys.executable}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = launchers.run(
+        "experiments.evaluate_real",
+        *options,
+        "--suite=libero_goal",
+        f"--server={server}",
+        "--episodes=2",
+        f"--libero_python={sys.executable}",
+        PYTHONPATH=f"{folder}:{launchers.ROOT}",
     )
     return done.returncode, done.stdout, done.stderr
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -21,16 +20,14 @@ from omnivla_jax.policy import inference
 from omnivla_jax.policy.pretrained import published
 from omnivla_jax.train import checkpoints, sft
 from omnivla_jax.train.state import OptimizerConfig
-from tests.helpers import served
+from tests.helpers import launchers, served
 from tests.helpers.pretrained import published_folder
-
-ROOT = Path(__file__).parents[2]
 
 
 def launch(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.serve", *map(str, arguments)],
-        cwd=ROOT,
+        cwd=launchers.ROOT,
         env={**os.environ, "OMNIVLA_API_KEY": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -46,7 +43,16 @@ def test_it_serves_a_checkpoint_until_a_signal(tmp_path):
     checkpoints.save(tmp_path / "sft", state, [], policy=policy.spec.to_json())
     (tmp_path / "key").write_text("secret\n")
     limits = ("--max_batch=1", "--port=0", f"--api_key_file={tmp_path / 'key'}")
-    server = launch(f"--checkpoint={tmp_path / 'sft'}", *limits)
+    command = [sys.executable, "-m", "experiments.serve"]
+    server = subprocess.Popen(
+        [*command, f"--checkpoint={tmp_path / 'sft'}", *limits],
+        cwd=launchers.ROOT,
+        env={**os.environ, "OMNIVLA_API_KEY": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout and server.stderr
     try:
         line = server.stdout.readline()
         assert line.startswith("Serving on ws://127.0.0.1:"), server.stderr.read()
@@ -102,8 +108,8 @@ def test_what_cannot_be_served_is_one_line(tmp_path):
         "lies in no run: leave out --stage=sft": ("--stage=sft",),
         "is empty: write the key into it": (f"--api_key_file={tmp_path / 'key'}",),
     }
-    servers = [launch(f"--checkpoint={tmp_path}", *flags) for flags in cases.values()]
-    for server, words in zip(servers, cases):
-        output, error = server.communicate(timeout=120)
-        assert server.returncode == 1 and output == ""
-        assert words in error and "Traceback" not in error
+    for words, flags in cases.items():
+        command = ("experiments.serve", f"--checkpoint={tmp_path}", *flags)
+        done = launchers.run(*command, OMNIVLA_API_KEY="")
+        assert done.returncode == 1 and done.stdout == ""
+        assert words in done.stderr and "Traceback" not in done.stderr

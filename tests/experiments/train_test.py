@@ -1,9 +1,6 @@
 """Tests of experiments.train on the debug config: stages apart, and what is refused."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,21 +8,15 @@ import pytest
 from experiments.benchmarks.lib import synthetic_lerobot
 from experiments.serving.requests import RequestFormat, to_observation
 from omnivla_jax.policy import inference
+from tests.helpers import launchers
 
-ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
 SMALL = ("--config.evaluation.recorded=0", "--config.tasks=1,7")
 
 
 def launch(workdir, *arguments):
-    command = [sys.executable, "-m", "experiments.train", CONFIG, *SMALL]
-    return subprocess.run(
-        [*command, f"--workdir={workdir}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-    )
+    command = ("experiments.train", CONFIG, *SMALL, f"--workdir={workdir}")
+    return launchers.run(*command, *arguments)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Tests of omnivla_jax.train.sft: targets, learning, resuming, no retracing."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -12,9 +13,9 @@ from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, sft_data, state
 from omnivla_jax.train.state import OptimizerConfig
-from tests.helpers import reaching
+from tests.helpers import reaching, unoptimized
 
-CONFIG = preset("debug")
+CONFIG = preset("debug").without_spatial()
 SETTINGS = sft.SftConfig(
     OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
     steps=100,
@@ -110,6 +111,7 @@ def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     return step(fresh(), batches)
 
 
+@pytest.mark.slow
 def test_streamed_batches_learn_as_the_dataset(trained):
     dataset, step, fresh = trained
     demonstrations = reaching.demonstrations()
@@ -136,6 +138,7 @@ def test_drawn_rows_are_those_of_the_dataset(trained):
         np.testing.assert_array_equal(rows[step], drawn)
 
 
+@pytest.mark.slow
 def test_streamed_batches_take_the_state_from_actions(trained):
     _, _, fresh = trained
     demonstrations, before = reaching.demonstrations(), fresh()
@@ -149,7 +152,9 @@ def test_streamed_batches_take_the_state_from_actions(trained):
     np.testing.assert_allclose(moved[..., 1:], 0, atol=1e-6)
     key, loss_key = sft._step_keys(before.seed, before.step)
     observation, chunk, _ = sft_data.draw(key, relative, 2)
-    loss = sft.loss(before.params, loss_key, observation, chunk, draws=2, config=config)
+    loss = unoptimized.jit(functools.partial(sft.loss, draws=2, config=config))(
+        before.params, loss_key, observation, chunk
+    )
     frames = jax.random.randint(key, (2,), 0, len(relative.chunk))
     one = {"batch_size": 2, "steps": 1, "steps_per_call": 1}
     _, found = streamed(fresh, demonstrations, np.array([frames]), config, **one)
@@ -161,7 +166,7 @@ def test_the_loss_is_the_mean_over_unmasked_actions(trained):
     observation, chunk, _ = sft_data.draw(jax.random.key(0), dataset, 4)
     params = fresh().params
 
-    @jax.jit
+    @unoptimized.jit
     def loss(mask):
         key = jax.random.key(1)
         options = {"draws": 2, "config": CONFIG, "loss_mask": mask}

@@ -36,6 +36,7 @@ def whole(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_every_task_has_its_number_of_episodes(whole):
     episodes = rlds.read(whole)
     assert [episode.task for episode in episodes] == [7, 7, 8, 8]
@@ -45,6 +46,7 @@ def test_every_task_has_its_number_of_episodes(whole):
     assert not np.allclose(starts[0], starts[1])  # each from its own initial state
 
 
+@pytest.mark.slow
 def test_diverged_episodes_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
     batch, calls = dataset_collection.TaskRecorder.record_batch, []
 
@@ -120,6 +122,7 @@ def test_hdf5_files_hold_states_that_restore(tmp_path):
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_finished_collection_is_not_repeated(whole, monkeypatch, capsys):
     monkeypatch.setattr(dataset_collection, "TaskRecorder", None)  # nothing is played
     assert dataset_collection.collect(PLAN, whole, resume=True) == 4

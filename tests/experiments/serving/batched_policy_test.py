@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.serving import batched_policy, requests
 from experiments.serving.batched_policy import BatchedPolicy, BatchItem, NoiseStream
@@ -28,6 +29,7 @@ def test_sizes_are_powers_of_two_and_the_largest():
         assert all(b <= 2 * a for a, b in zip(sizes, sizes[1:]))
 
 
+@pytest.mark.slow
 def test_no_request_compiles_and_none_sees_its_batch(monkeypatch):
     chex.clear_trace_counter()
     counted = chex.assert_max_traces(inference._sample_actions, n=2)

@@ -89,7 +89,14 @@ def fluid_options(model: mujoco.MjModel) -> FluidOptions:
 
 
 def kinematics(qpos: jax.Array) -> Pose:
-    """Return the poses of free joints at `qpos` [B, S, 7]."""
+    """Return the poses of free joints at `qpos` [B, S, 7].
+
+    Args:
+      qpos: [B, S, 7], position in m and quaternion wxyz of any length but 0.
+
+    Returns:
+      The poses [B, S].
+    """
     chex.assert_axis_dimension(qpos, -1, 7)
     quaternion = qpos[..., 3:]
     quaternion /= jnp.linalg.norm(quaternion, axis=-1, keepdims=True)
@@ -106,6 +113,10 @@ def dynamics(
       fluid: gravity and medium.
       pose: [B, S].
       qvel: [B, S, 6] m/s in the world, rad/s in the body's frame.
+
+    Returns:
+      Mass matrices [B, S, 6, 6], forces [B, S, 6] (N, N m) and accelerations [B, S, 6]
+      (m/s2, rad/s2).
     """
     force = _force(bodies, fluid, pose, qvel)
     mass = bodies.mass[..., None, None]
@@ -130,6 +141,9 @@ def dynamics(
 def motion_axes(pose: Pose) -> tuple[jax.Array, jax.Array]:
     """Return how each degree of freedom moves a point at the world's origin.
 
+    Args:
+      pose: [B, S].
+
     Returns:
       Angular and linear velocities [B, S, 6, 3] of the point.
     """
@@ -152,6 +166,9 @@ def integrate(
       qvel: [B, S, 6] before the step.
       acceleration: [B, S, 6].
       timestep: s.
+
+    Returns:
+      Positions (m) with unit quaternions wxyz, and velocities (m/s, rad/s).
     """
     after = qvel + timestep * acceleration
     turn = rotation.from_axis_angle(timestep * after[..., 3:], jnp)
@@ -170,6 +187,9 @@ def implicit_damping(
       mass: [B, S, 6, 6].
       acceleration: [B, S, 6].
       timestep: s.
+
+    Returns:
+      The damped accelerations [B, S, 6] in m/s2 and rad/s2.
     """
     force = jnp.einsum("bsij,bsj->bsi", mass, acceleration)
     stiff = mass + timestep * bodies.damping[..., None] * jnp.eye(6)

@@ -131,6 +131,9 @@ def vmap_envs(
       physics: the batch, for the poses of its fixtures.
       stage: takes `model.jointed` with one environment's fixtures, and its values.
       values: trees of arrays [B, ...].
+
+    Returns:
+      MJX's data with a leading axis of B.
     """
 
     def run(position: jax.Array, quaternion: jax.Array, *env_values: Any) -> mjx.Data:
@@ -209,7 +212,16 @@ def collide(model: StepModel, data: StepData) -> StepData:
 
 
 def actuate(model: StepModel, data: StepData, ctrl: jax.Array) -> StepData:
-    """Compute the forces of `ctrl` [B, 9] and the unconstrained acceleration."""
+    """Compute the forces of `ctrl` [B, 9] and the unconstrained acceleration.
+
+    Args:
+      model: of the scene.
+      data: after `smooth_dynamics`.
+      ctrl: [B, 9], torques of the arm (N m) and positions of the fingers (m).
+
+    Returns:
+      The data with forces and accelerations in `jointed`.
+    """
 
     def run(jointed: mjx.Model, env: mjx.Data, ctrl: jax.Array) -> mjx.Data:
         env = mjx.fwd_actuation(jointed, env.replace(ctrl=ctrl))
@@ -276,7 +288,14 @@ def integrate(model: StepModel, data: StepData) -> ActiveState:
 
 
 def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
-    """Return positions [B, C, 3] and quaternions [B, C, 4] of the subsets' bodies."""
+    """Return positions [B, C, 3] and quaternions [B, C, 4] of the subsets' bodies.
+
+    Args:
+      data: after `jointed_kinematics` and `free_body_kinematics`.
+
+    Returns:
+      Positions in m and unit quaternions wxyz, in the world.
+    """
     jointed, free = data.jointed, data.free_pose
     return (
         jnp.concatenate([jointed.xpos, free.position], axis=1),
@@ -285,7 +304,15 @@ def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
 
 
 def mass_matrix(model: StepModel, data: StepData) -> jax.Array:
-    """Return the inertia matrices [B, nv, nv] of what is jointed."""
+    """Return the inertia matrices [B, nv, nv] of what is jointed.
+
+    Args:
+      model: of the scene.
+      data: after `smooth_dynamics`.
+
+    Returns:
+      The matrices in kg, kg m or kg m2, as slides and hinges meet.
+    """
     return jax.vmap(functools.partial(mjx.full_m, model.jointed))(data.jointed)
 
 

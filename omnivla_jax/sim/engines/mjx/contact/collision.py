@@ -51,6 +51,9 @@ def geom_boxes(
       subset: int32 [B].
       position: [B, C, 3] m, of the bodies.
       matrix: [B, C, 3, 3], of the bodies.
+
+    Returns:
+      Centres (m), axes and half sizes (m) of the geoms.
     """
     chex.assert_equal_shape_prefix([position, matrix], 2)
     body = select_rows(subset, tables.geom_body)
@@ -76,6 +79,9 @@ def collide(
       subset: int32 [B].
       geoms: [B, G].
       num_sensors: Q.
+
+    Returns:
+      Contact points, pairs in touch and the overflow of each environment.
     """
     near, gap, near_overflow = _near_pairs(tables, subset, geoms)
     solid, pair_overflow = _box_contacts(tables, geoms, near, gap)

@@ -108,6 +108,9 @@ def joint_constraints(
       tables: of the model.
       qpos: [B, nq] rad or m.
       qvel: [B, V] rad or m, per s.
+
+    Returns:
+      One row of each kind for every degree of freedom [B, V].
     """
     chex.assert_shape(qvel, (len(qpos), len(tables.limited)))
     position = qpos[:, tables.address]
@@ -143,6 +146,9 @@ def contact_constraints(
       ground_contacts: [B, 4 S] of each slot's body with a ground that does not move.
       motion: of the degrees of freedom, those of the slots last.
       qvel: [B, V].
+
+    Returns:
+      Four rows for each of K + 4 S contacts.
     """
     every = jax.tree.map(
         lambda *parts: jnp.concatenate(parts, axis=-1), contacts, ground_contacts

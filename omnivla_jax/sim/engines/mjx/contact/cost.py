@@ -30,14 +30,30 @@ class ConeZone(NamedTuple):
     slides: jax.Array  # bool [B, K]: the force lies on the cone
 
     def choose(self, sticking: jax.Array, sliding: jax.Array) -> jax.Array:
-        """Return values [B, ..., K] by zone, 0 for contacts that part."""
+        """Return values [B, ..., K] by zone, 0 for contacts that part.
+
+        Args:
+          sticking: [B, ..., K], values of contacts that stick.
+          sliding: [B, ..., K], values of contacts that slide.
+
+        Returns:
+          The chosen values [B, ..., K].
+        """
         shape = (len(self.sticks),) + (1,) * (sticking.ndim - 2) + (-1,)
         sticks, slides = self.sticks.reshape(shape), self.slides.reshape(shape)
         return jnp.where(sticks, sticking, jnp.where(slides, sliding, 0.0))
 
 
 def cone_zone(contacts: FrictionContacts, residual: jax.Array) -> ConeZone:
-    """Return the zones of residuals [B, 4, K]."""
+    """Return the zones of residuals [B, 4, K].
+
+    Args:
+      contacts: K of each environment.
+      residual: [B, 4, K], acceleration less its reference.
+
+    Returns:
+      The residuals' coordinates about the cone, and each contact's zone.
+    """
     chex.assert_equal_shape([residual, contacts.weight])
     scaled = residual * contacts.friction
     normal, tangent = scaled[:, 0], scaled[:, 1:]
@@ -50,7 +66,15 @@ def cone_zone(contacts: FrictionContacts, residual: jax.Array) -> ConeZone:
 
 
 def contact_cost(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return twice the cost [B, K] of each contact at residuals [B, 4, K]."""
+    """Return twice the cost [B, K] of each contact at residuals [B, 4, K].
+
+    Args:
+      contacts: K of each environment.
+      residual: [B, 4, K], acceleration less its reference.
+
+    Returns:
+      Costs of 0 or more; 0 where a contact parts.
+    """
     zone = cone_zone(contacts, residual)
     spring = jnp.sum(contacts.weight * residual**2, axis=1)
     distance = zone.normal - contacts.friction[:, 0] * zone.length
@@ -58,7 +82,15 @@ def contact_cost(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
 
 
 def contact_force(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return the forces [B, 4, K] of the rows: minus the cost's gradient."""
+    """Return the forces [B, 4, K] of the rows: minus the cost's gradient.
+
+    Args:
+      contacts: K of each environment.
+      residual: [B, 4, K], acceleration less its reference.
+
+    Returns:
+      Forces in N and, of the spin, N m.
+    """
     zone, friction = cone_zone(contacts, residual), contacts.friction[:, 0]
     distance = zone.normal - friction * zone.length
     normal = -_sliding_weight(contacts) * distance * friction
@@ -70,7 +102,15 @@ def contact_force(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
 
 
 def contact_hessian(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return the second derivatives [B, 4, 4, K] of each contact's cost."""
+    """Return the second derivatives [B, 4, 4, K] of each contact's cost.
+
+    Args:
+      contacts: K of each environment.
+      residual: [B, 4, K], acceleration less its reference.
+
+    Returns:
+      Symmetric matrices [4, 4] by the residual.
+    """
     zone, friction = cone_zone(contacts, residual), contacts.friction[:, 0]
     length = jnp.maximum(zone.length, TINY)
     unit, ratio = zone.tangent / length[:, None], friction * zone.normal / length
@@ -96,6 +136,9 @@ def contact_slopes(
       contacts: [B, K].
       residual: [B, 4, K].
       direction: [B, 4, K], of the residual by the variable.
+
+    Returns:
+      Two arrays [B, K], of the cost itself and not of its double.
     """
     zone, scaled = cone_zone(contacts, residual), direction * contacts.friction
     friction, weight = contacts.friction[:, 0], _sliding_weight(contacts)
@@ -121,7 +164,15 @@ def _sliding_weight(contacts: FrictionContacts) -> jax.Array:
 
 
 def joint_cost(joints: JointConstraints, acceleration: jax.Array) -> jax.Array:
-    """Return twice the cost [B, V] of limits and friction at an acceleration [B, V]."""
+    """Return twice the cost [B, V] of limits and friction at an acceleration [B, V].
+
+    Args:
+      joints: rows of V degrees of freedom.
+      acceleration: [B, V] in m/s2 or rad/s2.
+
+    Returns:
+      Costs of 0 or more, the row of the limit and that of friction added.
+    """
     limit = joints.side * acceleration - joints.limit_reference
     speed = jnp.abs(acceleration - joints.friction_reference)
     knee = joints.friction_loss / jnp.maximum(joints.friction_weight, TINY)
@@ -133,7 +184,15 @@ def joint_cost(joints: JointConstraints, acceleration: jax.Array) -> jax.Array:
 def joint_slopes(
     joints: JointConstraints, acceleration: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the first and second derivative [B, V] of the joints' costs."""
+    """Return the first and second derivative [B, V] of the joints' costs.
+
+    Args:
+      joints: rows of V degrees of freedom.
+      acceleration: [B, V] in m/s2 or rad/s2.
+
+    Returns:
+      Two arrays [B, V], of the cost itself and not of its double.
+    """
     limit = joints.side * acceleration - joints.limit_reference
     active = joints.limit_weight * (limit < 0)
     pull = joints.friction_weight * (acceleration - joints.friction_reference)

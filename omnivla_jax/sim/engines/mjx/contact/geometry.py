@@ -32,7 +32,15 @@ class Contacts(NamedTuple):
 
 
 def gather_boxes(geoms: Boxes, index: jax.Array) -> Boxes:
-    """Return each environment's boxes [B, n] at `index` [B, n] of `geoms` [B, G]."""
+    """Return each environment's boxes [B, n] at `index` [B, n] of `geoms` [B, G].
+
+    Args:
+      geoms: boxes [B, G].
+      index: int [B, n], each within [0, G).
+
+    Returns:
+      The boxes [B, n].
+    """
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
     rows = jnp.concatenate([geoms.center, flat, half])
@@ -41,19 +49,42 @@ def gather_boxes(geoms: Boxes, index: jax.Array) -> Boxes:
 
 
 def merge_points(values: jax.Array) -> jax.Array:
-    """Return [..., 4, B, n] as [..., B, 4 n]."""
+    """Return [..., 4, B, n] as [..., B, 4 n].
+
+    Args:
+      values: [..., 4, B, n], four contact points of each of n pairs.
+
+    Returns:
+      The same values with points and pairs on one axis, the points slowest.
+    """
     rows = jnp.moveaxis(values, -3, -2)
     return rows.reshape(rows.shape[:-2] + (-1,))
 
 
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the inner products [...] of vectors [3, ...]."""
+    """Return the inner products [...] of vectors [3, ...].
+
+    Args:
+      a: [3, ...].
+      b: [3, ...], or of a shape that broadcasts with `a`.
+
+    Returns:
+      The products, in the product of their units.
+    """
     # Written out: as a dot_general XLA would call a matrix product for each pair.
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the cross products [3, ...] of vectors [3, ...]."""
+    """Return the cross products [3, ...] of vectors [3, ...].
+
+    Args:
+      a: [3, ...].
+      b: [3, ...], or of a shape that broadcasts with `a`.
+
+    Returns:
+      The products, in the product of their units.
+    """
     return jnp.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
 
 
@@ -61,6 +92,12 @@ def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return two unit vectors [3, ...] that complete unit `normal` [3, ...] to a frame.
 
     MuJoCo's choice: the first lies nearest to y, or to z where `normal` is near y.
+
+    Args:
+      normal: [3, ...], of length 1.
+
+    Returns:
+      The first and the second tangent; first x second = normal.
     """
     zero = jnp.zeros_like(normal[0])
     start = jnp.stack([zero, zero + 1, zero]), jnp.stack([zero, zero, zero + 1])
@@ -71,7 +108,14 @@ def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def first_max(values: jax.Array) -> jax.Array:
-    """Return the index [...] of the first maximum of `values` [E, ...]."""
+    """Return the index [...] of the first maximum of `values` [E, ...].
+
+    Args:
+      values: [E, ...].
+
+    Returns:
+      int32 [...] within [0, E); E - 1 where a value is NaN.
+    """
     # Two plain reductions: XLA's CPU compiler does not vectorise an argmax.
     order = jnp.arange(len(values)).reshape((-1,) + (1,) * (values.ndim - 1))
     is_max = values == values.max(axis=0)
@@ -80,12 +124,29 @@ def first_max(values: jax.Array) -> jax.Array:
 
 
 def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Return `values` [E, ...] at `index` [n, ...] along the first axis."""
+    """Return `values` [E, ...] at `index` [n, ...] along the first axis.
+
+    Args:
+      values: [E, ...].
+      index: int [n, ...], each within [0, E).
+
+    Returns:
+      The values [n, ...].
+    """
     return jnp.take_along_axis(values, index, axis=0, mode="clip")
 
 
 def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
-    """Return `values` [n, 3 axes, ...] at axis `index + step` modulo 3, as [n, ...]."""
+    """Return `values` [n, 3 axes, ...] at axis `index + step` modulo 3, as [n, ...].
+
+    Args:
+      values: [n, 3, ...], of each axis.
+      index: int [...] within [0, 3).
+      step: 0, 1 or 2.
+
+    Returns:
+      The values [n, ...] of the chosen axes.
+    """
     x, y, z = (values[:, (k + step) % 3] for k in range(3))
     return jnp.where(index == 0, x, jnp.where(index == 1, y, z))
 
@@ -99,6 +160,9 @@ def corners_below(
       boxes: [...].
       point: [3, ...] on the plane above which heights are measured.
       normal: [3, ...] of that plane, unit.
+
+    Returns:
+      Heights in m, negative below the plane, and the corners in the world.
     """
     spans = boxes.axes * boxes.half
     lowest = first_max(jnp.abs(dot(spans, normal[:, None])))

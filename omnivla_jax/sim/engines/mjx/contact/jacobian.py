@@ -27,7 +27,15 @@ class Jacobian(NamedTuple):
 
 
 def jac_mul(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
-    """Return J v, [B, 4, K + 4 S], of `velocity` v [B, V]."""
+    """Return J v, [B, 4, K + 4 S], of `velocity` v [B, V].
+
+    Args:
+      jacobian: of B environments.
+      velocity: [B, V], or an acceleration.
+
+    Returns:
+      The motion of each row, boxes' contacts before those with the ground.
+    """
     batch, size = velocity.shape
     chex.assert_axis_dimension(jacobian.box, 2, size)
     slots = len(jacobian.ground) // batch
@@ -40,7 +48,15 @@ def jac_mul(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
 
 
 def jac_t_mul(jacobian: Jacobian, force: jax.Array) -> jax.Array:
-    """Return J' f, [B, V], of `force` f [B, 4, K + 4 S]."""
+    """Return J' f, [B, V], of `force` f [B, 4, K + 4 S].
+
+    Args:
+      jacobian: of B environments.
+      force: [B, 4, K + 4 S] in N and, of the spin, N m.
+
+    Returns:
+      Forces on the degrees of freedom in N or N m.
+    """
     box, ground = _split(jacobian, force)
     box, ground = box.reshape(len(box), -1), ground.reshape(
         len(ground), 4 * GROUND_POINTS
@@ -52,7 +68,15 @@ def jac_t_mul(jacobian: Jacobian, force: jax.Array) -> jax.Array:
 
 
 def jac_gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
-    """Return J' W J, [B, V, V], of symmetric weights W [B, 4, 4, K + 4 S]."""
+    """Return J' W J, [B, V, V], of symmetric weights W [B, 4, 4, K + 4 S].
+
+    Args:
+      jacobian: of B environments.
+      weight: [B, 4, 4, K + 4 S], symmetric.
+
+    Returns:
+      Symmetric matrices [B, V, V].
+    """
     box, ground = _split(jacobian, weight)
     dense, blocks = (
         jnp.einsum("bkv,bkw->bvw", rows, _weighted(part, rows))
@@ -63,7 +87,15 @@ def jac_gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
 
 
 def block_diagonal(blocks: jax.Array, size: int) -> jax.Array:
-    """Return [B, size, size] with `blocks` [B, S, v, v] at the end of its diagonal."""
+    """Return [B, size, size] with `blocks` [B, S, v, v] at the end of its diagonal.
+
+    Args:
+      blocks: [B, S, v, v].
+      size: at least S v.
+
+    Returns:
+      Matrices that are 0 outside their blocks.
+    """
     batch, parts, width, _ = blocks.shape
     spread = blocks[:, :, :, None] * jnp.eye(parts)[:, None, :, None]
     front = size - parts * width

@@ -51,6 +51,9 @@ def plane_contacts(
       pairs: of the model.
       subset: int32 [B].
       geoms: [B, G].
+
+    Returns:
+      At most four contacts for each body, and the heights of all boxes.
     """
     tables = (
         pairs.planes,

@@ -145,9 +145,9 @@ def load_policy(checkpoint: str | None, stage: str | None) -> inference.Policy:
       ValueError: there is no such checkpoint, or it cannot be read.
     """
     if checkpoint is None:
-        found = published_flags.load()
-        spec = published.policy_spec(found.config, found.recipe)
-        return inference.Policy(found.params, found.normalizer, spec)
+        loaded = published_flags.load()
+        spec = published.policy_spec(loaded.config, loaded.recipe)
+        return inference.Policy(loaded.params, loaded.normalizer, spec)
     path = Path(checkpoint).expanduser()
     if enclosing_run(path) is not None:
         path = policy_checkpoint.locate(path, stage)[2]

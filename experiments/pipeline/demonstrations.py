@@ -15,6 +15,7 @@ from data_pipelines import lazy_images, rlds
 from data_pipelines.readers import READERS, detect
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
+from omnivla_jax.core import distributed
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
@@ -51,9 +52,14 @@ def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
                 episodes = list(READERS["rlds"](directory))
         else:
             episodes = _load_dataset(context)
-    context.workdir.save_result(
-        "demonstrations", _summary(episodes) | {"diverged": diverged}
+    summary = _summary(episodes)
+    distributed.require_same(
+        summary["checksum"],
+        "The processes have different demonstrations: record them once with "
+        "experiments.collect_demos and give --config.data.source=auto "
+        "--config.data.path=FOLDER",
     )
+    context.workdir.save_result("demonstrations", summary | {"diverged": diverged})
     return lambda: episodes
 
 

@@ -10,6 +10,7 @@ training stages also continue in the middle, from their last checkpoint.
 
 from typing import Any, Sequence
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -64,6 +65,8 @@ def run(
     run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages:
         run_time_split(context, state)
+    if jax.process_index() > 0:  # has no videos to show, and writes for nobody
+        return results.gather(config, workdir)
     return results.write(config, workdir)
 
 
@@ -101,7 +104,12 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
             config=config,
             report=lambda count, success: bar.advance(count, success=success),
         )
-        if config.recorded and phase != "swapped_instructions":
+        # One process has played the recorded episodes.
+        if (
+            outcome.frames is not None
+            and config.recorded
+            and phase != "swapped_instructions"
+        ):
             rows = np.asarray(starts.instruction_id[: config.recorded])
             captions = [instructions[int(row)] for row in rows]
             with bar.compiling("drawing the episodes"):
@@ -164,6 +172,9 @@ def swap_instructions(
 def run_time_split(context: RunContext, state: TrainState) -> None:
     """Measure the seconds that the parts of one online update take."""
     if context.workdir.result("time_split") is not None:
+        return
+    if jax.process_count() > 1:
+        progress.note("Time split", "not measured with several processes")
         return
     config = context.config
     with (

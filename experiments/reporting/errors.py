@@ -1,7 +1,8 @@
 """Turns errors that a user can act on into one clear line and an exit code.
 
 A launcher reads `CONFIG = errors.define_config(path)` and ends with `errors.run(main)`.
-Interruptions exit with 130, wrong flags with 2, a full disk or a refused value with 1;
+Interruptions exit with 130, SIGTERM while training with 143, wrong flags with 2, a full
+disk or a refused value with 1;
 `--traceback` shows where an error arose. Other errors are defects of this code and keep
 their traceback.
 """
@@ -16,8 +17,12 @@ from typing import Any, Callable, Iterator, NoReturn
 from absl import app, flags
 from ml_collections import config_flags
 
+from omnivla_jax.core import exits
+
 INTERRUPTED, USAGE, FAILED = 130, 2, 1
 MAX_LINE = 500
+# XLA's words, between CPUs, between GPUs and of the service that all processes join.
+PEER_IS_GONE = ("Gloo", "NCCL", "coordination service")
 EXTRA = "omnivla-rl["  # in an ImportError that names what to install
 
 _TRACEBACK = flags.DEFINE_boolean(
@@ -74,6 +79,8 @@ def one_line() -> Iterator[None]:
     except (KeyboardInterrupt, Exception) as error:
         explanation = explain(error)
         if explanation is None:
+            # One of several processes prints its traceback here, and is gone.
+            exits.leave(FAILED, last_words=traceback.format_exc())
             raise
         line, code = explanation
         parsed = flags.FLAGS.is_parsed() and _TRACEBACK.value
@@ -82,6 +89,8 @@ def one_line() -> Iterator[None]:
         # A progress bar may have left the cursor in the middle of a line.
         start = "\r\033[K" if sys.stderr.isatty() else ""
         print(start + line, file=sys.stderr, flush=True)
+        if code != exits.PREEMPTED:  # which all processes have in common
+            exits.leave(code)
         raise SystemExit(code) from None
 
 
@@ -95,6 +104,14 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             "with --resume to continue.",
             INTERRUPTED,
         )
+    if isinstance(error, RuntimeError) and any(w in str(error) for w in PEER_IS_GONE):
+        return (
+            "Another process of this run has stopped. The last complete checkpoint is "
+            "intact: start all processes again with --resume.",
+            FAILED,
+        )
+    if isinstance(error, exits.Preempted):
+        return str(error), exits.PREEMPTED
     if _is_disk_full(error):
         return (
             "The disk is full. The last complete checkpoint is intact: free some "

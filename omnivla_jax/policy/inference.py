@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from omnivla_jax.core import checkpoint_files
+from omnivla_jax.core import checkpoint_files, paths
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import lora, normalize, parameters, policy
@@ -187,7 +187,7 @@ def load(checkpoint: Path | str, *, tokenizer: str | None = None) -> Policy:
       ValueError: there is no checkpoint, its files are damaged, or it was saved without
         the description of its policy, as imported weights are.
     """
-    path = checkpoint_files.find(Path(checkpoint))
+    path = checkpoint_files.find(paths.parse(checkpoint))
     if (path / checkpoint_files.PARAMS).is_dir() and not (
         path / checkpoint_files.POLICY
     ).is_dir():

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from experiments.reporting import errors
+from omnivla_jax.core import exits
 
 CONFIG = """
 from ml_collections import config_dict
@@ -91,6 +92,12 @@ def test_a_defect_keeps_its_traceback(launch):
         (MemoryError(), 1, "smaller"),
         (KeyboardInterrupt(), 130, "--resume"),
         (RuntimeError("INTERNAL: CpuCallback: KeyboardInterrupt"), 130, "--resume"),
+        (
+            RuntimeError("UNKNOWN: Gloo AllGather failed: Read error"),
+            1,
+            "all processes",
+        ),
+        (exits.Preempted(7), 143, "The checkpoint of update 7 is saved"),
         (flags.UnrecognizedFlagError("sed"), 2, "--help"),
         (flags.Error("a\n  b"), 2, "a b"),
         (ValueError(), 1, "ValueError"),

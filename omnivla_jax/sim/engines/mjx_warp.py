@@ -216,6 +216,9 @@ def warp_model(scene: Scene, batch: int) -> WarpModel:
 
 def _put(model: mujoco.MjModel) -> mjx.Model:
     """`model` on the device; overflow is counted here and not printed by kernels."""
+    model = copy.copy(model)
+    # Warp never resets a simulation, and refuses the flag that says so.
+    model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
     return mjx.put_model(model, impl="warp").tree_replace(
         {"opt._impl.warn_overflow": 0}
     )

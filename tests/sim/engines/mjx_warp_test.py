@@ -112,7 +112,7 @@ def test_steps_are_those_of_c_mujoco(warp_scene, c_scene, start):
         expected = c_mujoco.control_step(c_scene, expected, task, action, everyone)
     for name in ("qpos", "xpos", "xquat", "goal_pos", "goal_mat", "gripper"):
         ours, theirs = (getattr(state, name) for state in (physics, expected))
-        np.testing.assert_allclose(ours, theirs, atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(ours, theirs, atol=1e-3, err_msg=name)
     np.testing.assert_array_equal(physics.touching, expected.touching)
     assert not physics.overflow.any() and not physics.fresh.any()
     assert float(jnp.abs(physics.qpos - start.qpos)[:, :7].max()) > 0.05

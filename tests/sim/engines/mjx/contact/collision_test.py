@@ -12,7 +12,7 @@ from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import active_bodies
 from omnivla_jax.sim.engines.mjx.contact import collision, tables
 from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
-from tests.helpers import body_subsets
+from tests.helpers import body_subsets, unoptimized
 
 BATCH = 4
 WORKTOP = 0.9  # m: the table of libero_goal
@@ -230,10 +230,13 @@ def test_the_highest_plane_is_the_ground():
     position[:, 1:, 2] = heights
     matrix = np.broadcast_to(np.eye(3, dtype=np.float32), (*position.shape, 3))
     rows = jnp.zeros(len(heights), int)
-    geoms = collision.geom_boxes(
-        table, rows, jnp.asarray(position), jnp.asarray(matrix)
-    )
-    result = collision.collide(table, rows, geoms, 0).ground_contacts
+
+    @unoptimized.jit
+    def run(position, matrix):
+        geoms = collision.geom_boxes(table, rows, position, matrix)
+        return collision.collide(table, rows, geoms, 0).ground_contacts
+
+    result = run(position, matrix)
     active = np.asarray(result.distance) < 0
     np.testing.assert_array_equal(active.sum(axis=1), [4, 4, 0])
     pair = np.asarray(result.pair)

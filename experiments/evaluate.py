@@ -37,6 +37,7 @@ from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
 from experiments.reporting import errors, evaluation_files, progress
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy.config import PRESETS
 from omnivla_jax.policy.pretrained.load import MismatchError
@@ -103,7 +104,7 @@ def main(argv: list[str]) -> None:
     out = None if _OUT.value is None else Path(_OUT.value).expanduser()
     if out is not None and (out / evaluation_files.JSON).exists():
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
-    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
     chosen = _load_policy()
     summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
@@ -237,7 +238,7 @@ def _load_policy() -> EvaluatedPolicy:
             "give --checkpoint=FOLDER, or --policy=NAME of public weights"
         )
     if checkpoint is not None:
-        return evaluated_policy.from_checkpoint(Path(checkpoint), _STAGE.value)
+        return evaluated_policy.from_checkpoint(paths.parse(checkpoint), _STAGE.value)
     assert name is not None
     if _WEIGHTS.value is None or _SUITE.value is None:
         raise flags.Error("--policy needs --weights=FOLDER and --suite=NAME")

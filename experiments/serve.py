@@ -28,6 +28,7 @@ from experiments.pipeline import policy_checkpoint
 from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths
 from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.policy import inference
 
@@ -92,8 +93,8 @@ def main(argv: list[str]) -> None:
             "--api_key_file.",
             file=sys.stderr,
         )
-    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
-    policy = load_policy(Path(_CHECKPOINT.value).expanduser(), _STAGE.value)
+    compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
+    policy = load_policy(paths.parse(_CHECKPOINT.value), _STAGE.value)
     request_format = RequestFormat(
         image_size=policy.spec.config.vision.image_size,
         views=policy.spec.config.views,

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from IPython.display import Video, display
 
-from experiments import train
+from experiments.configs import quickstart
 from experiments.real_libero.policy_client import PolicyClient
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.orientation import convert_image_convention
@@ -31,14 +31,13 @@ SMALL = bool(os.environ.get("NOTEBOOK_SMALL"))  # set by the tests
 RUN = os.environ.get("NOTEBOOK_RUN", "runs/notebook")  # @param {type: "string"}
 EPISODES = 2 if SMALL else 24
 TASK = 7  # of libero_goal: turn on the stove
-CONFIG = f"{Path(train.__file__).parent}/configs/quickstart.py"
 compilation.enable_cache()
 print(f"jax {jax.__version__} on {jax.devices()}")
 
 # %%
 if not Path(RUN, "checkpoints").exists():
     command = [sys.executable, "-m", "experiments.train", f"--workdir={RUN}"]
-    command += [f"--config={CONFIG}:debug" if SMALL else f"--config={CONFIG}"]
+    command += [f"--config={quickstart.__file__}{':debug' if SMALL else ''}"]
     command += [f"--config.tasks={TASK},", "--config.stages=sft", "--resume"]
     if SMALL:
         command += ["--config.evaluation.recorded=0"]

@@ -45,16 +45,6 @@ def submit(options: argparse.Namespace, shell: Shell, flags: Sequence[str]) -> N
     )
 
 
-def make_cluster(options: argparse.Namespace, shell: Shell) -> None:
-    """Make a cluster with the slices of the run."""
-    shell.require(
-        *_xpk(options, "cluster", "create"),
-        f"--tpu-type={options.type}",
-        f"--num-slices={options.slices}",
-        "--spot" if options.spot else "--on-demand",
-    )
-
-
 def _xpk(options: argparse.Namespace, *action: str) -> list[str]:
     """The beginning of a command of xpk."""
     command = ["xpk", *action, f"--cluster={options.cluster}", f"--zone={options.zone}"]
@@ -79,7 +69,12 @@ def main(arguments: Sequence[str]) -> None:
     if options.action in ("train", "submit"):
         submit(options, shell, flags)
     elif options.action == "cluster":
-        make_cluster(options, shell)
+        shell.require(
+            *_xpk(options, "cluster", "create"),
+            f"--tpu-type={options.type}",
+            f"--num-slices={options.slices}",
+            "--spot" if options.spot else "--on-demand",
+        )
     elif options.action == "status":
         shell.require(*_xpk(options, "workload", "list"))
     elif options.action == "delete":

@@ -10,7 +10,7 @@ import threading
 
 PREEMPTED = 128 + signal.SIGTERM  # exit code, as shells report a process that it ended
 
-_HAS_PEERS = threading.Event()  # set once, by `distributed.initialize`
+HAS_PEERS = threading.Event()  # set once, where `distributed.initialize` joins others
 
 
 class Preempted(Exception):
@@ -24,11 +24,6 @@ class Preempted(Exception):
         self.step = step
 
 
-def set_has_peers() -> None:
-    """Remember that this process has joined others."""
-    _HAS_PEERS.set()
-
-
 def leave(code: int, *, last_words: str = "") -> None:
     """End this process at once if it has joined others, after an error of its own.
 
@@ -39,7 +34,7 @@ def leave(code: int, *, last_words: str = "") -> None:
       code: of the exit.
       last_words: to print on stderr before.
     """
-    if _HAS_PEERS.is_set():
+    if HAS_PEERS.is_set():
         print(last_words, end="", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(code)

@@ -32,7 +32,7 @@ SETTINGS = (
     "--config.save_every=5",
     "--config.evaluation.recorded=0",
 )
-TIMEOUT = 400  # seconds, for what takes one minute on a quiet machine
+TIMEOUT = 840  # seconds, of which a quiet machine takes a tenth
 PHASES = ("before", "after", "swapped_instructions")
 
 
@@ -91,7 +91,8 @@ def pair(tmp_path_factory):
     wait_for(workdir / "checkpoints" / "sft" / "step-00000005", processes)
     processes[1].kill()
     codes, _, err = finish(processes)
-    assert codes[1] == -signal.SIGKILL and codes[0] not in (0, -signal.SIGKILL), err
+    assert codes[1] == -signal.SIGKILL and codes[0] == 1, err
+    assert "start all processes again with --resume" in err[0]
 
     processes = start_pair(workdir)
     wait_for(workdir / "online.csv", processes, lines=3)
@@ -105,7 +106,7 @@ def pair(tmp_path_factory):
 
     codes, out, err = finish(start_pair(workdir))
     assert codes == [0, 0] and err == ("", ""), err
-    assert "Success (95 % interval)" in out[0] and out[1] == ""
+    assert ["Success (95 % interval)" in text for text in out] == [True, False]
     return workdir, updates
 
 

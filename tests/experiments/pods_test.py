@@ -91,7 +91,7 @@ def pair(tmp_path_factory):
     wait_for(workdir / "checkpoints" / "sft" / "step-00000005", processes)
     processes[1].kill()
     codes, _, err = finish(processes)
-    assert codes[1] == -signal.SIGKILL and codes[0] == 1, err
+    assert codes[1] == -signal.SIGKILL and codes[0] == exits.PEER_LOST, err
     assert "start all processes again with --resume" in err[0]
 
     processes = start_pair(workdir)

@@ -3,9 +3,10 @@
     demonstrations -> sft -> before -> online -> after -> swapped instructions
     -> time split -> report
 
-A run has the training stages that its config names and the phases around them. The
-result of a finished phase lies in the workdir, and the phase is skipped on resuming;
-training stages also continue in the middle, from their last checkpoint.
+A run has the training stages that its config names and the phases around them; without
+a simulator nothing is evaluated. The result of a finished phase lies in the workdir,
+and the phase is skipped on resuming; training stages also continue in the middle, from
+their last checkpoint.
 """
 
 from typing import Any, Sequence
@@ -61,8 +62,9 @@ def run(
         stage = training.STAGES[name](context, state, episodes)
         state = training_stage.run(context, stage)
     assert state is not None  # a config without stages is refused
-    run_evaluation(context, "after", state)
-    run_evaluation(context, "swapped_instructions", state)
+    if config.simulated:
+        run_evaluation(context, "after", state)
+        run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages:
         run_time_split(context, state)
     if jax.process_index() > 0:  # has no videos to show, and writes for nobody

@@ -12,16 +12,17 @@ from experiments.serving import codec
 from tests.helpers import launchers, stand_in_libero
 
 TASKS = {7: "turn_on_the_stove", 8: "put_the_bowl_on_the_plate"}
+REFUSED = "put_the_wine_bottle_on_the_rack"
 ACTIONS = np.tile(np.array([0.25, 0, 0, 0, 0, 0, 1], np.float32), (8, 1))
 
 
 def answer(connection):
-    """Answer every request; refuse those for the plate."""
+    """Answer every request; refuse those of one task."""
     connection.send(codec.pack({"image_size": 32, "instructions": ["a"]}))
     for frame in connection:
         request = codec.unpack(frame)
         assert request["observation/image"].shape == (224, 224, 3)
-        if "fail" in request["prompt"]:
+        if "rack" in request["prompt"]:
             connection.send("Traceback\nValueError: no such prompt")
             return
         connection.send(codec.pack({"actions": ACTIONS}))
@@ -75,6 +76,16 @@ def test_too_few_states_are_one_line(tmp_path, server):
     code, _, words = launch(tmp_path, server, "--tasks=7")
     assert code and "--episodes=2" in words and "holds 1 states" in words
     assert "Traceback" not in words
+
+
+def test_a_failing_task_ends_the_others_at_once(tmp_path, server):
+    package = stand_in_libero.write(tmp_path)
+    far = np.array([[0.0, -1e9, 0, 0]] * 2)  # from where no episode ends
+    for name in (TASKS[7], REFUSED):
+        stand_in_libero.write_states(package, f"libero_goal/{name}", far)
+    code, _, words = launch(tmp_path, server, "--tasks=7,9", "--max_steps=1000000000")
+    assert code == 1 and "no such prompt" in words.splitlines()[-1]
+    assert "Traceback (most" not in words
 
 
 def test_no_server_is_one_line(tmp_path):

@@ -129,7 +129,8 @@ def test_published_weights_are_played_by_one_command(tmp_path):
 def test_half_a_command_says_what_it_lacks():
     for arguments, words in (
         ((), "give --checkpoint=FOLDER, or --policy=NAME"),
-        (("--policy=pi05_libero",), "needs --weights=FOLDER and --suite=NAME"),
+        (("--policy=pi05_libero",), "needs --weights=FOLDER"),
+        (("--policy=pi05_libero", "--weights=a"), "needs --suite=NAME"),
     ):
         done = launch(*arguments)
         assert done.returncode == 2 and words in done.stderr

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from openpi_client import image_tools
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import orientation
 from omnivla_jax.core.types import Observation
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import inference, lora, normalize
@@ -131,6 +133,28 @@ def test_a_wrong_observation_is_one_clear_line(loaded, change, words):
     with pytest.raises(ValueError, match=words) as error:
         loaded.infer(wrong)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("convention", ["upright", "openpi"])
+def test_published_policies_fit_pictures_as_in_training(convention):
+    config = dataclasses.replace(CONFIG, image_convention=convention)
+    spec = inference.PolicySpec(config, 2, 3, fit_pictures=True)
+    params, units = random_params(config), make_state().normalizer
+    fitting = inference.Policy(params, units, spec)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 30, 45, 3), np.uint8)
+    seen = orientation.convert_image_convention(pictures, convention)
+    size = config.vision.image_size
+    fitted = np.stack([image_tools.resize_with_pad(x, size, size) for x in seen])
+    expected = orientation.convert_image_convention(fitted, convention)
+    inputs, _ = fitting.prepare({**one(), "images": pictures})
+    np.testing.assert_array_equal(inputs.images[0], expected)
+    batch = {**observation(), "images": np.stack([pictures, pictures])}
+    np.testing.assert_array_equal(fitting.prepare(batch)[0].images[1], expected)
+    given = one()
+    np.testing.assert_array_equal(fitting.prepare(given)[0].images[0], given["images"])
+    for wrong in (pictures[..., :1], pictures[0], pictures.astype(float)):
+        with pytest.raises(ValueError, match="but the policy takes"):
+            fitting.prepare({**one(), "images": wrong})
 
 
 @pytest.mark.parametrize("preset", configs.PRESETS)

@@ -42,6 +42,7 @@ def trained():
     return dataset, step, fresh
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_step_traces_once(trained):
     dataset, step, fresh = trained
     state, history = loop.run(
@@ -61,6 +62,7 @@ def test_loss_falls_and_the_step_traces_once(trained):
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
 
+@pytest.mark.slow
 def test_runs_depend_on_seed_and_step(trained):
     dataset, step, fresh = trained
     whole, _ = step(step(fresh(1), dataset)[0], dataset)
@@ -99,7 +101,7 @@ def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     texts, table = sft_data.instruction_table(demonstrations, config)
     settings = dataclasses.replace(SETTINGS, **changes)
     step = sft.make_streamed_step(config, settings, table)
-    source = streaming.ShuffledFrames(
+    source = streaming.TrainingFrames(
         demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
     )
     rows = [(i, t) for i, d in enumerate(demonstrations) for t in range(len(d.action))]
@@ -118,13 +120,24 @@ def test_streamed_batches_learn_as_the_dataset(trained):
     before = fresh()
     frames = []
     for count in range(SETTINGS.steps_per_call):
-        key, _ = sft._step_keys(dataclasses.replace(before, step=before.step + count))
+        key, _ = sft._step_keys(before.seed, before.step + count)
         total = len(dataset.chunk)
         frames.append(jax.random.randint(key, (SETTINGS.batch_size,), 0, total))
     other, found = streamed(fresh, demonstrations, np.stack(frames))
     after, expected = step(before, dataset)
     np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
     chex.assert_trees_all_close(other.params, after.params, atol=1e-5)
+
+
+def test_drawn_rows_are_those_of_the_dataset(trained):
+    dataset, _, fresh = trained
+    before, total = fresh(3), len(dataset.chunk)
+    rows = sft.drawn_rows(3, SETTINGS, total).reshape(SETTINGS.steps, -1)
+    marked = dataset._replace(chunk=jax.numpy.arange(total))
+    for step in (0, 7, SETTINGS.steps - 1):
+        key, _ = sft._step_keys(before.seed, before.step + step)
+        _, drawn, _ = sft_data.draw(key, marked, SETTINGS.batch_size)
+        np.testing.assert_array_equal(rows[step], drawn)
 
 
 @pytest.mark.slow
@@ -139,7 +152,7 @@ def test_streamed_batches_take_the_state_from_actions(trained):
     state = normalize.unnormalize(maps.state, plain.state)
     np.testing.assert_allclose(moved[:, 0, 0], state[:, 0], atol=1e-4)
     np.testing.assert_allclose(moved[..., 1:], 0, atol=1e-6)
-    key, loss_key = sft._step_keys(before)
+    key, loss_key = sft._step_keys(before.seed, before.step)
     observation, chunk, _ = sft_data.draw(key, relative, 2)
     loss = unoptimized.jit(functools.partial(sft.loss, draws=2, config=config))(
         before.params, loss_key, observation, chunk

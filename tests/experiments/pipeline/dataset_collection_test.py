@@ -2,12 +2,18 @@
 
 import dataclasses
 
+import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from data_pipelines import rlds
 from experiments.pipeline import dataset_collection
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import files
+from omnivla_jax.sim.resets import recorded_states
+from omnivla_jax.world import proprioception
 
 PLAN = dataset_collection.CollectionConfig(
     suite="libero_goal",
@@ -94,6 +100,26 @@ def test_an_interrupted_collection_resumes_to_the_same(whole, tmp_path, monkeypa
     ):
         for name in ("images", "state", "joint_state", "action"):
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.mark.slow
+def test_hdf5_files_hold_states_that_restore(tmp_path):
+    plan = dataclasses.replace(PLAN, tasks=(7,))
+    layout = "hdf5_obs_before_action"
+    dataset_collection.collect(plan, tmp_path, resume=False, layout=layout)
+    scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
+    with h5py.File(tmp_path / "libero_goal/turn_on_the_stove_demo.hdf5") as opened:
+        for group in opened["data"].values():
+            rows, length = group["states"][()], len(group["actions"])
+            assert len(rows) == length
+            np.testing.assert_allclose(np.diff(rows[:, 0]), 0.05)
+            qpos, qvel = recorded_states.split_rows(scene, 7, rows)
+            task = jnp.full(length, 7, jnp.int32)
+            restored = env.restore(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
+            found = proprioception.policy_state(scene, restored)
+            observations = (group["obs/ee_states"], group["obs/gripper_states"])
+            expected = np.concatenate(observations, axis=1)
+            np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Tests of pipeline.initial_states: files, turns of tasks, states of a scene."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,8 +60,9 @@ def test_restored_episodes_have_waited_ten_steps():
         "qpos": qpos.at[:, height].add(0.05),
         "qvel": jnp.zeros((1, scene.model.nv)),
     }
-    blank = Environment(*[None] * len(Environment._fields))
-    start = initial_states.restoring(blank, scene).reset(task, states)
+    blank: Any = Environment(*[None] * len(Environment._fields))  # type: ignore
+    restoring: Any = initial_states.restoring(blank, scene)
+    start = restoring.reset(task, states)
     waited = env.settle(scene, env.restore(scene, task, states["qpos"], states["qvel"]))
     np.testing.assert_array_equal(start.physics.qpos, waited.physics.qpos)
     fallen = float((states["qpos"] - start.physics.qpos)[0, height])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from omnivla_jax.core import precision
@@ -18,6 +19,7 @@ from omnivla_jax.models.layers import Dense, LayerNorm
 
 EPSILON = 1e-6  # keeps the gradient of a vanishing vector finite
 PIXEL_CHANNELS = 7  # a point's 3, a normal's 3 and a confidence
+FACING = np.array([0.0, 0.0, -1.0], np.float32)  # the normal of a wall in front
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class SpatialDecoder(nn.Module):
 
     Blocks inside each view, then a linear map per patch to its pixels and one per
     camera token to its pose. Depth is an exponential, as in Pi3; confidence is a logit.
+    Both maps start from zero, that is from a wall in front of a pinhole camera.
     """
 
     config: DecoderConfig
@@ -57,16 +60,17 @@ class SpatialDecoder(nn.Module):
         block = VitBlock(vision.heads, vision.mlp_dim, name="blocks")
         x = LayerNorm(name="norm")(scan_blocks(block, x, vision))
         patch = vision.image_size // vision.grid
-        pixels = Dense(PIXEL_CHANNELS * patch**2, ("embed", None), name="pixels")(
-            x[:, leading:]
+        to_patch, to_pose = (
+            Dense(features, ("embed", None), from_zero=True, name=name)
+            for features, name in ((PIXEL_CHANNELS * patch**2, "pixels"), (9, "pose"))
         )
-        pose = Dense(9, ("embed", None), name="pose")(x[:, 0])
+        pixels, pose = to_patch(x[:, leading:]), to_pose(x[:, 0])
         maps = to_pixels(precision.to_float32(pixels), vision.grid)
         maps = maps.reshape(batch, views, *maps.shape[1:])
         pose = precision.to_float32(pose).reshape(batch, views, 9)
         geometry = Geometry(
             points=unproject(maps[:, :, :3]),
-            normals=unit(maps[:, :, 3:6], axis=2),
+            normals=unit(maps[:, :, 3:6] + FACING[:, None, None], axis=2),
             rotation=rotation_matrix(pose[..., :6]),
             translation=pose[..., 6:],
         )
@@ -84,10 +88,22 @@ def to_pixels(patches: jax.Array, grid: int) -> jax.Array:
 
 
 def unproject(raw: jax.Array) -> jax.Array:
-    """Points (x z', y z', z'), z' = exp(z), of raw [..., 3, S, S], as in Pi3."""
+    """Points (x z', y z', z') with z' = exp(z) of raw (x, y, z), as in Pi3.
+
+    Args:
+      raw: float32 [..., 3, S, S]; x and y are counted from the ray of a camera with a
+        field of view of 53 degrees.
+
+    Returns:
+      The same shape.
+    """
     chex.assert_axis_dimension(raw, -3, 3)
-    depth = jnp.exp(raw[..., 2:, :, :])
-    return jnp.concatenate([raw[..., :2, :, :] * depth, depth], axis=-3)
+    side = raw.shape[-1]
+    offset = (jnp.arange(side) + 0.5) / side - 0.5
+    x, y, z = (raw[..., i, :, :] for i in range(3))
+    depth = jnp.exp(z)
+    points = ((x + offset) * depth, (y + offset[:, None]) * depth, depth)
+    return jnp.stack(points, axis=-3)
 
 
 def unit(vector: jax.Array, *, axis: int = -1) -> jax.Array:

@@ -26,7 +26,9 @@ HUBER_DELTA = 0.1  # of translations, in mean distances of the points
 TRANSLATION_WEIGHT = 100.0
 SMOOTH_ANGLE = np.deg2rad(3.0)  # below, the loss of an angle is quadratic
 MIN_ANGLE, MAX_ANGLE = np.deg2rad(1.0), np.deg2rad(90.0)  # angles are clamped
-EDGE_TOLERANCE = 0.03  # depth edge: neighbours that differ by more, relatively
+# Depth edge: neighbours that differ by more, relatively, in pictures of Pi3's size. The
+# depth of a slanted table differs by as many times more as pixels are wider.
+EDGE_TOLERANCE, EDGE_SIDE = 0.03, 224
 CONFIDENT_ERROR = 0.05  # a pixel's weighted error below which it is right
 EPSILON = 1e-6
 
@@ -134,24 +136,27 @@ def point_error(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
 
 
 def normal_loss(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
-    """Mean loss of the angles of normals, float32 []: decoded and those of the points.
+    """Loss of the angles of normals, float32 []: the decoded ones' and the points'.
 
-    The points' normals are the four cross products of each pixel's neighbours, as in
-    Pi3; both leave out pixels at depth edges.
+    The points' normals are the four cross products of each pixel's neighbours; their
+    mean loss counts by 1 / (4 S), as in Pi3, because neighbours make noisy normals.
+    Both leave out pixels at depth edges.
 
     Args:
       aligned: of B scenes.
       valid: bool [B, V, S, S].
     """
     smooth = valid & ~depth_edges(aligned.true.points[:, :, 2], valid)
-    decoded = angle(aligned.predicted.normals, aligned.true.normals)
-    losses = [_masked_mean(smooth_angle(decoded), smooth)]
+    angles = angle(aligned.predicted.normals, aligned.true.normals)
+    decoded = _masked_mean(smooth_angle(angles), smooth)
     inside = smooth[..., 1:-1, 1:-1]
     of_predicted = cross_normals(aligned.predicted.points)
     of_true = cross_normals(aligned.true.points)
-    for a, b in zip(of_predicted, of_true):
-        losses.append(_masked_mean(smooth_angle(angle(a, b)), inside))
-    return losses[0] + sum(losses[1:]) / (len(losses) - 1)
+    of_points = sum(
+        _masked_mean(smooth_angle(angle(a, b)), inside)
+        for a, b in zip(of_predicted, of_true)
+    )
+    return decoded + of_points / (4 * valid.shape[-1])
 
 
 def cross_normals(points: jax.Array) -> list[jax.Array]:
@@ -184,7 +189,8 @@ def depth_edges(depth: jax.Array, valid: jax.Array) -> jax.Array:
     strides = (1, 1, 1, 1)
     highest = jax.lax.reduce_window(near, -jnp.inf, jax.lax.max, window, strides, pad)
     lowest = jax.lax.reduce_window(near, jnp.inf, jax.lax.min, window, strides, pad)
-    return (highest - lowest) > EDGE_TOLERANCE * jnp.maximum(near, EPSILON)
+    tolerance = EDGE_TOLERANCE * max(EDGE_SIDE / depth.shape[-1], 1.0)
+    return (highest - lowest) > tolerance * jnp.maximum(near, EPSILON)
 
 
 def angle(first: jax.Array, second: jax.Array) -> jax.Array:

@@ -48,9 +48,10 @@ def imported_distributions(package: str, *, without: str = "") -> set[str]:
     `without`: a folder of the package that is left out.
     """
     names: set[str] = set()
-    others = ROOT / "experiments" / "real_libero" / "worker.py"  # runs beside LIBERO
+    others = [ROOT / "experiments" / "real_libero" / "worker.py"]  # runs beside LIBERO
+    others += (ROOT / "experiments" / "colab").glob("*.py")  # and these in Jupyter
     for path in (ROOT / package).rglob("*.py"):
-        if path == others or without and (ROOT / without) in path.parents:
+        if path in others or without and (ROOT / without) in path.parents:
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):

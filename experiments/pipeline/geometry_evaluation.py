@@ -32,6 +32,8 @@ def run(context: RunContext, state: TrainState) -> None:
     """
     if context.workdir.result(PHASE) is not None:
         return progress.note("Geometry", "evaluated already")
+    if jax.process_count() > 1:  # scenes are drawn on one process's devices
+        return progress.note("Geometry", "not evaluated by several processes")
     config = context.config.spatial
     evaluate = spatial.make_evaluate(config.training, context.config.policy)
     variants = camera_variants(config.ranges)

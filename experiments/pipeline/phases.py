@@ -3,13 +3,15 @@
     spatial -> geometry -> demonstrations -> sft -> before -> online -> after
     -> swapped instructions -> time split -> report
 
-A run has the training stages that its config names and the phases around them. The
-result of a finished phase lies in the workdir, and the phase is skipped on resuming;
-training stages also continue in the middle, from their last checkpoint.
+A run has the training stages that its config names and the phases around them; without
+a simulator nothing is evaluated. The result of a finished phase lies in the workdir,
+and the phase is skipped on resuming; training stages also continue in the middle, from
+their last checkpoint.
 """
 
 from typing import Any, Sequence
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -63,12 +65,14 @@ def run(
         if name == "spatial":
             geometry_evaluation.run(context, state)
     assert state is not None  # a config without stages is refused
-    if config.stages == ("spatial",):  # no action was trained
-        return results.write(config, workdir)
-    run_evaluation(context, "after", state)
-    run_evaluation(context, "swapped_instructions", state)
+    # Stage I alone trains no actions.
+    if config.simulated and config.stages != ("spatial",):
+        run_evaluation(context, "after", state)
+        run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages:
         run_time_split(context, state)
+    if jax.process_index() > 0:  # has no videos to show, and writes for nobody
+        return results.gather(config, workdir)
     return results.write(config, workdir)
 
 
@@ -106,7 +110,12 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
             config=config,
             report=lambda count, success: bar.advance(count, success=success),
         )
-        if config.recorded and phase != "swapped_instructions":
+        # One process has played the recorded episodes.
+        if (
+            outcome.frames is not None
+            and config.recorded
+            and phase != "swapped_instructions"
+        ):
             rows = np.asarray(starts.instruction_id[: config.recorded])
             captions = [instructions[int(row)] for row in rows]
             with bar.compiling("drawing the episodes"):
@@ -169,6 +178,9 @@ def swap_instructions(
 def run_time_split(context: RunContext, state: TrainState) -> None:
     """Measure the seconds that the parts of one online update take."""
     if context.workdir.result("time_split") is not None:
+        return
+    if jax.process_count() > 1:
+        progress.note("Time split", "not measured with several processes")
         return
     config = context.config
     with (

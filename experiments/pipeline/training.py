@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Sequence
 import jax.numpy as jnp
 
 from data_pipelines import streaming
-from experiments.configs.schema import ExperimentConfig
+from experiments.configs.schema import STREAMING_ORDERS, ExperimentConfig
 from experiments.pipeline import policy_checkpoint, spatial_stage, stage_setup
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
@@ -19,7 +19,7 @@ from omnivla_jax.core.types import Demonstration, FrameBatch
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data
+from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data, spatial
 from omnivla_jax.train.state import TrainState, eval_params
 
 # The share of a streamed call's time in which the device waited for its batches.
@@ -105,12 +105,14 @@ def _streamed_step(
     """
     config, policy_config = context.config.sft, context.config.policy
     texts, table = sft_data.instruction_table(episodes, policy_config)
-    frames = streaming.ShuffledFrames(
+    draw = STREAMING_ORDERS[context.config.data.streaming_order]
+    frames = streaming.TrainingFrames(
         episodes,
         texts,
         horizon=policy_config.horizon,
         padding=context.config.data.padding,
         seed=context.config.seed,
+        draw=draw and functools.partial(draw, context.config.seed, config),
     )
     rows = input_feed.local_rows(context.mesh, config.batch_size)
     stream = streaming.BatchStream(frames, config.batch_size, rows=rows)
@@ -192,7 +194,8 @@ def check_start(config: ExperimentConfig) -> None:
 
     Raises:
       ValueError: the stages are not in the order of `STAGES`, `init_checkpoint` is no
-        checkpoint of a run, or online training has no policy to start from;
+        checkpoint of a run, online training has no policy to start from, or stage I no
+        spatial expert to train;
         `data.norm_stats` cannot be read or is not used, or is missing for deltas.
     """
     names = config.stages
@@ -202,9 +205,11 @@ def check_start(config: ExperimentConfig) -> None:
             f"{','.join(STAGES)}."
         )
     _check_statistics(config)
+    if "spatial" in names:
+        spatial.decoder_config(config.spatial.training, config.policy)
     if config.init_checkpoint is not None:
         policy_checkpoint.locate(config.init_checkpoint)
-    elif names[0] == "online":
+    elif "online" in names and "sft" not in names:
         raise ValueError(
             "The stage online starts from a policy that acts: put sft before it in "
             "stages, or give --config.init_checkpoint=FOLDER."
@@ -261,13 +266,18 @@ def _stored_normalizer(config: ExperimentConfig) -> Normalizer | None:
 def _policy_spec(context: RunContext) -> dict[str, Any]:
     """The description of the run's policy that its checkpoints hold."""
     config = context.config
-    tasks = config.task_table.tasks
+    if config.simulated:
+        tasks = config.task_table.tasks
+        texts = [tasks[number].instruction for number in config.tasks]
+    else:
+        demonstrated = context.workdir.result("demonstrations")
+        assert demonstrated is not None  # that phase comes before
+        texts = demonstrated["instructions"]
     spec = PolicySpec(
         config.policy,
         exec_horizon=config.evaluation.exec_horizon,
         ode_steps=config.evaluation.steps,
-        instructions=tuple(
-            dict.fromkeys(tasks[number].instruction for number in config.tasks)
-        ),
+        instructions=tuple(dict.fromkeys(texts)),
+        cameras=() if config.simulated else config.data.options.cameras,
     )
     return spec.to_json()

@@ -25,7 +25,10 @@ class RealObservation(NamedTuple):
 
 
 class RealLibero:
-    """One environment of the real LIBERO; a context manager that ends its process."""
+    """One environment of the real LIBERO; a context manager that ends its process.
+
+    Its methods raise a ChildProcessError of one line where LIBERO fails.
+    """
 
     def __init__(self, python: str | Path) -> None:
         """Start the worker.
@@ -70,7 +73,19 @@ class RealLibero:
         self._connection.close()
         self._stderr.close()
 
-    def open(self, suite: str, task: str, *, camera_size: int, seed: int) -> Path:
+    def kill(self) -> None:
+        """End the process in whatever it does; the call under way raises."""
+        self._process.kill()
+
+    def open(
+        self,
+        suite: str,
+        task: str,
+        *,
+        camera_size: int,
+        seed: int,
+        hard_reset: bool = True,
+    ) -> Path:
         """Make the environment of a task, seeded once as openpi's evaluator does.
 
         Args:
@@ -78,11 +93,13 @@ class RealLibero:
           task: name of the BDDL file without its ending.
           camera_size: pixels of LIBERO's own pictures; 0 renders nothing.
           seed: of LIBERO's placement of fixtures.
+          hard_reset: compile the model anew in every reset, as evaluators do.
 
         Returns:
           The file of LIBERO's recorded initial states of the task.
         """
-        reply = self._call("open", f"{suite}/{task}", camera_size, seed)
+        file = f"{suite}/{task}"
+        reply = self._call("open", file, camera_size, seed, hard_reset)
         return Path(reply["init_states"])
 
     def reset(self, state: np.ndarray) -> RealObservation:
@@ -94,6 +111,18 @@ class RealLibero:
         """Take one control step of 50 ms; `action` has 7 numbers."""
         return _observation(self._call("step", [float(x) for x in action]))
 
+    def seed(self, seed: int) -> None:
+        """Seed where the next resets put fixtures, which no initial state holds."""
+        self._call("seed", seed)
+
+    def contacts(self) -> list[tuple[str, str]]:
+        """Names of the bodies that touch, in sorted pairs, as of the last substep."""
+        return [(first, second) for first, second in self._call("contacts")["pairs"]]
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the worker has used so far."""
+        return float(self._call("cpu_seconds")["seconds"])
+
     def _call(self, *request: Any) -> dict[str, Any]:
         try:
             self._connection.send(request)
@@ -103,10 +132,12 @@ class RealLibero:
             self._stderr.seek(0)
             lines = self._stderr.read().decode(errors="replace").split("\n")
             last = next((x for x in reversed(lines) if x.strip()), "without a word")
-            raise RuntimeError(f"The real LIBERO's process ended: {last}") from None
+            raise ChildProcessError(
+                f"The real LIBERO's process ended: {last}"
+            ) from None
         if "error" in reply:
             last = reply["error"].strip().splitlines()[-1]
-            raise RuntimeError(f"The real LIBERO failed on {request[0]!r}: {last}")
+            raise ChildProcessError(f"The real LIBERO failed on {request[0]!r}: {last}")
         return reply
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import exits
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.csv_log import Row
 
@@ -34,6 +35,7 @@ def run(
     evaluate: Callable[[Any, list[Row]], Any] = lambda state, rows: None,
     evaluate_every: int = 0,
     report: Callable[[Row], Any] = lambda row: None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, list[Row]]:
     """Call `step_fn` until there are `steps` records, checkpointing on the way.
 
@@ -49,6 +51,8 @@ def run(
         a checkpoint never precedes the evaluation of its state.
       evaluate_every: calls between two evaluations; 0: never.
       report: called with each record once it is known.
+      stop_requested: called once a step, while the device computes it; True saves after
+        that step and ends the run (`train.preemption`).
 
     Returns:
       The last state and one record a call, numbered from 1 under "update".
@@ -56,6 +60,7 @@ def run(
     Raises:
       FloatingPointError: a metric or a number of the state is not finite; the update
         and the names are in the message. Nothing is saved after it.
+      Preempted: `stop_requested` was True; that step is saved.
     """
     rows, last_saved_step = list(history), len(history)
     pending: Mapping[str, jax.Array] | None = None
@@ -69,8 +74,9 @@ def run(
         if pending is not None:
             read(pending)
         pending = metrics
+        stops = stop_requested()
         evaluates = evaluate_every > 0 and number % evaluate_every == 0
-        saves = number % save_every == 0 or number == steps
+        saves = stops or number % save_every == 0 or number == steps
         if evaluates or saves:
             read(pending)
             pending = None
@@ -80,6 +86,8 @@ def run(
         if saves:
             save(state, list(rows))
             last_saved_step = number
+        if stops:
+            raise exits.Preempted(number)
     return state, rows
 
 

@@ -50,11 +50,14 @@ def images_and_geometry(
 
 
 def points_of_depth(depth: jax.Array, fovy: jax.Array) -> jax.Array:
-    """Points [B, V, 3, S, S] in the camera's frame, of depths along its axis.
+    """Points in the camera's frame, of depths along its axis.
 
     Args:
       depth: float32 [B, V, S, S], m.
       fovy: float32 [B, V], degrees.
+
+    Returns:
+      float32 [B, V, 3, S, S], m.
     """
     size = depth.shape[-1]
     slope = 2 * jnp.tan(jnp.deg2rad(fovy) / 2)[..., None, None] / size

@@ -216,8 +216,8 @@ def _move_objects(
             moved = moved.at[start : start + 7].set(kept)
         if joints:
             share = jax.random.uniform(joint_key, (len(joints),))
-            anywhere = limits[:, 0] + share * (limits[:, 1] - limits[:, 0])
-            moved = moved.at[jnp.array(joints)].set(anywhere)
+            drawn = limits[:, 0] + share * (limits[:, 1] - limits[:, 0])
+            moved = moved.at[jnp.array(joints)].set(drawn)
         return jnp.where(
             jax.random.bernoulli(share_key, ranges.moved_share), moved, qpos
         )
@@ -237,8 +237,8 @@ def _vary_visuals(
     camera_keys, light_keys, material_keys, share_keys = jnp.moveaxis(
         jax.vmap(lambda key: jax.random.split(key, 4))(keys), 1, 0
     )
-    varied = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - ranges.nominal_share))
-    share = varied(share_keys).astype(jnp.float32)
+    perturbs = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - ranges.nominal_share))
+    share = perturbs(share_keys).astype(jnp.float32)
     body = scene.bodies[CAMERA_BODY]
     shift = camera.draw(
         camera_keys, severity=ranges.camera_severity * share, kinds=ranges.camera_kinds

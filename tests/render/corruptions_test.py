@@ -90,6 +90,7 @@ def test_glass_moves_pixels_less_than_reach():
     assert rows.min() >= 16 and columns.max() <= 31
 
 
+@pytest.mark.slow
 def test_one_program_applies_every_corruption():
     @chex.assert_max_traces(n=1)
     def run(numbers, key):

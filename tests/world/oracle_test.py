@@ -22,7 +22,13 @@ ARENAS = {
 }
 
 
-@pytest.fixture(scope="module", params=ARENAS)
+def arenas():
+    """All of them; one is enough for the fast tests."""
+    first, *others = ARENAS
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
+
+
+@pytest.fixture(scope="module", params=arenas())
 def both(request):
     suite, task = ARENAS[request.param]
     scene = scenes.make(suite, tasks=(task,), engine="mujoco")

@@ -1,6 +1,6 @@
 """Stage I: spatial pre-training on scenes that the simulator draws."""
 
-from omnivla_jax.train.spatial.config import SpatialConfig
+from omnivla_jax.train.spatial.config import SpatialConfig, decoder_config
 from omnivla_jax.train.spatial.step import (
     DECODER,
     create,
@@ -12,6 +12,7 @@ __all__ = [
     "DECODER",
     "SpatialConfig",
     "create",
+    "decoder_config",
     "make_evaluate",
     "make_step",
 ]

@@ -1,6 +1,6 @@
 """Accuracy of predicted geometry: depth, normals, cameras and points.
 
-Depth and points are judged after Pi3's alignment (`losses.align`), which gives a
+Depth and points are judged after Pi3's alignment (`alignment.align`), which gives a
 prediction the scale of the truth.
 
 Axes: B scenes, V camera views, S image side.
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import Geometry
-from omnivla_jax.train.spatial import losses
+from omnivla_jax.train.spatial import alignment, losses
 
 DELTA = 1.25  # ratio of depths below which a pixel counts as right
 
@@ -33,11 +33,11 @@ def accuracy(
       and the others, the means over them; `point_error`, mean distance, m.
     """
     chex.assert_equal_shape([predicted.points, true.points])
-    aligned = losses.align(predicted, true, valid)
+    aligned = alignment.align(predicted, true, valid)
     guess, truth = aligned.predicted, aligned.true
     depth, true_depth = guess.points[:, :, 2], truth.points[:, :, 2]
-    safe = jnp.maximum(true_depth, losses.EPSILON)
-    ratio = jnp.maximum(depth / safe, safe / jnp.maximum(depth, losses.EPSILON))
+    safe = jnp.maximum(true_depth, alignment.EPSILON)
+    ratio = jnp.maximum(depth / safe, safe / jnp.maximum(depth, alignment.EPSILON))
     angles = jnp.rad2deg(losses.angle(guess.normals, truth.normals))
     distance = jnp.linalg.norm(guess.points - truth.points, axis=2)
     flat = jnp.where(valid, angles, jnp.nan).reshape(len(angles), -1)

@@ -39,10 +39,12 @@ def make_draw(
     table = environment.instructions(texts, config)
 
     def draw(keys: jax.Array, ranges: SceneRanges) -> GeometryBatch:
-        task, physics, varied = random_scenes.draw(
+        task, physics, perturbed = random_scenes.draw(
             scene, visuals, pool, keys, ranges=ranges
         )
-        images, truth, valid = geometry.images_and_geometry(varied, physics, size=size)
+        images, truth, valid = geometry.images_and_geometry(
+            perturbed, physics, size=size
+        )
         tokens, mask = environment.instruction_tokens(table, task)
         proprio = jnp.zeros((len(keys), config.proprio_dim))
         return GeometryBatch(Observation(images, tokens, mask, proprio), truth, valid)

@@ -27,9 +27,9 @@ from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.prefix import encode_prefix_hidden
 from omnivla_jax.train import rng, state
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
-from omnivla_jax.train.spatial import losses, metrics
+from omnivla_jax.train.spatial import alignment, losses, metrics
+from omnivla_jax.train.spatial.alignment import AlignedGeometry
 from omnivla_jax.train.spatial.config import SpatialConfig, decoder_config
-from omnivla_jax.train.spatial.losses import AlignedGeometry
 from omnivla_jax.train.state import TrainState
 
 DECODER = "spatial_decoder"  # its entry in the parameter tree
@@ -164,7 +164,7 @@ def make_evaluate(
             params, batch.observation, config=config, policy_config=policy_config
         )
         errors = metrics.accuracy(predicted, batch.geometry, batch.valid)
-        return errors, losses.align(predicted, batch.geometry, batch.valid)
+        return errors, alignment.align(predicted, batch.geometry, batch.valid)
 
     return compilation.jit(evaluate, fused=True)
 

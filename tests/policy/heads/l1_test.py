@@ -16,7 +16,7 @@ from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.heads import action_head, l1
 from tests.helpers.debug_inputs import BATCH, observation
 
-CONFIG = dataclasses.replace(preset("debug"), head="l1")
+CONFIG = dataclasses.replace(preset("debug").without_spatial(), head="l1")
 SAMPLER = l1.LaplaceSampler(scale=0.5, exec_horizon=2)
 KEY = jax.random.key(0)
 

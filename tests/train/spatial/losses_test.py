@@ -74,28 +74,6 @@ def test_gradient_is_finite_at_the_truth_and_at_nothing():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_the_scale_minimises_the_weighted_distance():
-    random = np.random.default_rng(1)
-    true = random.uniform(0.5, 2, (3, 2, 3, 6, 6)).astype(np.float32)
-    predicted = true * random.uniform(0.2, 0.9, true.shape).astype(np.float32)
-    valid = random.random((3, 2, 6, 6)) < 0.8
-    scale = losses._best_scale(
-        jnp.asarray(predicted), jnp.asarray(true), jnp.asarray(valid)
-    )
-    depth = true[:, :, 2]
-    for b in range(3):
-        mean = depth[b][valid[b]].mean()
-        weight = 1 / (np.maximum(depth[b], 0.1 * mean) + 1e-6) * valid[b]
-
-        def cost(s):
-            return (weight[:, None] * np.abs(s * predicted[b] - true[b])).sum()
-
-        # The minimum of a piecewise linear function lies at one of its corners.
-        corners = (true[b] / predicted[b]).ravel()
-        best = min(map(cost, corners))
-        np.testing.assert_allclose(cost(float(scale[b])), best, rtol=1e-5)
-
-
 def test_pixels_that_hit_nothing_do_not_count():
     true = plane()
     hole = VALID.at[..., :3].set(False)

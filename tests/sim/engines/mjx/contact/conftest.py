@@ -1,5 +1,6 @@
 """A small world with the constraints and accelerations of C MuJoCo beside ours."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from omnivla_jax.sim.engines.mjx.contact import (
     solver,
     tables,
 )
-from tests.helpers import body_subsets
+from tests.helpers import body_subsets, unoptimized
 
 # A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
 XML = """<mujoco>
@@ -84,15 +85,18 @@ def _constraints(model, states, slots=0):
     matrix = batch(lambda data: data.xmat.reshape(-1, 3, 3))
     subset = jnp.zeros(len(states), int)
 
-    @jax.jit
-    def program(position, matrix):
-        geoms = collision.geom_boxes(table, subset, position, matrix)
-        return collision.collide(table, subset, geoms, 0)
+    joints = constraint.joint_tables(model)
 
-    result = program(position, matrix)
+    @unoptimized.jit
+    def program(position, matrix, qpos, qvel):
+        geoms = collision.geom_boxes(table, subset, position, matrix)
+        limits = constraint.joint_constraints(joints, qpos, qvel)
+        return collision.collide(table, subset, geoms, 0), limits
+
     roots = model.body_rootid[model.dof_bodyid]
     cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
     qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
+    result, limits = program(position, matrix, qpos, qvel)
     return Constraints(
         table,
         result.contacts,
@@ -103,7 +107,7 @@ def _constraints(model, states, slots=0):
             cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)
         ),
         qvel,
-        constraint.joint_constraints(constraint.joint_tables(model), qpos, qvel),
+        limits,
     )
 
 
@@ -137,12 +141,9 @@ def world():
 
 
 def _problem(result):
-    contacts = constraint.contact_constraints(
-        result.table,
-        result.contacts,
-        result.ground_contacts,
-        result.motion,
-        result.qvel,
+    rows = functools.partial(constraint.contact_constraints, result.table)
+    contacts = unoptimized.jit(rows)(
+        result.contacts, result.ground_contacts, result.motion, result.qvel
     )
     return solver.Problem(result.mass, result.force, contacts, result.joints)
 

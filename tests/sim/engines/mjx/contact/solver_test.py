@@ -1,5 +1,7 @@
 """Tests of contact.solver against C MuJoCo's converged accelerations."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -8,6 +10,7 @@ import pytest
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim.engines.mjx.contact import solver
+from tests.helpers import unoptimized
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +53,14 @@ def test_every_iteration_lowers_the_cost(world, smooth, solve):
 
 def cost(world, acceleration, smooth):
     problem = world.problem
-    inertial = jnp.einsum("bvw,bw->bv", problem.mass, acceleration)
+    inertial = np.einsum("bvw,bw->bv", problem.mass, acceleration)
+    return np.asarray(_cost(problem, acceleration, inertial, smooth))
+
+
+@jax.jit
+def _cost(problem, acceleration, inertial, smooth):
     point = solver._point(problem, acceleration, inertial)
-    return np.asarray(solver._cost(problem, point, smooth))
+    return solver._cost(problem, point, smooth)
 
 
 def test_it_stays_at_the_solution(world, smooth, solve):
@@ -93,10 +101,8 @@ def test_blocks_and_dense_rows_agree(constraints, problem):
     there = np.asarray(in_slots.ground_contacts.distance).reshape(2, 4) < 0
     assert np.sum(there, axis=1).tolist() == [4, 0]
     smooth = jnp.float32(data.qacc_smooth)[None]
-    both = [
-        solver.solve(problem(part), smooth, smooth, iterations=8)
-        for part in (dense, in_slots)
-    ]
+    solve = unoptimized.jit(functools.partial(solver.solve, iterations=8))
+    both = [solve(problem(part), smooth, smooth) for part in (dense, in_slots)]
     for ours, theirs in zip(*both):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(both[0][0][0], data.qacc, rtol=1e-2, atol=1e-2)

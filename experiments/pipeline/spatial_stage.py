@@ -1,15 +1,12 @@
 """Stage I of a run: spatial pre-training on random scenes of one or several suites."""
 
 import functools
-from typing import Any, Callable, Iterator
-
-import jax
+from typing import Any, Iterator
 
 from experiments.pipeline import stage_setup
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
-from omnivla_jax.core.types import GeometryBatch
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
@@ -17,9 +14,7 @@ from omnivla_jax.train import loop, rng, spatial
 from omnivla_jax.train.spatial import scenes as spatial_scenes
 from omnivla_jax.train.state import TrainState, eval_params
 from omnivla_jax.world import expert, random_scenes
-from omnivla_jax.world.random_scenes import SceneRanges, StatePool
-
-DrawSuite = Callable[[jax.Array, SceneRanges], GeometryBatch]
+from omnivla_jax.world.random_scenes import StatePool
 
 
 def spatial_stage(
@@ -50,12 +45,11 @@ def spatial_stage(
             else eval_params(initial)
         )
         state = stage_setup.init_sharded(context, create, params, normalizer)
-        draws = [
-            functools.partial(draw, ranges=config.ranges)
-            for _, draw in draw_functions(context)
-        ]
+        draw_scenes = spatial_scenes.mixed(
+            [draw for _, draw in draw_functions(context)], config.ranges
+        )
         step = spatial.make_step(
-            spatial_scenes.concatenate(draws),
+            draw_scenes,
             config.training,
             policy_config,
             supports_fusion=ENGINES[context.scene.engine].supports_fusion,
@@ -74,7 +68,9 @@ def spatial_stage(
     )
 
 
-def draw_functions(context: RunContext) -> Iterator[tuple[str, DrawSuite]]:
+def draw_functions(
+    context: RunContext,
+) -> Iterator[tuple[str, spatial_scenes.DrawSuite]]:
     """The name of each of the stage's suites, and the function that draws its scenes.
 
     Args:

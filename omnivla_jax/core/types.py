@@ -86,10 +86,10 @@ class Geometry(NamedTuple):
     a scale and a common frame of its own.
     """
 
-    points: jax.Array  # float32 [B, V, 3, S, S]
-    normals: jax.Array  # float32 [B, V, 3, S, S], of unit length
-    rotation: jax.Array  # float32 [B, V, 3, 3]: from the camera's frame to the common
-    translation: jax.Array  # float32 [B, V, 3]: the camera's place in the common frame
+    points: Any  # float32 [B, V, 3, S, S]
+    normals: Any  # float32 [B, V, 3, S, S], of unit length
+    rotation: Any  # float32 [B, V, 3, 3]: from the camera's frame to the common
+    translation: Any  # float32 [B, V, 3]: the camera's place in the common frame
 
 
 class GeometryBatch(NamedTuple):

@@ -97,7 +97,7 @@ def make_optimizer(
 
 def create(
     params: PyTree,
-    normalizer: Normalizer,
+    normalizer: Normalizer | None,
     optimizer: optax.GradientTransformation,
     *,
     seed: int | jax.Array,
@@ -108,7 +108,7 @@ def create(
 
     Args:
       params: of the policy, copied, so that donating the state leaves the originals.
-      normalizer: of states and actions, copied.
+      normalizer: of states and actions, copied; None: stage I knows none yet.
       optimizer: its state is initialised here.
       seed: of all randomness in training.
       keep_ema: keep a moving average of the parameters.

@@ -221,7 +221,7 @@ def camera_loss(predicted: Geometry, true: Geometry) -> jax.Array:
       float32 [].
     """
     views = true.rotation.shape[1]
-    losses = [jnp.zeros(())]
+    total = jnp.zeros(())
     for i in range(views):
         for j in range(views):
             if i != j:
@@ -230,8 +230,8 @@ def camera_loss(predicted: Geometry, true: Geometry) -> jax.Array:
                 )
                 huber = _huber(shift - true_shift).mean()
                 turned = rotation_angle(turn, true_turn).mean()
-                losses.append(TRANSLATION_WEIGHT * huber + turned)
-    return sum(losses) / max(len(losses) - 1, 1)
+                total += TRANSLATION_WEIGHT * huber + turned
+    return total / max(views * (views - 1), 1)
 
 
 def relative_pose(geometry: Geometry, i: int, j: int) -> tuple[jax.Array, jax.Array]:

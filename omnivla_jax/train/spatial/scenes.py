@@ -13,6 +13,8 @@ from omnivla_jax.train.spatial.step import DrawScenes
 from omnivla_jax.world import geometry, random_scenes, visual_scene
 from omnivla_jax.world.random_scenes import SceneRanges, StatePool
 
+DrawSuite = Callable[[jax.Array, SceneRanges], GeometryBatch]
+
 
 def make_draw(
     scene: Scene,
@@ -20,7 +22,7 @@ def make_draw(
     *,
     size: int,
     pool: StatePool | None,
-) -> Callable[[jax.Array, SceneRanges], GeometryBatch]:
+) -> DrawSuite:
     """A function that draws and renders random scenes of a suite.
 
     Args:
@@ -52,18 +54,21 @@ def make_draw(
     return draw
 
 
-def concatenate(draws: Sequence[DrawScenes]) -> DrawScenes:
+def mixed(draws: Sequence[DrawSuite], ranges: SceneRanges) -> DrawScenes:
     """Draw an equal share of every batch from each of several suites.
 
     Args:
       draws: one a suite, of pictures of one size.
+      ranges: how far scenes go.
 
     Returns:
       keys [B] -> B scenes; the first suites get one more where B does not divide.
     """
 
     def draw(keys: jax.Array) -> GeometryBatch:
-        parts = [source(keys[i :: len(draws)]) for i, source in enumerate(draws)]
+        parts = [
+            source(keys[i :: len(draws)], ranges) for i, source in enumerate(draws)
+        ]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
-    return draws[0] if len(draws) == 1 else draw
+    return draw

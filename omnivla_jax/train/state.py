@@ -23,7 +23,7 @@ class TrainState:
     params: PyTree  # float32, {"reasoning", "spatial", "action"} and "lora", if any
     ema_params: PyTree  # moving average of `params`; None where none is kept
     reference: PyTree  # parameters of the KL penalty's reference policy; None: none
-    normalizer: Normalizer
+    normalizer: PyTree  # a `Normalizer`; None: stage I knows none yet
     opt_state: optax.OptState  # of the trained parameters only
 
 

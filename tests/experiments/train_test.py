@@ -51,8 +51,11 @@ def test_stage_one_comes_before_sft(tmp_path):
     page = (run / "geometry.html").read_text("utf-8")
     assert page.count("<canvas") == 8 and "libero_goal, distance" in page
     assert len((run / "spatial.csv").read_text().splitlines()) == 3
-    policy = inference.load(run)
-    assert set(policy.params) == {"reasoning", "spatial", "action"}
+    # The decoder is gone: parameters are read as those of a policy.
+    policy = inference.load(run / "checkpoints" / "sft")
+    rgb = np.zeros((2, 16, 16, 3), np.uint8)
+    request = {"images": rgb, "state": np.zeros(8), "prompt": "turn on the stove"}
+    assert np.isfinite(policy.infer(request)["actions"]).all()
     again = launch(*command, "--resume")
     assert again.returncode == 0, again.stderr
     assert "Geometry           evaluated already" in again.stdout

@@ -39,7 +39,8 @@ def test_the_page_holds_everything(tmp_path):
     assert "libero_&lt;b&gt;, nominal" in page and "libero_<b>" not in page
     assert "4.2 %" in page and "7 held-out scenes" in page
     assert page.count("data:image/png;base64,") == 10
-    clouds = json.loads(re.search(r'id="clouds">(.*?)</script>', page)[1])
+    (text,) = re.findall(r'id="clouds">(.*?)</script>', page)
+    clouds = json.loads(text)
     ((true, predicted),) = clouds
     for cloud, factor in ((true, 1.0), (predicted, 1.5)):
         numbers = np.frombuffer(base64.b64decode(cloud["points"]), "<i2")

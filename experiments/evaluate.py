@@ -38,6 +38,7 @@ from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
 from experiments.reporting import errors, evaluation_files, progress
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
@@ -93,7 +94,7 @@ def main(argv: list[str]) -> None:
     out = None if _OUT.value is None else Path(_OUT.value).expanduser()
     if out is not None and (out / evaluation_files.JSON).exists():
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
-    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
     chosen = _load_policy()
     summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
@@ -224,7 +225,7 @@ def _load_policy() -> EvaluatedPolicy:
     checkpoint = _CHECKPOINT.value
     published_flags.check(checkpoint)
     if checkpoint is not None:
-        return evaluated_policy.from_checkpoint(Path(checkpoint), _STAGE.value)
+        return evaluated_policy.from_checkpoint(paths.parse(checkpoint), _STAGE.value)
     if _SUITE.value is None:
         raise flags.Error("--policy needs --suite=NAME")
     return evaluated_policy.from_weights(

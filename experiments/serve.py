@@ -34,6 +34,7 @@ from experiments.pipeline import policy_checkpoint
 from experiments.pipeline.workdir import enclosing_run
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths
 from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.policy import inference
 from omnivla_jax.policy.pretrained import published
@@ -106,7 +107,7 @@ def main(argv: list[str]) -> None:
             "--api_key_file.",
             file=sys.stderr,
         )
-    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
     policy = load_policy(_CHECKPOINT.value, _STAGE.value)
     keys = tuple(_PICTURES.value or policy.spec.cameras or PICTURES)
     request_format = RequestFormat(
@@ -148,7 +149,7 @@ def load_policy(checkpoint: str | None, stage: str | None) -> inference.Policy:
         loaded = published_flags.load()
         spec = published.policy_spec(loaded.config, loaded.recipe)
         return inference.Policy(loaded.params, loaded.normalizer, spec)
-    path = Path(checkpoint).expanduser()
+    path = paths.parse(checkpoint)
     if enclosing_run(path) is not None:
         path = policy_checkpoint.locate(path, stage)[2]
     elif stage is not None:

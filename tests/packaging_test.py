@@ -19,6 +19,8 @@ MODULES = {
     "tensorflow-datasets": "tensorflow_datasets",
     "imageio-ffmpeg": "imageio_ffmpeg",
 }
+# Imported where they are used, by an extra: `data`, and jax's own of `tpu`.
+OPTIONAL = {"PIL", "libtpu"}
 OURS = {"omnivla_jax", "experiments", "data_pipelines", "tests"}
 
 
@@ -67,7 +69,7 @@ def modules(requirements: list[Requirement]) -> set[str]:
 
 def test_the_library_declares_exactly_its_imports():
     library = imported_distributions("omnivla_jax", without="omnivla_jax/interop")
-    assert library == modules(INSTALLED)
+    assert library - OPTIONAL == modules(INSTALLED)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_the_library_declares_exactly_its_imports():
 )
 def test_extras_declare_what_their_package_imports(package, extras):
     declared = modules(INSTALLED).union(*(modules(EXTRAS[name]) for name in extras))
-    assert imported_distributions(package) <= declared
+    assert imported_distributions(package) - OPTIONAL <= declared
 
 
 def test_every_pin_lies_in_its_range():

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from IPython.display import Video, display
 
+from experiments.configs import quickstart
 from experiments.real_libero.policy_client import PolicyClient
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.orientation import convert_image_convention
@@ -29,15 +30,18 @@ from omnivla_jax.world import observe, proprioception, visual_scene
 SMALL = bool(os.environ.get("NOTEBOOK_SMALL"))  # set by the tests
 RUN = os.environ.get("NOTEBOOK_RUN", "runs/notebook")  # @param {type: "string"}
 EPISODES = 2 if SMALL else 24
-CONFIG = "experiments/configs/quickstart.py" + (":debug" if SMALL else "")
+TASK = 7  # of libero_goal: turn on the stove
 compilation.enable_cache()
 print(f"jax {jax.__version__} on {jax.devices()}")
 
 # %%
 if not Path(RUN, "checkpoints").exists():
-    command = [sys.executable, "-m", "experiments.train", f"--config={CONFIG}"]
-    flags = [f"--workdir={RUN}", "--config.stages=sft", "--resume"]
-    print(subprocess.run([*command, *flags], capture_output=True, text=True).stdout)
+    command = [sys.executable, "-m", "experiments.train", f"--workdir={RUN}"]
+    command += [f"--config={quickstart.__file__}{':debug' if SMALL else ''}"]
+    command += [f"--config.tasks={TASK},", "--config.stages=sft", "--resume"]
+    if SMALL:
+        command += ["--config.evaluation.recorded=0"]
+    print(subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout)
 
 # %% [markdown]
 # ## Infer
@@ -52,13 +56,13 @@ spec = policy.spec
 print(spec.instructions, "actions executed of a chunk:", spec.exec_horizon)
 
 # %%
-goal = scene.make("libero_goal", tasks=(7,))
+goal = scene.make("libero_goal", tasks=(TASK,))
 visuals = visual_scene.make(goal)
 size = spec.config.vision.image_size
-state = env.reset(goal, jnp.array([7]), jax.random.split(jax.random.key(0), 1))
+state = env.reset(goal, jnp.array([TASK]), jax.random.split(jax.random.key(0), 1))
 step = compilation.jit(lambda state, action: env.step(goal, state, action)[0])
 look = compilation.jit(lambda physics: observe.images(visuals, physics, size=size))
-prompt = goal.tasks[7].instruction
+prompt = goal.tasks[TASK].instruction
 
 
 def observation(state):
@@ -113,8 +117,10 @@ server.wait()
 
 # %%
 command = [sys.executable, "-m", "experiments.evaluate", f"--checkpoint={RUN}"]
-flags = [f"--episodes={EPISODES}", "--videos=2", f"--out={RUN}/evaluation"]
-done = subprocess.run([*command, *flags], capture_output=True, text=True)
+command += [f"--episodes={EPISODES}", f"--out={RUN}/evaluation"]
+if not SMALL:
+    command += ["--videos=2"]
+done = subprocess.run(command, capture_output=True, text=True)
 print(done.stderr)
 summary = json.loads(done.stdout)
 print(f"{summary['success']:.0%} of {summary['episodes']} episodes")

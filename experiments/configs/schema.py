@@ -12,7 +12,7 @@ from data_pipelines.readers.options import ReadOptions
 from experiments.configs import rl_schema
 from experiments.pipeline import imported_weights
 from experiments.reporting import progress
-from omnivla_jax.core import action_chunks
+from omnivla_jax.core import action_chunks, paths
 from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -138,7 +138,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     return ExperimentConfig(
         seed=raw["seed"],
         stages=split_names(raw["stages"]),
-        init_checkpoint=Path(start).expanduser() if start else None,
+        init_checkpoint=paths.parse(start) if start else None,
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
@@ -216,6 +216,11 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
     source = raw["source"]
     path = Path(raw["path"]).expanduser() if raw["path"] else None
     choose("data.source", source, {"expert": None, "auto": None, **READERS})
+    if paths.is_remote(raw["path"]):
+        raise ValueError(
+            f"data.path={raw['path']} lies in a bucket, which no reader reads: copy it "
+            "to a disk of each host, or mount it there."
+        )
     if source == "expert" and path is not None:
         raise ValueError(
             f"data.path={path} is not read with data.source=expert: add "

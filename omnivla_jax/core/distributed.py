@@ -51,7 +51,7 @@ def initialize(
     elif named_by_environment() if detect is None else detect:
         jax.distributed.initialize()
     if jax.distributed.is_initialized():
-        exits.set_has_peers()
+        exits.HAS_PEERS.set()
 
 
 def named_by_environment() -> bool:

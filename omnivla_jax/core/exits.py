@@ -8,9 +8,11 @@ import signal
 import sys
 import threading
 
-PREEMPTED = 128 + signal.SIGTERM  # exit code, as shells report a process that it ended
+# Exit codes, as shells report processes that these signals ended; schedulers start such
+# again. JAX itself ends a process by SIGABRT when it finds another one gone.
+PREEMPTED, PEER_LOST = 128 + signal.SIGTERM, 128 + signal.SIGABRT
 
-_HAS_PEERS = threading.Event()  # set once, by `distributed.initialize`
+HAS_PEERS = threading.Event()  # set once, where `distributed.initialize` joins others
 
 
 class Preempted(Exception):
@@ -24,11 +26,6 @@ class Preempted(Exception):
         self.step = step
 
 
-def set_has_peers() -> None:
-    """Remember that this process has joined others."""
-    _HAS_PEERS.set()
-
-
 def leave(code: int, *, last_words: str = "") -> None:
     """End this process at once if it has joined others, after an error of its own.
 
@@ -39,7 +36,7 @@ def leave(code: int, *, last_words: str = "") -> None:
       code: of the exit.
       last_words: to print on stderr before.
     """
-    if _HAS_PEERS.is_set():
+    if HAS_PEERS.is_set():
         print(last_words, end="", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(code)

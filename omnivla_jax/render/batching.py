@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
 
-PARALLEL_CHUNKS = 2  # loops over a batch that a CPU may run at once; each is compiled
+# Loops over a batch that a CPU may run at once, at most: each is compiled.
+MAX_PARALLEL_CHUNKS = 8
 
 
 def in_blocks(
@@ -20,8 +22,8 @@ def in_blocks(
 ) -> Callable[..., PyTree]:
     """`draw` of one image, with a rule of its own under `jax.vmap`.
 
-    A CPU draws the images one after the other: they are cut into PARALLEL_CHUNKS loops,
-    which do not depend on each other and run on cores of their own; one image's arrays
+    A CPU draws the images one after the other: they are cut into a loop for each core,
+    up to MAX_PARALLEL_CHUNKS, which do not depend on each other; one image's arrays
     stay close to the cache. An accelerator draws block after block, so that memory for
     intermediate arrays does not grow with the batch.
 
@@ -63,7 +65,8 @@ def _in_lanes(
     draw_one: Callable[[list[jax.Array]], PyTree], batched: list[jax.Array], count: int
 ) -> PyTree:
     """Images one by one, in loops that may run at once."""
-    ends = [count * part // PARALLEL_CHUNKS for part in range(PARALLEL_CHUNKS + 1)]
+    parts = min(compilation.cpu_cores(), MAX_PARALLEL_CHUNKS)
+    ends = [count * part // parts for part in range(parts + 1)]
     chunks = [
         jax.lax.map(draw_one, [leaf[begin:end] for leaf in batched])
         for begin, end in zip(ends, ends[1:])

@@ -44,23 +44,18 @@ def run(
       state: the state after `history`.
       steps: number of calls of the whole stage, those of `history` included.
       history: the records of the calls that were made before an interruption.
-      save: called with (state, history) every `save_every` calls and after the last;
-        it must have copied the state when it returns.
-      save_every: calls between two checkpoints.
-      evaluate: called likewise every `evaluate_every` calls, and before `save`, so that
-        a checkpoint never precedes the evaluation of its state.
-      evaluate_every: calls between two evaluations; 0: never.
+      save: called with (state, history), also after the last call; copies the state.
+      evaluate: called likewise and before `save`: what is saved has been evaluated.
+      save_every, evaluate_every: calls between two of them; 0: no evaluation.
       report: called with each record once it is known.
-      stop_requested: called once a step, while the device computes it; True saves after
-        that step and ends the run (`train.preemption`).
+      stop_requested: called once a step; True saves after it and ends the run.
 
     Returns:
       The last state and one record a call, numbered from 1 under "update".
 
     Raises:
-      FloatingPointError: a metric or a number of the state is not finite; the update
-        and the names are in the message. Nothing is saved after it.
-      Preempted: `stop_requested` was True; that step is saved.
+      FloatingPointError: a metric or a number of the state is not finite, and named.
+      Preempted: `stop_requested` was True.
     """
     rows, last_saved_step = list(history), len(history)
     pending: Mapping[str, jax.Array] | None = None

@@ -43,6 +43,7 @@ def test_an_absent_expert_has_no_entry():
     assert set(parameters.shapes(CONFIG.without_spatial())) == {"reasoning", "action"}
 
 
+@pytest.mark.slow
 def test_sharded_values_are_those_of_init(params):
     mesh = sharding.make_mesh()
     sharded = parameters.init_sharded(jax.random.key(0), CONFIG, mesh=mesh)

@@ -125,6 +125,7 @@ def test_vmapped_equals_looped_and_nothing_retraces():
             np.testing.assert_allclose(images.depth[row, column], single.depth, 1e-4)
 
 
+@pytest.mark.slow
 def test_shadows_only_darken():
     bright, shaded = draw().rgb.astype(int), draw(shadows=True).rgb.astype(int)
     assert (shaded <= bright + 1).all() and (shaded < bright - 10).any()

@@ -88,6 +88,7 @@ def _zeros(params):
     return jax.tree.map(jnp.zeros_like, params["action"]["output"])
 
 
+@pytest.mark.slow
 def test_the_simulator_sees_the_robots_actions(params):
     agent = Agent(PADDED, ENVIRONMENT.observe, NORMALIZER)
     act = functools.partial(agent.act_deterministic, steps=2)

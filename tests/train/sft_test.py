@@ -42,6 +42,7 @@ def trained():
     return dataset, step, fresh
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_step_traces_once(trained):
     dataset, step, fresh = trained
     state, history = loop.run(
@@ -61,6 +62,7 @@ def test_loss_falls_and_the_step_traces_once(trained):
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
 
+@pytest.mark.slow
 def test_runs_depend_on_seed_and_step(trained):
     dataset, step, fresh = trained
     whole, _ = step(step(fresh(1), dataset)[0], dataset)

@@ -11,6 +11,8 @@ from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.world import observe, visual_scene
 
+pytestmark = pytest.mark.slow
+
 SIZE = 128
 OUTPUTS = ("depth", "normal", "segmentation")
 ARENAS = {
@@ -22,13 +24,7 @@ ARENAS = {
 }
 
 
-def arenas():
-    """All of them; one is enough for the fast tests."""
-    first, *others = ARENAS
-    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
-
-
-@pytest.fixture(scope="module", params=arenas())
+@pytest.fixture(scope="module", params=ARENAS)
 def both(request):
     suite, task = ARENAS[request.param]
     scene = scenes.make(suite, tasks=(task,), engine="mujoco")
@@ -62,7 +58,6 @@ def slopes(depth, fovy):
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
-@pytest.mark.slow
 def test_segmentation_agrees(both):
     ours, theirs, _ = both
     agree = (ours.segmentation == theirs.geom).mean((0, 2, 3))

@@ -102,7 +102,7 @@ def test_an_error_leaves_what_was_written(run):
     assert (run / "sft.csv").read_text() == "update\n"
 
 
-def test_a_folder_of_one_process_is_used_in_place(tmp_path):
+def test_a_local_folder_is_used_in_place(tmp_path):
     with opened(tmp_path / "run") as workdir:
         assert workdir.path == tmp_path / "run" and workdir.shared is None
         workdir.publish()

@@ -102,7 +102,7 @@ def test_a_preempted_slice_is_asked_for_again(recorded):
     assert recorded.log == SET_UP + again and not recorded.states
 
 
-def test_a_command_that_fails_by_itself_is_given_up(recorded):
+def test_a_command_that_keeps_failing_is_given_up(recorded):
     recorded.failures, recorded.states = [True, True], ["ACTIVE"] * 3
     with pytest.raises(SystemExit, match="failed 2 times on a slice that is there"):
         tpu_vm.main(["train", *TPU_VM, "--retries=1"])
@@ -115,7 +115,7 @@ def test_a_slice_that_cannot_be_had_is_told(recorded):
         tpu_vm.main(["train", *TPU_VM])
 
 
-def test_the_machine_that_starts_a_job_needs_no_packages():
+def test_starting_a_job_needs_no_packages():
     names = set()
     for path in (ROOT / "experiments" / "tpu").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

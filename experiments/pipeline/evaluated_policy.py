@@ -36,8 +36,8 @@ def from_checkpoint(path: Path, stage: str | None) -> EvaluatedPolicy:
     restored = policy_checkpoint.restore(path, stage)
     if restored.stage == "spatial":
         raise ValueError(
-            f"{restored.path} is of stage I, which trains no actions: train sft from it "
-            "with --config.init_checkpoint, and evaluate that."
+            f"{restored.path} is of stage I, which trains no actions: train sft from "
+            "it with --config.init_checkpoint, and evaluate that."
         )
     origin = {
         "checkpoint": str(restored.path),

@@ -256,9 +256,7 @@ def _control_step(
         qvel=physics.qvel,
         warmstart=physics.warmstart,
         closing=physics.gripper,
-        terms=osc.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
+        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
         xpos=physics.xpos,
         xquat=physics.xquat,
         touching=physics.touching,
@@ -346,5 +344,6 @@ def _read_arm(
         joints=data.qpos[:, _ARM],
         velocity=data.qvel[:, _ARM],
         bias=data.qfrc_bias[:, _ARM],
+        passive=data.qfrc_passive[:, _ARM],
     )
     return arm, data._impl.M[:, model.mass_rows]

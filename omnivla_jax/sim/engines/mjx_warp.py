@@ -28,6 +28,7 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    observed_poses,
     start_command,
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, mjx
@@ -308,6 +309,12 @@ def _substep(
         ctrl=ctrl,
     )
     full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
+    angular, linear = data.cvel[..., :3], data.cvel[..., 3:]
+    lever = data.xpos - data.subtree_com[:, model.whole.body_rootid]
+    linear += rotation.cross(angular, lever, jnp)
+    position, quaternion = observed_poses(
+        data.xpos, data.xquat, linear, angular, preset.substeps, jnp
+    )
     return (
         _Carry(
             qpos=data.qpos,
@@ -315,8 +322,8 @@ def _substep(
             warmstart=data.qacc_warmstart,
             closing=closing,
             terms=terms,
-            xpos=data.xpos,
-            xquat=data.xquat,
+            xpos=position,
+            xquat=quaternion,
             touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
             overflow=carry.overflow + full,
         ),

@@ -4,8 +4,8 @@ It steps the model that C MuJoCo steps, with every body of the scene. A substep 
 calls: the robot and the fixtures alone, without constraints, for what the controller
 reads, then a step of the whole scene. The room for contacts and constraint rows is
 fixed; substeps that exceed it are counted.
-Axes: B environments, F bodies whose pose is data, P watched contact pairs; nq and nv
-positions and degrees of freedom of the scene, J bodies of the robot and the fixtures.
+Axes: B environments, N bodies, F of which have a pose that is data, P watched contact
+pairs; nq and nv positions and degrees of freedom of the scene.
 """
 
 import copy
@@ -28,6 +28,7 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    observed_poses,
     start_command,
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, mjx
@@ -49,6 +50,7 @@ class WarpModel(NamedTuple):
     whole: mjx.Model
     blank: mjx.Data  # of `whole`
     posed: np.ndarray  # int [F]: bodies of `whole` whose pose is data
+    roots: np.ndarray  # int [N]: of each body's tree in `whole`
     jointed: mjx.Model  # robot and fixtures, without contacts and constraints
     jointed_blank: mjx.Data
     jointed_posed: np.ndarray  # int [F]: the same bodies in `jointed`
@@ -204,6 +206,7 @@ def warp_model(scene: Scene, batch: int) -> WarpModel:
                 njmax=MAX_ROWS,
             ),
             posed=np.array(posed),
+            roots=scene.model.body_rootid.copy(),
             jointed=_put(jointed),
             jointed_blank=mjx.make_data(jointed, impl="warp", naconmax=batch, njmax=1),
             jointed_posed=np.array([bodies.index(body) for body in posed]),
@@ -256,9 +259,7 @@ def _control_step(
         qvel=physics.qvel,
         warmstart=physics.warmstart,
         closing=physics.gripper,
-        terms=osc.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
+        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
         xpos=physics.xpos,
         xquat=physics.xquat,
         touching=physics.touching,
@@ -289,7 +290,7 @@ def _substep(
     carry: _Carry,
     index: jax.Array,
 ) -> tuple[_Carry, None]:
-    """Run the controller and one step; a step leaves the poses of before it."""
+    """Run the controller and one step; poses are those that LIBERO shows after it."""
     arm, mass = _read_arm(model, physics, carry.qpos, carry.qvel)
     preset = model.preset
     terms = jax.lax.cond(
@@ -309,6 +310,12 @@ def _substep(
         qacc_warmstart=carry.warmstart,
         ctrl=ctrl,
     )
+    angular, linear = data.cvel[..., :3], data.cvel[..., 3:]
+    lever = data.xpos - data.subtree_com[:, model.roots]
+    linear += rotation.cross(angular, lever, jnp)
+    xpos, xquat = observed_poses(
+        data.xpos, data.xquat, linear, angular, preset.substeps, jnp
+    )
     full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
     return (
         _Carry(
@@ -317,8 +324,8 @@ def _substep(
             warmstart=data.qacc_warmstart,
             closing=closing,
             terms=terms,
-            xpos=data.xpos,
-            xquat=data.xquat,
+            xpos=xpos,
+            xquat=xquat,
             touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
             overflow=carry.overflow + full,
         ),
@@ -346,5 +353,6 @@ def _read_arm(
         joints=data.qpos[:, _ARM],
         velocity=data.qvel[:, _ARM],
         bias=data.qfrc_bias[:, _ARM],
+        passive=data.qfrc_passive[:, _ARM],
     )
     return arm, data._impl.M[:, model.mass_rows]

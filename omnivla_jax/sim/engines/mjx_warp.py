@@ -4,8 +4,8 @@ It steps the model that C MuJoCo steps, with every body of the scene. A substep 
 calls: the robot and the fixtures alone, without constraints, for what the controller
 reads, then a step of the whole scene. The room for contacts and constraint rows is
 fixed; substeps that exceed it are counted.
-Axes: B environments, N bodies, F of which have a pose that is data, P watched contact
-pairs; nq and nv positions and degrees of freedom of the scene.
+Axes: B environments, F bodies whose pose is data, P watched contact pairs; nq and nv
+positions and degrees of freedom of the scene, J bodies of the robot and the fixtures.
 """
 
 import copy
@@ -50,7 +50,6 @@ class WarpModel(NamedTuple):
     whole: mjx.Model
     blank: mjx.Data  # of `whole`
     posed: np.ndarray  # int [F]: bodies of `whole` whose pose is data
-    roots: np.ndarray  # int [N]: of each body's tree in `whole`
     jointed: mjx.Model  # robot and fixtures, without contacts and constraints
     jointed_blank: mjx.Data
     jointed_posed: np.ndarray  # int [F]: the same bodies in `jointed`
@@ -206,7 +205,6 @@ def warp_model(scene: Scene, batch: int) -> WarpModel:
                 njmax=MAX_ROWS,
             ),
             posed=np.array(posed),
-            roots=scene.model.body_rootid.copy(),
             jointed=_put(jointed),
             jointed_blank=mjx.make_data(jointed, impl="warp", naconmax=batch, njmax=1),
             jointed_posed=np.array([bodies.index(body) for body in posed]),
@@ -290,7 +288,7 @@ def _substep(
     carry: _Carry,
     index: jax.Array,
 ) -> tuple[_Carry, None]:
-    """Run the controller and one step; poses are those that LIBERO shows after it."""
+    """Run the controller and one step; a step leaves the poses of before it."""
     arm, mass = _read_arm(model, physics, carry.qpos, carry.qvel)
     preset = model.preset
     terms = jax.lax.cond(
@@ -310,13 +308,13 @@ def _substep(
         qacc_warmstart=carry.warmstart,
         ctrl=ctrl,
     )
+    full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
     angular, linear = data.cvel[..., :3], data.cvel[..., 3:]
-    lever = data.xpos - data.subtree_com[:, model.roots]
+    lever = data.xpos - data.subtree_com[:, model.whole.body_rootid]
     linear += rotation.cross(angular, lever, jnp)
-    xpos, xquat = observed_poses(
+    position, quaternion = observed_poses(
         data.xpos, data.xquat, linear, angular, preset.substeps, jnp
     )
-    full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
     return (
         _Carry(
             qpos=data.qpos,
@@ -324,8 +322,8 @@ def _substep(
             warmstart=data.qacc_warmstart,
             closing=closing,
             terms=terms,
-            xpos=xpos,
-            xquat=xquat,
+            xpos=position,
+            xquat=quaternion,
             touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
             overflow=carry.overflow + full,
         ),

@@ -138,9 +138,7 @@ def _control_step(
     start = _Carry(  # the first substep fills in what is 0 here
         state=data.state,
         closing=physics.gripper,
-        terms=osc.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
+        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
         xpos=jnp.zeros((batch, bodies, 3)),
         xquat=jnp.zeros((batch, bodies, 4)),
         touching=physics.touching,
@@ -178,8 +176,8 @@ def _substep(
     data = stages.actuate(model, data, ctrl)
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
-    # As in the C engine, poses and contacts before the last substep remain.
-    poses, collision = stages.body_poses(data), data.collision
+    # As in the C engine, contacts before the last substep remain.
+    poses, collision = stages.observed_poses(model, data), data.collision
     overflow = carry.overflow + collision.overflow
     return _Carry(state, closing, terms, *poses, collision.touching, overflow), None
 
@@ -218,4 +216,5 @@ def read_arm(model: StepModel, data: StepData) -> osc.Arm:
         joints=jointed.qpos[:, _ARM],
         velocity=jointed.qvel[:, _ARM],
         bias=jointed.qfrc_bias[:, _ARM],
+        passive=jointed.qfrc_passive[:, _ARM],
     )

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim import mjcf
+from omnivla_jax.sim import mjcf, rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
+from omnivla_jax.sim.engines import base
 from omnivla_jax.sim.engines.mjx import active_bodies, free_bodies, mjx
 from omnivla_jax.sim.engines.mjx.active_bodies import FREE_QPOS, ActiveState
 from omnivla_jax.sim.engines.mjx.contact import (
@@ -300,6 +301,23 @@ def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
     return (
         jnp.concatenate([jointed.xpos, free.position], axis=1),
         jnp.concatenate([jointed.xquat, free.quaternion], axis=1),
+    )
+
+
+def observed_poses(model: StepModel, data: StepData) -> tuple[jax.Array, jax.Array]:
+    """Return the poses of `body_poses` as `base.observed_poses` shows them."""
+    jointed, free, size = data.jointed, data.free_pose, model.jointed.nv
+    angular, linear = jointed.cvel[..., :3], jointed.cvel[..., 3:]
+    lever = jointed.xpos - jointed.subtree_com[:, model.jointed.body_rootid]
+    linear += rotation.cross(angular, lever, jnp)
+    qvel = data.state.qvel[:, size:].reshape(len(linear), -1, FREE_DOFS)
+    spin = jnp.einsum("bsij,bsj->bsi", free.matrix, qvel[..., 3:])
+    return base.observed_poses(
+        *body_poses(data),
+        jnp.concatenate([linear, qvel[..., :3]], axis=1),
+        jnp.concatenate([angular, spin], axis=1),
+        model.preset.substeps,
+        jnp,
     )
 
 

@@ -17,7 +17,6 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
 from omnivla_jax.sim.engines.mjx import engine as engine_mjx
 from omnivla_jax.sim.engines.mjx import stages
-from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.contact import tables
 from omnivla_jax.sim.goals import predicates
 
@@ -186,12 +185,10 @@ def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
     jointed = model.active.jointed
 
     def probe(physics):
-        qpos = physics.qpos[:, jointed.positions]
-        qvel = physics.qvel[:, jointed.velocities]
-        state = ActiveState(qpos, qvel, qvel)
-        data = stages.StepData(physics, jnp.zeros(BATCH, int), state)
-        data = stages.smooth_dynamics(model, data)
-        return stages.mass_matrix(model, data), engine_mjx.read_arm(model, data)
+        data = stages.start(model, physics, jnp.arange(BATCH))
+        data = stages.smooth_dynamics(model, stages.kinematics(model, data))
+        mass = jnp.moveaxis(data.tree_dynamics.mass, -1, 0)
+        return mass, engine_mjx.read_arm(model, data)
 
     mass, arm = compilation.jit(probe)(physics)
     for row in range(BATCH):

@@ -1,10 +1,9 @@
-"""MJX as a physics engine, imported without its note that warp is not installed."""
+"""MJX's filter of geom pairs, imported without its note that warp is missing."""
 
 import contextlib
 import io
 
 with contextlib.redirect_stdout(io.StringIO()):
-    from mujoco import mjx
     from mujoco.mjx._src import collision_driver
 
-__all__ = ["collision_driver", "mjx"]
+__all__ = ["collision_driver"]

@@ -57,11 +57,11 @@ class ActiveBodies(NamedTuple):
 
 
 class ActiveState(NamedTuple):
-    """The state of each environment's subset."""
+    """The state of each environment's subset, the batch last."""
 
-    qpos: jax.Array  # [B, Q]
-    qvel: jax.Array  # [B, V]
-    warmstart: jax.Array  # [B, V]
+    qpos: jax.Array  # [Q, B]
+    qvel: jax.Array  # [V, B]
+    warmstart: jax.Array  # [V, B]
 
 
 @functools.lru_cache(maxsize=8)
@@ -130,9 +130,9 @@ def gather(
     empty = jnp.tile(jnp.array(EMPTY_SLOT_POSE), (len(subset), 1))
     still = jnp.zeros((len(subset), 1))
     return ActiveState(
-        _take(subset, tables.positions, physics.qpos, empty),
-        _take(subset, tables.velocities, physics.qvel, still),
-        _take(subset, tables.velocities, physics.warmstart, still),
+        _take(subset, tables.positions, physics.qpos, empty).T,
+        _take(subset, tables.velocities, physics.qvel, still).T,
+        _take(subset, tables.velocities, physics.warmstart, still).T,
     )
 
 
@@ -151,19 +151,19 @@ def scatter(
       subset: int32 [B].
       physics: the batch before.
       state: of the subsets, after.
-      xpos: [B, C, 3] m, of the subsets' bodies.
-      xquat: [B, C, 4] wxyz.
+      xpos: [3, C, B] m, of the subsets' bodies.
+      xquat: [4, C, B] wxyz.
     """
-    chex.assert_shape([xpos, xquat], [(None, tables.size, 3), (None, tables.size, 4)])
+    chex.assert_shape([xpos, xquat], [(3, tables.size, None), (4, tables.size, None)])
     inactive = physics.qpos[:, tables.poses]  # [B, M, 7]
     velocities = tables.velocities_back
     return dataclasses.replace(
         physics,
-        qpos=_take(subset, tables.positions_back, state.qpos, physics.qpos),
-        qvel=_take(subset, velocities, state.qvel, physics.qvel),
-        warmstart=_take(subset, velocities, state.warmstart, physics.warmstart),
-        xpos=_take(subset, tables.bodies, xpos, inactive[..., :3]),
-        xquat=_take(subset, tables.bodies, xquat, inactive[..., 3:]),
+        qpos=_take(subset, tables.positions_back, state.qpos.T, physics.qpos),
+        qvel=_take(subset, velocities, state.qvel.T, physics.qvel),
+        warmstart=_take(subset, velocities, state.warmstart.T, physics.warmstart),
+        xpos=_take(subset, tables.bodies, xpos.T, inactive[..., :3]),
+        xquat=_take(subset, tables.bodies, xquat.T, inactive[..., 3:]),
     )
 
 

@@ -13,17 +13,18 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from omnivla_jax.sim.engines.mjx.contact.geometry import (
     SQUARE,
     Boxes,
     axis_at,
-    cross,
-    dot,
     first_max,
     select_contact_manifold,
+    side_of,
     take_rows,
 )
+from omnivla_jax.sim.engines.mjx.vectors import cross, dot
 
 # An edge contact must be shallower than the best face contact by this factor: two
 # boxes that nearly lie flat would otherwise flip between the two kinds.
@@ -139,7 +140,7 @@ def _face_points(
     axis = first_max(jnp.abs(reference.rotation[2]))
     spans = reference.rotation * half
     down, side_1, side_2 = (axis_at(spans, axis, step) for step in range(3))
-    center = reference.center - down * jnp.sign(down[2])
+    center = reference.center - down * side_of(down[2])
 
     u, v, w, exists = _overlap(_IncidentFace(center, side_1, side_2), reference.half)
     depth = jnp.where(exists, reference.half[2] - w, 0.0)
@@ -158,7 +159,8 @@ def _face_points(
 def _reference_face(
     a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
 ) -> _ReferenceFace:
-    swap, axis = face >= 3, face % 3
+    swap = face >= 3
+    axis = jnp.where(swap, face - 3, face)
     frame = jnp.where(swap, b.axes, a.axes)
     half = jnp.where(swap, b.half, a.half)
     rotation = relative.rotation
@@ -195,7 +197,7 @@ def _overlap(
     leave = jnp.minimum(jnp.maximum(low, high).min(axis=0), 1.0)
     inside = enter <= leave
 
-    signs = jnp.array(SQUARE).reshape((4, 2) + (1,) * (half.ndim - 1))
+    signs = np.array(SQUARE, np.float32).reshape((4, 2) + (1,) * (half.ndim - 1))
     du, dv = signs[:, 0] * half[0] - center[0], signs[:, 1] * half[1] - center[1]
     area = side_1[0] * side_2[1] - side_1[1] * side_2[0]
     area = jnp.where(jnp.abs(area) < MIN_LENGTH, MIN_LENGTH, area)
@@ -218,15 +220,18 @@ def _edge_point(
         """Midpoint [3, ...] of the edge along `axis` farthest in `direction`."""
         spans = box.axes * box.half
         sides = [axis_at(spans, axis, step) for step in (1, 2)]
-        first, second = (side * jnp.sign(dot(side, direction)) for side in sides)
+        first, second = (side * side_of(dot(side, direction)) for side in sides)
         return box.center + first + second
 
-    along_a, along_b = axis_at(a.axes, edge // 3, 0), axis_at(b.axes, edge % 3, 0)
+    # The edge's axes; divisions of integers are slow in lanes.
+    axis_a = jnp.where(edge >= 6, 2, jnp.where(edge >= 3, 1, 0))
+    axis_b = edge - 3 * axis_a
+    along_a, along_b = axis_at(a.axes, axis_a, 0), axis_at(b.axes, axis_b, 0)
     normal = cross(along_a, along_b)
     normal = normal / jnp.sqrt(jnp.maximum(dot(normal, normal), PARALLEL))
     normal = normal * jnp.where(dot(normal, b.center - a.center) >= 0, 1.0, -1.0)
-    point_a = midpoint(a, edge // 3, normal)
-    point_b = midpoint(b, edge % 3, -normal)
+    point_a = midpoint(a, axis_a, normal)
+    point_b = midpoint(b, axis_b, -normal)
     gap, cosine = point_b - point_a, dot(along_a, along_b)
     on_a, on_b = dot(gap, along_a), dot(gap, along_b)
     sine = jnp.maximum(1.0 - cosine * cosine, PARALLEL)

@@ -1,0 +1,123 @@
+"""Runs a function of environments as one kernel on a TPU, whose lanes they are.
+
+XLA makes hundreds of operations of a stage's small products there, and starting one
+takes longer than computing it. Elsewhere the function is compiled as it stands.
+Axes: B environments, last in every array.
+"""
+
+import functools
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from omnivla_jax.sim.engines.mjx.vectors import take_rows
+
+LANES = 128
+MEMORY_LIMIT = 64 * 2**20  # bytes of a core's vector memory that a kernel may take
+
+# (values [..., m, B], index [n, B] or a static [n, 1]) -> [..., n, B]
+Gather = Callable[[jax.Array, Any], jax.Array]
+
+
+def in_lanes(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `function(gather, *arguments)`.
+
+    Args:
+      function: of trees of arrays [..., B] to a tree of arrays [..., B], each
+        environment by itself, by operations that Pallas lowers for a TPU; it gets the
+        `Gather` of the platform.
+      arguments: the trees; NumPy's arrays in them stay static.
+    """
+    leaves, tree = jax.tree.flatten(arguments)
+    static = [isinstance(leaf, np.ndarray) for leaf in leaves]
+
+    def flat(take: Gather, *traced: jax.Array) -> Any:
+        rest = iter(traced)
+        every = [leaf if kept else next(rest) for leaf, kept in zip(leaves, static)]
+        return function(take, *jax.tree.unflatten(tree, every))
+
+    return jax.lax.platform_dependent(
+        *(leaf for leaf, kept in zip(leaves, static) if not kept),
+        tpu=functools.partial(kernel, functools.partial(flat, gather_by_selection)),
+        default=functools.partial(flat, gather),
+    )
+
+
+def kernel(
+    function: Callable[..., Any], *arguments: jax.Array, interpret: bool = False
+) -> Any:
+    """Return `function(*arguments)`, computed by one Pallas kernel.
+
+    Args:
+      function: of arrays, see `in_lanes`.
+      arguments: arrays [..., B], or [..., 1] for all environments.
+      interpret: run on another device than a TPU, slowly.
+    """
+    batch = max(leaf.shape[-1] for leaf in arguments)
+    lanes = min(batch, LANES)
+
+    def block_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*shape[:-1], min(shape[-1], lanes))
+
+    # What the function closes over becomes an input: kernels hold no arrays.
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(
+        *(jax.ShapeDtypeStruct(block_shape(x.shape), x.dtype) for x in arguments)
+    )
+    results, tree = jax.tree.flatten(shapes)
+    constants = [jnp.asarray(value) for value in traced.consts]
+    inputs = (*constants, *arguments)
+
+    def body(*refs: Any) -> None:
+        values = [ref[...] for ref in refs[: len(inputs)]]
+        own, given = values[: len(constants)], values[len(constants) :]
+        outputs = jax.core.eval_jaxpr(traced.jaxpr, own, *given)
+        for ref, value in zip(refs[len(inputs) :], outputs, strict=True):
+            ref[...] = value
+
+    def block(shape: tuple[int, ...], split: bool) -> pl.BlockSpec:
+        front = (0,) * (len(shape) - 1)
+        return pl.BlockSpec(shape, lambda i: (*front, i if split else 0))
+
+    whole = [False] * len(constants) + [x.shape[-1] == batch for x in arguments]
+    found = pl.pallas_call(
+        body,
+        out_shape=[
+            jax.ShapeDtypeStruct((*x.shape[:-1], batch), x.dtype) for x in results
+        ],
+        grid=(pl.cdiv(batch, lanes),),
+        in_specs=[
+            block(block_shape(x.shape) if split else x.shape, split)
+            for x, split in zip(inputs, whole)
+        ],
+        out_specs=[block(x.shape, True) for x in results],
+        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=MEMORY_LIMIT),
+        interpret=interpret,
+    )(*inputs)
+    return jax.tree.unflatten(tree, found)
+
+
+def gather(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
+    """Return rows `index` [n, B] of `values` [..., m, B], environment by environment.
+
+    A static `index` [n, 1] is the same for all.
+    """
+    if isinstance(index, np.ndarray):
+        flat = values.reshape(-1, *values.shape[-2:])
+        rows = take_rows(flat, index[:, 0])
+        return rows.reshape(*values.shape[:-2], *rows.shape[-2:])
+    rows = index.reshape((1,) * (values.ndim - 2) + index.shape)
+    return jnp.take_along_axis(values, rows, axis=-2, mode="clip")
+
+
+def gather_by_selection(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
+    """Return what `gather` does, by operations that a kernel may hold."""
+    if isinstance(index, np.ndarray):
+        return gather(values, index)
+    chosen = jnp.broadcast_to(values[..., :1, :], (*values.shape[:-2], *index.shape))
+    for row in range(1, values.shape[-2]):
+        chosen = jnp.where(index == row, values[..., row : row + 1, :], chosen)
+    return chosen

@@ -13,7 +13,7 @@ CPU_TORCH := https://download.pytorch.org/whl/cpu
 RUN := $(VENV)/bin/python
 FLAGS ?=
 
-.PHONY: quickstart test test-fast lint bench libero-env
+.PHONY: quickstart test test-fast lint bench tpu-compile libero-env
 .DELETE_ON_ERROR:
 
 quickstart: $(STAMP)
@@ -35,6 +35,10 @@ lint: $(STAMP)
 	@$(RUN) -m flake8
 	@$(RUN) -m isort --check-only --quiet .
 	@$(RUN) -m mypy
+
+# Compiles for a TPU without one; one line where libtpu, the extra `tpu`, is missing.
+tpu-compile: $(STAMP)
+	@$(RUN) -m experiments.benchmarks.aot --num_envs=8 --size=64 $(FLAGS)
 
 bench: $(STAMP)
 	@for file in $(filter-out %/accelerator.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \

@@ -40,8 +40,8 @@ class LazyImages:
 
 def source_shape(images: Any) -> tuple[int, ...]:
     """The shape of the pictures that are read to decode `images`, or of an array."""
-    found = images.source_shape if isinstance(images, LazyImages) else None
-    return found or images.shape
+    decoded_from = images.source_shape if isinstance(images, LazyImages) else None
+    return decoded_from or images.shape
 
 
 def pick(images: Any, frames: np.ndarray) -> LazyImages:

@@ -65,12 +65,15 @@ class RunningStatistics:
         """`mean`, `std`, `q01` and `q99`, float64 [D]; ValueError where nothing is."""
         if not self.count:
             raise ValueError("There are no numbers to make statistics of.")
-        found = {"mean": self._mean.copy(), "std": np.sqrt(self._square / self.count)}
+        statistics = {
+            "mean": self._mean.copy(),
+            "std": np.sqrt(self._square / self.count),
+        }
         for name, share in QUANTILES.items():
-            found[name] = np.array(
+            statistics[name] = np.array(
                 [self._quantile(row, share) for row in range(len(self._mean))]
             )
-        return found
+        return statistics
 
     def _widen(self, dimension: int) -> None:
         """Make the bins of a dimension span its range, their counts kept."""

@@ -86,10 +86,10 @@ def measure(
     states, actions = map(RunningStatistics, sizes)
     count = 0
     for episode in episodes:
-        found = episode.state.shape[1], episode.action.shape[1]
-        if found != sizes:
+        widths = episode.state.shape[1], episode.action.shape[1]
+        if widths != sizes:
             raise ValueError(
-                f"Demonstration {count} has {found[0]} state and {found[1]} action "
+                f"Demonstration {count} has {widths[0]} state and {widths[1]} action "
                 f"dimensions, but the policy {sizes[0]} and {sizes[1]}: set "
                 "policy.real_proprio_dim and real_action_dim."
             )

@@ -6,7 +6,6 @@ format, `--mixed` runs them in the scene of the whole suite instead of their own
 """
 
 import itertools
-from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import jax
@@ -14,19 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib import libero_recordings, recordings_folder
 from experiments.benchmarks.lib.flags import make_scene, print_report
+from experiments.benchmarks.lib.libero_recordings import NEVER
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
 
-_FOLDER = flags.DEFINE_string(
-    "folder", "", "Folder of recordings; empty: the committed ones."
-)
 _MIXED = flags.DEFINE_bool(
     "mixed", False, "Run in the scene of all tasks of the suite."
 )
-NEVER = -1
 
 
 class ReplayResult(NamedTuple):
@@ -77,8 +73,7 @@ def replay(
 def main(argv: Sequence[str]) -> None:
     """Replay every episode; print outcomes and the share that agrees."""
     del argv
-    shipped = libero_recordings.FOLDER / "trajectories"
-    folder = Path(_FOLDER.value) if _FOLDER.value else shipped
+    folder = recordings_folder.chosen(libero_recordings.FOLDER / "trajectories")
     steps, agree, diverged = [], [], 0
     episodes = libero_recordings.episodes(folder)
     by_task = itertools.groupby(episodes, lambda episode: (episode.suite, episode.task))

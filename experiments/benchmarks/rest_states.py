@@ -1,7 +1,7 @@
 """Rest poses of objects after ten waiting steps, against those of the real LIBERO.
 
 Run: `python -m experiments.benchmarks.rest_states`, with `--physics_preset=faithful` or
-`--engine=mjx`.
+`--engine=mjx`. `--folder` takes other recordings in the same format.
 Prints one JSON object: the share of objects within 4 mm in z, 8 mm in xy and 5 degrees
 of tilt, and each object outside.
 """
@@ -12,15 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app
-from scipy.spatial.transform import Rotation
 
-from experiments.benchmarks.lib import libero_recordings
+from experiments.benchmarks.lib import libero_recordings, recordings_folder
 from experiments.benchmarks.lib.flags import make_scene, print_report
+from experiments.benchmarks.lib.real_libero.differences import REST_LIMITS, rest_errors
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
 from omnivla_jax.sim.scene import Scene
-
-LIMITS = {"z_mm": 4.0, "xy_mm": 8.0, "tilt_deg": 5.0}
 
 
 def settle(scene: Scene, rest: libero_recordings.RestState) -> env.EnvState:
@@ -46,17 +44,12 @@ def deviations(
     """One row per object: z and xy in mm, tilt in degrees."""
     for name, (position, quaternion) in rest.objects.items():
         body = scene.bodies[name]
-        moved = np.asarray(state.physics.xpos[0, body]) - position
-        ups = [
-            Rotation.from_quat(np.roll(np.asarray(q, float), -1)).inv().apply([0, 0, 1])
-            for q in (state.physics.xquat[0, body], quaternion)
-        ]
-        tilt = np.degrees(np.arccos(np.clip(ups[0] @ ups[1], -1, 1)))
+        physics = state.physics
+        mine = np.asarray(physics.xpos[:, body]), np.asarray(physics.xquat[:, body])
+        errors = rest_errors(*mine, position[None], quaternion[None])
         yield {
             "object": f"{rest.suite}/{rest.task}/{name}",
-            "z_mm": round(1e3 * abs(float(moved[2])), 2),
-            "xy_mm": round(1e3 * float(np.hypot(*moved[:2])), 2),
-            "tilt_deg": round(float(tilt), 2),
+            **{name: round(float(error[0]), 2) for name, error in errors.items()},
         }
 
 
@@ -64,11 +57,14 @@ def main(argv: Sequence[str]) -> None:
     """Settle every recorded state; print the share within the limits."""
     del argv
     rows = []
-    for rest in libero_recordings.rest_states():
+    folder = recordings_folder.chosen(libero_recordings.FOLDER)
+    for rest in libero_recordings.rest_states(folder):
         scene = make_scene(rest.suite, (rest.task,))
         rows += list(deviations(scene, rest, settle(scene, rest)))
     outside = [
-        row for row in rows if any(row[name] > most for name, most in LIMITS.items())
+        row
+        for row in rows
+        if any(row[name] > most for name, most in REST_LIMITS.items())
     ]
     print_report(
         "rest_states",

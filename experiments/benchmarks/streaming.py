@@ -148,12 +148,16 @@ def main(argv: Sequence[str]) -> None:
         if not _PATH.value:
             path /= "synthetic"
             synthetic_lerobot.write(path, frames=_FRAMES.value, side=_SIDE.value)
-        found = stream_alone(path, _MEASURED.value)
-        found["pillow_ms_per_frame"] = pillow_ms_per_frame(path)
+        measurements = stream_alone(path, _MEASURED.value)
+        measurements["pillow_ms_per_frame"] = pillow_ms_per_frame(path)
         if _CALLS.value:
-            found |= feed_training(path, _CALLS.value)
-    found |= {"cores": os.cpu_count(), "load": os.getloadavg()[0], "target": TARGETS}
-    print(json.dumps({"benchmark": "streaming", **found}))
+            measurements |= feed_training(path, _CALLS.value)
+    measurements |= {
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "target": TARGETS,
+    }
+    print(json.dumps({"benchmark": "streaming", **measurements}))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def from_weights(
       ValueError: the suite is wrong, or what `published.load_policy` raises.
     """
     table = task_tables.suite(suite, **task_files)
-    found = published.load_policy(
+    loaded = published.load_policy(
         name,
         folder,
         base=configs.preset(preset).without_spatial(),
@@ -75,15 +75,15 @@ def from_weights(
         tokenizer=tokenizer,
         stats=stats,
     )
-    base, recipe = from_config(quickstart.get_config()), found.recipe
+    base, recipe = from_config(quickstart.get_config()), loaded.recipe
     tasks = tuple(range(len(table.tasks)))
     config = dataclasses.replace(
         base,
         suite=suite,
         task_files={**base.task_files, **task_files},
         tasks=tasks,
-        image_size=found.config.vision.image_size,
-        policy=found.config,
+        image_size=loaded.config.vision.image_size,
+        policy=loaded.config,
         evaluation=EvaluateConfig(
             episodes=EPISODES * len(tasks),
             batch_size=len(tasks),
@@ -94,4 +94,4 @@ def from_weights(
         ),
     )
     origin = {"policy": name, "weights": str(folder)}
-    return EvaluatedPolicy(config, found.params, found.normalizer, origin)
+    return EvaluatedPolicy(config, loaded.params, loaded.normalizer, origin)

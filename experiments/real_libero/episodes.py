@@ -3,14 +3,14 @@
 Axes: H actions of a chunk, V views (agent view, wrist view), S image side.
 """
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Iterable, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import lazy_images
-from experiments.real_libero.remote import RealLibero, RealObservation
+from experiments.real_libero.remote import RealObservation
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.scene import Scene
@@ -27,6 +27,16 @@ InferFn = Callable[[dict[str, Any]], np.ndarray]
 PicturesFn = Callable[[RealObservation], np.ndarray]
 
 
+class Simulator(Protocol):
+    """What episodes are played in, such as `remote.RealLibero`."""
+
+    def reset(self, state: np.ndarray) -> RealObservation:
+        """Start an episode at a recorded state float64 [1 + nq + nv], time first."""
+
+    def step(self, action: Iterable[float]) -> RealObservation:
+        """Take one control step of 50 ms."""
+
+
 class EpisodeResult(NamedTuple):
     """One episode of a task."""
 
@@ -35,7 +45,7 @@ class EpisodeResult(NamedTuple):
 
 
 def run_episode(
-    real: RealLibero,
+    simulator: Simulator,
     state: np.ndarray,
     prompt: str,
     infer: InferFn,
@@ -47,7 +57,7 @@ def run_episode(
     """Run one episode: wait, then replan every few steps until success or the limit.
 
     Args:
-      real: opened on the task.
+      simulator: opened on the task.
       state: float64 [1 + nq + nv], a recorded initial state.
       prompt: the instruction.
       infer: the policy.
@@ -58,9 +68,9 @@ def run_episode(
     Raises:
       ValueError: a chunk has fewer actions than `replan_steps`, or not 7 dimensions.
     """
-    observation = real.reset(state)
+    observation = simulator.reset(state)
     for _ in range(WAIT_STEPS):
-        observation = real.step(WAIT_ACTION)
+        observation = simulator.step(WAIT_ACTION)
     plan: list[np.ndarray] = []
     for step in range(max_steps):
         if not plan:
@@ -71,7 +81,7 @@ def run_episode(
                     f"expected [{replan_steps} or more, 7] (see --replan_steps)."
                 )
             plan = list(chunk[:replan_steps])
-        observation = real.step(plan.pop(0))
+        observation = simulator.step(plan.pop(0))
         if observation.success:
             return EpisodeResult(True, step + 1)
     return EpisodeResult(False, max_steps)

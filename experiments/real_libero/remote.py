@@ -70,7 +70,15 @@ class RealLibero:
         self._connection.close()
         self._stderr.close()
 
-    def open(self, suite: str, task: str, *, camera_size: int, seed: int) -> Path:
+    def open(
+        self,
+        suite: str,
+        task: str,
+        *,
+        camera_size: int,
+        seed: int,
+        hard_reset: bool = True,
+    ) -> Path:
         """Make the environment of a task, seeded once as openpi's evaluator does.
 
         Args:
@@ -78,11 +86,13 @@ class RealLibero:
           task: name of the BDDL file without its ending.
           camera_size: pixels of LIBERO's own pictures; 0 renders nothing.
           seed: of LIBERO's placement of fixtures.
+          hard_reset: compile the model anew in every reset, as evaluators do.
 
         Returns:
           The file of LIBERO's recorded initial states of the task.
         """
-        reply = self._call("open", f"{suite}/{task}", camera_size, seed)
+        file = f"{suite}/{task}"
+        reply = self._call("open", file, camera_size, seed, hard_reset)
         return Path(reply["init_states"])
 
     def reset(self, state: np.ndarray) -> RealObservation:
@@ -93,6 +103,18 @@ class RealLibero:
     def step(self, action: Iterable[float]) -> RealObservation:
         """Take one control step of 50 ms; `action` has 7 numbers."""
         return _observation(self._call("step", [float(x) for x in action]))
+
+    def seed(self, seed: int) -> None:
+        """Seed where the next resets put fixtures, which no initial state holds."""
+        self._call("seed", seed)
+
+    def contacts(self) -> list[tuple[str, str]]:
+        """Names of the bodies that touch, in sorted pairs, as of the last substep."""
+        return [(first, second) for first, second in self._call("contacts")["pairs"]]
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the worker has used so far."""
+        return float(self._call("cpu_seconds")["seconds"])
 
     def _call(self, *request: Any) -> dict[str, Any]:
         try:

@@ -7,15 +7,19 @@ talks over an inherited end of `multiprocessing.Pipe`. Requests and replies are 
 tuples and dicts of Python's own types, arrays as (dtype, shape, bytes), so that the two
 sides may have different versions of NumPy:
 
-    ("open", file, camera_size, seed) -> what the task is
+    ("open", file, camera_size, seed, hard_reset) -> what the task is
+    ("seed", seed) -> nothing; of the next resets
     ("reset", state) -> the observation after `set_init_state`
     ("step", action) -> the observation after one control step
+    ("contacts",) -> the names of the bodies that touch, in pairs
+    ("cpu_seconds",) -> what this process has used so far
     ("close",) -> nothing, and the process ends
 """
 
 import os
 import sys
 import tempfile
+import time
 import traceback
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -64,7 +68,7 @@ def configure():
     os.environ["LIBERO_CONFIG_PATH"] = folder
 
 
-def open_task(session, file, camera_size, seed):
+def open_task(session, file, camera_size, seed, hard_reset):
     """Make the environment of `file`, as libero_goal/NAME; size 0 has no cameras."""
     # robosuite reads it on import: no renderer unless pictures are asked for.
     os.environ.setdefault("MUJOCO_GL", "osmesa" if camera_size else "disable")
@@ -80,11 +84,18 @@ def open_task(session, file, camera_size, seed):
         camera_heights=camera_size,
         camera_widths=camera_size,
         camera_names=list(CAMERAS.values()),
+        hard_reset=hard_reset,
     )
     env.seed(seed)
     session.update(env=env, seed=seed, cameras=camera_size > 0)
     states = os.path.join(get_libero_path("init_states"), file + ".pruned_init")
     return {"init_states": states}
+
+
+def seed_resets(session, seed):
+    """Seed where the next resets put what an initial state does not hold."""
+    session["env"].seed(seed)
+    return {}
 
 
 def reset(session, state):
@@ -125,7 +136,30 @@ def observe(session, observation, success):
     return reply
 
 
-COMMANDS: dict = {"open": open_task, "reset": reset, "step": step}
+def contacts(session):
+    """Which bodies touched each other when the contacts were last computed."""
+    model, data = session["env"].sim.model, session["env"].sim.data
+    pairs = set()
+    for contact in data.contact[: data.ncon]:
+        bodies = (model.geom_bodyid[g] for g in (contact.geom1, contact.geom2))
+        pairs.add(tuple(sorted(model.body_id2name(body) for body in bodies)))
+    return {"pairs": sorted(pairs)}
+
+
+def cpu_seconds(session):
+    """The processor time of this process, all threads and both modes."""
+    del session
+    return {"seconds": time.process_time()}
+
+
+COMMANDS: dict = {
+    "open": open_task,
+    "seed": seed_resets,
+    "reset": reset,
+    "step": step,
+    "contacts": contacts,
+    "cpu_seconds": cpu_seconds,
+}
 
 if __name__ == "__main__":
     main(int(sys.argv[1]))

@@ -29,8 +29,13 @@ class ControlEnv:
             body_pos=np.arange(9.0).reshape(3, 3),
             body_quat=np.tile([1.0, 0.0, 0.0, 0.0], (3, 1)),
             body_name2id={"stove_main": 2}.get,
+            body_id2name=["world", "robot0_link5", "stove_main"].__getitem__,
+            geom_bodyid=np.array([0, 2, 1]),
         )
-        self.data = types.SimpleNamespace(qpos=np.zeros(2), qvel=np.zeros(1))
+        touching = types.SimpleNamespace(geom1=1, geom2=2)
+        self.data = types.SimpleNamespace(
+            qpos=np.zeros(2), qvel=np.zeros(1), contact=[touching] * 3, ncon=2
+        )
         self.sim = types.SimpleNamespace(model=model, data=self.data)
         fixture = types.SimpleNamespace(root_body="stove_main")
         self.env = types.SimpleNamespace(fixtures_dict={"stove": fixture})

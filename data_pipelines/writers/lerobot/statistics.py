@@ -44,8 +44,8 @@ def of_dataset(episodes: Sequence[Statistics]) -> Statistics:
 def as_lists(statistics: Statistics) -> dict[str, dict[str, list]]:
     """The same as JSON takes it."""
     return {
-        name: {key: value.tolist() for key, value in found.items()}
-        for name, found in statistics.items()
+        name: {key: value.tolist() for key, value in values.items()}
+        for name, values in statistics.items()
     }
 
 
@@ -73,11 +73,11 @@ def _of_pictures(array: np.ndarray) -> dict[str, np.ndarray]:
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ levels
     occurs = counts > 0
-    found = {
+    by_channel = {
         "min": levels[occurs.argmax(axis=1)],
         "max": levels[255 - occurs[:, ::-1].argmax(axis=1)],
         "mean": mean,
         "std": np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)),
     }
-    shaped = {key: value[:, None, None] for key, value in found.items()}
+    shaped = {key: value[:, None, None] for key, value in by_channel.items()}
     return shaped | {"count": np.array([len(array)])}

@@ -56,8 +56,8 @@ class Files:
             }
             | {
                 f"stats/{name}/{key}": value
-                for name, found in statistics.as_lists(stats).items()
-                for key, value in found.items()
+                for name, values in statistics.as_lists(stats).items()
+                for key, value in values.items()
             }
         )
         self._stats.append(stats)

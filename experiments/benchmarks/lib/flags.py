@@ -30,6 +30,11 @@ def chosen_engine(against: str | None = None) -> str:
     return chosen
 
 
+def chosen_preset() -> str:
+    """The integrator preset of the command line."""
+    return str(_PRESET.value)
+
+
 def make_scene(
     suite: str, tasks: Sequence[int] | None = None, *, engine: str | None = None
 ) -> Scene:

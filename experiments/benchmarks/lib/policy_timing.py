@@ -23,6 +23,7 @@ from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.train import sft, sft_data
+from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 
@@ -97,7 +98,10 @@ def learning(config: PolicyConfig, *, batch: int) -> dict[str, Any]:
 
 
 def sft_step(
-    config: PolicyConfig, *, batch: int
+    config: PolicyConfig,
+    *,
+    batch: int,
+    mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> tuple[jax.stages.Wrapped, Callable[[jax.Array], TrainState]]:
     """An SFT step on `batch` observations, and key -> a random state before it."""
     optimizer = OptimizerConfig(learning_rate=1e-4)
@@ -111,7 +115,8 @@ def sft_step(
         )
         return sft.create(policy.init(key, config), units, sft_config, seed=0)
 
-    return sft.make_step(config, sft_config), init
+    step = sft.make_step(config, sft_config, mesh_sharding=mesh_sharding)
+    return step, init
 
 
 def training_flops(config: PolicyConfig, *, batch: int) -> float:

@@ -39,7 +39,7 @@ def read_recipe(folder: Path) -> PublishedRecipe:
             for name, feature in content["input_features"].items()
             if feature["type"] == "VISUAL" and ".empty_camera" not in name
         ]
-        found = {
+        settings = {
             "type": content["type"],
             "normalization_mapping": ", ".join(sorted(modes)),
             "use_relative_actions": content.get("use_relative_actions", False),
@@ -52,9 +52,11 @@ def read_recipe(folder: Path) -> PublishedRecipe:
             "cameras": (VIEWS,),
         }
         for name, choices in supported.items():
-            if found[name] not in choices:
+            if settings[name] not in choices:
                 listed = " or ".join(map(str, choices))
-                raise ValueError(f"{name} is {found[name]}, and only {listed} is known")
+                raise ValueError(
+                    f"{name} is {settings[name]}, and only {listed} is known"
+                )
         return PublishedRecipe(
             model=content["type"],
             horizon=content["chunk_size"],

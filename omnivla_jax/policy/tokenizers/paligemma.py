@@ -48,10 +48,10 @@ def _encode(
 
 def clean(text: str) -> str:
     """An instruction in one line, as openpi's; ValueError where it holds no word."""
-    found = text.strip().replace("_", " ").replace("\n", " ")
-    if not found.strip():
+    line = text.strip().replace("_", " ").replace("\n", " ")
+    if not line.strip():
         raise ValueError(f"The instruction {text!r} holds no word to encode.")
-    return found
+    return line
 
 
 def byte_pieces(text: str) -> list[int]:

@@ -1,8 +1,10 @@
 """The Franka Panda and its parallel gripper, as tables and as MjSpec bodies.
 
-Frames, inertias, joints and actuators are robosuite 1.4's (MIT). Collision follows
-what keeps recorded LIBERO outcomes: no arm, one box for the hand, two boxes and a pad
-per finger. Lengths in m, quaternions wxyz, joint ranges in rad or m.
+Frames, inertias, joints and actuators are robosuite 1.4's (MIT). What collides are
+boxes fitted to the convex hulls of its meshes: forearm, wrist, hand and fingers. Link 7
+does not collide there either; left out are links 0 to 4, which are above and behind
+what stands in LIBERO's scenes, and the arm with itself. Lengths in m, quaternions wxyz,
+joint ranges in rad or m.
 """
 
 from typing import NamedTuple
@@ -133,6 +135,20 @@ _HAND_VISUAL = (
     ),
     box((0, 0, -0.022), (0.07, 0.024, 0.006), _GREY),
 )
+# Least-squares fits: surfaces deviate by a median of 4 mm, by 13 mm at 95 %.
+_LINK_COLLISION: dict[str, tuple[Primitive, ...]] = {
+    "link5": (
+        box(
+            (0.0, 0.0388, -0.1098),
+            (0.0473, 0.0574, 0.1542),
+            quaternion=(0.99223, -0.12438, 0.0, 0.0),
+        ),
+    ),
+    "link6": (
+        box((0.0120, 0.0010, 0.0140), (0.0500, 0.0440, 0.0370)),
+        box((0.0740, 0.0110, 0.0020), (0.0500, 0.0620, 0.0390)),
+    ),
+}
 # robosuite's hand collides as the convex hull of a mesh that tapers towards the
 # fingers: three slices of it. One box reaches 15 mm too far beside the fingers.
 _HAND_COLLISION = (
@@ -211,6 +227,8 @@ def _add_link(parent: mujoco.MjsBody, link: Link, joint: int) -> mujoco.MjsBody:
             armature=ARMATURE[joint],
             frictionloss=FRICTIONLOSS,
         )
+    for shape in _LINK_COLLISION.get(link.name, ()):
+        add_primitive(body, shape, collides="robot", visible=False)
     for shape in VISUALS[link.name]:
         add_primitive(body, shape, collides="nothing")
     return body

@@ -62,6 +62,9 @@ def start_command(
       previous: goal of the last control step.
       fresh: bool [B]: no control step since reset or restore.
       xp: NumPy or jax.numpy.
+
+    Returns:
+      The goal of the hand, the gripper's command [B] and `fresh`.
     """
     goal = osc.set_goal(action, current, previous, fresh, xp)
     return Command(goal, action[:, 6], fresh)

@@ -40,6 +40,14 @@ def compile_model(
     """Compile the model with a contact sensor for each of `contact_pairs`.
 
     Tables are LIBERO's boxes, and planes in scenes that have no contact to sense.
+
+    Args:
+      assets: bodies of the scene.
+      preset: time step and solver.
+      contact_pairs: names of the root bodies that the sensors watch, P pairs.
+
+    Returns:
+      MuJoCo's model.
     """
     return mjcf.compile_model(
         assets, preset, contact_pairs=contact_pairs, plane_tables=not contact_pairs
@@ -53,13 +61,33 @@ def control_step(
     action: jax.Array,
     active: jax.Array,
 ) -> PhysicsState:
-    """Advance by one control step; see `base.Engine`. Steps every body of the scene."""
+    """Advance by one control step; see `base.Engine`. Steps every body of the scene.
+
+    Args:
+      scene: the static tables.
+      physics: state of the batch before.
+      task: int32 [B], row of each environment's task in the suite; unused.
+      action: float32 [B, 7]: LIBERO's OSC_POSE command, clipped to [-1, 1].
+      active: bool [B].
+
+    Returns:
+      The state after 50 ms; environments that are not active keep theirs.
+    """
     del task
     return _call(scene, "control_step", _control_step, physics, action, active)
 
 
 def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
-    """Recompute body poses and contacts from `qpos`, without stepping."""
+    """Recompute body poses and contacts from `qpos`, without stepping.
+
+    Args:
+      scene: the static tables.
+      physics: state of the batch.
+      task: int32 [B], row of each environment's task in the suite; unused.
+
+    Returns:
+      The state with `xpos`, `xquat` and `touching` recomputed.
+    """
     del task
     return _call(scene, "forward", _forward, physics)
 
@@ -77,6 +105,9 @@ def single(
       model: one with the scene's bodies and joints; it is copied.
       physics: the batch's state.
       row: index of the environment in the batch.
+
+    Returns:
+      The model with the environment's fixture poses, and its data with its `qpos`.
     """
     mujoco_warnings.install()
     model = copy.copy(model)

@@ -48,6 +48,9 @@ def control_step(
       task: int32 [B].
       action: float32 [B, 7]: LIBERO's OSC_POSE command, clipped to [-1, 1].
       active: bool [B]; the others keep their state.
+
+    Returns:
+      The state after the control step.
     """
     chex.assert_equal_shape([task, active, physics.gripper])
     return ENGINES[scene.engine].control_step(scene, physics, task, action, active)
@@ -68,6 +71,9 @@ def init_state(
       task: int32 [B].
       qpos: float32 [B, nq]; qvel: float32 [B, nv].
       fixture_pos: float32 [B, F, 3]; fixture_quat: float32 [B, F, 4] wxyz.
+
+    Returns:
+      The state of a batch of B, poses of bodies and contacts computed.
     """
     batch, model = qpos.shape[0], scene.model
     chex.assert_shape([qpos, qvel], [(batch, model.nq), (batch, model.nv)])

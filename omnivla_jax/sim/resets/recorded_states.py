@@ -201,7 +201,7 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
     Raises:
       ValueError: naming the widths that the scene's tasks have.
     """
-    joints = {row: _recorded_joints(scene.tasks[row]) for row in scene.task_ids}
+    joints = {row: recorded_joints(scene.tasks[row]) for row in scene.task_ids}
     known = sorted({_ROBOT + sum(sizes.values()) for sizes in joints.values()})
     if width not in known:
         raise ValueError(
@@ -221,6 +221,15 @@ def recorded_rows(scene: Scene, width: int) -> np.ndarray:
     return table
 
 
+def recorded_joints(task: Task) -> dict[str, int]:
+    """The joints after the robot's in LIBERO's order: name -> entries of `qpos`."""
+    sizes = {f"{start.name}_joint0": 7 for start in task.objects}
+    for start in task.fixtures:
+        parts = CATEGORIES[start.category].parts
+        sizes |= {f"{start.name}_{part.name}": 1 for part in parts if part.joint}
+    return sizes
+
+
 def _take(values: jax.Array, rows: jax.Array) -> jax.Array:
     taken = jnp.take_along_axis(values, jnp.maximum(rows, 0), axis=1)
     known = jnp.any(rows >= 0, axis=1, keepdims=True)
@@ -234,7 +243,7 @@ def _recorded_entries(scene: Scene, task: int) -> tuple[np.ndarray, np.ndarray]:
             f"Task {task} is not in this scene of {scene.name}, which holds "
             f"{list(scene.task_ids)}: make one with it."
         )
-    width = _ROBOT + sum(_recorded_joints(scene.tasks[task]).values())
+    width = _ROBOT + sum(recorded_joints(scene.tasks[task]).values())
     entries = []
     for table in (recorded_rows(scene, width), _velocity_gather(scene, width)):
         known = np.flatnonzero(table[task] >= 0)
@@ -257,12 +266,3 @@ def _velocity_gather(scene: Scene, width: int) -> np.ndarray:
             first = int(source[qpos]) - before
             table[row, dof : dof + size] = np.arange(first, first + size)
     return table
-
-
-def _recorded_joints(task: Task) -> dict[str, int]:
-    """The `qpos` entries of each joint after the robot's, in LIBERO's order."""
-    sizes = {f"{start.name}_joint0": 7 for start in task.objects}
-    for start in task.fixtures:
-        parts = CATEGORIES[start.category].parts
-        sizes |= {f"{start.name}_{part.name}": 1 for part in parts if part.joint}
-    return sizes

@@ -58,7 +58,8 @@ def open_drawer(cabinet: str, level: str) -> Skill:
 def close_drawer(cabinet: str, level: str) -> Skill:
     """Push a drawer's handle home with closed fingers; see `open_drawer`."""
     drawer, y, z = f"{cabinet}_{level}", _HANDLE_Y, _HANDLE_Z[level]
-    pushing = (0.0, -math.radians(45), math.pi / 2)  # the hand stays in front
+    # Steeper, the hand meets the handles above; flatter, the wrist reaches far back.
+    pushing = (0.0, -math.radians(28), math.pi / 2)
     at_handle = Waypoint(drawer, (0.0, y, z), CLOSED, frame="x", hand=pushing)
     in_front = at_handle._replace(offset=(0.0, y - 0.07, z), tolerance=0.02)
     push = Waypoint(

@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.benchmarks import osc_response
+from experiments.benchmarks.lib import libero_recordings
 from omnivla_jax.sim import scene as scenes
 
 LIMITS = {"position_mm": 4.0, "rotation_deg": 2.0, "gripper_mm": 1.5}
@@ -10,9 +11,9 @@ LIMITS = {"position_mm": 4.0, "rotation_deg": 2.0, "gripper_mm": 1.5}
 
 @pytest.fixture(scope="module")
 def found():
-    scene = scenes.make("libero_goal", tasks=(0,), engine="mujoco")
-    start = osc_response.first_state(scene)
-    return osc_response.deviations(osc_response.respond(scene, start))
+    recorded = libero_recordings.step_responses()
+    scene = scenes.make(recorded.suite, tasks=(recorded.task,), engine="mujoco")
+    return osc_response.deviations(osc_response.respond(scene, recorded), recorded)
 
 
 @pytest.mark.parametrize("kind", LIMITS)

@@ -20,4 +20,6 @@ def test_every_object_rests_where_libero_left_it(name):
     rows = list(rest_states.deviations(scene, rest, rest_states.settle(scene, rest)))
     assert len(rows) == len(rest.objects) >= 2
     for row in rows:
-        assert all(row[name] <= most for name, most in rest_states.LIMITS.items()), row
+        assert all(
+            row[name] <= most for name, most in rest_states.REST_LIMITS.items()
+        ), row

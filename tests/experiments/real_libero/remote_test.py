@@ -39,6 +39,13 @@ def test_pictures_come_in_order_of_views(real):
     assert images[0].max() == 0 and images[1].min() == 1
 
 
+def test_touching_bodies_come_in_sorted_pairs(real):
+    real.open("libero_goal", "stove", camera_size=0, seed=7)
+    real.seed(8)
+    assert real.contacts() == [("robot0_link5", "stove_main")]
+    assert real.cpu_seconds() > 0
+
+
 def test_an_error_is_one_line_and_harmless(real):
     with pytest.raises(RuntimeError, match=r"'open': FileNotFoundError: .*missing"):
         real.open("libero_goal", "missing", camera_size=0, seed=7)

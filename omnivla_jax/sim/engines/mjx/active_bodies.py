@@ -125,7 +125,16 @@ def active_bodies(scene: Scene) -> ActiveBodies:
 def gather(
     tables: ActiveBodies, subset: jax.Array, physics: PhysicsState
 ) -> ActiveState:
-    """Return the state of subsets [B] in a batch."""
+    """Return the state of subsets [B] in a batch.
+
+    Args:
+      tables: of the scene.
+      subset: int32 [B], of P.
+      physics: the batch with all bodies of the scene.
+
+    Returns:
+      `qpos`, `qvel` and `warmstart` of the subsets; empty slots rest at the origin.
+    """
     chex.assert_equal_shape_prefix([subset, physics.qpos], 1)
     empty = jnp.tile(jnp.array(EMPTY_SLOT_POSE), (len(subset), 1))
     still = jnp.zeros((len(subset), 1))
@@ -153,6 +162,9 @@ def scatter(
       state: of the subsets, after.
       xpos: [3, C, B] m, of the subsets' bodies.
       xquat: [4, C, B] wxyz.
+
+    Returns:
+      The batch after.
     """
     chex.assert_shape([xpos, xquat], [(3, tables.size, None), (4, tables.size, None)])
     inactive = physics.qpos[:, tables.poses]  # [B, M, 7]

@@ -49,7 +49,16 @@ class _Carry(NamedTuple):
 def compile_model(
     assets: SceneAssets, preset: IntegratorPreset, contact_pairs: ContactPairs
 ) -> mujoco.MjModel:
-    """Compile the model with planes for table tops; contacts are sensed without it."""
+    """Compile the model with planes for table tops; contacts are sensed without it.
+
+    Args:
+      assets: bodies of the scene.
+      preset: time step and solver.
+      contact_pairs: unused: the collision search senses contacts.
+
+    Returns:
+      MuJoCo's model.
+    """
     del contact_pairs
     return mjcf.compile_model(assets, preset, plane_tables=True)
 
@@ -61,7 +70,18 @@ def control_step(
     action: jax.Array,
     active: jax.Array,
 ) -> PhysicsState:
-    """Advance by one control step; see `base.Engine`. Steps the bodies of the tasks."""
+    """Advance by one control step; see `base.Engine`. Steps the bodies of the tasks.
+
+    Args:
+      scene: the static tables.
+      physics: state of the batch before.
+      task: int32 [B], row of each environment's task in the suite.
+      action: float32 [B, 7]: LIBERO's OSC_POSE command, clipped to [-1, 1].
+      active: bool [B].
+
+    Returns:
+      The state after 50 ms; environments that are not active keep theirs.
+    """
     # TensorFloat-32, the default on recent GPUs, makes the physics drift.
     with jax.default_matmul_precision("highest"):
         after = _control_step(scene, physics, task, jnp.clip(action, -1.0, 1.0))
@@ -69,7 +89,16 @@ def control_step(
 
 
 def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsState:
-    """Recompute body poses and contacts from `qpos`, without stepping."""
+    """Recompute body poses and contacts from `qpos`, without stepping.
+
+    Args:
+      scene: the static tables.
+      physics: state of the batch.
+      task: int32 [B], row of each environment's task in the suite.
+
+    Returns:
+      The state with `xpos`, `xquat` and `touching` recomputed.
+    """
     model = stages.step_model(scene)
     data = stages.start(model, physics, task)
     with jax.default_matmul_precision("highest"):

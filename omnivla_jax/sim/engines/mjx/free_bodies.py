@@ -83,7 +83,14 @@ def body_constants(model: mujoco.MjModel, bodies: list[int]) -> BodyConstants:
 
 
 def kinematics(qpos: jax.Array) -> Pose:
-    """Return the poses of free joints at `qpos` [7, S, B]."""
+    """Return the poses of free joints at `qpos` [7, S, B].
+
+    Args:
+      qpos: [7, S, B], position in m and quaternion wxyz of any length but 0.
+
+    Returns:
+      The poses [S, B].
+    """
     chex.assert_axis_dimension(qpos, 0, 7)
     quaternion = qpos[3:] / jnp.sqrt(jnp.sum(qpos[3:] ** 2, axis=0))
     return Pose(qpos[:3], quaternion, rotation_matrix(quaternion))
@@ -99,6 +106,10 @@ def dynamics(
       medium: gravity and what surrounds the bodies.
       pose: [S, B].
       qvel: [6, S, B] m/s in the world, rad/s in the body's frame.
+
+    Returns:
+      Mass matrices [6, 6, S, B], forces [6, S, B] (N, N m) and accelerations [6, S, B]
+      (m/s2, rad/s2).
     """
     force = _force(bodies, medium, pose, qvel)
     shape = pose.matrix.shape
@@ -123,6 +134,9 @@ def dynamics(
 def motion_axes(pose: Pose) -> tuple[jax.Array, jax.Array]:
     """Return how each degree of freedom moves a point at the world's origin.
 
+    Args:
+      pose: [S, B].
+
     Returns:
       Angular and linear velocities [3, 6, S, B] of the point.
     """
@@ -144,6 +158,9 @@ def integrate(
       qvel: [6, S, B] before the step.
       acceleration: [6, S, B].
       timestep: s.
+
+    Returns:
+      Positions (m) with unit quaternions wxyz, and velocities (m/s, rad/s).
     """
     after = qvel + timestep * acceleration
     quaternion = multiply(pose.quaternion, from_axis_angle(timestep * after[3:]))
@@ -161,6 +178,9 @@ def implicit_damping(
       mass: [6, 6, S, B].
       acceleration: [6, S, B].
       timestep: s.
+
+    Returns:
+      The damped accelerations [6, S, B] in m/s2 and rad/s2.
     """
     force = jnp.sum(mass * acceleration, axis=1)
     unit = jnp.eye(6).reshape(6, 6, 1, 1)

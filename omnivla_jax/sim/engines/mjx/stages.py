@@ -193,7 +193,16 @@ def collide(model: StepModel, data: StepData) -> StepData:
 
 
 def actuate(model: StepModel, data: StepData, ctrl: jax.Array) -> StepData:
-    """Add the forces of `ctrl` [9, B] to those of `smooth_dynamics`."""
+    """Add the forces of `ctrl` [9, B] to those of `smooth_dynamics`.
+
+    Args:
+      model: of the scene.
+      data: after `smooth_dynamics`.
+      ctrl: [9, B], torques of the arm (N m) and positions of the fingers (m).
+
+    Returns:
+      The data with `tree_force`.
+    """
     size = len(model.tree.joints.bodies)
     state, found = data.state, data.tree_dynamics
     force = joint_tree.actuation(
@@ -258,7 +267,14 @@ def integrate(model: StepModel, data: StepData) -> ActiveState:
 
 
 def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
-    """Return positions [3, C, B] and quaternions [4, C, B] of the subsets' bodies."""
+    """Return positions [3, C, B] and quaternions [4, C, B] of the subsets' bodies.
+
+    Args:
+      data: after `kinematics`.
+
+    Returns:
+      Positions in m and unit quaternions wxyz, in the world.
+    """
     tree, free = data.tree_pose, data.free_pose
     return (
         jnp.concatenate([tree.position, free.position], axis=1),

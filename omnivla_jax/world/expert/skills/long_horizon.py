@@ -30,6 +30,7 @@ _ON_PLATE = (0.0, 0.0, 0.006)
 
 _WHITE_MUG_ON_PLATE = carry(WHITE_MUG, "plate_1", _ON_PLATE, lift=0.15, above=0.08)
 _AWAY_FROM_BOTTLE = math.radians(195)
+_AWAY_FROM_CABINET = math.radians(-15)  # the forearm, when the hand is in the drawer
 
 
 def _pot_on_stove(name: str, ahead: float) -> Skill:
@@ -79,7 +80,7 @@ LONG_HORIZON: dict[str, Skill] = {
     ),
     "put the black bowl in the bottom drawer of the cabinet and close it": (
         *carry(
-            bowl(_AWAY_FROM_BOTTLE),
+            bowl(_AWAY_FROM_BOTTLE, _AWAY_FROM_CABINET),
             "white_cabinet_1_bottom_level",
             (0.0, -0.01, 0.024),
             lift=0.1,

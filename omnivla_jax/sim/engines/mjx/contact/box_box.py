@@ -70,7 +70,15 @@ class _IncidentFace(NamedTuple):
 
 
 def separation(a: Boxes, b: Boxes) -> jax.Array:
-    """Return the greatest separation [...] over the 15 axes, < 0 for an overlap."""
+    """Return the greatest separation [...] over the 15 axes, < 0 for an overlap.
+
+    Args:
+      a: boxes [...].
+      b: boxes [...], one for each of `a`.
+
+    Returns:
+      Distances in m; 0 where the boxes touch.
+    """
     relative = _relative_pose(a, b)
     return jnp.maximum(relative.faces.max(axis=0), relative.edges.max(axis=0))
 

@@ -48,7 +48,15 @@ class CandidatePairs(NamedTuple):
 
 
 def select_rows(subset: jax.Array, table: np.ndarray) -> jax.Array:
-    """Return rows [B, ...] of `table` [P, ...] at `subset` [B]; [1, ...] if P is 1."""
+    """Return rows [B, ...] of `table` [P, ...] at `subset` [B]; [1, ...] if P is 1.
+
+    Args:
+      subset: int32 [B], each within [0, P).
+      table: [P, ...].
+
+    Returns:
+      The rows, on the device.
+    """
     rows = jnp.asarray(table)
     return rows if len(table) == 1 else rows[subset]
 
@@ -85,7 +93,14 @@ def find_candidates(
 
 
 def pair_geoms(pairs: CandidatePairs) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows [P, E] in G of the first and of the second geom of every pair."""
+    """Return rows [P, E] in G of the first and of the second geom of every pair.
+
+    Args:
+      pairs: of a model.
+
+    Returns:
+      Two int arrays [P, E]: the cells of the grid, then the planes with their boxes.
+    """
     count, drivers, geoms = pairs.candidates.shape
     grid = (np.tile(np.arange(size), (count, 1)) for size in (drivers, geoms))
     tables = (tuple(grid), (pairs.planes, pairs.boxes_on_plane))

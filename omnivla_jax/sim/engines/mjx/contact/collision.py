@@ -95,6 +95,9 @@ def geom_boxes(
       tables: of the subsets.
       position: [3, C, B] m, of the bodies.
       matrix: [3, 3, C, B], of the bodies.
+
+    Returns:
+      Centres (m), axes and half sizes (m) of the geoms.
     """
     chex.assert_equal_shape_suffix([position, matrix], 2)
     flat = jnp.concatenate([position, matrix.reshape(9, *matrix.shape[2:])])
@@ -121,6 +124,9 @@ def collide(
       position: [3, C, B] m, of the bodies.
       matrix: [3, 3, C, B], of the bodies.
       num_sensors: Q.
+
+    Returns:
+      Contact points, pairs in touch and the overflow of each environment.
     """
     pairs = tables.pairs
     geoms, distance = in_lanes(_broad_phase, subset, position, matrix)

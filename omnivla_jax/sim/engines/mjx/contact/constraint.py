@@ -120,6 +120,9 @@ def joint_constraints(
       tables: of the model.
       qpos: [nq, B] rad or m.
       qvel: [V, B] rad or m, per s.
+
+    Returns:
+      One row of each kind for every degree of freedom [V, B].
     """
     chex.assert_shape(qvel, (len(tables.limited), qpos.shape[1]))
     position = take_rows(qpos[None], tables.address)[0]

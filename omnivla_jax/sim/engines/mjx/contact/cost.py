@@ -31,12 +31,28 @@ class ConeZone(NamedTuple):
     slides: jax.Array  # bool [K, B]: the force lies on the cone
 
     def choose(self, sticking: jax.Array, sliding: jax.Array) -> jax.Array:
-        """Return values [..., K, B] by zone, 0 for contacts that part."""
+        """Return values [..., K, B] by zone, 0 for contacts that part.
+
+        Args:
+          sticking: [..., K, B], values of contacts that stick.
+          sliding: [..., K, B], values of contacts that slide.
+
+        Returns:
+          The chosen values [..., K, B].
+        """
         return jnp.where(self.sticks, sticking, jnp.where(self.slides, sliding, 0.0))
 
 
 def cone_zone(contacts: FrictionContacts, residual: jax.Array) -> ConeZone:
-    """Return the zones of residuals [4, K, B]."""
+    """Return the zones of residuals [4, K, B].
+
+    Args:
+      contacts: K of each environment.
+      residual: [4, K, B], acceleration less its reference.
+
+    Returns:
+      The residuals' coordinates about the cone, and each contact's zone.
+    """
     chex.assert_equal_shape([residual, contacts.weight])
     scaled = residual * contacts.friction
     normal, tangent = scaled[0], scaled[1:]
@@ -50,7 +66,15 @@ def cone_zone(contacts: FrictionContacts, residual: jax.Array) -> ConeZone:
 
 
 def contact_cost(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return twice the cost [K, B] of each contact at residuals [4, K, B]."""
+    """Return twice the cost [K, B] of each contact at residuals [4, K, B].
+
+    Args:
+      contacts: K of each environment.
+      residual: [4, K, B], acceleration less its reference.
+
+    Returns:
+      Costs of 0 or more; 0 where a contact parts.
+    """
     zone = cone_zone(contacts, residual)
     spring = jnp.sum(contacts.weight * residual**2, axis=0)
     distance = zone.normal - contacts.friction[0] * zone.length
@@ -58,7 +82,15 @@ def contact_cost(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
 
 
 def contact_force(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return the forces [4, K, B] of the rows: minus the cost's gradient."""
+    """Return the forces [4, K, B] of the rows: minus the cost's gradient.
+
+    Args:
+      contacts: K of each environment.
+      residual: [4, K, B], acceleration less its reference.
+
+    Returns:
+      Forces in N and, of the spin, N m.
+    """
     zone, friction = cone_zone(contacts, residual), contacts.friction[0]
     distance = zone.normal - friction * zone.length
     normal = -_sliding_weight(contacts) * distance * friction
@@ -68,7 +100,15 @@ def contact_force(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
 
 
 def contact_hessian(contacts: FrictionContacts, residual: jax.Array) -> jax.Array:
-    """Return the second derivatives [4, 4, K, B] of each contact's cost."""
+    """Return the second derivatives [4, 4, K, B] of each contact's cost.
+
+    Args:
+      contacts: K of each environment.
+      residual: [4, K, B], acceleration less its reference.
+
+    Returns:
+      Symmetric matrices [4, 4] by the residual.
+    """
     zone, friction = cone_zone(contacts, residual), contacts.friction[0]
     length = jnp.maximum(zone.length, TINY)
     unit, ratio = zone.tangent / length, friction * zone.normal / length
@@ -101,6 +141,9 @@ def contact_slopes(
       contacts: [K, B].
       residual: [4, K, B].
       direction: [4, K, B], of the residual by the variable.
+
+    Returns:
+      Two arrays [K, B], of the cost itself and not of its double.
     """
     zone, scaled = cone_zone(contacts, residual), direction * contacts.friction
     friction, weight = contacts.friction[0], _sliding_weight(contacts)
@@ -126,7 +169,15 @@ def _sliding_weight(contacts: FrictionContacts) -> jax.Array:
 
 
 def joint_cost(joints: JointConstraints, acceleration: jax.Array) -> jax.Array:
-    """Return twice the cost [V, B] of limits and friction at an acceleration [V, B]."""
+    """Return twice the cost [V, B] of limits and friction at an acceleration [V, B].
+
+    Args:
+      joints: rows of V degrees of freedom.
+      acceleration: [V, B] in m/s2 or rad/s2.
+
+    Returns:
+      Costs of 0 or more, the row of the limit and that of friction added.
+    """
     limit = joints.side * acceleration - joints.limit_reference
     speed = jnp.abs(acceleration - joints.friction_reference)
     knee = joints.friction_loss / jnp.maximum(joints.friction_weight, TINY)
@@ -138,7 +189,15 @@ def joint_cost(joints: JointConstraints, acceleration: jax.Array) -> jax.Array:
 def joint_slopes(
     joints: JointConstraints, acceleration: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the first and second derivative [V, B] of the joints' costs."""
+    """Return the first and second derivative [V, B] of the joints' costs.
+
+    Args:
+      joints: rows of V degrees of freedom.
+      acceleration: [V, B] in m/s2 or rad/s2.
+
+    Returns:
+      Two arrays [V, B], of the cost itself and not of its double.
+    """
     limit = joints.side * acceleration - joints.limit_reference
     active = jnp.where(limit < 0, joints.limit_weight, 0.0)
     pull = joints.friction_weight * (acceleration - joints.friction_reference)

@@ -35,7 +35,11 @@ class Contacts(NamedTuple):
 
 
 def gather_boxes(geoms: Boxes, index: jax.Array, gather: Gather) -> Boxes:
-    """Return each environment's boxes [n, B] at `index` [n, B] of `geoms` [G, B]."""
+    """Return each environment's boxes [n, B] at `index` [n, B] of `geoms` [G, B].
+
+    Returns:
+      The boxes [n, B].
+    """
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
     rows = gather(jnp.concatenate([geoms.center, flat, half]), index)
@@ -43,7 +47,14 @@ def gather_boxes(geoms: Boxes, index: jax.Array, gather: Gather) -> Boxes:
 
 
 def merge_points(values: jax.Array) -> jax.Array:
-    """Return [..., 4, n, B] as [..., 4 n, B]."""
+    """Return [..., 4, n, B] as [..., 4 n, B].
+
+    Args:
+      values: [..., 4, n, B], four contact points of each of n pairs.
+
+    Returns:
+      The same values with points and pairs on one axis, the points slowest.
+    """
     return values.reshape(*values.shape[:-3], -1, values.shape[-1])
 
 
@@ -51,6 +62,12 @@ def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return two unit vectors [3, ...] that complete unit `normal` [3, ...] to a frame.
 
     MuJoCo's choice: the first lies nearest to y, or to z where `normal` is near y.
+
+    Args:
+      normal: [3, ...], of length 1.
+
+    Returns:
+      The first and the second tangent; first x second = normal.
     """
     zero = jnp.zeros_like(normal[0])
     start = jnp.stack([zero, zero + 1, zero]), jnp.stack([zero, zero, zero + 1])
@@ -61,7 +78,14 @@ def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def first_max(values: jax.Array) -> jax.Array:
-    """Return the index [...] of the first maximum of `values` [E, ...]."""
+    """Return the index [...] of the first maximum of `values` [E, ...].
+
+    Args:
+      values: [E, ...].
+
+    Returns:
+      int32 [...] within [0, E); E - 1 where a value is NaN.
+    """
     # Two plain reductions: XLA's CPU compiler does not vectorise an argmax.
     order = jax.lax.broadcasted_iota(jnp.int32, values.shape, 0)
     is_max = values == values.max(axis=0)
@@ -70,7 +94,15 @@ def first_max(values: jax.Array) -> jax.Array:
 
 
 def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Return `values` [E, ...] at `index` [n, ...] along the first axis, E small."""
+    """Return `values` [E, ...] at `index` [n, ...] along the first axis, E small.
+
+    Args:
+      values: [E, ...].
+      index: int [n, ...], each within [0, E).
+
+    Returns:
+      The values [n, ...].
+    """
     # Selections, as kernels know no gathers.
     chosen = jnp.broadcast_to(values[0], index.shape)
     for row in range(1, len(values)):
@@ -84,7 +116,16 @@ def side_of(values: jax.Array) -> jax.Array:
 
 
 def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
-    """Return `values` [n, 3 axes, ...] at axis `index + step` modulo 3, as [n, ...]."""
+    """Return `values` [n, 3 axes, ...] at axis `index + step` modulo 3, as [n, ...].
+
+    Args:
+      values: [n, 3, ...], of each axis.
+      index: int [...] within [0, 3).
+      step: 0, 1 or 2.
+
+    Returns:
+      The values [n, ...] of the chosen axes.
+    """
     x, y, z = (values[:, (k + step) % 3] for k in range(3))
     return jnp.where(index == 0, x, jnp.where(index == 1, y, z))
 
@@ -98,6 +139,9 @@ def corners_below(
       boxes: [...].
       point: [3, ...] on the plane above which heights are measured.
       normal: [3, ...] of that plane, unit.
+
+    Returns:
+      Heights in m, negative below the plane, and the corners in the world.
     """
     spans = boxes.axes * boxes.half
     lowest = first_max(jnp.abs(dot(spans, normal[:, None])))

@@ -20,6 +20,9 @@ def reference_gains(
       solref: [E, 2], time constant (s) and damping ratio.
       solimp: [E, 5].
       timestep: s.
+
+    Returns:
+      Stiffness, damping, and solimp within MuJoCo's bounds, its five values leading.
     """
     low, high, middle = (
         np.clip(solimp[:, k], MIN_IMPEDANCE, MAX_IMPEDANCE) for k in (0, 1, 3)
@@ -41,6 +44,9 @@ def impedance(parameters: jax.Array, displacement: jax.Array) -> jax.Array:
     Args:
       parameters: [5, ...], solimp.
       displacement: [...] m or rad, of either sign.
+
+    Returns:
+      Values within [MIN_IMPEDANCE, MAX_IMPEDANCE].
     """
     low, high, width, middle, power = parameters
     x = jnp.abs(displacement) / width

@@ -62,7 +62,15 @@ def contact_jacobian(
 
 
 def jac_mul(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
-    """Return J v, [4, K + 4 S, B], of `velocity` v [V, B]."""
+    """Return J v, [4, K + 4 S, B], of `velocity` v [V, B].
+
+    Args:
+      jacobian: of B environments.
+      velocity: [V, B], or an acceleration.
+
+    Returns:
+      The motion of each row, boxes' contacts before those with the ground.
+    """
     size, batch = velocity.shape
     chex.assert_axis_dimension(jacobian.box, 2, size)
     slots = len(jacobian.ground) // batch
@@ -76,7 +84,15 @@ def jac_mul(jacobian: Jacobian, velocity: jax.Array) -> jax.Array:
 
 
 def jac_t_mul(jacobian: Jacobian, force: jax.Array) -> jax.Array:
-    """Return J' f, [V, B], of `force` f [4, K + 4 S, B]."""
+    """Return J' f, [V, B], of `force` f [4, K + 4 S, B].
+
+    Args:
+      jacobian: of B environments.
+      force: [4, K + 4 S, B] in N and, of the spin, N m.
+
+    Returns:
+      Forces on the degrees of freedom in N or N m.
+    """
     box, ground = _split(jacobian, force.transpose(2, 0, 1))
     box, ground = box.reshape(len(box), -1), ground.reshape(
         len(ground), 4 * GROUND_POINTS
@@ -89,7 +105,15 @@ def jac_t_mul(jacobian: Jacobian, force: jax.Array) -> jax.Array:
 
 
 def jac_gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
-    """Return J' W J, [B, V, V], of symmetric weights W [4, 4, K + 4 S, B]."""
+    """Return J' W J, [B, V, V], of symmetric weights W [4, 4, K + 4 S, B].
+
+    Args:
+      jacobian: of B environments.
+      weight: [4, 4, K + 4 S, B], symmetric.
+
+    Returns:
+      Symmetric matrices [V, V, B].
+    """
     box, ground = _split(jacobian, weight.transpose(3, 0, 1, 2))
     dense, blocks = (
         jnp.einsum("bkv,bkw->bvw", rows, _weighted(part, rows))
@@ -100,7 +124,15 @@ def jac_gram(jacobian: Jacobian, weight: jax.Array) -> jax.Array:
 
 
 def block_diagonal(blocks: jax.Array, size: int) -> jax.Array:
-    """Return [B, size, size] with `blocks` [B, S, v, v] at the end of its diagonal."""
+    """Return [B, size, size] with `blocks` [B, S, v, v] at the end of its diagonal.
+
+    Args:
+      blocks: [B, S, v, v].
+      size: at least S v.
+
+    Returns:
+      Matrices that are 0 outside their blocks.
+    """
     batch, parts, width, _ = blocks.shape
     spread = blocks[:, :, :, None] * jnp.eye(parts)[:, None, :, None]
     front = size - parts * width

@@ -55,6 +55,9 @@ def plane_contacts(
       pairs: of the model.
       tables: of the subsets.
       geoms: [G, B].
+
+    Returns:
+      At most four contacts for each body, and the heights of all boxes.
     """
     # The ground is the highest plane.
     heights = gather(geoms.center[2], tables.planes)

@@ -85,6 +85,9 @@ def solve(
       smooth: [V, B], the unconstrained acceleration; the search starts at the better
         of the two.
       iterations: Newton steps.
+
+    Returns:
+      Acceleration in m/s2 or rad/s2 and force in N or N m after the Newton steps.
     """
     chex.assert_equal_shape([problem.force, warmstart, smooth])
 

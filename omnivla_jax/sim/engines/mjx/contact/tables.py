@@ -75,6 +75,9 @@ def build(
       body_subsets: P, the bodies of each kind of episode.
       budget: of one environment.
 
+    Returns:
+      The tables of P subsets.
+
     Raises:
       ValueError: on another colliding shape or an unsupported contact parameter.
     """

@@ -14,7 +14,7 @@ from omnivla_jax.sim.engines.mjx.contact import collision, tables
 from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
 from tests.helpers import body_subsets
 
-BATCH = 3
+BATCH = 4
 WORKTOP = 0.9  # m: the table of libero_goal
 
 
@@ -39,15 +39,21 @@ def table(mjx_scene, subset):
 
 @pytest.fixture(scope="module")
 def data(mjx_scene, settled):
-    """C MuJoCo at settled states: as they are, bowl on the plate, bowl in the hand."""
+    """C MuJoCo at settled states: as they are; the bowl on the plate, in the hand, and
+    at the wrist.
+    """
     return [_state(mjx_scene, settled.physics, row) for row in range(BATCH)]
 
 
 def _state(scene, physics, row):
     model, data = engine_mujoco.single(scene, scene.model, physics, row)
     mujoco.mj_forward(model, data)
-    plate, hand = data.body("plate_1").xpos, data.body("eef").xpos
-    places = {1: plate + [0.0, 0.0, 0.0035], 2: hand + [0.0, 0.01, -0.03]}
+    plate, hand, wrist = (data.body(name).xpos for name in ("plate_1", "eef", "link6"))
+    places = {
+        1: plate + [0.0, 0.0, 0.0035],
+        2: hand + [0.0, 0.01, -0.03],
+        3: wrist + [0.0, -0.1, 0.0],
+    }
     if row in places:
         bowl = scene.joints["akita_black_bowl_1_joint0"][0]
         data.qpos[bowl : bowl + 3] = places[row]
@@ -127,7 +133,7 @@ def test_box_pairs_and_depths_are_c_mujoco_s(
         assert ours.keys() == expected.keys()
         for key, distance in ours.items():
             np.testing.assert_allclose(distance, expected[key], atol=1e-6)
-    assert len(ours) > 1  # the hand and the bowl
+        assert len(ours) > 1 or row < 2  # the bowl with the hand, with the wrist
 
 
 def test_things_at_rest_have_four_points_at_most(table, subset, result, mjx_scene):

@@ -1,0 +1,152 @@
+"""Compiles for TPUs that are not there, and says what the compiled program costs.
+
+Run: `python -m experiments.benchmarks.aot --topology=v5e-1 --program=render
+--num_envs=96`, `--program=step|rollout|online|sft` with `--preset=small` and, for sft,
+`--batch_size=64`. Needs the extra `tpu` (libtpu) and no TPU: libtpu's compiler runs on
+a CPU. Prints one JSON object. All bytes are those of one device; `loops` multiplies
+what a loop's body costs by the times that it runs, see `lib/hlo_cost.py`. `written` and
+`padded` are the bytes that operations write without and with the padding of tiles.
+`--text=FILE` keeps the compiled program's text. `fits` false: the compiler found too
+little memory, and says how much it wanted. CPU seconds are sums over cores, which vary
+less on a machine that does other work, too.
+"""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import app, flags
+
+from experiments.benchmarks.lib import aot_programs, hlo_cost, hlo_text, tpu_topology
+from omnivla_jax.policy.config import PRESETS
+from omnivla_jax.sim.assets import integrator_presets
+
+_TOPOLOGY = flags.DEFINE_string("topology", "v5e-1", "Slice, or libtpu's name of it.")
+_PROGRAM = flags.DEFINE_enum(
+    "program", "render", list(aot_programs.PROGRAMS), "What to compile."
+)
+_PRESET = flags.DEFINE_enum("preset", "tiny", list(PRESETS), "Of the policy.")
+_ENVIRONMENTS = flags.DEFINE_integer("num_envs", 96, "Of all devices together.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Observations of an SFT step.")
+_SIZE = flags.DEFINE_integer("size", 128, "Image side of `render`, pixels.")
+_PHYSICS = flags.DEFINE_enum(
+    "physics_preset",
+    "fast",
+    list(integrator_presets.PRESETS),
+    "How finely the physics is integrated.",
+)
+_ACCUMULATE = flags.DEFINE_integer("grad_accum_steps", 1, "Parts of a minibatch.")
+_FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
+_TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that split heads and MLPs.")
+_TEXT = flags.DEFINE_string("text", None, "File for the compiled program's text.")
+_OFFENDERS = flags.DEFINE_integer("offenders", 12, "Largest operations to list.")
+
+
+def measure() -> dict[str, Any]:
+    """Compile the program of the command line and describe it."""
+    mesh = tpu_topology.make_mesh(
+        _TOPOLOGY.value, fsdp=_FSDP.value, tensor=_TENSOR.value
+    )
+    options = aot_programs.ProgramOptions(
+        preset=_PRESET.value,
+        num_envs=_ENVIRONMENTS.value,
+        batch_size=_BATCH.value,
+        image_size=_SIZE.value,
+        physics_preset=_PHYSICS.value,
+        grad_accum_steps=_ACCUMULATE.value,
+    )
+    kind = mesh.devices.flat[0].device_kind
+    found: dict[str, Any] = {"device": f"{mesh.size} x {kind}", "jax": jax.__version__}
+    begin = time.perf_counter()
+    with tpu_topology.as_default_backend():
+        workload = aot_programs.PROGRAMS[_PROGRAM.value](options, mesh)
+        lowered = workload.function.lower(*workload.arguments)
+    found |= {**workload.sizes, "lower_seconds": round(time.perf_counter() - begin, 1)}
+    begin, cpu = time.perf_counter(), time.process_time()
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        return found | without_room(error)
+    found["compile_seconds"] = round(time.perf_counter() - begin, 1)
+    found["compile_cpu_seconds"] = round(time.process_time() - cpu, 1)
+    text = compiled.as_text()
+    if _TEXT.value:
+        Path(_TEXT.value).write_text(text)
+    memory = _memory(compiled, kind)
+    costs = hlo_cost.report(hlo_text.parse(text), offenders=_OFFENDERS.value)
+    return found | memory | shares(workload.sizes, memory, costs, mesh.size) | costs
+
+
+def _memory(compiled: Any, kind: str) -> dict[str, Any]:
+    """Megabytes of a device, and whether they fit."""
+    found = compiled.memory_analysis()
+    parts = {
+        name: round(getattr(found, f"{field}_size_in_bytes") / 1e6, 3)
+        for name, field in {
+            "argument_megabytes": "argument",
+            "output_megabytes": "output",
+            "reused_megabytes": "alias",  # of arguments, by outputs
+            "temporary_megabytes": "temp",
+            "code_megabytes": "generated_code",
+        }.items()
+    }
+    total = sum(parts.values()) - 2 * parts["reused_megabytes"]
+    room = tpu_topology.memory_bytes(kind)
+    return parts | {
+        "device_megabytes": round(total, 3),
+        "fits": None if room is None else 1e6 * total <= room,
+        "compiler_megabytes_accessed": round(
+            compiled.cost_analysis().get("bytes accessed", 0.0) / 1e6, 3
+        ),
+    }
+
+
+def without_room(error: jax.errors.JaxRuntimeError) -> dict[str, Any]:
+    """What the compiler says of a program that does not fit.
+
+    Raises:
+      JaxRuntimeError: it says something else.
+    """
+    line = re.search(r"Ran out of memory[^\n]*", str(error))
+    if line is None:
+        raise error
+    return {"fits": False, "compiler_says": line[0]}
+
+
+def shares(
+    sizes: dict[str, int], memory: dict[str, Any], costs: dict[str, Any], devices: int
+) -> dict[str, float]:
+    """The ratios that targets are set for; each device has its share of `sizes`."""
+    written = max(costs["written_megabytes"], 1e-9)
+    found = {"padded_to_written": costs["padded_megabytes"] / written}
+    for name, count in sizes.items():
+        for measured, source in (("accessed", costs), ("temporary", memory)):
+            key = f"{measured}_megabytes"
+            found[f"{key}_by_{name}"] = source[key] * devices / count
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def main(argv: list[str]) -> None:
+    """Print the measurement, or one line where libtpu is missing."""
+    if argv[1:]:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}.")
+    if not tpu_topology.is_available():
+        print(
+            "Skipped: compiling for TPUs needs libtpu, of the extra omnivla-rl[tpu]: "
+            f"pip install 'jax[tpu]=={jax.__version__}'."
+        )
+        return
+    flag_values = {
+        "benchmark": "aot",
+        "topology": _TOPOLOGY.value,
+        "program": _PROGRAM.value,
+        "mesh": {"fsdp": _FSDP.value, "tensor": _TENSOR.value},
+    }
+    print(json.dumps(flag_values | measure()))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Comparisons of this simulator with the real LIBERO, from the same states."""

@@ -6,7 +6,8 @@ Axes: B environments, last in every array.
 """
 
 import functools
-from typing import Any, Callable
+import math
+from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,31 +20,37 @@ from omnivla_jax.sim.engines.mjx.vectors import take_rows
 LANES = 128
 MEMORY_LIMIT = 64 * 2**20  # bytes of a core's vector memory that a kernel may take
 
-# (values [..., m, B], index [n, B] or a static [n, 1]) -> [..., n, B]
-Gather = Callable[[jax.Array, Any], jax.Array]
+
+class Take(NamedTuple):
+    """How a platform takes rows by index."""
+
+    # (values [..., m, B], index [n, B] or a static [n, 1]) -> [..., n, B]
+    gather: Callable[[jax.Array, Any], jax.Array]
+    # (values [m, ...], index [n, ...]) -> [n, ...]
+    rows: Callable[[Any, jax.Array], jax.Array]
 
 
 def in_lanes(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return `function(gather, *arguments)`.
+    """Return `function(take, *arguments)`.
 
     Args:
       function: of trees of arrays [..., B] to a tree of arrays [..., B], each
         environment by itself, by operations that Pallas lowers for a TPU; it gets the
-        `Gather` of the platform.
+        `Take` of the platform.
       arguments: the trees; NumPy's arrays in them stay static.
     """
     leaves, tree = jax.tree.flatten(arguments)
     static = [isinstance(leaf, np.ndarray) for leaf in leaves]
 
-    def flat(take: Gather, *traced: jax.Array) -> Any:
+    def flat(take: Take, *traced: jax.Array) -> Any:
         rest = iter(traced)
         every = [leaf if kept else next(rest) for leaf, kept in zip(leaves, static)]
         return function(take, *jax.tree.unflatten(tree, every))
 
     return jax.lax.platform_dependent(
         *(leaf for leaf, kept in zip(leaves, static) if not kept),
-        tpu=functools.partial(kernel, functools.partial(flat, gather_by_selection)),
-        default=functools.partial(flat, gather),
+        tpu=functools.partial(kernel, functools.partial(flat, SELECTIONS)),
+        default=functools.partial(flat, GATHERS),
     )
 
 
@@ -68,13 +75,21 @@ def kernel(
         *(jax.ShapeDtypeStruct(block_shape(x.shape), x.dtype) for x in arguments)
     )
     results, tree = jax.tree.flatten(shapes)
-    constants = [jnp.asarray(value) for value in traced.consts]
+    # Each once, as each is copied.
+    hashes = [
+        (x.dtype.name, x.shape, x.tobytes()) for x in map(np.asarray, traced.consts)
+    ]
+    distinct = {key: jnp.asarray(x) for key, x in zip(hashes, traced.consts)}
+    constants = list(distinct.values())
     inputs = (*constants, *arguments)
 
     def body(*refs: Any) -> None:
         values = [ref[...] for ref in refs[: len(inputs)]]
         own, given = values[: len(constants)], values[len(constants) :]
-        outputs = jax.core.eval_jaxpr(traced.jaxpr, own, *given)
+        named = dict(zip(distinct, own))
+        outputs = jax.core.eval_jaxpr(
+            traced.jaxpr, [named[key] for key in hashes], *given
+        )
         for ref, value in zip(refs[len(inputs) :], outputs, strict=True):
             ref[...] = value
 
@@ -106,18 +121,37 @@ def gather(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     A static `index` [n, 1] is the same for all.
     """
     if isinstance(index, np.ndarray):
-        flat = values.reshape(-1, *values.shape[-2:])
-        rows = take_rows(flat, index[:, 0])
-        return rows.reshape(*values.shape[:-2], *rows.shape[-2:])
+        return values[..., index[:, 0], :]
     rows = index.reshape((1,) * (values.ndim - 2) + index.shape)
     return jnp.take_along_axis(values, rows, axis=-2, mode="clip")
+
+
+def rows(values: jax.Array, index: jax.Array) -> jax.Array:
+    """Return `values` [m, ...] at `index` [n, ...] along the first axis."""
+    values = jnp.broadcast_to(values, (len(values), *index.shape[1:]))
+    return jnp.take_along_axis(values, index, axis=0, mode="clip")
 
 
 def gather_by_selection(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """Return what `gather` does, by operations that a kernel may hold."""
     if isinstance(index, np.ndarray):
-        return gather(values, index)
+        *front, count, batch = values.shape
+        flat = values.reshape(math.prod(front), count, batch)
+        taken = take_rows(flat, index[:, 0])
+        return taken.reshape(*front, *taken.shape[1:])
     chosen = jnp.broadcast_to(values[..., :1, :], (*values.shape[:-2], *index.shape))
     for row in range(1, values.shape[-2]):
         chosen = jnp.where(index == row, values[..., row : row + 1, :], chosen)
     return chosen
+
+
+def rows_by_selection(values: jax.Array, index: jax.Array) -> jax.Array:
+    """Return what `rows` does, by operations that a kernel may hold."""
+    chosen = jnp.broadcast_to(values[0], index.shape)
+    for row in range(1, len(values)):
+        chosen = jnp.where(index == row, values[row], chosen)
+    return chosen
+
+
+GATHERS = Take(gather, rows)
+SELECTIONS = Take(gather_by_selection, rows_by_selection)

@@ -37,7 +37,7 @@ from omnivla_jax.sim.engines.mjx.contact import (
 )
 from omnivla_jax.sim.engines.mjx.contact.collision import CollisionResult
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
-from omnivla_jax.sim.engines.mjx.lanes import Gather, in_lanes
+from omnivla_jax.sim.engines.mjx.lanes import Take, in_lanes
 from omnivla_jax.sim.engines.mjx.vectors import cross, take_rows
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
@@ -142,7 +142,7 @@ def start(model: StepModel, physics: PhysicsState, task: jax.Array) -> StepData:
 def kinematics(model: StepModel, data: StepData) -> StepData:
     """Compute the poses of all bodies."""
 
-    def poses(_: Gather, frames: joint_tree.Frames, qpos: jax.Array) -> tuple:
+    def poses(_: Take, frames: joint_tree.Frames, qpos: jax.Array) -> tuple:
         tree, free = _split(model.tree, qpos, FREE_QPOS)
         return (
             joint_tree.kinematics(model.tree, frames, tree),
@@ -157,7 +157,7 @@ def smooth_dynamics(model: StepModel, data: StepData) -> StepData:
     """Compute all that positions and velocities determine without contacts."""
 
     def dynamics(
-        _: Gather,
+        _: Take,
         constants: free_bodies.BodyConstants,
         tree_pose: free_bodies.Pose,
         free_pose: free_bodies.Pose,

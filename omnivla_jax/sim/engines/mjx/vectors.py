@@ -78,9 +78,17 @@ def from_axis_angle(turn: jax.Array) -> jax.Array:
 def take_rows(values: jax.Array, rows: np.ndarray) -> jax.Array:
     """Return the static `rows` of the second axis of `values` [n, m, ...].
 
-    As slices of consecutive rows, which fuse with what uses them; gathers do not.
+    As slices of consecutive or equal rows, which a kernel may hold, unlike gathers.
     """
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    spans = np.split(rows, breaks)
-    parts = [values[:, span[0] : span[-1] + 1] for span in spans if len(span)]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
+    parts, start = [], 0
+    while start < len(rows):
+        step = int(rows[start + 1 : start + 2].sum() - rows[start])
+        step = step if step in (0, 1) else 1
+        same = rows[start:] == rows[start] + step * np.arange(len(rows) - start)
+        count = len(same) if same.all() else int(same.argmin())
+        first = rows[start]
+        part = values[:, first : first + 1 + step * (count - 1)]
+        shape = (len(values), count, *values.shape[2:])
+        parts.append(jnp.broadcast_to(part, shape))
+        start += count
+    return jnp.concatenate(parts, axis=1) if parts else values[:, :0]

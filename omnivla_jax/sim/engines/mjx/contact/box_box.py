@@ -22,8 +22,8 @@ from omnivla_jax.sim.engines.mjx.contact.geometry import (
     first_max,
     select_contact_manifold,
     side_of,
-    take_rows,
 )
+from omnivla_jax.sim.engines.mjx.lanes import Take
 from omnivla_jax.sim.engines.mjx.vectors import cross, dot
 
 # An edge contact must be shallower than the best face contact by this factor: two
@@ -83,14 +83,15 @@ def separation(a: Boxes, b: Boxes) -> jax.Array:
     return jnp.maximum(relative.faces.max(axis=0), relative.edges.max(axis=0))
 
 
-def box_box_contacts(a: Boxes, b: Boxes) -> ContactPoints:
+def box_box_contacts(take: Take, a: Boxes, b: Boxes) -> ContactPoints:
     """Return up to four contact points of each pair of boxes a [...] and b [...]."""
     chex.assert_equal_shape([a.center, b.center])
     relative = _relative_pose(a, b)
     face, edge = first_max(relative.faces), first_max(relative.edges)
     face_gap, edge_gap = relative.faces.max(axis=0), relative.edges.max(axis=0)
     on_edge = edge_gap > EDGE_PREFERENCE * face_gap
-    area, point = _face_points(a, b, relative, face), _edge_point(a, b, relative, edge)
+    area = _face_points(take, a, b, relative, face)
+    point = _edge_point(take, a, b, relative, edge)
     distance = jnp.where(on_edge, point.distance, area.distance)
     return ContactPoints(
         jnp.where(jnp.maximum(face_gap, edge_gap) < 0, distance, NO_CONTACT),
@@ -137,7 +138,7 @@ def _edge_separations(
 
 
 def _face_points(
-    a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
+    take: Take, a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
 ) -> ContactPoints:
     """The incident face's part below the reference face, as up to four points."""
     swap = face >= 3  # b has the reference face
@@ -152,8 +153,8 @@ def _face_points(
 
     u, v, w, exists = _overlap(_IncidentFace(center, side_1, side_2), reference.half)
     depth = jnp.where(exists, reference.half[2] - w, 0.0)
-    chosen, valid = select_contact_manifold(u, v, depth)
-    u, v, depth = (take_rows(part, chosen) for part in (u, v, depth))
+    chosen, valid = select_contact_manifold(take, u, v, depth)
+    u, v, depth = (take.rows(part, chosen) for part in (u, v, depth))
     local = jnp.stack([u, v, reference.half[2] - 0.5 * depth])  # [3, 4, ...]
     offset = dot(reference.frame.swapaxes(0, 1)[:, :, None], local[:, None])
     outwards = reference.frame[:, 2]
@@ -220,7 +221,7 @@ def _overlap(
 
 
 def _edge_point(
-    a: Boxes, b: Boxes, relative: _RelativePose, edge: jax.Array
+    take: Take, a: Boxes, b: Boxes, relative: _RelativePose, edge: jax.Array
 ) -> ContactPoints:
     """The one contact of two crossing edges."""
 
@@ -245,7 +246,7 @@ def _edge_point(
     sine = jnp.maximum(1.0 - cosine * cosine, PARALLEL)
     near_a = point_a + along_a * ((on_a - cosine * on_b) / sine)
     near_b = point_b + along_b * ((cosine * on_a - on_b) / sine)
-    depth = take_rows(relative.edges, edge[None])
+    depth = take.rows(relative.edges, edge[None])
     padding = jnp.full_like(depth, NO_CONTACT)
     return ContactPoints(
         jnp.concatenate([depth, padding, padding, padding]),

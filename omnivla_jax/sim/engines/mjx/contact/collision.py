@@ -7,6 +7,7 @@ and C bodies of a subset; N near pairs, Q sensors, K contacts; B environments la
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import chex
@@ -32,7 +33,7 @@ from omnivla_jax.sim.engines.mjx.contact.plane_box import (
     plane_contacts,
 )
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
-from omnivla_jax.sim.engines.mjx.lanes import Gather, gather, in_lanes
+from omnivla_jax.sim.engines.mjx.lanes import Take, gather, in_lanes
 from omnivla_jax.sim.engines.mjx.vectors import dot
 from omnivla_jax.sim.rotation import Array
 
@@ -86,12 +87,12 @@ def subset_tables(tables: ContactTables, subset: jax.Array) -> SubsetTables:
 
 
 def geom_boxes(
-    gather: Gather, tables: SubsetTables, position: jax.Array, matrix: jax.Array
+    take: Take, tables: SubsetTables, position: jax.Array, matrix: jax.Array
 ) -> Boxes:
     """Return the geoms [G, B] of bodies in the world.
 
     Args:
-      gather: of the platform.
+      take: of the platform.
       tables: of the subsets.
       position: [3, C, B] m, of the bodies.
       matrix: [3, 3, C, B], of the bodies.
@@ -101,7 +102,7 @@ def geom_boxes(
     """
     chex.assert_equal_shape_suffix([position, matrix], 2)
     flat = jnp.concatenate([position, matrix.reshape(9, *matrix.shape[2:])])
-    flat = gather(flat, tables.geom_body)
+    flat = take.gather(flat, tables.geom_body)
     columns = flat[3:].reshape(3, 3, *flat.shape[1:]).swapaxes(0, 1)  # axis, component
     center = flat[:3] + dot(columns, tables.geom_pos[:, None])
     axes = dot(columns[:, :, None], tables.geom_axes[:, None])
@@ -171,10 +172,10 @@ class _Cells(NamedTuple):
 
 
 def _broad_phase(
-    gather: Gather, tables: SubsetTables, position: jax.Array, matrix: jax.Array
+    take: Take, tables: SubsetTables, position: jax.Array, matrix: jax.Array
 ) -> tuple[Boxes, jax.Array]:
     """The geoms, and the distances [D, G, B] of their world-aligned boxes."""
-    geoms = geom_boxes(gather, tables, position, matrix)
+    geoms = geom_boxes(take, tables, position, matrix)
     drivers = len(tables.candidates)
     reach, center = jnp.abs(geoms.axes) * geoms.half, geoms.center[:, None]
     # Reductions, so that XLA computes a box once and not for each of its pairs.
@@ -213,28 +214,28 @@ def _cells(cell: jax.Array, count: int, overlaps: jax.Array) -> _Cells:
     return _Cells(cell, cell // count, cell % count, overlaps)
 
 
-def _separations(gather: Gather, geoms: Boxes, near: _Cells) -> jax.Array:
+def _separations(take: Take, geoms: Boxes, near: _Cells) -> jax.Array:
     """The separation [N, B] of near pairs."""
-    gap = separation(*_boxes_of_cells(gather, geoms, near))
+    gap = separation(*_boxes_of_cells(take, geoms, near))
     return jnp.where(near.overlaps < 0, gap, NO_CONTACT)
 
 
-def _boxes_of_cells(gather: Gather, geoms: Boxes, cells: _Cells) -> tuple[Boxes, Boxes]:
+def _boxes_of_cells(take: Take, geoms: Boxes, cells: _Cells) -> tuple[Boxes, Boxes]:
     return (
-        gather_boxes(geoms, cells.first, gather),
-        gather_boxes(geoms, cells.second, gather),
+        gather_boxes(geoms, cells.first, take),
+        gather_boxes(geoms, cells.second, take),
     )
 
 
 def _contact_points(
     pairs: CandidatePairs,
-    gather: Gather,
+    take: Take,
     ground: PlaneTables,
     geoms: Boxes,
     cells: _Cells,
 ) -> tuple[Contacts, PlaneContacts]:
     """Contacts [4 n, B] of the n deepest pairs of boxes, and those with the ground."""
-    points = box_box_contacts(*_boxes_of_cells(gather, geoms, cells))
+    points = box_box_contacts(take, *_boxes_of_cells(take, geoms, cells))
     distance = jnp.where(cells.overlaps < 0, points.distance, NO_CONTACT)
     normal = jnp.broadcast_to(points.normal[:, None], points.position.shape)
     solid = Contacts(
@@ -243,7 +244,7 @@ def _contact_points(
         merge_points(normal),
         merge_points(jnp.broadcast_to(cells.cell, distance.shape)),
     )
-    return solid, plane_contacts(gather, pairs, ground, geoms)
+    return solid, plane_contacts(take, pairs, ground, geoms)
 
 
 def smallest(
@@ -257,7 +258,7 @@ def smallest(
         return (-found.T, *(gather(other, rows.T) for other in others))
 
     def sort(values: jax.Array, *others: jax.Array) -> tuple[jax.Array, ...]:
-        parts = [x.reshape(-1, *values.shape) for x in others]
+        parts = [x.reshape(math.prod(x.shape[:-2]), *values.shape) for x in others]
         flat = [values, *(row for part in parts for row in part)]
         found = jax.lax.sort(flat, dimension=0, num_keys=1)
         ends = np.cumsum([1, *(len(part) for part in parts)])

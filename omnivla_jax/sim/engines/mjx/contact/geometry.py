@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.sim.engines.mjx.lanes import Gather
+from omnivla_jax.sim.engines.mjx.lanes import Take
 from omnivla_jax.sim.engines.mjx.vectors import cross, dot
 
 MIN_SPREAD = 1e-6  # m: nearer points add nothing to a contact area
@@ -34,7 +34,7 @@ class Contacts(NamedTuple):
     pair: jax.Array  # int32 [K, B]: row of the tables
 
 
-def gather_boxes(geoms: Boxes, index: jax.Array, gather: Gather) -> Boxes:
+def gather_boxes(geoms: Boxes, index: jax.Array, take: Take) -> Boxes:
     """Return each environment's boxes [n, B] at `index` [n, B] of `geoms` [G, B].
 
     Returns:
@@ -42,7 +42,7 @@ def gather_boxes(geoms: Boxes, index: jax.Array, gather: Gather) -> Boxes:
     """
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
-    rows = gather(jnp.concatenate([geoms.center, flat, half]), index)
+    rows = take.gather(jnp.concatenate([geoms.center, flat, half]), index)
     return Boxes(rows[:3], rows[3:12].reshape((3, 3) + rows.shape[1:]), rows[12:])
 
 
@@ -55,7 +55,8 @@ def merge_points(values: jax.Array) -> jax.Array:
     Returns:
       The same values with points and pairs on one axis, the points slowest.
     """
-    return values.reshape(*values.shape[:-3], -1, values.shape[-1])
+    *front, points, pairs, batch = values.shape
+    return values.reshape(*front, points * pairs, batch)
 
 
 def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -91,23 +92,6 @@ def first_max(values: jax.Array) -> jax.Array:
     is_max = values == values.max(axis=0)
     # Nothing equals a NaN: the last index keeps its row within bounds.
     return jnp.min(jnp.where(is_max, order, len(values) - 1), axis=0)
-
-
-def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Return `values` [E, ...] at `index` [n, ...] along the first axis, E small.
-
-    Args:
-      values: [E, ...].
-      index: int [n, ...], each within [0, E).
-
-    Returns:
-      The values [n, ...].
-    """
-    # Selections, as kernels know no gathers.
-    chosen = jnp.broadcast_to(values[0], index.shape)
-    for row in range(1, len(values)):
-        chosen = jnp.where(index == row, values[row], chosen)
-    return chosen
 
 
 def side_of(values: jax.Array) -> jax.Array:
@@ -152,7 +136,7 @@ def corners_below(
 
 
 def select_contact_manifold(
-    u: jax.Array, v: jax.Array, depth: jax.Array
+    take: Take, u: jax.Array, v: jax.Array, depth: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Choose four of E points in a plane that span the contact area.
 
@@ -162,6 +146,7 @@ def select_contact_manifold(
     shoulder of a bottle sunk into the ground would push it over.
 
     Args:
+      take: of the platform.
       u, v: [E, ...] coordinates in the plane.
       depth: [E, ...]; points with a depth of 0 or less are no contacts.
 
@@ -170,11 +155,11 @@ def select_contact_manifold(
     """
     penetrates = depth > 0
     first = first_max(depth)[None]
-    du, dv = u - take_rows(u, first), v - take_rows(v, first)
-    height = take_rows(depth, first) - depth
+    du, dv = u - take.rows(u, first), v - take.rows(v, first)
+    height = take.rows(depth, first) - depth
     reach = jnp.where(penetrates, jnp.sqrt(du * du + dv * dv) - height, 0.0)
     second = first_max(reach)[None]
-    line_u, line_v = take_rows(du, second), take_rows(dv, second)
+    line_u, line_v = take.rows(du, second), take.rows(dv, second)
     length = jnp.maximum(jnp.sqrt(line_u * line_u + line_v * line_v), MIN_SPREAD)
     side = (line_u * dv - line_v * du) / length
     left, right = (jnp.where(penetrates, s - height, 0.0) for s in (side, -side))

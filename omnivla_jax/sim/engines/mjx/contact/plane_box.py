@@ -20,9 +20,8 @@ from omnivla_jax.sim.engines.mjx.contact.geometry import (
     gather_boxes,
     merge_points,
     select_contact_manifold,
-    take_rows,
 )
-from omnivla_jax.sim.engines.mjx.lanes import Gather
+from omnivla_jax.sim.engines.mjx.lanes import Take
 from omnivla_jax.sim.engines.mjx.vectors import dot
 from omnivla_jax.sim.rotation import Array
 
@@ -46,12 +45,12 @@ class PlaneContacts(NamedTuple):
 
 
 def plane_contacts(
-    gather: Gather, pairs: CandidatePairs, tables: PlaneTables, geoms: Boxes
+    take: Take, pairs: CandidatePairs, tables: PlaneTables, geoms: Boxes
 ) -> PlaneContacts:
     """Return the contacts of each environment's boxes with its ground.
 
     Args:
-      gather: of the platform.
+      take: of the platform.
       pairs: of the model.
       tables: of the subsets.
       geoms: [G, B].
@@ -60,20 +59,20 @@ def plane_contacts(
       At most four contacts for each body, and the heights of all boxes.
     """
     # The ground is the highest plane.
-    heights = gather(geoms.center[2], tables.planes)
+    heights = take.gather(geoms.center[2], tables.planes)
     highest = first_max(heights)[None]  # [1, B]
-    planes = gather_boxes(geoms, tables.planes, gather)
+    planes = gather_boxes(geoms, tables.planes, take)
     center, axes, _ = (_row(part, highest) for part in planes)
     up = axes[:, 2]
 
     # Heights of all boxes' lowest corners; boxes that do not collide with it are far.
-    boxes = gather_boxes(geoms, tables.boxes, gather)
+    boxes = gather_boxes(geoms, tables.boxes, take)
     height, corner = corners_below(boxes, center, up)
     on_ground = _row(tables.collides.swapaxes(0, 1), highest)[:, 0]
     height = jnp.where(on_ground > 0, height, NO_CONTACT)  # [4, L, B]
     u, v = (dot(corner, axes[:, k, None]) for k in range(2))
     corners = jnp.concatenate([jnp.stack([u, v, -height]), corner])
-    position, depth, member = _support_points(gather, tables.body_boxes, corners)
+    position, depth, member = _support_points(take, tables.body_boxes, corners)
 
     count = len(tables.boxes)
     first = pairs.candidates[0].size + count * highest  # behind the grid
@@ -81,7 +80,7 @@ def plane_contacts(
         jnp.where(depth > 0, -depth, NO_CONTACT),
         position + 0.5 * depth * up[:, None],
         jnp.broadcast_to(up[:, None], position.shape),
-        first + take_rows(tables.body_boxes.swapaxes(0, 1), member),
+        first + take.rows(tables.body_boxes.swapaxes(0, 1), member),
     )
     rows = jax.lax.broadcasted_iota(jnp.int32, height.shape[1:], 0)
     split = _split_contacts(contacts, pairs.slots)
@@ -97,12 +96,12 @@ def _row(values: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def _support_points(
-    gather: Gather, body_boxes: Array, corners: jax.Array
+    take: Take, body_boxes: Array, corners: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Four corners of each body, which box of it they belong to.
 
     Args:
-      gather: of the platform.
+      take: of the platform.
       body_boxes: int [W, n, B].
       corners: [6, 4, L, B]: along the ground twice, depth, position.
 
@@ -113,10 +112,10 @@ def _support_points(
     bodies, size, width = body_boxes.shape
     flat = body_boxes.swapaxes(0, 1).reshape(size * bodies, width)
     # Candidates, the box fastest.
-    face = gather(corners, flat).reshape(6, 4 * size, bodies, corners.shape[-1])
-    chosen, valid = select_contact_manifold(*face[:3])  # [4, W, B]
-    depth = jnp.where(valid, take_rows(face[2], chosen), 0.0)
-    position = jnp.stack([take_rows(part, chosen) for part in face[3:]])
+    face = take.gather(corners, flat).reshape(6, 4 * size, bodies, corners.shape[-1])
+    chosen, valid = select_contact_manifold(take, *face[:3])  # [4, W, B]
+    depth = jnp.where(valid, take.rows(face[2], chosen), 0.0)
+    position = jnp.stack([take.rows(part, chosen) for part in face[3:]])
     corner = sum(jnp.where(chosen >= k * size, 1, 0) for k in range(1, 4))
     return position, depth, chosen - size * corner
 

@@ -75,7 +75,7 @@ def compiled(table, subset, data, num_sensors):
 
     def run(position, matrix):
         tables = collision.subset_tables(table, rows)
-        geoms = collision.geom_boxes(lanes.gather, tables, position, matrix)
+        geoms = collision.geom_boxes(lanes.GATHERS, tables, position, matrix)
         return geoms, collision.collide(table, tables, position, matrix, num_sensors)
 
     arguments = poses(subset, data)
@@ -229,11 +229,11 @@ def test_the_highest_plane_is_the_ground():
     subset = body_subsets.all_bodies(model)._replace(slots=1)
     table = tables.build(model, [], [subset])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
-    position = np.zeros((3, model.nbody, BATCH), np.float32)
+    position = np.zeros((3, model.nbody, len(heights)), np.float32)
     position[2, 1:] = heights.T
     unit = np.eye(3, dtype=np.float32)[..., None, None]
     matrix = np.broadcast_to(unit, (3, *position.shape))
-    rows = jnp.zeros(BATCH, int)
+    rows = jnp.zeros(len(heights), int)
     found = collision.collide(
         table,
         collision.subset_tables(table, rows),

@@ -172,7 +172,7 @@ def actuation(
     count = len(actuators.gain)
     chex.assert_axis_dimension(ctrl, 0, count)
     constant, by_position, by_velocity = actuators.bias
-    force = actuators.gain * jnp.clip(ctrl, *actuators.control_range)
+    force = jnp.clip(ctrl, *actuators.control_range) * actuators.gain
     force += constant + by_position * qpos[:count] + by_velocity * qvel[:count]
     force = jnp.clip(force, *actuators.force_range)
     return jnp.pad(force, ((0, len(qvel) - count), (0, 0)))

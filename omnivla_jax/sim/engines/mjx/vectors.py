@@ -9,34 +9,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from omnivla_jax.sim.rotation import Array
 
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+
+def dot(a: Array, b: Array) -> jax.Array:
     """Return the inner products [...] of vectors [3, ...]."""
     # Written out: as a dot_general XLA would call a matrix product for each pair.
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def cross(a: jax.Array, b: jax.Array) -> jax.Array:
+def cross(a: Array, b: Array) -> jax.Array:
     """Return the cross products [3, ...] of vectors [3, ...]."""
     return jnp.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
 
 
-def matvec(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+def matvec(matrix: Array, vector: Array) -> jax.Array:
     """Return the products [n, ...] of matrices [n, 3, ...] and vectors [3, ...]."""
     return dot(matrix.swapaxes(0, 1), vector[:, None])
 
 
-def matvec_t(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+def matvec_t(matrix: Array, vector: Array) -> jax.Array:
     """Return the products [n, ...] of transposed matrices [3, n, ...] and vectors."""
     return dot(matrix, vector[:, None])
 
 
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+def matmul(a: Array, b: Array) -> jax.Array:
     """Return the products [n, m, ...] of matrices [n, 3, ...] and [3, m, ...]."""
     return dot(a.swapaxes(0, 1)[:, :, None], b[:, None])
 
 
-def rotation_matrix(quaternion: jax.Array) -> jax.Array:
+def rotation_matrix(quaternion: Array) -> jax.Array:
     """Return the matrices [3, 3, ...] of unit quaternions [4, ...]."""
     w, x, y, z = quaternion
     rows = (
@@ -48,7 +50,7 @@ def rotation_matrix(quaternion: jax.Array) -> jax.Array:
     return flat.reshape((3, 3) + flat.shape[1:])
 
 
-def multiply(first: jax.Array, second: jax.Array) -> jax.Array:
+def multiply(first: Array, second: Array) -> jax.Array:
     """Return Hamilton products [4, ...]: the rotation `second`, then `first`."""
     a, b, c, d = first
     w, x, y, z = second
@@ -62,13 +64,13 @@ def multiply(first: jax.Array, second: jax.Array) -> jax.Array:
     )
 
 
-def rotate(quaternion: jax.Array, vector: jax.Array) -> jax.Array:
+def rotate(quaternion: Array, vector: Array) -> jax.Array:
     """Return vectors [3, ...] turned by unit quaternions [4, ...]."""
     twice = 2 * cross(quaternion[1:], vector)
     return vector + quaternion[0] * twice + cross(quaternion[1:], twice)
 
 
-def from_axis_angle(turn: jax.Array) -> jax.Array:
+def from_axis_angle(turn: Array) -> jax.Array:
     """Return unit quaternions [4, ...] of rotation vectors [3, ...], rad."""
     # The small floor keeps 0/0 away; sin(h)/h is already 1/2 there.
     half = 0.5 * jnp.sqrt(dot(turn, turn) + 1e-16)

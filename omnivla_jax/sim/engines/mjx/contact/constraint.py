@@ -20,6 +20,7 @@ from omnivla_jax.sim.engines.mjx.contact.geometry import Contacts, tangents
 from omnivla_jax.sim.engines.mjx.contact.impedance import impedance, reference_gains
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
 from omnivla_jax.sim.engines.mjx.vectors import cross, take_rows
+from omnivla_jax.sim.rotation import Array
 
 MIN_VALUE = mujoco.mjMINVAL
 
@@ -58,16 +59,16 @@ class JointTables(NamedTuple):
     """The model's limits and joint friction."""
 
     address: np.ndarray  # int [V] of qpos; 0 where there is no limit
-    limited: np.ndarray  # bool [V, 1]
-    low: np.ndarray  # [V, 1] rad or m
-    high: np.ndarray  # [V, 1] rad or m
-    stiffness: np.ndarray  # [V, 1] 1/s^2
-    damping: np.ndarray  # [V, 1] 1/s
-    solimp: np.ndarray  # [5, V, 1]
-    inverse_weight: np.ndarray  # [V, 1]
-    friction_damping: np.ndarray  # [V, 1] 1/s
-    friction_weight: np.ndarray  # [V, 1]
-    friction_loss: np.ndarray  # [V, 1]
+    limited: Array  # bool [V, 1]
+    low: Array  # [V, 1] rad or m
+    high: Array  # [V, 1] rad or m
+    stiffness: Array  # [V, 1] 1/s^2
+    damping: Array  # [V, 1] 1/s
+    solimp: Array  # [5, V, 1]
+    inverse_weight: Array  # [V, 1]
+    friction_damping: Array  # [V, 1] 1/s
+    friction_weight: Array  # [V, 1]
+    friction_loss: Array  # [V, 1]
 
 
 class MotionAxes(NamedTuple):
@@ -175,17 +176,18 @@ def contact_rows(
 
 
 def friction_contacts(
+    velocity: jax.Array,
     push: jax.Array,
     damping: jax.Array,
     weight: jax.Array,
     friction: jax.Array,
-    velocity: jax.Array,
 ) -> FrictionContacts:
     """Return contacts of `ContactRows`' fields whose rows move at `velocity`.
 
     Args:
+      velocity: [4, K, B].
       push, damping: [K, B].
-      weight, friction, velocity: [4, K, B].
+      weight, friction: [4, K, B].
     """
     aim = -damping * velocity
     reference = jnp.concatenate([aim[:1] + push, aim[1:]])

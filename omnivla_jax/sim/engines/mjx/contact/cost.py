@@ -30,7 +30,7 @@ class ConeZone(NamedTuple):
     sticks: jax.Array  # bool [K, B]: all rows act as springs
     slides: jax.Array  # bool [K, B]: the force lies on the cone
 
-    def choose(self, sticking: jax.Array, sliding: jax.Array) -> jax.Array:
+    def choose(self, sticking: jax.Array | float, sliding: jax.Array) -> jax.Array:
         """Return values [..., K, B] by zone, 0 for contacts that part.
 
         Args:

@@ -40,7 +40,7 @@ def solve(
     problem = solver.Problem(
         matrix_products(mass, jacobian),
         inputs.force,
-        constraint.friction_contacts(*inputs.rows[2:], velocity),
+        constraint.friction_contacts(velocity, *inputs.rows[2:]),
         inputs.joints,
     )
     smooth = linear_solve.solve(inputs.tree_mass, inputs.force[:tree])

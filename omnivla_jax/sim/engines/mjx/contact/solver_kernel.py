@@ -156,7 +156,7 @@ def _solve_block(
         solve=functools.partial(_newton_direction, inputs, scratch),
     )
     parts = (ref[...] for ref in inputs.rows[2:])
-    contacts = friction_contacts(*parts, products.motion(inputs.qvel[...]))
+    contacts = friction_contacts(products.motion(inputs.qvel[...]), *parts)
     joints = jax.tree.map(lambda ref: ref[...], inputs.joints)
     force = inputs.force[...]
 

@@ -154,7 +154,7 @@ def _rows(result):
 def _problem(result):
     rows, jac = _rows(result)
     contacts = constraint.friction_contacts(
-        *rows[2:], jacobian.jac_mul(jac, result.qvel)
+        jacobian.jac_mul(jac, result.qvel), *rows[2:]
     )
     products = matrix_products.matrix_products(result.mass, jac)
     return solver.Problem(products, result.force, contacts, result.joints)

@@ -1,4 +1,4 @@
-# The five commands of this project. Each first sets up .venv when it is missing or
+# The commands of this project. Each first sets up .venv when it is missing or
 # older than requirements.txt; `make quickstart PYTHON=/path/to/python3` picks another
 # interpreter, `make quickstart FLAGS=--resume` hands flags to the main job.
 
@@ -13,7 +13,7 @@ CPU_TORCH := https://download.pytorch.org/whl/cpu
 RUN := $(VENV)/bin/python
 FLAGS ?=
 
-.PHONY: quickstart test test-fast lint bench tpu-compile libero-env
+.PHONY: quickstart test test-fast lint bench tpu-compile notebooks libero-env
 .DELETE_ON_ERROR:
 
 quickstart: $(STAMP)
@@ -43,6 +43,10 @@ tpu-compile: $(STAMP)
 bench: $(STAMP)
 	@for file in $(filter-out %/accelerator.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \
 		$(RUN) -m experiments.benchmarks.$$(basename $$file .py) || exit 1; done
+
+# The notebooks for Colab, from the Python files beside them.
+notebooks: $(STAMP)
+	@$(RUN) -m experiments.colab.convert
 
 # The real LIBERO, for experiments.evaluate_real; its pins want Python 3.10 to 3.12.
 LIBERO_VENV := .venv-libero

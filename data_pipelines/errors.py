@@ -67,3 +67,9 @@ def check_episode(episode: Demonstration, index: int, side: int) -> None:
                 f"Demonstration {index} has {field} {array.dtype}{array.shape}; "
                 f"expected {np.dtype(dtype)}{shape} with at least one step."
             )
+    rows = episode.simulator_state
+    if rows is not None and (rows.ndim != 2 or len(rows) != length):
+        raise ValueError(
+            f"Demonstration {index} has simulator_state {rows.shape}; expected "
+            f"({length}, 1 + nq + nv), or None."
+        )

@@ -7,7 +7,8 @@ import dataclasses
 from typing import Any, Callable
 
 import numpy as np
-from PIL import Image
+
+from omnivla_jax.core import picture_size
 
 
 @dataclasses.dataclass(eq=False)
@@ -54,25 +55,8 @@ def pick(images: Any, frames: np.ndarray) -> LazyImages:
     return LazyImages(decode, shape, source_shape(images))
 
 
-def fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture [rows, columns, 3] in another size, with black bars where it is wider.
-
-    The aspect ratio stays; pixels are averaged where the picture gets smaller.
-    """
-    rows, columns = picture.shape[:2]
-    if (rows, columns) == size:
-        return picture
-    ratio = max(rows / size[0], columns / size[1])
-    inner = max(1, int(rows / ratio)), max(1, int(columns / ratio))
-    resized = Image.fromarray(picture).resize(inner[::-1], Image.Resampling.BILINEAR)
-    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    fitted = np.zeros((*size, 3), np.uint8)
-    fitted[top : top + inner[0], left : left + inner[1]] = np.asarray(resized)
-    return fitted
-
-
 def resize(images: Any, size: int) -> Any:
-    """Pictures [T, V, rows, columns, 3] as squares, see `fit`.
+    """Pictures [T, V, rows, columns, 3] as squares, see `core.picture_size`.
 
     Args:
       images: an array or `LazyImages`.
@@ -85,7 +69,7 @@ def resize(images: Any, size: int) -> Any:
         return images
 
     def decode(step: int) -> np.ndarray:
-        return np.stack([fit(view, (size, size)) for view in images[step]])
+        return np.stack([picture_size.fit(view, (size, size)) for view in images[step]])
 
     shape = (*images.shape[:2], size, size, 3)
     return LazyImages(decode, shape, source_shape(images))

@@ -1,10 +1,10 @@
-"""Shuffled batches of frames from demonstrations that do not fit into memory.
+"""Batches of frames from demonstrations that do not fit into memory.
 
-    frames = ShuffledFrames(demonstrations, texts, horizon=8, padding="hold", seed=0)
+    frames = TrainingFrames(demonstrations, texts, horizon=8, padding="hold", seed=0)
     batches = BatchStream(frames, 64, position=0)  # leaves [64, ...]
     batches.get_state(), batches.set_state(120)  # numbers of batches
 
-Which frame is where is a function of (seed, epoch, position), so that the number of
+Which frame is where is a function of the position alone (`frame_order`): the number of
 batches taken is all the state there is. Batches do not depend on the number of
 processes: each process makes the rows that lie on its own devices. Decoding runs ahead
 in threads of grain's: Pillow decodes without Python's lock, and worker processes take
@@ -14,81 +14,23 @@ Axes: N frames of a batch, n <= N of them made here, E demonstrations, T steps o
 demonstration, V camera views, S image side, H chunk length.
 """
 
-import functools
 import math
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
 from data_pipelines import lazy_images
-from data_pipelines.encoded_cache import CACHED_BYTES
+from data_pipelines.frame_order import DrawnOrder, ShuffledOrder
 from omnivla_jax.core import action_chunks
 from omnivla_jax.core.types import Demonstration, FrameBatch
 
-# Demonstrations whose frames are mixed, and at most the bytes of their pictures once
-# decoded: as PNG files they have less than half of them, which the readers then keep.
-WINDOW, WINDOW_BYTES = 32, 2 * CACHED_BYTES
 THREADS = PREFETCHED = 4  # that make batches; batches made ahead of the learner
 ENDLESS = 1 << 40  # positions
 ALIGNMENT = 64  # bytes, of XLA's arrays on a CPU
 
 
-class FrameOrder:
-    """The endless order of frames: demonstrations shuffled anew in every epoch.
-
-    Frames are shuffled within windows of demonstrations, whose encoded pictures are all
-    that a reader has to keep. Nothing is stored for each frame.
-    """
-
-    def __init__(self, counts: np.ndarray, sizes: np.ndarray, seed: int) -> None:
-        """Nothing is drawn yet.
-
-        Args:
-          counts: int [E], frames of each demonstration.
-          sizes: int [E], bytes of its pictures.
-          seed: at least 0.
-        """
-        self._counts, self._sizes = np.asarray(counts, np.int64), np.asarray(sizes)
-        self._seed = seed
-        self.frames = int(self._counts.sum())  # of an epoch
-        self._epoch = functools.lru_cache(maxsize=2)(self._windows)
-        self._window = functools.lru_cache(maxsize=4)(self._shuffled)
-
-    def __getitem__(self, position: int) -> tuple[int, int]:
-        """Demonstration and step at `position` >= 0, counted through all epochs."""
-        epoch, offset = divmod(int(position), self.frames)
-        windows, starts = self._epoch(epoch)
-        number = int(np.searchsorted(starts, offset, side="right")) - 1
-        order = self._window(epoch, number)
-        index, step = order[offset - starts[number]]
-        return int(index), int(step)
-
-    def _windows(self, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """The demonstrations of each window, and its first frame's offset."""
-        rng = np.random.default_rng((self._seed, epoch))
-        # Without frames they would make windows that no offset falls into.
-        episodes = rng.permutation(np.flatnonzero(self._counts))
-        by_bytes = np.cumsum(self._sizes[episodes]) // WINDOW_BYTES
-        ends = np.flatnonzero(np.diff(by_bytes)) + 1
-        windows = [
-            part[start : start + WINDOW]
-            for part in np.split(episodes, ends)
-            for start in range(0, len(part), WINDOW)
-        ]
-        frames = [int(self._counts[window].sum()) for window in windows]
-        return windows, np.cumsum([0] + frames[:-1])
-
-    def _shuffled(self, epoch: int, number: int) -> np.ndarray:
-        """Demonstration and step of each frame of a window, int64 [frames, 2]."""
-        window = self._epoch(epoch)[0][number]
-        steps = [np.arange(self._counts[index]) for index in window]
-        episodes = np.repeat(window, self._counts[window])
-        rng = np.random.default_rng((self._seed, epoch, number))
-        return rng.permutation(np.stack([episodes, np.concatenate(steps)], axis=1))
-
-
-class ShuffledFrames:
-    """The training frames of demonstrations, in a shuffled order that never ends."""
+class TrainingFrames:
+    """The frames of demonstrations to train on, in an order that never ends."""
 
     def __init__(
         self,
@@ -98,6 +40,7 @@ class ShuffledFrames:
         horizon: int,
         padding: str,
         seed: int,
+        draw: Callable[[int], np.ndarray] | None = None,
     ) -> None:
         """Index the frames; no picture is decoded.
 
@@ -107,6 +50,8 @@ class ShuffledFrames:
           horizon: H.
           padding: one of `action_chunks.PADDINGS`.
           seed: of the order, at least 0.
+          draw: from the number of frames F to the rows int [M] of `DrawnOrder`, which
+            takes the place of the shuffled order.
 
         Raises ValueError where no frame is left to train on.
         """
@@ -119,14 +64,19 @@ class ShuffledFrames:
         )
         counts = np.array([len(chunks) for chunks in self._chunks], np.int64)
         sizes = [math.prod(lazy_images.source_shape(d.images)) for d in demonstrations]
-        self.order = FrameOrder(counts, np.array(sizes), seed)
+        self._number = int(counts.sum())
+        self.order: ShuffledOrder | DrawnOrder
+        if draw is None:
+            self.order = ShuffledOrder(counts, np.array(sizes), seed)
+        else:
+            self.order = DrawnOrder(counts, draw(self._number))
 
     def __len__(self) -> int:
-        """Frames of an epoch."""
-        return self.order.frames
+        """How many frames there are."""
+        return self._number
 
     def __getitem__(self, position: int) -> FrameBatch:
-        """The frame at `position` >= 0, counted through all epochs, without N."""
+        """The frame at `position` >= 0 of the order, without N."""
         return self.frame(*self.order[position])
 
     def frame(self, index: int, step: int) -> FrameBatch:
@@ -146,7 +96,7 @@ class BatchStream(Iterator[FrameBatch]):
 
     def __init__(
         self,
-        frames: ShuffledFrames,
+        frames: TrainingFrames,
         batch_size: int,
         *,
         rows: Sequence[int] | np.ndarray | None = None,

@@ -30,6 +30,7 @@ import jax
 import numpy as np
 from absl import flags, logging
 
+from experiments.configs import published_flags
 from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig, check_tasks
 from experiments.pipeline import episode_video, evaluated_policy, initial_states
@@ -37,10 +38,8 @@ from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
 from experiments.reporting import errors, evaluation_files, progress
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy.config import PRESETS
-from omnivla_jax.policy.pretrained.load import MismatchError
-from omnivla_jax.policy.pretrained.published import NAMES
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.train import environment, evaluate
@@ -51,15 +50,6 @@ SAMPLED = "sampled"
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run, a stage or one checkpoint."
 )
-_POLICY = flags.DEFINE_enum("policy", None, list(NAMES), "Published weights.")
-_WEIGHTS = flags.DEFINE_string("weights", None, "Folder of those.")
-_TOKENIZER = flags.DEFINE_string(
-    "tokenizer", None, "Their SentencePiece model; else the one in their folder."
-)
-_NORM_STATS = flags.DEFINE_string(
-    "norm_stats", None, "Their norm_stats.json; else the one in their folder."
-)
-_PRESET = flags.DEFINE_enum("preset", "full", list(PRESETS), "Their sizes.")
 _STAGE = flags.DEFINE_string(
     "stage", None, "Of a run: sft, online, online_best; else the last."
 )
@@ -91,6 +81,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder for evaluation.json, .md and vid
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
 )
+flags.adopt_module_key_flags(published_flags)  # for --help
 
 
 def main(argv: list[str]) -> None:
@@ -103,7 +94,7 @@ def main(argv: list[str]) -> None:
     out = None if _OUT.value is None else Path(_OUT.value).expanduser()
     if out is not None and (out / evaluation_files.JSON).exists():
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
-    compilation.enable_cache(Path(_CACHE.value).expanduser() if _CACHE.value else None)
+    compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
     chosen = _load_policy()
     summary = run(_with_flags(chosen.config), chosen, out)
     if out is not None:
@@ -231,29 +222,21 @@ def run_episodes(
 
 def _load_policy() -> EvaluatedPolicy:
     """What is evaluated, and the settings that it comes with."""
-    name, checkpoint = _POLICY.value, _CHECKPOINT.value
-    if (checkpoint is None) == (name is None):
-        raise flags.Error(
-            "give --checkpoint=FOLDER, or --policy=NAME of public weights"
-        )
+    checkpoint = _CHECKPOINT.value
+    published_flags.check(checkpoint)
     if checkpoint is not None:
-        return evaluated_policy.from_checkpoint(Path(checkpoint), _STAGE.value)
-    assert name is not None
-    if _WEIGHTS.value is None or _SUITE.value is None:
-        raise flags.Error("--policy needs --weights=FOLDER and --suite=NAME")
-    try:
-        return evaluated_policy.from_weights(
-            name,
-            Path(_WEIGHTS.value),
-            suite=_SUITE.value,
-            task_files=_task_files(),
-            preset=_PRESET.value,
-            tokenizer=_TOKENIZER.value,
-            stats=Path(_NORM_STATS.value) if _NORM_STATS.value else None,
-        )
-    except MismatchError as error:  # too many lines for one
-        print(error, file=sys.stderr)
-        raise ValueError(error.summary) from error
+        return evaluated_policy.from_checkpoint(paths.parse(checkpoint), _STAGE.value)
+    if _SUITE.value is None:
+        raise flags.Error("--policy needs --suite=NAME")
+    return evaluated_policy.from_weights(
+        published_flags.load,
+        suite=_SUITE.value,
+        task_files=_task_files(),
+        origin={
+            "policy": published_flags.POLICY.value,
+            "weights": published_flags.WEIGHTS.value,
+        },
+    )
 
 
 def _task_files() -> dict[str, Any]:
@@ -280,6 +263,8 @@ def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
         engine=_ENGINE.value or config.engine,
         seed=config.seed if _SEED.value is None else _SEED.value,
     )
+    if not config.simulated:
+        raise flags.Error("that policy has no simulator of its own: give --suite=NAME")
     suite = config.task_table
     if _TASKS.value is not None:
         tasks = task_rows(_TASKS.value)

@@ -20,7 +20,7 @@ import os
 import queue
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,12 +110,17 @@ def run(
 
     Returns:
       The verdicts in the order of tasks and initial states.
+
+    Raises:
+      OSError: LIBERO or the policy server fails; the other processes are ended.
+      ValueError: there are too few initial states, or another policy answers.
     """
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
     verdicts: list[Verdict] = []
-    lock = threading.Lock()
+    running: list[RealLibero] = []
+    lock, failed = threading.Lock(), threading.Event()
     total = len(tasks) * _EPISODES.value
 
     def finish(verdict: Verdict) -> None:
@@ -129,7 +134,8 @@ def run(
 
     def work() -> None:
         with RealLibero(_PYTHON.value) as real:
-            while True:
+            running.append(real)
+            while not failed.is_set():
                 try:
                     task = waiting.get_nowait()
                 except queue.Empty:
@@ -140,9 +146,17 @@ def run(
         "Real LIBERO", total=total, unit="episode", stream=sys.stderr
     ) as bar:
         workers = min(_WORKERS.value, len(tasks))
-        with ThreadPoolExecutor(workers) as pool:
-            for future in [pool.submit(work) for _ in range(workers)]:
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for future in as_completed([pool.submit(work) for _ in range(workers)]):
                 future.result()
+        except BaseException:  # an interruption, too: nobody waits for the others
+            failed.set()
+            for real in running:
+                real.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False)
     return sorted(verdicts)
 
 

@@ -12,7 +12,6 @@ and weights.json; `experiments.train` starts from them under
 `--config.policy.weights=weights`.
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags, logging
@@ -22,7 +21,6 @@ from experiments.reporting import errors, progress
 from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy.pretrained.formats import FORMATS
-from omnivla_jax.policy.pretrained.load import MismatchError
 from omnivla_jax.policy.pretrained.published import NAMES
 
 _FROM = flags.DEFINE_list(
@@ -57,17 +55,13 @@ def main(argv: list[str]) -> None:
         sources=tuple(zip(_FROM.value, _PATH.value)),
         config_updates={},
     )
-    try:
-        loaded = imported_weights.import_files(
-            out,
-            metadata,
-            seed=_SEED.value,
-            tokenizer=_TOKENIZER.value,
-            stats=Path(_NORM_STATS.value) if _NORM_STATS.value else None,
-        )
-    except MismatchError as error:  # too many lines for one
-        print(error, file=sys.stderr)
-        raise ValueError(error.summary) from error
+    loaded = imported_weights.import_files(
+        out,
+        metadata,
+        seed=_SEED.value,
+        tokenizer=_TOKENIZER.value,
+        stats=Path(_NORM_STATS.value) if _NORM_STATS.value else None,
+    )
     for name in loaded.missing_initialized:
         progress.note("Initial", name)
     progress.note(

@@ -59,10 +59,12 @@ def demonstrations(config: ExperimentConfig) -> Iterator[Demonstration]:
             "--config.data.path=FOLDER."
         )
     source = detect(data.path) if data.source == "auto" else data.source
-    tasks = config.task_table.tasks
-    wanted = {normalized_words(tasks[row].instruction) for row in config.tasks}
+    every, wanted = data.all_tasks or not config.simulated, set[str]()
+    if not every:
+        tasks = config.task_table.tasks
+        wanted = {normalized_words(tasks[row].instruction) for row in config.tasks}
     for demonstration in READERS[source](data.path, options=data.options):
-        if data.all_tasks or normalized_words(demonstration.instruction) in wanted:
+        if every or normalized_words(demonstration.instruction) in wanted:
             yield demonstration
 
 
@@ -91,7 +93,7 @@ def measure(
             raise ValueError(
                 f"Demonstration {count} has {widths[0]} state and {widths[1]} action "
                 f"dimensions, but the policy {sizes[0]} and {sizes[1]}: set "
-                "policy.real_proprio_dim and real_action_dim."
+                "policy.proprio_dim and action_dim."
             )
         chunks = action_chunks.chunk_targets(episode.action, config.horizon, padding)
         state = np.asarray(episode.state)[: len(chunks)]

@@ -18,13 +18,12 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
-from data_pipelines import lazy_images
 from data_pipelines.errors import first_line
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import hdf5_files
 from data_pipelines.readers.hdf5_files import Layout
 from data_pipelines.readers.options import ReadOptions
-from omnivla_jax.core import file_kinds
+from omnivla_jax.core import file_kinds, picture_size
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
 
@@ -132,7 +131,7 @@ def _read_pictures(source: PictureSource, frame: int) -> np.ndarray:
             f"{source.file}, {source.demonstration}, step {frame}: its pictures cannot "
             f"be read ({first_line(error)}): get the file again."
         ) from error
-    views = [lazy_images.fit(view, views[0].shape[:2]) for view in views]
+    views = [picture_size.fit(view, views[0].shape[:2]) for view in views]
     return convert_image_convention(np.stack(views), source.convention)
 
 

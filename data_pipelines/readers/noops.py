@@ -37,9 +37,11 @@ def removed(episodes: Iterable[Demonstration]) -> Iterator[Demonstration]:
         if len(kept) == len(episode.action):
             yield episode
         elif len(kept):
+            rows = episode.simulator_state
             yield episode._replace(
                 images=lazy_images.pick(episode.images, kept),
                 state=episode.state[kept],
                 joint_state=episode.joint_state[kept],
                 action=episode.action[kept],
+                simulator_state=None if rows is None else rows[kept],
             )

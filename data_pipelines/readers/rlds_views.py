@@ -9,6 +9,7 @@ from typing import Sequence
 import numpy as np
 from PIL import Image
 
+from data_pipelines import png
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.rlds_records import Records, named_damage
 from omnivla_jax.core.orientation import convert_image_convention
@@ -40,8 +41,7 @@ def lazy_views(
     def decode(step: int) -> np.ndarray:
         encoded = records.load(number)["steps"]["observation"]
         with named_damage(where):
-            files = [io.BytesIO(encoded[camera][step]) for camera in cameras]
-            views = [np.asarray(Image.open(file)) for file in files]
+            views = [png.decode(encoded[camera][step]) for camera in cameras]
             if any(view.shape != shape[2:] for view in views):
                 raise ValueError(
                     f"pictures {[view.shape for view in views]} in step {step}, "

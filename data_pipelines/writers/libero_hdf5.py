@@ -1,13 +1,13 @@
 """Writes HDF5 files in LIBERO's layout, NAME/<task>_demo.hdf5, one for each task.
 
     data                        attributes as LIBERO's and robomimic's
-    data/demo_0/{actions, rewards, dones}, data/demo_0/obs/NAME
+    data/demo_0/{actions, states, rewards, dones}, data/demo_0/obs/NAME
 
 As in LIBERO's own files, `obs[j]` is what the step with `actions[j]` returned, and
 pictures lie upside down. That order has no place for the first observation and the last
 action. `OBS_BEFORE_ACTION` keeps all, and says so in an attribute: better for trainers
-that learn `actions[j]` from `obs[j]`, as LIBERO's and robomimic's do. Simulator states
-are not written: demonstrations have none.
+that learn `actions[j]` from `obs[j]`, as LIBERO's and robomimic's do. `states[j]`, of
+the simulator before `actions[j]`, are there where a demonstration has them.
 
 Axes: T steps of a demonstration, V camera views, S image side.
 """
@@ -70,6 +70,9 @@ def _add(data: Any, episode: Demonstration, *, shift: int) -> None:
     group = data.create_group(f"demo_{len(data)}")
     group.attrs["num_samples"] = length
     group["actions"] = np.asarray(episode.action[:length], np.float64)
+    if episode.simulator_state is not None:
+        states = np.asarray(episode.simulator_state, np.float64)[:length]
+        group["states"], group.attrs["init_state"] = states, states[0]
     last = np.arange(length) == length - 1
     group["rewards"] = group["dones"] = last.astype(np.uint8)
     images = convert_image_convention(np.asarray(episode.images), "libero")

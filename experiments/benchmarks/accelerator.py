@@ -8,7 +8,8 @@ second run is a warm one. Needs no network, ffmpeg, tfds or torch. `--scale=0.01
 shrinks every batch, for a trial on a CPU: its numbers mean nothing.
 
 Rows: images of 1,024 environments (`render_PIXELS`), control steps of libero_goal on
-MJX (`step_ENVIRONMENTS`, `step_SUITE_4096`, with cameras `cameras_ENVIRONMENTS`),
+MJX (`step_ENVIRONMENTS`, `step_SUITE_4096`, with cameras `cameras_ENVIRONMENTS`) and on
+MuJoCo Warp (`warp_ENVIRONMENTS`, which need the extra `warp`),
 latency and training step of a policy (`policy_PRESET_BATCH`), the whole online loop
 (`online_PRESET_ENVIRONMENTS`).
 """
@@ -128,7 +129,9 @@ def rows() -> dict[str, Row]:
         "policy_small_1": Row(400, policy, {"preset": "small", "batch": 1}),
         "policy_small_64": Row(180, policy, {"preset": "small", "batch": 64}),
         "online_small_512": Row(420, online, {"preset": "small", "num_envs": 512}),
+        "warp_4096": Row(300, step, {"num_envs": 4096, "engine": "mjx_warp"}),
         "step_1024": Row(240, step, {"num_envs": 1024}),
+        "warp_1024": Row(300, step, {"num_envs": 1024, "engine": "mjx_warp"}),
         "step_8192": Row(240, step, {"num_envs": 8192}),
         "render_224": Row(180, render, {"num_envs": 1024, "size": 224}),
         "policy_full_1": Row(240, policy, {"preset": "full", "batch": 1}),

@@ -59,32 +59,32 @@ def measure() -> dict[str, Any]:
         grad_accum_steps=_ACCUMULATE.value,
     )
     kind = mesh.devices.flat[0].device_kind
-    found: dict[str, Any] = {"device": f"{mesh.size} x {kind}", "jax": jax.__version__}
+    report: dict[str, Any] = {"device": f"{mesh.size} x {kind}", "jax": jax.__version__}
     begin = time.perf_counter()
     with tpu_topology.as_default_backend():
         workload = aot_programs.PROGRAMS[_PROGRAM.value](options, mesh)
         lowered = workload.function.lower(*workload.arguments)
-    found |= {**workload.sizes, "lower_seconds": round(time.perf_counter() - begin, 1)}
+    report |= {**workload.sizes, "lower_seconds": round(time.perf_counter() - begin, 1)}
     begin, cpu = time.perf_counter(), time.process_time()
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        return found | without_room(error)
-    found["compile_seconds"] = round(time.perf_counter() - begin, 1)
-    found["compile_cpu_seconds"] = round(time.process_time() - cpu, 1)
+        return report | without_room(error)
+    report["compile_seconds"] = round(time.perf_counter() - begin, 1)
+    report["compile_cpu_seconds"] = round(time.process_time() - cpu, 1)
     text = compiled.as_text()
     if _TEXT.value:
         Path(_TEXT.value).write_text(text)
     memory = _memory(compiled, kind)
     costs = hlo_cost.report(hlo_text.parse(text), offenders=_OFFENDERS.value)
-    return found | memory | shares(workload.sizes, memory, costs, mesh.size) | costs
+    return report | memory | shares(workload.sizes, memory, costs, mesh.size) | costs
 
 
 def _memory(compiled: Any, kind: str) -> dict[str, Any]:
     """Megabytes of a device, and whether they fit."""
-    found = compiled.memory_analysis()
+    sizes = compiled.memory_analysis()
     parts = {
-        name: round(getattr(found, f"{field}_size_in_bytes") / 1e6, 3)
+        name: round(getattr(sizes, f"{field}_size_in_bytes") / 1e6, 3)
         for name, field in {
             "argument_megabytes": "argument",
             "output_megabytes": "output",
@@ -121,12 +121,12 @@ def shares(
 ) -> dict[str, float]:
     """The ratios that targets are set for; each device has its share of `sizes`."""
     written = max(costs["written_megabytes"], 1e-9)
-    found = {"padded_to_written": costs["padded_megabytes"] / written}
+    ratios = {"padded_to_written": costs["padded_megabytes"] / written}
     for name, count in sizes.items():
         for measured, source in (("accessed", costs), ("temporary", memory)):
             key = f"{measured}_megabytes"
-            found[f"{key}_by_{name}"] = source[key] * devices / count
-    return {name: round(value, 4) for name, value in found.items()}
+            ratios[f"{key}_by_{name}"] = source[key] * devices / count
+    return {name: round(value, 4) for name, value in ratios.items()}
 
 
 def main(argv: list[str]) -> None:

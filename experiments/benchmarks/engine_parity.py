@@ -1,7 +1,8 @@
-"""MJX against C MuJoCo from the same states under the same actions, by attribute.
+"""An engine against C MuJoCo from the same states under the same actions, by attribute.
 
 Run: `python -m experiments.benchmarks.engine_parity [--suite=...]`, with
-`--physics_preset=faithful` for another integrator.
+`--physics_preset=faithful` for another integrator, `--engine=mjx_warp` for an engine
+other than MJX.
 A hundred control steps of smooth random motion above everything, so that the robot
 touches nothing; the objects rest on the table. Prints one JSON object: the largest
 difference of any environment at any step.
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks.lib.flags import make_scene, print_report
+from experiments.benchmarks.lib.flags import chosen_engine, make_scene, print_report
 from experiments.benchmarks.lib.random_rollout import initial_states
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env
@@ -66,13 +67,13 @@ def main(argv: Sequence[str]) -> None:
     del argv
     rows = (_TASK.value,)
     reference = make_scene(_SUITE.value, rows, engine="mujoco")
-    other = make_scene(_SUITE.value, rows, engine="mjx")
+    other = make_scene(_SUITE.value, rows, engine=chosen_engine("mujoco"))
     start = initial_states(reference, ENVIRONMENTS)
-    mujoco, mjx = trajectory(reference, start), trajectory(other, start)
+    theirs, ours = trajectory(reference, start), trajectory(other, start)
     differences = {
-        name: float(f"{np.abs(mjx[name] - mujoco[name]).max():.2e}") for name in mjx
+        name: float(f"{np.abs(ours[name] - theirs[name]).max():.2e}") for name in ours
     }
-    print_report("engine_parity", "mjx against mujoco", **differences)
+    print_report("engine_parity", f"{other.engine} against mujoco", **differences)
 
 
 if __name__ == "__main__":

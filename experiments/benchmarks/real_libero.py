@@ -7,10 +7,10 @@
 --test=actions: the expert's actions of our simulator, from LIBERO's recorded initial
   states with the fixtures where the real reset puts them, replayed open loop in the
   real one after the ten waiting steps. Verdicts and first-success differences by suite
-  and task; of each disagreement the first object whose pose differs by 10 mm or 10
-  degrees, when, and what touched it there. With --actions=cached the recorded actions
-  are replayed in ours instead, so that another physics is judged by the same recordings
-  within minutes and without the real simulator.
+  and task; where verdicts differ, or steps by more than ten, the first object whose
+  pose differs by 10 mm or 10 degrees, when, and what touched it there. With
+  --actions=cached the recorded actions are replayed in ours instead, so that another
+  physics is judged by the same recordings in minutes, without the real simulator.
 --test=rest: rest poses after the ten waiting steps, 50 states a task (--episodes).
 --test=travel: the hand's travel in free space under the same commands.
 --test=policy --suites=libero_goal --tasks=1,7,8 --checkpoint=runs/quickstart (or

@@ -29,7 +29,6 @@ _SIZE = flags.DEFINE_integer("size", 128, "Image side, pixels.")
 _ENVIRONMENTS = flags.DEFINE_integer("num_envs", 64, "Environments drawn at once.")
 _SHADOWS = flags.DEFINE_bool("shadows", True, "Whether lamps cast shadows.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed runs, of which the fastest counts.")
-_CHUNK = flags.DEFINE_integer("chunk", 0, "Images a GPU draws at once; 0: all.")
 _STEPS = flags.DEFINE_integer("steps", 20, "Control steps of a policy-ready run.")
 BASELINE_ENVIRONMENTS = 8  # that MuJoCo draws
 
@@ -42,7 +41,6 @@ def drawing(visuals: visual_scene.VisualScene, start: EnvState) -> Any:
         size=_SIZE.value,
         outputs=("rgb",),
         shadows=_SHADOWS.value,
-        chunk=_CHUNK.value or None,
     )
     program = compilation.jit(lambda physics: draw(physics).rgb, fused=True)
     return program.lower(start.physics).compile()

@@ -41,16 +41,16 @@ TARGETS = {"frames_per_second": 1500, "memory_mib": 1024}
 
 def frames_of(
     episodes: Sequence[Demonstration], horizon: int
-) -> streaming.ShuffledFrames:
+) -> streaming.TrainingFrames:
     """The frames of a dataset in their shuffled order."""
     texts = sorted({episode.instruction for episode in episodes})
-    return streaming.ShuffledFrames(
+    return streaming.TrainingFrames(
         episodes, texts, horizon=horizon, padding="hold", seed=0
     )
 
 
 def make_fetch(
-    frames: streaming.ShuffledFrames,
+    frames: streaming.TrainingFrames,
 ) -> tuple[Callable[[], PyTree], streaming.BatchStream]:
     """A function that returns the batches of a call, on the device; and its stream."""
     stream = streaming.BatchStream(frames, BATCH)

@@ -60,7 +60,7 @@ def _quickstart() -> ConfigDict:
     # Folder of a run or of one of its checkpoints: training starts from its policy. ""
     # starts from policy.weights or from random parameters.
     config.init_checkpoint = ""
-    config.suite = "libero_goal"
+    config.suite = "libero_goal"  # "": no simulator, stage II from a dataset alone
     # Options for a suite that is a path: see `sim.libero.tasks.suite`.
     config.task_files = ConfigDict(
         {
@@ -85,6 +85,11 @@ def _quickstart() -> ConfigDict:
             # then one is not; needs data.norm_stats.
             "delta_mask": "",
             "noise_head": False,  # for sampler.schedule = "learned"
+            # Another robot's sizes; None: the preset's, which are LIBERO's.
+            "action_dim": placeholder(int),
+            "proprio_dim": placeholder(int),
+            "views": placeholder(int),
+            "horizon": placeholder(int),
             # None: the preset's; public weights need other tokens
             "max_tokens": placeholder(int),
             "tokenizer": placeholder(str),
@@ -139,6 +144,9 @@ def _data() -> ConfigDict:
             "norm_stats": "",
             "normalization": "mean_std",
             "streaming": False,  # batches from the files: for more than a device holds
+            # "epochs": each frame once an epoch; "in_memory": the batches that are
+            # drawn without streaming, for data of which 384 MiB of files can be kept.
+            "streaming_order": "epochs",
         }
     )
     return config

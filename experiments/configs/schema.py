@@ -12,7 +12,7 @@ from data_pipelines.readers.options import ReadOptions
 from experiments.configs import rl_schema
 from experiments.pipeline import imported_weights
 from experiments.reporting import progress
-from omnivla_jax.core import action_chunks
+from omnivla_jax.core import action_chunks, paths
 from omnivla_jax.core.orientation import CONVENTIONS
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose, preset
@@ -21,10 +21,14 @@ from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.tokenizers import registry as tokenizers
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.sim.libero.tasks import Suite
+from omnivla_jax.train import sft
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.state import OptimizerConfig
+
+# What draws the frames beforehand, see `sft.drawn_rows`; None: each once an epoch.
+STREAMING_ORDERS = {"epochs": None, "in_memory": sft.drawn_rows}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class DataConfig:
     all_tasks: bool  # train on the dataset's other instructions, too
     padding: str  # rule for the last chunks, of `core.action_chunks`
     streaming: bool  # from the files, instead of a dataset on the device
+    streaming_order: str  # a key of `STREAMING_ORDERS`
     norm_stats: Path | None  # statistics file; None: moments of the demonstrations
     normalization: str  # with a file: one of `policy.norm_stats.MODES`
 
@@ -59,7 +64,7 @@ class ExperimentConfig:
     seed: int
     stages: tuple[str, ...]  # names of `pipeline.training.STAGES`, in order
     init_checkpoint: Path | None  # policy that the first stage starts from
-    suite: str
+    suite: str  # "": none, a dataset alone
     task_files: Mapping[str, Any]  # arguments of `tasks.suite` for a user's files
     tasks: tuple[int, ...]  # rows of the suite's task table
     engine: str  # key of `sim.engines.registry.ENGINES`, or `auto`
@@ -79,6 +84,11 @@ class ExperimentConfig:
     video_supersample: int = 2  # rays per pixel along a side
 
     @property
+    def simulated(self) -> bool:
+        """Whether there is a simulator; a dataset of another robot has none."""
+        return bool(self.suite)
+
+    @property
     def task_table(self) -> Suite:
         """The suite, with `task_files` as options."""
         return task_tables.suite(self.suite, **self.task_files)
@@ -96,9 +106,11 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     raw = config.to_dict()
     folder, start = _weights(raw["policy"]), raw["init_checkpoint"]
     policy = _policy(raw["policy"], folder)
-    table = task_tables.suite(raw["suite"], **raw["task_files"])
-    check_tasks(table, raw["tasks"], example="--config.tasks=0,")
-    _check_sizes(raw, policy, table.horizon)
+    _check_sizes(raw, policy)
+    if raw["suite"]:
+        _check_suite(raw)
+    else:
+        _check_dataset_alone(raw)
     sampler = action_head(policy).make_sampler(
         raw["sampler"], exec_horizon=raw["exec_horizon"]
     )
@@ -111,7 +123,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     return ExperimentConfig(
         seed=raw["seed"],
         stages=split_names(raw["stages"]),
-        init_checkpoint=Path(start).expanduser() if start else None,
+        init_checkpoint=paths.parse(start) if start else None,
         suite=raw["suite"],
         task_files=raw["task_files"],
         tasks=tuple(raw["tasks"]),
@@ -188,6 +200,11 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
     source = raw["source"]
     path = Path(raw["path"]).expanduser() if raw["path"] else None
     choose("data.source", source, {"expert": None, "auto": None, **READERS})
+    if paths.is_remote(raw["path"]):
+        raise ValueError(
+            f"data.path={raw['path']} lies in a bucket, which no reader reads: copy it "
+            "to a disk of each host, or mount it there."
+        )
     if source == "expert" and path is not None:
         raise ValueError(
             f"data.path={path} is not read with data.source=expert: add "
@@ -200,6 +217,7 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
     if raw["image_convention"] is not None:
         choose("data.image_convention", raw["image_convention"], CONVENTIONS)
     action_chunks.check_padding(raw["padding"])
+    choose("data.streaming_order", raw["streaming_order"], STREAMING_ORDERS)
     choose("data.normalization", raw["normalization"], norm_stats.MODES)
     options = ReadOptions(
         image_convention=raw["image_convention"],
@@ -218,6 +236,7 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         all_tasks=raw["all_tasks"],
         padding=raw["padding"],
         streaming=raw["streaming"],
+        streaming_order=raw["streaming_order"],
         norm_stats=Path(raw["norm_stats"]).expanduser() if raw["norm_stats"] else None,
         normalization=raw["normalization"],
     )
@@ -251,7 +270,7 @@ def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:
     )
 
 
-def _check_sizes(raw: Mapping[str, Any], policy: PolicyConfig, limit: int) -> None:
+def _check_sizes(raw: Mapping[str, Any], policy: PolicyConfig) -> None:
     if not 1 <= raw["exec_horizon"] <= policy.horizon:
         raise ValueError(
             f"exec_horizon={raw['exec_horizon']} must lie between 1 and the policy's "
@@ -262,8 +281,35 @@ def _check_sizes(raw: Mapping[str, Any], policy: PolicyConfig, limit: int) -> No
             f"image_size={raw['image_size']}, but the policy takes "
             f"{policy.vision.image_size}: make them equal."
         )
+
+
+def _check_suite(raw: Mapping[str, Any]) -> None:
+    """Refuse tasks and episodes that the suite does not have."""
+    table = task_tables.suite(raw["suite"], **raw["task_files"])
+    check_tasks(table, raw["tasks"], example="--config.tasks=0,")
+    limit = table.horizon
     if raw["chunks"] * raw["exec_horizon"] > limit:
         raise ValueError(
             f"chunks={raw['chunks']} of exec_horizon={raw['exec_horizon']} exceed the "
             f"suite's {limit} control steps: lower one, or raise task_files.horizon."
+        )
+
+
+def _check_dataset_alone(raw: Mapping[str, Any]) -> None:
+    """Refuse what takes a simulator, and a rule that takes relative actions."""
+    stages, data = split_names(raw["stages"]), raw["data"]
+    if stages != ("sft",) or data["source"] == "expert":
+        raise ValueError(
+            'suite="" is no simulator: give --config.stages=sft and a dataset by '
+            "--config.data.source=auto --config.data.path=FOLDER, or name a suite."
+        )
+    if not data["cameras"]:
+        raise ValueError(
+            "Another robot's pictures have no known order: name them as the policy is "
+            "to get them by --config.data.cameras=NAME,NAME."
+        )
+    if data["padding"] == "hold":
+        raise ValueError(
+            "data.padding=hold ends chunks in actions of 0, which stand still on "
+            "LIBERO's robot only: add --config.data.padding=clamp, mask or drop."
         )

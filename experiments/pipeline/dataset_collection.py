@@ -9,7 +9,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from omnivla_jax.world import demos, expert, visual_scene
 
 STEPS_PER_CALL = 40  # control steps between two checks for finished episodes
 ATTEMPTS = 6  # times the wanted number of episodes are tried before giving up
+STATES = ".npz"  # of the simulator, in a file beside each part
 SETTINGS = "plan.json"  # of an unfinished collection, beside its parts
 
 
@@ -100,9 +101,9 @@ def collect(
         part
         for task in config.tasks
         for part in sorted(parts.glob(f"task{task:02d}_*"))
-        if not _is_empty(part)
+        if part.is_dir() and not _is_empty(part)
     ]
-    episodes = itertools.chain.from_iterable(map(READERS["rlds"], folders))
+    episodes = itertools.chain.from_iterable(map(_read_part, folders))
     task_names = {row: config.task_table.tasks[row].name for row in config.tasks}
     writer.write(directory, episodes, name=name, task_names=task_names)
     shutil.rmtree(parts)
@@ -181,7 +182,7 @@ def _collect_task(
             before = recorder.diverged
             episodes = recorder.record_batch(task, attempt)[:missing]
             if episodes:
-                rlds.write(part, episodes, name="part")
+                _write_part(part, episodes)
             else:
                 part.mkdir()
             diverged = int(bar.numbers.get("diverged", 0)) + recorder.diverged - before
@@ -197,6 +198,25 @@ def _collect_task(
         f"{instruction!r} (task {task}): lower --noise, ask for fewer --episodes, or "
         "record with your own policy."
     )
+
+
+def _write_part(part: Path, episodes: Sequence[Demonstration]) -> None:
+    """Write episodes and, in a file beside them, the simulator's states."""
+    states = [episode.simulator_state for episode in episodes]
+    if all(rows is not None for rows in states):
+        np.savez(part.with_suffix(STATES), *states)
+    rlds.write(part, episodes, name="part")  # at last: it makes the part whole
+
+
+def _read_part(part: Path) -> Iterator[Demonstration]:
+    """The episodes of a part with their states; an older one has none."""
+    episodes, file = READERS["rlds"](part), part.with_suffix(STATES)
+    if not file.exists():
+        yield from episodes
+        return
+    with np.load(file) as stored:
+        for episode, name in zip(episodes, stored.files, strict=True):
+            yield episode._replace(simulator_state=stored[name])
 
 
 def _is_empty(part: Path) -> bool:

@@ -15,10 +15,13 @@ from data_pipelines import lazy_images, rlds
 from data_pipelines.readers import READERS, detect
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
+from omnivla_jax.core import distributed
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim.libero.tasks import Task
 from omnivla_jax.train import loop, rng
 from omnivla_jax.world import demos, visual_scene
+
+MAX_INSTRUCTIONS = 100  # of a dataset alone, which its checkpoints list
 
 
 def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
@@ -51,9 +54,18 @@ def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
                 episodes = list(READERS["rlds"](directory))
         else:
             episodes = _load_dataset(context)
-    context.workdir.save_result(
-        "demonstrations", _summary(episodes) | {"diverged": diverged}
+    summary = _summary(episodes)
+    distributed.require_same(
+        summary["checksum"],
+        "The processes have different demonstrations: record them once with "
+        "experiments.collect_demos and give --config.data.source=auto "
+        "--config.data.path=FOLDER",
     )
+    summary["diverged"] = diverged
+    if not context.config.simulated:
+        texts = sorted({episode.instruction for episode in episodes})
+        summary["instructions"] = texts[:MAX_INSTRUCTIONS]
+    context.workdir.save_result("demonstrations", summary)
     return lambda: episodes
 
 
@@ -93,13 +105,21 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
     config, data = context.config, context.config.data
     assert data.path is not None
     source = detect(data.path) if data.source == "auto" else data.source
-    tasks = {row: context.scene.tasks[row] for row in config.tasks}
-    episodes = select_tasks(
-        list(READERS[source](data.path, options=data.options)),
-        tasks,
-        source=str(data.path),
-        keep_others=data.all_tasks,
-    )
+    episodes = list(READERS[source](data.path, options=data.options))
+    if config.simulated:
+        tasks = {row: context.scene.tasks[row] for row in config.tasks}
+        episodes = select_tasks(
+            episodes, tasks, source=str(data.path), keep_others=data.all_tasks
+        )
+    elif not episodes:
+        raise ValueError(f"{data.path} holds no demonstration: give another dataset.")
+    views = episodes[0].images.shape[1]
+    if views != config.policy.views:
+        raise ValueError(
+            f"{data.path} has {views} pictures a step, but the policy looks at "
+            f"{config.policy.views}: choose by --config.data.cameras=NAME,NAME, or set "
+            f"--config.policy.views={views}."
+        )
     side, size = episodes[0].images.shape[2], config.image_size
     resized = "" if side == size else f", pictures resized from {side} to {size} pixels"
     progress.note(

@@ -2,16 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 from experiments.configs import quickstart
 from experiments.configs.schema import ExperimentConfig, from_config
 from experiments.pipeline import policy_checkpoint
-from omnivla_jax.core import sharding
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.policy.pretrained import published
+from omnivla_jax.policy.pretrained.published import Published
 from omnivla_jax.sim.libero import tasks as task_tables
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.state import eval_params
@@ -43,38 +41,25 @@ def from_checkpoint(path: Path, stage: str | None) -> EvaluatedPolicy:
 
 
 def from_weights(
-    name: str,
-    folder: Path,
+    load: Callable[[], Published],
     *,
     suite: str,
     task_files: Mapping[str, Any],
-    preset: str = "full",
-    tokenizer: str | None = None,
-    stats: Path | None = None,
+    origin: Mapping[str, Any],
 ) -> EvaluatedPolicy:
-    """Load published weights onto one device, to be played on every task of a suite.
+    """Published weights, to be played on every task of a suite.
 
     Args:
-      name: of their recipe.
-      folder: of the weights.
+      load: reads them, once the suite is known to be there.
       suite: a name or a path, as `sim.libero.tasks.suite` takes it.
       task_files: its options.
-      preset: the sizes of the encoder and the experts.
-      tokenizer: None: the one in the folder.
-      stats: their statistics; None: those in the folder.
+      origin: what the summary says of them.
 
     Raises:
-      ValueError: the suite is wrong, or what `published.load_policy` raises.
+      ValueError: the suite is wrong, or what `load` raises.
     """
     table = task_tables.suite(suite, **task_files)
-    loaded = published.load_policy(
-        name,
-        folder,
-        base=configs.preset(preset).without_spatial(),
-        mesh=sharding.make_mesh(),
-        tokenizer=tokenizer,
-        stats=stats,
-    )
+    loaded = load()
     base, recipe = from_config(quickstart.get_config()), loaded.recipe
     tasks = tuple(range(len(table.tasks)))
     config = dataclasses.replace(
@@ -93,5 +78,4 @@ def from_weights(
             recorded=0,
         ),
     )
-    origin = {"policy": name, "weights": str(folder)}
-    return EvaluatedPolicy(config, loaded.params, loaded.normalizer, origin)
+    return EvaluatedPolicy(config, loaded.params, loaded.normalizer, dict(origin))

@@ -26,7 +26,6 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.policy.config import PolicyConfig
-from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.pretrained import published
 from omnivla_jax.policy.pretrained.formats import get_format
 from omnivla_jax.policy.pretrained.load import Loaded, load
@@ -120,15 +119,14 @@ def _save(
     if acting is None:
         checkpoints.save(folder, params, history=[])
         return
-    recipe, normalizer = acting.recipe, acting.normalizer
-    spec = PolicySpec(acting.config, recipe.exec_horizon, recipe.ode_steps)
+    spec = published.policy_spec(acting.config, acting.recipe)
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
         params=params,
         ema_params=None,
         reference=None,
-        normalizer=normalizer,
+        normalizer=acting.normalizer,
         opt_state=(),
     )
     checkpoints.save(folder, state, history=[], policy=spec.to_json())

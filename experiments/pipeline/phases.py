@@ -3,13 +3,15 @@
     demonstrations -> sft -> before -> online -> after -> swapped instructions
     -> time split -> report
 
-A run has the training stages that its config names and the phases around them. The
-result of a finished phase lies in the workdir, and the phase is skipped on resuming;
-training stages also continue in the middle, from their last checkpoint.
+A run has the training stages that its config names and the phases around them; without
+a simulator nothing is evaluated. The result of a finished phase lies in the workdir,
+and the phase is skipped on resuming; training stages also continue in the middle, from
+their last checkpoint.
 """
 
 from typing import Any, Sequence
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -60,10 +62,13 @@ def run(
         stage = training.STAGES[name](context, state, episodes)
         state = training_stage.run(context, stage)
     assert state is not None  # a config without stages is refused
-    run_evaluation(context, "after", state)
-    run_evaluation(context, "swapped_instructions", state)
+    if config.simulated:
+        run_evaluation(context, "after", state)
+        run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages:
         run_time_split(context, state)
+    if jax.process_index() > 0:  # has no videos to show, and writes for nobody
+        return results.gather(config, workdir)
     return results.write(config, workdir)
 
 
@@ -101,7 +106,12 @@ def run_evaluation(context: RunContext, phase: str, state: TrainState) -> None:
             config=config,
             report=lambda count, success: bar.advance(count, success=success),
         )
-        if config.recorded and phase != "swapped_instructions":
+        # One process has played the recorded episodes.
+        if (
+            outcome.frames is not None
+            and config.recorded
+            and phase != "swapped_instructions"
+        ):
             rows = np.asarray(starts.instruction_id[: config.recorded])
             captions = [instructions[int(row)] for row in rows]
             with bar.compiling("drawing the episodes"):
@@ -164,6 +174,9 @@ def swap_instructions(
 def run_time_split(context: RunContext, state: TrainState) -> None:
     """Measure the seconds that the parts of one online update take."""
     if context.workdir.result("time_split") is not None:
+        return
+    if jax.process_count() > 1:
+        progress.note("Time split", "not measured with several processes")
         return
     config = context.config
     with (

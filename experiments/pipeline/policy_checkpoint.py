@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from experiments.configs import quickstart
 from experiments.configs.schema import ExperimentConfig, from_config, split_names
 from experiments.pipeline.workdir import BEST, Workdir, enclosing_run, read_config
-from omnivla_jax.core import checkpoint_files
+from omnivla_jax.core import checkpoint_files, paths
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.train import checkpoints, online, rng, sft
 from omnivla_jax.train.state import TrainState
@@ -56,7 +56,7 @@ def locate(path: Path, stage: str | None = None) -> tuple[Path, str, Path]:
     Raises:
       ValueError: `path` lies in no run or holds no such checkpoint.
     """
-    path = Path(path).expanduser().absolute()
+    path = paths.absolute(path)
     run = enclosing_run(path)
     if run is None:
         raise ValueError(

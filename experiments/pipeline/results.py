@@ -97,6 +97,9 @@ def table(results: Mapping[str, Any]) -> str:
         title: results[phase] for phase, title in COLUMNS.items() if results[phase]
     }
     measured = {t: column for t, column in columns.items() if "skipped" not in column}
+    if not measured:
+        seconds = results["wall_seconds"]["total"]
+        return f"Not evaluated: there is no simulator. In all: {duration(seconds)}."
     rows = [["Success (95 % interval)", *columns]]
     for name in next(iter(measured.values()))["per_task"]:
         cells = [c if "skipped" in c else c["per_task"][name] for c in columns.values()]

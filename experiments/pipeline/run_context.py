@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from jax.sharding import Mesh
 
@@ -16,27 +16,53 @@ from omnivla_jax.train.environment import Environment
 from omnivla_jax.world import expert
 
 
+class Simulation(NamedTuple):
+    """What runs episodes."""
+
+    scene: Scene
+    environment: Environment
+    evaluate_fn: Callable[[], evaluate.Evaluate]  # compiles on its first call
+
+
 @dataclass(frozen=True)
 class RunContext:
     """One run, as its phases see it."""
 
     config: ExperimentConfig
     workdir: Workdir
-    scene: Scene
-    environment: Environment
     mesh: Mesh | None  # devices that training is sharded over; None: one device
-    evaluate_fn: Callable[[], evaluate.Evaluate]  # compiles on its first call
+    simulation: Simulation | None  # None: a dataset alone, see `config.simulated`
+
+    @property
+    def scene(self) -> Scene:
+        """The scene of a run with a simulator."""
+        assert self.simulation is not None
+        return self.simulation.scene
+
+    @property
+    def environment(self) -> Environment:
+        """The simulator of a run that has one."""
+        assert self.simulation is not None
+        return self.simulation.environment
+
+    @property
+    def evaluate_fn(self) -> Callable[[], evaluate.Evaluate]:
+        """Returns the evaluation of a run with a simulator."""
+        assert self.simulation is not None
+        return self.simulation.evaluate_fn
 
 
 def make_context(
     config: ExperimentConfig, workdir: Workdir, mesh: Mesh | None
 ) -> RunContext:
-    """Make the scene and the simulator of a run.
+    """Make the scene and the simulator of a run, if it has one.
 
     Raises:
       ValueError: an unknown suite or task, or tasks that neither the expert nor a
         dataset demonstrates.
     """
+    if not config.simulated:
+        return RunContext(config, workdir, mesh, simulation=None)
     with workdir.timer("scene"):
         if "sft" in config.stages:
             require_demonstrations(config)
@@ -47,7 +73,8 @@ def make_context(
     evaluate_fn = functools.cache(
         lambda: evaluate.compiled(simulator, config.policy, config.evaluation)
     )
-    return RunContext(config, workdir, scene, simulator, mesh, evaluate_fn)
+    simulation = Simulation(scene, simulator, evaluate_fn)
+    return RunContext(config, workdir, mesh, simulation)
 
 
 def make_scene(config: ExperimentConfig) -> Scene:

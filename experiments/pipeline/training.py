@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines import streaming
-from experiments.configs.schema import ExperimentConfig
+from experiments.configs.schema import STREAMING_ORDERS, ExperimentConfig
 from experiments.pipeline import imported_weights, policy_checkpoint
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
@@ -102,12 +102,14 @@ def _streamed_step(
     """
     config, policy_config = context.config.sft, context.config.policy
     texts, table = sft_data.instruction_table(episodes, policy_config)
-    frames = streaming.ShuffledFrames(
+    draw = STREAMING_ORDERS[context.config.data.streaming_order]
+    frames = streaming.TrainingFrames(
         episodes,
         texts,
         horizon=policy_config.horizon,
         padding=context.config.data.padding,
         seed=context.config.seed,
+        draw=draw and functools.partial(draw, context.config.seed, config),
     )
     rows = input_feed.local_rows(context.mesh, config.batch_size)
     stream = streaming.BatchStream(frames, config.batch_size, rows=rows)
@@ -264,14 +266,19 @@ def _initial_params(context: RunContext, key: jax.Array) -> PyTree:
 def _policy_spec(context: RunContext) -> dict[str, Any]:
     """The description of the run's policy that its checkpoints hold."""
     config = context.config
-    tasks = config.task_table.tasks
+    if config.simulated:
+        tasks = config.task_table.tasks
+        texts = [tasks[number].instruction for number in config.tasks]
+    else:
+        demonstrated = context.workdir.result("demonstrations")
+        assert demonstrated is not None  # that phase comes before
+        texts = demonstrated["instructions"]
     spec = PolicySpec(
         config.policy,
         exec_horizon=config.evaluation.exec_horizon,
         ode_steps=config.evaluation.steps,
-        instructions=tuple(
-            dict.fromkeys(tasks[number].instruction for number in config.tasks)
-        ),
+        instructions=tuple(dict.fromkeys(texts)),
+        cameras=() if config.simulated else config.data.options.cameras,
     )
     return spec.to_json()
 

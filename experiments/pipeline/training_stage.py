@@ -12,7 +12,7 @@ from typing import Any, Callable, Mapping
 from experiments.pipeline.best_checkpoint import best_checkpointer
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress, tensorboard
-from omnivla_jax.train import checkpoints, csv_log, loop
+from omnivla_jax.train import checkpoints, csv_log, loop, preemption
 from omnivla_jax.train.csv_log import Row
 from omnivla_jax.train.state import TrainState
 
@@ -44,6 +44,7 @@ def run(context: RunContext, stage: TrainingStage) -> TrainState:
 
     Raises:
       FloatingPointError: a metric or the state is not finite; see `loop.run`.
+      Preempted: SIGTERM has come; the last step is saved.
     """
     workdir = context.workdir
     newest = checkpoints.latest(workdir.checkpoints(stage.name))
@@ -92,6 +93,8 @@ def _train(
             )
             validate, best = files.enter_context(checkpointer)
 
+        stop_requested = files.enter_context(preemption.watch())
+
         def report(row: Row) -> None:
             csv_log.append(metrics_file, row)
             write_scalars(row)
@@ -102,6 +105,7 @@ def _train(
             if best is not None:
                 best.wait()  # resuming after this update does not validate it again
             latest.save(state, rows)
+            workdir.publish()
 
         state, _ = loop.run(
             step,
@@ -113,5 +117,6 @@ def _train(
             evaluate=validate or (lambda state, rows: None),
             evaluate_every=stage.evaluate_every,
             report=report,
+            stop_requested=stop_requested,
         )
     return state

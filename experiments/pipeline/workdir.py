@@ -15,13 +15,15 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from experiments.reporting.files import write_json
+from omnivla_jax.core import paths
 
 CONFIG, SECONDS, PHASES = "config.json", "wall_seconds.json", "phases"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 BEST = "_best"  # behind a stage's name: the folder of its best checkpoint
-FOLDERS = (PHASES, "checkpoints", "tensorboard", "demonstrations")  # inside a run
+FOLDERS = (PHASES, CHECKPOINTS, TENSORBOARD, "demonstrations")  # inside a run
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,14 @@ class Workdir:
     """Paths in a run's folder and readers of its small files; keeps no state."""
 
     path: Path
+    # The folder that all processes of a run share, in which checkpoints are saved,
+    # where `path` is a copy of its other files: see `pipeline.shared_workdir`.
+    shared: Path | None = None
+    publish: Callable[[], None] = lambda: None  # brings the copy's changes there
 
     def checkpoints(self, stage: str) -> Path:
         """Folder of a training stage's latest checkpoints, or with `BEST` its best."""
-        return self.path / "checkpoints" / stage
+        return (self.shared or self.path) / CHECKPOINTS / stage
 
     def metrics_file(self, name: str) -> Path:
         """CSV file of a training stage's metrics."""
@@ -40,7 +46,7 @@ class Workdir:
 
     def tensorboard(self, name: str) -> Path:
         """Folder of a training stage's TensorBoard events."""
-        return self.path / "tensorboard" / name
+        return self.path / TENSORBOARD / name
 
     def result(self, phase: str) -> dict[str, Any] | None:
         """Result of a finished phase; None while it is not finished."""
@@ -49,6 +55,7 @@ class Workdir:
     def save_result(self, phase: str, result: Mapping[str, Any]) -> None:
         """Mark a phase as finished."""
         write_json(self.path / PHASES / f"{phase}.json", result)
+        self.publish()
 
     def wall_seconds(self) -> dict[str, float]:
         """Wall seconds by phase so far."""
@@ -64,15 +71,32 @@ class Workdir:
             earlier = self.wall_seconds()
             seconds = earlier.get(phase, 0.0) + time.perf_counter() - start
             write_json(self.path / SECONDS, {**earlier, phase: seconds})
+            self.publish()
 
 
 def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Workdir:
     """Create the folder of a run, or with `resume` continue in it.
 
     Args:
-      path: the folder.
+      path: the folder, on this machine.
       config: of the run, of types that JSON has; stored in a new folder.
       resume: continue a run that was started with the same config.
+
+    Raises:
+      ValueError: as `require_folder`.
+    """
+    require_folder(path, config, resume=resume)
+    if _stored_config(path) is None:
+        write_json(path / CONFIG, config)
+    return Workdir(path)
+
+
+def require_folder(path: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse a folder in which a run can neither start nor continue; writes nothing.
+
+    Args:
+      path: the folder, or its address in a bucket.
+      config, resume: as of `open_workdir`.
 
     Raises:
       ValueError: the folder is of something else, holds a run and `resume` is off, or
@@ -86,20 +110,17 @@ def open_workdir(path: Path, config: Mapping[str, Any], *, resume: bool) -> Work
             "another --workdir."
         )
     config = json.loads(json.dumps(config))
-    if stored is None:
-        write_json(path / CONFIG, config)
-    elif stored != config:
+    if stored not in (None, config):
         names = ", ".join(_differences(stored, config))
         raise ValueError(
             f"{path} was started with other settings ({names}): resume with the same, "
             "or choose another --workdir."
         )
-    return Workdir(path)
 
 
 def enclosing_run(path: Path) -> Path | None:
     """The run's folder that `path` is or lies in; None if there is none."""
-    path = Path(path).absolute()
+    path = paths.absolute(path)
     if _stored_config(path) is not None:
         return path
     for folder in path.parents:

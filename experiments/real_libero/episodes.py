@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import lazy_images
 from experiments.real_libero.remote import RealObservation
+from omnivla_jax.core import picture_size
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.scene import Scene
@@ -141,6 +141,6 @@ def make_client_pictures(size: int) -> PicturesFn:
             raise ValueError("The real LIBERO was opened without cameras.")
         upright = convert_image_convention(observation.images, "libero")
         turned = convert_image_convention(upright, "openpi")
-        return np.stack([lazy_images.fit(x, (size, size)) for x in turned])
+        return np.stack([picture_size.fit(x, (size, size)) for x in turned])
 
     return pictures

@@ -30,7 +30,7 @@ class PolicyClient:
                 server, compression=None, max_size=None, additional_headers=headers
             )
             metadata = codec.unpack(_binary(self._connection.recv()))
-        except (OSError, InvalidHandshake, InvalidURI, RuntimeError) as error:
+        except (OSError, InvalidHandshake, InvalidURI) as error:
             raise ValueError(
                 f"No policy server at {server} ({error}): start one by `python -m "
                 "experiments.serve`, and give its address as ws://HOST:PORT."
@@ -52,15 +52,20 @@ class PolicyClient:
         """The actions [H, D] that answer a request.
 
         Raises:
-          RuntimeError: the server refuses the request, with its reason.
+          ConnectionError: the server refuses the request, with its reason, or is gone.
         """
-        self._connection.send(codec.pack(request))
-        reply = codec.unpack(_binary(self._connection.recv()))
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            self._connection.send(codec.pack(request))
+            reply = codec.unpack(_binary(self._connection.recv()))
+        except ConnectionClosed as error:
+            raise ConnectionError(f"The policy server is gone: {error}.") from error
         return np.asarray(reply["actions"])
 
 
 def _binary(frame: str | bytes) -> bytes:
     """A frame of data; a text frame is the server's error."""
     if isinstance(frame, str):
-        raise RuntimeError(f"The policy server: {frame.strip().splitlines()[-1]}")
+        raise ConnectionError(f"The policy server: {frame.strip().splitlines()[-1]}")
     return frame

@@ -25,7 +25,10 @@ class RealObservation(NamedTuple):
 
 
 class RealLibero:
-    """One environment of the real LIBERO; a context manager that ends its process."""
+    """One environment of the real LIBERO; a context manager that ends its process.
+
+    Its methods raise a ChildProcessError of one line where LIBERO fails.
+    """
 
     def __init__(self, python: str | Path) -> None:
         """Start the worker.
@@ -69,6 +72,10 @@ class RealLibero:
                 self._process.kill()
         self._connection.close()
         self._stderr.close()
+
+    def kill(self) -> None:
+        """End the process in whatever it does; the call under way raises."""
+        self._process.kill()
 
     def open(
         self,
@@ -125,10 +132,12 @@ class RealLibero:
             self._stderr.seek(0)
             lines = self._stderr.read().decode(errors="replace").split("\n")
             last = next((x for x in reversed(lines) if x.strip()), "without a word")
-            raise RuntimeError(f"The real LIBERO's process ended: {last}") from None
+            raise ChildProcessError(
+                f"The real LIBERO's process ended: {last}"
+            ) from None
         if "error" in reply:
             last = reply["error"].strip().splitlines()[-1]
-            raise RuntimeError(f"The real LIBERO failed on {request[0]!r}: {last}")
+            raise ChildProcessError(f"The real LIBERO failed on {request[0]!r}: {last}")
         return reply
 
 

@@ -1,7 +1,8 @@
 """Turns errors that a user can act on into one clear line and an exit code.
 
 A launcher reads `CONFIG = errors.define_config(path)` and ends with `errors.run(main)`.
-Interruptions exit with 130, wrong flags with 2, a full disk or a refused value with 1;
+Interruptions exit with 130, SIGTERM while training with 143, wrong flags with 2, a full
+disk or a refused value with 1;
 `--traceback` shows where an error arose. Other errors are defects of this code and keep
 their traceback.
 """
@@ -16,8 +17,13 @@ from typing import Any, Callable, Iterator, NoReturn
 from absl import app, flags
 from ml_collections import config_flags
 
+from omnivla_jax.core import exits
+from omnivla_jax.policy.pretrained.load import MismatchError
+
 INTERRUPTED, USAGE, FAILED = 130, 2, 1
 MAX_LINE = 500
+# XLA's words, between CPUs, between GPUs and of the service that all processes join.
+PEER_IS_GONE = ("Gloo", "NCCL", "coordination service")
 EXTRA = "omnivla-rl["  # in an ImportError that names what to install
 
 _TRACEBACK = flags.DEFINE_boolean(
@@ -72,35 +78,48 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        explanation = explain(error)
+        explanation = explain(error, resumable="resume" in flags.FLAGS)
         if explanation is None:
+            # One of several processes prints its traceback here, and is gone.
+            exits.leave(FAILED, last_words=traceback.format_exc())
             raise
         line, code = explanation
+        if isinstance(error, MismatchError):
+            print(error, file=sys.stderr)  # every name, before the line that counts
         parsed = flags.FLAGS.is_parsed() and _TRACEBACK.value
         if parsed or "--traceback" in sys.argv:  # also when flags are wrong
             traceback.print_exc()
         # A progress bar may have left the cursor in the middle of a line.
         start = "\r\033[K" if sys.stderr.isatty() else ""
         print(start + line, file=sys.stderr, flush=True)
+        if code != exits.PREEMPTED:  # which all processes have in common
+            exits.leave(code)
         raise SystemExit(code) from None
 
 
-def explain(error: BaseException) -> tuple[str, int] | None:
-    """The line and exit code of an error; None for a defect of this code."""
+def explain(error: BaseException, *, resumable: bool) -> tuple[str, int] | None:
+    """The line and exit code of an error; None for a defect of this code.
+
+    `resumable`: the launcher continues what was interrupted under --resume.
+    """
+    before, again = ":", "run the same command again."
+    if resumable:
+        before = ". The last complete checkpoint is intact:"
+        again = "run the same command with --resume to continue."
     # XLA turns Ctrl-C inside a host callback into an error of its own.
     wrapped = isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
     if wrapped or isinstance(error, KeyboardInterrupt):
+        return f"Interrupted{before} {again}", INTERRUPTED
+    if isinstance(error, RuntimeError) and any(w in str(error) for w in PEER_IS_GONE):
         return (
-            "Interrupted. The last complete checkpoint is intact: run the same command "
-            "with --resume to continue.",
-            INTERRUPTED,
-        )
-    if _is_disk_full(error):
-        return (
-            "The disk is full. The last complete checkpoint is intact: free some "
-            "space, then run the same command with --resume to continue.",
+            "Another process of this run has stopped. The last complete checkpoint is "
+            "intact: start all processes again with --resume.",
             FAILED,
         )
+    if isinstance(error, exits.Preempted):
+        return str(error), exits.PREEMPTED
+    if _is_disk_full(error):
+        return f"The disk is full{before} free some space, then {again}", FAILED
     if isinstance(error, (flags.Error, app.UsageError)):
         return f"Wrong flag: {_message(error)} (--help lists the flags.)", USAGE
     if isinstance(error, MemoryError):
@@ -128,7 +147,7 @@ def _message(error: BaseException) -> str:
     """The error's message on one line of bounded length; its type when it has none."""
     while error.args and isinstance(error.args[0], BaseException):
         error = error.args[0]  # ml_collections wraps one error in another
-    text = str(error)
+    text = error.summary if isinstance(error, MismatchError) else str(error)
     if isinstance(error, KeyError) and error.args:
         text = f"unknown name {error.args[0]}"  # str() of a KeyError adds quotes
     if isinstance(error, OSError) and error.strerror and error.filename:

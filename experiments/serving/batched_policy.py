@@ -3,13 +3,14 @@
 Axes: B observations of a call, H actions of a chunk, D action dimensions.
 """
 
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import jax
 import numpy as np
 
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.policy.inference import KEYS, Policy
+from omnivla_jax.core.types import Observation
+from omnivla_jax.policy.inference import Policy
 
 ANY_PROMPT = "pick up the bowl"  # for compiling, where training left no instruction
 
@@ -27,7 +28,7 @@ class NoiseStream(NamedTuple):
 class BatchItem(NamedTuple):
     """One observation to sample a chunk for."""
 
-    observation: dict[str, Any]  # as `Policy.infer` takes it
+    observation: Observation  # of `Policy.prepare`, a batch of one
     noise: NoiseStream
 
 
@@ -56,27 +57,22 @@ class BatchedPolicy:
             "state": np.zeros(config.robot_proprio_dim, np.float32),
             "prompt": next(iter(self.policy.spec.instructions), ANY_PROMPT),
         }
+        item = BatchItem(self.policy.prepare(blank)[0], NoiseStream(0, 0))
         for size in self.sizes:
-            self.sample([BatchItem(blank, NoiseStream(0, 0))] * size)
+            self.sample([item] * size)
 
     def sample(self, items: Sequence[BatchItem]) -> list[np.ndarray]:
         """Chunks of actions float32 [H, D], one an item.
 
         The batch is filled up to the next compiled size with its first item.
-
-        Raises:
-          ValueError: an observation is refused, see `Policy.infer`.
         """
         size = next(size for size in self.sizes if size >= len(items))
         rows = [*items, *[items[0]] * (size - len(items))]
         observations = [item.observation for item in rows]
-        images, state, prompt = (
-            [observation[name] for observation in observations] for name in KEYS
-        )
-        batch = {"images": np.stack(images), "state": np.stack(state), "prompt": prompt}
+        batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *observations)
         streams = np.asarray([item.noise for item in rows], np.uint32)
         keys = self._noise_keys(self._key, streams[:, 0], streams[:, 1])
-        return list(self.policy.infer(batch, key=keys)["actions"][: len(items)])
+        return list(self.policy.sample(batch, keys)[: len(items)])
 
 
 def batch_sizes(max_batch: int) -> tuple[int, ...]:

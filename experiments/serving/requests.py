@@ -8,7 +8,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from data_pipelines import lazy_images
+from omnivla_jax.core import picture_size
 from omnivla_jax.core.orientation import CONVENTIONS, convert_image_convention
 
 PICTURES = ("observation/image", "observation/wrist_image")
@@ -22,7 +22,8 @@ class RequestFormat:
     """What the server expects in a request."""
 
     image_size: int  # S
-    views: int = 2
+    pictures: tuple[str, ...] = PICTURES  # their keys, in the policy's order
+    views: int = len(PICTURES)  # that the policy looks at
     # openpi's LIBERO client turns LIBERO's frames by 180 degrees, which leaves them
     # upright and mirrored.
     image_convention: str = "openpi"
@@ -34,10 +35,10 @@ class RequestFormat:
             raise ValueError(
                 f"image_convention={self.image_convention!r}: choose from {known}."
             )
-        if not 1 <= self.views <= len(PICTURES):
+        if not 1 <= self.views <= len(self.pictures):
             raise ValueError(
                 f"The policy looks at {self.views} pictures, but a request holds "
-                f"{len(PICTURES)}: {', '.join(PICTURES)}."
+                f"{len(self.pictures)}: name the keys of all by --picture_keys."
             )
 
 
@@ -49,8 +50,9 @@ def to_observation(request: Any, request_format: RequestFormat) -> dict[str, Any
 
     Args:
       request: an unpacked message: "observation/image" and "observation/wrist_image",
-        uint8 [H, W, 3], float in [0, 1] or channels first as openpi allows;
-        "observation/state", [8] numbers; "prompt", a text.
+        or the pictures that the format names, uint8 [H, W, 3], float in [0, 1] or
+        channels first as openpi allows; "observation/state", [8] numbers, or another
+        robot's; "prompt", a text.
       request_format: what the pictures are like, and what to do without a prompt.
 
     Returns:
@@ -63,7 +65,7 @@ def to_observation(request: Any, request_format: RequestFormat) -> dict[str, Any
         raise ValueError(
             f"The request is a {type(request).__name__}: send a map of observations."
         )
-    names = PICTURES[: request_format.views]
+    names = request_format.pictures[: request_format.views]
     missing = [name for name in (*names, STATE) if name not in request]
     if missing:
         raise ValueError(f"The request lacks {', '.join(missing)}.")
@@ -123,7 +125,7 @@ def resize_with_pad(picture: np.ndarray, size: int) -> np.ndarray:
     height, width = picture.shape[:2]
     if min(height, width) * size < max(height, width):
         raise ValueError(f"A picture of {height} x {width} pixels is too narrow.")
-    return lazy_images.fit(picture, (size, size))
+    return picture_size.fit(picture, (size, size))
 
 
 def _prompt(request: Mapping[Any, Any], default: str | None) -> str:

@@ -231,8 +231,8 @@ class PolicyServer:
         if isinstance(frame, str):
             raise ValueError("The request is a text frame: send msgpack, binary.")
         observation = requests.to_observation(codec.unpack(frame), self._format)
-        self._policy.policy.prepare(observation)
-        return BatchItem(observation, NoiseStream(number, zlib.crc32(frame)))
+        prepared, _ = self._policy.policy.prepare(observation)
+        return BatchItem(prepared, NoiseStream(number, zlib.crc32(frame)))
 
     def _sample(self, items: list[BatchItem]) -> list[tuple[np.ndarray, float, int]]:
         """Chunks with the milliseconds of their call and its size."""
@@ -251,6 +251,7 @@ def describe(policy: BatchedPolicy, request_format: RequestFormat) -> dict[str, 
         "exec_horizon": spec.exec_horizon,
         "image_size": request_format.image_size,
         "image_convention": request_format.image_convention,
+        "picture_keys": list(request_format.pictures[: request_format.views]),
         "instructions": list(spec.instructions),
         "config": spec.to_json()["config"],
     }

@@ -7,8 +7,9 @@
     directory/step-00000012/history/       JSON: one record a step
 
 Inference reads the first three (`policy.inference`), a resumed run all of them
-(`train.checkpoints`, which also writes). orbax writes under another name and renames at
-the end: a folder with a step's name is complete.
+(`train.checkpoints`, which also writes). On a disk orbax writes under another name and
+renames at the end: a folder with a step's name is complete. In a bucket, which cannot
+rename, it adds a file at the end.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
+from omnivla_jax.core import paths
 from omnivla_jax.core.types import PyTree
 
 PARAMS, NORMALIZER, POLICY = "params", "normalizer", "policy"
@@ -49,7 +51,7 @@ class StepNameFormat(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
 
     def find_all(self, base_path: epath.PathLike) -> Iterator[ocp.path.step.Metadata]:
         """The checkpoints in `base_path` that hold at least one item."""
-        for path in steps(Path(base_path)):
+        for path in steps(paths.parse(base_path)):
             if any((path / item).is_dir() for item in ITEMS):
                 number = int(path.name.removeprefix(PREFIX))
                 yield ocp.path.step.Metadata(step=number, path=epath.Path(path))
@@ -63,14 +65,16 @@ class StepNameFormat(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
 
 
 def steps(directory: Path) -> list[Path]:
-    """The step folders in `directory`, the oldest first."""
+    """The complete step folders in `directory`, the oldest first."""
     folders = [p for p in directory.glob(f"{PREFIX}*") if _STEP.fullmatch(p.name)]
+    if paths.is_remote(directory):
+        folders = [p for p in folders if ocp.path.step.is_path_finalized(p)]
     return sorted(folders, key=lambda path: int(path.name.removeprefix(PREFIX)))
 
 
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint in `directory`; None if there is none."""
-    folders = steps(Path(directory).absolute())
+    folders = steps(paths.absolute(directory))
     return folders[-1] if folders else None
 
 
@@ -87,7 +91,7 @@ def find(path: Path) -> Path:
     Raises:
       ValueError: `path` is none of them; the message says what it is.
     """
-    path = Path(path).absolute()
+    path = paths.absolute(path)
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise ValueError(f"{path} {problem}: name the folder of a checkpoint.")
@@ -110,7 +114,7 @@ def find(path: Path) -> Path:
 
 def contents(path: Path) -> str:
     """A few words on what lies in a folder without checkpoints, for messages."""
-    names = sorted(entry.name for entry in Path(path).iterdir())
+    names = sorted(entry.name for entry in path.iterdir())
     if not names:
         return "it is empty"
     if all(UNFINISHED.fullmatch(name) for name in names):

@@ -76,6 +76,13 @@ def jit(
     )
 
 
+def cpu_cores() -> int:
+    """How many cores this process may use, as XLA counts them for its threads."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def cache_folder(package: Path = Path(__file__).parents[1]) -> Path:
     """Where compiled programs are kept by default.
 

@@ -64,6 +64,9 @@ class Demonstration(NamedTuple):
     action: Any  # float32 [T, 7]: simulator actions in [-1, 1], -1 open, +1 close
     instruction: str
     task: int  # row of the suite; -1 where a dataset does not number its tasks
+    # float64 [T, 1 + nq + nv], before each action: time, then joints in LIBERO's order;
+    # None where nobody kept them.
+    simulator_state: Any = None
 
 
 class FrameBatch(NamedTuple):

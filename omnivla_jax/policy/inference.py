@@ -25,6 +25,8 @@ from flax.traverse_util import flatten_dict
 
 from omnivla_jax.core import checkpoint_files
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import paths, picture_size
+from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Observation, PyTree
 from omnivla_jax.policy import lora, normalize, parameters, policy
 from omnivla_jax.policy.config import PolicyConfig
@@ -43,6 +45,9 @@ class PolicySpec:
     exec_horizon: int  # actions of a chunk to execute before the next observation
     ode_steps: int  # denoising steps of a chunk
     instructions: tuple[str, ...] = ()  # prompts that the policy was trained with
+    # Whether pictures of another size are fitted, as openpi does for its weights.
+    fit_pictures: bool = False
+    cameras: tuple[str, ...] = ()  # names of the V pictures; (): LIBERO's views
 
     def to_json(self) -> dict[str, Any]:
         """The content of a checkpoint's `policy` item."""
@@ -100,7 +105,8 @@ class Policy:
           observation: one observation, or a batch of B where every array has a leading
             axis B:
             images: uint8 [V, S, S, 3], agent view then wrist view, upright. LIBERO's
-              own frames are upside down: see `core.orientation`.
+              own frames are upside down: see `core.orientation`. Any [V, rows, columns,
+              3] where the policy fits pictures.
             state: float [8], raw: end effector position in m, its axis-angle in rad,
               two finger positions in m.
             prompt: the instruction; for a batch one for all, or a sequence of B.
@@ -122,9 +128,20 @@ class Policy:
             key = jax.random.split(key, batch) if batched else key[None]
         if key.shape != (batch,):
             raise ValueError(f"key has shape {key.shape}: give one, or ({batch},).")
-        actions = self._sample(self._params, self._normalizer, inputs, key)
-        chunk = np.asarray(actions)
+        chunk = self.sample(inputs, key)
         return {"actions": chunk if batched else chunk[0]}
+
+    def sample(self, inputs: Observation, keys: jax.Array) -> np.ndarray:
+        """Sample chunks for observations that are prepared.
+
+        Args:
+          inputs: of `prepare`, B of them.
+          keys: [B], of the initial noise.
+
+        Returns:
+          float32 [B, H, D], as of `infer`.
+        """
+        return np.asarray(self._sample(self._params, self._normalizer, inputs, keys))
 
     def prepare(self, observation: Mapping[str, Any]) -> tuple[Observation, bool]:
         """The observation as a batch of host arrays, and whether it was one.
@@ -141,6 +158,8 @@ class Policy:
         images, state = (np.asarray(observation[name]) for name in KEYS[:2])
         size, dims = config.vision.image_size, config.robot_proprio_dim
         shape = (config.views, size, size, 3)
+        if self.spec.fit_pictures:
+            images = _fit_pictures(images, config)
         if images.dtype != np.uint8 or images.shape[-4:] != shape or images.ndim > 5:
             raise ValueError(
                 f"images is {images.dtype} {list(images.shape)}, but the policy takes "
@@ -152,7 +171,7 @@ class Policy:
         if not np.issubdtype(state.dtype, np.number) or state.shape != expected:
             raise ValueError(
                 f"state is {state.dtype} {list(state.shape)}, but these images need "
-                f"float {list(expected)}: position, axis-angle, two fingers."
+                f"float {list(expected)}, as in the demonstrations."
             )
         bad = np.argwhere(~np.isfinite(state)).tolist()
         if bad:
@@ -187,7 +206,7 @@ def load(checkpoint: Path | str, *, tokenizer: str | None = None) -> Policy:
       ValueError: there is no checkpoint, its files are damaged, or it was saved without
         the description of its policy, as imported weights are.
     """
-    path = checkpoint_files.find(Path(checkpoint))
+    path = checkpoint_files.find(paths.parse(checkpoint))
     if (path / checkpoint_files.PARAMS).is_dir() and not (
         path / checkpoint_files.POLICY
     ).is_dir():
@@ -235,6 +254,22 @@ def _sample_actions(
     actions = normalize.absolute_actions(actions, raw, config.delta_mask)
     chex.assert_shape(actions, (*keys.shape, config.horizon, config.robot_action_dim))
     return actions
+
+
+def _fit_pictures(images: np.ndarray, config: PolicyConfig) -> np.ndarray:
+    """Upright pictures [..., rows, columns, 3] in the policy's size.
+
+    They are fitted as they lay in training, where an odd bar is on the other side.
+    """
+    size = config.vision.image_size
+    whole = images.dtype == np.uint8 and images.ndim in (4, 5) and images.size
+    if not whole or images.shape[-1] != 3 or images.shape[-3:-1] == (size, size):
+        return images
+    turned = convert_image_convention(images, config.image_convention)
+    flat = turned.reshape(-1, *turned.shape[-3:])
+    fitted = np.stack([picture_size.fit(picture, (size, size)) for picture in flat])
+    fitted = fitted.reshape(*images.shape[:-3], size, size, 3)
+    return convert_image_convention(fitted, config.image_convention)
 
 
 def _from_fields(record: Any, content: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 A trailing axis of 3 would make every load strided.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, Callable, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -85,3 +85,29 @@ def unit(vector: Vector) -> Vector:
     """Scale to length 1; a zero vector stays zero."""
     scale = jax.lax.rsqrt(jnp.maximum(dot(vector, vector), 1e-20))
     return vector[0] * scale, vector[1] * scale, vector[2] * scale
+
+
+def fusion_barrier(f: Callable[..., jax.Array], *operands: Any) -> jax.Array:
+    """Compute `f(*operands)` apart from the operations that make the operands.
+
+    On a CPU, a conditional whose other branch is never taken: XLA fuses nothing into
+    it, whereas it drops optimization barriers before it fuses. Elsewhere nothing.
+
+    Args:
+      f: a function of the operands.
+      operands: pytrees of arrays; the last leaf's first element is never negative (a
+        key or an index), which XLA cannot know.
+
+    Returns:
+      What `f` returns.
+    """
+
+    def zeros(*operands: Any) -> jax.Array:
+        result = jax.eval_shape(f, *operands)
+        return jnp.zeros(result.shape, result.dtype)
+
+    if jax.default_backend() != "cpu":
+        return f(*operands)
+    last = jax.tree.leaves(operands)[-1]
+    always = last[(0,) * last.ndim] >= 0
+    return jax.lax.cond(always, f, zeros, *operands)

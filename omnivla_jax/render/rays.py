@@ -15,6 +15,9 @@ from omnivla_jax.render.arithmetic import FAR, Vector
 from omnivla_jax.render.types import Camera
 
 MAX_TILE = 22  # rays along a side: measured best on a CPU among 16, 22, 26, 32 and 64
+# Rays that an accelerator traces at once, of some images or of a part of one: arrays of
+# them stay on a TPU's chip, and are many for the price of a launch on a GPU.
+RAYS_AT_ONCE = {"tpu": 2**18, "gpu": 2**22}
 SLOPE_MARGIN = 1e-4  # added to the bounds of slopes: covers rounding
 _MIN_AHEAD = 1e-3  # a ray that turns further from the axis leaves its tile unbounded
 
@@ -28,9 +31,20 @@ class TiledImagePlane(NamedTuple):
 
     @classmethod
     def of_side(cls, side: int) -> "TiledImagePlane":
-        """Cut `side` rays into the fewest tiles of at most MAX_TILE."""
-        tiles_across = math.ceil(side / MAX_TILE)
+        """Cut `side` rays into the fewest tiles: of at most MAX_TILE a side on a CPU.
+
+        On an accelerator, which does not cull, of at most RAYS_AT_ONCE rays.
+        """
+        many = RAYS_AT_ONCE.get(jax.default_backend())
+        longest = MAX_TILE if many is None else math.isqrt(many)
+        tiles_across = math.ceil(side / longest)
         return cls(side, math.ceil(side / tiles_across), tiles_across)
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images with this plane an accelerator traces together."""
+        many = RAYS_AT_ONCE.get(jax.default_backend(), 1)
+        return max(many // (self.tiles_across * self.tile_side) ** 2, 1)
 
     def tile(self, image: np.ndarray) -> np.ndarray:
         """Cut an image into tiles.
@@ -95,8 +109,8 @@ def primary_rays(
         origin=camera.position,
         basis=camera.rotation * jnp.stack([half, half, jnp.ones_like(half)]),
         weights=(column, row, -1.0),
-        low=(column.min(1), row.min(1)),
-        high=(column.max(1), row.max(1)),
+        low=(column.min(-1), row.min(-1)),
+        high=(column.max(-1), row.max(-1)),
         max_depth=np.full(len(column), FAR, np.float32),
     )
 
@@ -129,13 +143,13 @@ def shadow_rays(origin: jax.Array, points: Vector, hit: jax.Array) -> Rays:
     # Bounds of each tile's slopes; none where a point is not in front of the light.
     ahead = -weights[2]
     safe = jnp.maximum(ahead, _MIN_AHEAD)
-    behind = (ahead < _MIN_AHEAD).any(1)
+    behind = (ahead < _MIN_AHEAD).any(-1)
     slopes = (weights[0] / safe, weights[1] / safe)
     return Rays(
         origin=origin,
         basis=basis,
         weights=weights,
-        low=tuple(jnp.where(behind, -FAR, s.min(1) - SLOPE_MARGIN) for s in slopes),
-        high=tuple(jnp.where(behind, FAR, s.max(1) + SLOPE_MARGIN) for s in slopes),
-        max_depth=ahead.max(1),
+        low=tuple(jnp.where(behind, -FAR, s.min(-1) - SLOPE_MARGIN) for s in slopes),
+        high=tuple(jnp.where(behind, FAR, s.max(-1) + SLOPE_MARGIN) for s in slopes),
+        max_depth=ahead.max(-1),
     )

@@ -5,16 +5,22 @@ L lights, nbody bodies. Unbatched; `jax.vmap` over poses and cameras draws many 
 """
 
 import functools
-from typing import Any, Callable, Sequence
+from typing import Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.render import intersect, shading
-from omnivla_jax.render.arithmetic import Vector
-from omnivla_jax.render.rays import TiledImagePlane, primary_rays, shadow_rays
+from omnivla_jax.render import batching, intersect, shading
+from omnivla_jax.render.arithmetic import Vector, fusion_barrier
+from omnivla_jax.render.lookup import columns_at
+from omnivla_jax.render.rays import (
+    Rays,
+    TiledImagePlane,
+    primary_rays,
+    shadow_rays,
+)
 from omnivla_jax.render.types import (
     OUTPUTS,
     Camera,
@@ -28,7 +34,6 @@ from omnivla_jax.render.types import (
 SHADOW_BIAS = 2e-3  # of the way to the lamp: more than the depth's rounding
 LEVELS = 1020  # of a channel before averaging: 4 times 255, in 10 bits
 SHIFTS = (0, 10, 20)
-PARALLEL_CHUNKS = 2  # loops over a batch that a CPU may run at once; each is compiled
 SUN_DISTANCE = 30.0  # m: a directional lamp casts shadows from this far away
 
 
@@ -74,15 +79,25 @@ def render(
         raise ValueError(f"{size=}, {supersample=}: both must be at least 1.")
     chex.assert_shape([camera.position, camera.rotation], [(3,), (3, 3)])
     chex.assert_shape([body_position, body_rotation], [(None, 3), (None, 3, 3)])
+    # Geometry alone needs one ray a pixel.
+    plane = TiledImagePlane.of_side(size * supersample if "rgb" in outputs else size)
     draw = functools.partial(
         _draw,
+        plane=plane,
         size=size,
         outputs=tuple(outputs),
         shadows=shadows,
         supersample=supersample,
     )
+    draw_batch = batching.in_blocks(draw, images_at_once=plane.images_at_once)
     scene = (shapes, materials, lights, camera, body_position, body_rotation)
-    return _map_on_cpu(draw)(*jax.tree.map(jnp.asarray, scene))
+    image = draw_batch(*jax.tree.map(jnp.asarray, scene))
+    if jax.default_backend() == "cpu":
+        return image
+    # An accelerator's loops hold components apart: a last axis of 3 pads to 128.
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.ndim == 2 else jnp.moveaxis(leaf, 0, -1), image
+    )
 
 
 def _draw(
@@ -93,19 +108,55 @@ def _draw(
     body_position: jax.Array,
     body_rotation: jax.Array,
     *,
+    plane: TiledImagePlane,
     size: int,
     outputs: tuple[str, ...],
     shadows: bool,
     supersample: int,
 ) -> Image:
-    # Geometry alone needs one ray a pixel: at the place of the one that reports it.
-    coloured = "rgb" in outputs
-    offset = 0.0 if coloured else (supersample // 2 + 0.5) / supersample - 0.5
-    ranges = intersect.kind_ranges(shapes)
+    # The one ray of a pixel lies where the ray that reports geometry would.
+    offset = 0.0
+    if plane.side < size * supersample:
+        offset = (supersample // 2 + 0.5) / supersample - 0.5
     posed = intersect.pose(shapes, body_position, body_rotation)
-    plane = TiledImagePlane.of_side(size * supersample if coloured else size)
     rays = primary_rays(camera, plane, offset=offset)
+    trace = functools.partial(
+        _trace,
+        posed,
+        intersect.kind_ranges(shapes),
+        materials,
+        lights,
+        camera,
+        pixel_angle=jnp.linalg.norm(rays.basis[:, 0]) * (2 / plane.side),
+        outputs=outputs,
+        shadows=shadows,
+    )
+    if jax.default_backend() == "cpu":
+        components = trace(rays)
+    else:  # one tile at a time, so that memory does not grow with the image
+        *varying, last = rays.weights
+        components = jax.lax.map(
+            lambda tile: trace(rays._replace(weights=(*tile, last))), varying
+        )
+    return _image(components, plane, size, supersample)
 
+
+def _trace(
+    posed: intersect.PosedPrimitives,
+    ranges: KindRanges,
+    materials: Materials,
+    lights: Lights,
+    camera: Camera,
+    rays: Rays,
+    *,
+    pixel_angle: jax.Array,
+    outputs: tuple[str, ...],
+    shadows: bool,
+) -> dict[str, Vector]:
+    """The outputs of every ray by name, component by component, [T, P] each.
+
+    Colours share an integer, see `_pack`.
+    """
     hit, depth, row = intersect.nearest_hit(posed, ranges, rays)
     a, b, c = rays.weights
     point = tuple(
@@ -117,10 +168,15 @@ def _draw(
     first, _ = ranges["polytope"]
     row_ranges = ranges | {"polytope": (first, first + count * faces)}
     surface = shading.surface(hit, depth, row, point, rows=rows, row_ranges=row_ranges)
-
-    rgb = None
-    if coloured:
-        pixel_angle = jnp.linalg.norm(rays.basis[:, 0]) * (2 / plane.side)
+    components: dict[str, Vector] = {
+        "depth": (jnp.where(hit, depth, 0.0),),
+        "normal": tuple(jnp.where(hit, axis, 0.0) for axis in surface.normal),
+        "point": tuple(jnp.where(hit, axis, 0.0) for axis in surface.point),
+    }
+    if "segmentation" in outputs:
+        (geom,) = columns_at(rows.geom[:, None], row)
+        components["segmentation"] = (jnp.where(hit, geom, -1),)
+    if "rgb" in outputs:
         channels = shading.shade(
             surface,
             materials,
@@ -130,8 +186,8 @@ def _draw(
             pixel_angle=pixel_angle,
             lit=_lit(posed, ranges, lights, surface) if shadows else None,
         )
-        rgb = _average_pixels(channels, plane, supersample)
-    return _image(surface, rows.geom, rgb, plane, size, outputs)
+        components["rgb"] = (_pack(channels),)
+    return {name: components[name] for name in outputs}
 
 
 def _lit(
@@ -153,89 +209,53 @@ def _lit(
     return (distance > 1 - SHADOW_BIAS).astype(jnp.float32)
 
 
-def _average_pixels(
-    channels: Vector, plane: TiledImagePlane, supersample: int
-) -> jax.Array:
-    """Average the rays of each pixel; uint8 [S, S, 3].
+def _pack(channels: Vector) -> jax.Array:
+    """Three colours in one integer.
 
-    The channels share an integer, and a fusion barrier separates their average from
-    shading: interleaved as colours they made it several times slower on a CPU.
+    Interleaved as colours they made shading several times slower on a CPU.
     """
     red, green, blue = (
         (LEVELS * channel + 0.5).astype(jnp.int32) << shift
         for channel, shift in zip(channels, SHIFTS)
     )
-    whole = LEVELS // 255 * supersample**2
-    size = plane.side // supersample
-
-    def average(packed: jax.Array) -> jax.Array:
-        block = packed.reshape(size, supersample, size, supersample, 1)
-        unpacked = (block >> np.array(SHIFTS, np.int32)) & 1023
-        return ((unpacked.sum((1, 3)) + whole // 2) // whole).astype(jnp.uint8)
-
-    return intersect.fusion_barrier(average, plane.untile(red | green | blue))
+    return red | green | blue
 
 
 def _image(
-    surface: shading.Surface,
-    geom: jax.Array,
-    rgb: jax.Array | None,
+    components: dict[str, Vector],
     plane: TiledImagePlane,
     size: int,
-    outputs: tuple[str, ...],
+    supersample: int,
 ) -> Image:
-    """Gather the outputs, of one ray a pixel."""
+    """Put tiles together and average the rays of each pixel, or pick one of them.
+
+    Vectors are [S, S, 3] on a CPU and [3, S, S] on an accelerator.
+    """
+    axis = -1 if jax.default_backend() == "cpu" else 0
     step = plane.side // size
     pick = slice(step // 2, None, step)
-
-    def pixels(values: jax.Array, missing: float) -> jax.Array:
-        image = plane.untile(jnp.where(surface.hit, values, missing))
-        return image[pick, pick]
-
-    values: dict[str, jax.Array | None] = {"rgb": rgb}
-    for name in outputs:
-        if name == "depth":
-            values[name] = pixels(surface.distance, 0.0)
-        elif name == "segmentation":
-            values[name] = pixels(geom[surface.row], -1)
-        elif name in ("normal", "point"):
-            vector = [pixels(axis, 0.0) for axis in getattr(surface, name)]
-            values[name] = jnp.stack(vector, axis=-1)
-    return Image(**values)
-
-
-def _map_on_cpu(draw: Callable[..., Image]) -> Callable[..., Image]:
-    """Under vmap on a CPU, draw the images of a batch one after the other.
-
-    They are cut into PARALLEL_CHUNKS loops, which do not depend on each other and run
-    on cores of their own; one image's arrays stay close to the cache. Accelerators draw
-    the batch at once.
-    """
-    mapped = jax.custom_batching.custom_vmap(draw)
-
-    @mapped.def_vmap
-    def batch(axis_size: int, in_batched: Any, *scene: Any) -> tuple[Image, Any]:
-        leaves, tree = jax.tree.flatten(scene)
-        flags = jax.tree.leaves(in_batched)
-
-        def draw_one(batched: list[jax.Array]) -> Image:
-            rest = iter(batched)
-            merged = [next(rest) if flag else leaf for leaf, flag in zip(leaves, flags)]
-            return mapped(*jax.tree.unflatten(tree, merged))
-
-        if jax.default_backend() != "cpu":
-            axes = jax.tree.unflatten(tree, [0 if flag else None for flag in flags])
-            images = jax.vmap(draw, in_axes=axes)(*scene)
+    images = {}
+    for name, tiles in components.items():
+        whole = [plane.untile(tile) for tile in tiles]
+        if name == "rgb":
+            images[name] = _average_pixels(whole[0], supersample, axis=axis)
         else:
-            batched = [leaf for leaf, flag in zip(leaves, flags) if flag]
-            parts = PARALLEL_CHUNKS
-            ends = [axis_size * part // parts for part in range(parts + 1)]
-            chunks = [
-                jax.lax.map(draw_one, [leaf[begin:end] for leaf in batched])
-                for begin, end in zip(ends, ends[1:])
-                if end > begin
-            ]
-            images = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *chunks)
-        return images, jax.tree.map(lambda _: True, images)
+            picked = [image[pick, pick] for image in whole]
+            images[name] = jnp.stack(picked, axis) if len(picked) > 1 else picked[0]
+    return Image(**images)
 
-    return mapped
+
+def _average_pixels(packed: jax.Array, supersample: int, *, axis: int) -> jax.Array:
+    """The mean of each pixel's rays, uint8, colours along `axis`."""
+    size, whole = packed.shape[0] // supersample, LEVELS // 255 * supersample**2
+
+    # Colours last on a CPU, whose loop then reads each pixel once.
+    shifts = np.reshape(SHIFTS, (3, 1, 1, 1, 1) if axis == 0 else (3,)).astype(np.int32)
+    rays = (2, 4) if axis == 0 else (1, 3)
+
+    def average(packed: jax.Array) -> jax.Array:
+        block = packed.reshape(size, supersample, size, supersample)
+        unpacked = (jnp.expand_dims(block, axis) >> shifts) & 1023
+        return ((unpacked.sum(rays) + whole // 2) // whole).astype(jnp.uint8)
+
+    return fusion_barrier(average, packed)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.render import intersect, primitives, textures
 from omnivla_jax.render.arithmetic import Vector, add, dot, unit
+from omnivla_jax.render.lookup import columns_at
 from omnivla_jax.render.types import KINDS, KindRanges, Lights, Materials
 
 
@@ -52,7 +53,7 @@ def surface(
     """
     chex.assert_equal_shape([hit, distance, row])
     poses = [rows.rotation.reshape(-1, 9), rows.position, rows.size]
-    pose = _gather_rows(jnp.concatenate(poses, axis=1), row)
+    pose = columns_at(jnp.concatenate(poses, axis=1), row)
     turn = [pose[3 * i : 3 * i + 3] for i in range(3)]
     offset = [point[i] - pose[9 + i] for i in range(3)]
     local = tuple(sum(turn[i][j] * offset[i] for i in range(3)) for j in range(3))
@@ -95,7 +96,7 @@ def shade(
     """
     view = unit(tuple(eye[i] - surface.point[i] for i in range(3)))
     tables = [jnp.asarray(t, jnp.float32).reshape(-1, t[0].size) for t in materials]
-    values = _gather_rows(jnp.concatenate(tables, axis=1)[material], surface.row)
+    values = columns_at(jnp.concatenate(tables, axis=1)[material], surface.row)
     facing = jnp.maximum(dot(surface.normal, view), 0.0)
     base = _albedo(surface, values, pixel_angle * surface.distance / (facing + 0.05))
 
@@ -164,14 +165,6 @@ def _to_lamp(point: Vector, lights: Lights, lamp: int) -> Vector:
         for axis in range(3)
     )
     return unit(offset)
-
-
-def _gather_rows(table: jax.Array, row: jax.Array) -> list[jax.Array]:
-    """The K columns of table [N, K] at row [T, P], as arrays [T, P]."""
-    values = intersect.fusion_barrier(
-        lambda table, row: table.T.at[:, row].get(mode="promise_in_bounds"), table, row
-    )
-    return [values[column] for column in range(table.shape[1])]
 
 
 def _scale(amount: jax.Array, rgb: jax.Array) -> Vector:

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import orbax.checkpoint as ocp
 
-from omnivla_jax.core import checkpoint_files
+from omnivla_jax.core import checkpoint_files, paths
 from omnivla_jax.core.checkpoint_files import (
     HISTORY,
     NORMALIZER,
@@ -99,7 +99,7 @@ class Writer:
         number = len(history) if step is None else step
         path = self.directory / checkpoint_files.StepNameFormat().build_name(number)
         self.wait()
-        if path.exists():
+        if path in checkpoint_files.steps(self.directory):
             raise ValueError(
                 f"{path} exists already: save to another folder, or resume from it."
             )
@@ -171,7 +171,7 @@ def writer(
       where there was no other error.
     """
     checkpoint_files.silence_orbax()
-    directory = Path(directory).absolute()
+    directory = paths.absolute(directory)
     opened = Writer(directory, max_to_keep, best_metric, policy)
     try:
         yield opened

@@ -27,7 +27,7 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.train import loop, rng
+from omnivla_jax.train import loop, rng, sharding
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
@@ -256,10 +256,10 @@ def run(
     config: EvaluateConfig,
     report: Callable[[int, float], Any] = lambda episodes, success: None,
 ) -> EvalResult:
-    """All N episodes, a block of W at a time.
+    """All N episodes, a block of W at a time; processes take turns at the blocks.
 
     The last block is filled up with episodes that were played already; their results
-    are dropped.
+    are dropped. With several processes it is a collective.
 
     Args:
       evaluate: the program of `make_evaluate`.
@@ -270,29 +270,29 @@ def run(
 
     Returns:
       Success, diverged, steps and diagnostics as numpy [N]; the frames are those of the
-      first block.
+      first block, and None in the processes that have not played it.
     """
-    # One device evaluates, wherever the policy was trained.
-    params, normalizer = jax.device_put((params, normalizer), jax.local_devices()[0])
+    # One device of each process evaluates, wherever the policy was trained.
+    params, normalizer = sharding.to_local((params, normalizer))
+    processes, process = jax.process_count(), jax.process_index()
     results: list[EvalResult] = []
     width, total, reported = config.width, config.episodes, 0
-    for low in range(0, total, width):
-        rows = np.arange(low, low + width) % total
-        block = jax.tree.map(lambda x: x[rows], batch)
+    for first in range(0, total, width * processes):
+        low = first + width * process  # beyond the last block: one of the others'
+        block = jax.tree.map(lambda x: x[np.arange(low, low + width) % total], batch)
         result = evaluate(params, normalizer, block)
         loop.block_until_ready(result)
-        counted = result._replace(frames=None)
-        counted = jax.tree.map(lambda x: x[: total - low], counted)
-        frames = result.frames if low == 0 else None
-        results.append(jax.device_get(counted)._replace(frames=frames))
-        done = min(low + width, total)
+        counted = jax.device_get(result._replace(frames=None))
+        results.append(counted._replace(frames=result.frames if low == 0 else None))
+        done = min(first + width * processes, total)
         if done - reported >= config.batch_size or done == total:
             success = np.concatenate([result.success for result in results])
-            report(done - reported, float(np.mean(success)))
+            report(done - reported, float(np.mean(success[:total])))
             reported = done
     frames = jax.tree.map(lambda x: x[:, :total], results[0].frames)
     outcomes = [result._replace(frames=None) for result in results]
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outcomes)
+    blocks = sharding.gather_turns(jax.tree.map(lambda *x: np.stack(x), *outcomes))
+    joined = jax.tree.map(lambda x: np.ravel(x)[:total], blocks)
     return joined._replace(frames=frames)
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import exits
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.train.csv_log import Row
 
@@ -34,6 +35,7 @@ def run(
     evaluate: Callable[[Any, list[Row]], Any] = lambda state, rows: None,
     evaluate_every: int = 0,
     report: Callable[[Row], Any] = lambda row: None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, list[Row]]:
     """Call `step_fn` until there are `steps` records, checkpointing on the way.
 
@@ -42,20 +44,18 @@ def run(
       state: the state after `history`.
       steps: number of calls of the whole stage, those of `history` included.
       history: the records of the calls that were made before an interruption.
-      save: called with (state, history) every `save_every` calls and after the last;
-        it must have copied the state when it returns.
-      save_every: calls between two checkpoints.
-      evaluate: called likewise every `evaluate_every` calls, and before `save`, so that
-        a checkpoint never precedes the evaluation of its state.
-      evaluate_every: calls between two evaluations; 0: never.
+      save: called with (state, history), also after the last call; copies the state.
+      evaluate: called likewise and before `save`: what is saved has been evaluated.
+      save_every, evaluate_every: calls between two of them; 0: no evaluation.
       report: called with each record once it is known.
+      stop_requested: called once a step; True saves after it and ends the run.
 
     Returns:
       The last state and one record a call, numbered from 1 under "update".
 
     Raises:
-      FloatingPointError: a metric or a number of the state is not finite; the update
-        and the names are in the message. Nothing is saved after it.
+      FloatingPointError: a metric or a number of the state is not finite, and named.
+      Preempted: `stop_requested` was True.
     """
     rows, last_saved_step = list(history), len(history)
     pending: Mapping[str, jax.Array] | None = None
@@ -69,8 +69,9 @@ def run(
         if pending is not None:
             read(pending)
         pending = metrics
+        stops = stop_requested()
         evaluates = evaluate_every > 0 and number % evaluate_every == 0
-        saves = number % save_every == 0 or number == steps
+        saves = stops or number % save_every == 0 or number == steps
         if evaluates or saves:
             read(pending)
             pending = None
@@ -80,6 +81,8 @@ def run(
         if saves:
             save(state, list(rows))
             last_saved_step = number
+        if stops:
+            raise exits.Preempted(number)
     return state, rows
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from omnivla_jax.core import compile as compilation
@@ -114,7 +115,7 @@ def make_step(
         state: TrainState, dataset: sft_data.Dataset
     ) -> tuple[TrainState, Metrics]:
         def update(carry: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            batch_key, loss_key = _step_keys(carry)
+            batch_key, loss_key = _step_keys(carry.seed, carry.step)
             batch = mesh_sharding.constrain_batch(
                 sft_data.draw(batch_key, dataset, config.batch_size)
             )
@@ -172,12 +173,33 @@ def make_streamed_step(
             batch = mesh_sharding.constrain_batch(
                 (observation, chunk, frames.loss_mask)
             )
-            return _update(carry, _step_keys(carry)[1], batch, policy_config, config)
+            _, loss_key = _step_keys(carry.seed, carry.step)
+            return _update(carry, loss_key, batch, policy_config, config)
 
         after, metrics = jax.lax.scan(update, state, batches)
         return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
+
+
+def drawn_rows(seed: int, config: SftConfig, frames: int) -> np.ndarray:
+    """The frames that `make_step` draws from a dataset, for a stream to hand in.
+
+    Args:
+      seed: of the training state.
+      config: of this stage.
+      frames: F, of the dataset.
+
+    Returns:
+      int32 [steps * N], rows of the dataset, batch after batch.
+    """
+    on_device = jnp.asarray(seed, jnp.uint32)
+
+    def draw(step: jax.Array) -> jax.Array:
+        key, _ = _step_keys(on_device, step)
+        return sft_data.draw_rows(key, frames, config.batch_size)
+
+    return np.asarray(jax.lax.map(draw, jnp.arange(config.steps))).reshape(-1)
 
 
 def loss(
@@ -219,10 +241,10 @@ def loss(
     )
 
 
-def _step_keys(state: TrainState) -> jax.Array:
+def _step_keys(seed: jax.Array, step: jax.Array) -> jax.Array:
     """Two keys of an optimizer step: for drawing the batch, and for the loss."""
-    stream = rng.named_key(state.seed, "action")
-    return jax.random.split(jax.random.fold_in(stream, state.step))
+    stream = rng.named_key(seed, "action")
+    return jax.random.split(jax.random.fold_in(stream, step))
 
 
 def _update(

@@ -116,10 +116,24 @@ def check_dimensions(normalizer: normalize.Normalizer, config: PolicyConfig) -> 
         )
 
 
+def draw_rows(key: jax.Array, frames: int, size: int) -> jax.Array:
+    """Draw frames with replacement.
+
+    Args:
+      key: consumed.
+      frames: F, to draw from.
+      size: N, how many.
+
+    Returns:
+      int32 [N], rows of a `Dataset` of F frames.
+    """
+    return jax.random.randint(key, (size,), 0, frames)
+
+
 def draw(
     key: jax.Array, dataset: Dataset, size: int
 ) -> tuple[Observation, jax.Array, jax.Array | None]:
-    """Draw frames with replacement.
+    """Draw a batch with replacement.
 
     Args:
       key: consumed.
@@ -130,7 +144,7 @@ def draw(
       N observations, chunks float32 [N, H, D], and the mask of their losses bool
       [N, H]; None: every action has one.
     """
-    frame = jax.random.randint(key, (size,), 0, dataset.chunk.shape[0])
+    frame = draw_rows(key, dataset.chunk.shape[0], size)
     row = dataset.instruction[frame]
     observation = Observation(
         images=dataset.images[frame],

@@ -10,7 +10,9 @@ from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from omnivla_jax.core import sharding
@@ -89,13 +91,56 @@ def shard(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:
     """
 
     def put(leaf: jax.Array, target: NamedSharding) -> jax.Array:
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jax.process_count() == 1:
             return jax.device_put(leaf, target)
-        # Over several processes `device_put` takes numbers, not typed keys.
-        numbers = jax.device_put(jax.random.key_data(leaf), target)
-        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+        # Here `device_put` takes neither typed keys nor arrays that lie on one process.
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        host = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        placed = jax.make_array_from_callback(host.shape, target, lambda at: host[at])
+        if is_key:
+            return jax.random.wrap_key_data(placed, impl=jax.random.key_impl(leaf))
+        return placed
 
     return jax.tree.map(put, tree, shardings(tree, mesh, config))
+
+
+def to_local(tree: PyTree) -> PyTree:
+    """Copy a tree to one device of this process; with several processes a collective.
+
+    Args:
+      tree: arrays, wherever their shards lie.
+
+    Returns:
+      The same tree on the first device of this process.
+    """
+    device = jax.local_devices()[0]
+
+    def copy(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            if leaf.is_fully_replicated:
+                leaf = leaf.addressable_data(0)
+            else:
+                leaf = multihost_utils.process_allgather(leaf, tiled=True)
+        return jax.device_put(leaf, device)
+
+    return jax.tree.map(copy, tree)
+
+
+def gather_turns(tree: PyTree) -> PyTree:
+    """Join what processes have made by turns; with several processes a collective.
+
+    Args:
+      tree: host arrays [K, ...]: turns of this process, as many as of every other.
+
+    Returns:
+      Host arrays [P K, ...] of P processes: the first turn of each, then the second.
+    """
+    if jax.process_count() == 1:
+        return tree
+    gathered = multihost_utils.process_allgather(tree)  # [P, K, ...]
+    return jax.tree.map(
+        lambda x: np.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), gathered
+    )
 
 
 def shardings(tree: PyTree, mesh: Mesh, config: PolicyConfig) -> PyTree:

@@ -14,11 +14,13 @@ from omnivla_jax.core import compile
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.resets import recorded_states
 from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import expert, observe, proprioception
 from omnivla_jax.world.visual_scene import VisualScene
 
 ACTION_LIMIT = 1.0
+CONTROL_RATE = 20  # Hz
 
 
 class ExpertTrajectory(NamedTuple):
@@ -30,6 +32,7 @@ class ExpertTrajectory(NamedTuple):
     action: jax.Array  # float32 [T, B, 7]
     success: jax.Array  # bool [T, B]: the goal holds after action t
     diverged: jax.Array  # bool [T, B]: the episode broke off at action t or before
+    joints: tuple[jax.Array, jax.Array] | None  # qpos [T, B, nq], qvel [T, B, nv]
 
 
 class ExpertRollout(NamedTuple):
@@ -54,6 +57,8 @@ def make_runner(
 ) -> ExpertRunner:
     """Compile segments of the expert, for episodes that may end before the last one.
 
+    Their steps hold the simulator's joints.
+
     Args:
       scene: the static tables.
       visuals: shapes, materials, lights and cameras.
@@ -65,7 +70,9 @@ def make_runner(
     Returns:
       The compiled functions.
     """
-    runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
+    runner = _runner(
+        scene, visuals, steps=steps, size=size, action_noise=action_noise, joints=True
+    )
     return ExpertRunner(compile.jit(runner.reset), compile.jit(runner.advance))
 
 
@@ -84,7 +91,9 @@ def make_recorder(
     Returns:
       (task int32 [B], key) -> T control steps of B episodes; the key is consumed.
     """
-    runner = _runner(scene, visuals, steps=steps, size=size, action_noise=action_noise)
+    runner = _runner(
+        scene, visuals, steps=steps, size=size, action_noise=action_noise, joints=False
+    )
 
     def record(task: jax.Array, key: jax.Array) -> ExpertTrajectory:
         reset_key, noise_key = jax.random.split(key)
@@ -94,7 +103,13 @@ def make_recorder(
 
 
 def _runner(
-    scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
+    scene: Scene,
+    visuals: VisualScene,
+    *,
+    steps: int,
+    size: int,
+    action_noise: float,
+    joints: bool,
 ) -> ExpertRunner:
     def reset(task: jax.Array, key: jax.Array) -> ExpertRollout:
         chex.assert_rank(task, 1)
@@ -118,6 +133,7 @@ def _runner(
                 action,
                 new_state.success,
                 new_state.diverged,
+                (state.physics.qpos, state.physics.qvel) if joints else None,
             )
             return ExpertRollout(new_state, expert_state), record
 
@@ -160,7 +176,12 @@ def successful_episodes(
     arrays = jax.tree.map(lambda leaf: np.asarray(leaf)[:horizon], trajectory)
     for index in np.flatnonzero(arrays.success[-1]):
         length = int(arrays.success[:, index].argmax()) + 1
-        row = int(tasks[index])
+        row, simulator_state = int(tasks[index]), None
+        if arrays.joints is not None:
+            qpos, qvel = (part[:length, index] for part in arrays.joints)
+            own = recorded_states.from_scene(scene, row, qpos, qvel)
+            seconds = np.arange(length)[:, None] / CONTROL_RATE
+            simulator_state = np.concatenate([seconds, *own], axis=1, dtype=np.float64)
         yield Demonstration(
             images=arrays.images[:length, index].copy(),
             state=arrays.state[:length, index].copy(),
@@ -168,4 +189,5 @@ def successful_episodes(
             action=arrays.action[:length, index].copy(),
             instruction=scene.tasks[row].instruction,
             task=row,
+            simulator_state=simulator_state,
         )

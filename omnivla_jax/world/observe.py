@@ -103,7 +103,6 @@ def render_images(
     outputs: Sequence[str],
     shadows: bool = False,
     supersample: int = POLICY_SUPERSAMPLE,
-    chunk: int | None = None,
 ) -> Image:
     """Render every camera of every environment.
 
@@ -111,9 +110,8 @@ def render_images(
       visuals: materials, lights and cameras may have a leading axis B, of each
         environment. Values are data: changing them compiles nothing.
       physics: B environments.
-      size, outputs, shadows, supersample: see `render.render`.
-      chunk: how many images an accelerator draws at once, which bounds its memory;
-        None: all. CPUs draw a few at a time anyway.
+      size, outputs, shadows, supersample: see `render.render`, which draws some
+        images at a time: memory does not grow with their number.
 
     Returns:
       Leaves [B, V, S, S, ...].
@@ -148,10 +146,7 @@ def render_images(
             supersample=supersample,
         )
 
-    if chunk is None or jax.default_backend() == "cpu":
-        flat = jax.vmap(draw)(per_image)
-    else:
-        flat = jax.lax.map(draw, per_image, batch_size=chunk)
+    flat = jax.vmap(draw)(per_image)
     return jax.tree.map(lambda leaf: leaf.reshape(batch, views, *leaf.shape[1:]), flat)
 
 

@@ -54,3 +54,10 @@ def test_options_that_the_compiler_lacks_are_left_out(monkeypatch):
         options = compilation.compiler_options(fused=False)
     assert options == compilation.CPU_OPTIONS
     assert compilation.jit(lambda x: x + 1, fused=True)(1) == 2
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 5, 7})
+    assert compilation.cpu_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert compilation.cpu_cores() == os.cpu_count()

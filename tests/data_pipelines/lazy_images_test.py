@@ -1,4 +1,4 @@
-"""Tests of data_pipelines.lazy_images: aspect ratios stay, frames are picked."""
+"""Tests of data_pipelines.lazy_images: frames are picked, pictures resized."""
 
 import numpy as np
 import pytest
@@ -8,26 +8,7 @@ from data_pipelines import lazy_images
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 2, 8, 8, 3), np.uint8)
 
 
-@pytest.mark.parametrize(
-    "shape, size, inner",
-    [
-        ((18, 32), (16, 16), (slice(3, 12), slice(0, 16))),
-        ((32, 18), (16, 16), (slice(0, 16), slice(3, 12))),
-        ((8, 8), (16, 16), (slice(0, 16), slice(0, 16))),
-        ((10, 10), (8, 16), (slice(0, 8), slice(4, 12))),
-    ],
-)
-def test_a_picture_keeps_its_aspect_ratio(shape, size, inner):
-    picture = np.full((*shape, 3), 200, np.uint8)
-    fitted = lazy_images.fit(picture, size)
-    expected = np.zeros((*size, 3), np.uint8)
-    expected[inner] = 200
-    np.testing.assert_array_equal(fitted, expected)
-
-
-def test_the_same_size_is_the_same_picture():
-    picture = IMAGES[0, 0]
-    assert lazy_images.fit(picture, (8, 8)) is picture
+def test_pictures_of_that_size_stay_as_they_are():
     assert lazy_images.resize(IMAGES, 8) is IMAGES
 
 

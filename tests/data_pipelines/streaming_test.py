@@ -16,7 +16,7 @@ DEMONSTRATIONS = reaching.demonstrations(count=9)
 
 
 def frames_of(padding="clamp", seed=0, demonstrations=DEMONSTRATIONS):
-    return streaming.ShuffledFrames(
+    return streaming.TrainingFrames(
         demonstrations, TEXTS, horizon=4, padding=padding, seed=seed
     )
 
@@ -24,32 +24,6 @@ def frames_of(padding="clamp", seed=0, demonstrations=DEMONSTRATIONS):
 def assert_same(batch, other):
     for leaf, expected in zip(batch, other, strict=True):
         np.testing.assert_array_equal(leaf, expected)
-
-
-def order_of(epoch, frames):
-    """Demonstration and step at every position of an epoch."""
-    start = epoch * len(frames)
-    return [frames.order[start + offset] for offset in range(len(frames))]
-
-
-def test_every_epoch_shows_every_frame_once(monkeypatch):
-    monkeypatch.setattr(streaming, "WINDOW", 4)  # which does not divide the nine
-    frames = frames_of()
-    steps = [len(d.action) for d in DEMONSTRATIONS]
-    every = [
-        (index, step) for index, count in enumerate(steps) for step in range(count)
-    ]
-    assert len(frames) == len(every)
-    orders = [order_of(epoch, frames) for epoch in range(2)]
-    assert sorted(orders[0]) == sorted(orders[1]) == every
-    assert orders[0] != orders[1] != order_of(1, frames_of(seed=1))
-
-
-def test_demonstrations_without_frames_are_passed_over(monkeypatch):
-    monkeypatch.setattr(streaming, "WINDOW", 1)
-    order = streaming.FrameOrder(np.array([0, 2, 0, 1, 0]), np.ones(5), seed=0)
-    drawn = [order[position] for position in range(6)]
-    assert sorted(drawn[:3]) == sorted(drawn[3:]) == [(1, 0), (1, 1), (3, 0)]
 
 
 def test_a_frame_is_the_demonstrations():
@@ -66,41 +40,6 @@ def test_a_frame_is_the_demonstrations():
         assert frame.loss_mask.sum() == min(4, left)
         seen[TEXTS[frame.instruction]] += 1
     assert set(seen) == set(TEXTS)
-
-
-def test_pictures_in_use_are_those_of_a_window(monkeypatch):
-    monkeypatch.setattr(streaming, "WINDOW", 3)
-    used: list[int] = []
-
-    def recorded(index, images):
-        def decode(step):
-            used.append(index)
-            return images[step]
-
-        return LazyImages(decode, images.shape)
-
-    lazy = [
-        d._replace(images=recorded(i, d.images)) for i, d in enumerate(DEMONSTRATIONS)
-    ]
-    frames = frames_of(demonstrations=lazy)
-    for position in range(len(frames)):
-        frames[position]
-    windows = [set(used[start : start + 15]) for start in range(0, 45, 15)]
-    assert [len(window) for window in windows] == [3, 3, 3]
-    assert set.union(*windows) == set(range(9))
-
-
-def test_large_pictures_make_smaller_windows(monkeypatch):
-    monkeypatch.setattr(streaming, "WINDOW", 4)
-    monkeypatch.setattr(streaming, "WINDOW_BYTES", 200)
-    counts = np.full(9, 5)
-    by_number = streaming.FrameOrder(counts, np.full(9, 10), seed=0)
-    by_bytes = streaming.FrameOrder(counts, np.full(9, 100), seed=0)
-    for order, most in ((by_number, 4), (by_bytes, 2)):
-        drawn = [order[position] for position in range(45)]
-        assert len(set(drawn)) == 45
-        windows = order._windows(0)[0]
-        assert max(map(len, windows)) == most
 
 
 def test_resized_pictures_count_as_they_are_read():

@@ -1,9 +1,6 @@
 """Tests of experiments.ablation: its variants, its table, and a run on toy sizes."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +9,7 @@ from experiments.configs.schema import from_config
 from experiments.pipeline import sweep
 from experiments.pipeline.workdir import open_workdir
 from experiments.reporting import records
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import launchers
 
 
 @pytest.mark.parametrize("name", config_file.VARIANTS)
@@ -50,18 +46,9 @@ def test_folders_above_and_below_the_seeds_are_named(tmp_path):
 
 @pytest.mark.slow
 def test_the_launcher_runs_and_resumes(tmp_path):
-    def launch():
-        command = [sys.executable, "-m", "experiments.ablation"]
-        config = "--config=experiments/configs/ablation.py:debug"
-        return subprocess.run(
-            [*command, config, f"--workdir={tmp_path / 'runs'}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=840,
-        )
-
-    done = launch()
+    config = "--config=experiments/configs/ablation.py:debug"
+    command = ("experiments.ablation", config, f"--workdir={tmp_path / 'runs'}")
+    done = launchers.run(*command)
     assert done.returncode == 0, done.stderr
     runs, variants = records.load(tmp_path / "runs" / "ablation")
     assert variants == ["SFT only", "+ PPO", "+ Flow-GSPO, chunk groups"]
@@ -71,7 +58,7 @@ def test_the_launcher_runs_and_resumes(tmp_path):
     assert (tmp_path / "runs" / "curves.png").stat().st_size > 1000
     for folder in (tmp_path / "runs").glob("seed-0/*/"):
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    again = launch()
+    again = launchers.run(*command)
     assert again.returncode == 0, again.stderr
     assert again.stdout in done.stdout and "compiling" not in again.stdout
     assert len(list((tmp_path / "runs" / "seed-0").glob("demonstrations-*"))) == 1

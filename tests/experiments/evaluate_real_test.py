@@ -1,8 +1,6 @@
 """Tests of the launcher: a stand-in for LIBERO, a server of constant actions."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
 
@@ -11,19 +9,20 @@ import pytest
 from websockets.sync.server import serve
 
 from experiments.serving import codec
-from tests.helpers import stand_in_libero
+from tests.helpers import launchers, stand_in_libero
 
 TASKS = {7: "turn_on_the_stove", 8: "put_the_bowl_on_the_plate"}
+REFUSED = "put_the_wine_bottle_on_the_rack"
 ACTIONS = np.tile(np.array([0.25, 0, 0, 0, 0, 0, 1], np.float32), (8, 1))
 
 
 def answer(connection):
-    """Answer every request; refuse those for the plate."""
+    """Answer every request; refuse those of one task."""
     connection.send(codec.pack({"image_size": 32, "instructions": ["a"]}))
     for frame in connection:
         request = codec.unpack(frame)
         assert request["observation/image"].shape == (224, 224, 3)
-        if "fail" in request["prompt"]:
+        if "rack" in request["prompt"]:
             connection.send("Traceback\nValueError: no such prompt")
             return
         connection.send(codec.pack({"actions": ACTIONS}))
@@ -39,15 +38,14 @@ def server():
 
 def launch(folder, server, *options):
     """The launcher's exit code, standard output and standard error."""
-    environment = os.environ | {"PYTHONPATH": f"{folder}:{os.getcwd()}"}
-    command = [sys.executable, "-m", "experiments.evaluate_real", *options]
-    command += ["--suite=libero_goal", f"--server={server}", "--episodes=2"]
-    done = subprocess.run(
-        [*command, f"--libero_python={sys.executable}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = launchers.run(
+        "experiments.evaluate_real",
+        *options,
+        "--suite=libero_goal",
+        f"--server={server}",
+        "--episodes=2",
+        f"--libero_python={sys.executable}",
+        PYTHONPATH=f"{folder}:{launchers.ROOT}",
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -78,6 +76,16 @@ def test_too_few_states_are_one_line(tmp_path, server):
     code, _, words = launch(tmp_path, server, "--tasks=7")
     assert code and "--episodes=2" in words and "holds 1 states" in words
     assert "Traceback" not in words
+
+
+def test_a_failing_task_ends_the_others_at_once(tmp_path, server):
+    package = stand_in_libero.write(tmp_path)
+    far = np.array([[0.0, -1e9, 0, 0]] * 2)  # from where no episode ends
+    for name in (TASKS[7], REFUSED):
+        stand_in_libero.write_states(package, f"libero_goal/{name}", far)
+    code, _, words = launch(tmp_path, server, "--tasks=7,9", "--max_steps=1000000000")
+    assert code == 1 and "no such prompt" in words.splitlines()[-1]
+    assert "Traceback (most" not in words
 
 
 def test_no_server_is_one_line(tmp_path):

@@ -1,9 +1,6 @@
 """Tests of experiments.evaluate through its entry point, on a debug run's folder."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +16,8 @@ from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import state_files
 from omnivla_jax.sim.resets import recorded_states, region_sampler
 from omnivla_jax.train import checkpoints, online, rng, sft
+from tests.helpers import launchers
 from tests.helpers.pretrained import published_folder
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +40,7 @@ def workdir(tmp_path_factory):
 
 
 def launch(*arguments):
-    command = [sys.executable, "-m", "experiments.evaluate"]
-    return subprocess.run(
-        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=840
-    )
+    return launchers.run("experiments.evaluate", *arguments)
 
 
 def evaluation(*arguments):
@@ -136,7 +129,8 @@ def test_published_weights_are_played_by_one_command(tmp_path):
 def test_half_a_command_says_what_it_lacks():
     for arguments, words in (
         ((), "give --checkpoint=FOLDER, or --policy=NAME"),
-        (("--policy=pi05_libero",), "needs --weights=FOLDER and --suite=NAME"),
+        (("--policy=pi05_libero",), "needs --weights=FOLDER"),
+        (("--policy=pi05_libero", "--weights=a"), "needs --suite=NAME"),
     ):
         done = launch(*arguments)
         assert done.returncode == 2 and words in done.stderr

@@ -1,9 +1,5 @@
 """Tests of the command that imports public weights, on the debug preset."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import chex
 import jax
 import numpy as np
@@ -13,17 +9,14 @@ from experiments.pipeline import imported_weights
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
 from omnivla_jax.train import checkpoints
+from tests.helpers import launchers
 from tests.helpers.pretrained import fakes
 
-ROOT = Path(__file__).parents[2]
 CONFIG = configs.preset("debug")
 
 
-def run(*flags) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.import_weights", "--preset=debug"]
-    return subprocess.run(
-        [*command, *flags], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def run(*flags):
+    return launchers.run("experiments.import_weights", "--preset=debug", *flags)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +15,7 @@ from experiments.pipeline import training
 from omnivla_jax.policy import norm_stats, normalize
 from omnivla_jax.train import sft_data
 from tests.data_pipelines.rlds_test import make_episode
+from tests.helpers import launchers
 
 TEXT = "turn on the stove"
 EPISODES = [
@@ -27,13 +25,7 @@ EPISODES = [
 
 
 def run(flags):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.norm_stats", *flags],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return launchers.run("experiments.norm_stats", *flags)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 
 from omnivla_jax.sim.libero import files
 from omnivla_jax.train import checkpoints
+from tests.helpers import launchers
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
@@ -30,18 +31,12 @@ PHASES = ("before", "after", "swapped_instructions")
 
 
 def command(workdir, *arguments):
-    launcher = [sys.executable, "-m", "experiments.quickstart", CONFIG, *LONGER]
+    launcher = ["experiments.quickstart", CONFIG, *LONGER]
     return [*launcher, f"--workdir={workdir}", *arguments]
 
 
 def launch(workdir, *arguments):
-    return subprocess.run(
-        command(workdir, *arguments),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-    )
+    return launchers.run(*command(workdir, *arguments))
 
 
 def one_line(done, code, *words):
@@ -134,9 +129,8 @@ def test_a_killed_run_resumes_bit_for_bit(finished, tmp_path):
 
 def kill(workdir, event, seconds):
     """Resume and kill the launcher outright `seconds` after a file has appeared."""
-    with subprocess.Popen(
-        command(workdir, "--resume"), cwd=ROOT, stdout=subprocess.DEVNULL
-    ) as process:
+    resuming = [sys.executable, "-m", *command(workdir, "--resume")]
+    with subprocess.Popen(resuming, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         while not (workdir / event).exists():
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
@@ -199,14 +193,8 @@ def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
     done = launch(tmp_path / "run", *flags)
     words = "no skill for 'set the dark bowl down' (Up plate_1)"
     one_line(done, 1, words, "data.path=")
-    collect = ["--suite", str(user_file), f"--out={tmp_path / 'demos'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.collect_demos", *collect],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    collect = ("--suite", user_file, f"--out={tmp_path / 'demos'}")
+    done = launchers.run("experiments.collect_demos", *collect)
     one_line(done, 1, "no skill for 'set the dark bowl down' (Up plate_1)", "policy")
 
 

@@ -1,26 +1,22 @@
 """Tests of experiments.train on the debug config: stages apart, and what is refused."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from experiments.benchmarks.lib import synthetic_lerobot
+from experiments.serving.requests import RequestFormat, to_observation
+from omnivla_jax.policy import inference
+from tests.helpers import launchers
+
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
 SMALL = ("--config.evaluation.recorded=0", "--config.tasks=1,7")
 
 
 def launch(workdir, *arguments):
-    command = [sys.executable, "-m", "experiments.train", CONFIG, *SMALL]
-    return subprocess.run(
-        [*command, f"--workdir={workdir}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-    )
+    command = ("experiments.train", CONFIG, *SMALL, f"--workdir={workdir}")
+    return launchers.run(*command, *arguments)
 
 
 @pytest.mark.slow
@@ -42,12 +38,45 @@ def test_online_training_starts_from_another_run(tmp_path):
     assert (online / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.slow
+def test_another_robot_learns_from_its_dataset(tmp_path):
+    """Three cameras and 14 joints, without a simulator; then it is served."""
+    cameras = ("top", "left", "right")
+    robot = synthetic_lerobot.Robot(cameras, state=14, actions=14)
+    synthetic_lerobot.write(tmp_path / "data", frames=250, side=24, robot=robot)
+    sizes = {"action_dim": 14, "proprio_dim": 14, "views": 3, "spatial": False}
+    data = {
+        "source": "lerobot",
+        "path": tmp_path / "data",
+        "cameras": ",".join(cameras),
+        "state_keys": "state",
+        "action_keys": "actions",
+        "image_convention": "upright",
+    }
+    command = ["--config.suite=", "--config.stages=sft"]
+    command += [f"--config.policy.{name}={value}" for name, value in sizes.items()]
+    command += [f"--config.data.{name}={value}" for name, value in data.items()]
+    refused = launch(tmp_path / "run", *command)
+    assert refused.returncode == 1 and "data.padding=clamp" in refused.stderr
+    done = launch(tmp_path / "run", *command, "--config.data.padding=clamp")
+    assert done.returncode == 0, done.stderr
+    assert "Not evaluated: there is no simulator" in done.stdout
+    policy = inference.load(tmp_path / "run" / "checkpoints" / "sft")
+    assert policy.spec.cameras == cameras and len(policy.spec.instructions) == 2
+    served = RequestFormat(16, policy.spec.cameras, views=3, image_convention="upright")
+    picture = np.zeros((24, 24, 3), np.uint8)
+    request = {**dict.fromkeys(cameras, picture), "observation/state": np.zeros(14)}
+    observation = to_observation({**request, "prompt": "stack the cups"}, served)
+    assert policy.infer(observation)["actions"].shape == (4, 14)
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (["--config.stages=online,sft"], "stages=online,sft must name stages once"),
         (["--config.stages=online"], "give --config.init_checkpoint=FOLDER"),
         (["--config.init_checkpoint=none"], "none holds no run and lies in none"),
+        (["--config.suite="], 'suite="" is no simulator: give --config.stages=sft'),
     ],
 )
 def test_a_wrong_start_is_one_clear_line(tmp_path, arguments, words):

@@ -2,9 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +10,7 @@ from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import open_workdir
 from omnivla_jax.policy import normalize
 from omnivla_jax.train import checkpoints, rng, sft
-
-ROOT = Path(__file__).parents[2]
-
-
-def launch(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.watch", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+from tests.helpers import launchers
 
 
 @pytest.mark.slow
@@ -41,7 +27,8 @@ def test_a_runs_policy_is_played_and_shown(tmp_path):
     )
     checkpoints.save(run.checkpoints("sft"), state, [{"update": 0.0}])
     page = tmp_path / "page.html"
-    done = launch(f"--checkpoint={run.path}", "--episodes=2", f"--out={page}")
+    flags = (f"--checkpoint={run.path}", "--episodes=2", f"--out={page}")
+    done = launchers.run("experiments.watch", *flags)
     assert done.returncode == 0, done.stderr
     data = re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
     assert data
@@ -64,6 +51,7 @@ def test_a_runs_policy_is_played_and_shown(tmp_path):
     ],
 )
 def test_wrong_flags_are_one_line(tmp_path, arguments, words):
-    done = launch(*arguments, f"--out={tmp_path / 'page.html'}")
+    out = f"--out={tmp_path / 'page.html'}"
+    done = launchers.run("experiments.watch", *arguments, out)
     assert done.returncode != 0 and words in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ SIZE, STEPS, PROCESSES = 8, 3, 2
 
 
 def stream(rows):
-    frames = streaming.ShuffledFrames(
+    frames = streaming.TrainingFrames(
         reaching.demonstrations(), reaching.TEXTS, horizon=4, padding="mask", seed=0
     )
     return streaming.BatchStream(frames, SIZE, rows=rows)

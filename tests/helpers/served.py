@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import threading
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,9 +11,10 @@ from experiments.serving.batched_policy import BatchedPolicy
 from experiments.serving.requests import RequestFormat
 from experiments.serving.server import PolicyServer, ServerConfig
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import inference, normalize, policy
+from omnivla_jax.policy import inference, normalize
+from tests.helpers.debug_inputs import random_params
 
-CONFIG = configs.preset("debug")
+CONFIG = configs.preset("debug").without_spatial()
 PROMPT = "open the drawer"
 
 
@@ -25,7 +25,7 @@ def make_policy():
         normalize.Affine(jnp.linspace(0, 1, 7), jnp.full(7, 2.0)),
     )
     spec = inference.PolicySpec(CONFIG, 2, 3, instructions=(PROMPT,))
-    return inference.Policy(policy.init(jax.random.key(1), CONFIG), units, spec)
+    return inference.Policy(random_params(CONFIG), units, spec)
 
 
 def request(seed=0, size=224):

@@ -9,15 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from openpi_client import image_tools
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import orientation
 from omnivla_jax.core.types import Observation
 from omnivla_jax.policy import config as configs
-from omnivla_jax.policy import inference, lora, normalize, policy
+from omnivla_jax.policy import inference, lora, normalize
 from omnivla_jax.policy.tokenizers import registry
 from omnivla_jax.train import checkpoints, sft, state
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.state import OptimizerConfig
+from tests.helpers.debug_inputs import random_params
 
 CONFIG = configs.preset("debug")
 SPEC = inference.PolicySpec(CONFIG, 2, 3, instructions=("open the drawer",))
@@ -27,12 +30,11 @@ SFT = sft.SftConfig(OptimizerConfig(1e-3), 10, ema_decay=0.9, trainable="lora:r=
 
 def make_state():
     """A training state with adapters that change the policy, and a normalizer."""
-    params = policy.init(jax.random.key(1), CONFIG)
     units = normalize.Normalizer(
         normalize.Affine(jnp.linspace(-1, 1, 8), jnp.full(8, 0.5)),
         normalize.Affine(jnp.linspace(0, 1, 7), jnp.full(7, 2.0)),
     )
-    created = sft.create(params, units, config=SFT, seed=0)
+    created = sft.create(random_params(CONFIG), units, config=SFT, seed=0)
     ones = jax.tree.map(lambda x: x + 0.01, created.ema_params[lora.LORA])
     return dataclasses.replace(
         created, ema_params={**created.ema_params, lora.LORA: ones}
@@ -100,6 +102,7 @@ def test_one_observation_is_a_row_of_the_batch(loaded):
     assert not np.allclose(batch[0], batch[1], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_deterministic_and_compiles_once_a_shape(saved, monkeypatch):
     chex.clear_trace_counter()
     counted = chex.assert_max_traces(inference._sample_actions, n=2)
@@ -130,6 +133,28 @@ def test_a_wrong_observation_is_one_clear_line(loaded, change, words):
     with pytest.raises(ValueError, match=words) as error:
         loaded.infer(wrong)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("convention", ["upright", "openpi"])
+def test_published_policies_fit_pictures_as_in_training(convention):
+    config = dataclasses.replace(CONFIG, image_convention=convention)
+    spec = inference.PolicySpec(config, 2, 3, fit_pictures=True)
+    params, units = random_params(config), make_state().normalizer
+    fitting = inference.Policy(params, units, spec)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 30, 45, 3), np.uint8)
+    seen = orientation.convert_image_convention(pictures, convention)
+    size = config.vision.image_size
+    fitted = np.stack([image_tools.resize_with_pad(x, size, size) for x in seen])
+    expected = orientation.convert_image_convention(fitted, convention)
+    inputs, _ = fitting.prepare({**one(), "images": pictures})
+    np.testing.assert_array_equal(inputs.images[0], expected)
+    batch = {**observation(), "images": np.stack([pictures, pictures])}
+    np.testing.assert_array_equal(fitting.prepare(batch)[0].images[1], expected)
+    given = one()
+    np.testing.assert_array_equal(fitting.prepare(given)[0].images[0], given["images"])
+    for wrong in (pictures[..., :1], pictures[0], pictures.astype(float)):
+        with pytest.raises(ValueError, match="but the policy takes"):
+            fitting.prepare({**one(), "images": wrong})
 
 
 @pytest.mark.parametrize("preset", configs.PRESETS)

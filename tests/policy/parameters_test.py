@@ -9,13 +9,19 @@ from flax.traverse_util import flatten_dict
 from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy import parameters
+from tests.helpers import unoptimized
 
 CONFIG = configs.preset("debug")
 
 
+def init(function):
+    """`function(key, config)`, compiled once instead of operation by operation."""
+    return unoptimized.jit(function, static_argnums=1)
+
+
 @pytest.fixture(scope="module")
 def params():
-    return parameters.init(jax.random.key(0), CONFIG)
+    return init(parameters.init)(jax.random.key(0), CONFIG)
 
 
 def test_the_tree_is_named_by_expert(params):
@@ -37,6 +43,7 @@ def test_an_absent_expert_has_no_entry():
     assert set(parameters.shapes(CONFIG.without_spatial())) == {"reasoning", "action"}
 
 
+@pytest.mark.slow
 def test_sharded_values_are_those_of_init(params):
     mesh = sharding.make_mesh()
     sharded = parameters.init_sharded(jax.random.key(0), CONFIG, mesh=mesh)
@@ -47,8 +54,9 @@ def test_sharded_values_are_those_of_init(params):
 
 
 def test_critic_and_noise_head_depend_on_keys():
-    for init in (parameters.init_value, parameters.init_noise):
-        first, again, other = (init(jax.random.key(n), CONFIG) for n in (1, 1, 2))
+    for function in (parameters.init_value, parameters.init_noise):
+        draw = init(function)
+        first, again, other = (draw(jax.random.key(n), CONFIG) for n in (1, 1, 2))
         chex.assert_trees_all_equal(first, again)
         pairs = zip(jax.tree.leaves(first), jax.tree.leaves(other))
         assert any((a != b).any() for a, b in pairs)

@@ -72,6 +72,7 @@ def test_slower_decay_makes_rougher_clouds():
     assert rough > 5 * smooth
 
 
+@pytest.mark.slow
 def test_fog_keeps_the_brightest_value_and_whitens():
     foggy = corruptions.fog(KEY, GIVEN, amount=jnp.asarray(2.0), decay=jnp.asarray(2.2))
     assert float(foggy.max()) <= IMAGE.max() + 1e-6
@@ -90,6 +91,7 @@ def test_glass_moves_pixels_less_than_reach():
     assert rows.min() >= 16 and columns.max() <= 31
 
 
+@pytest.mark.slow
 def test_one_program_applies_every_corruption():
     @chex.assert_max_traces(n=1)
     def run(numbers, key):

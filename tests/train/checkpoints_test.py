@@ -248,6 +248,7 @@ with checkpoints.writer(sys.argv[1]) as writer:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_a_save_loses_nothing(tmp_path):
     """Killed outright at a random moment, the last complete step is whole."""
     command = [sys.executable, "-c", KILLED, str(tmp_path)]

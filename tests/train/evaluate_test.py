@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from omnivla_jax.policy import normalize, policy
+from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import environment as environments
 from omnivla_jax.train import evaluate, rng
 from tests.helpers import reaching
+from tests.helpers.debug_inputs import random_params
 
-POLICY = preset("debug")
+POLICY = preset("debug").without_spatial()
 SETTINGS = evaluate.EvaluateConfig(
     episodes=12,
     batch_size=6,
@@ -160,7 +161,7 @@ SPLITS = [(10, 5), (10, 3), (10, 1), (10, 64), (9, 9), (3, 2), (1, 1)]
 def test_every_split_plays_the_same_episodes():
     """On the toy, each split with the program that its own config makes."""
     base = dataclasses.replace(SETTINGS, recorded=4, block_size=4)
-    simulator, params = reaching.make(POLICY), policy.init(jax.random.key(0), POLICY)
+    simulator, params = reaching.make(POLICY), random_params(POLICY)
 
     def played(episodes, batch_size):
         config = dataclasses.replace(base, episodes=episodes, batch_size=batch_size)
@@ -179,7 +180,7 @@ def test_every_split_plays_the_same_episodes_simulated():
     sizes = dataclasses.replace(POLICY, max_tokens=16)
     scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
     simulator = environments.simulator(scene, sizes, size=16)
-    params = policy.init(jax.random.key(0), sizes)
+    params = random_params(sizes)
     config = dataclasses.replace(
         SETTINGS, exec_horizon=2, recorded=4, block_size=4, episodes=13
     )
@@ -201,7 +202,7 @@ def test_evaluation_is_repeatable_records_and_traces_once():
     environment = reaching.make(POLICY)._replace(
         diagnostics=lambda env: {"lost": env.task}
     )
-    params = policy.init(jax.random.key(0), POLICY)
+    params = random_params(POLICY)
     compiled = evaluate.make_evaluate(environment, POLICY, SETTINGS)
     start = evaluate.eval_initial_states(0, (0, 1, 2), SETTINGS)
     seen = []

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from omnivla_jax.core import exits
 from omnivla_jax.train import csv_log, loop
 
 
@@ -83,6 +84,18 @@ def test_evaluation_comes_between_the_update_and_its_checkpoint():
         7,
         ("save", 7, 7),
     ]
+
+
+def test_a_request_to_stop_saves_and_ends():
+    saved: list = []
+    answers = iter([False, False, True])
+    with pytest.raises(exits.Preempted, match="update 3 is saved") as error:
+        run(
+            9,
+            save=lambda s, h: saved.append((float(s), len(h))),
+            stop_requested=lambda: next(answers),
+        )
+    assert error.value.step == 3 and saved == [(2.0, 2), (3.0, 3)]
 
 
 def test_bad_numbers_are_named_and_not_saved():

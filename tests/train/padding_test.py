@@ -21,7 +21,7 @@ from omnivla_jax.train.online import objectives
 from omnivla_jax.train.state import OptimizerConfig
 from tests.helpers import reaching, unoptimized
 
-PLAIN = preset("debug")
+PLAIN = preset("debug").without_spatial()
 PADDED = openpi.pi0_config(PLAIN)
 EPISODES = reaching.demonstrations()
 NORMALIZER = sft_data.fit_normalizer(EPISODES)
@@ -88,6 +88,7 @@ def _zeros(params):
     return jax.tree.map(jnp.zeros_like, params["action"]["output"])
 
 
+@pytest.mark.slow
 def test_the_simulator_sees_the_robots_actions(params):
     agent = Agent(PADDED, ENVIRONMENT.observe, NORMALIZER)
     act = functools.partial(agent.act_deterministic, steps=2)
@@ -100,6 +101,7 @@ def test_the_simulator_sees_the_robots_actions(params):
     assert mask.all() and moved.max() > 0
 
 
+@pytest.mark.slow
 def test_a_likelihood_counts_the_robots_actions(params):
     store = OBSERVATION_STORES["cache"]
     agent = Agent(PADDED, ENVIRONMENT.observe, NORMALIZER, SAMPLER, store)

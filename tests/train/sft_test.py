@@ -1,6 +1,7 @@
 """Tests of omnivla_jax.train.sft: targets, learning, resuming, no retracing."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -12,9 +13,9 @@ from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
 from omnivla_jax.train import loop, rng, sft, sft_data, state
 from omnivla_jax.train.state import OptimizerConfig
-from tests.helpers import reaching
+from tests.helpers import reaching, unoptimized
 
-CONFIG = preset("debug")
+CONFIG = preset("debug").without_spatial()
 SETTINGS = sft.SftConfig(
     OptimizerConfig(learning_rate=3e-3, warmup_steps=5),
     steps=100,
@@ -41,6 +42,7 @@ def trained():
     return dataset, step, fresh
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_step_traces_once(trained):
     dataset, step, fresh = trained
     state, history = loop.run(
@@ -60,6 +62,7 @@ def test_loss_falls_and_the_step_traces_once(trained):
     assert 0 < max(jax.tree.leaves(moved)) < 1
 
 
+@pytest.mark.slow
 def test_runs_depend_on_seed_and_step(trained):
     dataset, step, fresh = trained
     whole, _ = step(step(fresh(1), dataset)[0], dataset)
@@ -98,7 +101,7 @@ def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     texts, table = sft_data.instruction_table(demonstrations, config)
     settings = dataclasses.replace(SETTINGS, **changes)
     step = sft.make_streamed_step(config, settings, table)
-    source = streaming.ShuffledFrames(
+    source = streaming.TrainingFrames(
         demonstrations, texts, horizon=CONFIG.horizon, padding="hold", seed=0
     )
     rows = [(i, t) for i, d in enumerate(demonstrations) for t in range(len(d.action))]
@@ -110,13 +113,14 @@ def streamed(fresh, demonstrations, frames, config=CONFIG, **changes):
     return step(fresh(), batches)
 
 
+@pytest.mark.slow
 def test_streamed_batches_learn_as_the_dataset(trained):
     dataset, step, fresh = trained
     demonstrations = reaching.demonstrations()
     before = fresh()
     frames = []
     for count in range(SETTINGS.steps_per_call):
-        key, _ = sft._step_keys(dataclasses.replace(before, step=before.step + count))
+        key, _ = sft._step_keys(before.seed, before.step + count)
         total = len(dataset.chunk)
         frames.append(jax.random.randint(key, (SETTINGS.batch_size,), 0, total))
     other, found = streamed(fresh, demonstrations, np.stack(frames))
@@ -125,6 +129,18 @@ def test_streamed_batches_learn_as_the_dataset(trained):
     chex.assert_trees_all_close(other.params, after.params, atol=1e-5)
 
 
+def test_drawn_rows_are_those_of_the_dataset(trained):
+    dataset, _, fresh = trained
+    before, total = fresh(3), len(dataset.chunk)
+    rows = sft.drawn_rows(3, SETTINGS, total).reshape(SETTINGS.steps, -1)
+    marked = dataset._replace(chunk=jax.numpy.arange(total))
+    for step in (0, 7, SETTINGS.steps - 1):
+        key, _ = sft._step_keys(before.seed, before.step + step)
+        _, drawn, _ = sft_data.draw(key, marked, SETTINGS.batch_size)
+        np.testing.assert_array_equal(rows[step], drawn)
+
+
+@pytest.mark.slow
 def test_streamed_batches_take_the_state_from_actions(trained):
     _, _, fresh = trained
     demonstrations, before = reaching.demonstrations(), fresh()
@@ -136,9 +152,11 @@ def test_streamed_batches_take_the_state_from_actions(trained):
     state = normalize.unnormalize(maps.state, plain.state)
     np.testing.assert_allclose(moved[:, 0, 0], state[:, 0], atol=1e-4)
     np.testing.assert_allclose(moved[..., 1:], 0, atol=1e-6)
-    key, loss_key = sft._step_keys(before)
+    key, loss_key = sft._step_keys(before.seed, before.step)
     observation, chunk, _ = sft_data.draw(key, relative, 2)
-    loss = sft.loss(before.params, loss_key, observation, chunk, draws=2, config=config)
+    loss = unoptimized.jit(functools.partial(sft.loss, draws=2, config=config))(
+        before.params, loss_key, observation, chunk
+    )
     frames = jax.random.randint(key, (2,), 0, len(relative.chunk))
     one = {"batch_size": 2, "steps": 1, "steps_per_call": 1}
     _, found = streamed(fresh, demonstrations, np.array([frames]), config, **one)
@@ -150,7 +168,7 @@ def test_the_loss_is_the_mean_over_unmasked_actions(trained):
     observation, chunk, _ = sft_data.draw(jax.random.key(0), dataset, 4)
     params = fresh().params
 
-    @jax.jit
+    @unoptimized.jit
     def loss(mask):
         key = jax.random.key(1)
         options = {"draws": 2, "config": CONFIG, "loss_mask": mask}

@@ -23,6 +23,7 @@ def trajectory(recorder):
     return recorder(TASK, jax.random.key(3))
 
 
+@pytest.mark.slow
 def test_episodes_end_with_the_successful_step(scene, trajectory):
     episodes = list(demos.successful_episodes(scene, TASK, trajectory))
     assert len(episodes) == int(trajectory.success[-1].sum()) >= 1
@@ -37,6 +38,7 @@ def test_episodes_end_with_the_successful_step(scene, trajectory):
         assert episode.instruction == scene.tasks[episode.task].instruction
 
 
+@pytest.mark.slow
 def test_the_same_key_repeats_and_another_differs(recorder, trajectory):
     again = recorder(TASK, jax.random.key(3))
     for name in trajectory._fields:

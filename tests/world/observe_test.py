@@ -94,6 +94,7 @@ def few(settled):
     return jax.tree.map(lambda leaf: leaf[:4], settled.physics)
 
 
+@pytest.mark.slow
 def test_cameras_lights_and_materials_are_data(visuals, few):
     """One program for all visuals."""
 
@@ -124,6 +125,7 @@ def test_cameras_lights_and_materials_are_data(visuals, few):
     )
 
 
+@pytest.mark.slow
 def test_each_environment_may_have_its_own_camera(visuals, few, observation):
     batch = few.xpos.shape[0]
     agent, wrist = visuals.cameras
@@ -142,6 +144,7 @@ def test_each_environment_may_have_its_own_camera(visuals, few, observation):
     assert change[0, 0] < 0.1 and (change[1:, 0] > 1).all()
 
 
+@pytest.mark.slow
 def test_corruption_changes_the_agent_view_alone(
     scene, visuals, settled, observation, monkeypatch
 ):

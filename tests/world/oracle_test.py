@@ -11,6 +11,8 @@ from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.world import observe, visual_scene
 
+pytestmark = pytest.mark.slow
+
 SIZE = 128
 OUTPUTS = ("depth", "normal", "segmentation")
 ARENAS = {
@@ -56,7 +58,6 @@ def slopes(depth, fovy):
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
-@pytest.mark.slow
 def test_segmentation_agrees(both):
     ours, theirs, _ = both
     agree = (ours.segmentation == theirs.geom).mean((0, 2, 3))

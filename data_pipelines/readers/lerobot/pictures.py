@@ -6,18 +6,17 @@ The encoded pictures of the last episodes stay in memory as Arrow buffers
 Axes: T frames, V cameras, S image side.
 """
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from data_pipelines import lazy_images
+from data_pipelines import png
 from data_pipelines.encoded_cache import ENCODED
 from data_pipelines.errors import first_line
 from data_pipelines.readers.lerobot import tables, videos
 from data_pipelines.readers.lerobot.layout import Episode
+from omnivla_jax.core import picture_size
 from omnivla_jax.core.orientation import convert_image_convention
 
 
@@ -55,7 +54,7 @@ def decode(source: Source, frame: int) -> np.ndarray:
                 f"{where}: {camera} has shape {view.shape} where info.json gives "
                 f"{(*size, 3)}: get the files again."
             )
-        views.append(lazy_images.fit(view, source.sizes[0]))
+        views.append(picture_size.fit(view, source.sizes[0]))
     return convert_image_convention(np.stack(views), source.convention)
 
 
@@ -77,13 +76,11 @@ def _decode_picture(value: Any, where: str, file: Path) -> np.ndarray:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{where} is {value.type}, no picture.") from error
     try:
-        if encoded is not None:
-            picture = Image.open(io.BytesIO(encoded))
-        elif path:
-            picture = Image.open(file.parents[2] / path)
-        else:
+        if encoded is None and not path:
             raise ValueError("it is empty")
-        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        if encoded is None:
+            encoded = (file.parents[2] / path).read_bytes()
+        return png.decode(encoded)
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(
             f"{where} is no whole picture ({first_line(error)}): get the file again."

@@ -203,13 +203,13 @@ def _parameter(fused: Computation, index: int) -> str:
 
 def _users(fused: Computation, name: str) -> list[tuple[Instruction, int]]:
     """The instructions that read `name`, past bitcasts, and as which operand."""
-    found = []
+    users = []
     for one in fused.instructions.values():
         for position, operand in enumerate(one.operands):
             if operand == name:
                 passed = one.opcode == "bitcast" and not one.is_root
-                found += _users(fused, one.name) if passed else [(one, position)]
-    return found
+                users += _users(fused, one.name) if passed else [(one, position)]
+    return users
 
 
 def _written(

@@ -70,8 +70,8 @@ class Instruction(NamedTuple):
     @property
     def estimated_cycles(self) -> int:
         """Of the device's clock, by the compiler's own model; 0 where it has none."""
-        found = _CYCLES.search(self.attributes)
-        return int(found[1]) if found else 0
+        match = _CYCLES.search(self.attributes)
+        return int(match[1]) if match else 0
 
     @property
     def called(self) -> dict[str, str]:
@@ -119,11 +119,11 @@ def element_bytes(dtype: str) -> float:
 
 def parse_arrays(text: str) -> tuple[Array, ...]:
     """The arrays of a type: one, or all leaves of a tuple."""
-    found = []
+    arrays = []
     for dtype, dims, layout in _ARRAY.findall(text):
         order, _, rest = layout.partition(":")
         tile, space = _TILE.search(rest), _SPACE.search(rest)
-        found.append(
+        arrays.append(
             Array(
                 dtype,
                 _integers(dims.replace("<=", "")),
@@ -132,7 +132,7 @@ def parse_arrays(text: str) -> tuple[Array, ...]:
                 int(space[1]) if space else 0,
             )
         )
-    return tuple(found)
+    return tuple(arrays)
 
 
 def parse(text: str) -> Program:
@@ -262,5 +262,5 @@ def _stack_frames(text: str) -> dict[int, str]:
 
 def _field(row: str, name: str) -> int:
     """The number of `name=NUMBER` in a row of a table."""
-    found = re.search(rf"\b{name}=(\d+)", row)
-    return int(found[1]) if found else 0
+    match = re.search(rf"\b{name}=(\d+)", row)
+    return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""A LeRobot v2.1 dataset of LIBERO's form with made-up pictures, of any size.
+"""A LeRobot v2.1 dataset with made-up pictures, of any size, LIBERO's or another's.
 
 Axes: T = `LENGTH` frames of an episode, S image side.
 """
@@ -6,6 +6,7 @@ Axes: T = `LENGTH` frames of an episode, S image side.
 import io
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,11 +14,21 @@ from PIL import Image
 LENGTH = 125  # frames of an episode, about LIBERO's mean
 POOL = 256  # different pictures
 TASKS = ("put the bowl on the stove", "turn on the stove", "put the bowl on the plate")
-VIEWS = ("image", "wrist_image")
 COLUMNS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
-def write(root: Path, *, frames: int, side: int) -> None:
+class Robot(NamedTuple):
+    """The features of a robot's frames."""
+
+    views: tuple[str, ...] = ("image", "wrist_image")
+    state: int = 8  # numbers
+    actions: int = 7
+
+
+LIBERO = Robot()
+
+
+def write(root: Path, *, frames: int, side: int, robot: Robot = LIBERO) -> None:
     """Write `frames` / `LENGTH` episodes, rounded up.
 
     Pictures are drawn from a pool, but stored each by itself: files are as large as if
@@ -27,6 +38,7 @@ def write(root: Path, *, frames: int, side: int) -> None:
       root: the dataset's folder, which is made.
       frames: about how many.
       side: S.
+      robot: what a frame holds.
     """
     import pyarrow.parquet
 
@@ -37,11 +49,11 @@ def write(root: Path, *, frames: int, side: int) -> None:
     folder.mkdir(parents=True)
     for number in range(episodes):
         pyarrow.parquet.write_table(
-            pyarrow.table(_columns(rng, pool, number)),
+            pyarrow.table(_columns(rng, pool, number, robot)),
             folder / f"episode_{number:06d}.parquet",
             use_dictionary=False,
         )
-    _write_metadata(root, episodes, side)
+    _write_metadata(root, episodes, side, robot)
 
 
 def _picture(rng: np.random.Generator, side: int) -> bytes:
@@ -58,7 +70,9 @@ def _picture(rng: np.random.Generator, side: int) -> bytes:
     return file.getvalue()
 
 
-def _columns(rng: np.random.Generator, pool: list[bytes], number: int) -> dict:
+def _columns(
+    rng: np.random.Generator, pool: list[bytes], number: int, robot: Robot
+) -> dict:
     """The table of an episode by column."""
     import pyarrow
 
@@ -67,20 +81,20 @@ def _columns(rng: np.random.Generator, pool: list[bytes], number: int) -> dict:
     numbers = (steps / 10, steps, steps * 0 + number, steps + number * LENGTH)
     columns = dict(zip(COLUMNS, (*numbers, steps * 0 + number % len(TASKS))))
     columns["timestamp"] = columns["timestamp"].astype(np.float32)
-    for view in VIEWS:
+    for view in robot.views:
         drawn = rng.integers(0, len(pool), LENGTH)
         rows = [{"bytes": pool[index], "path": None} for index in drawn]
         columns[view] = pyarrow.array(rows, picture)
-    for name, width in (("state", 8), ("actions", 7)):
+    for name, width in (("state", robot.state), ("actions", robot.actions)):
         values = rng.uniform(-1, 1, LENGTH * width).astype(np.float32)
         columns[name] = pyarrow.FixedSizeListArray.from_arrays(values, width)
     return columns
 
 
-def _write_metadata(root: Path, episodes: int, side: int) -> None:
+def _write_metadata(root: Path, episodes: int, side: int, robot: Robot) -> None:
     """meta/info.json, tasks.jsonl and episodes.jsonl."""
     pictures = {"dtype": "image", "shape": [side, side, 3], "names": None}
-    vectors = {"state": 8, "actions": 7}
+    vectors = {"state": robot.state, "actions": robot.actions}
     info = {
         "codebase_version": "v2.1",
         "fps": 10,
@@ -90,7 +104,7 @@ def _write_metadata(root: Path, episodes: int, side: int) -> None:
         "data_path": "data/chunk-{episode_chunk:03d}/"
         "episode_{episode_index:06d}.parquet",
         "image_convention": "openpi",
-        "features": {view: pictures for view in VIEWS}
+        "features": {view: pictures for view in robot.views}
         | {
             name: {"dtype": "float32", "shape": [width], "names": None}
             for name, width in vectors.items()

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose
+from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.pretrained import lerobot
 from omnivla_jax.policy.pretrained.formats import get_format
@@ -120,6 +121,19 @@ def conventions(
         action_dim=config.robot_action_dim,
     )
     return Conventions(config, normalizer, recipe)
+
+
+def policy_spec(config: PolicyConfig, recipe: PublishedRecipe) -> PolicySpec:
+    """What `inference.Policy` needs beside parameters and units.
+
+    Args:
+      config: of the policy.
+      recipe: of the checkpoint.
+
+    Returns:
+      The description; pictures of any size are fitted, as openpi's server does.
+    """
+    return PolicySpec(config, recipe.exec_horizon, recipe.ode_steps, fit_pictures=True)
 
 
 def get_recipe(name: str, folder: Path) -> PublishedRecipe:

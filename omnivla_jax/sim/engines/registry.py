@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.sim.assets.arenas import BASE_BODY
-from omnivla_jax.sim.engines import mujoco
+from omnivla_jax.sim.engines import mjx_warp, mujoco
 from omnivla_jax.sim.engines.base import Engine
 from omnivla_jax.sim.engines.mjx import engine as mjx
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (mjx.ENGINE, mujoco.ENGINE)
+    engine.name: engine for engine in (mjx.ENGINE, mujoco.ENGINE, mjx_warp.ENGINE)
 }
 
 

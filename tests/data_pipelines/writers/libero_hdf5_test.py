@@ -26,6 +26,7 @@ def test_observations_follow_their_actions_upside_down(opened):
     for number, episode in enumerate(EPISODES):
         group = opened[f"data/demo_{number}"]
         assert group["actions"].shape == (3, 7) and group["actions"].dtype == np.float64
+        assert "states" not in group  # which these demonstrations lack
         np.testing.assert_array_equal(group["actions"], episode.action[:3])
         for view, key in enumerate(("agentview_rgb", "eye_in_hand_rgb")):
             expected = episode.images[1:, view, ::-1]
@@ -35,6 +36,22 @@ def test_observations_follow_their_actions_upside_down(opened):
         np.testing.assert_array_equal(
             group["obs/gripper_states"], episode.state[1:, 6:]
         )
+
+
+def test_states_lie_before_their_actions(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(4, 30))
+    episode = EPISODES[0]._replace(simulator_state=rows)
+    for layout, length in (("hdf5", 3), ("hdf5_obs_before_action", 4)):
+        WRITERS[layout].write(tmp_path / layout, [episode], name="libero_goal")
+        file = tmp_path / layout / "libero_goal/turn_on_the_stove_demo.hdf5"
+        with h5py.File(file) as opened:
+            group = opened["data/demo_0"]
+            np.testing.assert_array_equal(group["states"], rows[:length])
+            np.testing.assert_array_equal(group.attrs["init_state"], rows[0])
+            assert group["states"].dtype == np.float64
+    short = episode._replace(simulator_state=rows[:3])
+    with pytest.raises(ValueError, match=r"simulator_state \(3, 30\); expected \(4"):
+        WRITERS["hdf5"].write(tmp_path / "short", [short], name="libero_goal")
 
 
 def test_attributes_are_those_of_libero_and_robomimic(opened):

@@ -49,6 +49,7 @@ def test_no_more_states_than_were_recorded(scene, states):
         expert_success.recorded_reset(scene, COPIES + 1)
 
 
+@pytest.mark.slow
 def test_the_expert_solves_sampled_states_of_mixed_tasks(scene):
     result = expert_success.run_episodes(
         scene, expert_success.sampled_reset(scene, 4), noise=0.0, seed=0

@@ -2,6 +2,8 @@
 
 import ast
 
+import pytest
+
 from experiments.benchmarks import structure
 from experiments.benchmarks.structure import Extension
 
@@ -73,6 +75,7 @@ def test_a_variable_is_followed_along_imports():
     assert found == [f"{TRAIN}/b.py", f"{TRAIN}/c.py"]
 
 
+@pytest.mark.slow
 def test_this_checkout_is_measured():
     found = structure.measure(structure.ROOT)
     assert found["functions"]["count"] > 1000 and found["source_lines"] > 10_000

@@ -2,12 +2,18 @@
 
 import dataclasses
 
+import h5py
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from data_pipelines import rlds
 from experiments.pipeline import dataset_collection
+from omnivla_jax.sim import env
+from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import files
+from omnivla_jax.sim.resets import recorded_states
+from omnivla_jax.world import proprioception
 
 PLAN = dataset_collection.CollectionConfig(
     suite="libero_goal",
@@ -30,6 +36,7 @@ def whole(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_every_task_has_its_number_of_episodes(whole):
     episodes = rlds.read(whole)
     assert [episode.task for episode in episodes] == [7, 7, 8, 8]
@@ -39,6 +46,7 @@ def test_every_task_has_its_number_of_episodes(whole):
     assert not np.allclose(starts[0], starts[1])  # each from its own initial state
 
 
+@pytest.mark.slow
 def test_diverged_episodes_are_counted_and_left_out(tmp_path, monkeypatch, capsys):
     batch, calls = dataset_collection.TaskRecorder.record_batch, []
 
@@ -94,6 +102,27 @@ def test_an_interrupted_collection_resumes_to_the_same(whole, tmp_path, monkeypa
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+@pytest.mark.slow
+def test_hdf5_files_hold_states_that_restore(tmp_path):
+    plan = dataclasses.replace(PLAN, tasks=(7,))
+    layout = "hdf5_obs_before_action"
+    dataset_collection.collect(plan, tmp_path, resume=False, layout=layout)
+    scene = scenes.make("libero_goal", tasks=(7,), engine="mujoco")
+    with h5py.File(tmp_path / "libero_goal/turn_on_the_stove_demo.hdf5") as opened:
+        for group in opened["data"].values():
+            rows, length = group["states"][()], len(group["actions"])
+            assert len(rows) == length
+            np.testing.assert_allclose(np.diff(rows[:, 0]), 0.05)
+            qpos, qvel = recorded_states.split_rows(scene, 7, rows)
+            task = jnp.full(length, 7, jnp.int32)
+            restored = env.restore(scene, task, jnp.asarray(qpos), jnp.asarray(qvel))
+            found = proprioception.policy_state(scene, restored)
+            observations = (group["obs/ee_states"], group["obs/gripper_states"])
+            expected = np.concatenate(observations, axis=1)
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_a_finished_collection_is_not_repeated(whole, monkeypatch, capsys):
     monkeypatch.setattr(dataset_collection, "TaskRecorder", None)  # nothing is played
     assert dataset_collection.collect(PLAN, whole, resume=True) == 4

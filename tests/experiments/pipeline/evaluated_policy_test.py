@@ -1,9 +1,13 @@
 """Published weights get the suite's tasks and time limit, and their own rhythm."""
 
+import functools
+
 import pytest
 
 from experiments.pipeline import evaluated_policy
+from omnivla_jax.core import sharding
 from omnivla_jax.policy import config as configs
+from omnivla_jax.policy.pretrained import published
 from tests.helpers.pretrained import published_folder
 
 
@@ -14,8 +18,12 @@ from tests.helpers.pretrained import published_folder
 def test_every_task_is_played_to_its_limit(tmp_path, suite, limit, task_files):
     name, base = "pi0_libero", configs.preset("debug").without_spatial()
     published_folder.write(tmp_path, name, base)
+    load = functools.partial(
+        published.load_policy, name, tmp_path, base=base, mesh=sharding.make_mesh()
+    )
+    origin = {"policy": name}
     found = evaluated_policy.from_weights(
-        name, tmp_path, suite=suite, task_files=task_files, preset="debug"
+        load, suite=suite, task_files=task_files, origin=origin
     )
     config = found.config
     assert config.tasks == tuple(range(10)) and config.suite == suite
@@ -25,12 +33,15 @@ def test_every_task_is_played_to_its_limit(tmp_path, suite, limit, task_files):
     assert settings.chunks == limit // 5
     assert config.task_table.horizon == limit
     assert config.policy.delta_mask[:6] == (True,) * 6
-    assert found.origin == {"policy": name, "weights": str(tmp_path)}
+    assert found.origin == origin
     assert len(found.normalizer.state.offset) == 8
 
 
-def test_an_unknown_suite_is_refused_first(tmp_path):
+def test_an_unknown_suite_is_refused_first():
+    def load():
+        raise AssertionError("weights were read")
+
     with pytest.raises(ValueError, match="libero_kitchen"):
         evaluated_policy.from_weights(
-            "pi0_libero", tmp_path, suite="libero_kitchen", task_files={}
+            load, suite="libero_kitchen", task_files={}, origin={}
         )

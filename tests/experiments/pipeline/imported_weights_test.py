@@ -158,6 +158,7 @@ def published_weights(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_acts_from_its_import(published_weights):
     policy = inference.load(published_weights / "pi0_libero_ours")
     original = published.load_policy(

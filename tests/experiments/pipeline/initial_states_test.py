@@ -43,6 +43,7 @@ def test_tasks_take_turns_until_their_states_end():
         initial_states.take_turns(states, 5)
 
 
+@pytest.mark.slow
 def test_states_of_tasks_become_states_of_the_scene():
     """Tasks with other objects: LIBERO's rows differ in width, the scene's do not."""
     suite = tasks.suite("libero_object")

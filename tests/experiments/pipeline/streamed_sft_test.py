@@ -52,6 +52,20 @@ def test_a_killed_run_goes_on_bit_for_bit(data, uninterrupted, tmp_path):
 
 
 @pytest.mark.slow
+def test_batches_as_drawn_in_memory_give_equal_parameters(data, tmp_path_factory):
+    changes = {"sft.steps": 24, "sft.batch_size": 16, "data.padding": "clamp"}
+    states = []
+    for streaming in (False, True):
+        context = streamed_run.make_context(
+            tmp_path_factory.mktemp("run"),
+            **changes,
+            **{"data.streaming": streaming, "data.streaming_order": "in_memory"},
+        )
+        states.append(jax.device_get(streamed_run.train(context, data)[0]))
+    chex.assert_trees_all_equal(*states)
+
+
+@pytest.mark.slow
 def test_waiting_for_data_is_a_metric(uninterrupted):
     workdir, _, digests = uninterrupted
     rows = csv_log.load(workdir / "sft.csv")

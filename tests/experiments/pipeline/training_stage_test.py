@@ -1,5 +1,7 @@
 """Tests of pipeline.training_stage on a toy: interrupted, resumed, gone bad."""
 
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from experiments.pipeline import best_checkpoint, training_stage
 from experiments.pipeline.workdir import Workdir
+from omnivla_jax.core import exits
 from omnivla_jax.train import checkpoints, csv_log
 
 START: Any = {"w": jnp.float32(0.1), "step": jnp.int32(0)}
@@ -78,6 +81,23 @@ def test_an_interrupted_stage_ends_as_an_uninterrupted_one(tmp_path, evaluated, 
     best = [checkpoints.latest(folder.checkpoints("toy_best")) for folder in folders]
     assert best[0] and best[1] and best[0].name == best[1].name
     assert len(list(folders[1].checkpoints("toy").iterdir())) == checkpoints.MAX_TO_KEEP
+
+
+def test_sigterm_ends_a_stage_after_a_saved_step(tmp_path, evaluated):
+    def signalled(state):
+        if int(state["step"]) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(state)
+
+    before = signal.getsignal(signal.SIGTERM)
+    whole = run(tmp_path / "whole", calls=6)
+    with pytest.raises(exits.Preempted, match="update 4"):
+        run(tmp_path / "again", calls=6, step=signalled)
+    newest = checkpoints.latest(Workdir(tmp_path / "again").checkpoints("toy"))
+    assert newest is not None and newest.name == "step-00000004"
+    assert signal.getsignal(signal.SIGTERM) is before
+    again = run(tmp_path / "again", calls=6)
+    assert float(again["w"]) == float(whole["w"])
 
 
 def test_a_finished_stage_is_only_read(tmp_path, evaluated):

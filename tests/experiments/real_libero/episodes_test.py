@@ -102,6 +102,7 @@ def test_axis_angle_is_scipys_rotation(seed):
     assert np.linalg.norm(vector) <= 2 * np.pi
 
 
+@pytest.mark.slow
 def test_renderer_draws_our_pictures_of_a_state():
     world = scene.make("libero_goal", engine="mujoco", tasks=(7,))
     qpos, qvel = np.asarray(world.model.qpos0), np.zeros(world.model.nv)

@@ -47,7 +47,9 @@ def test_touching_bodies_come_in_sorted_pairs(real):
 
 
 def test_an_error_is_one_line_and_harmless(real):
-    with pytest.raises(RuntimeError, match=r"'open': FileNotFoundError: .*missing"):
+    with pytest.raises(
+        ChildProcessError, match=r"'open': FileNotFoundError: .*missing"
+    ):
         real.open("libero_goal", "missing", camera_size=0, seed=7)
     real.open("libero_goal", "stove", camera_size=0, seed=7)
     assert real.reset(np.zeros(4)).qpos.shape == (2,)
@@ -56,8 +58,14 @@ def test_an_error_is_one_line_and_harmless(real):
 def test_a_process_that_ends_is_named(real):
     real.open("libero_goal", "stove", camera_size=0, seed=7)
     real.reset(np.zeros(4))
-    with pytest.raises(RuntimeError, match="process ended: out of memory"):
+    with pytest.raises(ChildProcessError, match="process ended: out of memory"):
         real.step([9.0, 0, 0, 0, 0, 0, 0])
+
+
+def test_a_killed_process_is_no_hang(real):
+    real.kill()
+    with pytest.raises(ChildProcessError, match="process ended: without a word"):
+        real.reset(np.zeros(4))
 
 
 def test_a_missing_interpreter_is_named(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from experiments.reporting import errors
+from omnivla_jax.core import exits
 
 CONFIG = """
 from ml_collections import config_dict
@@ -23,6 +24,7 @@ from experiments.reporting import errors
 
 CONFIG = errors.define_config(sys.argv.pop(1))
 flags.DEFINE_string("raises", "", "what main raises")
+flags.DEFINE_boolean("resume", False, "continue")
 
 def main(argv):
     if flags.FLAGS.raises:
@@ -91,6 +93,12 @@ def test_a_defect_keeps_its_traceback(launch):
         (MemoryError(), 1, "smaller"),
         (KeyboardInterrupt(), 130, "--resume"),
         (RuntimeError("INTERNAL: CpuCallback: KeyboardInterrupt"), 130, "--resume"),
+        (
+            RuntimeError("UNKNOWN: Gloo AllGather failed: Read error"),
+            1,
+            "all processes",
+        ),
+        (exits.Preempted(7), 143, "The checkpoint of update 7 is saved"),
         (flags.UnrecognizedFlagError("sed"), 2, "--help"),
         (flags.Error("a\n  b"), 2, "a b"),
         (ValueError(), 1, "ValueError"),
@@ -98,9 +106,15 @@ def test_a_defect_keeps_its_traceback(launch):
     ],
 )
 def test_explain(error, code, words):
-    line, found = errors.explain(error) or ("", 0)
+    line, found = errors.explain(error, resumable=True) or ("", 0)
     assert found == code and words in line
     assert "\n" not in line and len(line) < 600
+
+
+def test_resuming_is_advised_where_it_can_be_done():
+    for error in (KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")):
+        line, _ = errors.explain(error, resumable=False) or ("", 0)
+        assert "resume" not in line and "run the same command again" in line
 
 
 def test_disk_full_is_found_beneath_other_errors():
@@ -110,11 +124,11 @@ def test_disk_full_is_found_beneath_other_errors():
         except OSError as error:
             raise ValueError("checkpoint failed") from error
     except ValueError as error:
-        assert "disk is full" in str(errors.explain(error))
+        assert "disk is full" in str(errors.explain(error, resumable=False))
 
 
 def test_defects_keep_their_traceback():
-    assert errors.explain(TypeError("bug")) is None
+    assert errors.explain(TypeError("bug"), resumable=False) is None
     with pytest.raises(TypeError), errors.one_line():
         raise TypeError("bug")
 

@@ -91,6 +91,7 @@ def test_steps_equal_the_simulators_bit_for_bit(scene, make):
     assert infos["steps"].tolist() == [HORIZON] * BATCH and ends[1].all()
 
 
+@pytest.mark.slow
 def test_no_program_is_traced_twice(make):
     envs = make("Disabled", render_mode="rgb_array", render_size=SIZE)
     envs.reset(seed=0)
@@ -101,6 +102,7 @@ def test_no_program_is_traced_twice(make):
     assert [program._cache_size() for program in envs._programs] == [1] * 4
 
 
+@pytest.mark.slow
 def test_an_episode_ignores_its_neighbours(make):
     envs = make()
     envs.reset(seed=[3, 11, 4], options={"task": [STOVE, BOWL, BOWL]})
@@ -112,6 +114,7 @@ def test_an_episode_ignores_its_neighbours(make):
         assert (one["state"][0] != other["state"][0]).any()
 
 
+@pytest.mark.slow
 def test_next_step_resets_in_the_step_after(make):
     envs = make("NextStep")
     start, _ = envs.reset(seed=0)
@@ -125,6 +128,7 @@ def test_next_step_resets_in_the_step_after(make):
     assert (fresh["state"] != start["state"]).any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_same_step_keeps_the_last_observation(make):
     slow, fast = make("NextStep"), make("SameStep")
     slow.reset(seed=0), fast.reset(seed=0)
@@ -139,6 +143,7 @@ def test_same_step_keeps_the_last_observation(make):
     assert infos["_final_info"].all() and infos["_final_obs"].all()
 
 
+@pytest.mark.slow
 def test_disabled_waits_for_a_reset_of_the_ended(scene, make):
     envs = make("Disabled")
     envs.reset(seed=0, options={"task": STOVE})
@@ -156,6 +161,7 @@ def test_disabled_waits_for_a_reset_of_the_ended(scene, make):
     envs.step(random_actions(1))
 
 
+@pytest.mark.slow
 def test_a_nan_action_truncates_and_says_diverged(make):
     envs = make()
     envs.reset(seed=0)
@@ -166,6 +172,7 @@ def test_a_nan_action_truncates_and_says_diverged(make):
     assert not terminated.any() and not rewards.any()
 
 
+@pytest.mark.slow
 def test_rewards_are_weighted_terms(scene):
     weights = {"success": 2.0, "progress": 0.5, "smoothness": 1.0}
     envs = interop.LiberoVectorEnv(
@@ -180,6 +187,7 @@ def test_rewards_are_weighted_terms(scene):
         interop.LiberoVectorEnv(scene, reward_weights={"speed": 1.0})
 
 
+@pytest.mark.slow
 def test_wrappers_of_gymnasium_count_episodes(make):
     vector = gymnasium.wrappers.vector
     for mode in ("NextStep", "SameStep"):
@@ -215,6 +223,7 @@ def test_bad_resets_are_one_line(make, arguments, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_misuse_is_refused(make):
     envs = make()
     with pytest.raises(gymnasium.error.ResetNeeded, match="call reset"):

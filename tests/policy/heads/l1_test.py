@@ -16,7 +16,7 @@ from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.heads import action_head, l1
 from tests.helpers.debug_inputs import BATCH, observation
 
-CONFIG = dataclasses.replace(preset("debug"), head="l1")
+CONFIG = dataclasses.replace(preset("debug").without_spatial(), head="l1")
 SAMPLER = l1.LaplaceSampler(scale=0.5, exec_horizon=2)
 KEY = jax.random.key(0)
 
@@ -80,6 +80,7 @@ def test_parameters_that_sampled_score_as_recorded(params, encoded, explored):
     np.testing.assert_allclose(l1.exact_kl(now, recorded), 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_reinforcement_moves_the_location_alone(params, encoded, explored):
     def total(params):
         return jnp.sum(score(params, encoded, explored[1]).log_prob)
@@ -110,6 +111,7 @@ def test_the_divergence_is_the_integral(mean, scale):
     assert float(found[0, 0]) == pytest.approx(6 * expected, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_sft_finds_the_chunk_and_narrows_its_law(params, encoded):
     """One constant chunk: the loss falls towards that of the narrowest law."""
     cache, proprio = encoded

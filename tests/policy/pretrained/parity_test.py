@@ -82,6 +82,7 @@ def pictures() -> np.ndarray:
     return random.astype(np.float32)
 
 
+@pytest.mark.slow
 def test_siglip(tmp_path):
     theirs = randomised(transformers.SiglipVisionModel(siglip_config()))
     theirs.save_pretrained(tmp_path)

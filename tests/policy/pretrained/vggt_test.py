@@ -141,6 +141,7 @@ def test_tokens_that_are_joined_are_judged_together():
     assert found() == [("missing name", "aggregator.register_token")]
 
 
+@pytest.mark.slow
 def test_the_aggregator_computes_what_the_release_does(release):
     dino, arrays, params = release
     images = np.random.default_rng(0).uniform(-1, 1, (3, 12, 12, 3))

@@ -93,6 +93,7 @@ def test_another_s_handler_stays(monkeypatch):
         mujoco.set_mju_user_warning(before)
 
 
+@pytest.mark.slow
 def test_the_engine_counts_contacts_without_memory(said, monkeypatch):
     """A scene whose memory holds a few of its contacts: counted, and finite."""
     set_options = mjcf._set_options

@@ -14,7 +14,7 @@ from omnivla_jax.sim.engines.base import Engine
 
 
 def test_engines_are_listed_by_their_names():
-    assert set(registry.ENGINES) == {"mujoco", "mjx"}
+    assert set(registry.ENGINES) == {"mujoco", "mjx", "mjx_warp"}
     for name, engine in registry.ENGINES.items():
         assert engine.name == name and registry.select(name) is engine
 
@@ -28,7 +28,8 @@ def test_an_unknown_engine_names_the_known():
         registry.select("ode")
 
 
-def test_a_third_engine_steps_a_scene(monkeypatch):
+@pytest.mark.slow
+def test_another_engine_steps_a_scene(monkeypatch):
     """An engine without physics: the hand's goal follows, and time stands still."""
 
     def control_step(scene, physics, task, action, active):

@@ -79,6 +79,7 @@ def test_up_counts_the_height_that_is_missing(scene, settled):
         np.testing.assert_allclose(found, 1 - np.tanh(missing / 0.2), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_goal_progress_averages_a_tasks_goals(scene, settled):
     """Task 3, here with a second goal: open the top drawer, put the bowl inside."""
     drawer, (bowl,) = "wooden_cabinet_1_top_level", scene.tasks[3].goal

@@ -216,6 +216,7 @@ def test_a_nearly_full_region_overlaps_nothing(full):
             assert gap[placed[first] & placed[second]].min() > radii - 1e-6
 
 
+@pytest.mark.slow
 def test_rounds_of_other_environments_change_nothing(full):
     program, task, keys, _, drawn = full
     easy = int(np.argmin(np.asarray(drawn.failures)))

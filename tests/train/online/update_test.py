@@ -56,7 +56,7 @@ def batch(weight=None):
     return RolloutBatch(output, advantages)
 
 
-def learned(config=CONFIG, given=None):
+def learned(config=CONFIG, given=None, before=None):
     run = jax.jit(
         lambda before, key, given: update.update_epochs(
             before,
@@ -67,7 +67,7 @@ def learned(config=CONFIG, given=None):
             mesh_sharding=SINGLE_DEVICE,
         )
     )
-    return run(start(config), jax.random.key(0), given or batch())
+    return run(before or start(config), jax.random.key(0), given or batch())
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -117,8 +117,13 @@ def test_a_reference_pulls_back():
 
 
 def test_without_any_weight_nothing_changes():
-    after, metrics = learned(given=batch(jnp.zeros(CHUNKS)))
-    chex.assert_trees_all_equal(after.params, chains.parameters())
+    """Not even Adam's momentum or the weight decay may act."""
+    optimizer = OptimizerConfig(learning_rate=1e-2, weight_decay=0.1)
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, epochs=2)
+    shifted = jax.tree.map(lambda x: x + 1.0, chains.parameters())
+    before = dataclasses.replace(start(config), params=shifted)
+    after, metrics = learned(config, batch(jnp.zeros(CHUNKS)), before)
+    chex.assert_trees_all_equal(after.params, shifted)
     assert metrics["loss"] == 0
 
 

@@ -12,6 +12,7 @@ from omnivla_jax.sim.libero.task_types import Suite
 from omnivla_jax.sim.state import Scene
 from omnivla_jax.world import expert
 
+LATE = 10  # control steps by which first successes may differ unexplained
 MakeScene = Callable[[str, tuple[int, ...]], Scene]
 
 
@@ -67,12 +68,13 @@ def measure(
 def compare(
     scene: Scene, task: int, mine: OurEpisode, theirs: Trajectory
 ) -> dict[str, Any]:
-    """One episode on both sides; why it ended differently, if it did.
+    """One episode on both sides; why it ended differently, or at another time.
 
     Returns:
       "here" and "there": the first control step at which the goal held; "arm": what the
-      arm's links touched there, with the first step. Of a disagreement "hand_mm": how
-      far the hands are apart at the first pose that differs, and what that is.
+      arm's links touched there, with the first step. Where the verdicts or, by more
+      than `LATE`, the steps differ: "first_difference", the first pose that does, and
+      "hand_mm", how far the hands are apart then.
     """
     row: dict[str, Any] = {
         "task": f"{scene.name}/{task}",
@@ -81,7 +83,7 @@ def compare(
         "diverged": mine.diverged,
         "arm": [" ".join(map(str, t)) for t in differences.arm_touches(theirs.touches)],
     }
-    if (mine.success_step == NEVER) == (theirs.success_step == NEVER):
+    if is_same(row) and abs(mine.success_step - theirs.success_step) <= LATE:
         return row
     table = differences.joints(scene, task)
     difference = differences.first_difference(
@@ -100,7 +102,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Verdicts and first-success differences by suite, by task and of all.
 
     Returns:
-      The three tables, and the rows of the episodes that disagree.
+      The three tables, and the rows of the episodes whose verdicts or times differ.
     """
     by_suite: dict[str, list[dict[str, Any]]] = {}
     by_task: dict[str, list[dict[str, Any]]] = {}
@@ -111,8 +113,14 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "all": _summary(rows),
         "suites": {name: _summary(part) for name, part in by_suite.items()},
         "tasks": {name: _summary(part) for name, part in by_task.items()},
-        "disagreements": [row for row in rows if "first_difference" in row],
+        "disagreements": [row for row in rows if not is_same(row)],
+        "late": [r for r in rows if is_same(r) and "first_difference" in r],
     }
+
+
+def is_same(row: dict[str, Any]) -> bool:
+    """Whether both sides succeeded or neither."""
+    return (row["here"] == NEVER) == (row["there"] == NEVER)
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -40,6 +40,7 @@ def test_the_debug_policy_is_measured():
     assert found["tokens_per_second"] > 0 and found["peak_memory_mib"] > 0
 
 
+@pytest.mark.slow
 def test_full_trains_with_four_numbers_a_parameter():
     """By shapes alone, in which a step is lowered and its FLOPs are counted."""
     config = preset("full")

@@ -15,6 +15,7 @@ from omnivla_jax.sim.engines.mjx import active_bodies
 
 TASKS = (2, 3, 9)  # libero_10: three kitchens of different objects; two share nothing
 STEPS = 3
+CONTROLLER = ("goal_pos", "goal_mat", "gripper", "fresh")
 
 
 @pytest.fixture(scope="module")
@@ -118,42 +119,41 @@ def test_a_bad_episode_freezes_alone(start, step):
 
 
 @pytest.mark.slow
-def test_mixed_and_single_task_scenes_step_alike(mixed, start):
+def test_mixed_and_single_task_scenes_step_alike(mixed, start, step):
     """The other tasks' objects change nothing but rounding."""
     row = TASKS.index(9)
     alone = scenes.make("libero_10", tasks=(9,), engine="mjx")
     physics = jax.tree.map(lambda leaf: leaf[row : row + 1], start.physics)
-    ends = {}
-    for scene in (alone, mixed):
-        qpos = np.zeros((1, scene.model.nq), np.float32)
-        for name in alone.joints:
-            size = active_bodies.FREE_QPOS if name.endswith("_joint0") else 1
-            ours, theirs = scene.joints[name][0], mixed.joints[name][0]
-            qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
-        places = {name: mixed.posed_bodies.index(name) for name in scene.posed_bodies}
-        ends[scene] = _stepped(
-            scene,
-            jnp.asarray(qpos),
-            {
-                name: (physics.fixture_pos[:, k], physics.fixture_quat[:, k])
-                for name, k in places.items()
-            },
-        )
+    qpos = np.zeros((1, alone.model.nq), np.float32)
+    for name, (ours, _) in alone.joints.items():
+        size = active_bodies.FREE_QPOS if name.endswith("_joint0") else 1
+        theirs = mixed.joints[name][0]
+        qpos[:, ours : ours + size] = physics.qpos[:, theirs : theirs + size]
+    places = {name: mixed.posed_bodies.index(name) for name in alone.posed_bodies}
+    fixtures = {
+        name: (physics.fixture_pos[:, k], physics.fixture_quat[:, k])
+        for name, k in places.items()
+    }
+    # At rest in both, with the controller's goal of a restored state.
+    still = jnp.zeros((1, alone.model.nv))
+    other = scenes.make("libero_10", tasks=(9,), engine="mujoco")
+    begin = env.restore(other, [9], jnp.asarray(qpos), still, fixtures=fixtures)
+    goal = {name: getattr(physics, name) for name in CONTROLLER}
+    begin = dataclasses.replace(
+        begin, physics=dataclasses.replace(begin.physics, **goal)
+    )
+    calm = dataclasses.replace(
+        start.physics,
+        qvel=jnp.zeros_like(start.physics.qvel),
+        warmstart=jnp.zeros_like(start.physics.warmstart),
+    )
+    action = jnp.full((len(TASKS), env.ACTION_SIZE), 0.3)
+    among, _ = step(dataclasses.replace(start, physics=calm), action)
+    run = compilation.jit(lambda state: env.step(alone, state, action[:1])[0])
+    end = run(begin).physics
     for name, (place, _) in alone.joints.items():
-        ours, theirs = place, mixed.joints[name][0]
-        one, other = ends[alone].qpos[:, ours], ends[mixed].qpos[:, theirs]
-        np.testing.assert_allclose(one, other, atol=1e-5, err_msg=name)
-
-
-def _stepped(scene, qpos, fixtures):
-    task, still = jnp.array([9]), jnp.zeros((1, scene.model.nv))
-    action = jnp.full((1, env.ACTION_SIZE), 0.3)
-
-    def run(qpos):
-        start = env.restore(scene, task, qpos, still, fixtures=fixtures)
-        return env.step(scene, start, action)[0].physics
-
-    return compilation.jit(run)(qpos)
+        theirs = among.physics.qpos[row, mixed.joints[name][0]]
+        np.testing.assert_allclose(end.qpos[0, place], theirs, atol=1e-5, err_msg=name)
 
 
 def test_no_object_at_all():

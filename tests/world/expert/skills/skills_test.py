@@ -69,6 +69,7 @@ def run_expert(scene, task, steps):
     return np.asarray(compilation.jit(run)(keys))
 
 
+@pytest.mark.slow
 def test_libero_goal_is_solved(scene):
     success = run_expert(scene, jnp.arange(10), scene.suite.horizon)
     assert success.mean() >= 0.9, success

@@ -30,6 +30,7 @@ def test_verdicts_by_suite_and_task():
         verdict("libero_goal/0", 50, 44),
         verdict("libero_goal/1", NEVER, NEVER),
         verdict("libero_10/3", 90, NEVER, first_difference=None, arm=["3 a b"]),
+        verdict("libero_90/3", 90, 101, first_difference=None),
     ]
     summary = actions.summarise(rows)
     goal, long = summary["suites"]["libero_goal"], summary["suites"]["libero_10"]
@@ -42,8 +43,8 @@ def test_verdicts_by_suite_and_task():
     assert goal["median"] == -1.0 and goal["p90"] == pytest.approx(5.8)
     assert long["median"] is None and (long["agree"], long["arm"]) == (0, 1)
     assert summary["tasks"]["libero_goal/0"]["agree"] == 2
-    assert summary["all"]["episodes"] == 4
-    assert summary["disagreements"] == rows[3:]
+    assert summary["all"]["episodes"] == 5
+    assert summary["disagreements"] == rows[3:4] and summary["late"] == rows[4:]
     table = actions.table(summary)
     assert "| libero_10/3 | 1 of 1 | 0 of 1 | 0 of 1 |" in table
     assert "libero_goal/0" not in table  # perfect

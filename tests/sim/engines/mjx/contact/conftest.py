@@ -19,7 +19,7 @@ from omnivla_jax.sim.engines.mjx.contact import (
     solver,
     tables,
 )
-from tests.helpers import body_subsets
+from tests.helpers import body_subsets, unoptimized
 
 # A crate that slides and spins on the floor, a slide in its limit, a rubbing hinge.
 XML = """<mujoco>
@@ -89,15 +89,18 @@ def _constraints(model, states, slots=0):
     matrix = batch(lambda data: np.moveaxis(data.xmat.reshape(-1, 3, 3), 0, -1))
     subset = jnp.zeros(len(states), int)
 
-    @jax.jit
-    def program(position, matrix):
-        tables = collision.subset_tables(table, subset)
-        return collision.collide(table, tables, position, matrix, 0)
+    joints = constraint.joint_tables(model)
 
-    result = program(position, matrix)
+    @unoptimized.jit
+    def program(position, matrix, qpos, qvel):
+        tables = collision.subset_tables(table, subset)
+        limits = constraint.joint_constraints(joints, qpos, qvel)
+        return collision.collide(table, tables, position, matrix, 0), limits
+
     roots = model.body_rootid[model.dof_bodyid]
     cdof, com = batch(lambda d: d.cdof.T), batch(lambda d: d.subtree_com[roots].T)
     qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
+    result, limits = program(position, matrix, qpos, qvel)
     return Constraints(
         table,
         result.contacts,
@@ -107,7 +110,7 @@ def _constraints(model, states, slots=0):
         batch(lambda data: data.qacc_smooth),
         constraint.MotionAxes(cdof[:3], cdof[3:] - vectors.cross(cdof[:3], com)),
         qvel,
-        constraint.joint_constraints(constraint.joint_tables(model), qpos, qvel),
+        limits,
     )
 
 
@@ -143,12 +146,15 @@ def world():
 
 def _rows(result):
     """The contact rows and their Jacobian."""
-    rows = constraint.contact_rows(
-        result.table, result.contacts, result.ground_contacts
-    )
-    slots = result.table.pairs.slots
-    moves = result.table.moves
-    return rows, jacobian.contact_jacobian(rows, result.motion, moves, slots)
+    table = result.table
+
+    @unoptimized.jit
+    def program(contacts, ground_contacts, motion):
+        rows = constraint.contact_rows(table, contacts, ground_contacts)
+        slots = table.pairs.slots
+        return rows, jacobian.contact_jacobian(rows, motion, table.moves, slots)
+
+    return program(result.contacts, result.ground_contacts, result.motion)
 
 
 def _problem(result):

@@ -259,8 +259,10 @@ def test_recorded_episodes_have_the_same_verdict(mjx_scene, mjx_step):
     np.testing.assert_array_equal(physics.overflow, 0)
 
 
-def test_it_lowers_for_accelerators(mjx_step, start):
-    platforms = ("tpu", "cuda")
-    export = jax.export.export(mjx_step, platforms=platforms)
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_it_lowers_for_accelerators(mjx_step, start, platform):
+    export = jax.export.export(mjx_step, platforms=(platform,))
     exported = export(start, jnp.ones(BATCH, bool), ACTION)  # the same trace
-    assert exported.platforms == platforms
+    assert exported.platforms == (platform,)
+    kernels = "tpu_custom_call" in exported.mlir_module()
+    assert kernels == (platform == "tpu")

@@ -115,6 +115,24 @@ def kernel(
     return jax.tree.unflatten(tree, found)
 
 
+def columns(table: np.ndarray, index: jax.Array) -> jax.Array:
+    """Return the columns of a static table at each environment's index.
+
+    Args:
+      table: [n, E].
+      index: int [K, B], each within [0, E).
+
+    Returns:
+      [n, K, B].
+    """
+    # One gather of n would be laid out with n in a TPU's lanes.
+    return jax.lax.platform_dependent(
+        index,
+        tpu=lambda index: jnp.stack([jnp.asarray(row)[index] for row in table]),
+        default=lambda index: jnp.asarray(table)[:, index],
+    )
+
+
 def gather(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """Return rows `index` [n, B] of `values` [..., m, B], environment by environment.
 

@@ -250,27 +250,48 @@ def _contact_points(
 def smallest(
     values: jax.Array, count: int, *others: jax.Array
 ) -> tuple[jax.Array, ...]:
-    """Return the `count` least of `values` [n, B], and `others` [..., n, B] there."""
-    shapes = [(*other.shape[:-2], count, other.shape[-1]) for other in others]
+    """Return the least `count` values and what stands beside them.
 
-    def select(values: jax.Array, *others: jax.Array) -> tuple[jax.Array, ...]:
-        found, rows = jax.lax.top_k(-values.T, count)
-        return (-found.T, *(gather(other, rows.T) for other in others))
+    Args:
+      values: [n, B].
+      count: at most n.
+      others: arrays [..., n, B].
 
-    def sort(values: jax.Array, *others: jax.Array) -> tuple[jax.Array, ...]:
-        parts = [x.reshape(math.prod(x.shape[:-2]), *values.shape) for x in others]
-        flat = [values, *(row for part in parts for row in part)]
-        found = jax.lax.sort(flat, dimension=0, num_keys=1)
-        ends = np.cumsum([1, *(len(part) for part in parts)])
-        spans = zip(ends[:-1], ends[1:], shapes)
-        rows = [row[:count] for row in found]
-        return (
-            rows[0],
-            *(jnp.stack(rows[a:b]).reshape(shape) for a, b, shape in spans),
-        )
-
+    Returns:
+      The values [count, B] in order, and the entries [..., count, B] of `others`.
+    """
     # A TPU sorts the rows of all its lanes at once; a CPU selects faster than it sorts.
-    return jax.lax.platform_dependent(values, *others, tpu=sort, default=select)
+    return jax.lax.platform_dependent(
+        values,
+        *others,
+        tpu=functools.partial(smallest_by_sorting, count),
+        default=functools.partial(smallest_by_selection, count),
+    )
+
+
+def smallest_by_selection(
+    count: int, values: jax.Array, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+    """See `smallest`."""
+    found, rows = jax.lax.top_k(-values.T, count)
+    return (-found.T, *(gather(other, rows.T) for other in others))
+
+
+def smallest_by_sorting(
+    count: int, values: jax.Array, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+    """See `smallest`."""
+    parts = [x.reshape(math.prod(x.shape[:-2]), *values.shape) for x in others]
+    flat = [values, *(row for part in parts for row in part)]
+    rows = [row[:count] for row in jax.lax.sort(flat, dimension=0, num_keys=1)]
+    ends = np.cumsum([1, *(len(part) for part in parts)])
+    return (
+        rows[0],
+        *(
+            jnp.stack(rows[start:end]).reshape(*x.shape[:-2], *rows[0].shape)
+            for start, end, x in zip(ends[:-1], ends[1:], others)
+        ),
+    )
 
 
 def _excess(present: jax.Array, budget: int) -> jax.Array:

@@ -19,6 +19,7 @@ import numpy as np
 from omnivla_jax.sim.engines.mjx.contact.geometry import Contacts, tangents
 from omnivla_jax.sim.engines.mjx.contact.impedance import impedance, reference_gains
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
+from omnivla_jax.sim.engines.mjx.lanes import columns
 from omnivla_jax.sim.engines.mjx.vectors import cross, take_rows
 from omnivla_jax.sim.rotation import Array
 
@@ -157,7 +158,7 @@ def contact_rows(
     every = jax.tree.map(
         lambda *parts: jnp.concatenate(parts, axis=-2), contacts, ground_contacts
     )
-    params = jnp.asarray(tables.params)[:, every.pair]  # [10, K + 4 S, B]
+    params = columns(tables.params, every.pair)  # [10, K + 4 S, B]
     friction, spin, stiffness, damping, inverse_weight = params[:5]
     imp = impedance(params[5:], every.distance)
     push = -stiffness * imp * jnp.minimum(every.distance, 0.0)
@@ -167,7 +168,7 @@ def contact_rows(
     regularized = friction / np.sqrt(tables.impratio)
     return ContactRows(
         jnp.where(every.distance < 0, _contact_wrenches(every), 0.0),
-        jnp.asarray(tables.pair_bodies, jnp.int32)[:, every.pair],
+        columns(tables.pair_bodies.astype(np.int32), every.pair),
         push,
         damping,
         jnp.stack([normal, slide, slide, turn]),

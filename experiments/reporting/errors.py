@@ -1,8 +1,8 @@
 """Turns errors that a user can act on into one clear line and an exit code.
 
 A launcher reads `CONFIG = errors.define_config(path)` and ends with `errors.run(main)`.
-Interruptions exit with 130, SIGTERM while training with 143, wrong flags with 2, a full
-disk or a refused value with 1;
+Interruptions exit with 130, SIGTERM while training with 143, the loss of another
+process with 134, wrong flags with 2, a full disk or a refused value with 1;
 `--traceback` shows where an error arose. Other errors are defects of this code and keep
 their traceback.
 """
@@ -114,7 +114,7 @@ def explain(error: BaseException, *, resumable: bool) -> tuple[str, int] | None:
         return (
             "Another process of this run has stopped. The last complete checkpoint is "
             "intact: start all processes again with --resume.",
-            FAILED,
+            exits.PEER_LOST,
         )
     if isinstance(error, exits.Preempted):
         return str(error), exits.PREEMPTED

@@ -7,7 +7,8 @@
 
 `build` and `submit` are the two steps of `train`; `cluster` makes a cluster. A workload
 whose machines are taken away is restarted up to --restarts times, from the newest
-checkpoint. Needs docker, gcloud and xpk (pip install xpk).
+checkpoint: xpk does so at the exit codes of `core/exits.py`. Needs docker, gcloud and
+xpk (pip install xpk).
 """
 
 import argparse
@@ -18,6 +19,7 @@ from experiments.tpu.commands import Shell, parse, parser, train_command
 
 ACTIONS = ("train", "build", "submit", "cluster", "status", "delete")
 DOCKERFILE = "experiments/tpu/Dockerfile"
+GRACE_SECONDS = 120  # from SIGTERM to SIGKILL: for a step and its checkpoint
 
 
 def build(options: argparse.Namespace, shell: Shell) -> None:
@@ -33,7 +35,8 @@ def submit(options: argparse.Namespace, shell: Shell, flags: Sequence[str]) -> N
     """Submit the training of an image that was pushed."""
     if not options.image:
         sys.exit("submit needs --image, which `build` has pushed.")
-    command = train_command("python", options, flags)
+    # xpk signals the shell that runs the command: exec puts training in its place.
+    command = f"exec {train_command('python', options, flags)}"
     shell.require(
         *_xpk(options, "workload", "create"),
         f"--workload={options.name}",
@@ -41,6 +44,7 @@ def submit(options: argparse.Namespace, shell: Shell, flags: Sequence[str]) -> N
         f"--num-slices={options.slices}",
         f"--docker-image={options.image}",
         f"--max-restarts={options.restarts}",
+        f"--termination-grace-period-seconds={GRACE_SECONDS}",
         f"--command={command}",
     )
 

@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 
-PREEMPTED = 128 + signal.SIGTERM  # exit code, as shells report a process that it ended
+# Exit codes, as shells report processes that these signals ended; schedulers start such
+# again. JAX itself ends a process by SIGABRT when it finds another one gone.
+PREEMPTED, PEER_LOST = 128 + signal.SIGTERM, 128 + signal.SIGABRT
 
 HAS_PEERS = threading.Event()  # set once, where `distributed.initialize` joins others
 

@@ -81,6 +81,22 @@ def add(a: Vector, b: Vector) -> Vector:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
+def cross(a: Vector, b: Vector) -> Vector:
+    """The vector product.
+
+    Args:
+      a, b: vectors of broadcastable components.
+
+    Returns:
+      Components of their common shape.
+    """
+    return (
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    )
+
+
 def unit(vector: Vector) -> Vector:
     """Scale to length 1; a zero vector stays zero."""
     scale = jax.lax.rsqrt(jnp.maximum(dot(vector, vector), 1e-20))

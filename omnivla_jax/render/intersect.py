@@ -25,7 +25,11 @@ from omnivla_jax.render.arithmetic import FAR, Vector, fusion_barrier
 from omnivla_jax.render.rays import Rays
 from omnivla_jax.render.types import KINDS, IndexRange, KindRanges, Shapes
 
-UNROLL = 8  # primitives an accelerator tries for each reading of the best so far
+# Primitives of a kind that an accelerator tries for each reading of the best so far: by
+# arithmetic on all of them at once, which compiles once and prepares their numbers
+# together, or one after the other.
+TOGETHER = {"tpu": 64}
+UNROLL = 4
 _HIGHEST = jax.lax.Precision.HIGHEST  # accelerators round to TF32 otherwise
 
 
@@ -184,18 +188,23 @@ def _search_all(
     del posed
     weights = tuple(jnp.asarray(weight) for weight in rays.weights)
     best = jnp.full(weights[0].shape, np.float32(FAR).view(np.int32), jnp.int32)
+    together = TOGETHER.get(jax.default_backend(), 1)
     for kind in ranges:
 
-        def attempt(best: jax.Array, entry: jax.Array, kind: str = kind) -> Any:
-            keys = _hit_keys(kind, entry, row_mask, weights)
-            return jnp.minimum(best, keys), None
+        def attempt(best: jax.Array, entries: jax.Array, kind: str = kind) -> Any:
+            shape = (entries.shape[1], entries.shape[0], *(1,) * best.ndim)
+            keys = _hit_keys(kind, entries.T.reshape(shape), row_mask, weights)
+            return jnp.minimum(best, keys.min(0)), None
 
         # A repeated primitive changes nothing, and blocks that are all whole compile
         # once, without a second program for what is left over.
         count = len(tables[kind])
-        unroll = min(1 if kind == "polytope" else UNROLL, count)
-        whole = math.ceil(count / unroll) * unroll
-        entries = jnp.pad(tables[kind], ((0, whole - count), (0, 0)), mode="edge")
+        unroll = UNROLL if together == 1 and kind != "polytope" else 1
+        blocks = math.ceil(count / (together * unroll)) * unroll
+        size = math.ceil(count / blocks)
+        padding = ((0, blocks * size - count), (0, 0))
+        entries = jnp.pad(tables[kind], padding, mode="edge")
+        entries = entries.reshape(blocks, size, -1)
         best, _ = jax.lax.scan(attempt, best, entries, unroll=unroll)
     return best
 
@@ -231,7 +240,10 @@ def _table(
 
 
 def _hit_keys(kind: str, entry: jax.Array, row_mask: int, weights: Vector) -> jax.Array:
-    """Distance and row of every ray's hit with one entry of a table, int32 [P]."""
+    """Distance and row of every ray's hit with one entry of a table, int32 [P].
+
+    With several entries, [columns, k, 1], int32 [k, P].
+    """
     row, numbers = entry[0], jax.lax.bitcast_convert_type(entry[1:], jnp.float32)
     if kind == "polytope":
         count = numbers.shape[0] // 4

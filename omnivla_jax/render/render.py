@@ -168,10 +168,11 @@ def _trace(
     first, _ = ranges["polytope"]
     row_ranges = ranges | {"polytope": (first, first + count * faces)}
     surface = shading.surface(hit, depth, row, point, rows=rows, row_ranges=row_ranges)
+    geometry = {"depth": (depth,), "normal": surface.normal, "point": surface.point}
     components: dict[str, Vector] = {
-        "depth": (jnp.where(hit, depth, 0.0),),
-        "normal": tuple(jnp.where(hit, axis, 0.0) for axis in surface.normal),
-        "point": tuple(jnp.where(hit, axis, 0.0) for axis in surface.point),
+        name: tuple(jnp.where(hit, axis, 0.0) for axis in geometry[name])
+        for name in outputs
+        if name in geometry
     }
     if "segmentation" in outputs:
         (geom,) = columns_at(rows.geom[:, None], row)
@@ -187,7 +188,7 @@ def _trace(
             lit=_lit(posed, ranges, lights, surface) if shadows else None,
         )
         components["rgb"] = (_pack(channels),)
-    return {name: components[name] for name in outputs}
+    return components
 
 
 def _lit(

@@ -202,12 +202,16 @@ def _parameter(fused: Computation, index: int) -> str:
 
 
 def _users(fused: Computation, name: str) -> list[tuple[Instruction, int]]:
-    """The instructions that read `name`, past bitcasts, and as which operand."""
+    """The instructions that read `name`, past bitcasts, and as which operand.
+
+    A fusion inside a fusion whose result shares its operand's memory passes it on.
+    """
     users = []
     for one in fused.instructions.values():
         for position, operand in enumerate(one.operands):
             if operand == name:
-                passed = one.opcode == "bitcast" and not one.is_root
+                shared = "output_to_operand_aliasing" in one.attributes
+                passed = (one.opcode == "bitcast" or shared) and not one.is_root
                 users += _users(fused, one.name) if passed else [(one, position)]
     return users
 

@@ -95,7 +95,7 @@ def test_a_defect_keeps_its_traceback(launch):
         (RuntimeError("INTERNAL: CpuCallback: KeyboardInterrupt"), 130, "--resume"),
         (
             RuntimeError("UNKNOWN: Gloo AllGather failed: Read error"),
-            1,
+            134,
             "all processes",
         ),
         (exits.Preempted(7), 143, "The checkpoint of update 7 is saved"),

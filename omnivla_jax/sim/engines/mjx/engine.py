@@ -198,18 +198,18 @@ def _control(
 
 def read_arm(model: StepModel, data: StepData) -> osc.Arm:
     """Return the controller's inputs from a batch after `smooth_dynamics`."""
-    state, found = data.state, data.tree_dynamics
+    state, dynamics = data.state, data.tree_dynamics
     position, orientation = _hand_pose(model, data)
     bodies = model.tree.joints.bodies[_ARM]
     anchors = take_rows(data.tree_pose.position, bodies)
-    axes = found.axes.angular[:, _ARM]
+    axes = dynamics.axes.angular[:, _ARM]
     return osc.Arm(
         position=position,
         orientation=orientation,
         jacobian=osc.jacobian(anchors.T, axes.T, position, jnp),
         joints=state.qpos[_ARM].T,
         velocity=state.qvel[_ARM].T,
-        bias=found.bias[_ARM].T,
+        bias=dynamics.bias[_ARM].T,
     )
 
 

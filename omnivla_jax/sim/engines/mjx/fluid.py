@@ -16,7 +16,7 @@ from omnivla_jax.sim.rotation import Array
 MIN_MOMENT = 1e-12  # kg m2: MJX's floor of the moments that give the box
 
 
-class Medium(NamedTuple):
+class FluidOptions(NamedTuple):
     """Gravity and the medium around the bodies."""
 
     gravity: np.ndarray  # [3] m/s2
@@ -24,10 +24,10 @@ class Medium(NamedTuple):
     viscosity: float  # Pa s
 
 
-def medium(model: mujoco.MjModel) -> Medium:
+def fluid_options(model: mujoco.MjModel) -> FluidOptions:
     """Return gravity and medium of `model`."""
     option = model.opt
-    return Medium(option.gravity.copy(), option.density, option.viscosity)
+    return FluidOptions(option.gravity.copy(), option.density, option.viscosity)
 
 
 def equivalent_box(mass: np.ndarray, moments: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def equivalent_box(mass: np.ndarray, moments: np.ndarray) -> np.ndarray:
 
 
 def drag(
-    around: Medium, box: Array, frame: Array, speed: jax.Array, spin: jax.Array
+    around: FluidOptions, box: Array, frame: Array, speed: jax.Array, spin: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return the force and the torque [3, ...] on bodies, in their frames.
 

@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from omnivla_jax.sim import osc, rotation
-from omnivla_jax.sim.engines.mjx.fluid import Medium, drag, equivalent_box
+from omnivla_jax.sim.engines.mjx.fluid import FluidOptions, drag, equivalent_box
 from omnivla_jax.sim.engines.mjx.vectors import (
     cross,
     from_axis_angle,
@@ -97,7 +97,7 @@ def kinematics(qpos: jax.Array) -> Pose:
 
 
 def dynamics(
-    bodies: BodyConstants, medium: Medium, pose: Pose, qvel: jax.Array
+    bodies: BodyConstants, medium: FluidOptions, pose: Pose, qvel: jax.Array
 ) -> Dynamics:
     """Return mass matrices, forces and accelerations.
 
@@ -191,7 +191,7 @@ def implicit_damping(
 
 
 def _force(
-    bodies: BodyConstants, medium: Medium, pose: Pose, qvel: jax.Array
+    bodies: BodyConstants, medium: FluidOptions, pose: Pose, qvel: jax.Array
 ) -> jax.Array:
     """[6, S, B]: gravity, gyroscopic and centrifugal forces, drag, damping."""
     spin = qvel[3:]  # the body's frame from here on

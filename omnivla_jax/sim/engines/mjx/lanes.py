@@ -17,7 +17,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from omnivla_jax.sim.engines.mjx.vectors import take_rows
 
-LANES = 128
+LANE_COUNT = 128
 MEMORY_LIMIT = 64 * 2**20  # bytes of a core's vector memory that a kernel may take
 
 
@@ -65,7 +65,7 @@ def kernel(
       interpret: run on another device than a TPU, slowly.
     """
     batch = max(leaf.shape[-1] for leaf in arguments)
-    lanes = min(batch, LANES)
+    lanes = min(batch, LANE_COUNT)
 
     def block_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[:-1], min(shape[-1], lanes))
@@ -98,7 +98,7 @@ def kernel(
         return pl.BlockSpec(shape, lambda i: (*front, i if split else 0))
 
     whole = [False] * len(constants) + [x.shape[-1] == batch for x in arguments]
-    found = pl.pallas_call(
+    result = pl.pallas_call(
         body,
         out_shape=[
             jax.ShapeDtypeStruct((*x.shape[:-1], batch), x.dtype) for x in results
@@ -112,7 +112,7 @@ def kernel(
         compiler_params=pltpu.CompilerParams(vmem_limit_bytes=MEMORY_LIMIT),
         interpret=interpret,
     )(*inputs)
-    return jax.tree.unflatten(tree, found)
+    return jax.tree.unflatten(tree, result)
 
 
 def columns(table: np.ndarray, index: jax.Array) -> jax.Array:

@@ -54,7 +54,7 @@ class StepModel(NamedTuple):
     hand: int  # body of `tree` with the grip site
     active: active_bodies.ActiveBodies
     objects: free_bodies.BodyConstants  # of each object; an empty slot's last
-    medium: fluid.Medium
+    medium: fluid.FluidOptions
     contacts: tables.ContactTables
     num_sensors: int
     joints: constraint.JointTables
@@ -110,7 +110,7 @@ def step_model(scene: Scene) -> StepModel:
             objects=free_bodies.body_constants(
                 scene.model, [scene.bodies[name] for name in scene.assets.objects]
             ),
-            medium=fluid.medium(scene.model),
+            medium=fluid.fluid_options(scene.model),
             contacts=tables.build(
                 scene.model,
                 sensors,
@@ -164,11 +164,11 @@ def smooth_dynamics(model: StepModel, data: StepData) -> StepData:
         qvel: jax.Array,
     ) -> tuple:
         tree, free = _split(model.tree, qvel, FREE_DOFS)
-        found = joint_tree.dynamics(model.tree, tree_pose, tree)
+        jointed = joint_tree.dynamics(model.tree, tree_pose, tree)
         return (
-            found,
+            jointed,
             free_bodies.dynamics(constants, model.medium, free_pose, free),
-            _motion_axes(model.tree, tree_pose, found, free_pose),
+            _motion_axes(model.tree, tree_pose, jointed, free_pose),
         )
 
     tree, free, axes = in_lanes(
@@ -204,11 +204,11 @@ def actuate(model: StepModel, data: StepData, ctrl: jax.Array) -> StepData:
       The data with `tree_force`.
     """
     size = len(model.tree.joints.bodies)
-    state, found = data.state, data.tree_dynamics
+    state, jointed = data.state, data.tree_dynamics
     force = joint_tree.actuation(
         model.tree.actuators, state.qpos[:size], state.qvel[:size], ctrl
     )
-    return data._replace(tree_force=force + found.passive - found.bias)
+    return data._replace(tree_force=force + jointed.passive - jointed.bias)
 
 
 def solve_constraints(model: StepModel, data: StepData) -> StepData:
@@ -220,7 +220,7 @@ def solve_constraints(model: StepModel, data: StepData) -> StepData:
         model.joints, state.qpos[:size], state.qvel[:size]
     )
     inputs = solver.SolverInputs(
-        rows=constraint.contact_rows(
+        rows=constraint.contact_constraints(
             model.contacts, data.collision.contacts, data.collision.ground_contacts
         ),
         motion=data.motion,
@@ -285,13 +285,13 @@ def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
 def _motion_axes(
     tree: tree_tables.TreeTables,
     pose: free_bodies.Pose,
-    found: joint_tree.TreeDynamics,
+    jointed: joint_tree.TreeDynamics,
     free_pose: free_bodies.Pose,
 ) -> constraint.MotionAxes:
     """Motion axes at the origin; the tree's are about the positions of its roots."""
     roots = take_rows(pose.position, tree.bodies.roots[tree.joints.bodies])
-    linear = found.axes.linear - cross(found.axes.angular, roots)
-    rows = zip((found.axes.angular, linear), free_bodies.motion_axes(free_pose))
+    linear = jointed.axes.linear - cross(jointed.axes.angular, roots)
+    rows = zip((jointed.axes.angular, linear), free_bodies.motion_axes(free_pose))
     return constraint.MotionAxes(
         *(
             jnp.concatenate(

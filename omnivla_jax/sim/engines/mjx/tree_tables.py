@@ -10,7 +10,11 @@ import mujoco
 import numpy as np
 
 from omnivla_jax.sim import rotation
-from omnivla_jax.sim.engines.mjx.fluid import Medium, equivalent_box, medium
+from omnivla_jax.sim.engines.mjx.fluid import (
+    FluidOptions,
+    equivalent_box,
+    fluid_options,
+)
 
 _HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 _SLIDE = int(mujoco.mjtJoint.mjJNT_SLIDE)
@@ -60,7 +64,7 @@ class TreeTables(NamedTuple):
     bodies: TreeBodies
     joints: TreeJoints
     actuators: Actuators
-    medium: Medium
+    medium: FluidOptions
 
 
 def tree_tables(model: mujoco.MjModel) -> TreeTables:
@@ -98,7 +102,7 @@ def tree_tables(model: mujoco.MjModel) -> TreeTables:
         damping=model.dof_damping[:, None],
         armature=model.dof_armature[:, None],
     )
-    return TreeTables(bodies, joints, _actuators(model), medium(model))
+    return TreeTables(bodies, joints, _actuators(model), fluid_options(model))
 
 
 def _moved_bodies(model: mujoco.MjModel) -> np.ndarray:

@@ -47,7 +47,7 @@ def of_bodies(model):
 def dynamics(model, data):
     qpos, qvel = state(data)
     pose = free_bodies.kinematics(qpos)
-    medium = fluid.medium(model)
+    medium = fluid.fluid_options(model)
     return pose, free_bodies.dynamics(of_bodies(model), medium, pose, qvel)
 
 
@@ -91,7 +91,7 @@ def test_a_flight_is_c_mujoco_s(world, implicit):
     @jax.jit
     def fly(qpos, qvel):
         pose = free_bodies.kinematics(qpos)
-        found = free_bodies.dynamics(bodies, fluid.medium(model), pose, qvel)
+        found = free_bodies.dynamics(bodies, fluid.fluid_options(model), pose, qvel)
         change = found.acceleration
         if implicit:
             change = free_bodies.implicit_damping(bodies, found.mass, change, timestep)

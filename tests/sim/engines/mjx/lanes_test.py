@@ -10,7 +10,7 @@ import pytest
 from omnivla_jax.sim.engines.mjx import lanes, vectors
 from omnivla_jax.sim.engines.mjx.contact import collision
 
-ROWS, BATCH = 9, lanes.LANES + 2  # the second program of the grid is not full
+ROWS, BATCH = 9, lanes.LANE_COUNT + 2  # the second program of the grid is not full
 STATIC = np.array([[3], [4], [4], [0]], np.int32)
 FACTOR = np.linspace(1, 2, ROWS)[:, None]
 

@@ -273,8 +273,8 @@ def smallest_by_selection(
     count: int, values: jax.Array, *others: jax.Array
 ) -> tuple[jax.Array, ...]:
     """See `smallest`."""
-    found, rows = jax.lax.top_k(-values.T, count)
-    return (-found.T, *(gather(other, rows.T) for other in others))
+    least, rows = jax.lax.top_k(-values.T, count)
+    return (-least.T, *(gather(other, rows.T) for other in others))
 
 
 def smallest_by_sorting(

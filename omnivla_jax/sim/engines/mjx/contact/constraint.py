@@ -145,7 +145,7 @@ def joint_constraints(
     )
 
 
-def contact_rows(
+def contact_constraints(
     tables: ContactTables, contacts: Contacts, ground_contacts: Contacts
 ) -> ContactRows:
     """Return the rows of contacts.

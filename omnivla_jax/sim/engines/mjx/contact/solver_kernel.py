@@ -4,7 +4,7 @@ A launch costs a TPU as much as thousands of these small products, and a matrix 
 environment fills a fifth of its registers: so the Jacobian, the Hessian and its
 elimination stay in the kernel's memory, with the batch last.
 Axes: 6 components, 4 rows a contact, K contacts, V degrees of freedom; B environments
-last, of which a program of the grid has LANES.
+last, of which a program of the grid has LANE_COUNT.
 """
 
 import functools
@@ -23,9 +23,7 @@ from omnivla_jax.sim.engines.mjx.contact.constraint import (
     friction_contacts,
 )
 from omnivla_jax.sim.engines.mjx.contact.solver import SolverInputs
-
-LANES = 128
-MEMORY_LIMIT = 64 * 2**20  # bytes of a core's vector memory that the kernel may take
+from omnivla_jax.sim.engines.mjx.lanes import LANE_COUNT, MEMORY_LIMIT
 
 
 class _Inputs(NamedTuple):
@@ -85,7 +83,7 @@ def solve(
     """
     size, batch = inputs.force.shape
     contacts = inputs.rows.push.shape[0]
-    lanes = min(batch, LANES)
+    lanes = min(batch, LANE_COUNT)
     width = -(-(size + 1) // 8) * 8
     leaves, tree = jax.tree.flatten(_arranged(inputs))
 

@@ -150,7 +150,7 @@ def _rows(result):
 
     @unoptimized.jit
     def program(contacts, ground_contacts, motion):
-        rows = constraint.contact_rows(table, contacts, ground_contacts)
+        rows = constraint.contact_constraints(table, contacts, ground_contacts)
         slots = table.pairs.slots
         return rows, jacobian.contact_jacobian(rows, motion, table.moves, slots)
 
@@ -177,7 +177,7 @@ def _solver_inputs(part):
     size = len(mass) - jacobian.FREE_DOFS * slots
     blocks = [slice(k, k + jacobian.FREE_DOFS) for k in range(size, len(mass), 6)]
     return solver.SolverInputs(
-        constraint.contact_rows(part.table, part.contacts, part.ground_contacts),
+        constraint.contact_constraints(part.table, part.contacts, part.ground_contacts),
         part.motion,
         mass[:size, :size],
         jnp.stack([mass[block, block] for block in blocks], axis=2),

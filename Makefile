@@ -44,9 +44,10 @@ bench: $(STAMP)
 	@for file in $(filter-out %/accelerator.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \
 		$(RUN) -m experiments.benchmarks.$$(basename $$file .py) || exit 1; done
 
-# The notebooks for Colab, from the Python files beside them.
+# The notebooks for Colab, from the Python files beside them; their badges need
+# FLAGS=--repository=OWNER/NAME, once.
 notebooks: $(STAMP)
-	@$(RUN) -m experiments.colab.convert
+	@$(RUN) -m experiments.colab.convert $(FLAGS)
 
 # The real LIBERO, for experiments.evaluate_real; its pins want Python 3.10 to 3.12.
 LIBERO_VENV := .venv-libero

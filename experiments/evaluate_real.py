@@ -174,6 +174,7 @@ def run_task(
         row.name,
         camera_size=0 if ours else LIBERO_SIZE,
         seed=episodes.SEED,
+        every_step=False,  # a policy looks once a chunk, and rendering takes longest
     )
     states = state_files.read(path)
     if len(states) < _EPISODES.value:
@@ -185,7 +186,7 @@ def run_task(
         size = metadata.get("image_size", SENT_SIZE)
         pictures = episodes.make_renderer(scene, task, size=size)
     else:
-        pictures = episodes.make_client_pictures(SENT_SIZE)
+        pictures = episodes.make_client_pictures(real.render, SENT_SIZE)
     with PolicyClient(
         _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
     ) as client:

@@ -28,11 +28,19 @@ BADGE = (
     "[![Open in Colab]({colab}/assets/colab-badge.svg)]"
     "({colab}/github/{repository}/blob/main/experiments/colab/{name}.ipynb)"
 )
-# Versions are left open: what the runtime has is kept where it will do.
+# Versions are left open. The jax that a runtime has, with its GPU or TPU, is kept where
+# it is new enough; else a newer one comes with what it needs for the same device.
 INSTALL = """\
 #@title Install (once for each runtime)
+import glob
+from importlib.metadata import version
+
+extras = "experiments,serve"
+if tuple(map(int, version("jax").split(".")[:2])) < (0, 10):
+    devices = {{"cuda": "/dev/nvidia[0-9]", "tpu": "/dev/accel*"}}
+    extras += "".join(f",{{name}}" for name in devices if glob.glob(devices[name]))
 !git clone --quiet --depth=1 https://github.com/{repository} {checkout}
-%pip install --quiet --editable {checkout}[experiments,serve]
+%pip install --quiet --editable {checkout}[{{extras}}]
 %cd {checkout}"""
 METADATA = {
     "colab": {"private_outputs": True, "provenance": [], "toc_visible": True},

@@ -133,13 +133,17 @@ def make_renderer(scene: Scene, task: int, *, size: int) -> PicturesFn:
     return pictures
 
 
-def make_client_pictures(size: int) -> PicturesFn:
-    """Send LIBERO's own pictures as openpi's client does: turned, then resized."""
+def make_client_pictures(render: Callable[[], np.ndarray], size: int) -> PicturesFn:
+    """Send LIBERO's own pictures as openpi's client does: turned, then resized.
+
+    Args:
+      render: returns LIBERO's pictures of now, as `RealLibero.render`.
+      size: of the pictures that are sent, pixels.
+    """
 
     def pictures(observation: RealObservation) -> np.ndarray:
-        if observation.images is None:
-            raise ValueError("The real LIBERO was opened without cameras.")
-        upright = convert_image_convention(observation.images, "libero")
+        del observation  # it was made before anybody had to look
+        upright = convert_image_convention(render(), "libero")
         turned = convert_image_convention(upright, "openpi")
         return np.stack([picture_size.fit(x, (size, size)) for x in turned])
 

@@ -85,6 +85,7 @@ class RealLibero:
         camera_size: int,
         seed: int,
         hard_reset: bool = True,
+        every_step: bool = True,
     ) -> Path:
         """Make the environment of a task, seeded once as openpi's evaluator does.
 
@@ -94,12 +95,14 @@ class RealLibero:
           camera_size: pixels of LIBERO's own pictures; 0 renders nothing.
           seed: of LIBERO's placement of fixtures.
           hard_reset: compile the model anew in every reset, as evaluators do.
+          every_step: LIBERO renders after every control step, and observations hold
+            pictures; else `render` alone does.
 
         Returns:
           The file of LIBERO's recorded initial states of the task.
         """
         file = f"{suite}/{task}"
-        reply = self._call("open", file, camera_size, seed, hard_reset)
+        reply = self._call("open", file, camera_size, seed, hard_reset, every_step)
         return Path(reply["init_states"])
 
     def reset(self, state: np.ndarray) -> RealObservation:
@@ -110,6 +113,10 @@ class RealLibero:
     def step(self, action: Iterable[float]) -> RealObservation:
         """Take one control step of 50 ms; `action` has 7 numbers."""
         return _observation(self._call("step", [float(x) for x in action]))
+
+    def render(self) -> np.ndarray:
+        """LIBERO's pictures of now, uint8 [2, S, S, 3]: upside down."""
+        return _pictures(self._call("render"))
 
     def seed(self, seed: int) -> None:
         """Seed where the next resets put fixtures, which no initial state holds."""
@@ -141,19 +148,16 @@ class RealLibero:
         return reply
 
 
+def _pictures(reply: dict[str, Any]) -> np.ndarray:
+    """The pictures of a reply, agent view first."""
+    views = (reply["agentview_image"], reply["wrist_image"])
+    return np.stack(
+        [np.frombuffer(x, dtype).reshape(shape) for dtype, shape, x in views]
+    )
+
+
 def _observation(reply: dict[str, Any]) -> RealObservation:
     """A reply of Python's own types as arrays."""
-    pictures = None
-    if "agentview_image" in reply:
-        pictures = np.stack(
-            [
-                np.frombuffer(data, dtype).reshape(shape)
-                for dtype, shape, data in (
-                    reply["agentview_image"],
-                    reply["wrist_image"],
-                )
-            ]
-        )
     return RealObservation(
         qpos=np.asarray(reply["qpos"]),
         qvel=np.asarray(reply["qvel"]),
@@ -164,6 +168,6 @@ def _observation(reply: dict[str, Any]) -> RealObservation:
         eef_position=np.asarray(reply["eef_pos"]),
         eef_quaternion=np.asarray(reply["eef_quat"]),
         fingers=np.asarray(reply["gripper_qpos"]),
-        images=pictures,
+        images=_pictures(reply) if "agentview_image" in reply else None,
         success=reply["success"],
     )

@@ -7,10 +7,11 @@ talks over an inherited end of `multiprocessing.Pipe`. Requests and replies are 
 tuples and dicts of Python's own types, arrays as (dtype, shape, bytes), so that the two
 sides may have different versions of NumPy:
 
-    ("open", file, camera_size, seed, hard_reset) -> what the task is
+    ("open", file, camera_size, seed, hard_reset, every_step) -> what the task is
     ("seed", seed) -> nothing; of the next resets
     ("reset", state) -> the observation after `set_init_state`
     ("step", action) -> the observation after one control step
+    ("render",) -> the pictures, which observations hold under `every_step` alone
     ("contacts",) -> the names of the bodies that touch, in pairs
     ("cpu_seconds",) -> what this process has used so far
     ("close",) -> nothing, and the process ends
@@ -68,7 +69,7 @@ def configure():
     os.environ["LIBERO_CONFIG_PATH"] = folder
 
 
-def open_task(session, file, camera_size, seed, hard_reset):
+def open_task(session, file, camera_size, seed, hard_reset, every_step):
     """Make the environment of `file`, as libero_goal/NAME; size 0 has no cameras."""
     # robosuite reads it on import: no renderer unless pictures are asked for.
     os.environ.setdefault("MUJOCO_GL", "osmesa" if camera_size else "disable")
@@ -79,7 +80,7 @@ def open_task(session, file, camera_size, seed, hard_reset):
         session.pop("env").close()
     env = ControlEnv(
         bddl_file_name=os.path.join(get_libero_path("bddl_files"), file + ".bddl"),
-        use_camera_obs=camera_size > 0,
+        use_camera_obs=camera_size > 0 and every_step,
         has_offscreen_renderer=camera_size > 0,
         camera_heights=camera_size,
         camera_widths=camera_size,
@@ -87,7 +88,8 @@ def open_task(session, file, camera_size, seed, hard_reset):
         hard_reset=hard_reset,
     )
     env.seed(seed)
-    session.update(env=env, seed=seed, cameras=camera_size > 0)
+    observed = camera_size > 0 and every_step
+    session.update(env=env, seed=seed, size=camera_size, cameras=observed)
     states = os.path.join(get_libero_path("init_states"), file + ".pruned_init")
     return {"init_states": states}
 
@@ -131,9 +133,22 @@ def observe(session, observation, success):
         reply[name] = observation["robot0_" + name].tolist()
     if session["cameras"]:
         for name, camera in CAMERAS.items():
-            picture = observation[camera + "_image"]
-            reply[name] = (picture.dtype.str, picture.shape, picture.tobytes())
+            reply[name] = packed(observation[camera + "_image"])
     return reply
+
+
+def render(session):
+    """The pictures of now, pixel by pixel those that an observation would hold."""
+    sim, size = session["env"].sim, session["size"]
+    return {
+        name: packed(sim.render(camera_name=camera, width=size, height=size))
+        for name, camera in CAMERAS.items()
+    }
+
+
+def packed(picture):
+    """An array as Python's own types."""
+    return picture.dtype.str, picture.shape, picture.tobytes()
 
 
 def contacts(session):
@@ -157,6 +172,7 @@ COMMANDS: dict = {
     "seed": seed_resets,
     "reset": reset,
     "step": step,
+    "render": render,
     "contacts": contacts,
     "cpu_seconds": cpu_seconds,
 }

@@ -7,19 +7,19 @@ operands' memory order where arrays are joined by `concatenate` (not by `stack`)
 engine's, with the batch innermost, halves the time.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import chex
+import numpy as np
 
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.rotation import Array
 
 POSITION_SCALE, ROTATION_SCALE = 0.05, 0.5  # m and rad at an action of 1
-STIFFNESS = 150.0
-DAMPING = 2.0 * STIFFNESS**0.5
-NULL_STIFFNESS = 10.0
-NULL_DAMPING = 2.0 * NULL_STIFFNESS**0.5
+STIFFNESS, NULL_STIFFNESS = 150.0, 10.0  # 1/s^2; both are critically damped
+LIBERO_TIMESTEP = 0.002  # s
 GRIPPER_PER_CONTROL_STEP = 0.25  # 25 substeps of 0.01
 
 
@@ -32,6 +32,7 @@ class Arm(NamedTuple):
     joints: Array  # [B, 7]
     velocity: Array  # [B, 7]
     bias: Array  # [B, 7]: gravity and Coriolis torques
+    passive: Array  # [B, 7]: torques of the joints' damping and of the air
 
 
 class Dynamics(NamedTuple):
@@ -40,6 +41,7 @@ class Dynamics(NamedTuple):
     lambda_position: Array  # [B, 3, 3]
     lambda_rotation: Array  # [B, 3, 3]
     null_projection: Array  # [B, 7, 7]: N^T M
+    mobility: Array  # [B, 7, 7]: M^-1
 
 
 class PoseGoal(NamedTuple):
@@ -47,6 +49,55 @@ class PoseGoal(NamedTuple):
 
     position: Array  # [B, 3]
     orientation: Array  # [B, 3, 3]
+
+
+class Gains(NamedTuple):
+    """Gains of substeps of one length; see `gains`."""
+
+    stiffness: float  # 1/s^2
+    damping: float  # 1/s
+    null_stiffness: float  # 1/s^2
+    null_damping: float  # 1/s
+    new_goal_weight: (
+        float  # against the old one, in the first substep of a control step
+    )
+    lag: float  # share of the hand's other accelerations that damping has to foresee
+
+
+@functools.cache
+def gains(timestep: float) -> Gains:
+    """Gains with which longer substeps move the hand as LIBERO's substeps of 2 ms do.
+
+    A substep's damping acts on the velocity at its start, so that LIBERO's own gains
+    damp less the longer it is, and the hand goes 1 % too far at 6 ms. These gains put
+    the poles of the closed loop where they are at 2 ms. Semi-implicit Euler's
+    velocities belong to the middles of substeps; a goal changes 1 ms before LIBERO's
+    next one starts, which is within a longer substep: in the first one the old and
+    the new goal pull in proportion.
+
+    Args:
+      timestep: length of a substep, s, `LIBERO_TIMESTEP` or longer.
+
+    Returns:
+      The gains; LIBERO's own at its timestep.
+    """
+    values: list[float] = []
+    for liberos in (STIFFNESS, NULL_STIFFNESS):
+        loss = 2.0 * liberos**0.5 * LIBERO_TIMESTEP  # of the velocity in a substep
+        total = 2.0 - loss - liberos * LIBERO_TIMESTEP**2
+        poles = np.roots([1.0, -total, 1.0 - loss]).astype(complex)
+        poles = poles ** (timestep / LIBERO_TIMESTEP)
+        values.append(float(np.prod(1.0 - poles).real) / timestep**2)
+        values.append(float(1.0 - np.prod(poles).real) / timestep)
+    stiffness, damping, null_stiffness, null_damping = values
+    return Gains(
+        stiffness,
+        damping,
+        null_stiffness,
+        null_damping,
+        new_goal_weight=0.5 * (1.0 + LIBERO_TIMESTEP / timestep),
+        lag=0.5 * (timestep - LIBERO_TIMESTEP) * damping,
+    )
 
 
 def jacobian(anchors: Array, axes: Array, position: Array, xp: Any) -> Array:
@@ -111,22 +162,26 @@ def dynamics(mass: Array, jacobian_matrix: Array, xp: Any) -> Dynamics:
       The matrices that `torque` takes.
     """
     chex.assert_shape([mass, jacobian_matrix], [(None, 7, 7), (None, 6, 7)])
-    compliance = inverse_form(mass, jacobian_matrix.swapaxes(-1, -2), xp)
+    mobility = spd_inverse(mass, xp)
+    response = xp.einsum("bij,bkj->bik", mobility, jacobian_matrix)
+    compliance = xp.einsum("bij,bjk->bik", jacobian_matrix, response)
     return Dynamics(
         spd_inverse(compliance[:, :3, :3], xp),
         spd_inverse(compliance[:, 3:, 3:], xp),
         # N = I - M^-1 J^T C^-1 J with the compliance C, so N^T M = M - J^T C^-1 J.
         mass - inverse_form(compliance, jacobian_matrix, xp),
+        mobility,
     )
 
 
-def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
+def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, gain: Gains, xp: Any) -> Array:
     """Joint torques that pull the grip site to its goal.
 
     Args:
       terms: the matrices of this or an earlier substep.
       arm: what the controller reads of the simulation in this substep.
       goal: where it pulls the grip site.
+      gain: of the substep's length.
       xp: the array module.
 
     Returns:
@@ -134,7 +189,22 @@ def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
     """
     turn = rotation.rotation_error(arm.orientation, goal.orientation, xp)
     error = xp.concatenate([goal.position - arm.position, turn], axis=-1)
-    pull = STIFFNESS * error - DAMPING * _apply(arm.jacobian, arm.velocity, xp)
+    velocity = _apply(arm.jacobian, arm.velocity, xp)
+    pull = gain.stiffness * error - gain.damping * velocity
+    first = _limited_torque(terms, arm, pull, gain, xp)
+    if not gain.lag:
+        return first
+    # Translation and rotation move each other, motors saturate, the air brakes:
+    # what the hand does besides its pull is damped half a longer substep ahead.
+    joints = _apply(terms.mobility, first - arm.bias + arm.passive, xp)
+    besides = _apply(arm.jacobian, joints, xp) - pull
+    return _limited_torque(terms, arm, pull - gain.lag * besides, gain, xp)
+
+
+def _limited_torque(
+    terms: Dynamics, arm: Arm, pull: Array, gain: Gains, xp: Any
+) -> Array:
+    """The torques [B, 7] that accelerate the hand by `pull` [B, 6], if motors can."""
     wrench = xp.concatenate(
         [
             _apply(terms.lambda_position, pull[:, :3], xp),
@@ -143,7 +213,8 @@ def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, xp: Any) -> Array:
         axis=-1,
     )
     home = xp.asarray(panda.HOME, dtype=arm.joints.dtype)
-    posture = NULL_STIFFNESS * (home - arm.joints) - NULL_DAMPING * arm.velocity
+    posture = gain.null_stiffness * (home - arm.joints)
+    posture = posture - gain.null_damping * arm.velocity
     total = (
         _apply(arm.jacobian.swapaxes(-1, -2), wrench, xp)
         + arm.bias

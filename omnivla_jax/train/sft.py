@@ -156,22 +156,27 @@ def make_streamed_step(
         )
         maps = state.normalizer
         sft_data.check_dimensions(maps, policy_config)
+        # Outside of the loop, as fused with what follows they round otherwise than the
+        # dataset in memory.
+        robot_state = normalize.normalize(maps.state, batches.state)
+        chunk = normalize.delta_actions(
+            batches.chunk, batches.state, policy_config.delta_mask
+        )
+        chunk = normalize.normalize(maps.action, chunk)
+        batches = batches._replace(
+            state=normalize.pad_dims(robot_state, policy_config.proprio_dim),
+            chunk=normalize.pad_dims(chunk, policy_config.action_dim),
+        )
 
         def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
-            robot_state = normalize.normalize(maps.state, frames.state)
-            chunk = normalize.delta_actions(
-                frames.chunk, frames.state, policy_config.delta_mask
-            )
-            chunk = normalize.normalize(maps.action, chunk)
             observation = Observation(
                 images=frames.images,
                 tokens=table.tokens[frames.instruction],
                 token_mask=table.mask[frames.instruction],
-                proprio=normalize.pad_dims(robot_state, policy_config.proprio_dim),
+                proprio=frames.state,
             )
-            chunk = normalize.pad_dims(chunk, policy_config.action_dim)
             batch = mesh_sharding.constrain_batch(
-                (observation, chunk, frames.loss_mask)
+                (observation, frames.chunk, frames.loss_mask)
             )
             _, loss_key = _step_keys(carry.seed, carry.step)
             return _update(carry, loss_key, batch, policy_config, config)

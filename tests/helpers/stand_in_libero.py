@@ -25,6 +25,7 @@ class ControlEnv:
         if "missing" in bddl_file_name:
             raise FileNotFoundError(bddl_file_name)
         self.size = camera_heights if use_camera_obs else 0
+        shades = {"agentview": 0, "robot0_eye_in_hand": 1}
         model = types.SimpleNamespace(
             body_pos=np.arange(9.0).reshape(3, 3),
             body_quat=np.tile([1.0, 0.0, 0.0, 0.0], (3, 1)),
@@ -36,7 +37,13 @@ class ControlEnv:
         self.data = types.SimpleNamespace(
             qpos=np.zeros(2), qvel=np.zeros(1), contact=[touching] * 3, ncon=2
         )
-        self.sim = types.SimpleNamespace(model=model, data=self.data)
+        self.sim = types.SimpleNamespace(
+            model=model,
+            data=self.data,
+            render=lambda camera_name, width, height: np.full(
+                (height, width, 3), shades[camera_name], np.uint8
+            ),
+        )
         fixture = types.SimpleNamespace(root_body="stove_main")
         self.env = types.SimpleNamespace(fixtures_dict={"stove": fixture})
 

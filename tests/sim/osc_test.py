@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from omnivla_jax.sim import osc
 from omnivla_jax.sim.assets import panda
 
+LIBEROS = osc.gains(osc.LIBERO_TIMESTEP)
 MODULES = pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
 
 
@@ -38,6 +39,7 @@ def arm(scene):
         joints=data.qpos[None, :7],
         velocity=data.qvel[None, :7],
         bias=data.qfrc_bias[None, :7],
+        passive=data.qfrc_passive[None, :7],
     )
     return record, mass[:7, :7], np.concatenate([translation, turn])[:, :7]
 
@@ -82,13 +84,70 @@ def test_at_rest_only_gravity_is_held(arm):
     terms = osc.dynamics(mass[None], record.jacobian, np)
     rest = record._replace(joints=panda.HOME[None], velocity=np.zeros((1, 7)))
     goal = osc.PoseGoal(rest.position, rest.orientation)
-    torque = osc.torque(terms, rest, goal, np)
+    torque = osc.torque(terms, rest, goal, LIBEROS, np)
     np.testing.assert_allclose(
         torque, np.clip(rest.bias, -panda.TORQUE_LIMIT, panda.TORQUE_LIMIT), atol=1e-9
     )
     far = osc.PoseGoal(rest.position + 10.0, rest.orientation)
-    torque = np.abs(osc.torque(terms, rest, far, np)[0])
+    torque = np.abs(osc.torque(terms, rest, far, LIBEROS, np)[0])
     assert np.all(torque <= panda.TORQUE_LIMIT) and np.any(torque == panda.TORQUE_LIMIT)
+
+
+def test_liberos_timestep_has_liberos_gains():
+    expected = (150.0, 2 * 150**0.5, 10.0, 2 * 10**0.5, 1.0, 0.0)
+    np.testing.assert_allclose(LIBEROS, expected, rtol=1e-9, atol=1e-12)
+
+
+def _travel(timestep, commands):
+    """Where control steps of `commands` take one coordinate, by semi-implicit Euler."""
+    gain, position, velocity, goal, path = osc.gains(timestep), 0.0, 0.0, 0.0, []
+    for command in commands:
+        earlier, goal = goal, position + command
+        for substep in range(round(0.05 / timestep)):
+            share = 1.0 if substep else gain.new_goal_weight
+            error = earlier + share * (goal - earlier) - position
+            pull = gain.stiffness * error - gain.damping * velocity
+            velocity += timestep * pull
+            position += timestep * velocity
+        path.append(position)
+    return np.array(path)
+
+
+@pytest.mark.parametrize("timestep", [0.005, 0.00625])
+def test_longer_substeps_travel_as_far_as_liberos(timestep):
+    commands = [1.0] * 10 + [0.0] * 10 + [-0.3, 0.5] * 5
+    liberos = _travel(osc.LIBERO_TIMESTEP, commands)
+    difference = _travel(timestep, commands) - liberos
+    assert np.abs(difference).max() < 1e-3 * np.abs(liberos).max()
+
+
+@pytest.mark.parametrize("limit", [1e6, 3.0])
+def test_longer_substeps_foresee_what_they_cause(arm, monkeypatch, limit):
+    """The hand's damping is that of its velocity after half a longer substep."""
+    record, mass, jacobian = arm
+    limits = np.abs(record.bias[0]) + limit
+    monkeypatch.setattr(panda, "TORQUE_LIMIT", limits)
+    passive = np.array([[0.5, -2.0, 1.0, 3.0, 1.0, -2.0, 1.0]])
+    record = record._replace(joints=panda.HOME[None], passive=passive)
+    record = record._replace(velocity=np.zeros((1, 7)))
+    terms = osc.dynamics(mass[None], record.jacobian, np)
+    goal = osc.PoseGoal(record.position + [0.01, 0.0, -0.005], record.orientation)
+    gain = osc.gains(0.00625)
+    torque = osc.torque(terms, record, goal, gain, np)
+    acceleration = jacobian @ np.linalg.solve(mass, (torque - record.bias + passive)[0])
+    ahead = 0.5 * (0.00625 - osc.LIBERO_TIMESTEP)
+    pull = np.concatenate([150.0 * np.array([0.01, 0.0, -0.005]), np.zeros(3)])
+    foreseen = pull - 2 * 150.0**0.5 * ahead * acceleration
+    wrench = np.concatenate(
+        [
+            terms.lambda_position[0] @ foreseen[:3],
+            terms.lambda_rotation[0] @ foreseen[3:],
+        ]
+    )
+    wanted = np.clip(jacobian.T @ wrench + record.bias[0], -limits, limits)
+    naive = osc.torque(terms, record, goal, LIBEROS, np)
+    error, difference = (np.abs(x[0] - wanted).max() for x in (torque, naive))
+    assert error < 0.25 * difference
 
 
 @MODULES

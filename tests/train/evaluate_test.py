@@ -1,11 +1,14 @@
 """Tests of omnivla_jax.train.evaluate: intervals, tasks, swaps, held-out states."""
 
 import dataclasses
+import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 from scipy import stats
 
 from omnivla_jax.policy import normalize
@@ -72,6 +75,41 @@ def test_swapping_is_cyclic_and_keeps_goals_and_keys():
         evaluate.swap_instructions(start, (5, 5))
     with pytest.raises(ValueError, match=r"tasks \[8\], which are none of \[5, 7\]"):
         evaluate.swap_instructions(start, (5, 7))
+
+
+@pytest.mark.parametrize("episodes", [1, 4, 7])
+def test_processes_take_turns_at_the_blocks(monkeypatch, episodes):
+    """Process 1 first; what it hands in is what process 0 gets from it."""
+    config = dataclasses.replace(SETTINGS, episodes=episodes, block_size=2)
+
+    def numbered(params, normalizer, batch):
+        numbers = batch.task
+        return evaluate.EvalResult(
+            success=numbers % 3 == 0,
+            diverged=numbers % 2 == 0,
+            steps=numbers + 0.5,
+            frames=numbers[None],
+            diagnostics={"overflow": 10 * numbers},
+        )
+
+    starts = evaluate.EvalBatch(*[np.arange(episodes)] * 4)
+    run = functools.partial(
+        evaluate.run, numbered, {}, NORMALIZER, starts, config=config
+    )
+    whole, handed_in = run(), []
+
+    def exchange(tree):
+        handed_in.append(tree)
+        first, last = handed_in[-1], handed_in[0]
+        return jax.tree.map(lambda *x: np.stack(x), first, last)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(multihost_utils, "process_allgather", exchange)
+    for process in (1, 0):
+        monkeypatch.setattr(jax, "process_index", lambda: process)
+        result = run()
+        assert (result.frames is None) == (process == 1)
+    chex.assert_trees_all_equal(result, whole)
 
 
 def test_held_out_keys_are_nobody_elses():

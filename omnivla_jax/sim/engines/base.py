@@ -7,16 +7,19 @@ in both. Axes: B environments.
 import dataclasses
 from typing import Any, Callable, NamedTuple
 
+import chex
 import jax
 import mujoco
 
-from omnivla_jax.sim import osc
+from omnivla_jax.sim import osc, rotation
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.libero.task_types import SceneAssets
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 ContactPairs = tuple[tuple[str, str], ...]  # names of root bodies
+CONTROL_TIMESTEP = 0.05  # s
+OBSERVATION_DELAY = 0.004  # s, of what LIBERO shows after a control step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Command(NamedTuple):
     """What the controller follows during one control step."""
 
     goal: osc.PoseGoal
+    previous: osc.PoseGoal  # of the last control step; after a reset it is `goal`
     gripper: Array  # [B]: > 0 closes, < 0 opens
     fresh: Array  # bool [B]: no control step since reset or restore
 
@@ -67,7 +71,11 @@ def start_command(
       The goal of the hand, the gripper's command [B] and `fresh`.
     """
     goal = osc.set_goal(action, current, previous, fresh, xp)
-    return Command(goal, action[:, 6], fresh)
+    before = [
+        xp.where(fresh.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+        for new, old in zip(goal, previous)
+    ]
+    return Command(goal, osc.PoseGoal(*before), action[:, 6], fresh)
 
 
 def actuate(
@@ -94,10 +102,46 @@ def actuate(
       `ctrl` [B, 9], the arm's torques and the fingers' positions, and `closing` after
       the substep.
     """
-    torque = osc.torque(terms, arm, command.goal, xp)
-    # LIBERO's controller sleeps through its first update after a reset.
+    gain = osc.gains(CONTROL_TIMESTEP / substeps)
+    torque = osc.torque(terms, arm, command.goal, gain, xp)
+    if not isinstance(substep, int) or substep == 0:  # a traced one may be the first
+        earlier = osc.torque(terms, arm, command.previous, gain, xp)
+        share = xp.where(substep == 0, gain.new_goal_weight, 1.0)
+        torque = earlier + share * (torque - earlier)
+    # LIBERO's controller sleeps through its first update after a reset, 2 ms.
     asleep = (command.fresh & (substep == 0))[:, None]
-    torque = xp.where(asleep, arm.bias, torque)
+    awake = arm.bias + (1.0 - gain.new_goal_weight) * (torque - arm.bias)
+    torque = xp.where(asleep, awake, torque)
     closing = osc.ramp_gripper(closing, command.gripper, substeps, xp)
     fingers = osc.finger_targets(closing, xp)
     return xp.concatenate([torque, fingers], axis=-1), closing
+
+
+def observed_poses(
+    position: Array,
+    quaternion: Array,
+    linear: Array,
+    angular: Array,
+    substeps: int,
+    xp: Any,
+) -> tuple[Array, Array]:
+    """Advance poses of the start of the last substep to those that LIBERO shows.
+
+    After `set_init_state` LIBERO samples its observations in the last but one of its
+    substeps, whose poses are those of 4 ms before the end of the control step.
+
+    Args:
+      position: [..., 3] m.
+      quaternion: [..., 4] wxyz.
+      linear: [..., 3] m/s, of the positions.
+      angular: [..., 3] rad/s, in the world.
+      substeps: of a control step.
+      xp: NumPy or jax.numpy.
+
+    Returns:
+      The positions and the unit quaternions.
+    """
+    chex.assert_equal_shape([position, linear, angular])
+    seconds = CONTROL_TIMESTEP / substeps - OBSERVATION_DELAY
+    turn = rotation.from_axis_angle(seconds * angular, xp)
+    return position + seconds * linear, rotation.multiply(turn, quaternion, xp)

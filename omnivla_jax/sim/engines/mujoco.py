@@ -20,17 +20,26 @@ import mujoco.batch
 import numpy as np
 
 from omnivla_jax.core.host_call import host_call
-from omnivla_jax.sim import mjcf, osc
+from omnivla_jax.sim import mjcf, osc, rotation
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.engines import mujoco_warnings
-from omnivla_jax.sim.engines.base import ContactPairs, Engine, actuate, start_command
+from omnivla_jax.sim.engines.base import (
+    ContactPairs,
+    Engine,
+    actuate,
+    observed_poses,
+    start_command,
+)
 from omnivla_jax.sim.libero.task_types import SceneAssets
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
 _VELOCITY_STAGE = mujoco.mjtStage.mjSTAGE_VEL.value
-_OUTPUTS = ("xpos", "xquat", "xmat", "xanchor", "xaxis", "qfrc_bias", "M", "sensordata")
+_OUTPUTS = (
+    "xpos", "xquat", "xmat", "xanchor", "xaxis", "qfrc_bias", "qfrc_passive", "M",
+    "cvel", "subtree_com", "sensordata",
+)  # fmt: skip
 _ARM = slice(0, panda.NUM_JOINTS)
 
 
@@ -237,16 +246,34 @@ def _run_substeps(
             command, terms, arm, closing, substep, preset.substeps, np
         )
         # The last substep leaves poses and contacts as they were before it: so does
-        # LIBERO, whose observations and predicates are one substep behind.
+        # LIBERO, whose predicates are one substep behind.
         last = substep == preset.substeps - 1
         with pool.marking_failures():
             pool.batch.step(ids, stage=_NO_STAGE if last else _VELOCITY_STAGE)
+    xpos, xquat = _observed_poses(scene, pool)
     return {
+        "xpos": xpos,
+        "xquat": xquat,
         "goal_pos": command.goal.position,
         "goal_mat": command.goal.orientation,
         "gripper": closing,
         "fresh": np.zeros_like(physics.fresh),
     }
+
+
+def _observed_poses(scene: Scene, pool: _Pool) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [B, N, 3] and quaternions [B, N, 4] at the end of a control step."""
+    fields, roots = pool.fields, scene.model.body_rootid
+    angular, linear = fields["cvel"][..., :3], fields["cvel"][..., 3:]
+    lever = fields["xpos"] - fields["subtree_com"][:, roots]
+    return observed_poses(
+        fields["xpos"],
+        fields["xquat"],
+        linear + rotation.cross(angular, lever, np),
+        angular,
+        scene.preset.substeps,
+        np,
+    )
 
 
 def _inner_batch(rows: np.ndarray) -> np.ndarray:
@@ -265,6 +292,7 @@ def _read_arm(scene: Scene, pool: _Pool) -> osc.Arm:
         joints=_inner_batch(fields["qpos"][:, _ARM]),
         velocity=_inner_batch(fields["qvel"][:, _ARM]),
         bias=_inner_batch(fields["qfrc_bias"][:, _ARM]),
+        passive=_inner_batch(fields["qfrc_passive"][:, _ARM]),
     )
 
 
@@ -297,7 +325,7 @@ def _read_state(
         "touching": fields["sensordata"][:, : len(scene.contact_pairs)] > 0,
         "overflow": before.overflow + warnings[:, mujoco_warnings.FULL].sum(axis=1),
     }
-    after = dataclasses.replace(before, **simulated, **controller)
+    after = dataclasses.replace(before, **(simulated | controller))
 
     def select(new: np.ndarray, old: np.ndarray) -> np.ndarray:
         if active is None:  # a copy: the next call overwrites the pool's fields

@@ -1,14 +1,18 @@
 """Tests of pipeline.initial_states: files, turns of tasks, states of a scene."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.pipeline import initial_states
+from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.libero import state_files, tasks
 from omnivla_jax.sim.resets import recorded_states, region_sampler
+from omnivla_jax.train.environment import Environment
 
 GOAL = tasks.suite("libero_goal").tasks
 ROWS = np.arange(12.0).reshape(3, 4)
@@ -44,6 +48,27 @@ def test_tasks_take_turns_until_their_states_end():
 
 
 @pytest.mark.slow
+def test_restored_episodes_have_waited_ten_steps():
+    """As LIBERO's evaluators do: a bowl that is recorded in the air has fallen."""
+    scene = scenes.make("libero_goal", tasks=(8,), engine="mujoco")
+    task = jnp.full(1, 8, jnp.int32)
+    qpos, *_ = region_sampler.sample(
+        scene, task, jax.random.split(jax.random.key(0), 1)
+    )
+    height = scene.joints["akita_black_bowl_1_joint0"][0] + 2
+    states = {
+        "qpos": qpos.at[:, height].add(0.05),
+        "qvel": jnp.zeros((1, scene.model.nv)),
+    }
+    blank: Any = Environment(*[None] * len(Environment._fields))  # type: ignore
+    restoring: Any = initial_states.restoring(blank, scene)
+    start = restoring.reset(task, states)
+    waited = env.settle(scene, env.restore(scene, task, states["qpos"], states["qvel"]))
+    np.testing.assert_array_equal(start.physics.qpos, waited.physics.qpos)
+    fallen = float((states["qpos"] - start.physics.qpos)[0, height])
+    assert fallen > 0.04 and not start.success.any() and int(start.steps[0]) == 0
+
+
 def test_states_of_tasks_become_states_of_the_scene():
     """Tasks with other objects: LIBERO's rows differ in width, the scene's do not."""
     suite = tasks.suite("libero_object")

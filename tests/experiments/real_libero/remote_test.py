@@ -37,6 +37,9 @@ def test_pictures_come_in_order_of_views(real):
     images = real.reset(np.zeros(4)).images
     assert images.shape == (2, 4, 4, 3) and images.dtype == np.uint8
     assert images[0].max() == 0 and images[1].min() == 1
+    real.open("libero_goal", "stove", camera_size=4, seed=7, every_step=False)
+    assert real.reset(np.zeros(4)).images is None
+    np.testing.assert_array_equal(real.render(), images)
 
 
 def test_touching_bodies_come_in_sorted_pairs(real):

@@ -5,6 +5,7 @@ import functools
 import re
 import subprocess
 import sys
+import tempfile
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -30,22 +31,24 @@ def serving(checkpoint: str) -> Iterator[str]:
       ValueError: it ends without serving, with its last words.
     """
     command = [sys.executable, "-m", "experiments.serve", f"--checkpoint={checkpoint}"]
-    process = subprocess.Popen(
-        [*command, "--port=0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None and process.stderr is not None
-        match = ADDRESS.search(process.stdout.readline())
-        if match is None:
-            words = process.stderr.read().strip().splitlines() or ["without a word"]
-            raise ValueError(f"experiments.serve ended: {words[-1]}")
-        yield match.group()
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile() as words:  # a pipe that nobody reads would fill
+        process = subprocess.Popen(
+            [*command, "--port=0"], stdout=subprocess.PIPE, stderr=words
+        )
+        try:
+            assert process.stdout is not None
+            match = ADDRESS.search(process.stdout.readline().decode())
+            if match is None:
+                process.wait()
+                words.seek(0)
+                lines = words.read().decode(errors="replace").strip().splitlines()
+                raise ValueError(
+                    f"experiments.serve ended: {(lines or ['silently'])[-1]}"
+                )
+            yield match.group()
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def measure(

@@ -22,6 +22,7 @@ from omnivla_jax.sim.assets.arenas import ARENAS, table_body
 from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, select_rows
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
 from omnivla_jax.sim.libero.tasks import Task
+from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 FREE_QPOS = 7  # entries of qpos of a free body
@@ -187,6 +188,21 @@ def body_subsets(tables: ActiveBodies) -> list[BodySubset]:
         BodySubset(np.where(there, bodies, 0), there, dofs, tables.size, slots)
         for there, bodies, dofs in rows
     ]
+
+
+def select_last(subset: jax.Array, table: np.ndarray) -> Array:
+    """Return rows of a table of slots, the batch last.
+
+    Args:
+      subset: int32 [B].
+      table: [..., P, S].
+
+    Returns:
+      [..., S, B], or NumPy's [..., S, 1] where P is 1.
+    """
+    if table.shape[-2] == 1:
+        return table[..., 0, :, None].astype(np.float32)
+    return jnp.asarray(table, jnp.float32)[..., subset, :].swapaxes(-1, -2)
 
 
 def _take(

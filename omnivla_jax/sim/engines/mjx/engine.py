@@ -128,9 +128,7 @@ def _control_step(
     start = _Carry(  # the first substep fills in what is 0 here
         state=data.state,
         closing=physics.gripper,
-        terms=osc.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
+        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
         xpos=jnp.zeros((3, bodies, batch)),
         xquat=jnp.zeros((4, bodies, batch)),
         touching=physics.touching,
@@ -168,8 +166,8 @@ def _substep(
     data = stages.actuate(model, data, ctrl.T)
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
-    # As in the C engine, poses and contacts before the last substep remain.
-    poses, collision = stages.body_poses(data), data.collision
+    # As in the C engine, contacts before the last substep remain.
+    poses, collision = data.observed, data.collision
     overflow = carry.overflow + collision.overflow
     return _Carry(state, closing, terms, *poses, collision.touching, overflow), None
 
@@ -210,6 +208,7 @@ def read_arm(model: StepModel, data: StepData) -> osc.Arm:
         joints=state.qpos[_ARM].T,
         velocity=state.qvel[_ARM].T,
         bias=dynamics.bias[_ARM].T,
+        passive=dynamics.passive[_ARM].T,
     )
 
 

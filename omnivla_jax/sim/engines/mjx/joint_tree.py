@@ -57,6 +57,7 @@ class TreeDynamics(NamedTuple):
     mass: jax.Array  # [V, V, B]
     bias: jax.Array  # [V, B]: gravity, gyroscopic and centrifugal forces
     passive: jax.Array  # [V, B]: damping and drag
+    velocity: Spatial  # [N, B] of all bodies, at their positions
 
 
 class _Inertia(NamedTuple):
@@ -162,6 +163,7 @@ def dynamics(tables: TreeTables, pose: Pose, qvel: jax.Array) -> TreeDynamics:
         _mass_matrix(joints, axes, inertia),
         bias,
         resistance - joints.damping * qvel,
+        _velocities(bodies, joints, pose, rates),
     )
 
 
@@ -186,6 +188,15 @@ def _joint_axes(bodies: TreeBodies, joints: TreeJoints, pose: Pose) -> Spatial:
     away -= take_rows(pose.position, joints.bodies)
     turn = axis * joints.hinge
     return Spatial(turn, cross(turn, away) + axis * (1 - joints.hinge))
+
+
+def _velocities(
+    bodies: TreeBodies, joints: TreeJoints, pose: Pose, rates: Spatial
+) -> Spatial:
+    """Velocities [N, B] of all bodies at their positions."""
+    angular, linear = _pass_down(rates, joints.moves_body)
+    lever = pose.position - take_rows(pose.position, bodies.roots)
+    return Spatial(angular, linear + cross(angular, lever))
 
 
 def _inertia(bodies: TreeBodies, matrix: jax.Array, lever: jax.Array) -> _Inertia:

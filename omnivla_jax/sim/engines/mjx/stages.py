@@ -18,6 +18,7 @@ import numpy as np
 from omnivla_jax.sim import mjcf
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
+from omnivla_jax.sim.engines import base
 from omnivla_jax.sim.engines.mjx import (
     active_bodies,
     fluid,
@@ -38,7 +39,13 @@ from omnivla_jax.sim.engines.mjx.contact import (
 from omnivla_jax.sim.engines.mjx.contact.collision import CollisionResult
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
 from omnivla_jax.sim.engines.mjx.lanes import Take, in_lanes
-from omnivla_jax.sim.engines.mjx.vectors import cross, take_rows
+from omnivla_jax.sim.engines.mjx.vectors import (
+    cross,
+    from_axis_angle,
+    matvec,
+    multiply,
+    take_rows,
+)
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
@@ -73,6 +80,8 @@ class StepData(NamedTuple):
     tree_dynamics: joint_tree.TreeDynamics = _UNSET  # by `smooth_dynamics`
     free_dynamics: free_bodies.Dynamics = _UNSET  # by `smooth_dynamics`
     motion: constraint.MotionAxes = _UNSET  # [V, B], by `smooth_dynamics`
+    # [3, C, B] and [4, C, B]: what an observation shows, by `smooth_dynamics`
+    observed: joint_tree.Frames = _UNSET
     collision: CollisionResult = _UNSET  # by `collide`
     tree_force: jax.Array = _UNSET  # [nv, B]: all but constraints', by `actuate`
     qacc: jax.Array = _UNSET  # [V, B], by `solve_constraints`
@@ -126,7 +135,9 @@ def start(model: StepModel, physics: PhysicsState, task: jax.Array) -> StepData:
     """Return the data of a batch, its state compacted to the bodies of its tasks."""
     subset = jnp.asarray(model.active.of_task)[task]
     objects = jax.tree.map(
-        lambda table: _select_last(subset, table[..., model.active.slot_objects]),
+        lambda table: active_bodies.select_last(
+            subset, table[..., model.active.slot_objects]
+        ),
         model.objects,
     )
     position, quaternion = physics.fixture_pos.T, physics.fixture_quat.T
@@ -169,16 +180,19 @@ def smooth_dynamics(model: StepModel, data: StepData) -> StepData:
             jointed,
             free_bodies.dynamics(constants, model.medium, free_pose, free),
             _motion_axes(model.tree, tree_pose, jointed, free_pose),
+            _observed_poses(model, jointed.velocity, tree_pose, free_pose, free),
         )
 
-    tree, free, axes = in_lanes(
+    tree, free, axes, observed = in_lanes(
         dynamics,
         data.free_constants,
         data.tree_pose,
         data.free_pose,
         data.state.qvel,
     )
-    return data._replace(tree_dynamics=tree, free_dynamics=free, motion=axes)
+    return data._replace(
+        tree_dynamics=tree, free_dynamics=free, motion=axes, observed=observed
+    )
 
 
 def collide(model: StepModel, data: StepData) -> StepData:
@@ -282,6 +296,24 @@ def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
     )
 
 
+def _observed_poses(
+    model: StepModel,
+    velocity: joint_tree.Spatial,
+    pose: free_bodies.Pose,
+    free_pose: free_bodies.Pose,
+    qvel: jax.Array,
+) -> joint_tree.Frames:
+    """All bodies' poses as `base.observed_poses` shows them; `qvel` is the slots'."""
+    seconds = base.CONTROL_TIMESTEP / model.preset.substeps - base.OBSERVATION_DELAY
+    spin = matvec(free_pose.matrix, qvel[3:])
+    linear = jnp.concatenate([velocity.linear, qvel[:3]], axis=1)
+    angular = jnp.concatenate([velocity.angular, spin], axis=1)
+    position = jnp.concatenate([pose.position, free_pose.position], axis=1)
+    quaternion = jnp.concatenate([pose.quaternion, free_pose.quaternion], axis=1)
+    turn = from_axis_angle(seconds * angular)
+    return joint_tree.Frames(position + seconds * linear, multiply(turn, quaternion))
+
+
 def _motion_axes(
     tree: tree_tables.TreeTables,
     pose: free_bodies.Pose,
@@ -315,10 +347,3 @@ def _join(tree: jax.Array, free: jax.Array) -> jax.Array:
     """[V, B] of what is jointed [nv, B] and of the slots [width, S, B]."""
     slots = free.swapaxes(0, 1).reshape(-1, free.shape[-1])
     return jnp.concatenate([tree, slots])
-
-
-def _select_last(subset: jax.Array, table: np.ndarray) -> Array:
-    """Rows [..., S, B] of `table` [..., P, S] at `subset` [B], or [..., S, 1]."""
-    if table.shape[-2] == 1:
-        return table[..., 0, :, None].astype(np.float32)
-    return jnp.asarray(table, jnp.float32)[..., subset, :].swapaxes(-1, -2)

@@ -44,6 +44,7 @@ class TreeJoints(NamedTuple):
     axis: np.ndarray  # [3, V, 1] in the body's frame
     start: np.ndarray  # [V, 1]: qpos at which the body is where its frame says
     moves: np.ndarray  # [V, n, 1]: 1 where it moves a body of `moving`
+    moves_body: np.ndarray  # [V, N, 1]: 1 where it moves any body
     above: np.ndarray  # [V, V, 1]: 1 where it moves the other one's body, or is it
     damping: np.ndarray  # [V, 1]
     armature: np.ndarray  # [V, 1]
@@ -98,6 +99,7 @@ def tree_tables(model: mujoco.MjModel) -> TreeTables:
         axis=model.jnt_axis.T[..., None],
         start=model.qpos0[:, None],
         moves=moved[:, moving, None].astype(float),
+        moves_body=moved[..., None].astype(float),
         above=moved[:, owners, None].astype(float),
         damping=model.dof_damping[:, None],
         armature=model.dof_armature[:, None],

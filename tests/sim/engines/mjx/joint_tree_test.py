@@ -106,6 +106,17 @@ def test_mass_and_forces_are_c_mujoco_s(states, found):
             np.testing.assert_allclose(ours[:, row], theirs, atol=3e-6 * scale)
 
 
+def test_velocities_are_c_mujoco_s(model, states, found):
+    _, dynamics, _ = found
+    velocity = np.zeros(6)
+    for row, (moved, data) in enumerate(states):
+        for body in range(1, model.nbody):
+            kind = mujoco.mjtObj.mjOBJ_XBODY
+            mujoco.mj_objectVelocity(moved, data, kind, body, velocity, 0)
+            ours = [part[:, body, row] for part in dynamics.velocity]
+            np.testing.assert_allclose(np.concatenate(ours), velocity, atol=1e-5)
+
+
 def test_axes_move_a_point_at_the_root(model, states, found):
     pose, dynamics, _ = found
     joints, roots = model.jnt_bodyid, model.body_rootid[model.jnt_bodyid]

@@ -46,7 +46,6 @@ from omnivla_jax.sim.engines.mjx.vectors import (
     multiply,
     take_rows,
 )
-from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 _UNSET: Any = None

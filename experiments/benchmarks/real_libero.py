@@ -10,7 +10,8 @@
   and task; where verdicts differ, or steps by more than ten, the first object whose
   pose differs by 10 mm or 10 degrees, when, and what touched it there. With
   --actions=cached the recorded actions are replayed in ours instead, so that another
-  physics is judged by the same recordings in minutes, without the real simulator.
+  physics is judged by the same recordings in minutes, without the real simulator;
+  --actions=actions_fast takes those of that preset under another one.
 --test=rest: rest poses after the ten waiting steps, 50 states a task (--episodes).
 --test=travel: the hand's travel in free space under the same commands.
 --test=policy --suites=libero_goal --tasks=1,7,8 --checkpoint=runs/quickstart (or
@@ -64,6 +65,7 @@ TESTS = {
 }
 EPISODES = {"actions": 5}  # initial states a task; else as many as LIBERO recorded
 RECORDED = 50
+EXPERT, CACHED = "expert", "cached"  # of --actions
 
 _TEST = flags.DEFINE_enum("test", "travel", list(TESTS), "What to compare.")
 _SUITES = flags.DEFINE_list("suites", list(files.SUITE_NAMES), "Of LIBERO.")
@@ -72,8 +74,10 @@ _EPISODES = flags.DEFINE_integer("episodes", None, "Initial states a task.", 1)
 _CACHE = flags.DEFINE_string(
     "cache", ".cache/real_libero", "Folder of what the real simulator yields."
 )
-_ACTIONS = flags.DEFINE_enum(
-    "actions", "expert", ["expert", "cached"], "Whose actions --test=actions plays."
+_ACTIONS = flags.DEFINE_string(
+    "actions",
+    EXPERT,
+    "What --test=actions plays: expert, cached, or a folder of --cache.",
 )
 _SERVER = flags.DEFINE_string("server", None, "ws://HOST:PORT of --test=policy.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Served for --test=policy.")
@@ -129,11 +133,12 @@ def measure(recorder: Recorder, suite: Suite, server: str) -> list[dict[str, Any
             replan_steps=_REPLAN.value,
             max_steps=_MAX_STEPS.value or suite.horizon,
         )
+    own = f"actions_{chosen_preset()}"
     return actions.measure(
         *arguments,
         count=count,
-        name=f"actions_{chosen_preset()}",
-        cached=_ACTIONS.value == "cached",
+        name=own if _ACTIONS.value in (EXPERT, CACHED) else _ACTIONS.value,
+        cached=_ACTIONS.value != EXPERT,
     )
 
 

@@ -16,10 +16,14 @@ and 91.0 %.
 job on toy sizes, for tests: its numbers mean nothing.
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from experiments.configs import rl_schema
+from omnivla_jax.train.spatial.losses import LossWeights
+from omnivla_jax.world.random_scenes import SceneRanges
 
 DEBUG_CHANGES = {
     "image_size": 16,
@@ -30,6 +34,15 @@ DEBUG_CHANGES = {
     "chunks": 2,
     "exec_horizon": 2,
     "demonstrations": {"episodes": 3, "batch_size": 3},
+    "spatial": {
+        "steps": 2,
+        "batch_size": 4,
+        "steps_per_call": 1,
+        "decoder_depth": 1,
+        "pool_episodes": 2,
+        "evaluation_scenes": 4,
+        "optimizer": {"warmup_steps": 0},
+    },
     "sft": {
         "steps": 2,
         "batch_size": 4,
@@ -153,8 +166,24 @@ def _data() -> ConfigDict:
 
 
 def _stages() -> ConfigDict:
-    """Supervised fine-tuning (`sft`) and Flow-GSPO (`sampler`, `rl`)."""
+    """Spatial pre-training, supervised fine-tuning and Flow-GSPO (`sampler`, `rl`)."""
     config = ConfigDict()
+    # Runs where stages=spatial,sft,online. Scenes are drawn anew in every step.
+    config.spatial = ConfigDict(
+        {
+            "steps": 600,
+            "batch_size": 64,  # scenes
+            "steps_per_call": 10,
+            "decoder_depth": 2,
+            "frozen_encoder": False,  # True: with VGGT's weights
+            "suites": "",  # several names are one text with commas; "": the run's
+            "pool_episodes": 24,  # of the expert, whose states scenes start from
+            "evaluation_scenes": 128,  # of each suite and kind of camera
+            "ranges": SceneRanges()._asdict(),
+            "weights": dataclasses.asdict(LossWeights()),
+            "optimizer": {"learning_rate": 1e-3, "warmup_steps": 50},
+        }
+    )
     config.sft = ConfigDict(
         {
             "steps": 120,

@@ -25,7 +25,10 @@ from omnivla_jax.train import sft
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.sft import SftConfig
+from omnivla_jax.train.spatial import SpatialConfig
+from omnivla_jax.train.spatial.losses import LossWeights
 from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.world.random_scenes import SceneRanges
 
 # What draws the frames beforehand, see `sft.drawn_rows`; None: each once an epoch.
 STREAMING_ORDERS = {"epochs": None, "in_memory": sft.drawn_rows}
@@ -58,6 +61,17 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class SpatialStageConfig:
+    """Stage I, and the scenes that it draws."""
+
+    training: SpatialConfig
+    suites: tuple[str, ...]  # that scenes are drawn of
+    pool_episodes: int  # of the expert, whose states scenes start from; 0: none
+    ranges: SceneRanges
+    evaluation_scenes: int  # held-out ones of each suite and kind of camera
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
     """All settings of a run."""
 
@@ -74,6 +88,7 @@ class ExperimentConfig:
     sampler: Sampler
     demonstrations: DemonstrationConfig
     data: DataConfig
+    spatial: SpatialStageConfig
     sft: SftConfig
     rl: OnlineConfig
     evaluation: EvaluateConfig
@@ -134,6 +149,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         sampler=sampler,
         demonstrations=_demonstrations(raw),
         data=_data(raw["data"], raw["seed"]),
+        spatial=_spatial(raw),
         sft=SftConfig(**raw["sft"] | {"optimizer": sft_optimizer}),
         rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
         evaluation=evaluation,
@@ -240,6 +256,17 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         norm_stats=Path(raw["norm_stats"]).expanduser() if raw["norm_stats"] else None,
         normalization=raw["normalization"],
     )
+
+
+def _spatial(raw: Mapping[str, Any]) -> SpatialStageConfig:
+    fields = dict(raw["spatial"])
+    optimizer = OptimizerConfig(decay_steps=fields["steps"], **fields.pop("optimizer"))
+    suites = split_names([fields.pop("suites")]) or (raw["suite"],)
+    ranges = SceneRanges(**fields.pop("ranges"))
+    pool, scenes = fields.pop("pool_episodes"), fields.pop("evaluation_scenes")
+    weights = LossWeights(**fields.pop("weights"))
+    training = SpatialConfig(optimizer=optimizer, weights=weights, **fields)
+    return SpatialStageConfig(training, suites, pool, ranges, scenes)
 
 
 def check_tasks(suite: Suite, tasks: Sequence[int], *, example: str) -> None:

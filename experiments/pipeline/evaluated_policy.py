@@ -27,8 +27,18 @@ class EvaluatedPolicy(NamedTuple):
 
 
 def from_checkpoint(path: Path, stage: str | None) -> EvaluatedPolicy:
-    """Restore the policy of a run; raises what `policy_checkpoint.restore` raises."""
+    """Restore the policy of a run.
+
+    Raises:
+      ValueError: what `policy_checkpoint.restore` raises, or the checkpoint is of
+        stage I, which trains no actions.
+    """
     restored = policy_checkpoint.restore(path, stage)
+    if restored.stage == "spatial":
+        raise ValueError(
+            f"{restored.path} is of stage I, which trains no actions: train sft from "
+            "it with --config.init_checkpoint, and evaluate that."
+        )
     origin = {
         "checkpoint": str(restored.path),
         "stage": restored.stage,

@@ -1,7 +1,7 @@
 """The phases of a run, each resumable, in order.
 
-    demonstrations -> sft -> before -> online -> after -> swapped instructions
-    -> time split -> report
+    spatial -> geometry -> demonstrations -> sft -> before -> online -> after
+    -> swapped instructions -> time split -> report
 
 A run has the training stages that its config names and the phases around them; without
 a simulator nothing is evaluated. The result of a finished phase lies in the workdir,
@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline import (
     episode_video,
+    geometry_evaluation,
     results,
     training,
     training_stage,
@@ -61,8 +62,11 @@ def run(
             run_evaluation(context, "before", state)
         stage = training.STAGES[name](context, state, episodes)
         state = training_stage.run(context, stage)
+        if name == "spatial":
+            geometry_evaluation.run(context, state)
     assert state is not None  # a config without stages is refused
-    if config.simulated:
+    # Stage I alone trains no actions.
+    if config.simulated and config.stages != ("spatial",):
         run_evaluation(context, "after", state)
         run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages:

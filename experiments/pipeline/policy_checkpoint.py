@@ -11,7 +11,7 @@ from experiments.configs.schema import ExperimentConfig, from_config, split_name
 from experiments.pipeline.workdir import BEST, Workdir, enclosing_run, read_config
 from omnivla_jax.core import checkpoint_files, paths
 from omnivla_jax.policy import normalize, policy
-from omnivla_jax.train import checkpoints, online, rng, sft
+from omnivla_jax.train import checkpoints, online, rng, sft, spatial
 from omnivla_jax.train.state import TrainState
 
 
@@ -87,6 +87,11 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
 
     def create() -> TrainState:
         params = policy.init(rng.named_key(config.seed, "init"), config.policy)
+        if stage == "spatial":
+            training = config.spatial.training
+            return spatial.create(
+                params, None, training, config.policy, seed=config.seed
+            )
         normalizer = normalize.identity_normalizer(
             config.policy.robot_proprio_dim, config.policy.robot_action_dim
         )

@@ -1,4 +1,4 @@
-"""The training stages by name: supervised fine-tuning and online RL.
+"""The training stages by name: spatial pre-training, fine-tuning and online RL.
 
 A further stage is one function and one entry of `STAGES`.
 """
@@ -7,21 +7,19 @@ import dataclasses
 import functools
 from typing import Any, Callable, Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 
 from data_pipelines import streaming
 from experiments.configs.schema import STREAMING_ORDERS, ExperimentConfig
-from experiments.pipeline import imported_weights, policy_checkpoint
+from experiments.pipeline import policy_checkpoint, spatial_stage, stage_setup
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
-from omnivla_jax.core import compile as compilation
-from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
-from omnivla_jax.policy import norm_stats, policy
+from omnivla_jax.core.types import Demonstration, FrameBatch
+from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.normalize import Normalizer
-from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data, sharding
+from omnivla_jax.train import input_feed, loop, online, rng, sft, sft_data, spatial
 from omnivla_jax.train.state import TrainState, eval_params
 
 # The share of a streamed call's time in which the device waited for its batches.
@@ -40,7 +38,8 @@ def sft_stage(
     Args:
       context: of the run.
       initial: its parameters and normalizer are trained on; None: imported or random
-        parameters, and the normalizer of `data.norm_stats` or of the demonstrations.
+        parameters, and the normalizer of `data.norm_stats` or of the demonstrations,
+        which stage I leaves to this stage as well.
       demonstrations: called once training starts.
 
     Raises:
@@ -59,24 +58,28 @@ def sft_stage(
 
     def init() -> tuple[TrainState, loop.Step]:
         episodes = demonstrations()
-        if initial is None:
-            stored = _stored_normalizer(context.config)
-            normalizer = _shard(context, stored or sft_data.fit_normalizer(episodes))
-            params = _initial_params(context, key)
+        if initial is not None and initial.normalizer is not None:
+            normalizer = initial.normalizer
         else:
-            normalizer, params = initial.normalizer, eval_params(initial)
-        state = _init_sharded(context, create, params, normalizer)
+            stored = _stored_normalizer(context.config)
+            fitted = stored or sft_data.fit_normalizer(episodes)
+            normalizer = stage_setup.shard(context, fitted)
+        if initial is None:
+            params = stage_setup.initial_params(context, key)
+        else:
+            params = eval_params(initial)
+        state = stage_setup.init_sharded(context, create, params, normalizer)
         padding = context.config.data.padding
         if context.config.data.streaming:
             return state, _streamed_step(context, state, episodes)
         dataset = sft_data.make_dataset(
             episodes, normalizer, config=policy_config, padding=padding
         )
-        dataset = _shard(context, dataset)
+        dataset = stage_setup.shard(context, dataset)
         step = sft.make_step(
-            policy_config, config, mesh_sharding=_mesh_sharding(context)
+            policy_config, config, mesh_sharding=stage_setup.mesh_sharding(context)
         )
-        compiled = _compile(step, state, dataset)
+        compiled = stage_setup.compile_step(step, state, dataset)
         return state, lambda state: compiled(state, dataset)
 
     return TrainingStage(
@@ -84,7 +87,7 @@ def sft_stage(
         title="SFT",
         unit="call" if config.steps_per_call > 1 else "step",
         num_calls=config.steps // config.steps_per_call,
-        abstract_state=_abstract_state(context, "sft"),
+        abstract_state=stage_setup.abstract_state(context, "sft"),
         init=init,
         displayed_metrics=(
             ("loss", INPUT_BOUND) if context.config.data.streaming else ("loss",)
@@ -121,9 +124,9 @@ def _streamed_step(
         )
 
     step = sft.make_streamed_step(
-        policy_config, config, table, mesh_sharding=_mesh_sharding(context)
+        policy_config, config, table, mesh_sharding=stage_setup.mesh_sharding(context)
     )
-    compiled = _compile(step, state, fetch())
+    compiled = stage_setup.compile_step(step, state, fetch())
     feed = input_feed.InputFeed(fetch, stream.set_state)
 
     def run(state: TrainState) -> tuple[TrainState, Any]:
@@ -152,17 +155,17 @@ def online_stage(
     )
 
     def init() -> tuple[TrainState, loop.Step]:
-        state = _init_sharded(context, create, initial)
-        key = _shard(context, rng.named_key(config.seed, "online"))
+        state = stage_setup.init_sharded(context, create, initial)
+        key = stage_setup.shard(context, rng.named_key(config.seed, "online"))
         step = online.make_step(
             context.environment,
             config.tasks,
             policy_config=config.policy,
             sampler=config.sampler,
             config=config.rl,
-            mesh_sharding=_mesh_sharding(context),
+            mesh_sharding=stage_setup.mesh_sharding(context),
         )
-        compiled = _compile(step, state, key)
+        compiled = stage_setup.compile_step(step, state, key)
         return state, lambda state: compiled(state, key)
 
     return TrainingStage(
@@ -170,7 +173,7 @@ def online_stage(
         title=f"Online RL ({config.rl.objective.name})",
         unit="update",
         num_calls=config.rl.updates,
-        abstract_state=_abstract_state(context, "online"),
+        abstract_state=stage_setup.abstract_state(context, "online"),
         init=init,
         displayed_metrics=("success", "reward", "clip_fraction"),
         evaluate_every=config.evaluate_every,
@@ -179,7 +182,11 @@ def online_stage(
 
 
 # In this order where a run has several.
-STAGES: Mapping[str, MakeStage] = {"sft": sft_stage, "online": online_stage}
+STAGES: Mapping[str, MakeStage] = {
+    "spatial": spatial_stage.spatial_stage,
+    "sft": sft_stage,
+    "online": online_stage,
+}
 
 
 def check_start(config: ExperimentConfig) -> None:
@@ -187,7 +194,8 @@ def check_start(config: ExperimentConfig) -> None:
 
     Raises:
       ValueError: the stages are not in the order of `STAGES`, `init_checkpoint` is no
-        checkpoint of a run, or online training has no policy to start from;
+        checkpoint of a run, online training has no policy to start from, or stage I no
+        spatial expert to train;
         `data.norm_stats` cannot be read or is not used, or is missing for deltas.
     """
     names = config.stages
@@ -197,9 +205,11 @@ def check_start(config: ExperimentConfig) -> None:
             f"{','.join(STAGES)}."
         )
     _check_statistics(config)
+    if "spatial" in names:
+        spatial.decoder_config(config.spatial.training, config.policy)
     if config.init_checkpoint is not None:
         policy_checkpoint.locate(config.init_checkpoint)
-    elif names[0] == "online":
+    elif "online" in names and "sft" not in names:
         raise ValueError(
             "The stage online starts from a policy that acts: put sft before it in "
             "stages, or give --config.init_checkpoint=FOLDER."
@@ -223,7 +233,7 @@ def restore_initial_state(context: RunContext) -> TrainState | None:
         )
     progress.note("Initial policy", str(restored.path))
     seed = jnp.asarray(config.seed, jnp.uint32)
-    return _shard(context, dataclasses.replace(restored.state, seed=seed))
+    return stage_setup.shard(context, dataclasses.replace(restored.state, seed=seed))
 
 
 def _check_statistics(config: ExperimentConfig) -> None:
@@ -253,16 +263,6 @@ def _stored_normalizer(config: ExperimentConfig) -> Normalizer | None:
     )
 
 
-def _initial_params(context: RunContext, key: jax.Array) -> PyTree:
-    """Imported or random parameters, sharded on the run's mesh; consumes `key`."""
-    folder, config = context.config.weights, context.config.policy
-    if folder is not None:
-        return imported_weights.restore(folder, key, config, mesh=context.mesh)
-    if context.mesh is None:
-        return sft.fresh_params(key, config)
-    return policy.init_sharded(key, config, mesh=context.mesh)
-
-
 def _policy_spec(context: RunContext) -> dict[str, Any]:
     """The description of the run's policy that its checkpoints hold."""
     config = context.config
@@ -281,50 +281,3 @@ def _policy_spec(context: RunContext) -> dict[str, Any]:
         cameras=() if config.simulated else config.data.options.cameras,
     )
     return spec.to_json()
-
-
-def _compile(step: jax.stages.Wrapped, *arguments: PyTree) -> jax.stages.Compiled:
-    """Compile `step`, to the same program before and after an interruption.
-
-    Restored arrays are committed to their device and fresh ones are not, which gives
-    two entries in the cache of compiled programs: on one device neither is committed.
-    """
-    leaves = jax.tree.leaves(arguments)
-    if all(len(leaf.sharding.device_set) == 1 for leaf in leaves):
-        arguments = jax.eval_shape(lambda: arguments)
-    return step.lower(*arguments).compile()
-
-
-def _init_sharded(
-    context: RunContext, create: Callable[..., TrainState], *arguments: Any
-) -> TrainState:
-    """`create(*arguments)`, each array made on its devices of the run's mesh."""
-    if context.mesh is None:
-        return create(*arguments)
-    shapes = jax.eval_shape(create, *arguments)
-    layout = sharding.shardings(shapes, context.mesh, context.config.policy)
-    return compilation.jit(create, out_shardings=layout)(*arguments)
-
-
-def _abstract_state(context: RunContext, stage: str) -> TrainState:
-    """Shapes of a stage's training state, with their shardings on the run's mesh."""
-    shapes = policy_checkpoint.abstract_state(context.config, stage)
-    if context.mesh is None:
-        return shapes
-    layout = sharding.shardings(shapes, context.mesh, context.config.policy)
-    return jax.tree.map(
-        lambda leaf, placed: leaf.update(sharding=placed), shapes, layout
-    )
-
-
-def _mesh_sharding(context: RunContext) -> sharding.MeshSharding:
-    if context.mesh is None:
-        return sharding.SINGLE_DEVICE
-    return sharding.on_mesh(context.mesh, context.config.policy)
-
-
-def _shard(context: RunContext, tree: PyTree) -> PyTree:
-    """`tree` on the run's mesh, if it has one."""
-    if context.mesh is None:
-        return tree
-    return sharding.shard(tree, context.mesh, context.config.policy)

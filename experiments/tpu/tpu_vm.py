@@ -80,17 +80,16 @@ class Slice:
                 )
             time.sleep(POLL_SECONDS)
 
-    def setup(self) -> None:
-        """Copy the committed files to every host and install what they need."""
+    def setup(self) -> bool:
+        """Copy the committed files to every host and install; whether all succeeded."""
         archive = ["git", "archive", "--format=tar.gz", f"--output={ARCHIVE}", "HEAD"]
-        self.shell.require(*archive)
         copy = ["gcloud", "compute", "tpus", "tpu-vm", "scp", ARCHIVE]
         copy += [f"{self.options.name}:", *self._place, "--worker=all"]
-        self.shell.require(*copy)
-        self.shell.require(*self.on_all_hosts(SETUP))
+        commands = (archive, copy, self.on_all_hosts(SETUP))
+        return all(self.shell.run(*command) for command in commands)
 
     def run(self, flags: Sequence[str]) -> bool:
-        """Run training on every host until it ends; whether it was finished."""
+        """Run training on every host until it ends; whether all hosts finished."""
         command = train_command(".venv/bin/python", self.options, flags)
         return self.shell.run(*self.on_all_hosts(f"cd {PACKAGE} && {command}"))
 
@@ -102,8 +101,7 @@ class Slice:
         """Train to the end, on as many slices as it takes, then delete the last."""
         failures = 0
         self.create()
-        self.setup()
-        while not self.run(flags):
+        while not (self.setup() and self.run(flags)):
             if self.state() == "ACTIVE":
                 failures += 1
                 if failures > self.options.retries:
@@ -115,7 +113,6 @@ class Slice:
                 continue
             self.delete()
             self.create()
-            self.setup()
         self.delete()
 
 
@@ -131,13 +128,15 @@ def main(arguments: Sequence[str]) -> None:
         "--retries", type=int, default=3, help="after failures that are no preemption"
     )
     options, flags = parse(made, arguments, trains=("train", "run"))
-    slice_ = Slice(options)
-    if options.action in ("train", "run"):
-        getattr(slice_, options.action)(flags)
-    elif options.action == "status":
+    slice_, succeeded = Slice(options), None
+    if options.action == "status":
         slice_.shell.require(*slice_.queued("describe"))
+    elif options.action in ("train", "run"):
+        succeeded = getattr(slice_, options.action)(flags)
     else:
-        getattr(slice_, options.action)()
+        succeeded = getattr(slice_, options.action)()
+    if succeeded is False:
+        sys.exit(f"{options.action} failed: the output of the command above says why.")
 
 
 if __name__ == "__main__":

@@ -77,3 +77,24 @@ class FrameBatch(NamedTuple):
     chunk: Any  # float32 [N, H, 7]
     instruction: Any  # int32 [N], row of a table of instructions
     loss_mask: Any  # bool [N, H]: False on actions without a loss; None: all have one
+
+
+class Geometry(NamedTuple):
+    """What camera views show, in the frame of each camera: x right, y down, z forward.
+
+    True geometry is in metres and its common frame is the world's; a predicted one has
+    a scale and a common frame of its own.
+    """
+
+    points: Any  # float32 [B, V, 3, S, S]
+    normals: Any  # float32 [B, V, 3, S, S], of unit length
+    rotation: Any  # float32 [B, V, 3, 3]: from the camera's frame to the common
+    translation: Any  # float32 [B, V, 3]: the camera's place in the common frame
+
+
+class GeometryBatch(NamedTuple):
+    """Observations of scenes with the true geometry of every pixel."""
+
+    observation: Observation
+    geometry: Geometry
+    valid: jax.Array  # bool [B, V, S, S]: False where nothing is hit

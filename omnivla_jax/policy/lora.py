@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from omnivla_jax.core.types import PyTree
+from omnivla_jax.models.mot import EXPERTS
 from omnivla_jax.policy.parameters import VALUE
 
 ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear")
@@ -79,8 +80,8 @@ def merge(params: PyTree) -> PyTree:
 
 
 def acting_params(params: PyTree) -> PyTree:
-    """The parameters that act: adapters merged, the critic left out."""
-    return {name: tree for name, tree in merge(params).items() if name != VALUE}
+    """The parameters that act: adapters merged; no critic and no decoder of stage I."""
+    return {name: tree for name, tree in merge(params).items() if name in EXPERTS}
 
 
 def trainable_mask(params: PyTree, trainable: str) -> PyTree:

@@ -33,16 +33,23 @@ def encode_prefix(
 
     Differentiable: stage II trains all experts through the cache.
     """
+    return encode_prefix_hidden(params, observation, config=config)[1]
+
+
+def encode_prefix_hidden(
+    params: PyTree, observation: Observation, *, config: PolicyConfig
+) -> tuple[dict[str, jax.Array], PrefixCache]:
+    """The last hidden states [B, S_e, E_e] of both experts by name, and the cache."""
     streams, valid = prefix_streams(params, observation, config)
     lengths = {name: x.shape[1] for name, x in streams.items()}
     mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    _, cache = build_modules(config).mot.apply(
+    hidden, cache = build_modules(config).mot.apply(
         expert_params(params, streams),
         streams,
         positions=masks.positions(valid),
         mask=masks.hide_padding(mask, valid),
     )
-    return PrefixCache(cache.keys, cache.values, valid)
+    return hidden, PrefixCache(cache.keys, cache.values, valid)
 
 
 def prefix_streams(

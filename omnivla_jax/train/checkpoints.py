@@ -238,11 +238,13 @@ def _items(state: PyTree) -> dict[str, PyTree]:
         return {PARAMS: state}
     field = "params" if state.ema_params is None else "ema_params"
     without: dict[str, Any] = {"normalizer": None, field: None}
-    return {
+    items = {
         PARAMS: getattr(state, field),
-        NORMALIZER: state.normalizer,
         TRAIN_STATE: dataclasses.replace(state, **without),
     }
+    if state.normalizer is not None:  # stage I may know none
+        items[NORMALIZER] = state.normalizer
+    return items
 
 
 def _from_items(items: Mapping[str, PyTree]) -> PyTree:
@@ -251,5 +253,5 @@ def _from_items(items: Mapping[str, PyTree]) -> PyTree:
         return items[PARAMS]
     rest = items[TRAIN_STATE]
     field = "params" if rest.params is None else "ema_params"
-    restored = {"normalizer": items[NORMALIZER], field: items[PARAMS]}
+    restored = {"normalizer": items.get(NORMALIZER), field: items[PARAMS]}
     return dataclasses.replace(rest, **restored)

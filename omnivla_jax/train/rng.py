@@ -17,6 +17,9 @@ STREAMS = (
     "critic",
     "validation",
     "noise",
+    "spatial",
+    "scenes",
+    "held_out_scenes",
 )
 
 

@@ -23,7 +23,7 @@ class TrainState:
     params: PyTree  # float32, {"reasoning", "spatial", "action"} and "lora", if any
     ema_params: PyTree  # moving average of `params`; None where none is kept
     reference: PyTree  # parameters of the KL penalty's reference policy; None: none
-    normalizer: Normalizer
+    normalizer: PyTree  # a `Normalizer`; None: stage I knows none yet
     opt_state: optax.OptState  # of the trained parameters only
 
 
@@ -97,7 +97,7 @@ def make_optimizer(
 
 def create(
     params: PyTree,
-    normalizer: Normalizer,
+    normalizer: Normalizer | None,
     optimizer: optax.GradientTransformation,
     *,
     seed: int | jax.Array,
@@ -108,7 +108,7 @@ def create(
 
     Args:
       params: of the policy, copied, so that donating the state leaves the originals.
-      normalizer: of states and actions, copied.
+      normalizer: of states and actions, copied; None: stage I knows none yet.
       optimizer: its state is initialised here.
       seed: of all randomness in training.
       keep_ema: keep a moving average of the parameters.

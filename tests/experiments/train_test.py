@@ -39,6 +39,33 @@ def test_online_training_starts_from_another_run(tmp_path):
 
 
 @pytest.mark.slow
+def test_stage_one_comes_before_sft(tmp_path):
+    """Spatial pre-training, its page, a policy without the decoder; then resuming."""
+    run = tmp_path / "run"
+    command = (run, "--config.stages=spatial,sft")
+    done = launch(*command)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    judged = json.loads((run / "phases" / "geometry.json").read_text())
+    assert set(judged["suites"]["libero_goal"]) >= {"nominal", "distance", "all varied"}
+    assert judged["suites"]["libero_goal"]["nominal"]["abs_rel"] > 0
+    page = (run / "geometry.html").read_text("utf-8")
+    assert page.count("<canvas") == 8 and "libero_goal, distance" in page
+    assert len((run / "spatial.csv").read_text().splitlines()) == 3
+    # The decoder is gone: parameters are read as those of a policy.
+    policy = inference.load(run / "checkpoints" / "sft")
+    rgb = np.zeros((2, 16, 16, 3), np.uint8)
+    request = {"images": rgb, "state": np.zeros(8), "prompt": "turn on the stove"}
+    assert np.isfinite(policy.infer(request)["actions"]).all()
+    again = launch(*command, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "Geometry           evaluated already" in again.stdout
+    refused = launchers.run(
+        "experiments.evaluate", f"--checkpoint={run}/checkpoints/spatial"
+    )
+    assert refused.returncode == 1 and "trains no actions" in refused.stderr
+
+
+@pytest.mark.slow
 def test_another_robot_learns_from_its_dataset(tmp_path):
     """Three cameras and 14 joints, without a simulator; then it is served."""
     cameras = ("top", "left", "right")
@@ -77,6 +104,11 @@ def test_another_robot_learns_from_its_dataset(tmp_path):
         (["--config.stages=online"], "give --config.init_checkpoint=FOLDER"),
         (["--config.init_checkpoint=none"], "none holds no run and lies in none"),
         (["--config.suite="], 'suite="" is no simulator: give --config.stages=sft'),
+        (["--config.stages=spatial,online"], "put sft before it in stages"),
+        (
+            ["--config.stages=spatial,sft", "--config.policy.spatial=False"],
+            "set policy.spatial=True, or leave spatial out of stages",
+        ),
     ],
 )
 def test_a_wrong_start_is_one_clear_line(tmp_path, arguments, words):

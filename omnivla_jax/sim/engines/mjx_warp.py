@@ -28,6 +28,7 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    observed_poses,
     start_command,
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, mjx
@@ -256,9 +257,7 @@ def _control_step(
         qvel=physics.qvel,
         warmstart=physics.warmstart,
         closing=physics.gripper,
-        terms=osc.Dynamics(
-            jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 3, 3)), jnp.zeros((batch, 7, 7))
-        ),
+        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
         xpos=physics.xpos,
         xquat=physics.xquat,
         touching=physics.touching,
@@ -310,6 +309,12 @@ def _substep(
         ctrl=ctrl,
     )
     full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
+    angular, linear = data.cvel[..., :3], data.cvel[..., 3:]
+    lever = data.xpos - data.subtree_com[:, model.whole.body_rootid]
+    linear += rotation.cross(angular, lever, jnp)
+    position, quaternion = observed_poses(
+        data.xpos, data.xquat, linear, angular, preset.substeps, jnp
+    )
     return (
         _Carry(
             qpos=data.qpos,
@@ -317,8 +322,8 @@ def _substep(
             warmstart=data.qacc_warmstart,
             closing=closing,
             terms=terms,
-            xpos=data.xpos,
-            xquat=data.xquat,
+            xpos=position,
+            xquat=quaternion,
             touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
             overflow=carry.overflow + full,
         ),
@@ -346,5 +351,6 @@ def _read_arm(
         joints=data.qpos[:, _ARM],
         velocity=data.qvel[:, _ARM],
         bias=data.qfrc_bias[:, _ARM],
+        passive=data.qfrc_passive[:, _ARM],
     )
     return arm, data._impl.M[:, model.mass_rows]

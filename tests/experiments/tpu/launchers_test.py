@@ -106,7 +106,14 @@ def test_a_command_that_keeps_failing_is_given_up(recorded):
     recorded.failures, recorded.states = [True, True], ["ACTIVE"] * 3
     with pytest.raises(SystemExit, match="failed 2 times on a slice that is there"):
         tpu_vm.main(["train", *TPU_VM, "--retries=1"])
-    assert recorded.log == SET_UP + ["experiments.train"] * 2
+    again = [*SET_UP[1:], "experiments.train"]
+    assert recorded.log == ["create", *again, *again]
+
+
+def test_a_step_that_fails_ends_with_an_error(recorded):
+    recorded.failures = [True]
+    with pytest.raises(SystemExit, match="run failed: the output"):
+        tpu_vm.main(["run", *TPU_VM])
 
 
 def test_a_slice_that_cannot_be_had_is_told(recorded):

@@ -1,0 +1,66 @@
+"""The page of predicted geometry: its table, pictures and point clouds."""
+
+import base64
+import json
+import re
+
+import numpy as np
+
+from experiments.reporting import geometry_page
+from omnivla_jax.core.types import Geometry
+
+SIDE = 4
+
+
+def example():
+    depth = np.linspace(1, 2, 2 * SIDE * SIDE).reshape(1, 2, SIDE, SIDE)
+    points = np.stack([depth, -depth, depth], axis=2).astype(np.float32)
+    truth = Geometry(
+        points=points,
+        normals=np.broadcast_to(
+            np.array([0, 0, -1.0])[:, None, None], points.shape
+        ).astype(np.float32),
+        rotation=np.tile(np.eye(3, dtype=np.float32), (1, 2, 1, 1)),
+        translation=np.zeros((1, 2, 3), np.float32),
+    )
+    valid = np.ones((1, 2, SIDE, SIDE), bool)
+    valid[0, 1, 0] = False
+    images = np.full((1, 2, SIDE, SIDE, 3), 200, np.uint8)
+    guess = truth._replace(points=1.5 * points)
+    return geometry_page.GeometryExample(images, truth, guess, valid)
+
+
+def test_the_page_holds_everything(tmp_path):
+    errors = {name: 0.0421 for name in geometry_page.COLUMNS}
+    summary = {"scenes": 7, "suites": {"libero_<b>": {"nominal": errors}}}
+    path = tmp_path / "geometry.html"
+    geometry_page.write(path, summary, {"libero_<b>": example()})
+    page = path.read_text("utf-8")
+    assert "libero_&lt;b&gt;, nominal" in page and "libero_<b>" not in page
+    assert "4.2 %" in page and "7 held-out scenes" in page
+    assert page.count("data:image/png;base64,") == 10
+    (text,) = re.findall(r'id="clouds">(.*?)</script>', page)
+    clouds = json.loads(text)
+    ((true, predicted),) = clouds
+    for cloud, factor in ((true, 1.0), (predicted, 1.5)):
+        numbers = np.frombuffer(base64.b64decode(cloud["points"]), "<i2")
+        points = numbers.reshape(-1, 3) * cloud["scale"]
+        assert len(points) == 2 * SIDE * SIDE - SIDE
+        np.testing.assert_allclose(points[0], [factor, -factor, factor], rtol=1e-3)
+        colours = np.frombuffer(base64.b64decode(cloud["colours"]), np.uint8)
+        assert (colours == 200).all() and colours.size == points.size
+
+
+def test_depth_goes_from_near_to_far():
+    depth = np.array([[1.0, 2.0], [3.0, 9.0]])
+    valid = np.array([[True, True], [True, False]])
+    picture = geometry_page.depth_picture(depth, valid, 1.0, 3.0)
+    assert picture[0, 0].tolist() == geometry_page.RAMP[0].astype(int).tolist()
+    assert picture[1, 0].tolist() == geometry_page.RAMP[-1].astype(int).tolist()
+    assert picture[1, 1].tolist() == [0, 0, 0]
+
+
+def test_a_wall_in_front_is_blue():
+    normals = np.array([0.0, 0.0, -1.0])[:, None, None] * np.ones((3, 2, 2))
+    picture = geometry_page.normal_picture(normals, np.ones((2, 2), bool))
+    assert picture[0, 0].tolist() == [127, 127, 255]

@@ -110,7 +110,8 @@ def explain(error: BaseException, *, resumable: bool) -> tuple[str, int] | None:
     wrapped = isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
     if wrapped or isinstance(error, KeyboardInterrupt):
         return f"Interrupted{before} {again}", INTERRUPTED
-    if isinstance(error, RuntimeError) and any(w in str(error) for w in PEER_IS_GONE):
+    from_xla = isinstance(error, (RuntimeError, ValueError))
+    if from_xla and any(words in str(error) for words in PEER_IS_GONE):
         return (
             "Another process of this run has stopped. The last complete checkpoint is "
             "intact: start all processes again with --resume.",

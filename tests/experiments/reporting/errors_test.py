@@ -98,6 +98,7 @@ def test_a_defect_keeps_its_traceback(launch):
             134,
             "all processes",
         ),
+        (ValueError("UNKNOWN: Gloo AllGather failed: x"), 134, "all processes"),
         (exits.Preempted(7), 143, "The checkpoint of update 7 is saved"),
         (flags.UnrecognizedFlagError("sed"), 2, "--help"),
         (flags.Error("a\n  b"), 2, "a b"),

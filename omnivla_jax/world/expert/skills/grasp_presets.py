@@ -27,10 +27,11 @@ YELLOW_MUG = grasp_wall(_YELLOW_MUG, center=-0.0185, radius=0.05, side=BEHIND)
 YELLOW_MUG_HANDLE = grasp_across(_YELLOW_MUG, (0.055, 0.0, 0.076), approach=0.16)
 
 
-def bowl(side: float, lean: float = 0.0) -> Grasp:
+def bowl(side: float, lean: float = 0.0, *, higher: float = 0.0) -> Grasp:
     """Grasp a bowl by its rim, from a direction in the world; see `grasp_rim`.
 
-    Leaning, the inner finger's lower corner needs more height.
+    Leaning, the inner finger's lower corner needs more height: forwards it is added,
+    backwards `higher` (m) says how much.
     """
-    height = 0.032 + 0.012 * math.sin(lean)
+    height = 0.032 + 0.012 * math.sin(lean) + higher
     return grasp_rim(BOWL, radius=0.047, height=height, side=side, lean=lean)

@@ -80,7 +80,7 @@ LONG_HORIZON: dict[str, Skill] = {
     ),
     "put the black bowl in the bottom drawer of the cabinet and close it": (
         *carry(
-            bowl(_AWAY_FROM_BOTTLE, _AWAY_FROM_CABINET),
+            bowl(_AWAY_FROM_BOTTLE, _AWAY_FROM_CABINET, higher=0.0062),
             "white_cabinet_1_bottom_level",
             (0.0, -0.01, 0.024),
             lift=0.1,

@@ -50,6 +50,9 @@ def test_options_that_the_compiler_lacks_are_left_out(monkeypatch):
     assert all(map(compilation.is_known, compilation.CPU_OPTIONS))
     assert not compilation.is_known("xla_cpu_use_no_such_thing")
     monkeypatch.setattr(compilation, "FUSION_EMITTERS", "xla_cpu_use_no_such_thing")
+    options = compilation.compiler_options(fused=False)
+    assert options == compilation.CPU_OPTIONS | compilation.NO_FUSION
+    monkeypatch.setattr(compilation, "NO_FUSION", {"xla_disable_no_such_thing": "a"})
     with pytest.warns(UserWarning, match="fusion emitters.*mujoco"):
         options = compilation.compiler_options(fused=False)
     assert options == compilation.CPU_OPTIONS

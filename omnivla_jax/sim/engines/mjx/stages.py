@@ -305,7 +305,15 @@ def body_poses(data: StepData) -> tuple[jax.Array, jax.Array]:
 
 
 def observed_poses(model: StepModel, data: StepData) -> tuple[jax.Array, jax.Array]:
-    """Return the poses of `body_poses` as `base.observed_poses` shows them."""
+    """Return the poses of `body_poses` as `base.observed_poses` shows them.
+
+    Args:
+      model: of the scene.
+      data: after `smooth_dynamics` and `free_body_kinematics`.
+
+    Returns:
+      Positions [B, C, 3] in m and unit quaternions [B, C, 4] wxyz, in the world.
+    """
     jointed, free, size = data.jointed, data.free_pose, model.jointed.nv
     angular, linear = jointed.cvel[..., :3], jointed.cvel[..., 3:]
     lever = jointed.xpos - jointed.subtree_com[:, model.jointed.body_rootid]

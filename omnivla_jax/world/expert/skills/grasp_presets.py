@@ -36,7 +36,7 @@ def bowl(side: float, lean: float = 0.0, *, higher: float = 0.0) -> Grasp:
     Args:
       side: rad, direction in the world from the bowl's axis to the gripped wall.
       lean: rad, of the hand along the wall.
-      higher: m, by which the grip is higher than on its side.
+      higher: m, added to the grip's height.
 
     Returns:
       The grasp, relative to the bowl.

@@ -32,6 +32,14 @@ def bowl(side: float, lean: float = 0.0, *, higher: float = 0.0) -> Grasp:
 
     Leaning, the inner finger's lower corner needs more height: forwards it is added,
     backwards `higher` (m) says how much.
+
+    Args:
+      side: rad, direction in the world from the bowl's axis to the gripped wall.
+      lean: rad, of the hand along the wall.
+      higher: m, added to the grip's height.
+
+    Returns:
+      The grasp, relative to the bowl.
     """
     height = 0.032 + 0.012 * math.sin(lean) + higher
     return grasp_rim(BOWL, radius=0.047, height=height, side=side, lean=lean)

@@ -22,6 +22,7 @@ from omnivla_jax.sim.assets.arenas import ARENAS, table_body
 from omnivla_jax.sim.engines.mjx.contact.candidates import BodySubset, select_rows
 from omnivla_jax.sim.engines.mjx.contact.jacobian import FREE_DOFS
 from omnivla_jax.sim.libero.tasks import Task
+from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import PhysicsState, Scene
 
 FREE_QPOS = 7  # entries of qpos of a free body
@@ -57,11 +58,11 @@ class ActiveBodies(NamedTuple):
 
 
 class ActiveState(NamedTuple):
-    """The state of each environment's subset."""
+    """The state of each environment's subset, the batch last."""
 
-    qpos: jax.Array  # [B, Q]
-    qvel: jax.Array  # [B, V]
-    warmstart: jax.Array  # [B, V]
+    qpos: jax.Array  # [Q, B]
+    qvel: jax.Array  # [V, B]
+    warmstart: jax.Array  # [V, B]
 
 
 @functools.lru_cache(maxsize=8)
@@ -139,9 +140,9 @@ def gather(
     empty = jnp.tile(jnp.array(EMPTY_SLOT_POSE), (len(subset), 1))
     still = jnp.zeros((len(subset), 1))
     return ActiveState(
-        _take(subset, tables.positions, physics.qpos, empty),
-        _take(subset, tables.velocities, physics.qvel, still),
-        _take(subset, tables.velocities, physics.warmstart, still),
+        _take(subset, tables.positions, physics.qpos, empty).T,
+        _take(subset, tables.velocities, physics.qvel, still).T,
+        _take(subset, tables.velocities, physics.warmstart, still).T,
     )
 
 
@@ -160,22 +161,22 @@ def scatter(
       subset: int32 [B].
       physics: the batch before.
       state: of the subsets, after.
-      xpos: [B, C, 3] m, of the subsets' bodies.
-      xquat: [B, C, 4] wxyz.
+      xpos: [3, C, B] m, of the subsets' bodies.
+      xquat: [4, C, B] wxyz.
 
     Returns:
       The batch after.
     """
-    chex.assert_shape([xpos, xquat], [(None, tables.size, 3), (None, tables.size, 4)])
+    chex.assert_shape([xpos, xquat], [(3, tables.size, None), (4, tables.size, None)])
     inactive = physics.qpos[:, tables.poses]  # [B, M, 7]
     velocities = tables.velocities_back
     return dataclasses.replace(
         physics,
-        qpos=_take(subset, tables.positions_back, state.qpos, physics.qpos),
-        qvel=_take(subset, velocities, state.qvel, physics.qvel),
-        warmstart=_take(subset, velocities, state.warmstart, physics.warmstart),
-        xpos=_take(subset, tables.bodies, xpos, inactive[..., :3]),
-        xquat=_take(subset, tables.bodies, xquat, inactive[..., 3:]),
+        qpos=_take(subset, tables.positions_back, state.qpos.T, physics.qpos),
+        qvel=_take(subset, velocities, state.qvel.T, physics.qvel),
+        warmstart=_take(subset, velocities, state.warmstart.T, physics.warmstart),
+        xpos=_take(subset, tables.bodies, xpos.T, inactive[..., :3]),
+        xquat=_take(subset, tables.bodies, xquat.T, inactive[..., 3:]),
     )
 
 
@@ -187,6 +188,21 @@ def body_subsets(tables: ActiveBodies) -> list[BodySubset]:
         BodySubset(np.where(there, bodies, 0), there, dofs, tables.size, slots)
         for there, bodies, dofs in rows
     ]
+
+
+def select_last(subset: jax.Array, table: np.ndarray) -> Array:
+    """Return rows of a table of slots, the batch last.
+
+    Args:
+      subset: int32 [B].
+      table: [..., P, S].
+
+    Returns:
+      [..., S, B], or NumPy's [..., S, 1] where P is 1.
+    """
+    if table.shape[-2] == 1:
+        return table[..., 0, :, None].astype(np.float32)
+    return jnp.asarray(table, jnp.float32)[..., subset, :].swapaxes(-1, -2)
 
 
 def _take(

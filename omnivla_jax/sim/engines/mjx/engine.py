@@ -1,8 +1,9 @@
 """MJX as a physics engine: controller, contacts and solver inside the program.
 
-A substep is one pass through the stages; only the jointed bodies' poses are computed
-once more, at the start of the control step.
-Axes: B environments, C bodies of a subset, Q contact sensors.
+A substep is one pass through the stages; only the poses are computed once more, at
+the start of the control step.
+Axes: B environments, which are last within a substep; C bodies of a subset, Q contact
+sensors.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from omnivla_jax.sim import mjcf, osc, rotation
+from omnivla_jax.sim import mjcf, osc
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.integrator_presets import IntegratorPreset
 from omnivla_jax.sim.engines.base import (
@@ -26,6 +27,7 @@ from omnivla_jax.sim.engines.base import (
 from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
+from omnivla_jax.sim.engines.mjx.vectors import take_rows
 from omnivla_jax.sim.libero.task_types import SceneAssets
 from omnivla_jax.sim.state import PhysicsState, Scene, choose
 
@@ -38,8 +40,8 @@ class _Carry(NamedTuple):
     state: ActiveState
     closing: jax.Array  # [B]
     terms: osc.Dynamics
-    xpos: jax.Array  # [B, C, 3]
-    xquat: jax.Array  # [B, C, 4]
+    xpos: jax.Array  # [3, C, B]
+    xquat: jax.Array  # [4, C, B]
     touching: jax.Array  # bool [B, Q]
     overflow: jax.Array  # int32 [B]
 
@@ -98,11 +100,9 @@ def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsStat
       The state with `xpos`, `xquat` and `touching` recomputed.
     """
     model = stages.step_model(scene)
-    data = _start(model, physics, task)
+    data = stages.start(model, physics, task)
     with jax.default_matmul_precision("highest"):
-        data = stages.jointed_kinematics(model, data)
-        data = stages.free_body_kinematics(model, data)
-        data = stages.collide(model, data)
+        data = stages.collide(model, stages.kinematics(model, data))
     poses = stages.body_poses(data)
     after = active_bodies.scatter(
         model.active, data.subset, physics, data.state, *poses
@@ -113,25 +113,15 @@ def forward(scene: Scene, physics: PhysicsState, task: jax.Array) -> PhysicsStat
 ENGINE = Engine("mjx", compile_model, control_step, forward, supports_fusion=False)
 
 
-def _start(model: StepModel, physics: PhysicsState, task: jax.Array) -> StepData:
-    """The data of a batch, its state compacted to the bodies of its tasks."""
-    subset = jnp.asarray(model.active.of_task)[task]
-    return StepData(
-        physics, subset, active_bodies.gather(model.active, subset, physics)
-    )
-
-
 def _control_step(
     scene: Scene, physics: PhysicsState, task: jax.Array, action: jax.Array
 ) -> PhysicsState:
     model = stages.step_model(scene)
-    data = _start(model, physics, task)
+    data = stages.start(model, physics, task)
     batch, bodies = len(task), model.active.size
 
     # The command starts at the pose of the hand before the first substep.
-    jointed = stages.jointed_kinematics(model, data).jointed
-    orientation = rotation.matrix(jointed.xquat[:, model.hand], jnp)
-    hand = osc.PoseGoal(jointed.xpos[:, model.hand], orientation)
+    hand = osc.PoseGoal(*_hand_pose(model, stages.kinematics(model, data)))
     previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
     command = start_command(action, hand, previous, physics.fresh, jnp)
 
@@ -139,8 +129,8 @@ def _control_step(
         state=data.state,
         closing=physics.gripper,
         terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
-        xpos=jnp.zeros((batch, bodies, 3)),
-        xquat=jnp.zeros((batch, bodies, 4)),
+        xpos=jnp.zeros((3, bodies, batch)),
+        xquat=jnp.zeros((4, bodies, batch)),
         touching=physics.touching,
         overflow=physics.overflow,
     )
@@ -169,15 +159,15 @@ def _substep(
 ) -> tuple[_Carry, None]:
     """Run every stage once; poses and contacts of before the substep are kept."""
     data = data._replace(state=carry.state)
+    data = stages.kinematics(model, data)
     data = stages.smooth_dynamics(model, data)
-    data = stages.free_body_dynamics(model, data)
     data = stages.collide(model, data)
     ctrl, closing, terms = _control(model, data, command, carry, index)
-    data = stages.actuate(model, data, ctrl)
+    data = stages.actuate(model, data, ctrl.T)
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
     # As in the C engine, contacts before the last substep remain.
-    poses, collision = stages.observed_poses(model, data), data.collision
+    poses, collision = data.observed, data.collision
     overflow = carry.overflow + collision.overflow
     return _Carry(state, closing, terms, *poses, collision.touching, overflow), None
 
@@ -193,7 +183,7 @@ def _control(
     arm = read_arm(model, data)
 
     def refreshed() -> osc.Dynamics:
-        mass = stages.mass_matrix(model, data)[:, _ARM, _ARM]
+        mass = jnp.moveaxis(data.tree_dynamics.mass[_ARM, _ARM], -1, 0)
         return osc.dynamics(mass, arm.jacobian, jnp)
 
     preset = model.preset
@@ -206,15 +196,24 @@ def _control(
 
 def read_arm(model: StepModel, data: StepData) -> osc.Arm:
     """Return the controller's inputs from a batch after `smooth_dynamics`."""
-    jointed = data.jointed
-    position = jointed.xpos[:, model.hand]
-    anchors, axes = jointed.xanchor[:, _ARM], jointed.xaxis[:, _ARM]
+    state, dynamics = data.state, data.tree_dynamics
+    position, orientation = _hand_pose(model, data)
+    bodies = model.tree.joints.bodies[_ARM]
+    anchors = take_rows(data.tree_pose.position, bodies)
+    axes = dynamics.axes.angular[:, _ARM]
     return osc.Arm(
         position=position,
-        orientation=rotation.matrix(jointed.xquat[:, model.hand], jnp),
-        jacobian=osc.jacobian(anchors, axes, position, jnp),
-        joints=jointed.qpos[:, _ARM],
-        velocity=jointed.qvel[:, _ARM],
-        bias=jointed.qfrc_bias[:, _ARM],
-        passive=jointed.qfrc_passive[:, _ARM],
+        orientation=orientation,
+        jacobian=osc.jacobian(anchors.T, axes.T, position, jnp),
+        joints=state.qpos[_ARM].T,
+        velocity=state.qvel[_ARM].T,
+        bias=dynamics.bias[_ARM].T,
+        passive=dynamics.passive[_ARM].T,
     )
+
+
+def _hand_pose(model: StepModel, data: StepData) -> tuple[jax.Array, jax.Array]:
+    """Position [B, 3] and orientation [B, 3, 3] of the grip site."""
+    pose = data.tree_pose
+    matrix = pose.matrix[:, :, model.hand]
+    return pose.position[:, model.hand].T, jnp.moveaxis(matrix, -1, 0)

@@ -69,7 +69,7 @@ def test_scattering_undoes_gathering(mixed, tables, start):
     physics = start.physics
     state = active_bodies.gather(tables, subset, physics)
     size = tables.size
-    xpos, xquat = jnp.ones((len(TASKS), size, 3)), jnp.ones((len(TASKS), size, 4))
+    xpos, xquat = jnp.ones((3, size, len(TASKS))), jnp.ones((4, size, len(TASKS)))
     back = active_bodies.scatter(tables, subset, physics, state, xpos, xquat)
     for name in ("qpos", "qvel", "warmstart"):
         np.testing.assert_array_equal(getattr(back, name), getattr(physics, name))

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from omnivla_jax.sim.engines.mjx import free_bodies
+from omnivla_jax.sim.engines.mjx import fluid, free_bodies
 
 BODY = """<body pos="{x} 0 1"><freejoint/>
   <inertial pos=".03 -.02 .05" mass="{mass}" diaginertia=".002 .003 .0042"
@@ -30,20 +30,25 @@ def world(request):
 
 
 def state(data):
-    qpos = jnp.float32(data.qpos).reshape(1, len(BODIES), 7)
-    return qpos, jnp.float32(data.qvel).reshape(1, len(BODIES), 6)
+    qpos = jnp.float32(data.qpos).reshape(len(BODIES), 7).T[..., None]
+    return qpos, jnp.float32(data.qvel).reshape(len(BODIES), 6).T[..., None]
+
+
+def flat(values):
+    """The environment's coordinates, body by body."""
+    return values[..., 0].T.ravel()
 
 
 def of_bodies(model):
     every = free_bodies.body_constants(model, BODIES)
-    return jax.tree.map(lambda leaf: jnp.float32(leaf[:-1]), every)
+    return jax.tree.map(lambda leaf: jnp.float32(leaf[..., :-1, None]), every)
 
 
 def dynamics(model, data):
     qpos, qvel = state(data)
     pose = free_bodies.kinematics(qpos)
-    fluid = free_bodies.fluid_options(model)
-    return pose, free_bodies.dynamics(of_bodies(model), fluid, pose, qvel)
+    medium = fluid.fluid_options(model)
+    return pose, free_bodies.dynamics(of_bodies(model), medium, pose, qvel)
 
 
 @pytest.mark.slow
@@ -55,13 +60,13 @@ def test_mass_force_and_acceleration_are_c_mujoco_s(world):
     mujoco.mj_fullM(model, data, full)
     for k in range(len(BODIES)):
         own = slice(6 * k, 6 * k + 6)
-        np.testing.assert_allclose(found.mass[0, k], full[own, own], atol=1e-6)
+        np.testing.assert_allclose(found.mass[:, :, k, 0], full[own, own], atol=1e-6)
     for ours, theirs in (
         (found.force, data.qfrc_smooth),
         (found.acceleration, data.qacc_smooth),
     ):
         scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours.ravel(), theirs, atol=3e-5 * scale)
+        np.testing.assert_allclose(flat(ours), theirs, atol=3e-5 * scale)
 
 
 def test_motion_axes_move_a_point_at_the_origin(world):
@@ -72,8 +77,8 @@ def test_motion_axes_move_a_point_at_the_origin(world):
     for k, body in enumerate(BODIES):
         mujoco.mj_jac(model, data, linear, angular, np.zeros(3), body)
         own = slice(6 * k, 6 * k + 6)
-        np.testing.assert_allclose(turn[0, k].T, angular[:, own], atol=1e-6)
-        np.testing.assert_allclose(slide[0, k].T, linear[:, own], atol=1e-5)
+        np.testing.assert_allclose(turn[:, :, k, 0], angular[:, own], atol=1e-6)
+        np.testing.assert_allclose(slide[:, :, k, 0], linear[:, own], atol=1e-5)
 
 
 @pytest.mark.parametrize("implicit", [False, True])
@@ -86,9 +91,7 @@ def test_a_flight_is_c_mujoco_s(world, implicit):
     @jax.jit
     def fly(qpos, qvel):
         pose = free_bodies.kinematics(qpos)
-        found = free_bodies.dynamics(
-            bodies, free_bodies.fluid_options(model), pose, qvel
-        )
+        found = free_bodies.dynamics(bodies, fluid.fluid_options(model), pose, qvel)
         change = found.acceleration
         if implicit:
             change = free_bodies.implicit_damping(bodies, found.mass, change, timestep)
@@ -98,15 +101,15 @@ def test_a_flight_is_c_mujoco_s(world, implicit):
     for _ in range(STEPS):
         qpos, qvel = fly(qpos, qvel)
         mujoco.mj_step(model, data)
-    np.testing.assert_allclose(qpos.ravel(), data.qpos, atol=2e-4)
-    np.testing.assert_allclose(qvel.ravel(), data.qvel, atol=2e-3)
+    np.testing.assert_allclose(flat(qpos), data.qpos, atol=2e-4)
+    np.testing.assert_allclose(flat(qvel), data.qvel, atol=2e-3)
 
 
 def test_an_empty_slot_is_a_body_of_one(world):
     every = free_bodies.body_constants(world[0], BODIES)
     assert every.mass[-1] == 1.0
-    np.testing.assert_array_equal(every.inertia[-1], np.eye(3))
-    assert not every.damping[-1].any()
+    np.testing.assert_array_equal(every.inertia[..., -1], np.eye(3))
+    assert not every.damping[..., -1].any()
 
 
 def test_a_body_on_another_joint_is_an_error():

@@ -13,17 +13,18 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from omnivla_jax.sim.engines.mjx.contact.geometry import (
     SQUARE,
     Boxes,
     axis_at,
-    cross,
-    dot,
     first_max,
     select_contact_manifold,
-    take_rows,
+    side_of,
 )
+from omnivla_jax.sim.engines.mjx.lanes import Take
+from omnivla_jax.sim.engines.mjx.vectors import cross, dot
 
 # An edge contact must be shallower than the best face contact by this factor: two
 # boxes that nearly lie flat would otherwise flip between the two kinds.
@@ -82,14 +83,15 @@ def separation(a: Boxes, b: Boxes) -> jax.Array:
     return jnp.maximum(relative.faces.max(axis=0), relative.edges.max(axis=0))
 
 
-def box_box_contacts(a: Boxes, b: Boxes) -> ContactPoints:
+def box_box_contacts(take: Take, a: Boxes, b: Boxes) -> ContactPoints:
     """Return up to four contact points of each pair of boxes a [...] and b [...]."""
     chex.assert_equal_shape([a.center, b.center])
     relative = _relative_pose(a, b)
     face, edge = first_max(relative.faces), first_max(relative.edges)
     face_gap, edge_gap = relative.faces.max(axis=0), relative.edges.max(axis=0)
     on_edge = edge_gap > EDGE_PREFERENCE * face_gap
-    area, point = _face_points(a, b, relative, face), _edge_point(a, b, relative, edge)
+    area = _face_points(take, a, b, relative, face)
+    point = _edge_point(take, a, b, relative, edge)
     distance = jnp.where(on_edge, point.distance, area.distance)
     return ContactPoints(
         jnp.where(jnp.maximum(face_gap, edge_gap) < 0, distance, NO_CONTACT),
@@ -136,7 +138,7 @@ def _edge_separations(
 
 
 def _face_points(
-    a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
+    take: Take, a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
 ) -> ContactPoints:
     """The incident face's part below the reference face, as up to four points."""
     swap = face >= 3  # b has the reference face
@@ -147,12 +149,12 @@ def _face_points(
     axis = first_max(jnp.abs(reference.rotation[2]))
     spans = reference.rotation * half
     down, side_1, side_2 = (axis_at(spans, axis, step) for step in range(3))
-    center = reference.center - down * jnp.sign(down[2])
+    center = reference.center - down * side_of(down[2])
 
     u, v, w, exists = _overlap(_IncidentFace(center, side_1, side_2), reference.half)
     depth = jnp.where(exists, reference.half[2] - w, 0.0)
-    chosen, valid = select_contact_manifold(u, v, depth)
-    u, v, depth = (take_rows(part, chosen) for part in (u, v, depth))
+    chosen, valid = select_contact_manifold(take, u, v, depth)
+    u, v, depth = (take.rows(part, chosen) for part in (u, v, depth))
     local = jnp.stack([u, v, reference.half[2] - 0.5 * depth])  # [3, 4, ...]
     offset = dot(reference.frame.swapaxes(0, 1)[:, :, None], local[:, None])
     outwards = reference.frame[:, 2]
@@ -166,7 +168,8 @@ def _face_points(
 def _reference_face(
     a: Boxes, b: Boxes, relative: _RelativePose, face: jax.Array
 ) -> _ReferenceFace:
-    swap, axis = face >= 3, face % 3
+    swap = face >= 3
+    axis = jnp.where(swap, face - 3, face)
     frame = jnp.where(swap, b.axes, a.axes)
     half = jnp.where(swap, b.half, a.half)
     rotation = relative.rotation
@@ -203,7 +206,7 @@ def _overlap(
     leave = jnp.minimum(jnp.maximum(low, high).min(axis=0), 1.0)
     inside = enter <= leave
 
-    signs = jnp.array(SQUARE).reshape((4, 2) + (1,) * (half.ndim - 1))
+    signs = np.array(SQUARE, np.float32).reshape((4, 2) + (1,) * (half.ndim - 1))
     du, dv = signs[:, 0] * half[0] - center[0], signs[:, 1] * half[1] - center[1]
     area = side_1[0] * side_2[1] - side_1[1] * side_2[0]
     area = jnp.where(jnp.abs(area) < MIN_LENGTH, MIN_LENGTH, area)
@@ -218,7 +221,7 @@ def _overlap(
 
 
 def _edge_point(
-    a: Boxes, b: Boxes, relative: _RelativePose, edge: jax.Array
+    take: Take, a: Boxes, b: Boxes, relative: _RelativePose, edge: jax.Array
 ) -> ContactPoints:
     """The one contact of two crossing edges."""
 
@@ -226,21 +229,24 @@ def _edge_point(
         """Midpoint [3, ...] of the edge along `axis` farthest in `direction`."""
         spans = box.axes * box.half
         sides = [axis_at(spans, axis, step) for step in (1, 2)]
-        first, second = (side * jnp.sign(dot(side, direction)) for side in sides)
+        first, second = (side * side_of(dot(side, direction)) for side in sides)
         return box.center + first + second
 
-    along_a, along_b = axis_at(a.axes, edge // 3, 0), axis_at(b.axes, edge % 3, 0)
+    # The edge's axes; divisions of integers are slow in lanes.
+    axis_a = jnp.where(edge >= 6, 2, jnp.where(edge >= 3, 1, 0))
+    axis_b = edge - 3 * axis_a
+    along_a, along_b = axis_at(a.axes, axis_a, 0), axis_at(b.axes, axis_b, 0)
     normal = cross(along_a, along_b)
     normal = normal / jnp.sqrt(jnp.maximum(dot(normal, normal), PARALLEL))
     normal = normal * jnp.where(dot(normal, b.center - a.center) >= 0, 1.0, -1.0)
-    point_a = midpoint(a, edge // 3, normal)
-    point_b = midpoint(b, edge % 3, -normal)
+    point_a = midpoint(a, axis_a, normal)
+    point_b = midpoint(b, axis_b, -normal)
     gap, cosine = point_b - point_a, dot(along_a, along_b)
     on_a, on_b = dot(gap, along_a), dot(gap, along_b)
     sine = jnp.maximum(1.0 - cosine * cosine, PARALLEL)
     near_a = point_a + along_a * ((on_a - cosine * on_b) / sine)
     near_b = point_b + along_b * ((cosine * on_a - on_b) / sine)
-    depth = take_rows(relative.edges, edge[None])
+    depth = take.rows(relative.edges, edge[None])
     padding = jnp.full_like(depth, NO_CONTACT)
     return ContactPoints(
         jnp.concatenate([depth, padding, padding, padding]),

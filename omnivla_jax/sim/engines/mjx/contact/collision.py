@@ -2,198 +2,299 @@
 
 Every candidate pair's world-aligned boxes are compared; the nearest are tested by
 separating axes; those that overlap most get contact points.
-Axes: B environments; G geoms, D driving ones, L boxes that meet planes, S object slots
-and C bodies of a subset; N near pairs, Q sensors, K contacts. Vectors lead with their
-components.
+Axes: components lead; G geoms, D driving ones, L boxes that meet planes, S object slots
+and C bodies of a subset; N near pairs, Q sensors, K contacts; B environments last.
 """
 
+import functools
+import math
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from omnivla_jax.sim.engines.mjx.contact.box_box import (
     NO_CONTACT,
     box_box_contacts,
     separation,
 )
-from omnivla_jax.sim.engines.mjx.contact.candidates import select_rows
+from omnivla_jax.sim.engines.mjx.contact.candidates import CandidatePairs
 from omnivla_jax.sim.engines.mjx.contact.geometry import (
     Boxes,
     Contacts,
-    dot,
     gather_boxes,
     merge_points,
 )
-from omnivla_jax.sim.engines.mjx.contact.plane_box import plane_contacts
+from omnivla_jax.sim.engines.mjx.contact.plane_box import (
+    PlaneContacts,
+    PlaneTables,
+    plane_contacts,
+)
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
+from omnivla_jax.sim.engines.mjx.lanes import Take, gather, in_lanes
+from omnivla_jax.sim.engines.mjx.vectors import dot
+from omnivla_jax.sim.rotation import Array
 
 
 class CollisionResult(NamedTuple):
     """The contacts of a batch."""
 
-    contacts: Contacts  # [B, K]
-    ground_contacts: Contacts  # [B, 4 S]: four of each slot's body with the ground
+    contacts: Contacts  # [K, B]
+    ground_contacts: Contacts  # [4 S, B]: four of each slot's body with the ground
     touching: jax.Array  # bool [B, Q]
     # int32 [B]: overlapping pairs and contact points over budget, and 1 where the list
     # of near pairs is full, so that more might overlap.
     overflow: jax.Array
 
 
+class SubsetTables(NamedTuple):
+    """The tables of each environment's subset, [..., B], or static ones, [..., 1]."""
+
+    geom_body: Array  # int [G, B]
+    geom_pos: Array  # [3, G, B]
+    geom_axes: Array  # [3, 3, G, B]
+    geom_half: Array  # [3, G, B]
+    candidates: Array  # [D, G, B]: 1 for a pair, else 0
+    ground: PlaneTables
+    first_pair: jax.Array  # int32 [1, B]: row of the subset's first pair
+
+
+def subset_tables(tables: ContactTables, subset: jax.Array) -> SubsetTables:
+    """Return the rows of `tables` at `subset` int32 [B]."""
+
+    def select(table: np.ndarray) -> Array:
+        if len(table) == 1:
+            return table[0][..., None]
+        return jnp.moveaxis(jnp.asarray(table)[subset], 0, -1)
+
+    pairs = tables.pairs
+    return SubsetTables(
+        geom_body=select(tables.geom_body.astype(np.int32)),
+        geom_pos=select(tables.geom_pos),
+        geom_axes=select(tables.geom_axes),
+        geom_half=select(tables.geom_half),
+        candidates=select(pairs.candidates.astype(np.float32)),
+        ground=PlaneTables(
+            select(pairs.planes.astype(np.int32)),
+            select(pairs.boxes_on_plane.astype(np.int32)),
+            select(pairs.body_boxes.astype(np.int32)),
+            select(pairs.collides_with_plane.astype(np.float32)),
+        ),
+        first_pair=(subset * pairs.num_pairs)[None],
+    )
+
+
 def geom_boxes(
-    tables: ContactTables, subset: jax.Array, position: jax.Array, matrix: jax.Array
+    take: Take, tables: SubsetTables, position: jax.Array, matrix: jax.Array
 ) -> Boxes:
-    """Return the geoms [B, G] of bodies in the world.
+    """Return the geoms [G, B] of bodies in the world.
 
     Args:
-      tables: of the model.
-      subset: int32 [B].
-      position: [B, C, 3] m, of the bodies.
-      matrix: [B, C, 3, 3], of the bodies.
+      take: of the platform.
+      tables: of the subsets.
+      position: [3, C, B] m, of the bodies.
+      matrix: [3, 3, C, B], of the bodies.
 
     Returns:
       Centres (m), axes and half sizes (m) of the geoms.
     """
-    chex.assert_equal_shape_prefix([position, matrix], 2)
-    body = select_rows(subset, tables.geom_body)
-    flat = jnp.concatenate([position, matrix.reshape(*matrix.shape[:2], 9)], axis=-1)
-    flat = jnp.take_along_axis(flat.transpose(2, 0, 1), body[None], -1, mode="clip")
+    chex.assert_equal_shape_suffix([position, matrix], 2)
+    flat = jnp.concatenate([position, matrix.reshape(9, *matrix.shape[2:])])
+    flat = take.gather(flat, tables.geom_body)
     columns = flat[3:].reshape(3, 3, *flat.shape[1:]).swapaxes(0, 1)  # axis, component
-    local_position, local_axes, half = (
-        jnp.moveaxis(select_rows(subset, table), 0, -2)
-        for table in (tables.geom_pos, tables.geom_axes, tables.geom_half)
-    )
-    center = flat[:3] + dot(columns, local_position[:, None])
-    axes = dot(columns[:, :, None], local_axes[:, None])
+    center = flat[:3] + dot(columns, tables.geom_pos[:, None])
+    axes = dot(columns[:, :, None], tables.geom_axes[:, None])
+    half = jnp.broadcast_to(tables.geom_half, center.shape)
     return Boxes(center, axes, half)
 
 
 def collide(
-    tables: ContactTables, subset: jax.Array, geoms: Boxes, num_sensors: int
+    tables: ContactTables,
+    subset: SubsetTables,
+    position: jax.Array,
+    matrix: jax.Array,
+    num_sensors: int,
 ) -> CollisionResult:
     """Return all contacts of a batch.
 
     Args:
       tables: of the model.
-      subset: int32 [B].
-      geoms: [B, G].
+      subset: of the environments.
+      position: [3, C, B] m, of the bodies.
+      matrix: [3, 3, C, B], of the bodies.
       num_sensors: Q.
 
     Returns:
       Contact points, pairs in touch and the overflow of each environment.
     """
-    near, gap, near_overflow = _near_pairs(tables, subset, geoms)
-    solid, pair_overflow = _box_contacts(tables, geoms, near, gap)
-    plane = plane_contacts(tables.pairs, subset, geoms)
-    contacts, point_overflow = _deepest(solid, plane.contacts, tables.budget.contacts)
+    pairs = tables.pairs
+    geoms, distance = in_lanes(_broad_phase, subset, position, matrix)
+    near, full = _near_pairs(tables, distance)
+    gap = in_lanes(_separations, geoms, near)
+    deepest, cell = smallest(gap, min(tables.budget.pairs, len(gap)), near.cell)
+    solid, plane = in_lanes(
+        functools.partial(_contact_points, pairs),
+        subset.ground,
+        geoms,
+        _cells(cell, geoms.center.shape[-2], deepest),
+    )
+    every = jax.tree.map(lambda *x: jnp.concatenate(x, axis=-2), solid, plane.contacts)
+    distance, position, normal, pair = smallest(
+        every.distance,
+        min(tables.budget.contacts, len(every.distance)),
+        *every[1:],
+    )
 
     # Pairs are numbered from the first subset to the last.
-    start = (subset * tables.pairs.num_pairs)[:, None]
-    pair = start + jnp.concatenate([near, plane.pair], axis=-1)
-    overlaps = jnp.concatenate([gap, plane.height], axis=-1) < 0
-    ground = plane.ground_contacts
-    contacts = contacts._replace(pair=start + contacts.pair)
-    ground = ground._replace(pair=start + ground.pair)
-    sensor = jnp.where(overlaps, jnp.asarray(tables.sensor)[pair], -1)
-    touching = jnp.any(sensor[:, None] == jnp.arange(num_sensors)[:, None], axis=-1)
-    overflow = near_overflow + pair_overflow + point_overflow
+    start = subset.first_pair
+    contacts = Contacts(distance, position, normal, start + pair)
+    ground = plane.ground_contacts._replace(pair=start + plane.ground_contacts.pair)
+    overlaps = jnp.concatenate([gap, plane.height]) < 0
+    sensor = jnp.asarray(tables.sensor)[
+        start + jnp.concatenate([near.cell, plane.pair])
+    ]
+    sensor = jnp.where(overlaps, sensor, -1)
+    touching = jnp.any(sensor == jnp.arange(num_sensors)[:, None, None], axis=1).T
+    overflow = full + _excess(gap < 0, len(deepest))
+    overflow += _excess(every.distance < 0, len(distance))
     return CollisionResult(contacts, ground, touching, overflow)
 
 
-def _near_pairs(
-    tables: ContactTables, subset: jax.Array, geoms: Boxes
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cells [B, N] of the nearest pairs, their separation [B, N], the overflow [B]."""
-    _, drivers, count = tables.pairs.candidates.shape
+class _Cells(NamedTuple):
+    """Cells of the grid of pairs."""
 
-    # Distances of world-aligned bounding boxes.
+    cell: jax.Array  # int32 [N, B]
+    first: jax.Array  # int32 [N, B]: row of the driving geom
+    second: jax.Array  # int32 [N, B]: row of the other geom
+    overlaps: jax.Array  # [N, B]: < 0 where the world-aligned boxes do
+
+
+def _broad_phase(
+    take: Take, tables: SubsetTables, position: jax.Array, matrix: jax.Array
+) -> tuple[Boxes, jax.Array]:
+    """The geoms, and the distances [D, G, B] of their world-aligned boxes."""
+    geoms = geom_boxes(take, tables, position, matrix)
+    drivers = len(tables.candidates)
     reach, center = jnp.abs(geoms.axes) * geoms.half, geoms.center[:, None]
     # Reductions, so that XLA computes a box once and not for each of its pairs.
     low, high = (
         jnp.sum(jnp.concatenate([center, side * reach], axis=1), axis=1)
         for side in (-1.0, 1.0)
     )
-    beyond = low[..., :drivers, None] - high[:, :, None]
-    before = low[:, :, None] - high[..., :drivers, None]
+    beyond = low[:, :drivers, None] - high[:, None]
+    before = low[:, None] - high[:, :drivers, None]
     x, y, z = jnp.maximum(beyond, before)
-    distance = jnp.maximum(jnp.maximum(x, y), z)  # [B, D, G]
-    candidates = select_rows(subset, tables.pairs.candidates)
-    distance = jnp.where(candidates, distance, NO_CONTACT)
+    distance = jnp.maximum(jnp.maximum(x, y), z)
+    return geoms, jnp.where(tables.candidates > 0, distance, NO_CONTACT)
 
-    rows, distance, driver_overflow = _nearest_drivers(tables, distance)
-    budget = min(tables.budget.near, distance.shape[1] * count)
-    value, rank = jax.lax.top_k(-distance.reshape(len(distance), -1), budget)
-    driver = jnp.take_along_axis(rows, rank // count, axis=-1, mode="clip")
-    near = driver * count + rank % count
-    gap = separation(*_boxes_of_cells(geoms, near))
-    gap = jnp.where(value > 0, gap, NO_CONTACT)
+
+def _near_pairs(tables: ContactTables, distance: jax.Array) -> tuple[_Cells, jax.Array]:
+    """The nearest pairs of distances [D, G, B], and the overflow [B]."""
+    drivers, count, batch = distance.shape
+    budget = min(tables.budget.drivers, drivers)
+    overflow = jnp.zeros(batch, jnp.int32)
+    rows = jnp.broadcast_to(jnp.arange(drivers)[:, None], (drivers, batch))
+    if budget < drivers:  # too many cells to be ranked all together
+        nearest = distance.min(axis=1)
+        overflow = _excess(nearest < 0, budget)
+        _, rows = smallest(nearest, budget, rows)
+        distance = jnp.take_along_axis(distance, rows[:, None], axis=0, mode="clip")
+    cells = rows[:, None] * count + jnp.arange(count)[:, None]
+    near = min(tables.budget.near, budget * count)
+    value, cell = smallest(distance.reshape(-1, batch), near, cells.reshape(-1, batch))
     # To count what lies beyond would cost as much as finding what lies within.
     # Asking for the last value only would make XLA sort all pairs.
-    full = jnp.all(value > 0, axis=-1) & (budget < drivers * count)
-    return near, gap, full.astype(jnp.int32) + driver_overflow
+    full = jnp.all(value < 0, axis=0) & (near < drivers * count)
+    return _cells(cell, count, value), overflow + full.astype(jnp.int32)
 
 
-def _nearest_drivers(
-    tables: ContactTables, distance: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Rows [B, R] of the drivers nearest to anything, theirs [B, R, G], the overflow.
-
-    The cells of a scene of many things are too many to be ranked all together.
-    """
-    batch, drivers, _ = distance.shape
-    budget = min(tables.budget.drivers, drivers)
-    nearest = distance.min(axis=-1)
-    if budget < drivers:
-        _, rows = jax.lax.top_k(-nearest, budget)
-        distance = jnp.take_along_axis(distance, rows[..., None], axis=1, mode="clip")
-    else:
-        rows = jnp.broadcast_to(jnp.arange(drivers), (batch, drivers))
-    return rows, distance, _excess(nearest < 0, budget)
+def _cells(cell: jax.Array, count: int, overlaps: jax.Array) -> _Cells:
+    return _Cells(cell, cell // count, cell % count, overlaps)
 
 
-def _boxes_of_cells(geoms: Boxes, cells: jax.Array) -> tuple[Boxes, Boxes]:
-    """The two boxes of each cell [B, N]."""
-    count = geoms.center.shape[-1]
-    return gather_boxes(geoms, cells // count), gather_boxes(geoms, cells % count)
+def _separations(take: Take, geoms: Boxes, near: _Cells) -> jax.Array:
+    """The separation [N, B] of near pairs."""
+    gap = separation(*_boxes_of_cells(take, geoms, near))
+    return jnp.where(near.overlaps < 0, gap, NO_CONTACT)
 
 
-def _box_contacts(
-    tables: ContactTables, geoms: Boxes, near: jax.Array, gap: jax.Array
-) -> tuple[Contacts, jax.Array]:
-    """Contacts [B, 4 n] of the n deepest pairs of boxes, and the overflow [B]."""
-    budget = min(tables.budget.pairs, gap.shape[-1])
-    value, rank = jax.lax.top_k(-gap, budget)
-    cells = jnp.take_along_axis(near, rank, axis=-1, mode="clip")
-    points = box_box_contacts(*_boxes_of_cells(geoms, cells))
-    distance = jnp.where(value > 0, points.distance, NO_CONTACT)
+def _boxes_of_cells(take: Take, geoms: Boxes, cells: _Cells) -> tuple[Boxes, Boxes]:
+    return (
+        gather_boxes(geoms, cells.first, take),
+        gather_boxes(geoms, cells.second, take),
+    )
+
+
+def _contact_points(
+    pairs: CandidatePairs,
+    take: Take,
+    ground: PlaneTables,
+    geoms: Boxes,
+    cells: _Cells,
+) -> tuple[Contacts, PlaneContacts]:
+    """Contacts [4 n, B] of the n deepest pairs of boxes, and those with the ground."""
+    points = box_box_contacts(take, *_boxes_of_cells(take, geoms, cells))
+    distance = jnp.where(cells.overlaps < 0, points.distance, NO_CONTACT)
     normal = jnp.broadcast_to(points.normal[:, None], points.position.shape)
-    contacts = Contacts(
+    solid = Contacts(
         merge_points(distance),
         merge_points(points.position),
         merge_points(normal),
-        merge_points(jnp.broadcast_to(cells, distance.shape)),
+        merge_points(jnp.broadcast_to(cells.cell, distance.shape)),
     )
-    return contacts, _excess(gap < 0, budget)
+    return solid, plane_contacts(take, pairs, ground, geoms)
 
 
-def _deepest(
-    solid: Contacts, plane: Contacts, budget: int
-) -> tuple[Contacts, jax.Array]:
-    """The K deepest contacts of both kinds, and the overflow [B]."""
-    every = jax.tree.map(lambda *x: jnp.concatenate(x, axis=-1), solid, plane)
-    budget = min(budget, every.distance.shape[-1])
-    value, rank = jax.lax.top_k(-every.distance, budget)
+def smallest(
+    values: jax.Array, count: int, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+    """Return the least `count` values and what stands beside them.
 
-    def take(values: jax.Array) -> jax.Array:
-        index = rank.reshape((1,) * (values.ndim - 2) + rank.shape)
-        return jnp.take_along_axis(values, index, axis=-1, mode="clip")
+    Args:
+      values: [n, B].
+      count: at most n.
+      others: arrays [..., n, B].
 
-    contacts = Contacts(-value, *(take(part) for part in every[1:]))
-    return contacts, _excess(every.distance < 0, budget)
+    Returns:
+      The values [count, B] in order, and the entries [..., count, B] of `others`.
+    """
+    # A TPU sorts the rows of all its lanes at once; a CPU selects faster than it sorts.
+    return jax.lax.platform_dependent(
+        values,
+        *others,
+        tpu=functools.partial(smallest_by_sorting, count),
+        default=functools.partial(smallest_by_selection, count),
+    )
+
+
+def smallest_by_selection(
+    count: int, values: jax.Array, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+    """See `smallest`."""
+    least, rows = jax.lax.top_k(-values.T, count)
+    return (-least.T, *(gather(other, rows.T) for other in others))
+
+
+def smallest_by_sorting(
+    count: int, values: jax.Array, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+    """See `smallest`."""
+    parts = [x.reshape(math.prod(x.shape[:-2]), *values.shape) for x in others]
+    flat = [values, *(row for part in parts for row in part)]
+    rows = [row[:count] for row in jax.lax.sort(flat, dimension=0, num_keys=1)]
+    ends = np.cumsum([1, *(len(part) for part in parts)])
+    return (
+        rows[0],
+        *(
+            jnp.stack(rows[start:end]).reshape(*x.shape[:-2], *rows[0].shape)
+            for start, end, x in zip(ends[:-1], ends[1:], others)
+        ),
+    )
 
 
 def _excess(present: jax.Array, budget: int) -> jax.Array:
-    """int32 [B]: how many of `present` [B, ...] exceed `budget`."""
-    count = jnp.sum(present, axis=tuple(range(1, present.ndim)), dtype=jnp.int32)
+    """int32 [B]: how many of `present` [n, B] exceed `budget`."""
+    count = jnp.sum(present, axis=0, dtype=jnp.int32)
     return jnp.maximum(count - budget, 0)

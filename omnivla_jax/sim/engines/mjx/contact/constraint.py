@@ -3,9 +3,9 @@
 MuJoCo's soft constraints: each row pulls the acceleration J a towards a reference,
 with a weight that follows from the row's impedance. Limits and joint friction act on
 single degrees of freedom, so their rows need no Jacobian.
-Axes: B environments; K contacts, between boxes before those of the bodies in S object
-slots with the ground; V degrees of freedom; the 4 rows of a contact are its normal, two
-tangents and the spin about the normal.
+Axes: components lead; the 4 rows of a contact are its normal, two tangents and the spin
+about the normal; K contacts, between boxes before those of the bodies in S object slots
+with the ground; V degrees of freedom; B environments last.
 """
 
 from typing import NamedTuple
@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from omnivla_jax.sim.engines.mjx.contact import jacobian
-from omnivla_jax.sim.engines.mjx.contact.geometry import Contacts, cross, tangents
+from omnivla_jax.sim.engines.mjx.contact.geometry import Contacts, tangents
 from omnivla_jax.sim.engines.mjx.contact.impedance import impedance, reference_gains
 from omnivla_jax.sim.engines.mjx.contact.tables import ContactTables
+from omnivla_jax.sim.engines.mjx.lanes import columns
+from omnivla_jax.sim.engines.mjx.vectors import cross, take_rows
+from omnivla_jax.sim.rotation import Array
 
 MIN_VALUE = mujoco.mjMINVAL
 
@@ -27,44 +29,54 @@ MIN_VALUE = mujoco.mjMINVAL
 class FrictionContacts(NamedTuple):
     """Frictional contacts."""
 
-    jacobian: jacobian.Jacobian
-    reference: jax.Array  # [B, 4, K]: acceleration aimed at
-    weight: jax.Array  # [B, 4, K]
-    friction: jax.Array  # [B, 4, K]: regularised, sliding twice, spin
+    reference: jax.Array  # [4, K, B]: acceleration aimed at
+    weight: jax.Array  # [4, K, B]
+    friction: jax.Array  # [4, K, B]: regularised, sliding twice, spin
+
+
+class ContactRows(NamedTuple):
+    """How contacts move with the bodies, and what they aim at; 0 for padding."""
+
+    wrenches: jax.Array  # [6, 4, K, B]: moment about the origin and force of a unit
+    bodies: jax.Array  # int32 [2, K, B]: the first and the second
+    push: jax.Array  # [K, B]: acceleration aimed at along the normal, at rest
+    damping: jax.Array  # [K, B] 1/s: by which the rows' velocities are to fall
+    weight: jax.Array  # [4, K, B]
+    friction: jax.Array  # [4, K, B]: regularised, sliding twice, spin
 
 
 class JointConstraints(NamedTuple):
     """Limits and friction, one row per degree of freedom; a weight of 0 is no row."""
 
-    side: jax.Array  # [B, V]: +1 at the lower limit, -1 at the upper
-    limit_reference: jax.Array  # [B, V]
-    limit_weight: jax.Array  # [B, V]
-    friction_reference: jax.Array  # [B, V]
-    friction_weight: jax.Array  # [B, V]
-    friction_loss: jax.Array  # [B, V]: greatest friction force
+    side: jax.Array  # [V, B]: +1 at the lower limit, -1 at the upper
+    limit_reference: jax.Array  # [V, B]
+    limit_weight: jax.Array  # [V, B]
+    friction_reference: jax.Array  # [V, B]
+    friction_weight: jax.Array  # [V, B]
+    friction_loss: jax.Array  # [V, B]: greatest friction force
 
 
 class JointTables(NamedTuple):
     """The model's limits and joint friction."""
 
-    address: jax.Array  # [V] of qpos; 0 where there is no limit
-    limited: jax.Array  # bool [V]
-    low: jax.Array  # [V] rad or m
-    high: jax.Array  # [V] rad or m
-    stiffness: jax.Array  # [V] 1/s^2
-    damping: jax.Array  # [V] 1/s
-    solimp: jax.Array  # [5, V]
-    inverse_weight: jax.Array  # [V]
-    friction_damping: jax.Array  # [V] 1/s
-    friction_weight: jax.Array  # [V]
-    friction_loss: jax.Array  # [V]
+    address: np.ndarray  # int [V] of qpos; 0 where there is no limit
+    limited: Array  # bool [V, 1]
+    low: Array  # [V, 1] rad or m
+    high: Array  # [V, 1] rad or m
+    stiffness: Array  # [V, 1] 1/s^2
+    damping: Array  # [V, 1] 1/s
+    solimp: Array  # [5, V, 1]
+    inverse_weight: Array  # [V, 1]
+    friction_damping: Array  # [V, 1] 1/s
+    friction_weight: Array  # [V, 1]
+    friction_loss: Array  # [V, 1]
 
 
 class MotionAxes(NamedTuple):
     """How each degree of freedom moves a point: angular and linear at the origin."""
 
-    angular: jax.Array  # [B, V, 3]
-    linear: jax.Array  # [B, V, 3]
+    angular: jax.Array  # [3, V, B]
+    linear: jax.Array  # [3, V, B]
 
 
 def joint_tables(model: mujoco.MjModel) -> JointTables:
@@ -84,7 +96,6 @@ def joint_tables(model: mujoco.MjModel) -> JointTables:
         model.dof_frictionloss > 0, 1 / np.maximum(resistance, MIN_VALUE), 0.0
     )
     tables = {
-        "address": np.where(limited, model.jnt_qposadr[joint], 0),
         "limited": limited,
         "low": model.jnt_range[joint, 0],
         "high": model.jnt_range[joint, 1],
@@ -96,7 +107,10 @@ def joint_tables(model: mujoco.MjModel) -> JointTables:
         "friction_weight": weight,
         "friction_loss": model.dof_frictionloss,
     }
-    return JointTables(**{name: jnp.asarray(row) for name, row in tables.items()})
+    return JointTables(
+        np.where(limited, model.jnt_qposadr[joint], 0),
+        **{name: row[..., None] for name, row in tables.items()},
+    )
 
 
 def joint_constraints(
@@ -106,18 +120,18 @@ def joint_constraints(
 
     Args:
       tables: of the model.
-      qpos: [B, nq] rad or m.
-      qvel: [B, V] rad or m, per s.
+      qpos: [nq, B] rad or m.
+      qvel: [V, B] rad or m, per s.
 
     Returns:
-      One row of each kind for every degree of freedom [B, V].
+      One row of each kind for every degree of freedom [V, B].
     """
-    chex.assert_shape(qvel, (len(qpos), len(tables.limited)))
-    position = qpos[:, tables.address]
+    chex.assert_shape(qvel, (len(tables.limited), qpos.shape[1]))
+    position = take_rows(qpos[None], tables.address)[0]
     from_low, to_high = position - tables.low, tables.high - position
     clearance = jnp.minimum(from_low, to_high)
     side = jnp.where(from_low < to_high, 1.0, -1.0)
-    imp = impedance(tables.solimp[:, None], clearance)
+    imp = impedance(tables.solimp, clearance)
     violated = tables.limited & (clearance < 0)
     reference = -tables.damping * side * qvel - tables.stiffness * imp * clearance
     weight = jnp.where(violated, _row_weight(imp, tables.inverse_weight), 0.0)
@@ -132,43 +146,53 @@ def joint_constraints(
 
 
 def contact_constraints(
-    tables: ContactTables,
-    contacts: Contacts,
-    ground_contacts: Contacts,
-    motion: MotionAxes,
-    qvel: jax.Array,
-) -> FrictionContacts:
-    """Return the rows of contacts; padding has a Jacobian and a reference of 0.
+    tables: ContactTables, contacts: Contacts, ground_contacts: Contacts
+) -> ContactRows:
+    """Return the rows of contacts.
 
     Args:
       tables: of the model.
-      contacts: [B, K] between boxes.
-      ground_contacts: [B, 4 S] of each slot's body with a ground that does not move.
-      motion: of the degrees of freedom, those of the slots last.
-      qvel: [B, V].
-
-    Returns:
-      Four rows for each of K + 4 S contacts.
+      contacts: [K, B] between boxes.
+      ground_contacts: [4 S, B] of each slot's body with a ground that does not move.
     """
     every = jax.tree.map(
-        lambda *parts: jnp.concatenate(parts, axis=-1), contacts, ground_contacts
+        lambda *parts: jnp.concatenate(parts, axis=-2), contacts, ground_contacts
     )
-    rows = _contact_jacobian(tables, contacts, ground_contacts, motion)
-    params = jnp.asarray(tables.params)[:, every.pair]  # [10, B, K + 4 S]
+    params = columns(tables.params, every.pair)  # [10, K + 4 S, B]
     friction, spin, stiffness, damping, inverse_weight = params[:5]
     imp = impedance(params[5:], every.distance)
-    push = stiffness * imp * jnp.minimum(every.distance, 0.0)
-    reference = -damping[:, None] * jacobian.jac_mul(rows, qvel)
+    push = -stiffness * imp * jnp.minimum(every.distance, 0.0)
     normal = _row_weight(imp, inverse_weight)
     slide = normal * tables.impratio
     turn = slide * (spin / friction) ** 2
     regularized = friction / np.sqrt(tables.impratio)
-    return FrictionContacts(
-        rows,
-        reference.at[:, 0].add(-push),
-        jnp.stack([normal, slide, slide, turn], axis=1),
-        jnp.stack([regularized, friction, friction, spin], axis=1),
+    return ContactRows(
+        jnp.where(every.distance < 0, _contact_wrenches(every), 0.0),
+        columns(tables.pair_bodies.astype(np.int32), every.pair),
+        push,
+        damping,
+        jnp.stack([normal, slide, slide, turn]),
+        jnp.stack([regularized, friction, friction, spin]),
     )
+
+
+def friction_contacts(
+    velocity: jax.Array,
+    push: jax.Array,
+    damping: jax.Array,
+    weight: jax.Array,
+    friction: jax.Array,
+) -> FrictionContacts:
+    """Return contacts of `ContactRows`' fields whose rows move at `velocity`.
+
+    Args:
+      velocity: [4, K, B].
+      push, damping: [K, B].
+      weight, friction: [4, K, B].
+    """
+    aim = -damping * velocity
+    reference = jnp.concatenate([aim[:1] + push, aim[1:]])
+    return FrictionContacts(reference, weight, friction)
 
 
 def _row_weight(imp: jax.Array, inverse_weight: jax.Array) -> jax.Array:
@@ -176,39 +200,11 @@ def _row_weight(imp: jax.Array, inverse_weight: jax.Array) -> jax.Array:
     return 1 / jnp.maximum(inverse_weight * (1 - imp) / imp, MIN_VALUE)
 
 
-def _contact_jacobian(
-    tables: ContactTables,
-    contacts: Contacts,
-    ground_contacts: Contacts,
-    motion: MotionAxes,
-) -> jacobian.Jacobian:
-    # Contacts between boxes: dense rows, of the second body less the first.
-    first, second = jnp.asarray(tables.pair_bodies)[:, contacts.pair]
-    moves = jnp.asarray(tables.moves, jnp.float32)
-    sign = moves[second] - moves[first]  # [B, K, V]
-    sign = jnp.where(contacts.distance[..., None] < 0, sign, 0.0)
-    axes = jnp.concatenate([motion.angular, motion.linear], axis=-1).mT  # [B, 6, V]
-    box = _contact_wrenches(contacts).reshape(len(axes), -1, 6) @ axes
-
-    # Contacts of the slots with the ground: the last degrees of freedom, body by body.
-    (batch, count), points = ground_contacts.distance.shape, jacobian.GROUND_POINTS
-    slots, free = count // points, jacobian.FREE_DOFS
-    active = jnp.where(ground_contacts.distance < 0, 1.0, 0.0)[:, None, :, None]
-    wrenches = (_contact_wrenches(ground_contacts) * active).reshape(
-        batch, 4, slots, points, 6
-    )
-    wrenches = wrenches.swapaxes(1, 2).reshape(batch * slots, 4 * points, 6)
-    slot_axes = axes[..., axes.shape[-1] - slots * free :]
-    slot_axes = slot_axes.reshape(batch, 6, slots, free).swapaxes(1, 2)
-    ground = wrenches @ slot_axes.reshape(batch * slots, 6, free)
-    return jacobian.Jacobian(box * jnp.tile(sign, (1, 4, 1)), ground)
-
-
 def _contact_wrenches(contacts: Contacts) -> jax.Array:
-    """Moment about the origin and force of a unit along each row: [B, 4, K, 6]."""
+    """Moment about the origin and force of a unit along each row: [6, 4, K, B]."""
     normal = contacts.normal
-    directions = jnp.stack([normal, *tangents(normal)])  # [3, 3, B, K]
-    moments = jnp.stack([cross(contacts.position, row) for row in directions])
-    turns = jnp.concatenate([moments, normal[None]])  # [4, 3, B, K]
-    slides = jnp.concatenate([directions, jnp.zeros_like(normal)[None]])
-    return jnp.concatenate([turns, slides], axis=1).transpose(2, 0, 3, 1)
+    directions = jnp.stack([normal, *tangents(normal)], axis=1)  # [3, 3, K, B]
+    moments = cross(contacts.position[:, None], directions)
+    turns = jnp.concatenate([moments, normal[:, None]], axis=1)  # [3, 4, K, B]
+    slides = jnp.concatenate([directions, jnp.zeros_like(normal)[:, None]], axis=1)
+    return jnp.concatenate([turns, slides])

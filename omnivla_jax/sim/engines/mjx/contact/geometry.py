@@ -10,6 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from omnivla_jax.sim.engines.mjx.lanes import Take
+from omnivla_jax.sim.engines.mjx.vectors import cross, dot
+
 MIN_SPREAD = 1e-6  # m: nearer points add nothing to a contact area
 SQUARE = ((1.0, 1.0), (-1.0, 1.0), (-1.0, -1.0), (1.0, -1.0))  # corners, in order
 
@@ -25,67 +28,35 @@ class Boxes(NamedTuple):
 class Contacts(NamedTuple):
     """Contact points; rows at a distance of 0 or more are padding."""
 
-    distance: jax.Array  # [B, K]
-    position: jax.Array  # [3, B, K]
-    normal: jax.Array  # [3, B, K]: from the first body to the second
-    pair: jax.Array  # int32 [B, K]: row of the tables
+    distance: jax.Array  # [K, B]
+    position: jax.Array  # [3, K, B]
+    normal: jax.Array  # [3, K, B]: from the first body to the second
+    pair: jax.Array  # int32 [K, B]: row of the tables
 
 
-def gather_boxes(geoms: Boxes, index: jax.Array) -> Boxes:
-    """Return each environment's boxes [B, n] at `index` [B, n] of `geoms` [B, G].
-
-    Args:
-      geoms: boxes [B, G].
-      index: int [B, n], each within [0, G).
+def gather_boxes(geoms: Boxes, index: jax.Array, take: Take) -> Boxes:
+    """Return each environment's boxes [n, B] at `index` [n, B] of `geoms` [G, B].
 
     Returns:
-      The boxes [B, n].
+      The boxes [n, B].
     """
     half = jnp.broadcast_to(geoms.half, geoms.center.shape)
     flat = geoms.axes.reshape((9,) + geoms.axes.shape[2:])
-    rows = jnp.concatenate([geoms.center, flat, half])
-    rows = jnp.take_along_axis(rows, index[None], axis=-1, mode="clip")
-    return Boxes(rows[:3], rows[3:12].reshape((3, 3) + index.shape), rows[12:])
+    rows = take.gather(jnp.concatenate([geoms.center, flat, half]), index)
+    return Boxes(rows[:3], rows[3:12].reshape((3, 3) + rows.shape[1:]), rows[12:])
 
 
 def merge_points(values: jax.Array) -> jax.Array:
-    """Return [..., 4, B, n] as [..., B, 4 n].
+    """Return [..., 4, n, B] as [..., 4 n, B].
 
     Args:
-      values: [..., 4, B, n], four contact points of each of n pairs.
+      values: [..., 4, n, B], four contact points of each of n pairs.
 
     Returns:
       The same values with points and pairs on one axis, the points slowest.
     """
-    rows = jnp.moveaxis(values, -3, -2)
-    return rows.reshape(rows.shape[:-2] + (-1,))
-
-
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the inner products [...] of vectors [3, ...].
-
-    Args:
-      a: [3, ...].
-      b: [3, ...], or of a shape that broadcasts with `a`.
-
-    Returns:
-      The products, in the product of their units.
-    """
-    # Written out: as a dot_general XLA would call a matrix product for each pair.
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-def cross(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the cross products [3, ...] of vectors [3, ...].
-
-    Args:
-      a: [3, ...].
-      b: [3, ...], or of a shape that broadcasts with `a`.
-
-    Returns:
-      The products, in the product of their units.
-    """
-    return jnp.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+    *front, points, pairs, batch = values.shape
+    return values.reshape(*front, points * pairs, batch)
 
 
 def tangents(normal: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -117,23 +88,15 @@ def first_max(values: jax.Array) -> jax.Array:
       int32 [...] within [0, E); E - 1 where a value is NaN.
     """
     # Two plain reductions: XLA's CPU compiler does not vectorise an argmax.
-    order = jnp.arange(len(values)).reshape((-1,) + (1,) * (values.ndim - 1))
+    order = jax.lax.broadcasted_iota(jnp.int32, values.shape, 0)
     is_max = values == values.max(axis=0)
     # Nothing equals a NaN: the last index keeps its row within bounds.
     return jnp.min(jnp.where(is_max, order, len(values) - 1), axis=0)
 
 
-def take_rows(values: jax.Array, index: jax.Array) -> jax.Array:
-    """Return `values` [E, ...] at `index` [n, ...] along the first axis.
-
-    Args:
-      values: [E, ...].
-      index: int [n, ...], each within [0, E).
-
-    Returns:
-      The values [n, ...].
-    """
-    return jnp.take_along_axis(values, index, axis=0, mode="clip")
+def side_of(values: jax.Array) -> jax.Array:
+    """Return -1 where `values` are negative, else 1."""
+    return jnp.where(values < 0, -1.0, 1.0)
 
 
 def axis_at(values: jax.Array, index: jax.Array, step: int) -> jax.Array:
@@ -167,13 +130,13 @@ def corners_below(
     spans = boxes.axes * boxes.half
     lowest = first_max(jnp.abs(dot(spans, normal[:, None])))
     down, side_1, side_2 = (axis_at(spans, lowest, step) for step in range(3))
-    face = boxes.center - down * jnp.sign(dot(down, normal))
+    face = boxes.center - down * side_of(dot(down, normal))
     corners = jnp.stack([face + s * side_1 + t * side_2 for s, t in SQUARE], axis=1)
     return dot(corners, normal[:, None]) - dot(point, normal), corners
 
 
 def select_contact_manifold(
-    u: jax.Array, v: jax.Array, depth: jax.Array
+    take: Take, u: jax.Array, v: jax.Array, depth: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Choose four of E points in a plane that span the contact area.
 
@@ -183,6 +146,7 @@ def select_contact_manifold(
     shoulder of a bottle sunk into the ground would push it over.
 
     Args:
+      take: of the platform.
       u, v: [E, ...] coordinates in the plane.
       depth: [E, ...]; points with a depth of 0 or less are no contacts.
 
@@ -191,11 +155,11 @@ def select_contact_manifold(
     """
     penetrates = depth > 0
     first = first_max(depth)[None]
-    du, dv = u - take_rows(u, first), v - take_rows(v, first)
-    height = take_rows(depth, first) - depth
+    du, dv = u - take.rows(u, first), v - take.rows(v, first)
+    height = take.rows(depth, first) - depth
     reach = jnp.where(penetrates, jnp.sqrt(du * du + dv * dv) - height, 0.0)
     second = first_max(reach)[None]
-    line_u, line_v = take_rows(du, second), take_rows(dv, second)
+    line_u, line_v = take.rows(du, second), take.rows(dv, second)
     length = jnp.maximum(jnp.sqrt(line_u * line_u + line_v * line_v), MIN_SPREAD)
     side = (line_u * dv - line_v * du) / length
     left, right = (jnp.where(penetrates, s - height, 0.0) for s in (side, -side))

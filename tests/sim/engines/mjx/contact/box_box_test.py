@@ -1,11 +1,14 @@
 """Tests of contact.box_box against C MuJoCo's box-box contacts."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
+from omnivla_jax.sim.engines.mjx import lanes
 from omnivla_jax.sim.engines.mjx.contact import box_box
 from omnivla_jax.sim.engines.mjx.contact.geometry import Boxes
 
@@ -56,7 +59,7 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def touch():
-    program = jax.jit(box_box.box_box_contacts)
+    program = jax.jit(functools.partial(box_box.box_box_contacts, lanes.GATHERS))
 
     def run(first, second):
         return jax.tree.map(np.asarray, program(first, second))

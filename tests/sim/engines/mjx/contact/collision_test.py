@@ -9,7 +9,7 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.engines import mujoco as engine_mujoco
-from omnivla_jax.sim.engines.mjx import active_bodies
+from omnivla_jax.sim.engines.mjx import active_bodies, lanes
 from omnivla_jax.sim.engines.mjx.contact import collision, tables
 from omnivla_jax.sim.engines.mjx.contact.box_box import NO_CONTACT
 from tests.helpers import body_subsets, unoptimized
@@ -66,7 +66,7 @@ def poses(subset, data):
     order = np.argsort(subset.bodies)
     position = np.array([state.xpos[order] for state in data])
     matrix = np.array([state.xmat[order].reshape(-1, 3, 3) for state in data])
-    return jnp.float32(position), jnp.float32(matrix)
+    return jnp.float32(position.T), jnp.float32(matrix.transpose(2, 3, 1, 0))
 
 
 def compiled(table, subset, data, num_sensors):
@@ -74,8 +74,9 @@ def compiled(table, subset, data, num_sensors):
     rows = jnp.zeros(len(data), int)
 
     def run(position, matrix):
-        geoms = collision.geom_boxes(table, rows, position, matrix)
-        return geoms, collision.collide(table, rows, geoms, num_sensors)
+        tables = collision.subset_tables(table, rows)
+        geoms = collision.geom_boxes(lanes.GATHERS, tables, position, matrix)
+        return geoms, collision.collide(table, tables, position, matrix, num_sensors)
 
     arguments = poses(subset, data)
     return arguments, compilation.jit(run).lower(*arguments).compile()
@@ -99,9 +100,9 @@ def test_geoms_are_where_c_mujoco_has_them(table, data, searching):
     assert len(rows) == data[0].model.ngeom and rows.min() == 0
     for row, state in enumerate(data):
         center, axes = state.geom_xpos[rows], state.geom_xmat[rows].reshape(-1, 3, 3)
-        np.testing.assert_allclose(geoms.center[:, row].T, center, atol=1e-6)
+        np.testing.assert_allclose(geoms.center[..., row].T, center, atol=1e-6)
         np.testing.assert_allclose(
-            geoms.axes[:, :, row].transpose(2, 0, 1), axes, atol=1e-6
+            geoms.axes[..., row].transpose(2, 0, 1), axes, atol=1e-6
         )
 
 
@@ -109,11 +110,11 @@ def solid_pairs(pair_geoms, table, result, row):
     """Pairs of boxes with contacts -> their deepest distance."""
     pairs: dict[frozenset[int], float] = {}
     geoms = pair_geoms(table.pairs)
-    active = np.asarray(result.contacts.distance[row]) < 0
+    active = np.asarray(result.contacts.distance[:, row]) < 0
     for slot in np.flatnonzero(active):
-        pair = int(result.contacts.pair[row, slot])
+        pair = int(result.contacts.pair[slot, row])
         if pair < table.pairs.candidates[0].size:
-            distance = float(result.contacts.distance[row, slot])
+            distance = float(result.contacts.distance[slot, row])
             pairs[geoms[pair]] = min(distance, pairs.get(geoms[pair], 0.0))
     return pairs
 
@@ -136,7 +137,9 @@ def test_box_pairs_and_depths_are_c_mujoco_s(
 
 
 def test_things_at_rest_have_four_points_at_most(table, subset, result, mjx_scene):
-    ground_contacts = jax.tree.map(np.asarray, result.ground_contacts)
+    ground_contacts = jax.tree.map(
+        lambda leaf: np.asarray(leaf).swapaxes(-1, -2), result.ground_contacts
+    )
     active = (ground_contacts.distance < 0).reshape(BATCH, subset.slots, 4)
     body = table.pair_bodies[1, ground_contacts.pair].reshape(active.shape)
     for name in ("plate_1", "cream_cheese_1", "wine_bottle_1"):
@@ -189,7 +192,7 @@ def test_what_does_not_fit_is_counted(
     overflow = np.asarray(program(*arguments)[1].overflow)
     near = np.array([near_pairs(table, state) for state in data])
     active = {
-        "contacts": np.sum(np.asarray(result.contacts.distance) < 0, axis=1),
+        "contacts": np.sum(np.asarray(result.contacts.distance) < 0, axis=0),
         "pairs": np.array(
             [len(solid_pairs(pair_geoms, table, result, k)) for k in range(BATCH)]
         ),
@@ -226,23 +229,24 @@ def test_the_highest_plane_is_the_ground():
     subset = body_subsets.all_bodies(model)._replace(slots=1)
     table = tables.build(model, [], [subset])
     heights = np.array([[0.5, -20.0, 0.549], [-20.0, 0.3, 0.349], [-20.0, -9.0, 1.0]])
-    position = np.zeros((len(heights), model.nbody, 3), np.float32)
-    position[:, 1:, 2] = heights
-    matrix = np.broadcast_to(np.eye(3, dtype=np.float32), (*position.shape, 3))
+    position = np.zeros((3, model.nbody, len(heights)), np.float32)
+    position[2, 1:] = heights.T
+    unit = np.eye(3, dtype=np.float32)[..., None, None]
+    matrix = np.broadcast_to(unit, (3, *position.shape))
     rows = jnp.zeros(len(heights), int)
 
     @unoptimized.jit
     def run(position, matrix):
-        geoms = collision.geom_boxes(table, rows, position, matrix)
-        return collision.collide(table, rows, geoms, 0).ground_contacts
+        found = collision.subset_tables(table, rows)
+        return collision.collide(table, found, position, matrix, 0).ground_contacts
 
-    result = run(position, matrix)
+    result = run(jnp.asarray(position), jnp.asarray(matrix))
     active = np.asarray(result.distance) < 0
-    np.testing.assert_array_equal(active.sum(axis=1), [4, 4, 0])
+    np.testing.assert_array_equal(active.sum(axis=0), [4, 4, 0])
     pair = np.asarray(result.pair)
     for row, ground in ((0, 0), (1, 1)):
-        rows = pair[row, active[row]]
+        rows = pair[active[:, row], row]
         np.testing.assert_array_equal(table.pair_bodies[0, rows], ground + 1)
         np.testing.assert_allclose(table.params[0, rows], (0.3, 0.7)[ground])
-        height = np.asarray(result.position)[2, row, active[row]]
+        height = np.asarray(result.position)[2, active[:, row], row]
         np.testing.assert_allclose(height, heights[row, ground], atol=1e-3)

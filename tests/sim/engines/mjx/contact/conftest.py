@@ -1,6 +1,5 @@
 """A small world with the constraints and accelerations of C MuJoCo beside ours."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -9,11 +8,14 @@ import mujoco
 import numpy as np
 import pytest
 
+from omnivla_jax.sim.engines.mjx import vectors
 from omnivla_jax.sim.engines.mjx.contact import (
     candidates,
     collision,
     constraint,
     geometry,
+    jacobian,
+    matrix_products,
     solver,
     tables,
 )
@@ -46,6 +48,7 @@ class World(NamedTuple):
     model: mujoco.MjModel
     data: list[mujoco.MjData]
     contacts: geometry.Contacts
+    jacobian: jacobian.Jacobian
     problem: solver.Problem
 
 
@@ -67,8 +70,9 @@ class Constraints(NamedTuple):
     table: tables.ContactTables
     contacts: geometry.Contacts
     ground_contacts: geometry.Contacts
-    mass: jax.Array
-    force: jax.Array
+    mass: jax.Array  # [B, V, V]
+    force: jax.Array  # [V, B], as the rest
+    smooth: jax.Array
     motion: constraint.MotionAxes
     qvel: jax.Array
     joints: constraint.JointConstraints
@@ -76,36 +80,35 @@ class Constraints(NamedTuple):
 
 def _constraints(model, states, slots=0):
     def batch(read):
-        return jnp.float32(np.array([read(data) for data in states]))
+        return jnp.float32(np.stack([read(data) for data in states], axis=-1))
 
     table = tables.build(
         model, [], [body_subsets.all_bodies(model)._replace(slots=slots)]
     )
-    position = batch(lambda data: data.xpos)
-    matrix = batch(lambda data: data.xmat.reshape(-1, 3, 3))
+    position = batch(lambda data: data.xpos.T)
+    matrix = batch(lambda data: np.moveaxis(data.xmat.reshape(-1, 3, 3), 0, -1))
     subset = jnp.zeros(len(states), int)
 
     joints = constraint.joint_tables(model)
 
     @unoptimized.jit
     def program(position, matrix, qpos, qvel):
-        geoms = collision.geom_boxes(table, subset, position, matrix)
+        tables = collision.subset_tables(table, subset)
         limits = constraint.joint_constraints(joints, qpos, qvel)
-        return collision.collide(table, subset, geoms, 0), limits
+        return collision.collide(table, tables, position, matrix, 0), limits
 
     roots = model.body_rootid[model.dof_bodyid]
-    cdof, com = batch(lambda d: d.cdof), batch(lambda d: d.subtree_com[roots])
+    cdof, com = batch(lambda d: d.cdof.T), batch(lambda d: d.subtree_com[roots].T)
     qpos, qvel = batch(lambda data: data.qpos), batch(lambda data: data.qvel)
     result, limits = program(position, matrix, qpos, qvel)
     return Constraints(
         table,
         result.contacts,
         result.ground_contacts,
-        batch(lambda data: _full_mass(model, data)),
+        jnp.moveaxis(batch(lambda data: _full_mass(model, data)), -1, 0),
         batch(lambda data: data.qfrc_smooth),
-        constraint.MotionAxes(
-            cdof[..., :3], cdof[..., 3:] - jnp.cross(cdof[..., :3], com)
-        ),
+        batch(lambda data: data.qacc_smooth),
+        constraint.MotionAxes(cdof[:3], cdof[3:] - vectors.cross(cdof[:3], com)),
         qvel,
         limits,
     )
@@ -137,21 +140,59 @@ def world():
     model = mujoco.MjModel.from_xml_string(XML)
     states = _states(model)
     result = _constraints(model, states)
-    return World(model, states, result.contacts, _problem(result))
+    _, jac = _rows(result)
+    return World(model, states, result.contacts, jac, _problem(result))
+
+
+def _rows(result):
+    """The contact rows and their Jacobian."""
+    table = result.table
+
+    @unoptimized.jit
+    def program(contacts, ground_contacts, motion):
+        rows = constraint.contact_constraints(table, contacts, ground_contacts)
+        slots = table.pairs.slots
+        return rows, jacobian.contact_jacobian(rows, motion, table.moves, slots)
+
+    return program(result.contacts, result.ground_contacts, result.motion)
 
 
 def _problem(result):
-    rows = functools.partial(constraint.contact_constraints, result.table)
-    contacts = unoptimized.jit(rows)(
-        result.contacts, result.ground_contacts, result.motion, result.qvel
+    rows, jac = _rows(result)
+    contacts = constraint.friction_contacts(
+        jacobian.jac_mul(jac, result.qvel), *rows[2:]
     )
-    return solver.Problem(result.mass, result.force, contacts, result.joints)
+    products = matrix_products.matrix_products(result.mass, jac)
+    return solver.Problem(products, result.force, contacts, result.joints)
 
 
 @pytest.fixture(scope="session")
 def problem():
     """A function of the parts: the problem."""
     return _problem
+
+
+def _solver_inputs(part):
+    slots, mass = part.table.pairs.slots, jnp.moveaxis(part.mass, 0, -1)
+    size = len(mass) - jacobian.FREE_DOFS * slots
+    blocks = [slice(k, k + jacobian.FREE_DOFS) for k in range(size, len(mass), 6)]
+    return solver.SolverInputs(
+        constraint.contact_constraints(part.table, part.contacts, part.ground_contacts),
+        part.motion,
+        mass[:size, :size],
+        jnp.stack([mass[block, block] for block in blocks], axis=2),
+        part.smooth[size:],
+        part.force,
+        part.joints,
+        part.qvel,
+        jnp.zeros_like(part.qvel),
+    )
+
+
+@pytest.fixture(scope="session")
+def solver_inputs():
+    """A function of the parts with slots: what the solvers take."""
+    return _solver_inputs
 
 
 def _full_mass(model, data):

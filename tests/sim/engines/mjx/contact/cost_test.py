@@ -10,7 +10,6 @@ from omnivla_jax.sim.engines.mjx.contact.constraint import (
     FrictionContacts,
     JointConstraints,
 )
-from omnivla_jax.sim.engines.mjx.contact.jacobian import Jacobian
 
 SLOTS = 60
 
@@ -18,19 +17,16 @@ SLOTS = 60
 @pytest.fixture(scope="module")
 def contacts():
     rng = np.random.default_rng(0)
-    weight, friction = rng.uniform(0.5, 2.0, (2, 1, 4, SLOTS)).astype(np.float32)
+    weight, friction = rng.uniform(0.5, 2.0, (2, 4, SLOTS, 1)).astype(np.float32)
     # MuJoCo's rows of one contact: weights in the ratio of the squared frictions.
-    weight = weight[:, :1] * (friction / friction[:, :1]) ** 2
-    moves = Jacobian(jnp.zeros(0), jnp.zeros(0))
-    return FrictionContacts(
-        moves, jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction)
-    )
+    weight = weight[:1] * (friction / friction[:1]) ** 2
+    return FrictionContacts(jnp.zeros(0), jnp.asarray(weight), jnp.asarray(friction))
 
 
 @pytest.fixture(scope="module")
 def residual():
-    scale = jnp.array([1.0, 0.5, 0.5, 0.5])[:, None]
-    return jax.random.normal(jax.random.key(1), (1, 4, SLOTS)) * scale
+    scale = jnp.array([1.0, 0.5, 0.5, 0.5])[:, None, None]
+    return jax.random.normal(jax.random.key(1), (4, SLOTS, 1)) * scale
 
 
 def half_cost(contacts, residual):
@@ -61,9 +57,11 @@ def test_forces_are_minus_the_gradient(contacts, residual, force):
 
 
 def test_hessians_are_second_derivatives(contacts, residual):
-    full = jax.jit(jax.hessian(half_cost, argnums=1))(contacts, residual)[0, :, :, 0]
+    full = jax.jit(jax.hessian(half_cost, argnums=1))(contacts, residual)[
+        :, :, 0, :, :, 0
+    ]
     expected = jnp.einsum("ikjk->ijk", full)
-    ours = jax.jit(costs.contact_hessian)(contacts, residual)[0]
+    ours = jax.jit(costs.contact_hessian)(contacts, residual)[..., 0]
     np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
@@ -83,9 +81,9 @@ def test_slopes_are_directional_derivatives(contacts, residual):
 
 
 def test_sliding_forces_lie_on_the_friction_cone(contacts, zone, force):
-    force, sliding = np.asarray(force), np.asarray(contacts.friction[:, 1:])
-    rub = np.sqrt(np.sum((force[:, 1:] / sliding) ** 2, axis=1))
-    np.testing.assert_allclose(rub[zone.slides], force[:, 0][zone.slides], rtol=1e-3)
+    force, sliding = np.asarray(force), np.asarray(contacts.friction[1:])
+    rub = np.sqrt(np.sum((force[1:] / sliding) ** 2, axis=0))
+    np.testing.assert_allclose(rub[zone.slides], force[0][zone.slides], rtol=1e-3)
 
 
 def test_joint_slopes_are_derivatives():

@@ -1,15 +1,20 @@
 """Tests of contact.geometry: frames, lowest corners and the choice of four points."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from omnivla_jax.sim.engines.mjx import lanes
 from omnivla_jax.sim.engines.mjx.contact import geometry
 from omnivla_jax.sim.engines.mjx.contact.geometry import Boxes
 
 COUNT = 50
-select_manifold = jax.jit(geometry.select_contact_manifold)
+select_manifold = jax.jit(
+    functools.partial(geometry.select_contact_manifold, lanes.GATHERS)
+)
 corners_below = jax.jit(geometry.corners_below)
 
 

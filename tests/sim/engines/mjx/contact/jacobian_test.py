@@ -37,23 +37,23 @@ def full(jac):
 
 
 def test_contacts_move_with_the_degrees_of_freedom(jac, full, numbers):
-    velocity = numbers.normal(size=(BATCH, SIZE)).astype(np.float32)
-    expected = np.einsum("brkv,bv->brk", full, velocity)
+    velocity = numbers.normal(size=(SIZE, BATCH)).astype(np.float32)
+    expected = np.einsum("brkv,vb->rkb", full, velocity)
     found = jax.jit(jacobian.jac_mul)(jac, velocity)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_forces_act_back_on_the_degrees_of_freedom(jac, full, numbers):
-    force = numbers.normal(size=(BATCH, 4, PLACES)).astype(np.float32)
-    expected = np.einsum("brkv,brk->bv", full, force)
+    force = numbers.normal(size=(4, PLACES, BATCH)).astype(np.float32)
+    expected = np.einsum("brkv,rkb->vb", full, force)
     found = jax.jit(jacobian.jac_t_mul)(jac, force)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_weights_add_up_to_a_matrix(jac, full, numbers):
-    weight = numbers.normal(size=(BATCH, 4, 4, PLACES)).astype(np.float32)
-    weight += weight.swapaxes(1, 2)
-    expected = np.einsum("brkv,brsk,bskw->bvw", full, weight, full)
+    weight = numbers.normal(size=(4, 4, PLACES, BATCH)).astype(np.float32)
+    weight += weight.swapaxes(0, 1)
+    expected = np.einsum("brkv,rskb,bskw->bvw", full, weight, full)
     found = jax.jit(jacobian.jac_gram)(jac, weight)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 

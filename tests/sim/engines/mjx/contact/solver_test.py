@@ -15,7 +15,7 @@ from tests.helpers import unoptimized
 
 @pytest.fixture(scope="module")
 def smooth(world):
-    return jnp.float32(np.array([data.qacc_smooth for data in world.data]))
+    return jnp.float32(np.array([data.qacc_smooth for data in world.data]).T)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,10 @@ def test_accelerations_and_forces_are_mujoco_s(world, smooth, solve):
     acceleration, force = solve(jnp.zeros_like(smooth), smooth, 12)
     for row, data in enumerate(world.data):
         scale = np.abs(data.qacc).max() + 1.0
-        np.testing.assert_allclose(acceleration[row], data.qacc, atol=1e-3 * scale)
+        np.testing.assert_allclose(acceleration[:, row], data.qacc, atol=1e-3 * scale)
         scale = np.abs(data.qfrc_constraint).max() + 1.0
         expected = data.qfrc_constraint
-        np.testing.assert_allclose(force[row], expected, atol=1e-3 * scale)
+        np.testing.assert_allclose(force[:, row], expected, atol=1e-3 * scale)
 
 
 def test_every_iteration_lowers_the_cost(world, smooth, solve):
@@ -53,29 +53,23 @@ def test_every_iteration_lowers_the_cost(world, smooth, solve):
 
 def cost(world, acceleration, smooth):
     problem = world.problem
-    inertial = np.einsum("bvw,bw->bv", problem.mass, acceleration)
-    return np.asarray(_cost(problem, acceleration, inertial, smooth))
-
-
-@jax.jit
-def _cost(problem, acceleration, inertial, smooth):
-    point = solver._point(problem, acceleration, inertial)
-    return solver._cost(problem, point, smooth)
+    point = solver._point(problem, acceleration, problem.products.mass(acceleration))
+    return np.asarray(solver._cost(problem, point, smooth))[0]
 
 
 def test_it_stays_at_the_solution(world, smooth, solve):
-    solution = jnp.float32(np.array([data.qacc for data in world.data]))
+    solution = jnp.float32(np.array([data.qacc for data in world.data]).T)
     acceleration, _ = solve(solution, smooth, 1)
-    scale = np.abs(solution).max(axis=1, keepdims=True) + 1.0
+    scale = np.abs(solution).max(axis=0) + 1.0
     np.testing.assert_allclose(acceleration / scale, solution / scale, atol=1e-3)
 
 
 def test_without_constraints_nothing_changes(world, smooth, solve):
     flying = len(world.data) - 1  # in the air; only its hinge rubs
     acceleration, force = solve(jnp.zeros_like(smooth), smooth, 2)
-    np.testing.assert_allclose(acceleration[flying, :7], smooth[flying, :7], atol=1e-3)
-    np.testing.assert_allclose(force[flying, :7], 0.0, atol=1e-4)
-    assert abs(force[flying, 7]) <= 0.2 + 1e-4  # the frictionloss
+    np.testing.assert_allclose(acceleration[:7, flying], smooth[:7, flying], atol=1e-3)
+    np.testing.assert_allclose(force[:7, flying], 0.0, atol=1e-4)
+    assert abs(force[7, flying]) <= 0.2 + 1e-4  # the frictionloss
 
 
 # A crate at rest on the floor, and one that has landed on a hinged arm.
@@ -100,18 +94,22 @@ def test_blocks_and_dense_rows_agree(constraints, problem):
     in_slots = constraints(model, [data], slots=2)
     there = np.asarray(in_slots.ground_contacts.distance).reshape(2, 4) < 0
     assert np.sum(there, axis=1).tolist() == [4, 0]
-    smooth = jnp.float32(data.qacc_smooth)[None]
-    solve = unoptimized.jit(functools.partial(solver.solve, iterations=8))
-    both = [solve(problem(part), smooth, smooth) for part in (dense, in_slots)]
+    smooth = jnp.float32(data.qacc_smooth)[:, None]
+    both = [
+        unoptimized.jit(functools.partial(solver.solve, problem(part), iterations=8))(
+            smooth, smooth
+        )
+        for part in (dense, in_slots)
+    ]
     for ours, theirs in zip(*both):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(both[0][0][0], data.qacc, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(both[0][0][:, 0], data.qacc, rtol=1e-2, atol=1e-2)
 
 
 def test_nan_stays_in_its_own_row(smooth, solve):
     clean, _ = solve(jnp.zeros_like(smooth), smooth, 2)
-    broken, _ = solve(smooth.at[0].set(jnp.nan), smooth.at[0].set(jnp.nan), 2)
-    assert not np.any(np.isfinite(broken[0]))
+    broken, _ = solve(smooth.at[:, 0].set(jnp.nan), smooth.at[:, 0].set(jnp.nan), 2)
+    assert not np.any(np.isfinite(broken[:, 0]))
     repeated, _ = solve(smooth, smooth, 2)
-    np.testing.assert_array_equal(broken[1:], repeated[1:])
+    np.testing.assert_array_equal(broken[:, 1:], repeated[:, 1:])
     assert np.isfinite(clean).all()

@@ -16,6 +16,7 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 from absl import app, flags
@@ -61,7 +62,8 @@ def measure() -> dict[str, Any]:
     kind = mesh.devices.flat[0].device_kind
     report: dict[str, Any] = {"device": f"{mesh.size} x {kind}", "jax": jax.__version__}
     begin = time.perf_counter()
-    with tpu_topology.as_default_backend():
+    # Code that asks for the default backend chooses the arithmetic of a TPU.
+    with mock.patch.object(jax, "default_backend", return_value="tpu"):
         workload = aot_programs.PROGRAMS[_PROGRAM.value](options, mesh)
         lowered = workload.function.lower(*workload.arguments)
     report |= {**workload.sizes, "lower_seconds": round(time.perf_counter() - begin, 1)}

@@ -33,7 +33,7 @@ class Extension(NamedTuple):
 EXTENSIONS = {
     "action_head": Extension("l1", "omnivla_jax/policy/heads/l1.py"),
     "reader": Extension("droid_rlds", "data_pipelines/readers/droid_rlds.py"),
-    "engine": Extension("mjx", "omnivla_jax/sim/engines/mjx"),
+    "engine": Extension("mjx_warp", "omnivla_jax/sim/engines/mjx_warp.py"),
     "category": Extension(
         "wine_bottle", "omnivla_jax/sim/data/categories/wine_bottle.json"
     ),

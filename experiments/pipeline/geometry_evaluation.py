@@ -57,7 +57,10 @@ def run(context: RunContext, state: TrainState) -> None:
                     judged, aligned = evaluate(state.params, batch)
                     for name, values in judged.items():
                         errors.setdefault(name, []).append(np.asarray(values))
-                rows[variant] = _means(errors, config.evaluation_scenes)
+                rows[variant] = {
+                    name: float(np.nanmean(np.concatenate(parts)[: summary["scenes"]]))
+                    for name, parts in errors.items()
+                }
                 bar.advance(1, depth=rows[variant]["abs_rel"])
             # Of the last variant, everything that training varies.
             shown = geometry_page.GeometryExample(
@@ -97,11 +100,3 @@ def _held_out_keys(context: RunContext, batches: int) -> Iterator[jax.Array]:
     key = rng.named_key(context.config.seed, "held_out_scenes")
     for number in range(batches):
         yield jax.random.split(jax.random.fold_in(key, number), BATCH)
-
-
-def _means(errors: dict[str, list[np.ndarray]], count: int) -> dict[str, float]:
-    """The mean of each error over the first `count` scenes."""
-    return {
-        name: float(np.nanmean(np.concatenate(parts)[:count]))
-        for name, parts in errors.items()
-    }

@@ -45,7 +45,7 @@ def sft_stage(
     Raises:
       ValueError: the mesh does not divide the batch.
     """
-    config, policy_config = context.config.sft, context.config.policy
+    config = context.config.sft
     key = rng.named_key(context.config.seed, "init")
     create = functools.partial(sft.create, config=config, seed=context.config.seed)
     if context.mesh is not None:
@@ -58,29 +58,20 @@ def sft_stage(
 
     def init() -> tuple[TrainState, loop.Step]:
         episodes = demonstrations()
-        if initial is not None and initial.normalizer is not None:
-            normalizer = initial.normalizer
-        else:
+        params = (
+            stage_setup.initial_params(context, key)
+            if initial is None
+            else eval_params(initial)
+        )
+        normalizer = None if initial is None else initial.normalizer
+        if normalizer is None:
             stored = _stored_normalizer(context.config)
             fitted = stored or sft_data.fit_normalizer(episodes)
             normalizer = stage_setup.shard(context, fitted)
-        if initial is None:
-            params = stage_setup.initial_params(context, key)
-        else:
-            params = eval_params(initial)
         state = stage_setup.init_sharded(context, create, params, normalizer)
-        padding = context.config.data.padding
-        if context.config.data.streaming:
-            return state, _streamed_step(context, state, episodes)
-        dataset = sft_data.make_dataset(
-            episodes, normalizer, config=policy_config, padding=padding
-        )
-        dataset = stage_setup.shard(context, dataset)
-        step = sft.make_step(
-            policy_config, config, mesh_sharding=stage_setup.mesh_sharding(context)
-        )
-        compiled = stage_setup.compile_step(step, state, dataset)
-        return state, lambda state: compiled(state, dataset)
+        streams = context.config.data.streaming
+        make_step = _streamed_step if streams else _resident_step
+        return state, make_step(context, state, episodes)
 
     return TrainingStage(
         name="sft",
@@ -94,6 +85,25 @@ def sft_stage(
         ),
         policy=_policy_spec(context),
     )
+
+
+def _resident_step(
+    context: RunContext, state: TrainState, episodes: Sequence[Demonstration]
+) -> loop.Step:
+    """The step of `sft_stage` on a dataset that lies on the device."""
+    config, policy_config = context.config.sft, context.config.policy
+    dataset = sft_data.make_dataset(
+        episodes,
+        state.normalizer,
+        config=policy_config,
+        padding=context.config.data.padding,
+    )
+    dataset = stage_setup.shard(context, dataset)
+    step = sft.make_step(
+        policy_config, config, mesh_sharding=stage_setup.mesh_sharding(context)
+    )
+    compiled = stage_setup.compile_step(step, state, dataset)
+    return lambda state: compiled(state, dataset)
 
 
 def _streamed_step(
@@ -204,7 +214,17 @@ def check_start(config: ExperimentConfig) -> None:
             f"stages={','.join(names)} must name stages once and in this order: "
             f"{','.join(STAGES)}."
         )
-    _check_statistics(config)
+    if config.init_checkpoint is None:
+        if _stored_normalizer(config) is None and config.policy.delta_mask:
+            raise ValueError(
+                "policy.delta_mask needs the statistics of relative actions: make them "
+                "with experiments.norm_stats and give --config.data.norm_stats=FILE."
+            )
+    elif config.data.norm_stats is not None:
+        raise ValueError(
+            f"data.norm_stats={config.data.norm_stats} is not used with "
+            "init_checkpoint, whose policy keeps its statistics: leave one out."
+        )
     if "spatial" in names:
         spatial.decoder_config(config.spatial.training, config.policy)
     if config.init_checkpoint is not None:
@@ -234,21 +254,6 @@ def restore_initial_state(context: RunContext) -> TrainState | None:
     progress.note("Initial policy", str(restored.path))
     seed = jnp.asarray(config.seed, jnp.uint32)
     return stage_setup.shard(context, dataclasses.replace(restored.state, seed=seed))
-
-
-def _check_statistics(config: ExperimentConfig) -> None:
-    """Refuse statistics that are missing, unreadable or not used; see `check_start`."""
-    if config.init_checkpoint is None:
-        if _stored_normalizer(config) is None and config.policy.delta_mask:
-            raise ValueError(
-                "policy.delta_mask needs the statistics of relative actions: make them "
-                "with experiments.norm_stats and give --config.data.norm_stats=FILE."
-            )
-    elif config.data.norm_stats is not None:
-        raise ValueError(
-            f"data.norm_stats={config.data.norm_stats} is not used with "
-            "init_checkpoint, whose policy keeps its statistics: leave one out."
-        )
 
 
 def _stored_normalizer(config: ExperimentConfig) -> Normalizer | None:

@@ -79,8 +79,8 @@ def render(
         raise ValueError(f"{size=}, {supersample=}: both must be at least 1.")
     chex.assert_shape([camera.position, camera.rotation], [(3,), (3, 3)])
     chex.assert_shape([body_position, body_rotation], [(None, 3), (None, 3, 3)])
-    # Geometry alone needs one ray a pixel.
-    plane = TiledImagePlane.of_side(size * supersample if "rgb" in outputs else size)
+    rays_per_side = supersample if "rgb" in outputs else 1  # geometry needs one
+    plane = TiledImagePlane.of_side(size * rays_per_side)
     draw = functools.partial(
         _draw,
         plane=plane,

@@ -59,7 +59,14 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
       ValueError: a feature is missing or of another kind, or none is known by name.
     """
     known: Mapping[str, Mapping[str, Any]] = dataset.info["features"]
-    copy = next((copy for copy in LIBERO_COPIES if _fits(copy, known)), None)
+    fitting = [  # features that include those of a LIBERO copy, in its sizes
+        copy
+        for copy in LIBERO_COPIES
+        if all(known.get(name, {}).get("dtype") in PICTURES for name in copy.cameras)
+        and known.get(copy.state, {}).get("shape") == [8]
+        and known.get(copy.action, {}).get("shape") == [7]
+    ]
+    copy = fitting[0] if fitting else None
     pictures = [name for name in known if known[name].get("dtype") in PICTURES]
     cameras = options.cameras or (copy.cameras if copy else ())
     if not cameras and len(pictures) == 1:
@@ -92,15 +99,6 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
         joint_state=joints[0] if joints else None,
         numbers=numbers,
         convention=_convention(dataset, options, copy),
-    )
-
-
-def _fits(copy: LiberoCopy, known: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the features include those of a LIBERO copy, in its sizes."""
-    return (
-        all(known.get(name, {}).get("dtype") in PICTURES for name in copy.cameras)
-        and known.get(copy.state, {}).get("shape") == [8]
-        and known.get(copy.action, {}).get("shape") == [7]
     )
 
 

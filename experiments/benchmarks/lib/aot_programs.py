@@ -68,7 +68,9 @@ def step(options: ProgramOptions, mesh: Mesh) -> Workload:
     state = _states(scene, options.num_envs)
     action = jax.ShapeDtypeStruct((options.num_envs, env.ACTION_SIZE), jnp.float32)
     function = _split(functools.partial(env.step, scene), mesh)
-    return Workload(function, _rows((state, action), mesh), _sizes(options))
+    return Workload(
+        function, _rows((state, action), mesh), {"num_envs": options.num_envs}
+    )
 
 
 def rollout(options: ProgramOptions, mesh: Mesh) -> Workload:
@@ -96,7 +98,7 @@ def rollout(options: ProgramOptions, mesh: Mesh) -> Workload:
         )
 
     function = compilation.jit(run_episodes, fused=simulator.supports_fusion)
-    return Workload(function, (state, _key(mesh)), _sizes(options))
+    return Workload(function, (state, _key(mesh)), {"num_envs": options.num_envs})
 
 
 def online_step(options: ProgramOptions, mesh: Mesh) -> Workload:
@@ -110,7 +112,7 @@ def online_step(options: ProgramOptions, mesh: Mesh) -> Workload:
         config=experiment.rl,
         mesh_sharding=sharding.on_mesh(mesh, experiment.policy),
     )
-    return Workload(function, (state, _key(mesh)), _sizes(options))
+    return Workload(function, (state, _key(mesh)), {"num_envs": options.num_envs})
 
 
 def sft_step(options: ProgramOptions, mesh: Mesh) -> Workload:
@@ -138,10 +140,6 @@ PROGRAMS: dict[str, Callable[[ProgramOptions, Mesh], Workload]] = {
     "online": online_step,
     "sft": sft_step,
 }
-
-
-def _sizes(options: ProgramOptions) -> dict[str, int]:
-    return {"num_envs": options.num_envs}
 
 
 def _scene(options: ProgramOptions) -> Scene:

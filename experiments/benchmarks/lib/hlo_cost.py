@@ -81,7 +81,10 @@ def report(program: Program, *, offenders: int = 12) -> dict[str, Any]:
                 "trips": loop.trips,
                 "times": loop.times,
                 "operations": len(own),
-                "collectives": sum(map(_is_collective, own)),
+                "collectives": sum(
+                    r.instruction.opcode.removesuffix("-start") in COLLECTIVES
+                    for r in own
+                ),
                 **_totals(own),
             }
         )
@@ -89,7 +92,11 @@ def report(program: Program, *, offenders: int = 12) -> dict[str, Any]:
     return {
         "operations": len(rows),
         "operations_executed": sum(row.times for row in rows),
-        "collectives_executed": sum(r.times for r in rows if _is_collective(r)),
+        "collectives_executed": sum(
+            r.times
+            for r in rows
+            if r.instruction.opcode.removesuffix("-start") in COLLECTIVES
+        ),
         **_totals(rows),
         "unknown_trip_counts": sum(loop.trips is None for loop in loops),
         "loops": [row for row in by_loop if row["operations"]],
@@ -118,7 +125,9 @@ def _visit(
                 for role, name in called.items()
                 if role.isdigit()
             ]
-            parts.append(max(branches, key=_bytes_moved))
+            parts.append(
+                max(branches, key=lambda p: sum(r.times * r.accessed for r in p[0]))
+            )
         elif one.opcode == "call":
             target = program.computations[called["to_apply"]]
             parts.append(_visit(program, target, loop, times))
@@ -128,10 +137,6 @@ def _visit(
             rows += inner_rows
             loops += inner_loops
     return rows, loops
-
-
-def _bytes_moved(part: tuple[list[Executed], list[Loop]]) -> float:
-    return sum(row.times * row.accessed for row in part[0])
 
 
 def _cost(
@@ -280,10 +285,6 @@ def _flops(computation: Computation, one: Instruction) -> float:
 
 def _product(array: Array, axes: str) -> int:
     return math.prod(array.dims[int(axis)] for axis in axes.split(",") if axis)
-
-
-def _is_collective(row: Executed) -> bool:
-    return row.instruction.opcode.removesuffix("-start") in COLLECTIVES
 
 
 def _totals(rows: Iterable[Executed]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import os
-from unittest import mock
 
 import jax
 from absl import app
@@ -78,11 +77,3 @@ def memory_bytes(device_kind: str) -> float | None:
     """Main memory of one device; None where it is not known."""
     gib = MEMORY_GIB.get(device_kind)
     return None if gib is None else gib * 2**30
-
-
-def as_default_backend() -> mock._patch:
-    """A context in which code that asks for the default backend hears "tpu".
-
-    It then chooses the arithmetic and the layouts that it will choose there.
-    """
-    return mock.patch.object(jax, "default_backend", return_value="tpu")

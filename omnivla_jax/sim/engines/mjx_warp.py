@@ -35,8 +35,8 @@ from omnivla_jax.sim.engines.mjx import active_bodies, mjx
 from omnivla_jax.sim.libero.task_types import SceneAssets
 from omnivla_jax.sim.state import PhysicsState, Scene, choose
 
-# Of one environment; a batch shares its environments' contacts. Measured with C MuJoCo,
-# see docs/simulator.md.
+# Of one environment; a batch shares its environments' contacts. Settled libero_goal
+# needs less than half; other suites were not measured.
 MAX_CONTACTS, MAX_ROWS = 160, 640
 # MuJoCo Warp's bits of `Data.overflow` that mean that a contact or a row had no room.
 NO_ROOM = 0b11111  # NEFC, NJMAX_NNZ, BROADPHASE, NARROWPHASE, CCD
@@ -191,6 +191,7 @@ def warp_model(scene: Scene, batch: int) -> WarpModel:
     joints = np.arange(panda.NUM_JOINTS)
     lower, upper = np.minimum.outer(joints, joints), np.maximum.outer(joints, joints)
 
+    room = {"naconmax": batch * MAX_CONTACTS, "njmax": MAX_ROWS}
     # Under a trace these would be tracers, and of its mesh, which must not outlive it
     # in a cache.
     no_mesh = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
@@ -198,12 +199,7 @@ def warp_model(scene: Scene, batch: int) -> WarpModel:
         return WarpModel(
             preset=scene.preset,
             whole=_put(scene.model),
-            blank=mjx.make_data(
-                scene.model,
-                impl="warp",
-                naconmax=batch * MAX_CONTACTS,
-                njmax=MAX_ROWS,
-            ),
+            blank=mjx.make_data(scene.model, impl="warp", **room),
             posed=np.array(posed),
             jointed=_put(jointed),
             jointed_blank=mjx.make_data(jointed, impl="warp", naconmax=batch, njmax=1),
@@ -315,20 +311,18 @@ def _substep(
     position, quaternion = observed_poses(
         data.xpos, data.xquat, linear, angular, preset.substeps, jnp
     )
-    return (
-        _Carry(
-            qpos=data.qpos,
-            qvel=data.qvel,
-            warmstart=data.qacc_warmstart,
-            closing=closing,
-            terms=terms,
-            xpos=position,
-            xquat=quaternion,
-            touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
-            overflow=carry.overflow + full,
-        ),
-        None,
+    after = _Carry(
+        qpos=data.qpos,
+        qvel=data.qvel,
+        warmstart=data.qacc_warmstart,
+        closing=closing,
+        terms=terms,
+        xpos=position,
+        xquat=quaternion,
+        touching=data.sensordata[:, : carry.touching.shape[1]] > 0,
+        overflow=carry.overflow + full,
     )
+    return after, None
 
 
 def _read_arm(

@@ -66,7 +66,16 @@ def measure(
         lambda: _move_theirs(recorder, suite, starts),
     )
     scene = make_scene(suite.name, (TASK,))
-    repeated = _repeated(starts, len(MOVES))
+    count = len(MOVES)
+    repeated = Starts(
+        np.repeat(starts.states[:1], count, 0),
+        {
+            name: (np.repeat(p[:1], count, 0), np.repeat(q[:1], count, 0))
+            for name, (p, q) in starts.fixtures.items()
+        },
+        np.repeat(starts.rest[:1], count, 0),
+        starts.touches[:1] * count,
+    )
     mine = ours.play_actions(scene, TASK, repeated, commands())
     return [
         compare(scene, move, episode.qpos, theirs[f"{n}_qpos"])
@@ -139,19 +148,6 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "apart_mm": max(row[when]["apart_mm"] for row in free),
         }
     return summary
-
-
-def _repeated(starts: Starts, count: int) -> Starts:
-    """The first initial state, several times."""
-    return Starts(
-        np.repeat(starts.states[:1], count, 0),
-        {
-            name: (np.repeat(p[:1], count, 0), np.repeat(q[:1], count, 0))
-            for name, (p, q) in starts.fixtures.items()
-        },
-        np.repeat(starts.rest[:1], count, 0),
-        starts.touches[:1] * count,
-    )
 
 
 def _move_theirs(

@@ -64,7 +64,7 @@ def test_the_dearest_branch_counts_and_collectives_are_found():
 
 
 @pytest.mark.parametrize("trips", [1, 7])
-def test_products_of_this_machines_compiler_agree_with_the_program(trips):
+def test_products_of_this_machines_compiler_agree(trips):
     def run(x):
         return jax.lax.scan(lambda x, _: (jnp.tanh(x @ x), None), x, length=trips)[0]
 

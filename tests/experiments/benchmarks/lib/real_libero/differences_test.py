@@ -86,7 +86,7 @@ def test_what_touched_it_shortly_before_is_named():
     assert found.touched_by == ("robot0_link5",)
 
 
-def test_parts_of_an_instance_do_not_touch_each_other():
+def test_parts_of_an_instance_never_touch():
     touches = {("cabinet_1_base", "cabinet_1_middle"): [(0, 9)]}
     assert differences.touching("cabinet_1", touches, first=0, last=9) == ()
 

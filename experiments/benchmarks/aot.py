@@ -12,7 +12,6 @@ less on a machine that does other work, too.
 """
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,15 @@ from unittest import mock
 import jax
 from absl import app, flags
 
-from experiments.benchmarks.lib import aot_programs, hlo_cost, hlo_text, tpu_topology
+from experiments.benchmarks.lib import (
+    aot_programs,
+    aot_report,
+    hlo_cost,
+    hlo_text,
+    tpu_topology,
+)
+from experiments.benchmarks.lib.flags import chosen_preset
 from omnivla_jax.policy.config import PRESETS
-from omnivla_jax.sim.assets import integrator_presets
 
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e-1", "Slice, or libtpu's name of it.")
 _PROGRAM = flags.DEFINE_enum(
@@ -33,12 +38,6 @@ _PRESET = flags.DEFINE_enum("preset", "tiny", list(PRESETS), "Of the policy.")
 _ENVIRONMENTS = flags.DEFINE_integer("num_envs", 96, "Of all devices together.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Observations of an SFT step.")
 _SIZE = flags.DEFINE_integer("size", 128, "Image side of `render`, pixels.")
-_PHYSICS = flags.DEFINE_enum(
-    "physics_preset",
-    "fast",
-    list(integrator_presets.PRESETS),
-    "How finely the physics is integrated.",
-)
 _ACCUMULATE = flags.DEFINE_integer("grad_accum_steps", 1, "Parts of a minibatch.")
 _FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
 _TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that split heads and MLPs.")
@@ -56,7 +55,7 @@ def measure() -> dict[str, Any]:
         num_envs=_ENVIRONMENTS.value,
         batch_size=_BATCH.value,
         image_size=_SIZE.value,
-        physics_preset=_PHYSICS.value,
+        physics_preset=chosen_preset(),
         grad_accum_steps=_ACCUMULATE.value,
     )
     kind = mesh.devices.flat[0].device_kind
@@ -71,64 +70,20 @@ def measure() -> dict[str, Any]:
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        return report | without_room(error)
+        return report | aot_report.without_room(error)
     report["compile_seconds"] = round(time.perf_counter() - begin, 1)
     report["compile_cpu_seconds"] = round(time.process_time() - cpu, 1)
     text = compiled.as_text()
     if _TEXT.value:
         Path(_TEXT.value).write_text(text)
-    memory = _memory(compiled, kind)
+    memory = aot_report.memory(compiled, kind)
     costs = hlo_cost.report(hlo_text.parse(text), offenders=_OFFENDERS.value)
-    return report | memory | shares(workload.sizes, memory, costs, mesh.size) | costs
-
-
-def _memory(compiled: Any, kind: str) -> dict[str, Any]:
-    """Megabytes of a device, and whether they fit."""
-    sizes = compiled.memory_analysis()
-    parts = {
-        name: round(getattr(sizes, f"{field}_size_in_bytes") / 1e6, 3)
-        for name, field in {
-            "argument_megabytes": "argument",
-            "output_megabytes": "output",
-            "reused_megabytes": "alias",  # of arguments, by outputs
-            "temporary_megabytes": "temp",
-            "code_megabytes": "generated_code",
-        }.items()
-    }
-    total = sum(parts.values()) - 2 * parts["reused_megabytes"]
-    room = tpu_topology.memory_bytes(kind)
-    return parts | {
-        "device_megabytes": round(total, 3),
-        "fits": None if room is None else 1e6 * total <= room,
-        "compiler_megabytes_accessed": round(
-            compiled.cost_analysis().get("bytes accessed", 0.0) / 1e6, 3
-        ),
-    }
-
-
-def without_room(error: jax.errors.JaxRuntimeError) -> dict[str, Any]:
-    """What the compiler says of a program that does not fit.
-
-    Raises:
-      JaxRuntimeError: it says something else.
-    """
-    line = re.search(r"Ran out of memory[^\n]*", str(error))
-    if line is None:
-        raise error
-    return {"fits": False, "compiler_says": line[0]}
-
-
-def shares(
-    sizes: dict[str, int], memory: dict[str, Any], costs: dict[str, Any], devices: int
-) -> dict[str, float]:
-    """The ratios that targets are set for; each device has its share of `sizes`."""
-    written = max(costs["written_megabytes"], 1e-9)
-    ratios = {"padded_to_written": costs["padded_megabytes"] / written}
-    for name, count in sizes.items():
-        for measured, source in (("accessed", costs), ("temporary", memory)):
-            key = f"{measured}_megabytes"
-            ratios[f"{key}_by_{name}"] = source[key] * devices / count
-    return {name: round(value, 4) for name, value in ratios.items()}
+    return (
+        report
+        | memory
+        | aot_report.shares(workload.sizes, memory, costs, mesh.size)
+        | costs
+    )
 
 
 def main(argv: list[str]) -> None:

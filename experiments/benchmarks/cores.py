@@ -1,8 +1,9 @@
 """What more cores gain: the renderer and the simulator on one core up to all of them.
 
-Run: `python -m experiments.benchmarks.cores --cores=1,2`; none: powers of two, and all.
-Runs `benchmarks.renderer` and `benchmarks.simulator` in processes that may use so many
-cores, and prints one JSON object with their rates and each rate over that of the first.
+Run: `python -m experiments.benchmarks.cores --cores=1,2 [-- --suite=libero_10]`; without
+numbers: powers of two, and all. Runs `benchmarks.renderer` and `benchmarks.simulator`,
+with the arguments after `--`, in processes that may use so many cores, and prints one
+JSON object with their rates and each rate over that of the first.
 """
 
 import json
@@ -14,8 +15,6 @@ from typing import Any, Sequence
 from absl import app, flags
 
 _CORES = flags.DEFINE_list("cores", [], "Numbers of cores; none: 1, 2, 4 and so on.")
-_SUITE = flags.DEFINE_string("suite", "libero_goal", "Suite of the scene.")
-_NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "Environments.", lower_bound=1)
 RATES = {
     "renderer": "frames_per_second",
     "simulator": "control_steps_per_second",
@@ -28,19 +27,22 @@ def numbers_of_cores(available: int) -> list[int]:
     return sorted({*doubled, available})
 
 
-def measure(benchmark: str, cores: Sequence[int]) -> dict[str, Any]:
+def measure(
+    benchmark: str, cores: Sequence[int], arguments: Sequence[str]
+) -> dict[str, Any]:
     """Run a benchmark in a process on `cores`, ids of the operating system's.
 
     Args:
       benchmark: a key of `RATES`.
       cores: what the process may use.
+      arguments: of the benchmark.
 
     Returns:
       The JSON object that it printed.
     """
     command = [sys.executable, "-m", f"experiments.benchmarks.{benchmark}"]
     done = subprocess.run(
-        [*command, f"--suite={_SUITE.value}", f"--num_envs={_NUM_ENVS.value}"],
+        [*command, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -56,18 +58,18 @@ def gains(rates: dict[int, float]) -> dict[str, float]:
 
 def main(argv: Sequence[str]) -> None:
     """Measure both benchmarks on every number of cores."""
-    del argv
+    arguments = list(argv[1:])
     own = sorted(os.sched_getaffinity(0))
     counts = [int(count) for count in _CORES.value] or numbers_of_cores(len(own))
     if not all(1 <= count <= len(own) for count in counts):
         raise app.UsageError(f"--cores={counts}: this process may use {len(own)}.")
-    report: dict[str, Any] = {"benchmark": "cores", "suite": _SUITE.value}
+    report: dict[str, Any] = {"benchmark": "cores", "arguments": arguments}
     for benchmark, rate in RATES.items():
-        rates = {n: measure(benchmark, own[:n])[rate] for n in counts}
+        rates = {n: measure(benchmark, own[:n], arguments)[rate] for n in counts}
         report[benchmark] = {rate: {str(n): rates[n] for n in counts}}
         report[benchmark]["gain"] = gains(rates)
     load = round(os.getloadavg()[0], 1)
-    print(json.dumps(report | {"num_envs": _NUM_ENVS.value, "load": load}))
+    print(json.dumps(report | {"load": load}))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def pair(tmp_path_factory):
 @pytest.mark.slow
 def test_sigterm_left_a_checkpoint_of_its_own(pair):
     _, updates = pair
-    assert updates < SAVE_EVERY
+    assert updates < UPDATES
 
 
 @pytest.mark.slow

@@ -30,13 +30,14 @@ def test_each_number_of_cores_is_measured(monkeypatch, capsys):
     own = sorted(os.sched_getaffinity(0))
     seen = []
 
-    def measure(benchmark, ids):
+    def measure(benchmark, ids, arguments):
+        assert arguments == ["--suite=libero_10"]
         seen.append((benchmark, list(ids)))
         return {cores.RATES[benchmark]: 5.0 * len(ids)}
 
     monkeypatch.setattr(cores, "measure", measure)
     with flagsaver.flagsaver(cores=["1", str(len(own))]):
-        cores.main([""])
+        cores.main(["", "--suite=libero_10"])
     report = json.loads(capsys.readouterr().out)
     for benchmark, rate in cores.RATES.items():
         assert [ids for name, ids in seen if name == benchmark][-1] == own

@@ -70,6 +70,7 @@ def test_openpis_client_gets_the_policys_actions(client, batched):
         "image_size": served.CONFIG.vision.image_size,
         "image_convention": "openpi",
         "instructions": [served.PROMPT],
+        "picture_keys": ["observation/image", "observation/wrist_image"],
         "config": None,
     }
     for number in range(3):

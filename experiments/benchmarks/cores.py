@@ -1,8 +1,8 @@
 """What more cores gain: the renderer and the simulator on one core up to all of them.
 
-Run: `python -m experiments.benchmarks.cores --cores=1,2 [-- --suite=libero_10]`; without
-numbers: powers of two, and all. Runs `benchmarks.renderer` and `benchmarks.simulator`,
-with the arguments after `--`, in processes that may use so many cores, and prints one
+Run: `python -m experiments.benchmarks.cores --cores=1,2 [-- --suite=libero_10]`; no
+cores given: powers of two, and all. Runs `benchmarks.renderer` and `.simulator` with
+the arguments after `--`, in processes that may use so many cores, and prints one
 JSON object with their rates and each rate over that of the first.
 """
 

@@ -79,8 +79,7 @@ def render(
         raise ValueError(f"{size=}, {supersample=}: both must be at least 1.")
     chex.assert_shape([camera.position, camera.rotation], [(3,), (3, 3)])
     chex.assert_shape([body_position, body_rotation], [(None, 3), (None, 3, 3)])
-    rays_per_side = supersample if "rgb" in outputs else 1  # geometry needs one
-    plane = TiledImagePlane.of_side(size * rays_per_side)
+    plane = TiledImagePlane.of_side(size * (supersample if "rgb" in outputs else 1))
     draw = functools.partial(
         _draw,
         plane=plane,
@@ -90,7 +89,7 @@ def render(
         supersample=supersample,
     )
     draw_batch = batching.in_blocks(draw, images_at_once=plane.images_at_once)
-    scene = (shapes, materials, lights, camera, body_position, body_rotation)
+    scene = shapes, materials, lights, camera, body_position, body_rotation
     image = draw_batch(*jax.tree.map(jnp.asarray, scene))
     if jax.default_backend() == "cpu":
         return image

@@ -22,7 +22,7 @@ from omnivla_jax.core import exits
 from omnivla_jax.train import checkpoints
 
 ROOT = Path(__file__).parents[2]
-UPDATES = 6
+UPDATES = 16  # SIGTERM is agreed on some steps later
 SAVE_EVERY = 5  # steps and updates
 SETTINGS = (
     "--config=experiments/configs/quickstart.py:debug",

@@ -34,6 +34,7 @@ def main(argv: list[str]) -> None:
     runs = sweep.run(_CONFIG.value, root)
     records.save(root / "ablation", runs, variants=names)
     tables.draw_variants(root / "curves.png", runs, names)
+    tables.draw_demonstrations(root / "demonstrations.png", runs, names)
     print(tables.variant_table(runs, names))
 
 

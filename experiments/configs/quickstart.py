@@ -191,6 +191,13 @@ def _stages() -> ConfigDict:
             "draws": 4,
             "steps_per_call": 10,
             "ema_decay": 0.99,
+            # What stage I has taught: 0 freezes the spatial encoder, 0.1 gives it a
+            # tenth of the learning rate; a weight keeps stage I's loss.
+            "spatial_encoder_rate": 1.0,
+            "geometry_weight": 0.0,
+            "geometry_scenes": 16,
+            # Shares of the actions' attention on each block of tokens, by layer.
+            "attention_metrics": False,
             "optimizer": {"learning_rate": 1e-3, "warmup_steps": 50},
         }
     )

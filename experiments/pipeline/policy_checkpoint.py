@@ -95,6 +95,10 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
         normalizer = normalize.identity_normalizer(
             config.policy.robot_proprio_dim, config.policy.robot_action_dim
         )
+        if config.sft.geometry_weight and stage.removesuffix(BEST) == "sft":
+            params = spatial.with_decoder(
+                params, config.spatial.training, config.policy, seed=config.seed
+            )
         state = sft.create(params, normalizer, config=config.sft, seed=config.seed)
         if stage.removesuffix(BEST) == "sft":
             return state

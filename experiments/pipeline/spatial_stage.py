@@ -12,6 +12,7 @@ from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.train import loop, rng, spatial
 from omnivla_jax.train.spatial import scenes as spatial_scenes
+from omnivla_jax.train.spatial.step import DrawScenes
 from omnivla_jax.train.state import TrainState, eval_params
 from omnivla_jax.world import expert, random_scenes
 from omnivla_jax.world.random_scenes import StatePool
@@ -45,11 +46,8 @@ def spatial_stage(
             else eval_params(initial)
         )
         state = stage_setup.init_sharded(context, create, params, normalizer)
-        draw_scenes = spatial_scenes.mixed(
-            [draw for _, draw in draw_functions(context)], config.ranges
-        )
         step = spatial.make_step(
-            draw_scenes,
+            draw_scenes(context),
             config.training,
             policy_config,
             supports_fusion=ENGINES[context.scene.engine].supports_fusion,
@@ -66,6 +64,16 @@ def spatial_stage(
         init=init,
         displayed_metrics=("loss", "points_loss", "camera_loss"),
     )
+
+
+def draw_scenes(context: RunContext) -> DrawScenes:
+    """The function that draws the stage's batches, of all its suites.
+
+    Args:
+      context: of the run.
+    """
+    draws = [draw for _, draw in draw_functions(context)]
+    return spatial_scenes.mixed(draws, context.config.spatial.ranges)
 
 
 def draw_functions(

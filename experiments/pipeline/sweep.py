@@ -1,6 +1,7 @@
 """Trains variants of one config under several seeds, and their common parts once.
 
     ROOT/seed-0/demonstrations-DIGEST/  the scripted expert's episodes
+    ROOT/seed-0/spatial-DIGEST/   stage I and its judged geometry, where stages name it
     ROOT/seed-0/sft-DIGEST/       supervised fine-tuning and its evaluation
     ROOT/seed-0/VARIANT/                online training and its evaluation
 
@@ -17,8 +18,13 @@ from typing import Any, Sequence
 
 from ml_collections import ConfigDict
 
-from experiments.configs.schema import from_config
-from experiments.pipeline import phases, training, training_stage
+from experiments.configs.schema import from_config, split_names
+from experiments.pipeline import (
+    geometry_evaluation,
+    phases,
+    training,
+    training_stage,
+)
 from experiments.pipeline.demonstrations import demonstrations
 from experiments.pipeline.run_context import RunContext, make_context
 from experiments.pipeline.workdir import Workdir, enclosing_run, open_workdir
@@ -38,6 +44,16 @@ DEMONSTRATION_SETTINGS = (
     "image_size",
     "demonstrations",
     "data",
+)
+# Settings that stage I depends on, beside how long the expert's episodes are.
+SPATIAL_SETTINGS = (
+    "seed",
+    "suite",
+    "task_files",
+    "engine",
+    "image_size",
+    "policy",
+    "spatial",
 )
 
 
@@ -125,12 +141,34 @@ def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainSt
     workdir = _digest_workdir(folder, "demonstrations", parts)
     episodes = demonstrations(dataclasses.replace(context, workdir=workdir))
     shared = dataclasses.replace(context, workdir=_sft_workdir(config, folder))
-    return training_stage.run(shared, training.sft_stage(shared, None, episodes))
+    initial = _spatial_state(config, folder, context)
+    return training_stage.run(shared, training.sft_stage(shared, initial, episodes))
+
+
+def _spatial_state(
+    config: ConfigDict, folder: Path, context: RunContext
+) -> TrainState | None:
+    """The state after stage I, shared by all variants that have it; None: without."""
+    if "spatial" not in context.config.stages:
+        return None
+    shared = dataclasses.replace(context, workdir=_spatial_workdir(config, folder))
+    state = training_stage.run(shared, training.STAGES["spatial"](shared, None, list))
+    geometry_evaluation.run(shared, state)
+    return state
+
+
+def _spatial_workdir(config: ConfigDict, folder: Path) -> Workdir:
+    settings = config.to_dict()
+    parts = {name: settings[name] for name in SPATIAL_SETTINGS}
+    parts["pool_steps"] = settings["demonstrations"]["steps"]
+    return _digest_workdir(folder, "spatial", parts)
 
 
 def _sft_workdir(config: ConfigDict, folder: Path) -> Workdir:
     settings = config.to_dict()
     parts = {name: settings[name] for name in settings if name not in ONLINE_SETTINGS}
+    if "spatial" in split_names(config.stages):
+        parts["stages"] = ("spatial", "sft")
     return _digest_workdir(folder, "sft", parts)
 
 

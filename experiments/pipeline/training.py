@@ -15,7 +15,7 @@ from experiments.pipeline import policy_checkpoint, spatial_stage, stage_setup
 from experiments.pipeline.run_context import RunContext
 from experiments.pipeline.training_stage import TrainingStage
 from experiments.reporting import progress
-from omnivla_jax.core.types import Demonstration, FrameBatch
+from omnivla_jax.core.types import Demonstration, FrameBatch, PyTree
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.inference import PolicySpec
 from omnivla_jax.policy.normalize import Normalizer
@@ -68,6 +68,8 @@ def sft_stage(
             stored = _stored_normalizer(context.config)
             fitted = stored or sft_data.fit_normalizer(episodes)
             normalizer = stage_setup.shard(context, fitted)
+        if config.geometry_weight:
+            params = _with_decoder(context, params, initial)
         state = stage_setup.init_sharded(context, create, params, normalizer)
         streams = context.config.data.streaming
         make_step = _streamed_step if streams else _resident_step
@@ -100,7 +102,10 @@ def _resident_step(
     )
     dataset = stage_setup.shard(context, dataset)
     step = sft.make_step(
-        policy_config, config, mesh_sharding=stage_setup.mesh_sharding(context)
+        policy_config,
+        config,
+        geometry_loss=_geometry_loss(context),
+        mesh_sharding=stage_setup.mesh_sharding(context),
     )
     compiled = stage_setup.compile_step(step, state, dataset)
     return lambda state: compiled(state, dataset)
@@ -134,7 +139,11 @@ def _streamed_step(
         )
 
     step = sft.make_streamed_step(
-        policy_config, config, table, mesh_sharding=stage_setup.mesh_sharding(context)
+        policy_config,
+        config,
+        table,
+        geometry_loss=_geometry_loss(context),
+        mesh_sharding=stage_setup.mesh_sharding(context),
     )
     compiled = stage_setup.compile_step(step, state, fetch())
     feed = input_feed.InputFeed(fetch, stream.set_state)
@@ -145,6 +154,31 @@ def _streamed_step(
         return state, {**metrics, INPUT_BOUND: round(input_bound, 4)}
 
     return run
+
+
+def _with_decoder(
+    context: RunContext, params: PyTree, initial: TrainState | None
+) -> PyTree:
+    """The parameters with stage I's decoder, or a fresh one where it did not run."""
+    if initial is not None and spatial.DECODER in initial.params:
+        return {**params, spatial.DECODER: initial.params[spatial.DECODER]}
+    config = context.config
+    return spatial.with_decoder(
+        params, config.spatial.training, config.policy, seed=config.seed
+    )
+
+
+def _geometry_loss(context: RunContext) -> sft.GeometryLoss | None:
+    """Stage I's loss, where fine-tuning keeps it."""
+    config = context.config
+    if not config.sft.geometry_weight:
+        return None
+    return spatial.make_loss(
+        spatial_stage.draw_scenes(context),
+        config.spatial.training,
+        config.policy,
+        scenes=config.sft.geometry_scenes,
+    )
 
 
 def online_stage(

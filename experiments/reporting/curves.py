@@ -159,6 +159,34 @@ def compare(
         figure.savefig(temporary, format="png")
 
 
+def by_amount(
+    path: Path, lines: Mapping[str, Mapping[int, Evaluation]], *, label: str
+) -> None:
+    """Write success against an amount that doubles, a line for each name.
+
+    Args:
+      path: the PNG to write, whole or not at all.
+      lines: name -> the evaluation at each amount, at most as many as colours.
+      label: what the amount counts.
+    """
+    figure = _figure(6.4, 4.4)
+    axes = figure.subplots()
+    _style(axes, PANELS[0]._replace(subtitle="of held-out episodes, 95 % intervals"))
+    for (name, evaluations), colour in zip(lines.items(), COLOURS):
+        amounts = sorted(evaluations)
+        shares = [evaluations[amount]["success"] for amount in amounts]
+        low, high = zip(*(evaluations[amount]["interval"] for amount in amounts))
+        axes.fill_between(amounts, low, high, color=colour, alpha=0.14, linewidth=0)
+        axes.plot(amounts, shares, "o-", color=colour, lw=2.2, ms=5, label=name)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(amounts, [str(amount) for amount in amounts])
+    axes.set_xlabel(label, color=MUTED, fontsize=9.5)
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False, labelcolor=INK, loc="lower right")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
 def seed_curves(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate smoothed curves on a common grid.
 

@@ -17,6 +17,8 @@ from experiments.reporting.files import replacing
 from omnivla_jax.core.types import Geometry
 
 TEMPLATE = Path(__file__).with_name("geometry_page.html")
+SCRIPT = Path(__file__).with_name("geometry_view.js")
+VIEWS = ("agent's camera", "wrist camera")
 COLUMNS = {
     "abs_rel": ("depth, relative error", "%.1f %%", 100),
     "delta_1.25": ("depth within a ratio of 1.25", "%.0f %%", 100),
@@ -27,6 +29,9 @@ COLUMNS = {
 }
 # Depth from near to far: yellow, teal, blue, black.
 RAMP = np.array([(250, 231, 120), (63, 167, 140), (48, 82, 140), (16, 14, 36)], float)
+# Relative error of depth from 0 to WORST: the page's ground, orange, white.
+ERROR_RAMP = np.array([(24, 27, 34), (196, 78, 38), (255, 240, 214)], float)
+WORST = 0.2
 INT16 = 32767
 
 
@@ -58,11 +63,29 @@ def write(
     page = jinja.from_string(TEMPLATE.read_text("utf-8")).render(
         summary=summary,
         columns=COLUMNS,
+        worst=_worst(summary),
         scenes=scenes,
+        near_to_far=_gradient(RAMP),
+        right_to_wrong=_gradient(ERROR_RAMP),
+        largest_error=WORST,
         clouds=json.dumps([scene["clouds"] for scene in scenes]),
+        script=SCRIPT.read_text("utf-8"),
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _worst(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The largest value of each column, against which its cells are shaded."""
+    rows = [row for variants in summary["suites"].values() for row in variants.values()]
+    return {name: max(row[name] for row in rows) or 1.0 for name in COLUMNS}
+
+
+def _gradient(ramp: np.ndarray) -> str:
+    """CSS stops of a ramp."""
+    return ", ".join(
+        f"rgb({','.join(map(str, colour))})" for colour in ramp.astype(int)
+    )
 
 
 def _scene(example: GeometryExample, number: int, suite: str) -> dict[str, Any]:
@@ -74,16 +97,24 @@ def _scene(example: GeometryExample, number: int, suite: str) -> dict[str, Any]:
     )
     depths = true.points[:, 2][valid]
     near, far = np.percentile(depths, (2, 98)) if depths.size else (0.0, 1.0)
-    views = []
+    views = {}
     for view, image in enumerate(example.images[number]):
-        shown = {"picture": image}
-        for name, geometry in (("true", true), ("predicted", predicted)):
-            depth = geometry.points[view, 2]
-            shown[f"{name} depth"] = depth_picture(depth, valid[view], near, far)
-            shown[f"{name} normals"] = normal_picture(
-                geometry.normals[view], valid[view]
-            )
-        views.append({name: _png(picture) for name, picture in shown.items()})
+        seen = valid[view]
+        depths_of, normals_of = (
+            [getattr(geometry, name)[view] for geometry in (true, predicted)]
+            for name in ("points", "normals")
+        )
+        error = np.abs(depths_of[1][2] / np.maximum(depths_of[0][2], 1e-6) - 1)
+        shown = {
+            "picture": image,
+            "true depth": depth_picture(depths_of[0][2], seen, near, far),
+            "predicted depth": depth_picture(depths_of[1][2], seen, near, far),
+            "error of depth": ramp_picture(error / WORST, seen, ERROR_RAMP),
+            "true normals": normal_picture(normals_of[0], seen),
+            "predicted normals": normal_picture(normals_of[1], seen),
+        }
+        name = VIEWS[view] if view < len(VIEWS) else f"view {view + 1}"
+        views[name] = {name: _png(picture) for name, picture in shown.items()}
     colours = example.images[number][valid]
     return {
         "title": f"{suite}, scene {number + 1}",
@@ -107,8 +138,22 @@ def depth_picture(
     Returns:
       uint8 [S, S, 3].
     """
-    place = np.clip((depth - near) / max(far - near, 1e-6), 0, 1) * (len(RAMP) - 1)
-    channels = [np.interp(place, range(len(RAMP)), column) for column in RAMP.T]
+    return ramp_picture((depth - near) / max(far - near, 1e-6), valid, RAMP)
+
+
+def ramp_picture(share: np.ndarray, valid: np.ndarray, ramp: np.ndarray) -> np.ndarray:
+    """Colours of numbers along a ramp, black where nothing is hit.
+
+    Args:
+      share: [S, S], 0 at the ramp's first colour, 1 at its last.
+      valid: bool [S, S].
+      ramp: float [colours, 3].
+
+    Returns:
+      uint8 [S, S, 3].
+    """
+    place = np.clip(share, 0, 1) * (len(ramp) - 1)
+    channels = [np.interp(place, range(len(ramp)), column) for column in ramp.T]
     return (np.stack(channels, -1) * valid[..., None]).astype(np.uint8)
 
 
@@ -130,7 +175,8 @@ def point_cloud(
       colours: uint8 [P, 3], of the valid pixels.
 
     Returns:
-      int16 coordinates and uint8 colours in base64, and the scale of the former.
+      int16 coordinates and uint8 colours in base64, the scale of the former, and the
+      cameras' axes and places.
     """
     points = np.einsum("vij,vjrc->vrci", geometry.rotation, geometry.points)
     points = (points + geometry.translation[:, None, None])[valid]
@@ -140,6 +186,10 @@ def point_cloud(
         "points": base64.b64encode(quantised.tobytes()).decode("ascii"),
         "colours": base64.b64encode(colours.tobytes()).decode("ascii"),
         "scale": reach / INT16,
+        "cameras": [
+            {"axes": turn.round(5).tolist(), "place": place.round(5).tolist()}
+            for turn, place in zip(geometry.rotation, geometry.translation)
+        ],
     }
 
 

@@ -108,6 +108,23 @@ def draw_variants(path: Path, runs: Sequence[Run], variants: Sequence[str]) -> N
     )
 
 
+def draw_demonstrations(
+    path: Path, runs: Sequence[Run], variants: Sequence[str]
+) -> None:
+    """Draw success against the number of demonstrations, where variants differ in it.
+
+    Variants are called "COUNT demonstrations, NAME"; those of a name make a line.
+    """
+    lines: dict[str, dict[int, dict[str, Any]]] = {}
+    for variant in variants:
+        count, separator, name = variant.partition(" demonstrations, ")
+        if separator:
+            of_variant = [run for run in runs if run.variant == variant]
+            lines.setdefault(name, {})[int(count)] = pool_seeds(of_variant)
+    if lines:
+        curves.by_amount(path, lines, label="demonstrations")
+
+
 def _tried(runs: Sequence[Run], variants: Sequence[str]) -> str:
     """The final success of the runs that are not in the table, a line each."""
     others = [run for run in runs if run.variant not in variants]

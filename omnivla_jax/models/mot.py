@@ -31,6 +31,7 @@ from omnivla_jax.models.layers import (
 )
 
 EXPERTS = ("reasoning", "spatial", "action")
+INTERMEDIATES = "intermediates"  # Flax's collection of what a caller may look at
 Streams = Mapping[str, jax.Array]
 
 
@@ -105,6 +106,8 @@ class JointLayer(nn.Module):
         query = jnp.concatenate([inputs[n].query for n in names], axis=1)
         segments = [inputs[n].segment for n in names]
         joined = Segment(*(jnp.concatenate(parts, axis=1) for parts in zip(*segments)))
+        # Kept only where a caller asks for them, `policy.attention_share`.
+        self.sow(INTERMEDIATES, "queries", query)
         mixed = attend(query, [joined] if past is None else [past, joined], mask)
         parts = dict(zip(names, jnp.split(mixed, cuts, axis=1)))
         after = {
@@ -155,7 +158,7 @@ class MixtureOfTransformers(nn.Module):
         depth = self.config.reasoning.depth
         scanned = nn.scan(
             remat.rematerialised(JointLayer, self.config.remat),
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, INTERMEDIATES: 0},
             split_rngs={"params": True},
             in_axes=(1, nn.broadcast, nn.broadcast, nn.broadcast),
             out_axes=1,

@@ -137,7 +137,7 @@ def _tiny() -> PolicyConfig:
     shared = {"depth": 3, "heads": 4, "kv_heads": 1, "head_dim": 32}
     return PolicyConfig(
         vision=eye(strides=(4, 2), stem_width=64, heads=3, merge=2),
-        spatial_vision=eye(strides=(4, 4), stem_width=32, heads=4),
+        spatial_vision=eye(strides=(4, 2), stem_width=32, heads=4, merge=2),
         mot=MotConfig(
             reasoning=ExpertConfig(width=128, mlp_dim=384, **shared),
             spatial=ExpertConfig(width=96, mlp_dim=192, **shared),
@@ -185,7 +185,7 @@ def _small() -> PolicyConfig:
     shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
     return PolicyConfig(
         vision=eye(strides=(4, 2), depth=8, heads=6, merge=2),
-        spatial_vision=eye(strides=(4, 4), depth=3, heads=6),
+        spatial_vision=eye(strides=(4, 2), depth=3, heads=6, merge=2),
         mot=MotConfig(
             reasoning=ExpertConfig(width=640, mlp_dim=2560, **shared),
             spatial=ExpertConfig(width=384, mlp_dim=1024, **shared),

@@ -20,6 +20,7 @@ STREAMS = (
     "spatial",
     "scenes",
     "held_out_scenes",
+    "attention",
 )
 
 

@@ -11,6 +11,7 @@ H chunk length, D action dimensions.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Callable
 
 import chex
 import jax
@@ -23,16 +24,33 @@ from omnivla_jax.core.types import FrameBatch, Observation, PyTree
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
-from omnivla_jax.train import environment, rng, sft_data, state
+from omnivla_jax.train import (
+    environment,
+    rng,
+    sft_data,
+    spatial_encoder_rate,
+    state,
+)
+from omnivla_jax.train.attention_metrics import attention_metrics
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState
 
 Metrics = dict[str, jax.Array]
 
 
+# (parameters with stage I's decoder, key) -> stage I's loss of fresh scenes
+GeometryLoss = Callable[[PyTree, jax.Array], jax.Array]
+
+
 @dataclass(frozen=True)
 class SftConfig:
-    """The settings of stage II."""
+    """The settings of stage II.
+
+    What stage I has taught may be kept: `spatial_encoder_rate` scales the learning rate
+    of the spatial encoder, 0 freezes it; `geometry_weight` adds stage I's loss on
+    `geometry_scenes` scenes drawn in every step. `attention_metrics` says once a call
+    where the actions look (`attention_metrics`; the flow head alone).
+    """
 
     optimizer: OptimizerConfig
     steps: int  # optimizer steps, a multiple of steps_per_call
@@ -41,8 +59,17 @@ class SftConfig:
     steps_per_call: int = 10  # optimizer steps in one compiled call
     ema_decay: float = 0.0  # of the parameters' moving average; 0 keeps none
     trainable: str = "all"
+    spatial_encoder_rate: float = 1.0
+    geometry_weight: float = 0.0
+    geometry_scenes: int = 16
+    attention_metrics: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.spatial_encoder_rate <= 1 or self.geometry_weight < 0:
+            raise ValueError(
+                f"spatial_encoder_rate={self.spatial_encoder_rate} must lie in [0, 1] "
+                f"and geometry_weight={self.geometry_weight} not below 0."
+            )
         if self.steps % self.steps_per_call:
             raise ValueError(
                 f"steps={self.steps} must be a multiple of "
@@ -84,7 +111,9 @@ def create(
     """
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "adapters")
     params = lora.add_adapters(params, key, trainable=config.trainable)
-    trained = lora.trainable_mask(params, config.trainable)
+    trained = spatial_encoder_rate.trained_mask(
+        lora.trainable_mask(params, config.trainable), config.spatial_encoder_rate
+    )
     optimizer = state.make_optimizer(config.optimizer, trained)
     keep_ema = config.ema_decay > 0
     return state.create(params, normalizer, optimizer, seed=seed, keep_ema=keep_ema)
@@ -94,6 +123,7 @@ def make_step(
     policy_config: PolicyConfig,
     config: SftConfig,
     *,
+    geometry_loss: GeometryLoss | None = None,
     mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, dataset) -> (state, metrics)`; the state is donated.
@@ -104,6 +134,7 @@ def make_step(
     Args:
       policy_config: of the policy.
       config: of this stage.
+      geometry_loss: where `config.geometry_weight` is not 0.
       mesh_sharding: on a mesh, splits the batch and the parameters; hand in a state
         that lies there already (`sharding.shardings`).
 
@@ -119,10 +150,15 @@ def make_step(
             batch = mesh_sharding.constrain_batch(
                 sft_data.draw(batch_key, dataset, config.batch_size)
             )
-            return _update(carry, loss_key, batch, policy_config, config)
+            return _update(carry, loss_key, batch, policy_config, config, geometry_loss)
 
         after, metrics = jax.lax.scan(update, state, length=config.steps_per_call)
-        return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
+        metrics = jax.tree.map(jnp.mean, metrics)
+        if config.attention_metrics:
+            batch_key, _ = _step_keys(after.seed, after.step)
+            observation, *_ = sft_data.draw(batch_key, dataset, config.batch_size)
+            metrics |= attention_metrics(after, observation, policy_config)
+        return mesh_sharding.constrain_state(after), metrics
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
 
@@ -132,6 +168,7 @@ def make_streamed_step(
     config: SftConfig,
     table: environment.Instructions,
     *,
+    geometry_loss: GeometryLoss | None = None,
     mesh_sharding: MeshSharding = SINGLE_DEVICE,
 ) -> jax.stages.Wrapped:
     """Compiled `step(state, batches) -> (state, metrics)`; the state is donated.
@@ -144,11 +181,19 @@ def make_streamed_step(
       policy_config: of the policy.
       config: of this stage; its `batch_size` is N.
       table: rows that `FrameBatch.instruction` counts.
-      mesh_sharding: as of `make_step`.
+      geometry_loss, mesh_sharding: as of `make_step`.
 
     Returns:
       The function, to be called or lowered.
     """
+
+    def observe(frames: FrameBatch) -> Observation:
+        return Observation(
+            images=frames.images,
+            tokens=table.tokens[frames.instruction],
+            token_mask=table.mask[frames.instruction],
+            proprio=frames.state,
+        )
 
     def step(state: TrainState, batches: FrameBatch) -> tuple[TrainState, Metrics]:
         chex.assert_shape(
@@ -169,20 +214,18 @@ def make_streamed_step(
         )
 
         def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
-            observation = Observation(
-                images=frames.images,
-                tokens=table.tokens[frames.instruction],
-                token_mask=table.mask[frames.instruction],
-                proprio=frames.state,
-            )
             batch = mesh_sharding.constrain_batch(
-                (observation, frames.chunk, frames.loss_mask)
+                (observe(frames), frames.chunk, frames.loss_mask)
             )
             _, loss_key = _step_keys(carry.seed, carry.step)
-            return _update(carry, loss_key, batch, policy_config, config)
+            return _update(carry, loss_key, batch, policy_config, config, geometry_loss)
 
         after, metrics = jax.lax.scan(update, state, batches)
-        return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
+        metrics = jax.tree.map(jnp.mean, metrics)
+        if config.attention_metrics:
+            last = observe(jax.tree.map(lambda leaf: leaf[-1], batches))
+            metrics |= attention_metrics(after, last, policy_config)
+        return mesh_sharding.constrain_state(after), metrics
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
 
@@ -258,13 +301,14 @@ def _update(
     batch: tuple[Observation, jax.Array, jax.Array | None],
     policy_config: PolicyConfig,
     config: SftConfig,
+    geometry_loss: GeometryLoss | None,
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch; consumes `key`."""
     observation, chunk, mask = batch
 
-    def merged_loss(params: PyTree) -> jax.Array:
+    def merged_loss(params: PyTree) -> tuple[jax.Array, Metrics]:
         merged = lora.merge(params)
-        return loss(
+        value = loss(
             merged,
             key,
             observation,
@@ -273,11 +317,20 @@ def _update(
             config=policy_config,
             loss_mask=mask,
         )
+        if geometry_loss is None:
+            return value, {"loss": value}
+        geometry = geometry_loss(merged, jax.random.fold_in(key, 1))
+        total = value + config.geometry_weight * geometry
+        return total, {"loss": value, "geometry_loss": geometry}
 
-    value, gradient = jax.value_and_grad(merged_loss)(before.params)
-    trained = lora.trainable_mask(before.params, config.trainable)
+    gradient, metrics = jax.grad(merged_loss, has_aux=True)(before.params)
+    trained = spatial_encoder_rate.trained_mask(
+        lora.trainable_mask(before.params, config.trainable),
+        config.spatial_encoder_rate,
+    )
     optimizer = state.make_optimizer(config.optimizer, trained)
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)
+    updates = spatial_encoder_rate.scale(updates, config.spatial_encoder_rate)
     params = state.apply(before.params, updates, trained)
     ema_params = before.ema_params
     if ema_params is not None:
@@ -291,4 +344,4 @@ def _update(
         ema_params=ema_params,
         opt_state=opt_state,
     )
-    return after, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
+    return after, {**metrics, "grad_norm": optax.tree.norm(gradient)}

@@ -3,8 +3,10 @@
 import shutil
 
 import pytest
+from ml_collections import ConfigDict
 
 from experiments.configs import ablation as config_file
+from experiments.configs import spatial_ablation
 from experiments.configs.schema import from_config
 from experiments.pipeline import sweep
 from experiments.pipeline.workdir import open_workdir
@@ -20,6 +22,39 @@ def test_every_variant_is_a_training_config(name):
     assert (settings.policy.mot.spatial is None) == ("without the spatial" in name)
     assert settings.rl.objective.has_critic == ("PPO" in name)
     assert (settings.rl.num_branches > 1) == ("chunk groups" in name)
+
+
+@pytest.mark.parametrize("variant", ["", "demonstrations"])
+def test_stage_one_is_compared_on_equal_terms(variant):
+    config = spatial_ablation.get_config(variant)
+    assert len(config.variant_names) == 8 and len(config.seeds) == 5
+    for name in config.variant_names:
+        settings = from_config(sweep.variant_config(config, name, seed=1))
+        assert (settings.policy.mot.spatial is None) == ("no spatial" in name)
+        expected = "stage I" in name and "no stage I" not in name
+        assert ("spatial" in settings.stages) == expected, name
+        assert settings.sft.steps == 360 and settings.evaluation.episodes == 210
+        count = int(name.split()[0]) if variant else 288
+        assert settings.demonstrations.episodes == count
+
+
+def test_stage_one_is_shared_by_what_starts_from_it(tmp_path):
+    """Its folder does not depend on stage II; stage II's folder depends on it."""
+    config = spatial_ablation.get_config("demonstrations")
+    few, many, without = (
+        sweep.variant_config(config, f"{name}", 0)
+        for name in (
+            "36 demonstrations, stage I",
+            "288 demonstrations, stage I",
+            "288 demonstrations, no spatial expert",
+        )
+    )
+    same = ConfigDict(many.to_dict())
+    same.stages = ("sft",)
+    first, second = (sweep._spatial_workdir(c, tmp_path).path for c in (few, many))
+    assert first == second
+    folders = {sweep._sft_workdir(c, tmp_path).path for c in (few, many, without, same)}
+    assert len(folders) == 4
 
 
 def test_variants_train_on_the_same_number_of_steps():
@@ -42,6 +77,18 @@ def test_folders_above_and_below_the_seeds_are_named(tmp_path):
     run = open_workdir(tmp_path / "run", {"seed": 0}, resume=False).path
     with pytest.raises(ValueError, match=f"{run} is a single run"):
         sweep.run(config, run / "checkpoints")
+
+
+@pytest.mark.slow
+def test_stage_one_runs_before_fine_tuning(tmp_path):
+    config = "--config=experiments/configs/spatial_ablation.py:debug"
+    command = ("experiments.ablation", config, f"--workdir={tmp_path / 'runs'}")
+    done = launchers.run(*command)
+    assert done.returncode == 0, done.stderr
+    runs, variants = records.load(tmp_path / "runs" / "ablation")
+    assert variants == ["SFT, no spatial expert", "SFT, stage I"]
+    (stage,) = (tmp_path / "runs" / "seed-0").glob("spatial-*")
+    assert (stage / "geometry.html").stat().st_size > 1000
 
 
 @pytest.mark.slow

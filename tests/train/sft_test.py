@@ -179,3 +179,59 @@ def test_the_loss_is_the_mean_over_unmasked_actions(trained):
     losses = [float(loss(np.repeat(column, 4, axis=0))) for column in columns]
     assert len(set(losses)) == CONFIG.horizon
     np.testing.assert_allclose(np.mean(losses), loss(None), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def spatial_updates(trained):
+    """A batch, a state with a spatial expert, and one optimizer step under options."""
+    dataset, _, fresh = trained
+    config = preset("debug")
+    params = sft.fresh_params(rng.named_key(0, "init"), config)
+    batch = sft_data.draw(jax.random.key(0), dataset, 4)
+
+    def update(geometry_loss=None, **options):
+        settings = dataclasses.replace(SETTINGS, **options)
+        before = sft.create(params, fresh().normalizer, settings, seed=0)
+        step = unoptimized.jit(
+            lambda before: sft._update(
+                before, jax.random.key(1), batch, config, settings, geometry_loss
+            )
+        )
+        after, metrics = step(before)
+        moved = jax.tree.map(lambda a, b: a - b, after.params, before.params)
+        return moved, metrics
+
+    return update
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_the_spatial_encoder_has_its_own_rate(spatial_updates, rate):
+    whole, _ = spatial_updates()
+    changed, _ = spatial_updates(spatial_encoder_rate=rate)
+    encoder = whole["spatial"].pop("encoder")
+    expected = jax.tree.map(lambda x: rate * x, encoder)
+    # Freezing leaves a smaller gradient to clip: the others then move further.
+    found = changed["spatial"].pop("encoder")
+    chex.assert_trees_all_close(found, expected, atol=1e-6)
+    if rate:
+        chex.assert_trees_all_close(changed, whole, atol=1e-6)
+
+
+def test_a_kept_geometry_loss_has_its_weight(spatial_updates):
+    def pull(params, key):
+        del key
+        return 1e3 * params["spatial"]["final_norm"]["scale"].sum()
+
+    plain, metrics = spatial_updates()
+    assert "geometry_loss" not in metrics
+    pulled, metrics = spatial_updates(geometry_loss=pull, geometry_weight=10.0)
+    assert metrics["geometry_loss"] == 0
+    scales = pulled["spatial"]["final_norm"]["scale"]
+    assert (scales < 0).all()
+    assert not (plain["spatial"]["final_norm"]["scale"] < 0).all()
+
+
+def test_wrong_options_of_stage_one_are_refused():
+    for options in ({"spatial_encoder_rate": 2.0}, {"geometry_weight": -1.0}):
+        with pytest.raises(ValueError, match="must lie in"):
+            dataclasses.replace(SETTINGS, **options)

@@ -14,11 +14,17 @@ from flax import linen as nn
 
 from omnivla_jax.core import precision
 from omnivla_jax.core.types import Geometry
-from omnivla_jax.models.encoders.vit import VitBlock, VitConfig, scan_blocks
+from omnivla_jax.models.encoders.vit import (
+    VitBlock,
+    VitConfig,
+    scan_blocks,
+    unshuffle,
+)
 from omnivla_jax.models.layers import Dense, LayerNorm
 
 EPSILON = 1e-6  # keeps the gradient of a vanishing vector finite
 PIXEL_CHANNELS = 7  # a point's 3, a normal's 3 and a confidence
+POSE_CHANNELS = 10  # a rotation's 6, a translation's 3 and a field of view
 FACING = np.array([0.0, 0.0, -1.0], np.float32)  # the normal of a wall in front
 
 
@@ -26,8 +32,8 @@ FACING = np.array([0.0, 0.0, -1.0], np.float32)  # the normal of a wall in front
 class DecoderConfig:
     """Sizes of the decoder's blocks.
 
-    `vision` sizes the blocks and the pictures; its patches are the last tokens of a
-    view, after `leading` others, of which the first is the camera's.
+    `vision` sizes the blocks and the pictures; its merged patches are the last tokens
+    of a view, after `leading` others, of which the first is the camera's.
     """
 
     vision: VitConfig
@@ -35,46 +41,66 @@ class DecoderConfig:
 
 
 class SpatialDecoder(nn.Module):
-    """Hidden states [B, V * T, E] to predicted geometry and confidence [B, V, S, S].
+    """Hidden states [B, V * T, E] and pictures to geometry and confidence [B, V, S, S].
 
-    Blocks inside each view, then a linear map per patch to its pixels and one per
-    camera token to its pose. Depth is an exponential, as in Pi3; confidence is a logit.
-    Both maps start from zero, that is from a wall in front of a pinhole camera.
+    Blocks inside each view, then every token is split into its patches again, which
+    meet their own pixels: hidden states say where surfaces lie, the pixels where they
+    end. A patch sees no other pixels, so that geometry has to come from the expert.
+    Depth is an exponential, as in Pi3; confidence is a logit. The last maps start from
+    zero, that is from a wall in front of a pinhole camera.
     """
 
     config: DecoderConfig
 
     @nn.compact
-    def __call__(self, hidden: jax.Array) -> tuple[Geometry, jax.Array]:
+    def __call__(
+        self, hidden: jax.Array, images: jax.Array
+    ) -> tuple[Geometry, jax.Array]:
+        """`images` float32 [B, V, S, S, 3] in [-1, 1]."""
         vision, leading = self.config.vision, self.config.leading
         chex.assert_rank(hidden, 3)
-        tokens = leading + vision.grid**2
-        if hidden.shape[1] % tokens:
+        tokens = leading + vision.tokens
+        batch, views = images.shape[:2]
+        if hidden.shape[1] != views * tokens:
             raise ValueError(
-                f"{hidden.shape[1]} spatial tokens are not whole views of {leading} + "
-                f"{vision.grid}^2: pass all views, and match leading and the patches."
+                f"{hidden.shape[1]} spatial tokens are not {views} views of {leading} "
+                f"+ {vision.tokens}: pass all views, and match leading and the patches."
             )
-        batch, views = len(hidden), hidden.shape[1] // tokens
         x = hidden.reshape(batch * views, tokens, -1)
         x = Dense(vision.width, ("embed", None), name="enter")(x)
         block = VitBlock(vision.heads, vision.mlp_dim, name="blocks")
         x = LayerNorm(name="norm")(scan_blocks(block, x, vision))
-        patch = vision.image_size // vision.grid
-        to_patch, to_pose = (
-            Dense(features, ("embed", None), from_zero=True, name=name)
-            for features, name in ((PIXEL_CHANNELS * patch**2, "pixels"), (9, "pose"))
+        pose = Dense(POSE_CHANNELS, ("embed", None), from_zero=True, name="pose")(
+            x[:, 0]
         )
-        pixels, pose = to_patch(x[:, leading:]), to_pose(x[:, 0])
-        maps = to_pixels(precision.to_float32(pixels), vision.grid)
+        pose = precision.to_float32(pose).reshape(batch, views, POSE_CHANNELS)
+        maps = self._pixels(x[:, leading:], images.reshape(-1, *images.shape[2:]))
         maps = maps.reshape(batch, views, *maps.shape[1:])
-        pose = precision.to_float32(pose).reshape(batch, views, 9)
         geometry = Geometry(
-            points=unproject(maps[:, :, :3]),
+            points=unproject(maps[:, :, :3], pose[..., 9]),
             normals=unit(maps[:, :, 3:6] + FACING[:, None, None], axis=2),
             rotation=rotation_matrix(pose[..., :6]),
-            translation=pose[..., 6:],
+            translation=pose[..., 6:9],
         )
         return geometry, maps[:, :, 6]
+
+    def _pixels(self, x: jax.Array, images: jax.Array) -> jax.Array:
+        """Tokens [B * V, P, E] and their pictures -> float32 [B * V, C, S, S]."""
+        vision = self.config.vision
+        patch, merge = vision.image_size // vision.grid, vision.merge
+        if merge > 1:
+            x = Dense(merge**2 * vision.width, ("embed", None), name="split")(x)
+            side = vision.grid // merge
+            x = x.reshape(-1, side, side, merge, merge, vision.width).swapaxes(2, 3)
+            x = x.reshape(-1, vision.grid**2, vision.width)
+        own = precision.to_compute(unshuffle(images, patch))
+        own = own.reshape(len(own), vision.grid**2, -1)
+        x = jnp.concatenate([x, own], axis=-1)
+        x = nn.gelu(Dense(2 * vision.width, ("embed", "mlp"), name="patches")(x))
+        to_patch = Dense(
+            PIXEL_CHANNELS * patch**2, ("mlp", "embed"), from_zero=True, name="pixels"
+        )
+        return to_pixels(precision.to_float32(to_patch(x)), vision.grid)
 
 
 def to_pixels(patches: jax.Array, grid: int) -> jax.Array:
@@ -87,22 +113,24 @@ def to_pixels(patches: jax.Array, grid: int) -> jax.Array:
     return x.reshape(len(x), channels, grid * patch, grid * patch)
 
 
-def unproject(raw: jax.Array) -> jax.Array:
+def unproject(raw: jax.Array, widening: jax.Array) -> jax.Array:
     """Points (x z', y z', z') with z' = exp(z) of raw (x, y, z), as in Pi3.
 
     Args:
-      raw: float32 [..., 3, S, S]; x and y are counted from the ray of a camera with a
-        field of view of 53 degrees.
+      raw: float32 [..., 3, S, S]; x and y are counted from the pixel's ray.
+      widening: float32 [...], the logarithm of a field's width over that of a camera
+        with a field of view of 53 degrees.
 
     Returns:
-      The same shape.
+      Of the shape of `raw`.
     """
     chex.assert_axis_dimension(raw, -3, 3)
     side = raw.shape[-1]
     offset = (jnp.arange(side) + 0.5) / side - 0.5
+    rays = jnp.exp(widening)[..., None] * offset
     x, y, z = (raw[..., i, :, :] for i in range(3))
     depth = jnp.exp(z)
-    points = ((x + offset) * depth, (y + offset[:, None]) * depth, depth)
+    points = ((x + rays[..., None, :]) * depth, (y + rays[..., None]) * depth, depth)
     return jnp.stack(points, axis=-3)
 
 

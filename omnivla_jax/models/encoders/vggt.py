@@ -23,7 +23,6 @@ from omnivla_jax.models.encoders.vit import (
 )
 from omnivla_jax.models.layers import EPSILON
 
-LAYER_SCALE = 0.01  # VGGT's start value: blocks begin close to the identity
 RELEASED_EPSILON = 1e-5  # of the release's alternating blocks; its DINOv2 has 1e-6
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,6 +35,7 @@ VGGT_1B = VitConfig(
     mlp_dim=4096,
     depth=24,
     heads=16,
+    layer_scale=0.01,
     remat="full",
 )
 
@@ -61,7 +61,7 @@ class Aggregator(nn.Module):
         batch, views = images.shape[:2]
         chex.assert_shape(images, (batch, views, size, size, 3))
         patches = self._patches(images.reshape(-1, size, size, 3))
-        patches = patches.reshape(batch, views, config.tokens, config.width)
+        patches = patches.reshape(batch, views, config.grid**2, config.width)
         special = precision.to_compute(self._special_tokens(batch, views))
         x = jnp.concatenate([special, patches], axis=2)
         # Checkpoints know the alternating blocks as "rounds".
@@ -72,7 +72,7 @@ class Aggregator(nn.Module):
     def _patches(self, images: jax.Array) -> jax.Array:
         if self.dino is None:
             x = PatchEmbed(self.config, name="stem")(images)
-            table = (self.config.tokens, self.config.width)
+            table = (self.config.grid**2, self.config.width)
             x = x.reshape(-1, *table) + position_embedding(self, "pos_embedding", table)
             return precision.to_compute(x)
         mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
@@ -112,7 +112,7 @@ class AlternatingBlock(nn.Module):
             VitBlock,
             self.config.heads,
             self.config.mlp_dim,
-            LAYER_SCALE,
+            self.config.layer_scale,
             qk_norm=True,
             exact_gelu=self.released,
             epsilon=RELEASED_EPSILON if self.released else EPSILON,

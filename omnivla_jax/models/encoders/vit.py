@@ -27,6 +27,9 @@ class VitConfig:
     (14,) is the usual patch embedding, (4, 2) makes 8-pixel patches in two steps.
     `merge`: how many neighbouring patches per side are concatenated into one token at
     the end; nothing is averaged, so positions inside a token survive.
+    `layer_scale`: start value of the gains on both branches of the spatial encoder's
+    blocks. VGGT's is 0.01, under which a fresh network leaves its blocks unused for
+    hundreds of steps.
     `remat`, `unroll`: how the scan over blocks is compiled (`mot.MotConfig`).
     """
 
@@ -38,6 +41,7 @@ class VitConfig:
     depth: int
     heads: int
     merge: int = 1
+    layer_scale: float = 1.0
     remat: str | None = None
     unroll: int = 1
 

@@ -21,6 +21,7 @@ from omnivla_jax.flow import kl, log_prob, ode, path, sde
 from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING, ActionOutput
 from omnivla_jax.models.heads.noise import NoiseHead
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import suffix
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler, make_sampler
 from omnivla_jax.policy.heads.suffix import run_suffix
@@ -103,6 +104,32 @@ def noisy_velocity(
             {"params": action["noise"]}, hidden
         ),
     )
+
+
+def attention_share(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+) -> dict[str, jax.Array]:
+    """Where the actions look at the first denoising step, see `suffix.attention_share`.
+
+    Args:
+      params: of the policy.
+      cache: the encoded prefix of B observations.
+      proprio: float32 [B, proprio_dim], normalised and padded.
+      key: of the noise; consumed.
+      config: the policy's sizes.
+
+    Returns:
+      float32 [L] by block of tokens; in every layer the sum is 1.
+    """
+    tokens, condition = _input_tokens(
+        params, proprio, _noise(key, proprio, config), jnp.zeros(len(proprio)), config
+    )
+    return suffix.attention_share(params, cache, tokens, condition, config=config)
 
 
 def sft_loss(
@@ -264,13 +291,22 @@ def _action_tokens(
     config: PolicyConfig,
 ) -> jax.Array:
     """The action tokens after the last layer, [B, H, E]."""
+    tokens, condition = _input_tokens(params, proprio, chunk, tau, config)
+    return run_suffix(params, cache, tokens, condition, config=config)
+
+
+def _input_tokens(
+    params: PyTree,
+    proprio: jax.Array,
+    chunk: ActionChunk,
+    tau: jax.Array,
+    config: PolicyConfig,
+) -> tuple[jax.Array, jax.Array | None]:
+    """The tokens [B, T, E] that enter the first layer, and what norms depend on."""
     chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
     chex.assert_shape(proprio, (*tau.shape, config.proprio_dim))
     inputs = params["action"]["input"]
-    tokens, condition = _input_module(config).apply(
-        {"params": inputs}, proprio, chunk, tau
-    )
-    return run_suffix(params, cache, tokens, condition, config=config)
+    return _input_module(config).apply({"params": inputs}, proprio, chunk, tau)
 
 
 def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:

@@ -6,10 +6,13 @@ actions), H chunk length, E width of the action expert.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from omnivla_jax.core import precision
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.models import masks
-from omnivla_jax.models.mot import LayerCache
+from omnivla_jax.models.attention import Segment, attend
+from omnivla_jax.models.mot import INTERMEDIATES, LayerCache
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.modules import build_modules, expert_params
 from omnivla_jax.policy.prefix import PrefixCache
@@ -32,21 +35,86 @@ def run_suffix(
       condition: [B, E] of adaptive norms; None: there are none.
       config: the policy's sizes.
     """
-    valid = jnp.concatenate([cache.valid, jnp.ones(tokens.shape[:2], bool)], axis=1)
-    hidden, _ = build_modules(config).mot.apply(
+    (hidden, _), _ = _apply(params, cache, tokens, condition, config, mutable=[])
+    return hidden["action"][:, -config.horizon :]
+
+
+def attention_share(
+    params: PyTree,
+    cache: PrefixCache,
+    tokens: jax.Array,
+    condition: jax.Array | None,
+    *,
+    config: PolicyConfig,
+) -> dict[str, jax.Array]:
+    """How much of the action tokens' attention each block of tokens gets, by layer.
+
+    Args:
+      params, cache, tokens, condition, config: as of `run_suffix`.
+
+    Returns:
+      float32 [L] by block, "reasoning", "spatial" (where there is that expert), "state"
+      and "action"; in every layer the sum is 1. Means over batch, heads and actions.
+    """
+    (_, own), kept = _apply(
+        params, cache, tokens, condition, config, mutable=[INTERMEDIATES]
+    )
+    queries = kept[INTERMEDIATES]["layers"]["queries"][0]  # [L, B, T, N, C]
+    lengths = _lengths(cache, config)
+    mask = masks.hide_padding(_suffix_mask(cache, config), _valid(cache, tokens))
+    # A block's share is what attention mixes of values that are 1 on its tokens.
+    blocks = np.repeat(np.eye(len(lengths), queries.shape[-1]), [*lengths.values()], 0)
+    values = jnp.asarray(blocks, queries.dtype)[None, :, None]
+    prefix = cache.valid.shape[1]
+
+    def shares(query: jax.Array, past: jax.Array, new: jax.Array) -> jax.Array:
+        spread = jnp.broadcast_to(
+            values, (len(query), values.shape[1], past.shape[2], values.shape[3])
+        )
+        segments = [Segment(past, spread[:, :prefix]), Segment(new, spread[:, prefix:])]
+        mixed = attend(query, segments, mask)[:, -config.horizon :, :, : len(lengths)]
+        return precision.to_float32(mixed).mean((0, 1, 2))
+
+    by_layer = jax.vmap(shares, in_axes=(0, 1, 1))(queries, cache.keys, own.keys)
+    return {name: by_layer[:, i] for i, name in enumerate(lengths) if lengths[name]}
+
+
+def _apply(
+    params: PyTree,
+    cache: PrefixCache,
+    tokens: jax.Array,
+    condition: jax.Array | None,
+    config: PolicyConfig,
+    *,
+    mutable: list[str],
+) -> tuple[tuple[dict[str, jax.Array], LayerCache], PyTree]:
+    """The suffix's streams and cache, and the collections in `mutable`."""
+    valid = _valid(cache, tokens)
+    return build_modules(config).mot.apply(
         expert_params(params, ["action"]),
         {"action": tokens},
         positions=masks.positions(valid)[:, -tokens.shape[1] :],
         mask=masks.hide_padding(_suffix_mask(cache, config), valid),
         past=LayerCache(cache.keys, cache.values),
         conditions={} if condition is None else {"action": condition},
+        mutable=mutable,
     )
-    return hidden["action"][:, -config.horizon :]
+
+
+def _valid(cache: PrefixCache, tokens: jax.Array) -> jax.Array:
+    """Which tokens of prefix and suffix count, bool [B, S + T]."""
+    return jnp.concatenate([cache.valid, jnp.ones(tokens.shape[:2], bool)], axis=1)
+
+
+def _lengths(cache: PrefixCache, config: PolicyConfig) -> dict[str, int]:
+    """Tokens of every block, in their order."""
+    prefix, spatial = cache.valid.shape[1], config.spatial_tokens
+    return {"reasoning": prefix - spatial, "spatial": spatial, **config.suffix}
 
 
 def _suffix_mask(cache: PrefixCache, config: PolicyConfig) -> jax.Array:
     """The suffix's rows of the block mask, bool [T, S + T]."""
-    prefix, spatial = cache.valid.shape[1], config.spatial_tokens
-    lengths = {"reasoning": prefix - spatial, "spatial": spatial, **config.suffix}
-    mask = masks.block_mask(lengths, suffix_attention=config.suffix_attention)
-    return jnp.asarray(mask[prefix:])
+    mask = masks.block_mask(
+        _lengths(cache, config), suffix_attention=config.suffix_attention
+    )
+    return jnp.asarray(mask[cache.valid.shape[1] :])

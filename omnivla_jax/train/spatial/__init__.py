@@ -5,7 +5,9 @@ from omnivla_jax.train.spatial.step import (
     DECODER,
     create,
     make_evaluate,
+    make_loss,
     make_step,
+    with_decoder,
 )
 
 __all__ = [
@@ -14,5 +16,7 @@ __all__ = [
     "create",
     "decoder_config",
     "make_evaluate",
+    "make_loss",
     "make_step",
+    "with_decoder",
 ]

@@ -7,6 +7,7 @@ distance. Source: Wang et al. 2025 (arXiv 2507.13347).
 Axes: B batch, V camera views, S image side; components lead pixels.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -114,7 +115,7 @@ def _best_scale(predicted: jax.Array, true: jax.Array, valid: jax.Array) -> jax.
     """
     weight = jnp.where(valid, point_weights(true[:, :, 2], valid), 0.0)
     batch = len(valid)
-    step = max(round((valid[0].size / MAX_SCALE_POINTS) ** 0.5), 1)
+    step = math.ceil((valid[0].size / MAX_SCALE_POINTS) ** 0.5)
     pick = (..., slice(step // 2, None, step), slice(step // 2, None, step))
     p, t = predicted[pick], true[pick]
     mass = weight[:, :, None][pick] * jnp.abs(p)

@@ -31,6 +31,12 @@ MIN_ANGLE, MAX_ANGLE = np.deg2rad(1.0), np.deg2rad(90.0)  # angles are clamped
 # Depth edge: neighbours that differ by more, relatively, in pictures of Pi3's size. The
 # depth of a slanted table differs by as many times more as pixels are wider.
 EDGE_TOLERANCE, EDGE_SIDE = 0.03, 224
+ROWS_PER_BAND = 4  # one of which has its points' normals judged
+# arccos(x) = sqrt(1 - x) times a polynomial of x in [0, 1], highest power first.
+ARC_COSINE = (
+    *(-0.0012624911, 0.0066700901, -0.0170881256, 0.0308918810),
+    *(-0.0501743046, 0.0889789874, -0.2145988016, 1.5707963050),
+)
 CONFIDENT_ERROR = 0.05  # a pixel's weighted error below which it is right
 
 
@@ -103,9 +109,9 @@ def point_error(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
 def normal_loss(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
     """Loss of the angles of normals: the decoded ones' and the points'.
 
-    The points' normals are the four cross products of each pixel's neighbours; their
-    mean loss counts by 1 / (4 S), as in Pi3, because neighbours make noisy normals.
-    Both leave out pixels at depth edges.
+    The points' normals are the four cross products of a pixel's neighbours, in every
+    fourth row; their mean loss counts by 1 / (4 S), as in Pi3, because neighbours make
+    noisy normals. Both leave out pixels at depth edges.
 
     Args:
       aligned: of B scenes.
@@ -115,34 +121,43 @@ def normal_loss(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
       float32 [].
     """
     smooth = valid & ~depth_edges(aligned.true.points[:, :, 2], valid)
-    angles = angle(aligned.predicted.normals, aligned.true.normals)
+    angles = clamped_angle(aligned.predicted.normals, aligned.true.normals)
     decoded = _masked_mean(smooth_angle(angles), smooth)
-    inside = smooth[..., 1:-1, 1:-1]
+    inside = row_bands(smooth)[..., 1, 1:-1]
     of_predicted = cross_normals(aligned.predicted.points)
     of_true = cross_normals(aligned.true.points)
     of_points = sum(
-        _masked_mean(smooth_angle(angle(a, b)), inside)
+        _masked_mean(smooth_angle(clamped_angle(a, b)), inside)
         for a, b in zip(of_predicted, of_true)
     )
     return decoded + of_points / (4 * valid.shape[-1])
 
 
+def row_bands(maps: jax.Array) -> jax.Array:
+    """The first three of every four rows: [..., S, S] -> [..., S // 4, 3, S]."""
+    bands = maps.shape[-2] // ROWS_PER_BAND
+    whole = maps[..., : bands * ROWS_PER_BAND, :]
+    shape = (*maps.shape[:-2], bands, ROWS_PER_BAND, maps.shape[-1])
+    return whole.reshape(shape)[..., :3, :]
+
+
 def cross_normals(points: jax.Array) -> list[jax.Array]:
-    """Four normals of every inner pixel, from pairs of its neighbours.
+    """Four normals of inner pixels, from pairs of their neighbours.
 
     Args:
       points: float32 [B, V, 3, S, S].
 
     Returns:
-      float32 [B, V, 3, S - 2, S - 2] each.
+      float32 [B, V, 3, S // 4, S - 2] each: of the middle rows of `row_bands`.
     """
     chex.assert_axis_dimension(points, 2, 3)
-    centre = points[..., 1:-1, 1:-1]
+    bands = row_bands(points)
+    centre = bands[..., 1, 1:-1]
     around = [
-        points[..., :-2, 1:-1] - centre,  # above
-        points[..., 1:-1, :-2] - centre,  # left
-        points[..., 2:, 1:-1] - centre,  # below
-        points[..., 1:-1, 2:] - centre,  # right
+        bands[..., 0, 1:-1] - centre,  # above
+        bands[..., 1, :-2] - centre,  # left
+        bands[..., 2, 1:-1] - centre,  # below
+        bands[..., 1, 2:] - centre,  # right
     ]
     following = around[1:] + around[:1]
     return [unit(_cross(a, b), axis=2) for a, b in zip(around, following)]
@@ -159,12 +174,40 @@ def depth_edges(depth: jax.Array, valid: jax.Array) -> jax.Array:
       bool [B, V, S, S].
     """
     near = jnp.where(valid, depth, 0.0)
-    window, pad = (1, 1, 3, 3), "SAME"
-    strides = (1, 1, 1, 1)
-    highest = jax.lax.reduce_window(near, -jnp.inf, jax.lax.max, window, strides, pad)
-    lowest = jax.lax.reduce_window(near, jnp.inf, jax.lax.min, window, strides, pad)
+    highest, lowest = near, near
+    for axis in (-2, -1):  # maxima of shifted copies: XLA's windows are slow on a CPU
+        highest, lowest = (
+            extreme(extreme(x, _shift(x, 1, axis)), _shift(x, -1, axis))
+            for extreme, x in ((jnp.maximum, highest), (jnp.minimum, lowest))
+        )
     tolerance = EDGE_TOLERANCE * max(EDGE_SIDE / depth.shape[-1], 1.0)
     return (highest - lowest) > tolerance * jnp.maximum(near, EPSILON)
+
+
+def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
+    """x moved by one place along an axis, its border repeated."""
+    inner = jax.lax.slice_in_dim(x, max(-by, 0), x.shape[axis] - max(by, 0), axis=axis)
+    edge = 0 if by > 0 else x.shape[axis] - 1
+    border = jax.lax.slice_in_dim(x, edge, edge + 1, axis=axis)
+    parts = [border, inner] if by > 0 else [inner, border]
+    return jnp.concatenate(parts, axis=axis)
+
+
+def clamped_angle(first: jax.Array, second: jax.Array) -> jax.Array:
+    """Angles between unit vectors, clamped to 1 to 90 degrees.
+
+    The arc cosine is Abramowitz and Stegun's 4.4.46 (2e-8): XLA's own takes an arc
+    tangent and a cross product, several times as long.
+
+    Args:
+      first, second: float32 [B, V, 3, ...].
+
+    Returns:
+      float32 [B, V, ...], rad, with a finite gradient, 0 where clamped.
+    """
+    cosine = jnp.clip((first * second).sum(2), np.cos(MAX_ANGLE), np.cos(MIN_ANGLE))
+    series = jnp.polyval(jnp.asarray(ARC_COSINE, jnp.float32), cosine)
+    return jnp.sqrt(1 - cosine) * series
 
 
 def angle(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -181,7 +224,7 @@ def angle(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def smooth_angle(radians: jax.Array) -> jax.Array:
-    """Pi3's loss of angles: clamped, and quadratic below 3 degrees.
+    """Pi3's loss of clamped angles, quadratic below 3 degrees.
 
     Args:
       radians: float32 [...].
@@ -189,9 +232,8 @@ def smooth_angle(radians: jax.Array) -> jax.Array:
     Returns:
       float32 [...].
     """
-    clamped = jnp.clip(radians, MIN_ANGLE, MAX_ANGLE)
-    quadratic = 0.5 * jnp.square(clamped) / SMOOTH_ANGLE
-    return jnp.where(clamped < SMOOTH_ANGLE, quadratic, clamped - 0.5 * SMOOTH_ANGLE)
+    quadratic = 0.5 * jnp.square(radians) / SMOOTH_ANGLE
+    return jnp.where(radians < SMOOTH_ANGLE, quadratic, radians - 0.5 * SMOOTH_ANGLE)
 
 
 def rotation_angle(first: jax.Array, second: jax.Array) -> jax.Array:

@@ -10,20 +10,17 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import Geometry
-from omnivla_jax.train.spatial import alignment, losses
+from omnivla_jax.train.spatial import losses
+from omnivla_jax.train.spatial.alignment import EPSILON, AlignedGeometry
 
 DELTA = 1.25  # ratio of depths below which a pixel counts as right
 
 
-def accuracy(
-    predicted: Geometry, true: Geometry, valid: jax.Array
-) -> dict[str, jax.Array]:
+def accuracy(aligned: AlignedGeometry, valid: jax.Array) -> dict[str, jax.Array]:
     """Errors of each scene.
 
     Args:
-      predicted: of the decoder.
-      true: in metres.
+      aligned: prediction and truth of B scenes.
       valid: bool [B, V, S, S]: pixels that count.
 
     Returns:
@@ -32,12 +29,11 @@ def accuracy(
       `camera_rotation`, degrees, and `camera_translation`, m, between the first view
       and the others, the means over them; `point_error`, mean distance, m.
     """
-    chex.assert_equal_shape([predicted.points, true.points])
-    aligned = alignment.align(predicted, true, valid)
     guess, truth = aligned.predicted, aligned.true
+    chex.assert_equal_shape([guess.points, truth.points])
     depth, true_depth = guess.points[:, :, 2], truth.points[:, :, 2]
-    safe = jnp.maximum(true_depth, alignment.EPSILON)
-    ratio = jnp.maximum(depth / safe, safe / jnp.maximum(depth, alignment.EPSILON))
+    safe = jnp.maximum(true_depth, EPSILON)
+    ratio = jnp.maximum(depth / safe, safe / jnp.maximum(depth, EPSILON))
     angles = jnp.rad2deg(losses.angle(guess.normals, truth.normals))
     distance = jnp.linalg.norm(guess.points - truth.points, axis=2)
     flat = jnp.where(valid, angles, jnp.nan).reshape(len(angles), -1)

@@ -10,6 +10,7 @@ Axes: K optimizer steps of a call, B scenes, V camera views, S image side.
 """
 
 import dataclasses
+import functools
 from typing import Callable
 
 import jax
@@ -19,6 +20,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.core import precision
 from omnivla_jax.core.types import Geometry, GeometryBatch, Observation, PyTree
 from omnivla_jax.models.encoders.spatial_decoder import SpatialDecoder
 from omnivla_jax.policy import lora
@@ -58,15 +60,35 @@ def create(
     Returns:
       The state, with a fresh decoder.
     """
-    key = rng.named_key(jnp.asarray(seed, jnp.uint32), "spatial")
-    expert = policy_config.mot.spatial
-    assert expert is not None  # `decoder_config` refuses a policy without one
-    decoder = SpatialDecoder(decoder_config(config, policy_config))
-    hidden = jnp.zeros((1, policy_config.spatial_tokens, expert.width))
-    fresh = nn.unbox(decoder.init(key, hidden))["params"]
-    params = {**params, DECODER: fresh}
+    params = with_decoder(params, config, policy_config, seed=seed)
     optimizer = state.make_optimizer(config.optimizer, trained_mask(params, config))
     return state.create(params, normalizer, optimizer, seed=seed)
+
+
+def with_decoder(
+    params: PyTree,
+    config: SpatialConfig,
+    policy_config: PolicyConfig,
+    *,
+    seed: int | jax.Array,
+) -> PyTree:
+    """The parameters of a policy, with a fresh decoder beside them.
+
+    Args:
+      params: of the policy.
+      config: of stage I.
+      policy_config: of the policy, with a spatial expert.
+      seed: of the run.
+    """
+    key = rng.named_key(jnp.asarray(seed, jnp.uint32), "spatial")
+    decoder = SpatialDecoder(decoder_config(config, policy_config))
+    expert = policy_config.mot.spatial
+    assert expert is not None  # `decoder_config` refuses a policy without one
+    hidden = jnp.zeros((1, policy_config.spatial_tokens, expert.width))
+    side = policy_config.vision.image_size
+    images = jnp.zeros((1, policy_config.views, side, side, 3))
+    fresh = nn.unbox(decoder.init(key, hidden, images))["params"]
+    return {**params, DECODER: fresh}
 
 
 def trained_mask(params: PyTree, config: SpatialConfig) -> PyTree:
@@ -101,7 +123,61 @@ def predict(
         lora.acting_params(params), observation, config=policy_config
     )
     decoder = SpatialDecoder(decoder_config(config, policy_config))
-    return decoder.apply({"params": params[DECODER]}, hidden["spatial"])
+    images = precision.to_float32(observation.images / 127.5 - 1.0)
+    return decoder.apply({"params": params[DECODER]}, hidden["spatial"], images)
+
+
+def scene_loss(
+    params: PyTree,
+    batch: GeometryBatch,
+    *,
+    config: SpatialConfig,
+    policy_config: PolicyConfig,
+) -> tuple[jax.Array, Metrics]:
+    """The loss of scenes, and its terms by name.
+
+    Args:
+      params: with the decoder.
+      batch: B scenes.
+      config: of stage I.
+      policy_config: of the policy.
+
+    Returns:
+      float32 [] each.
+    """
+    predicted, confidence = predict(
+        params, batch.observation, config=config, policy_config=policy_config
+    )
+    return losses.loss(
+        predicted, confidence, batch.geometry, batch.valid, weights=config.weights
+    )
+
+
+def make_loss(
+    draw_scenes: DrawScenes,
+    config: SpatialConfig,
+    policy_config: PolicyConfig,
+    *,
+    scenes: int,
+) -> Callable[[PyTree, jax.Array], jax.Array]:
+    """Stage I's loss of fresh scenes, which later stages may keep.
+
+    Args:
+      draw_scenes: the simulator.
+      config: of stage I.
+      policy_config: of the policy.
+      scenes: B, drawn in every call.
+
+    Returns:
+      (params with the decoder, key, consumed) -> float32 [].
+    """
+
+    def loss(params: PyTree, key: jax.Array) -> jax.Array:
+        batch = draw_scenes(jax.random.split(key, scenes))
+        total, _ = scene_loss(params, batch, config=config, policy_config=policy_config)
+        return total
+
+    return loss
 
 
 def make_step(
@@ -163,8 +239,8 @@ def make_evaluate(
         predicted, _ = predict(
             params, batch.observation, config=config, policy_config=policy_config
         )
-        errors = metrics.accuracy(predicted, batch.geometry, batch.valid)
-        return errors, alignment.align(predicted, batch.geometry, batch.valid)
+        aligned = alignment.align(predicted, batch.geometry, batch.valid)
+        return metrics.accuracy(aligned, batch.valid), aligned
 
     return compilation.jit(evaluate, fused=True)
 
@@ -177,15 +253,10 @@ def _update(
 ) -> tuple[TrainState, Metrics]:
     """One optimizer step on a batch of scenes."""
 
-    def loss(params: PyTree) -> tuple[jax.Array, Metrics]:
-        predicted, confidence = predict(
-            params, batch.observation, config=config, policy_config=policy_config
-        )
-        return losses.loss(
-            predicted, confidence, batch.geometry, batch.valid, weights=config.weights
-        )
-
-    (total, terms), gradient = jax.value_and_grad(loss, has_aux=True)(before.params)
+    loss = functools.partial(scene_loss, config=config, policy_config=policy_config)
+    (total, terms), gradient = jax.value_and_grad(loss, has_aux=True)(
+        before.params, batch
+    )
     trained = trained_mask(before.params, config)
     optimizer = state.make_optimizer(config.optimizer, trained)
     updates, opt_state = optimizer.update(gradient, before.opt_state, before.params)

@@ -38,7 +38,7 @@ def test_the_page_holds_everything(tmp_path):
     page = path.read_text("utf-8")
     assert "libero_&lt;b&gt;, nominal" in page and "libero_<b>" not in page
     assert "4.2 %" in page and "7 held-out scenes" in page
-    assert page.count("data:image/png;base64,") == 10
+    assert page.count("data:image/png;base64,") == 12
     (text,) = re.findall(r'id="clouds">(.*?)</script>', page)
     clouds = json.loads(text)
     ((true, predicted),) = clouds

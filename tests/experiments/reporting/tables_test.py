@@ -43,3 +43,13 @@ def test_quickstart_records_give_the_published_table():
 def test_variants_are_drawn_from_records(tmp_path):
     tables.draw_variants(tmp_path / "x.png", *records.load(RECORDS / "ablation"))
     assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
+def test_success_is_drawn_by_the_number_of_demonstrations(tmp_path):
+    names = [f"{n} demonstrations, {who}" for who in "ab" for n in (36, 72)]
+    runs = [run(seed, 0.5)._replace(variant=n) for n in names for seed in (0, 1)]
+    tables.draw_demonstrations(tmp_path / "x.png", runs, names)
+    assert (tmp_path / "x.png").stat().st_size > 10_000
+    plain = [run(0, 0.5)]
+    tables.draw_demonstrations(tmp_path / "y.png", plain, ["some"])
+    assert not (tmp_path / "y.png").exists()

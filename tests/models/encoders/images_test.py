@@ -77,6 +77,12 @@ def test_spatial_encoder_relates_views():
     assert view_response(encoder, 1 + 1 + CONFIG.tokens).all()
 
 
+def test_spatial_encoder_merges_after_relating_patches():
+    config = dataclasses.replace(CONFIG, merge=2)
+    encoder = SpatialEncoder(config, registers=1, features=12, dino=None)
+    assert view_response(encoder, 1 + 1 + config.tokens).all()
+
+
 def test_sizes_must_divide():
     with pytest.raises(ValueError, match="16-pixel image does not divide"):
         dataclasses.replace(CONFIG, strides=(3,))

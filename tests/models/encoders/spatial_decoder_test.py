@@ -1,5 +1,7 @@
 """Tests of stage I's decoder: geometry is what its names promise."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,12 +24,16 @@ VISION = VitConfig(
     heads=2,
 )
 DECODER = SpatialDecoder(DecoderConfig(VISION, leading=3))
+MERGED = SpatialDecoder(DecoderConfig(dataclasses.replace(VISION, merge=2), leading=3))
 HIDDEN = jax.random.normal(jax.random.key(0), (2, 2 * 7, 12))
+IMAGES = jax.random.uniform(jax.random.key(1), (2, 2, 8, 8, 3), minval=-1.0)
 
 
-def test_geometry_is_normalised_and_in_front():
-    parameters = random_parameters(DECODER, HIDDEN)
-    geometry, confidence = unoptimized.jit(DECODER.apply)(parameters, HIDDEN)
+@pytest.mark.parametrize("decoder, tokens", [(DECODER, 7), (MERGED, 4)])
+def test_geometry_is_normalised_and_in_front(decoder, tokens):
+    hidden = HIDDEN[:, : 2 * tokens]
+    parameters = random_parameters(decoder, hidden, IMAGES)
+    geometry, confidence = unoptimized.jit(decoder.apply)(parameters, hidden, IMAGES)
     assert geometry.points.shape == geometry.normals.shape == (2, 2, 3, 8, 8)
     assert geometry.translation.shape == (2, 2, 3)
     assert confidence.shape == (2, 2, 8, 8)
@@ -42,13 +48,16 @@ def test_geometry_is_normalised_and_in_front():
 def test_unproject_by_hand():
     # Two rows and columns: rays start a quarter left or right of the middle.
     raw = jnp.array([3.0, -1.0, jnp.log(2.0)])[:, None, None] * jnp.ones((2, 2))
-    points = spatial_decoder.unproject(raw)
+    points = spatial_decoder.unproject(raw, jnp.zeros(()))
     np.testing.assert_allclose(points[:, 0, 1], [6.5, -2.5, 2], rtol=1e-6)
+    # Twice as wide a field: the offsets of rays double.
+    wide = spatial_decoder.unproject(raw, jnp.log(jnp.float32(2)))
+    np.testing.assert_allclose(wide[:, 0, 1], [7, -3, 2], rtol=1e-6)
 
 
 def test_a_fresh_decoder_sees_a_wall():
-    parameters = DECODER.init(jax.random.key(1), HIDDEN)
-    geometry, _ = unoptimized.jit(DECODER.apply)(nn.unbox(parameters), HIDDEN)
+    parameters = DECODER.init(jax.random.key(1), HIDDEN, IMAGES)
+    geometry, _ = unoptimized.jit(DECODER.apply)(nn.unbox(parameters), HIDDEN, IMAGES)
     np.testing.assert_allclose(geometry.points[:, :, 2], 1)
     np.testing.assert_allclose(geometry.points[0, 0, 0, 3, :2], [-7 / 16, -5 / 16])
     np.testing.assert_allclose(geometry.normals[:, :, 2], -1, rtol=1e-6)
@@ -84,5 +93,18 @@ def test_gradient_is_finite_where_vectors_vanish():
 
 
 def test_tokens_must_make_whole_views():
-    with pytest.raises(ValueError, match="14 spatial tokens are not whole views of 4"):
-        SpatialDecoder(DecoderConfig(VISION, leading=4)).init(jax.random.key(0), HIDDEN)
+    decoder = SpatialDecoder(DecoderConfig(VISION, leading=4))
+    with pytest.raises(ValueError, match="14 spatial tokens are not 2 views of 4 "):
+        decoder.init(jax.random.key(0), HIDDEN, IMAGES)
+
+
+def test_a_patch_sees_its_own_pixels_alone():
+    """Geometry elsewhere has to come from the hidden states."""
+    parameters = random_parameters(MERGED, HIDDEN[:, :8], IMAGES)
+    apply = unoptimized.jit(MERGED.apply)
+    before, _ = apply(parameters, HIDDEN[:, :8], IMAGES)
+    after, _ = apply(parameters, HIDDEN[:, :8], IMAGES.at[:, 0, :4, :4].add(0.5))
+    changed = np.asarray((before.points != after.points).any((0, 2)))
+    assert changed[0, :4, :4].all()
+    assert not changed[0, 4:].any() and not changed[1].any()
+    assert (before.rotation == after.rotation).all()

@@ -85,7 +85,7 @@ def test_pixels_that_hit_nothing_do_not_count():
 def test_normals_of_points_are_those_of_their_plane():
     true = plane(slope=0.5)
     for normals in losses.cross_normals(true.points):
-        expected = true.normals[..., 1:-1, 1:-1]
+        expected = true.normals[..., 1:8:4, 1:-1]
         np.testing.assert_allclose(losses.angle(normals, expected), 0, atol=2e-3)
 
 
@@ -96,6 +96,19 @@ def test_depth_edges_are_where_depth_jumps():
     edges = losses.depth_edges(depth, jnp.ones(depth.shape, bool))[:, 0, 60]
     assert np.flatnonzero(edges[0]).tolist() == [49, 50]
     assert not edges[1].any()
+
+
+def test_clamped_angles_are_the_exact_ones():
+    degrees = np.array([0.0, 0.5, 1.0, 3.0, 30.0, 89.0, 90.0, 179.0])
+    first = np.array([1.0, 0.0, 0.0])[:, None, None]
+    turned = np.stack(
+        [np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)), 0 * degrees]
+    )[:, None]
+    pair = [jnp.asarray(x, jnp.float32)[None, None] for x in (first, turned)]
+    measured = np.rad2deg(losses.clamped_angle(*pair))[0, 0, 0]
+    np.testing.assert_allclose(measured, np.clip(degrees, 1, 90), atol=0.02)
+    slope = jax.grad(lambda x: losses.clamped_angle(pair[0], x).sum())(pair[1])
+    assert np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("degrees", [0.0, 0.5, 20.0, 90.0, 179.0])
@@ -110,8 +123,8 @@ def test_rotation_angles_are_scipys(degrees):
 
 
 def test_smooth_angles_by_hand():
-    # Clamped below 1 degree, quadratic below 3, linear above, clamped at 90.
-    degrees = np.array([0.0, 2.0, 10.0, 120.0])
+    # Quadratic below 3 degrees, linear above.
+    degrees = np.array([1.0, 2.0, 10.0, 90.0])
     expected = np.deg2rad([1 / 6, 4 / 6, 8.5, 88.5])
     measured = losses.smooth_angle(jnp.asarray(np.deg2rad(degrees), jnp.float32))
     np.testing.assert_allclose(measured, expected, rtol=1e-5)

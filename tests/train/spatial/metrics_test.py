@@ -5,12 +5,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from omnivla_jax.train.spatial import metrics
+from omnivla_jax.train.spatial.alignment import align
 from tests.train.spatial.losses_test import VALID, moved, plane
 
 
 def test_a_scaled_truth_has_no_error():
     true = plane()
-    errors = metrics.accuracy(moved(true, 3.0), true, VALID)
+    errors = metrics.accuracy(align(moved(true, 3.0), true, VALID), VALID)
     for name in ("abs_rel", "camera_translation", "point_error"):
         np.testing.assert_allclose(errors[name], 0, atol=1e-4)
     np.testing.assert_allclose(errors["delta_1.25"], 1)
@@ -29,7 +30,7 @@ def test_known_errors_are_found():
         rotation=true.rotation.at[:, 1].set(true.rotation[:, 1] @ turn),
         translation=true.translation.at[:, 1, 0].add(0.02),
     )
-    errors = metrics.accuracy(predicted, true, VALID)
+    errors = metrics.accuracy(align(predicted, true, VALID), VALID)
     np.testing.assert_allclose(errors["abs_rel"], 0.5 / 4, rtol=2e-2)
     np.testing.assert_allclose(errors["delta_1.25"], 0.75, atol=1e-6)
     np.testing.assert_allclose(errors["normal_angle"], 7, rtol=0.1)

@@ -86,7 +86,7 @@ def test_stage_one_runs_before_fine_tuning(tmp_path):
     done = launchers.run(*command)
     assert done.returncode == 0, done.stderr
     runs, variants = records.load(tmp_path / "runs" / "ablation")
-    assert variants == ["SFT, no spatial expert", "SFT, stage I"]
+    assert variants == ["SFT, no spatial expert", "SFT, stage I, geometry kept"]
     (stage,) = (tmp_path / "runs" / "seed-0").glob("spatial-*")
     assert (stage / "geometry.html").stat().st_size > 1000
 

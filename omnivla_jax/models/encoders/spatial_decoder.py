@@ -24,6 +24,7 @@ from omnivla_jax.models.layers import Dense, LayerNorm
 
 EPSILON = 1e-6  # keeps the gradient of a vanishing vector finite
 PIXEL_CHANNELS = 7  # a point's 3, a normal's 3 and a confidence
+POSE_WIDTH = 8  # of a token, as the camera's pose is read from all
 POSE_CHANNELS = 10  # a rotation's 6, a translation's 3 and a field of view
 FACING = np.array([0.0, 0.0, -1.0], np.float32)  # the normal of a wall in front
 
@@ -70,10 +71,7 @@ class SpatialDecoder(nn.Module):
         x = Dense(vision.width, ("embed", None), name="enter")(x)
         block = VitBlock(vision.heads, vision.mlp_dim, name="blocks")
         x = LayerNorm(name="norm")(scan_blocks(block, x, vision))
-        pose = Dense(POSE_CHANNELS, ("embed", None), from_zero=True, name="pose")(
-            x[:, 0]
-        )
-        pose = precision.to_float32(pose).reshape(batch, views, POSE_CHANNELS)
+        pose = self._pose(x).reshape(batch, views, POSE_CHANNELS)
         maps = self._pixels(x[:, leading:], images.reshape(-1, *images.shape[2:]))
         maps = maps.reshape(batch, views, *maps.shape[1:])
         geometry = Geometry(
@@ -83,6 +81,18 @@ class SpatialDecoder(nn.Module):
             translation=pose[..., 6:9],
         )
         return geometry, maps[:, :, 6]
+
+    def _pose(self, x: jax.Array) -> jax.Array:
+        """Tokens [B * V, T, E] -> float32 [B * V, C]: all of them, each in its place.
+
+        Pi3 reads its cameras from the mean over patches; nothing is averaged here, so
+        that where things are seen says where from.
+        """
+        narrow = Dense(POSE_WIDTH, ("embed", None), name="places")(x[:, 1:])
+        x = jnp.concatenate([x[:, 0], narrow.reshape(len(x), -1)], axis=-1)
+        x = nn.gelu(Dense(self.config.vision.mlp_dim, ("embed", "mlp"), name="view")(x))
+        to_pose = Dense(POSE_CHANNELS, ("mlp", "embed"), from_zero=True, name="pose")
+        return precision.to_float32(to_pose(x))
 
     def _pixels(self, x: jax.Array, images: jax.Array) -> jax.Array:
         """Tokens [B * V, P, E] and their pictures -> float32 [B * V, C, S, S]."""

@@ -172,7 +172,7 @@ def _stages() -> ConfigDict:
     config.spatial = ConfigDict(
         {
             "steps": 600,
-            "batch_size": 64,  # scenes
+            "batch_size": 32,  # scenes
             "steps_per_call": 10,
             "decoder_depth": 2,
             "frozen_encoder": False,  # True: with VGGT's weights
@@ -181,7 +181,11 @@ def _stages() -> ConfigDict:
             "evaluation_scenes": 128,  # of each suite and kind of camera
             "ranges": SceneRanges()._asdict(),
             "weights": dataclasses.asdict(LossWeights()),
-            "optimizer": {"learning_rate": 1e-3, "warmup_steps": 50},
+            "optimizer": {
+                "learning_rate": 2e-3,
+                "warmup_steps": 30,
+                "final_fraction": 0.02,
+            },
         }
     )
     config.sft = ConfigDict(

@@ -7,6 +7,7 @@ after `alignment.align`. Source: Wang et al. 2025 (arXiv 2507.13347).
 Axes: B batch, V camera views, S image side; components lead pixels.
 """
 
+import functools
 from dataclasses import dataclass
 
 import chex
@@ -173,24 +174,20 @@ def depth_edges(depth: jax.Array, valid: jax.Array) -> jax.Array:
     Returns:
       bool [B, V, S, S].
     """
+    side = depth.shape[-1]
     near = jnp.where(valid, depth, 0.0)
-    highest, lowest = near, near
-    for axis in (-2, -1):  # maxima of shifted copies: XLA's windows are slow on a CPU
-        highest, lowest = (
-            extreme(extreme(x, _shift(x, 1, axis)), _shift(x, -1, axis))
-            for extreme, x in ((jnp.maximum, highest), (jnp.minimum, lowest))
-        )
-    tolerance = EDGE_TOLERANCE * max(EDGE_SIDE / depth.shape[-1], 1.0)
+    # An array of its own: fused, each of the nine reads would pad it again.
+    border = ((0, 0), (0, 0), (1, 1), (1, 1))
+    padded = jax.lax.optimization_barrier(jnp.pad(near, border, mode="edge"))
+    windows = [
+        padded[..., row : row + side, column : column + side]
+        for row in range(3)
+        for column in range(3)
+    ]
+    highest = functools.reduce(jnp.maximum, windows)
+    lowest = functools.reduce(jnp.minimum, windows)
+    tolerance = EDGE_TOLERANCE * max(EDGE_SIDE / side, 1.0)
     return (highest - lowest) > tolerance * jnp.maximum(near, EPSILON)
-
-
-def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
-    """x moved by one place along an axis, its border repeated."""
-    inner = jax.lax.slice_in_dim(x, max(-by, 0), x.shape[axis] - max(by, 0), axis=axis)
-    edge = 0 if by > 0 else x.shape[axis] - 1
-    border = jax.lax.slice_in_dim(x, edge, edge + 1, axis=axis)
-    parts = [border, inner] if by > 0 else [inner, border]
-    return jnp.concatenate(parts, axis=axis)
 
 
 def clamped_angle(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -206,7 +203,9 @@ def clamped_angle(first: jax.Array, second: jax.Array) -> jax.Array:
       float32 [B, V, ...], rad, with a finite gradient, 0 where clamped.
     """
     cosine = jnp.clip((first * second).sum(2), np.cos(MAX_ANGLE), np.cos(MIN_ANGLE))
-    series = jnp.polyval(jnp.asarray(ARC_COSINE, jnp.float32), cosine)
+    series = jnp.zeros_like(cosine)
+    for coefficient in ARC_COSINE:  # Horner's scheme
+        series = series * cosine + coefficient
     return jnp.sqrt(1 - cosine) * series
 
 

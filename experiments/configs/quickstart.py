@@ -204,6 +204,7 @@ def _stages() -> ConfigDict:
             "floor": 0.0,
             "drift": "corrected",
             "stochastic_steps": "all",
+            "bound_draws": 4,  # where no step is stochastic
         }
     )
     config.rl = ConfigDict(

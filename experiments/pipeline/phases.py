@@ -36,6 +36,7 @@ from omnivla_jax.train.state import TrainState, eval_params
 ONE_INSTRUCTION = "there is only one instruction"
 EVALUATIONS = {
     "before": "Before",
+    "half": "Half way",
     "after": "After",
     "swapped_instructions": "Swapped words",
 }

@@ -26,6 +26,11 @@ class OnlineConfig:
     grad_accum_steps: int = 1  # parts that a minibatch's gradient is summed from
     chunk_advantage_weight: float = 0.0  # of chunk groups in an advantage; 1: alone
     success_rate_filter: tuple[float, float] = (0.0, 1.0)  # of groups learned from
+    target_kl: float | None = None  # nats a chunk that end an update's minibatches
+    self_imitation: float = 0.0  # weight of the supervised loss on what did better
+    ema_decay: float = 0.0  # of the average that is evaluated; 0 keeps none
+    rollout_policy: str = "trained"  # the policy that explores, or "average"
+    task_memory: float = 0.0  # decay of tasks' remembered success; 0: they take turns
     discount: float = 1.0  # gamma, per control step of a chunk (eq. 16)
     reference: str = "old"  # the policy that the divergence is from, or "sft"
     adv_std_min: float = 0.05  # smallest deviation that advantages are divided by
@@ -35,6 +40,10 @@ class OnlineConfig:
     def __post_init__(self) -> None:
         choose("observation_store", self.observation_store, OBSERVATION_STORES)
         choose("reference", self.reference, {"old": None, "sft": None})
+        choose(
+            "rollout_policy", self.rollout_policy, {"trained": None, "average": None}
+        )
+        self._check_numbers()
         if self.observation_store == "cache" and self.trainable != "experts:action":
             raise ValueError(
                 "observation_store='cache' keeps prefixes that trainable="
@@ -58,6 +67,27 @@ class OnlineConfig:
                 f"with num_branches={self.num_branches} make {total}, which "
                 f"minibatches={self.minibatches} of grad_accum_steps="
                 f"{self.grad_accum_steps} do not divide."
+            )
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers outside of their ranges, and an average that is not kept."""
+        if self.target_kl is not None and self.target_kl <= 0:
+            raise ValueError(
+                f"target_kl={self.target_kl} would end every update at once: choose a "
+                "positive one, or None for none."
+            )
+        if self.self_imitation < 0:
+            raise ValueError(
+                f"self_imitation={self.self_imitation} would unlearn what did better: "
+                "choose 0 or more."
+            )
+        for name in ("ema_decay", "task_memory"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1).")
+        if self.rollout_policy == "average" and not self.ema_decay:
+            raise ValueError(
+                "rollout_policy='average' explores with an average of the parameters, "
+                "and ema_decay=0 keeps none: choose, say, ema_decay=0.9."
             )
 
     @property

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree
-from omnivla_jax.rl import groups
+from omnivla_jax.rl import curriculum, groups
 from omnivla_jax.rl import rollout as chunk_scan
 from omnivla_jax.train.agent import ActorOutput, Agent
 from omnivla_jax.train.environment import Environment, check_tasks, is_running
@@ -50,16 +50,19 @@ def collect(
     *,
     config: OnlineConfig,
     mesh_sharding: MeshSharding,
-) -> tuple[RolloutBatch, Metrics]:
+    task_success: jax.Array | None = None,
+) -> tuple[RolloutBatch, Metrics, jax.Array | None]:
     """Play B episodes and compute the advantages of their chunks; consumes `key`.
 
     Args:
       agent, params: the policy, with its adapters merged.
       environment, tasks: the simulator, and the task ids that take turns.
       config, mesh_sharding: of stage III.
+      task_success: float32 [M], remembered success of `tasks`; None: none is.
 
     Returns:
-      The batch that the update learns from, and scalar metrics of the episodes.
+      The batch that the update learns from, scalar metrics of the episodes, and what is
+      remembered after them.
     """
     reset_key, act_key = jax.random.split(key)
     branches, weights = config.num_branches, config.reward_weights
@@ -77,7 +80,7 @@ def collect(
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
     env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config)
+        reset_groups(environment, tasks, reset_key, config, task_success)
     )
     final, transitions = chunk_scan.rollout(
         lambda state, key: agent.act(
@@ -100,7 +103,17 @@ def collect(
     advantages, metrics = config.objective.advantages(rollout, config)
     output = transitions.extras._replace(executed_mask=transitions.mask > 0)
     metrics |= _episode_metrics(environment, final, rollout.returns)
-    return RolloutBatch(_flatten_time(output), advantages), metrics
+    metrics["simulated_steps"] = jnp.sum(transitions.mask)  # those of clones, too
+    if task_success is not None:
+        played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
+        task_success = curriculum.remember(
+            task_success,
+            jnp.argmax(played, axis=1),
+            env_state.success,
+            decay=config.task_memory,
+        )
+        metrics["remembered_success"] = jnp.mean(task_success)
+    return RolloutBatch(_flatten_time(output), advantages), metrics, task_success
 
 
 def reset_groups(
@@ -108,16 +121,19 @@ def reset_groups(
     tasks: Sequence[int],
     key: jax.Array,
     config: OnlineConfig,
+    task_success: jax.Array | None = None,
 ) -> Any:
     """N fresh initial states, G copies of each; consumes `key`.
 
-    Tasks take turns, from a random one on, so that each gets its share.
+    Tasks take turns, from a random one on, so that each gets its share, or are drawn by
+    their remembered success.
 
     Args:
       environment: the simulator.
       tasks: its task ids that episodes are played of.
       key: consumed.
       config: N and G.
+      task_success: float32 [M], remembered success of `tasks`; None: they take turns.
 
     Returns:
       N G states, those of a group side by side.
@@ -127,8 +143,11 @@ def reset_groups(
     """
     check_tasks(environment, tasks)
     offset_key, reset_key = jax.random.split(key)
-    offset = jax.random.randint(offset_key, (), 0, len(tasks))
-    turns = (jnp.arange(config.groups) + offset) % len(tasks)
+    if task_success is None:
+        offset = jax.random.randint(offset_key, (), 0, len(tasks))
+        turns = (jnp.arange(config.groups) + offset) % len(tasks)
+    else:
+        turns = curriculum.allocate(offset_key, task_success, count=config.groups)
     task = jnp.asarray(tasks, jnp.int32)[turns]
     env_state = environment.reset(task, jax.random.split(reset_key, config.groups))
     return groups.repeat(env_state, config.group_size)
@@ -152,6 +171,7 @@ def gather_minibatch(
     of_chunks = (
         output.trace,
         output.executed_mask,
+        output.chunk,
         advantages.advantage,
         advantages.weight,
     )
@@ -161,12 +181,14 @@ def gather_minibatch(
         output.value,
         (advantages.value, advantages.target),
     )
-    trace, mask, advantage, weight = jax.tree.map(lambda leaf: leaf[index], of_chunks)
+    trace, mask, chunk, advantage, weight = jax.tree.map(
+        lambda leaf: leaf[index], of_chunks
+    )
     observation_ref, proprio, value, critic = jax.tree.map(
         lambda leaf: leaf[index // num_branches], of_decisions
     )
     return RolloutBatch(
-        ActorOutput(observation_ref, proprio, trace, value, mask),
+        ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
         AdvantageBatch(advantage, weight, *critic),
     )
 

@@ -4,6 +4,7 @@ collect: reset N states -> G copies -> T chunks of episodes -> advantages
 learn:   E epochs of M minibatches of the objective -> new parameters
 """
 
+import dataclasses
 from typing import Sequence
 
 import jax
@@ -13,6 +14,7 @@ from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.normalize import Normalizer
+from omnivla_jax.rl import curriculum
 from omnivla_jax.train import rng, state
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment, shard_map_environment
@@ -26,7 +28,11 @@ from omnivla_jax.train.state import TrainState
 
 
 def create(
-    sft_state: TrainState, config: OnlineConfig, policy_config: PolicyConfig
+    sft_state: TrainState,
+    config: OnlineConfig,
+    policy_config: PolicyConfig,
+    *,
+    num_tasks: int = 0,
 ) -> TrainState:
     """Stage III at step 0.
 
@@ -34,10 +40,19 @@ def create(
       sft_state: the state that stage II ended in.
       config: of stage III.
       policy_config: of the policy.
+      num_tasks: M, whose success is remembered where `config` asks for it.
 
     Returns:
       Its parameters, with adapters and a critic where `config` asks for them.
+
+    Raises:
+      ValueError: success is to be remembered of no task.
     """
+    if config.task_memory and not num_tasks:
+        raise ValueError(
+            f"task_memory={config.task_memory} remembers the success of tasks: pass "
+            "num_tasks, how many of them are trained."
+        )
     key = rng.named_key(sft_state.seed, "adapters")
     params = lora.add_adapters(
         state.eval_params(sft_state), key, trainable=config.trainable
@@ -46,13 +61,17 @@ def create(
         critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
     trained = lora.trainable_mask(params, config.trainable)
-    return state.create(
+    started = state.create(
         params,
         sft_state.normalizer,
         state.make_optimizer(config.optimizer, trained),
         seed=sft_state.seed,
+        keep_ema=config.ema_decay > 0,
         keep_reference=config.reference == "sft",
     )
+    if not config.task_memory:
+        return started
+    return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
 
 
 def make_step(
@@ -86,14 +105,16 @@ def make_step(
         agent = make_agent(
             environment, policy_config, sampler, state.normalizer, config
         )
-        batch, episode_metrics = collect(
+        averaged = config.rollout_policy == "average"
+        batch, episode_metrics, task_success = collect(
             agent,
-            lora.merge(state.params),
+            lora.merge(state.ema_params if averaged else state.params),
             rollout_key,
             environment,
             tasks,
             config=config,
             mesh_sharding=mesh_sharding,
+            task_success=state.task_success,
         )
         new_state, update_metrics = update_epochs(
             state,
@@ -103,6 +124,7 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
         )
+        new_state = dataclasses.replace(new_state, task_success=task_success)
         return (
             mesh_sharding.constrain_state(new_state),
             episode_metrics | update_metrics,

@@ -22,8 +22,8 @@ from omnivla_jax.train.online.rollout import RolloutBatch, gather_minibatch
 from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
-# loss(params, which chunks int32 [S]) -> the objective on them, metrics
-LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
+# loss(params, which chunks int32 [S], key) -> the objective on them, metrics
+LossFn = Callable[[PyTree, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 
 
 def update_epochs(
@@ -38,7 +38,8 @@ def update_epochs(
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
     Chunks with weight come first in every epoch, and minibatches without any are
-    skipped: frozen episodes cost neither gradient nor time.
+    skipped: frozen episodes cost neither gradient nor time. So are those that are left
+    once the divergence from the policy that explored exceeds `target_kl`.
 
     Args:
       state_before: the state whose parameters are trained.
@@ -51,46 +52,98 @@ def update_epochs(
     """
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
-    weight = batch.advantages.weight
 
-    def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
+    def loss(
+        params: PyTree, index: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
         minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
         minibatch = mesh_sharding.constrain_batch(minibatch)
+        reference = state_before.reference
         return objective_loss(
-            params, state_before.reference, minibatch, agent=agent, config=config
+            params, reference, minibatch, key, agent=agent, config=config
         )
 
-    def train_minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
-        def update(carry: PyTree) -> tuple[PyTree, Metrics]:
-            params, opt_state = carry
-            gradient, metrics = _gradient(params, index, loss, config)
-            updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return (state.apply(params, updates, trained), opt_state), metrics
+    def train(
+        carry: tuple[PyTree, PyTree], index: jax.Array, keys: jax.Array
+    ) -> tuple[tuple[PyTree, PyTree], Metrics]:
+        params, opt_state = carry
+        gradient, metrics = _gradient(params, index, keys, loss, config)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return (state.apply(params, updates, trained), opt_state), metrics
 
-        # Adam moves even without a gradient, so an empty minibatch must not count.
-        shapes = jax.eval_shape(update, carry)[1]
-        no_metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        is_useful = jnp.any(weight[index] > 0)
-        return jax.lax.cond(is_useful, update, lambda c: (c, no_metrics), carry)
-
-    # A random order of the chunks in every epoch, those without weight last.
-    order = jax.vmap(
-        lambda key: jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
-    )(jax.random.split(key, config.epochs))
-    count = config.epochs * config.minibatches
-    index = order.reshape(count, config.grad_accum_steps, -1)  # [E M, A, S]
-    carry = (state_before.params, state_before.opt_state)
-    (params, opt_state), metrics = jax.lax.scan(train_minibatch, carry, index)
-    new_state = dataclasses.replace(
-        state_before, step=state_before.step + 1, params=params, opt_state=opt_state
+    order_key, loss_key = jax.random.split(key)
+    index = _shuffled(order_key, batch.advantages.weight, config)
+    (params, opt_state), metrics = _train_useful(
+        train,
+        (state_before.params, state_before.opt_state),
+        index,
+        jax.random.split(loss_key, index.shape[:2]),
+        is_useful=jnp.any(batch.advantages.weight[index] > 0, axis=(1, 2)),
+        target_kl=config.target_kl,
     )
-    return new_state, _mean_by_weight(metrics)
+    new_state = dataclasses.replace(
+        state_before,
+        step=state_before.step + 1,
+        params=params,
+        ema_params=_average(state_before, params, config),
+        opt_state=opt_state,
+    )
+    trained_on = jnp.mean(metrics["weight"] > 0, dtype=jnp.float32)
+    return new_state, _mean_by_weight(metrics) | {"trained_fraction": trained_on}
+
+
+def _shuffled(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
+    """Every epoch's chunks in random order, without weight last: int32 [E M, A, S]."""
+    keys = jax.random.split(key, config.epochs)
+    position = jax.vmap(lambda key: jax.random.uniform(key, weight.shape))(keys)
+    order = jnp.argsort(position + (weight <= 0), axis=1)
+    count = config.epochs * config.minibatches
+    return order.reshape(count, config.grad_accum_steps, -1)
+
+
+def _train_useful(
+    train: Callable[..., tuple[PyTree, Metrics]],
+    carry: PyTree,
+    index: jax.Array,
+    keys: jax.Array,
+    *,
+    is_useful: jax.Array,
+    target_kl: float | None,
+) -> tuple[PyTree, Metrics]:
+    """`train(carry, index, keys)` on the useful minibatches, until one exceeds the KL.
+
+    Adam moves even without a gradient, so a skipped minibatch must not count: its
+    metrics are 0, and so is their weight. `is_useful` bool [E M].
+    """
+
+    def step(
+        carry: tuple[PyTree, jax.Array], inputs: tuple[jax.Array, ...]
+    ) -> tuple[tuple[PyTree, jax.Array], Metrics]:
+        trained, has_left = carry
+        *minibatch, is_useful = inputs
+        shapes = jax.eval_shape(train, trained, *minibatch)[1]
+        no_metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        trained, metrics = jax.lax.cond(
+            is_useful & ~has_left,
+            train,
+            lambda c, *_: (c, no_metrics),
+            trained,
+            *minibatch,
+        )
+        if target_kl is not None:
+            has_left |= metrics["kl"] > target_kl
+        return (trained, has_left), metrics
+
+    start = (carry, jnp.asarray(False))
+    (carry, _), metrics = jax.lax.scan(step, start, (index, keys, is_useful))
+    return carry, metrics
 
 
 def objective_loss(
     params: PyTree,
     reference: PyTree | None,
     minibatch: RolloutBatch,
+    key: jax.Array,
     *,
     agent: Agent,
     config: OnlineConfig,
@@ -98,13 +151,15 @@ def objective_loss(
     """The objective on S chunks, and metrics with their "weight".
 
     Scaled by the mean weight: a minibatch with half its chunks masked contributes half
-    the gradient.
+    the gradient. With `self_imitation` the supervised loss of the chunks that did
+    better than their group is added, scaled by their share.
 
     Args:
       params: with their adapters, if they have any.
       reference: parameters that the divergence is measured from; None: those that
         sampled the chunks.
       minibatch: S chunks, each with a decision of its own.
+      key: of the supervised loss; consumed.
 
     Returns:
       The loss, float32 [], and metrics by name.
@@ -120,27 +175,51 @@ def objective_loss(
         reference=None if reference is None else agent.log_prob(reference, output),
     )
     share = jnp.mean(advantages.weight)
-    return share * value, metrics | {"weight": share}
+    total, metrics = share * value, metrics | {"weight": share}
+    if config.self_imitation:
+        did_better = (advantages.advantage > 0) & (advantages.weight > 0)
+        imitation = agent.imitation_loss(merged, output, key, did_better)
+        better_share = jnp.mean(did_better, dtype=jnp.float32)
+        total += config.self_imitation * better_share * imitation
+        metrics |= {"imitation_loss": jax.lax.stop_gradient(imitation)}
+    return total, metrics
+
+
+def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree | None:
+    """The moving average of the parameters after an update; None: none is kept."""
+    if before.ema_params is None:
+        return None
+    return lora.update_ema(
+        before.ema_params, params, step=before.step, limit=config.ema_decay
+    )
 
 
 def _gradient(
-    params: PyTree, index: jax.Array, loss: LossFn, config: OnlineConfig
+    params: PyTree,
+    index: jax.Array,
+    keys: jax.Array,
+    loss: LossFn,
+    config: OnlineConfig,
 ) -> tuple[PyTree, Metrics]:
     """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
+
+    The A `keys` are consumed.
 
     The parts' gradients are averaged one by one, so that the memory is that of one.
     """
     part = jax.grad(loss, has_aux=True)
 
-    def add_part(total: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
-        gradient, metrics = part(params, index)
+    def add_part(
+        total: PyTree, inputs: tuple[jax.Array, jax.Array]
+    ) -> tuple[PyTree, Metrics]:
+        gradient, metrics = part(params, *inputs)
         return jax.tree.map(jnp.add, total, gradient), metrics
 
     if config.grad_accum_steps == 1:
-        gradient, metrics = part(params, index[0])
+        gradient, metrics = part(params, index[0], keys[0])
     else:
         zeros = jax.tree.map(jnp.zeros_like, params)
-        total, parts = jax.lax.scan(add_part, zeros, index)
+        total, parts = jax.lax.scan(add_part, zeros, (index, keys))
         gradient = jax.tree.map(lambda leaf: leaf / config.grad_accum_steps, total)
         metrics = _mean_by_weight(parts) | {"weight": jnp.mean(parts["weight"])}
     metrics |= {"grad_norm": optax.tree.norm(gradient)}

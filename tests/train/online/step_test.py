@@ -134,8 +134,13 @@ LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{"stochastic_steps": "one"}, {"schedule": LEARNED}, {"head": "l1"}],
-    ids=["one step", "learned noise", "l1 head"],
+    [
+        {"stochastic_steps": "one"},
+        {"stochastic_steps": "none"},
+        {"schedule": LEARNED},
+        {"head": "l1"},
+    ],
+    ids=["one step", "bound", "learned noise", "l1 head"],
 )
 def test_the_first_ratio_is_one(changes):
     """One minibatch, scored before anything has changed: nothing is far from it."""

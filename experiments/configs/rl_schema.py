@@ -60,6 +60,7 @@ def online_config(
         "objective": objectives.make(raw["objective"], **settings),
         "optimizer": OptimizerConfig(decay_steps=steps, **raw["optimizer"]),
         "success_rate_filter": tuple(raw["success_rate_filter"]),
+        "tree": tuple(raw["tree"]),
     }
     reward.check(raw["reward_weights"])
     online = {name: raw[name] for name in raw if name not in names}

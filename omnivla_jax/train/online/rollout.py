@@ -4,7 +4,8 @@
 
 G episodes from one start are a trajectory group: one advantage for all chunks of an
 episode. C chunks tried in one state are a chunk group (paper, eq. 16): the simulator's
-state is cloned, every clone executes its chunk, and one of them goes on.
+state is cloned, every clone executes its chunk, and one of them goes on. In a tree the
+states are cloned anew at the start of every segment.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
 state (branches), T decisions of an episode, S chunks of a minibatch.
@@ -28,7 +29,7 @@ from omnivla_jax.train.episode_stats import (
     mean_terms,
     weighted_reward,
 )
-from omnivla_jax.train.online.advantages import AdvantageBatch, Rollout
+from omnivla_jax.train.online.advantages import AdvantageBatch, Rollout, succeeded
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.objectives import Metrics
 from omnivla_jax.train.sharding import MeshSharding
@@ -39,6 +40,7 @@ class RolloutBatch(NamedTuple):
 
     output: ActorOutput  # T B decisions with T B C chunks
     advantages: AdvantageBatch
+    succeeded: jax.Array | None = None  # bool [T B C]: of successful episodes
 
 
 def collect(
@@ -82,28 +84,38 @@ def collect(
     env_state = mesh_sharding.constrain_batch(
         reset_groups(environment, tasks, reset_key, config, task_success)
     )
-    final, transitions = chunk_scan.rollout(
-        lambda state, key: agent.act(
-            params, state.env_state, key, num_branches=branches
-        ),
-        step_branches,
-        init_rollout(environment, env_state, weights),
-        act_key,
-        num_chunks=config.chunks,
-    )
+    final = init_rollout(environment, env_state, weights)
+    segments, later = [], config.branching[1:]
+    keys = jax.random.split(act_key, len(config.branching)) if later else [act_key]
+    for segment_key, clones in zip(keys, (1, *later)):
+        final, transitions = chunk_scan.rollout(
+            lambda state, key: agent.act(
+                params, state.env_state, key, num_branches=branches
+            ),
+            step_branches,
+            mesh_sharding.constrain_batch(groups.repeat(final, clones)),
+            segment_key,
+            num_chunks=config.chunks // len(config.branching),
+        )
+        segments.append(transitions)
     terms, env_state = mean_terms(environment, final.sums), final.env_state
     critic = config.objective.has_critic
     rollout = Rollout(
         returns=weighted_reward(terms, weights),
         success=env_state.success,
         is_running=is_running(env_state),
-        transitions=transitions,
+        segments=tuple(segments),
         last_value=agent.value_of(params, env_state) if critic else None,
     )
     advantages, metrics = config.objective.advantages(rollout, config)
-    output = transitions.extras._replace(executed_mask=transitions.mask > 0)
+    outputs = [
+        _flatten_time(part.extras._replace(executed_mask=part.mask > 0))
+        for part in segments
+    ]
+    output = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outputs)
     metrics |= _episode_metrics(environment, final, rollout.returns)
-    metrics["simulated_steps"] = jnp.sum(transitions.mask)  # those of clones, too
+    # Those of clones, too; what episodes of a tree share counts once.
+    metrics["simulated_steps"] = sum(jnp.sum(part.mask) for part in segments)
     if task_success is not None:
         played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
         task_success = curriculum.remember(
@@ -113,7 +125,8 @@ def collect(
             decay=config.task_memory,
         )
         metrics["remembered_success"] = jnp.mean(task_success)
-    return RolloutBatch(_flatten_time(output), advantages), metrics, task_success
+    imitable = succeeded(rollout, num_branches=branches)
+    return RolloutBatch(output, advantages, imitable), metrics, task_success
 
 
 def reset_groups(
@@ -123,7 +136,7 @@ def reset_groups(
     config: OnlineConfig,
     task_success: jax.Array | None = None,
 ) -> Any:
-    """N fresh initial states, G copies of each; consumes `key`.
+    """N fresh initial states, G copies of each, fewer in a tree; consumes `key`.
 
     Tasks take turns, from a random one on, so that each gets its share, or are drawn by
     their remembered success.
@@ -136,7 +149,7 @@ def reset_groups(
       task_success: float32 [M], remembered success of `tasks`; None: they take turns.
 
     Returns:
-      N G states, those of a group side by side.
+      N G states, or those that a tree starts with, those of a group side by side.
 
     Raises:
       ValueError: a task that the simulator does not hold.
@@ -150,7 +163,7 @@ def reset_groups(
         turns = curriculum.allocate(offset_key, task_success, count=config.groups)
     task = jnp.asarray(tasks, jnp.int32)[turns]
     env_state = environment.reset(task, jax.random.split(reset_key, config.groups))
-    return groups.repeat(env_state, config.group_size)
+    return groups.repeat(env_state, config.branching[0])
 
 
 def gather_minibatch(
@@ -167,7 +180,7 @@ def gather_minibatch(
       S chunks and S decisions.
     """
 
-    output, advantages = batch
+    output, advantages, _ = batch
     of_chunks = (
         output.trace,
         output.executed_mask,

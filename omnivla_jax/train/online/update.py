@@ -22,8 +22,8 @@ from omnivla_jax.train.online.rollout import RolloutBatch, gather_minibatch
 from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
-# loss(params, which chunks int32 [S], key) -> the objective on them, metrics
-LossFn = Callable[[PyTree, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+# loss(params, which chunks int32 [S]) -> the objective on them, metrics
+LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 
 
 def update_epochs(
@@ -53,31 +53,32 @@ def update_epochs(
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
 
-    def loss(
-        params: PyTree, index: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, Metrics]:
+    def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
         minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
         minibatch = mesh_sharding.constrain_batch(minibatch)
-        reference = state_before.reference
         return objective_loss(
-            params, reference, minibatch, key, agent=agent, config=config
+            params, state_before.reference, minibatch, agent=agent, config=config
         )
 
     def train(
-        carry: tuple[PyTree, PyTree], index: jax.Array, keys: jax.Array
+        carry: tuple[PyTree, PyTree], index: jax.Array, key: jax.Array
     ) -> tuple[tuple[PyTree, PyTree], Metrics]:
         params, opt_state = carry
-        gradient, metrics = _gradient(params, index, keys, loss, config)
+        gradient, metrics = _gradient(params, index, loss, config)
+        if config.self_imitation:
+            imitation, of_loss = _imitation_gradient(params, batch, key, agent, config)
+            gradient = jax.tree.map(jnp.add, gradient, imitation)
+            metrics |= of_loss
         updates, opt_state = optimizer.update(gradient, opt_state, params)
         return (state.apply(params, updates, trained), opt_state), metrics
 
-    order_key, loss_key = jax.random.split(key)
+    order_key, imitation_key = jax.random.split(key)
     index = _shuffled(order_key, batch.advantages.weight, config)
     (params, opt_state), metrics = _train_useful(
         train,
         (state_before.params, state_before.opt_state),
         index,
-        jax.random.split(loss_key, index.shape[:2]),
+        jax.random.split(imitation_key, len(index)),
         is_useful=jnp.any(batch.advantages.weight[index] > 0, axis=(1, 2)),
         target_kl=config.target_kl,
     )
@@ -110,7 +111,7 @@ def _train_useful(
     is_useful: jax.Array,
     target_kl: float | None,
 ) -> tuple[PyTree, Metrics]:
-    """`train(carry, index, keys)` on the useful minibatches, until one exceeds the KL.
+    """`train(carry, index, key)` on the useful minibatches, until one exceeds the KL.
 
     Adam moves even without a gradient, so a skipped minibatch must not count: its
     metrics are 0, and so is their weight. `is_useful` bool [E M].
@@ -143,7 +144,6 @@ def objective_loss(
     params: PyTree,
     reference: PyTree | None,
     minibatch: RolloutBatch,
-    key: jax.Array,
     *,
     agent: Agent,
     config: OnlineConfig,
@@ -151,20 +151,18 @@ def objective_loss(
     """The objective on S chunks, and metrics with their "weight".
 
     Scaled by the mean weight: a minibatch with half its chunks masked contributes half
-    the gradient. With `self_imitation` the supervised loss of the chunks that did
-    better than their group is added, scaled by their share.
+    the gradient.
 
     Args:
       params: with their adapters, if they have any.
       reference: parameters that the divergence is measured from; None: those that
         sampled the chunks.
       minibatch: S chunks, each with a decision of its own.
-      key: of the supervised loss; consumed.
 
     Returns:
       The loss, float32 [], and metrics by name.
     """
-    output, advantages = minibatch
+    output, advantages, _ = minibatch
     merged, objective = lora.merge(params), config.objective
     value, metrics = objective.loss(
         agent.log_prob(merged, output),
@@ -175,14 +173,7 @@ def objective_loss(
         reference=None if reference is None else agent.log_prob(reference, output),
     )
     share = jnp.mean(advantages.weight)
-    total, metrics = share * value, metrics | {"weight": share}
-    if config.self_imitation:
-        did_better = (advantages.advantage > 0) & (advantages.weight > 0)
-        imitation = agent.imitation_loss(merged, output, key, did_better)
-        better_share = jnp.mean(did_better, dtype=jnp.float32)
-        total += config.self_imitation * better_share * imitation
-        metrics |= {"imitation_loss": jax.lax.stop_gradient(imitation)}
-    return total, metrics
+    return share * value, metrics | {"weight": share}
 
 
 def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree | None:
@@ -194,32 +185,51 @@ def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree
     )
 
 
-def _gradient(
+def _imitation_gradient(
     params: PyTree,
-    index: jax.Array,
-    keys: jax.Array,
-    loss: LossFn,
+    batch: RolloutBatch,
+    key: jax.Array,
+    agent: Agent,
     config: OnlineConfig,
 ) -> tuple[PyTree, Metrics]:
-    """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
+    """The gradient of the weighted supervised loss on some successes; consumes `key`.
 
-    The A `keys` are consumed.
+    Of any group: where all succeed no advantage holds the policy to what it can do.
+    """
+    assert batch.succeeded is not None, "no finished episodes"
+    draw_key, loss_key = jax.random.split(key)
+    place = jax.random.uniform(draw_key, batch.succeeded.shape) + ~batch.succeeded
+    index = jnp.argsort(place)[: config.imitated_chunks]
+    output = gather_minibatch(batch, index, num_branches=config.num_branches).output
+
+    def loss(params: PyTree) -> jax.Array:
+        return agent.imitation_loss(
+            lora.merge(params), output, loss_key, batch.succeeded[index]
+        )
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    weighted = jax.tree.map(lambda leaf: config.self_imitation * leaf, gradient)
+    return weighted, {"imitation_loss": value}
+
+
+def _gradient(
+    params: PyTree, index: jax.Array, loss: LossFn, config: OnlineConfig
+) -> tuple[PyTree, Metrics]:
+    """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
 
     The parts' gradients are averaged one by one, so that the memory is that of one.
     """
     part = jax.grad(loss, has_aux=True)
 
-    def add_part(
-        total: PyTree, inputs: tuple[jax.Array, jax.Array]
-    ) -> tuple[PyTree, Metrics]:
-        gradient, metrics = part(params, *inputs)
+    def add_part(total: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
+        gradient, metrics = part(params, index)
         return jax.tree.map(jnp.add, total, gradient), metrics
 
     if config.grad_accum_steps == 1:
-        gradient, metrics = part(params, index[0], keys[0])
+        gradient, metrics = part(params, index[0])
     else:
         zeros = jax.tree.map(jnp.zeros_like, params)
-        total, parts = jax.lax.scan(add_part, zeros, (index, keys))
+        total, parts = jax.lax.scan(add_part, zeros, index)
         gradient = jax.tree.map(lambda leaf: leaf / config.grad_accum_steps, total)
         metrics = _mean_by_weight(parts) | {"weight": jnp.mean(parts["weight"])}
     metrics |= {"grad_norm": optax.tree.norm(gradient)}

@@ -108,6 +108,27 @@ def test_uncertain_tasks_are_played_and_remembered():
     np.testing.assert_allclose(metrics["remembered_success"], 1.25 / 3, rtol=1e-6)
 
 
+def test_a_tree_plays_what_its_leaves_share_once():
+    """Two groups of 4: 2 first segments, each followed by 2 second ones."""
+    config = dataclasses.replace(
+        CONFIG,
+        groups=2,
+        group_size=4,
+        num_branches=1,
+        chunk_advantage_weight=0.0,
+        chunks=2,
+        tree=(2, 2),
+        minibatches=1,
+    )
+    batch, metrics = collected(jnp.array([[1.0, 0.0]]), config)
+    assert config.total == 2 * (2 + 4) == len(batch.advantages.advantage)
+    played = np.asarray(batch.output.executed_mask)
+    assert played.shape == (12, ACTIONS) and metrics["simulated_steps"] == played.sum()
+    longest = 2 * ACTIONS  # of an episode that shares its first half with another one
+    assert metrics["episode_steps"] <= longest
+    assert batch.output.proprio.shape[0] == 12
+
+
 def test_the_first_branch_goes_on():
     """Walking right for two chunks reaches the goal at the right, whatever else."""
     config = dataclasses.replace(CONFIG, chunks=3)

@@ -50,14 +50,14 @@ def compare_methods(config: ConfigDict, root: Path) -> None:
       config: with `methods`, see `pipeline.tuning`.
       root: folder of all runs.
     """
-    compared = tuning.run(config, root)
-    tried = list(dict.fromkeys(run.variant for run in compared.tried))
-    winners = list(compared.winners.values())
-    records.save(root / "tuning", compared.tried, variants=tried)
-    records.save(root / "methods", compared.played, variants=winners)
-    tables.draw_variants(root / "curves.png", compared.played, winners)
-    print(f"Tuning\n\n{tables.variant_table(compared.tried, tried)}\n")
-    print(comparison.table(compared.played, winners))
+    outcome = tuning.run(config, root)
+    tried = list(dict.fromkeys(run.variant for run in outcome.tried))
+    winners = list(outcome.winners.values())
+    records.save(root / "tuning", outcome.tried, variants=tried)
+    records.save(root / "methods", outcome.played, variants=winners)
+    tables.draw_variants(root / "curves.png", outcome.played, winners)
+    print(f"Tuning\n\n{tables.variant_table(outcome.tried, tried)}\n")
+    print(comparison.table(outcome.played, winners))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,13 @@ DEBUG_CHANGES = {
         "optimizer": {"warmup_steps": 0},
     },
     "sampler": {"steps": 2},
-    "rl": {"updates": 2, "groups": 3, "group_size": 2, "minibatches": 2},
+    "rl": {
+        "updates": 2,
+        "groups": 3,
+        "group_size": 2,
+        "minibatches": 2,
+        "imitated_chunks": 4,
+    },
     "evaluation": {"episodes": 6, "batch_size": 3, "steps": 2, "recorded": 2},
 }
 

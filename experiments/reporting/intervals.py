@@ -9,6 +9,7 @@ Axes: S seeds, R resamples.
 from typing import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 RESAMPLES = 10_000
 LEVELS = (0.025, 0.975)
@@ -50,7 +51,7 @@ def of_success(
 
 
 def of_difference(
-    success: Sequence[float], other: Sequence[float], episodes: Sequence[int]
+    success: ArrayLike, other: ArrayLike, episodes: Sequence[int]
 ) -> tuple[float, float]:
     """The 95 % interval of success minus another's, under the same seeds.
 
@@ -63,10 +64,10 @@ def of_difference(
     Raises:
       ValueError: the seeds are not as many.
     """
-    if len(success) != len(other):
-        raise ValueError(f"{len(success)} and {len(other)} seeds cannot be paired.")
-    chosen = choose_seeds(len(success))
     rates, others = np.asarray(success, float), np.asarray(other, float)
+    if len(rates) != len(others):
+        raise ValueError(f"{len(rates)} and {len(others)} seeds cannot be paired.")
+    chosen = choose_seeds(len(rates))
     counts = np.asarray(episodes)[chosen]
     generator = np.random.default_rng(2)
     drawn = [generator.binomial(counts, of[chosen]) for of in (rates, others)]

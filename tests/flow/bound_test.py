@@ -46,7 +46,7 @@ def test_scores_are_errors_over_the_entries_that_count() -> None:
 
 def test_divergence_is_half_the_velocities_squared_distance() -> None:
     draws = recorded(jnp.array(0.5))
-    mask = jnp.arange(D) < jnp.ones((H, D)) * 1
+    mask = jnp.broadcast_to(jnp.arange(D) < 1, (H, D))
     old = bound.recorded_score(draws, mask=mask)
     new = bound.score(velocity_under(jnp.array(0.2)), draws, mask=mask)
     by_hand = 0.5 * ((0.3 * np.asarray(draws.mixed)[..., 0]) ** 2).sum(axis=2)

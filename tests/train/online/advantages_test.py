@@ -68,6 +68,14 @@ def test_segments_of_a_tree_share_their_leaves_advantages():
     np.testing.assert_array_equal(found.weight, [1, 1, 0, 1, 1, 1])
 
 
+def test_successes_are_those_of_whole_subtrees():
+    rollout = episodes([True, True, True, False], jnp.zeros((1, 4)), [[0, 1, 1, 1]])
+    first = Transition(None, None, jnp.zeros((1, 2)), jnp.ones((1, 2, ACTIONS)))
+    rollout = rollout._replace(segments=(first, *rollout.segments))
+    found = advantages.succeeded(rollout, num_branches=1)
+    np.testing.assert_array_equal(found, [1, 0, 0, 1, 1, 0])
+
+
 def test_too_easy_or_hard_groups_weigh_nothing():
     success = [True, True, True, False, True, False, False, False]
     rollout = episodes(success, jnp.zeros((2, 8)), np.ones((2, 8)))

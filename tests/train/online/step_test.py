@@ -155,7 +155,7 @@ def test_the_first_ratio_is_one(changes):
     )
     step = make_step(settings, network, sampler)
     after, metrics = step(fresh(settings, network), rng.named_key(0, "online"))
-    assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
+    assert abs(metrics["ratio_mean"] - 1) < 3e-5 and metrics["ratio_std"] < 3e-5
     assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
     assert int(after.step) == 1
 

@@ -142,28 +142,30 @@ def test_a_target_divergence_ends_the_update():
     assert 0 < moved[0] < moved[1]
 
 
-def test_imitation_pulls_towards_what_did_better():
-    """Chunks with the lower half's advantages are not imitated."""
-    given = batch()
-    config = dataclasses.replace(CONFIG, self_imitation=100.0, epochs=20)
+def test_imitation_pulls_towards_successes_of_any_group():
+    """The one success, in a group without weight, is found among twelve chunks."""
+    weight = jnp.ones(CHUNKS).at[7].set(0.0)
+    given = batch(weight)._replace(succeeded=jnp.arange(CHUNKS) == 7)
+    config = dataclasses.replace(
+        CONFIG, self_imitation=100.0, imitated_chunks=3, epochs=20
+    )
     after, metrics = learned(config, given)
-    better = given.advantages.advantage > 0
-    wanted = jnp.mean(given.output.chunk[better], axis=0)
-    shift = after.params["action"]["shift"]
     plain, _ = learned(dataclasses.replace(CONFIG, epochs=20), given)
     distance = [
-        float(jnp.linalg.norm(s - wanted))
-        for s in (shift, plain.params["action"]["shift"])
+        float(jnp.linalg.norm(s.params["action"]["shift"] - given.output.chunk[7]))
+        for s in (after, plain)
     ]
     assert distance[0] < 0.7 * distance[1], distance
     assert metrics["imitation_loss"] > 0
 
 
-def test_accumulated_imitation_is_that_of_the_whole():
-    config = dataclasses.replace(CONFIG, self_imitation=1.0)
-    whole, _ = learned(config)
-    parts, _ = learned(dataclasses.replace(config, grad_accum_steps=3))
-    chex.assert_trees_all_close(whole.params, parts.params, atol=1e-6)
+def test_without_successes_nothing_is_imitated():
+    config = dataclasses.replace(CONFIG, self_imitation=1.0, imitated_chunks=3)
+    none = batch()._replace(succeeded=jnp.zeros(CHUNKS, bool))
+    after, metrics = learned(config, none)
+    plain, _ = learned(CONFIG, none)
+    chex.assert_trees_all_close(after.params, plain.params, atol=1e-7)
+    assert metrics["imitation_loss"] == 0
 
 
 def test_the_average_follows_the_parameters():
@@ -188,6 +190,7 @@ def test_settings_that_contradict_each_other_are_named():
         ({"tree": (1,), "objective": OBJECTIVES["ppo"]}, "without a critic"),
         ({"target_kl": 0.0}, "target_kl=0.0"),
         ({"self_imitation": -1.0}, "self_imitation=-1.0"),
+        ({"self_imitation": 1.0}, "imitated_chunks=144 are drawn of the 12"),
         ({"ema_decay": 1.0}, "ema_decay=1.0"),
         ({"task_memory": -0.1}, "task_memory=-0.1"),
         ({"rollout_policy": "average"}, "ema_decay=0.9"),

@@ -41,7 +41,8 @@ def table(runs: Sequence[Run], variants: Sequence[str]) -> str:
     best = max(by_variant.values(), key=lambda of: statistics.fmean(_success(of)))
     lines = [
         "| method | success (95 % interval over seeds and episodes) | by seed "
-        f"| half way | steps until {REACHED:.0%} | online minutes | the best leads by |",
+        f"| half way | steps until {REACHED:.0%} | online minutes "
+        "| the best leads by |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_row(name, of, best) for name, of in by_variant.items()]

@@ -105,8 +105,8 @@ class OnlineConfig:
             )
         if self.self_imitation < 0:
             raise ValueError(
-                f"self_imitation={self.self_imitation} would unlearn successes: choose "
-                "0 or more."
+                f"self_imitation={self.self_imitation} would unlearn successes: "
+                "choose 0 or more."
             )
         if self.self_imitation and not 1 <= self.imitated_chunks <= self.total:
             raise ValueError(

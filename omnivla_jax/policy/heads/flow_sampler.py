@@ -1,7 +1,10 @@
 """How the flow head explores: the ODE, or the SDE's steps, noise schedule and drift."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Mapping
+
+import jax
 
 from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.flow.schedules import Schedule
@@ -44,6 +47,15 @@ class FlowSampler:
                 f"No step of a chain with steps={self.steps} has a density under this "
                 "drift: `cps` needs at least 2 steps, the others 1."
             )
+
+    def scaled(self, factor: jax.Array) -> "FlowSampler":
+        """The sampler with `factor` times the noise, float32 [] in (0, 1].
+
+        A noise head's deviations and the draws of a bound stay as they are.
+        """
+        if self.schedule.learned:
+            return self
+        return dataclasses.replace(self, schedule=self.schedule.scaled(factor))
 
     @property
     def noisy_steps(self) -> int:

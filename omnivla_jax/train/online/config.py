@@ -36,6 +36,7 @@ class OnlineConfig:
     imitated_chunks: int = 144  # of them, drawn for each minibatch
     ema_decay: float = 0.0  # of the average that is evaluated; 0 keeps none
     rollout_policy: str = "trained"  # the policy that explores, or "average"
+    final_exploration: float = 1.0  # share of the sampler's noise left at the end
     task_memory: float = 0.0  # decay of tasks' remembered success; 0: they take turns
     discount: float = 1.0  # gamma, per control step of a chunk (eq. 16)
     reference: str = "old"  # the policy that the divergence is from, or "sft"
@@ -112,6 +113,11 @@ class OnlineConfig:
             raise ValueError(
                 f"imitated_chunks={self.imitated_chunks} are drawn of the {self.total} "
                 "chunks of an update: choose 1 to that many."
+            )
+        if not 0 < self.final_exploration <= 1:
+            raise ValueError(
+                f"final_exploration={self.final_exploration} must lie in (0, 1]: "
+                "without noise nothing has a likelihood."
             )
         for name in ("ema_decay", "task_memory"):
             if not 0 <= getattr(self, name) < 1:

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import lora, policy
@@ -102,8 +103,11 @@ def make_step(
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
+        exploring = sampler
+        if config.final_exploration < 1.0:
+            exploring = sampler.scaled(exploration(state.step, config))
         agent = make_agent(
-            environment, policy_config, sampler, state.normalizer, config
+            environment, policy_config, exploring, state.normalizer, config
         )
         averaged = config.rollout_policy == "average"
         batch, episode_metrics, task_success = collect(
@@ -133,6 +137,20 @@ def make_step(
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)
     )
+
+
+def exploration(step: jax.Array, config: OnlineConfig) -> jax.Array:
+    """The share of the sampler's noise in an update: from 1 linearly to the last's.
+
+    Args:
+      step: int32 [], updates before it.
+      config: of stage III.
+
+    Returns:
+      float32 [].
+    """
+    done = jnp.minimum(step / max(config.updates - 1, 1), 1.0)
+    return (1.0 + (config.final_exploration - 1.0) * done).astype(jnp.float32)
 
 
 def make_agent(

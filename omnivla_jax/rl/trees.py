@@ -2,7 +2,8 @@
 
 A state is cloned at the start of every segment, so that G = b_1 b_2 ... b_L episodes
 of a group have played b_1 first segments, b_1 b_2 second ones and so on. The advantage
-of a segment is the mean over the episodes that went through it (TreeAdv, arXiv 2601.03703):
+of a segment is the mean over the episodes that went through it (TreeAdv, arXiv
+2601.03703):
 
     A(segment) = mean over its leaves of their advantages in the group
 

@@ -154,8 +154,8 @@ def test_the_first_ratio_is_one(changes):
     )
     if "head" in changes:
         network = dataclasses.replace(network, **changes)
-    elif "final_exploration" in changes:  # of the first update, too
-        settings = dataclasses.replace(settings, **changes, updates=1)
+    elif "final_exploration" in changes:
+        settings = dataclasses.replace(settings, **changes)
         sampler = SAMPLER
     else:
         sampler = dataclasses.replace(SAMPLER, **changes)

@@ -130,7 +130,7 @@ class OnlineConfig:
 
     @property
     def branching(self) -> tuple[int, ...]:
-        """Clones of a state at the start of each segment; without a tree of one."""
+        """Clones of a state at the start of each segment; one segment if no tree."""
         return self.tree or (self.group_size,)
 
     @property

@@ -50,3 +50,25 @@ def test_unfair_comparisons_are_named():
     config.tuning_seeds = (4, 5)
     with pytest.raises(ValueError, match=r"Seeds \[4\] tune and judge"):
         tuning.check(config, methods)
+
+
+def test_winners_play_under_the_other_seeds(monkeypatch, tmp_path):
+    config = config_file.get_config("debug")
+    asked = []
+
+    def stand_in(part, root):
+        asked.append((part.variant_names, part.seeds))
+        return [
+            run(name, seed, 0.9 if "fast" in name else 0.1)
+            for seed in part.seeds
+            for name in part.variant_names
+        ]
+
+    monkeypatch.setattr(sweep, "run", stand_in)
+    found = tuning.run(config, tmp_path)
+    assert asked == [
+        (("SFT: only", "NFT: slow", "NFT: fast"), (100,)),
+        (("SFT: only", "NFT: fast"), (0,)),
+    ]
+    assert found.winners == {"SFT": "SFT: only", "NFT": "NFT: fast"}
+    assert len(found.tried) == 3 and len(found.played) == 2

@@ -30,6 +30,7 @@ DEBUG_CHANGES = {
     "save_every": 1,
     "validation_episodes": 3,
     "video_size": 16,
+    "time_split": True,
     "policy": {"preset": "debug", "max_tokens": 16},
     "chunks": 2,
     "exec_horizon": 2,
@@ -126,6 +127,9 @@ def _quickstart() -> ConfigDict:
     config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
     config.validation_episodes = 70
     config.video_size = 128
+    # Seconds of an update's parts after online training. They are compiled anew, which
+    # takes longer than ten updates; experiments.benchmarks.online measures them, too.
+    config.time_split = False
     return config
 
 

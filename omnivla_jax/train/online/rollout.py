@@ -8,15 +8,17 @@ state is cloned, every clone executes its chunk, and one of them goes on. In a t
 states are cloned anew at the start of every segment.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
-state (branches), T decisions of an episode, S chunks of a minibatch.
+state (branches), T decisions of an episode, S chunks of a minibatch, D shards of a
+batch, each on a device of its own.
 """
 
+import math
 from typing import Any, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ActionChunk, PyTree
+from omnivla_jax.core.types import ActionChunk, PyTree, Transition
 from omnivla_jax.rl import curriculum, groups
 from omnivla_jax.rl import rollout as chunk_scan
 from omnivla_jax.train.agent import ActorOutput, Agent
@@ -36,11 +38,14 @@ from omnivla_jax.train.sharding import MeshSharding
 
 
 class RolloutBatch(NamedTuple):
-    """Recorded chunks and their advantages; chunk i was tried in decision i // C."""
+    """Recorded chunks and their advantages, shard by shard.
 
-    output: ActorOutput  # T B decisions with T B C chunks
+    Within a shard chunk i was tried in decision i // C.
+    """
+
+    output: ActorOutput  # D T B/D decisions with D T B/D C chunks
     advantages: AdvantageBatch
-    succeeded: jax.Array | None = None  # bool [T B C]: of successful episodes
+    succeeded: jax.Array | None = None  # bool, of chunks of successful episodes
 
 
 def collect(
@@ -67,6 +72,48 @@ def collect(
       remembered after them.
     """
     reset_key, act_key = jax.random.split(key)
+    env_state = mesh_sharding.constrain_batch(
+        reset_groups(environment, tasks, reset_key, config, task_success)
+    )
+    final, segments = _play(
+        agent, params, act_key, environment, env_state, config, mesh_sharding
+    )
+    terms, env_state = mean_terms(environment, final.sums), final.env_state
+    critic = config.objective.has_critic
+    rollout = Rollout(
+        returns=weighted_reward(terms, config.reward_weights),
+        success=env_state.success,
+        is_running=is_running(env_state),
+        segments=segments,
+        last_value=agent.value_of(params, env_state) if critic else None,
+    )
+    advantages, metrics = config.objective.advantages(rollout, config)
+    metrics |= _episode_metrics(environment, final, rollout.returns)
+    # Those of clones, too; what episodes of a tree share counts once.
+    metrics["simulated_steps"] = sum(jnp.sum(part.mask) for part in segments)
+    if task_success is not None:
+        played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
+        task_success = curriculum.remember(
+            task_success,
+            jnp.argmax(played, axis=1),
+            env_state.success,
+            decay=config.task_memory,
+        )
+        metrics["remembered_success"] = jnp.mean(task_success)
+    of_chunks = advantages, succeeded(rollout, num_branches=config.num_branches)
+    return _batch(segments, of_chunks, mesh_sharding), metrics, task_success
+
+
+def _play(
+    agent: Agent,
+    params: PyTree,
+    key: jax.Array,
+    environment: Environment,
+    env_state: Any,
+    config: OnlineConfig,
+    mesh_sharding: MeshSharding,
+) -> tuple[RolloutState, tuple[Transition, ...]]:
+    """Finished episodes, and the transitions of each segment; consumes `key`."""
     branches, weights = config.num_branches, config.reward_weights
 
     def step_branches(
@@ -81,12 +128,9 @@ def collect(
         reward = chunk_return(environment, terms, weights, discount=config.discount)
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
-    env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config, task_success)
-    )
     final = init_rollout(environment, env_state, weights)
     segments, later = [], config.branching[1:]
-    keys = jax.random.split(act_key, len(config.branching)) if later else [act_key]
+    keys = jax.random.split(key, len(config.branching)) if later else [key]
     for segment_key, clones in zip(keys, (1, *later)):
         final, transitions = chunk_scan.rollout(
             lambda state, key: agent.act(
@@ -98,35 +142,29 @@ def collect(
             num_chunks=config.chunks // len(config.branching),
         )
         segments.append(transitions)
-    terms, env_state = mean_terms(environment, final.sums), final.env_state
-    critic = config.objective.has_critic
-    rollout = Rollout(
-        returns=weighted_reward(terms, weights),
-        success=env_state.success,
-        is_running=is_running(env_state),
-        segments=tuple(segments),
-        last_value=agent.value_of(params, env_state) if critic else None,
-    )
-    advantages, metrics = config.objective.advantages(rollout, config)
-    outputs = [
-        _flatten_time(part.extras._replace(executed_mask=part.mask > 0))
-        for part in segments
-    ]
-    output = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outputs)
-    metrics |= _episode_metrics(environment, final, rollout.returns)
-    # Those of clones, too; what episodes of a tree share counts once.
-    metrics["simulated_steps"] = sum(jnp.sum(part.mask) for part in segments)
-    if task_success is not None:
-        played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
-        task_success = curriculum.remember(
-            task_success,
-            jnp.argmax(played, axis=1),
-            env_state.success,
-            decay=config.task_memory,
+    return final, tuple(segments)
+
+
+def _batch(
+    segments: Sequence[Transition],
+    of_chunks: tuple[AdvantageBatch, jax.Array],
+    mesh_sharding: MeshSharding,
+) -> RolloutBatch:
+    """What all segments recorded, shard by shard.
+
+    `of_chunks`: their advantages and successes, segment by segment, [T B C] each.
+    """
+    parts, begin = [], 0
+    for transitions in segments:
+        shape = transitions.mask.shape[:2]
+        end = begin + math.prod(shape)
+        advantages, imitable = jax.tree.map(
+            lambda leaf: leaf[begin:end].reshape(shape), of_chunks
         )
-        metrics["remembered_success"] = jnp.mean(task_success)
-    imitable = succeeded(rollout, num_branches=branches)
-    return RolloutBatch(output, advantages, imitable), metrics, task_success
+        output = transitions.extras._replace(executed_mask=transitions.mask > 0)
+        parts.append(RolloutBatch(output, advantages, imitable))
+        begin = end
+    return _by_shard(parts, mesh_sharding.num_shards)
 
 
 def reset_groups(
@@ -169,24 +207,25 @@ def reset_groups(
 def gather_minibatch(
     batch: RolloutBatch, index: jax.Array, *, num_branches: int
 ) -> RolloutBatch:
-    """Some chunks of a batch, each with a decision of its own.
+    """Some chunks of a shard, each with a decision of its own.
 
     Args:
       batch: decisions, and chunks of them.
-      index: int32 [S], of the chunks.
+      index: int32 [1, S], of the chunks.
       num_branches: chunks of a decision.
 
     Returns:
       S chunks and S decisions.
     """
-
-    output, advantages, _ = batch
+    index = index[0]
+    output, advantages, succeeded = batch
     of_chunks = (
         output.trace,
         output.executed_mask,
         output.chunk,
         advantages.advantage,
         advantages.weight,
+        succeeded,
     )
     of_decisions = (
         output.observation_ref,
@@ -194,7 +233,7 @@ def gather_minibatch(
         output.value,
         (advantages.value, advantages.target),
     )
-    trace, mask, chunk, advantage, weight = jax.tree.map(
+    trace, mask, chunk, advantage, weight, succeeded = jax.tree.map(
         lambda leaf: leaf[index], of_chunks
     )
     observation_ref, proprio, value, critic = jax.tree.map(
@@ -203,6 +242,7 @@ def gather_minibatch(
     return RolloutBatch(
         ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
         AdvantageBatch(advantage, weight, *critic),
+        succeeded,
     )
 
 
@@ -222,11 +262,16 @@ def _episode_metrics(
     }
 
 
-def _flatten_time(tree: PyTree) -> PyTree:
-    """[T, B, ...] -> [T B, ...]."""
+def _by_shard(parts: Sequence[PyTree], num_shards: int) -> PyTree:
+    """Segments [T, B, ...] as one [D T B/D ...], which needs no other device's rows."""
 
-    def flatten(leaf: jax.Array) -> jax.Array:
+    def shards(leaf: jax.Array) -> jax.Array:
         steps, batch, *rest = leaf.shape
-        return leaf.reshape(steps * batch, *rest)  # a leaf may be empty
+        split = leaf.reshape(steps, num_shards, batch // num_shards, *rest)
+        return split.swapaxes(0, 1).reshape(num_shards, -1, *rest)
 
-    return jax.tree.map(flatten, tree)
+    def join(*leaves: jax.Array) -> jax.Array:
+        joined = jnp.concatenate([shards(leaf) for leaf in leaves], axis=1)
+        return joined.reshape(-1, *joined.shape[2:])
+
+    return jax.tree.map(join, *parts)

@@ -1,10 +1,13 @@
 """How an online step learns: E epochs of M minibatches of the objective.
 
-Axes: T B C chunks in all, E epochs, M minibatches, A parts of a minibatch, S chunks of
-a part.
+Every shard of the batch shuffles its own chunks and gives its share to each minibatch:
+devices exchange gradients and metrics, but no experience.
+Axes: T B C chunks in all, D shards, E epochs, M minibatches, A parts of a minibatch, S
+chunks of a part.
 """
 
 import dataclasses
+import functools
 from typing import Callable
 
 import jax
@@ -22,7 +25,7 @@ from omnivla_jax.train.online.rollout import RolloutBatch, gather_minibatch
 from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
-# loss(params, which chunks int32 [S]) -> the objective on them, metrics
+# loss(params, which chunks int32 [D, S/D]) -> the objective on them, metrics
 LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 
 
@@ -37,9 +40,9 @@ def update_epochs(
 ) -> tuple[TrainState, Metrics]:
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
-    Chunks with weight come first in every epoch, and minibatches without any are
-    skipped: frozen episodes cost neither gradient nor time. So are those that are left
-    once the divergence from the policy that explored exceeds `target_kl`.
+    Chunks with weight come first in every epoch of a shard, and minibatches without any
+    are skipped: frozen episodes cost neither gradient nor time. So are those that are
+    left once the divergence from the policy that explored exceeds `target_kl`.
 
     Args:
       state_before: the state whose parameters are trained.
@@ -52,12 +55,17 @@ def update_epochs(
     """
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
+    sharded_gather = mesh_sharding.shard_map_batch(
+        functools.partial(gather_minibatch, num_branches=config.num_branches)
+    )
+    weight = batch.advantages.weight.reshape(mesh_sharding.num_shards, -1)  # [D, L]
+
+    def gather(index: jax.Array) -> RolloutBatch:
+        return mesh_sharding.constrain_batch(sharded_gather(batch, index))
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
-        minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
-        minibatch = mesh_sharding.constrain_batch(minibatch)
         return objective_loss(
-            params, state_before.reference, minibatch, agent=agent, config=config
+            params, state_before.reference, gather(index), agent=agent, config=config
         )
 
     def train(
@@ -66,20 +74,23 @@ def update_epochs(
         params, opt_state = carry
         gradient, metrics = _gradient(params, index, loss, config)
         if config.self_imitation:
-            imitation, of_loss = _imitation_gradient(params, batch, key, agent, config)
+            chosen = _successes(key, batch.succeeded, weight.shape, config)
+            imitation, metrics["imitation_loss"] = _imitation_gradient(
+                params, gather(chosen), key, agent, config
+            )
             gradient = jax.tree.map(jnp.add, gradient, imitation)
-            metrics |= of_loss
         updates, opt_state = optimizer.update(gradient, opt_state, params)
         return (state.apply(params, updates, trained), opt_state), metrics
 
     order_key, imitation_key = jax.random.split(key)
-    index = _shuffled(order_key, batch.advantages.weight, config)
+    index = _shuffled(order_key, weight, config)
+    is_weighted = jnp.take_along_axis(weight[None, None], index, axis=-1) > 0
     (params, opt_state), metrics = _train_useful(
         train,
         (state_before.params, state_before.opt_state),
         index,
         jax.random.split(imitation_key, len(index)),
-        is_useful=jnp.any(batch.advantages.weight[index] > 0, axis=(1, 2)),
+        is_useful=jnp.any(is_weighted, axis=(1, 2, 3)),
         target_kl=config.target_kl,
     )
     new_state = dataclasses.replace(
@@ -91,15 +102,6 @@ def update_epochs(
     )
     trained_on = jnp.mean(metrics["weight"] > 0, dtype=jnp.float32)
     return new_state, _mean_by_weight(metrics) | {"trained_fraction": trained_on}
-
-
-def _shuffled(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
-    """Every epoch's chunks in random order, without weight last: int32 [E M, A, S]."""
-    keys = jax.random.split(key, config.epochs)
-    position = jax.vmap(lambda key: jax.random.uniform(key, weight.shape))(keys)
-    order = jnp.argsort(position + (weight <= 0), axis=1)
-    count = config.epochs * config.minibatches
-    return order.reshape(count, config.grad_accum_steps, -1)
 
 
 def _train_useful(
@@ -138,6 +140,26 @@ def _train_useful(
     start = (carry, jnp.asarray(False))
     (carry, _), metrics = jax.lax.scan(step, start, (index, keys, is_useful))
     return carry, metrics
+
+
+def _shuffled(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
+    """Every epoch's chunks of each shard in random order, those without weight last.
+
+    Args:
+      key: consumed.
+      weight: [D, L], of the L chunks of each shard.
+      config: of stage III.
+
+    Returns:
+      int32 [E M, A, D, S/D].
+    """
+    keys = jax.random.split(key, config.epochs)
+    position = jax.vmap(lambda key: jax.random.uniform(key, (weight.size,)))(keys)
+    position = position.reshape(-1, *weight.shape) + (weight <= 0)
+    order = jnp.argsort(position, axis=-1)  # [E, D, L]
+    parts = config.minibatches * config.grad_accum_steps
+    order = order.reshape(*order.shape[:2], parts, -1).swapaxes(1, 2)
+    return order.reshape(-1, config.grad_accum_steps, *order.shape[2:])
 
 
 def objective_loss(
@@ -185,38 +207,53 @@ def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree
     )
 
 
+def _successes(
+    key: jax.Array,
+    succeeded: jax.Array | None,
+    shape: tuple[int, ...],
+    config: OnlineConfig,
+) -> jax.Array:
+    """Draw chunks to imitate, successes first: int32 [D, S/D]; folds `key`.
+
+    Of any group: where all succeed no advantage holds the policy to what it can do.
+    `shape` is [D, L], of the L chunks of each shard.
+    """
+    assert succeeded is not None, "no finished episodes"
+    place = jax.random.uniform(jax.random.fold_in(key, 0), succeeded.shape)
+    order = jnp.argsort((place + ~succeeded).reshape(shape), axis=-1)
+    return order[:, : config.imitated_chunks // shape[0]]
+
+
 def _imitation_gradient(
     params: PyTree,
-    batch: RolloutBatch,
+    chosen: RolloutBatch,
     key: jax.Array,
     agent: Agent,
     config: OnlineConfig,
-) -> tuple[PyTree, Metrics]:
-    """The gradient of the weighted supervised loss on some successes; consumes `key`.
+) -> tuple[PyTree, jax.Array]:
+    """The gradient of the weighted supervised loss of successes, and the loss itself.
 
-    Of any group: where all succeed no advantage holds the policy to what it can do.
+    `chosen` are chunks with decisions of their own; `key` is folded.
     """
-    assert batch.succeeded is not None, "no finished episodes"
-    draw_key, loss_key = jax.random.split(key)
-    place = jax.random.uniform(draw_key, batch.succeeded.shape) + ~batch.succeeded
-    index = jnp.argsort(place)[: config.imitated_chunks]
-    output = gather_minibatch(batch, index, num_branches=config.num_branches).output
 
     def loss(params: PyTree) -> jax.Array:
         return agent.imitation_loss(
-            lora.merge(params), output, loss_key, batch.succeeded[index]
+            lora.merge(params),
+            chosen.output,
+            jax.random.fold_in(key, 1),
+            chosen.succeeded,
         )
 
     value, gradient = jax.value_and_grad(loss)(params)
-    weighted = jax.tree.map(lambda leaf: config.self_imitation * leaf, gradient)
-    return weighted, {"imitation_loss": value}
+    return jax.tree.map(lambda leaf: config.self_imitation * leaf, gradient), value
 
 
 def _gradient(
     params: PyTree, index: jax.Array, loss: LossFn, config: OnlineConfig
 ) -> tuple[PyTree, Metrics]:
-    """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
+    """The gradient on the chunks `index`, and metrics with their weight.
 
+    `index` int32 [A, D, S/D], within each shard.
     The parts' gradients are averaged one by one, so that the memory is that of one.
     """
     part = jax.grad(loss, has_aux=True)

@@ -93,11 +93,14 @@ def get_config(variant: str = "") -> ConfigDict:
             for name, changes in configurations.items()
         }
     )
+    config.method_names = tuple(methods)  # in this order
     config.methods = ConfigDict(
         {
             method: tuple(f"{method}: {name}" for name in configurations)
             for method, configurations in methods.items()
         }
     )
-    config.variant_names = tuple(config.variants)
+    config.variant_names = tuple(
+        name for method in methods for name in config.methods[method]
+    )
     return config

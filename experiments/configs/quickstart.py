@@ -30,7 +30,7 @@ DEBUG_CHANGES = {
     "save_every": 1,
     "validation_episodes": 3,
     "video_size": 16,
-    "time_split": True,
+    "profile_update": True,
     "policy": {"preset": "debug", "max_tokens": 16},
     "chunks": 2,
     "exec_horizon": 2,
@@ -129,7 +129,7 @@ def _quickstart() -> ConfigDict:
     config.video_size = 128
     # Seconds of an update's parts after online training. They are compiled anew, which
     # takes longer than ten updates; experiments.benchmarks.online measures them, too.
-    config.time_split = False
+    config.profile_update = False
     return config
 
 

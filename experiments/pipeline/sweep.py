@@ -30,7 +30,14 @@ from omnivla_jax.train.state import TrainState
 # Settings that supervised fine-tuning does not depend on.
 ONLINE_SETTINGS = ("rl", "sampler", "stages")
 # Settings of a sweep that no run of it has.
-BESIDE_VARIANTS = ("variants", "variant_names", "seeds", "methods", "tuning_seeds")
+BESIDE_VARIANTS = (
+    "variants",
+    "variant_names",
+    "seeds",
+    "methods",
+    "method_names",
+    "tuning_seeds",
+)
 # Settings that the demonstrations depend on.
 DEMONSTRATION_SETTINGS = (
     "seed",

@@ -1,6 +1,7 @@
 """Compares methods after equal tuning: configurations on some seeds, winners on others.
 
     methods        method -> its configurations, names of `variants`
+    method_names   the methods, in the order of the table
     tuning_seeds   under which every configuration is trained
     seeds          under which each method's best configuration is trained again
 
@@ -39,7 +40,7 @@ def run(config: ConfigDict, root: Path) -> Comparison:
     Raises:
       ValueError: seeds are used twice, or methods were not tuned alike.
     """
-    methods = {name: tuple(config.methods[name]) for name in config.methods}
+    methods = {name: tuple(config.methods[name]) for name in config.method_names}
     check(config, methods)
     names = [name for names in methods.values() for name in names]
     tried = sweep.run(_part(config, names, config.tuning_seeds), root)

@@ -143,7 +143,7 @@ def _on_chunks(
     rates = groups.success_rates(rollout.success, group_size=online.group_size)
     is_kept = groups.success_rate_filter(rates, *online.success_rate_filter)
     kept = groups.apply_group_filter(episodes, is_kept)
-    parts, metrics = [], {}
+    parts, metrics = [], Metrics()
     for transitions in rollout.segments:
         part, of_chunks = _on_segment(kept, transitions, online)
         parts.append(part)

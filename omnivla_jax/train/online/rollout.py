@@ -90,7 +90,8 @@ def collect(
     advantages, metrics = config.objective.advantages(rollout, config)
     metrics |= _episode_metrics(environment, final, rollout.returns)
     # Those of clones, too; what episodes of a tree share counts once.
-    metrics["simulated_steps"] = sum(jnp.sum(part.mask) for part in segments)
+    steps = [jnp.sum(part.mask) for part in segments]
+    metrics["simulated_steps"] = sum(steps[1:], start=steps[0])
     if task_success is not None:
         played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
         task_success = curriculum.remember(

@@ -236,12 +236,15 @@ def _imitation_gradient(
     `chosen` are chunks with decisions of their own; `key` is folded.
     """
 
+    shown = chosen.succeeded
+    assert shown is not None, "no finished episodes"
+
     def loss(params: PyTree) -> jax.Array:
         return agent.imitation_loss(
             lora.merge(params),
             chosen.output,
             jax.random.fold_in(key, 1),
-            chosen.succeeded,
+            shown,
         )
 
     value, gradient = jax.value_and_grad(loss)(params)

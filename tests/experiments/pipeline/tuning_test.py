@@ -14,7 +14,7 @@ def run(variant, seed, success):
 
 
 def all_methods(config):
-    return {name: tuple(config.methods[name]) for name in config.methods}
+    return {name: tuple(config.methods[name]) for name in config.method_names}
 
 
 def test_every_configuration_is_a_training_config():

@@ -166,5 +166,5 @@ def test_leaving_one_out_by_hand():
 def test_settings_of_another_objective_are_named():
     with pytest.raises(ValueError, match="'gspo' has no settings gae_lambda"):
         objectives.make("gspo", gae_lambda=0.9)
-    with pytest.raises(ValueError, match="gspo, grpo, rloo, ppo"):
+    with pytest.raises(ValueError, match="gspo, grpo, nft, rloo, ppo"):
         objectives.make("sac")

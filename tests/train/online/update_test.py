@@ -169,7 +169,7 @@ def test_imitation_pulls_towards_successes_of_any_group():
         float(jnp.linalg.norm(s.params["action"]["shift"] - given.output.chunk[7]))
         for s in (after, plain)
     ]
-    assert distance[0] < 0.7 * distance[1], distance
+    assert distance[0] < 0.85 * distance[1], distance
     assert metrics["imitation_loss"] > 0
 
 

@@ -27,6 +27,8 @@ from omnivla_jax.train.state import TrainState
 
 # loss(params, which chunks int32 [D, S/D]) -> the objective on them, metrics
 LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
+# train((params, opt_state), which chunks int32 [A, D, S/D], key) -> the same, metrics
+TrainFn = Callable[[PyTree, jax.Array, jax.Array], tuple[PyTree, Metrics]]
 
 
 def update_epochs(
@@ -53,35 +55,8 @@ def update_epochs(
     Returns:
       The state after all minibatches, and metrics by name.
     """
-    trained = lora.trainable_mask(state_before.params, config.trainable)
-    optimizer = state.make_optimizer(config.optimizer, trained)
-    sharded_gather = mesh_sharding.shard_map_batch(
-        functools.partial(gather_minibatch, num_branches=config.num_branches)
-    )
     weight = batch.advantages.weight.reshape(mesh_sharding.num_shards, -1)  # [D, L]
-
-    def gather(index: jax.Array) -> RolloutBatch:
-        return mesh_sharding.constrain_batch(sharded_gather(batch, index))
-
-    def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
-        return objective_loss(
-            params, state_before.reference, gather(index), agent=agent, config=config
-        )
-
-    def train(
-        carry: tuple[PyTree, PyTree], index: jax.Array, key: jax.Array
-    ) -> tuple[tuple[PyTree, PyTree], Metrics]:
-        params, opt_state = carry
-        gradient, metrics = _gradient(params, index, loss, config)
-        if config.self_imitation:
-            chosen = _successes(key, batch.succeeded, weight.shape, config)
-            imitation, metrics["imitation_loss"] = _imitation_gradient(
-                params, gather(chosen), key, agent, config
-            )
-            gradient = jax.tree.map(jnp.add, gradient, imitation)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return (state.apply(params, updates, trained), opt_state), metrics
-
+    train = _train_fn(state_before, batch, agent, config, mesh_sharding)
     order_key, imitation_key = jax.random.split(key)
     index = _shuffled(order_key, weight, config)
     is_weighted = jnp.take_along_axis(weight[None, None], index, axis=-1) > 0
@@ -104,8 +79,47 @@ def update_epochs(
     return new_state, _mean_by_weight(metrics) | {"trained_fraction": trained_on}
 
 
+def _train_fn(
+    state_before: TrainState,
+    batch: RolloutBatch,
+    agent: Agent,
+    config: OnlineConfig,
+    mesh_sharding: MeshSharding,
+) -> TrainFn:
+    """What one minibatch does to parameters and optimizer."""
+    trained = lora.trainable_mask(state_before.params, config.trainable)
+    optimizer = state.make_optimizer(config.optimizer, trained)
+    sharded_gather = mesh_sharding.shard_map_batch(
+        functools.partial(gather_minibatch, num_branches=config.num_branches)
+    )
+
+    def gather(index: jax.Array) -> RolloutBatch:
+        return mesh_sharding.constrain_batch(sharded_gather(batch, index))
+
+    def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
+        return objective_loss(
+            params, state_before.reference, gather(index), agent=agent, config=config
+        )
+
+    def train(
+        carry: tuple[PyTree, PyTree], index: jax.Array, key: jax.Array
+    ) -> tuple[tuple[PyTree, PyTree], Metrics]:
+        params, opt_state = carry
+        gradient, metrics = _gradient(params, index, loss, config)
+        if config.self_imitation:
+            chosen = _successes(key, batch, config, mesh_sharding)
+            imitation, metrics["imitation_loss"] = _imitation_gradient(
+                params, gather(chosen), key, agent, config
+            )
+            gradient = jax.tree.map(jnp.add, gradient, imitation)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return (state.apply(params, updates, trained), opt_state), metrics
+
+    return train
+
+
 def _train_useful(
-    train: Callable[..., tuple[PyTree, Metrics]],
+    train: TrainFn,
     carry: PyTree,
     index: jax.Array,
     keys: jax.Array,
@@ -209,19 +223,19 @@ def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree
 
 def _successes(
     key: jax.Array,
-    succeeded: jax.Array | None,
-    shape: tuple[int, ...],
+    batch: RolloutBatch,
     config: OnlineConfig,
+    mesh_sharding: MeshSharding,
 ) -> jax.Array:
     """Draw chunks to imitate, successes first: int32 [D, S/D]; folds `key`.
 
     Of any group: where all succeed no advantage holds the policy to what it can do.
-    `shape` is [D, L], of the L chunks of each shard.
     """
-    assert succeeded is not None, "no finished episodes"
-    place = jax.random.uniform(jax.random.fold_in(key, 0), succeeded.shape)
-    order = jnp.argsort((place + ~succeeded).reshape(shape), axis=-1)
-    return order[:, : config.imitated_chunks // shape[0]]
+    assert batch.succeeded is not None, "no finished episodes"
+    place = jax.random.uniform(jax.random.fold_in(key, 0), batch.succeeded.shape)
+    shards = mesh_sharding.num_shards
+    order = jnp.argsort((place + ~batch.succeeded).reshape(shards, -1), axis=-1)
+    return order[:, : config.imitated_chunks // shards]
 
 
 def _imitation_gradient(

@@ -37,7 +37,7 @@ def test_rows_by_hand():
     assert "(5" in rows["SFT"].split(" | ")[-1], "the best leads it by 60 points"
 
 
-def test_steps_are_counted_until_the_smoothed_curve_is_there():
+def test_steps_count_until_the_smoothed_curve_is_there():
     assert comparison.steps_until(RUNS[2]) == 1000
     assert comparison.steps_until(RUNS[3]) in (3000, 4000)
     assert comparison.steps_until(RUNS[4]) is None

@@ -134,6 +134,14 @@ class OnlineConfig:
         return self.tree or (self.group_size,)
 
     @property
+    def decisions(self) -> int:
+        """Chunks of an update for each of the rows that it starts with: T, but in trees.
+
+        There the rows become more from segment to segment.
+        """
+        return self.total // (self.groups * self.branching[0] * self.num_branches)
+
+    @property
     def total(self) -> int:
         """Chunks of one update, T N G C, or fewer in a tree."""
         nodes = sum(trees.nodes(self.branching))

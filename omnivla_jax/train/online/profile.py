@@ -61,10 +61,7 @@ def profile_update(
     fastest = functools.partial(_fastest, calls=calls)
 
     reset = jit(lambda key: reset_groups(environment, tasks, key, config))
-    # Of one batch of episodes; as many as the chunks of an episode without a tree.
-    decisions = config.total // (
-        config.groups * config.branching[0] * config.num_branches
-    )
+    decisions = config.decisions
     steps = decisions * (sampler.exec_horizon or policy_config.horizon)
     random_episode = jit(functools.partial(_random_episode, environment, steps=steps))
     observe = jit(agent.observe)

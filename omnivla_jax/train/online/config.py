@@ -135,7 +135,7 @@ class OnlineConfig:
 
     @property
     def decisions(self) -> int:
-        """Chunks of an update for each of the rows that it starts with: T, but in trees.
+        """Chunks of an update for each row that it starts with: T, but in trees.
 
         There the rows become more from segment to segment.
         """

@@ -61,8 +61,7 @@ def profile_update(
     fastest = functools.partial(_fastest, calls=calls)
 
     reset = jit(lambda key: reset_groups(environment, tasks, key, config))
-    decisions = config.decisions
-    steps = decisions * (sampler.exec_horizon or policy_config.horizon)
+    steps = config.decisions * (sampler.exec_horizon or policy_config.horizon)
     random_episode = jit(functools.partial(_random_episode, environment, steps=steps))
     observe = jit(agent.observe)
     explore = compilation.jit(
@@ -80,25 +79,24 @@ def profile_update(
     env_state = reset(reset_key)
     observation = observe(env_state)
     output = explore(state.params, env_state, observation, act_key)
-    batch = _whole_batch(output, config, decisions)
+    batch = _whole_batch(output, config)
     exploring = fastest(explore, state.params, env_state, observation, act_key)
     return {
         "physics": fastest(reset, reset_key)
         + fastest(
             random_episode, groups.repeat(env_state, config.num_branches), act_key
         ),
-        "rendering": decisions * fastest(observe, env_state),
-        "policy": decisions * exploring,
+        "rendering": config.decisions * fastest(observe, env_state),
+        "policy": config.decisions * exploring,
         "update": fastest(update, state, update_key, batch),
     }
 
 
-def _whole_batch(
-    output: ActorOutput, config: OnlineConfig, decisions: int
-) -> RolloutBatch:
+def _whole_batch(output: ActorOutput, config: OnlineConfig) -> RolloutBatch:
     """One decision of every episode, T times over, all of them counting."""
     output = jax.tree.map(
-        lambda leaf: jnp.tile(leaf, (decisions,) + (1,) * (leaf.ndim - 1)), output
+        lambda leaf: jnp.tile(leaf, (config.decisions,) + (1,) * (leaf.ndim - 1)),
+        output,
     )
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
     return RolloutBatch(

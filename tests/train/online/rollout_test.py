@@ -174,9 +174,9 @@ def test_taking_finds_the_decision_of_every_chunk():
 def test_a_shard_holds_all_decisions_of_its_episodes():
     number = jnp.arange(12).reshape(3, 4)  # [T, B]
     np.testing.assert_array_equal(
-        online_rollout._by_shard(number, 2), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
+        online_rollout._by_shard([number], 2), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
     )
-    np.testing.assert_array_equal(online_rollout._by_shard(number, 1), range(12))
+    np.testing.assert_array_equal(online_rollout._by_shard([number], 1), range(12))
 
 
 def test_chunk_returns_by_hand():

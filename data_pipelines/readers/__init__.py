@@ -27,7 +27,7 @@ from data_pipelines.readers import (
     rlds,
 )
 from data_pipelines.readers.options import ReadOptions, check_taken
-from omnivla_jax.core import file_kinds
+from omnivla_jax.core import file_kinds, paths
 from omnivla_jax.core.types import Demonstration
 
 
@@ -47,7 +47,7 @@ def _reader(name: str, module: ModuleType) -> Reader:
         path: Path, *, options: ReadOptions = ReadOptions()
     ) -> Iterator[Demonstration]:
         check_taken(options, name, module.OPTIONS)
-        episodes = module.read(Path(path).expanduser(), options)
+        episodes = module.read(paths.hub_snapshot(path), options)
         if options.gripper == grippers.OXE:
             episodes = _with_liberos_gripper(episodes, path)
         return noops.removed(episodes) if options.remove_noops else episodes
@@ -81,11 +81,14 @@ READERS: dict[str, Reader] = {
 def detect(path: Path) -> str:
     """The name of the reader whose layout `path` has.
 
+    Args:
+      path: of the dataset, or of its repository in Hugging Face's cache.
+
     Raises:
       FileNotFoundError: there is nothing at `path`.
       ValueError: no reader knows the layout, or `path` holds several datasets.
     """
-    path = Path(path).expanduser()
+    path = paths.hub_snapshot(path)
     if not path.exists():
         raise FileNotFoundError(f"No demonstrations in {path}: there is no such path.")
     for name, module in _MODULES.items():

@@ -76,8 +76,8 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
         widths: tuple[int, int] | None = None  # of the file's states and actions
         for name in names:
             with hdf5_files.named_damage(f"{file}, {name}"):
-                found = _demonstration(file, name, layout, instruction)
-            sizes = found.state.shape[1], found.action.shape[1]
+                demonstration = _demonstration(file, name, layout, instruction)
+            sizes = demonstration.state.shape[1], demonstration.action.shape[1]
             widths = widths or sizes
             if sizes != widths:
                 raise ValueError(
@@ -85,7 +85,7 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
                     f"action, {names[0]} {widths[0]} and {widths[1]}: get the file "
                     "again."
                 )
-            yield found
+            yield demonstration
 
 
 def _demonstration(
@@ -98,8 +98,8 @@ def _demonstration(
     state = hdf5_files.joined(observations, layout.state_keys, f"{where}/obs")
     joints = np.full((len(action), 7), np.nan, np.float32)
     if layout.joint_state in observations:
-        found = hdf5_files.joined(observations, (layout.joint_state,), f"{where}/obs")
-        joints = found if found.shape[1] == 7 else joints
+        stored = hdf5_files.joined(observations, (layout.joint_state,), f"{where}/obs")
+        joints = stored if stored.shape[1] == 7 else joints
     cameras = [
         hdf5_files.member(observations, key, f"{where}/obs") for key in layout.cameras
     ]

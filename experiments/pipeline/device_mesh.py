@@ -59,7 +59,7 @@ def make_mesh(
 
 
 def largest_divisor(config: ExperimentConfig, *, limit: int) -> int:
-    """The most devices, at most `limit`, that divide every batch of the run's stages."""
+    """The most devices, at most `limit`, that divide the batches of all stages."""
     rl, sizes = config.rl, []
     if "spatial" in config.stages:
         sizes.append(config.spatial.batch_size)

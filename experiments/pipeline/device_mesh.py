@@ -62,7 +62,7 @@ def largest_divisor(config: ExperimentConfig, *, limit: int) -> int:
     """The most devices, at most `limit`, that divide the batches of all stages."""
     rl, sizes = config.rl, []
     if "spatial" in config.stages:
-        sizes.append(config.spatial.batch_size)
+        sizes.append(config.spatial.training.batch_size)
     if "sft" in config.stages:
         sizes.append(config.sft.batch_size)
     if "online" in config.stages:
@@ -74,6 +74,6 @@ def largest_divisor(config: ExperimentConfig, *, limit: int) -> int:
 
 def _count_cores_as_devices(cores: int) -> None:
     """Let JAX see `cores` devices in the CPU, unless its settings say how many."""
-    is_set = jax.config.jax_num_cpu_devices != -1
+    is_set = jax.config.values["jax_num_cpu_devices"] != -1
     if not is_set and COUNT_FLAG not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", cores)

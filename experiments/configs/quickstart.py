@@ -159,6 +159,7 @@ def _data() -> ConfigDict:
             "action_keys": "",
             "fps": placeholder(float),
             "split": placeholder(str),
+            "gripper": placeholder(str),
             "remove_noops": False,
             "all_tasks": False,  # train on the dataset's other instructions, too
             "padding": "hold",  # of the last chunks: see core.action_chunks

@@ -34,7 +34,7 @@ function drawPoints(context, cloud, project) {
     const [column, line, depth] = project(
       points[3 * row] * scale, points[3 * row + 1] * scale, points[3 * row + 2] * scale);
     if (depth < 0.1) continue;
-    const size = Math.max(2, Math.round(0.012 * width / depth));
+    const size = Math.max(2, Math.round(0.016 * width / depth));
     const left = Math.round(column - size / 2), top = Math.round(line - size / 2);
     const light = Math.max(0.55, Math.min(1, 1.35 - 0.18 * depth)); // distant points dim
     for (let v = Math.max(top, 0); v < Math.min(top + size, height); v += 1) {

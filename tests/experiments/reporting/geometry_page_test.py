@@ -5,11 +5,16 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from experiments.reporting import geometry_page
 from omnivla_jax.core.types import Geometry
+from tests.helpers import browser
 
 SIDE = 4
+PROGRAM = browser.find()
+# The pixels of the predicted cloud, which dragging changes.
+CANVAS = "document.querySelectorAll('canvas')[1].toDataURL()"
 
 
 def example():
@@ -64,3 +69,32 @@ def test_a_wall_in_front_is_blue():
     normals = np.array([0.0, 0.0, -1.0])[:, None, None] * np.ones((3, 2, 2))
     picture = geometry_page.normal_picture(normals, np.ones((2, 2), bool))
     assert picture[0, 0].tolist() == [127, 127, 255]
+
+
+def test_error_of_depth_has_its_own_ramp():
+    share = np.array([[0.0, 1.0], [2.0, 0.5]])
+    picture = geometry_page.ramp_picture(
+        share, np.array([[True, True], [True, False]]), geometry_page.ERROR_RAMP
+    )
+    last = geometry_page.ERROR_RAMP[-1].astype(int).tolist()
+    assert picture[0, 1].tolist() == picture[1, 0].tolist() == last
+    assert picture[1, 1].tolist() == [0, 0, 0]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed")
+@pytest.mark.slow
+def test_clouds_are_drawn_and_turn_in_a_browser(tmp_path):
+    errors = {name: 0.0421 for name in geometry_page.COLUMNS}
+    summary = {"scenes": 7, "suites": {"libero_goal": {"nominal": errors}}}
+    path = tmp_path / "geometry.html"
+    geometry_page.write(path, summary, {"libero_goal": example()})
+    with browser.launched(PROGRAM, tmp_path / "profile") as page:
+        page.open(path, width=1100, height=900)
+        assert page.run("document.body.dataset.drawn") == "2"
+        before = page.run(CANVAS)
+        page.run(
+            "document.querySelector('canvas').dispatchEvent(new PointerEvent("
+            "'pointermove', {buttons: 1, movementX: 40, bubbles: true}))"
+        )
+        assert page.run(CANVAS) != before  # both clouds turn together
+        assert not page.complaints

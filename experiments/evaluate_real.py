@@ -22,13 +22,12 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from absl import flags, logging
 
-from experiments.configs.flag_values import API_KEY_VARIABLE, task_rows
-from experiments.configs.schema import check_tasks
+from experiments.configs.flag_values import API_KEY_VARIABLE, chosen_tasks
 from experiments.real_libero import episodes
 from experiments.real_libero.policy_client import PolicyClient
 from experiments.real_libero.remote import RealLibero
@@ -84,7 +83,7 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
     compilation.enable_cache(None)
     suite = task_tables.suite(_SUITE.value)
-    tasks = _tasks(suite)
+    tasks = chosen_tasks(_TASKS.value, suite)
     with PolicyClient(
         _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
     ) as client:
@@ -121,13 +120,13 @@ def run(
     verdicts: list[Verdict] = []
     running: list[RealLibero] = []
     lock, failed = threading.Lock(), threading.Event()
-    total = len(tasks) * _EPISODES.value
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
 
     def finish(verdict: Verdict) -> None:
         with lock:
             verdicts.append(verdict)
             if out is not None:
-                out.mkdir(parents=True, exist_ok=True)
                 with open(out / "episodes.jsonl", "a", encoding="utf-8") as file:
                     file.write(json.dumps(verdict._asdict()) + "\n")
             bar.advance(success=sum(v.success for v in verdicts) / len(verdicts))
@@ -142,22 +141,28 @@ def run(
                     return
                 run_task(real, suite, task, metadata, finish)
 
+    total = len(tasks) * _EPISODES.value
     with progress.phase(
         "Real LIBERO", total=total, unit="episode", stream=sys.stderr
     ) as bar:
-        workers = min(_WORKERS.value, len(tasks))
-        pool = ThreadPoolExecutor(workers)
         try:
-            for future in as_completed([pool.submit(work) for _ in range(workers)]):
-                future.result()
-        except BaseException:  # an interruption, too: nobody waits for the others
+            run_in_threads(work, min(_WORKERS.value, len(tasks)))
+        except BaseException:  # an interruption, too: the others are not waited for
             failed.set()
             for real in running:
                 real.kill()
             raise
-        finally:
-            pool.shutdown(wait=False)
     return sorted(verdicts)
+
+
+def run_in_threads(work: Callable[[], None], count: int) -> None:
+    """Call `work` in `count` threads; the first error of one is raised at once."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        for future in as_completed([pool.submit(work) for _ in range(count)]):
+            future.result()
+    finally:
+        pool.shutdown(wait=False)
 
 
 def run_task(
@@ -222,15 +227,6 @@ def summarise(
         "verdicts": success.astype(int).tolist(),
         "steps": [verdict.steps for verdict in verdicts],
     }
-
-
-def _tasks(suite: Suite) -> tuple[int, ...]:
-    """The rows that --tasks names, or all."""
-    if _TASKS.value is None:
-        return tuple(range(len(suite.tasks)))
-    tasks = task_rows(_TASKS.value)
-    check_tasks(suite, tasks, example="--tasks=0")
-    return tasks
 
 
 if __name__ == "__main__":

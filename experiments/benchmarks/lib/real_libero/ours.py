@@ -1,7 +1,7 @@
 """Our side of the comparisons: episodes from LIBERO's initial states, batched.
 
-A success ends nothing here: how the real simulator goes on has to be seen as well, so
-that actions go on for some steps.
+A success ends nothing here: what the real simulator does afterwards has to be seen as
+well, so that actions continue for some steps.
 Axes: N initial states, T control steps, nq' entries of LIBERO's `qpos` of the task.
 """
 

@@ -126,8 +126,8 @@ def _arranged(inputs: SolverInputs) -> _Inputs:
     axes = jnp.concatenate([inputs.motion.angular, inputs.motion.linear])
     tree, _, batch = inputs.tree_mass.shape
     width, _, slots, _ = inputs.free_mass.shape
-    apart = jnp.eye(slots)[:, None, :, None, None]
-    blocks = inputs.free_mass.transpose(2, 0, 1, 3)[:, :, None] * apart
+    same_slot = jnp.eye(slots)[:, None, :, None, None]
+    blocks = inputs.free_mass.transpose(2, 0, 1, 3)[:, :, None] * same_slot
     blocks = blocks.reshape(slots * width, slots * width, batch)
     above = jnp.pad(inputs.tree_mass, ((0, 0), (0, len(blocks)), (0, 0)))
     below = jnp.pad(blocks, ((0, 0), (tree, 0), (0, 0)))

@@ -25,10 +25,10 @@ from omnivla_jax.core import compile as compilation  # noqa: E402
 compilation.enable_cache(Path(__file__).parents[1] / ".cache" / "jax")
 
 # One process runs these, one after the other: they compile the same programs.
-LAUNCHED = [
+LAUNCHED = {
     f"tests/experiments/{name}_test.py"
-    for name in ("ablation", "evaluate", "quickstart", "train")
-]
+    for name in ("ablation", "colab/notebooks", "evaluate", "quickstart", "train")
+}
 
 # Tracing makes many objects that live on: looking for garbage took an eighth of it.
 gc.set_threshold(100_000)

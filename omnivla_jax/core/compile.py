@@ -129,5 +129,5 @@ def enable_cache(directory: Path | None = None) -> None:
 def _enable_cache(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     jax.config.update(
-        "jax_compilation_cache_dir", os.environ.get("HOUSE_CACHE", str(directory))
+        "jax_compilation_cache_dir", str(directory)
     )

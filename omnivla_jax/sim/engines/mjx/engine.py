@@ -22,6 +22,7 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    end_control_step,
     start_command,
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, stages
@@ -141,15 +142,7 @@ def _control_step(
     after = active_bodies.scatter(
         model.active, data.subset, physics, end.state, end.xpos, end.xquat
     )
-    return dataclasses.replace(
-        after,
-        goal_pos=command.goal.position.T,
-        goal_mat=jnp.moveaxis(command.goal.orientation, -1, 0),
-        gripper=end.closing,
-        fresh=jnp.zeros_like(physics.fresh),
-        touching=end.touching,
-        overflow=end.overflow,
-    )
+    return end_control_step(after, command, end.closing, end.touching, end.overflow)
 
 
 def _substep(

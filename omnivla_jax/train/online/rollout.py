@@ -67,22 +67,20 @@ def collect(
     """
     reset_key, act_key = jax.random.split(key)
     branches, weights = config.num_branches, config.reward_weights
+    critic = config.objective.has_critic
 
     def step_branches(
         rollout: RolloutState, actions: ActionChunk
     ) -> tuple[RolloutState, jax.Array, jax.Array]:
-        """Execute C chunks from clones of every state and go on with the first.
-
-        Their noise is independent, so that the first is a random choice.
-        """
+        """Execute C chunks from clones of every state, and continue with the first."""
+        # Their noise is independent, so that the first is a random choice.
         clones = mesh_sharding.constrain_batch(groups.repeat(rollout, branches))
         clones, mask, terms = execute_chunk(environment, clones, actions)
         reward = chunk_return(environment, terms, weights, discount=config.discount)
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
-    env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config)
-    )
+    env_state = reset_groups(environment, tasks, reset_key, config)
+    env_state = mesh_sharding.constrain_batch(env_state)
     final, transitions = chunk_scan.rollout(
         lambda state, key: agent.act(
             params, state.env_state, key, num_branches=branches
@@ -93,7 +91,6 @@ def collect(
         num_chunks=config.chunks,
     )
     terms, env_state = mean_terms(environment, final.sums), final.env_state
-    critic = config.objective.has_critic
     rollout = Rollout(
         returns=weighted_reward(terms, weights),
         success=env_state.success,
@@ -105,8 +102,8 @@ def collect(
     output = transitions.extras._replace(executed_mask=transitions.mask > 0)
     metrics |= _episode_metrics(environment, final, rollout.returns)
     by_time = jax.tree.map(lambda leaf: leaf.reshape(config.chunks, -1), advantages)
-    batch = RolloutBatch(output, by_time)
-    return _by_shard(batch, mesh_sharding.num_shards), metrics
+    batch = _by_shard(RolloutBatch(output, by_time), mesh_sharding.num_shards)
+    return batch, metrics
 
 
 def reset_groups(

@@ -27,7 +27,7 @@ from omnivla_jax.sim.engines.base import (
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
-from omnivla_jax.sim.engines.mjx.lanes import Take, in_lanes
+from omnivla_jax.sim.engines.mjx.lanes import in_lanes
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.engines.mjx.vectors import take_rows
 from omnivla_jax.sim.libero.task_types import SceneAssets
@@ -177,27 +177,20 @@ def _control(
     """Run the controller: `ctrl` [9, B], the gripper's closing [B] and the terms."""
     preset, arm = model.preset, read_arm(model, data)
     mass = data.tree_dynamics.mass[_ARM, _ARM]
-
-    def dynamics(_: Take, mass: jax.Array, jacobian: jax.Array) -> osc.Dynamics:
-        return osc.dynamics(mass, jacobian, jnp)
-
-    def drive(
-        _: Take,
-        command: Command,
-        terms: osc.Dynamics,
-        arm: osc.Arm,
-        closing: jax.Array,
-        index: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:
-        return actuate(command, terms, arm, closing, index, preset.substeps, jnp)
-
     terms = jax.lax.cond(
         index % preset.refresh == 0,
-        lambda: in_lanes(dynamics, mass, arm.jacobian),
+        lambda: in_lanes(
+            lambda _, *inputs: osc.dynamics(*inputs, jnp), mass, arm.jacobian
+        ),
         lambda: carry.terms,
     )
     ctrl, closing = in_lanes(
-        drive, command, terms, arm, carry.closing, index.reshape(1)
+        lambda _, *inputs: actuate(*inputs, preset.substeps, jnp),
+        command,
+        terms,
+        arm,
+        carry.closing,
+        index.reshape(1),
     )
     return ctrl, closing, terms
 

@@ -9,7 +9,7 @@ Axes: K optimizer steps of a call, N rows of a batch, n of them made by this pro
 
 import concurrent.futures
 import time
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import jax
 import numpy as np
@@ -113,7 +113,7 @@ def put_rows(
     """Put the rows that this process made in their places on the devices.
 
     Args:
-      batches: arrays [K, n, ...] of the host, which must not change afterwards: a CPU
+      batches: arrays [K, n, ...] of the host, which nobody changes afterwards: a CPU
         device may take over their memory.
       rows: of `local_rows`.
       mesh: the devices; None: the default one.
@@ -129,11 +129,10 @@ def put_rows(
     )
 
     def put(leaf: np.ndarray) -> jax.Array:
+        def part(index: Any) -> np.ndarray:  # a slice for each axis
+            return leaf[:, np.searchsorted(rows, np.arange(size)[index[1]])]
+
         shape = (len(leaf), size, *leaf.shape[2:])
-        return jax.make_array_from_callback(
-            shape,
-            layout,  # `index`: a slice for each axis
-            lambda index: leaf[:, np.searchsorted(rows, np.arange(size)[index[1]])],
-        )
+        return jax.make_array_from_callback(shape, layout, part)
 
     return jax.tree.map(put, batches)

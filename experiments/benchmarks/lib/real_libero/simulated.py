@@ -74,7 +74,7 @@ class SimulatedLibero:
         return RealObservation(
             qpos=row,
             qvel=np.asarray(qvel[0], np.float64),
-            fixtures=self._fixtures,
+            fixtures=self.fixtures,
             eef_position=np.asarray(physics.xpos[0, bodies[panda.EEF_BODY]], float),
             eef_quaternion=np.roll(
                 np.asarray(physics.xquat[0, bodies[HAND_BODY]], float), -1

@@ -180,12 +180,16 @@ def _control(
     terms = jax.lax.cond(
         index % preset.refresh == 0,
         lambda: in_lanes(
-            lambda _, *inputs: osc.dynamics(*inputs, jnp), mass, arm.jacobian
+            lambda _, mass, jacobian: osc.dynamics(mass, jacobian, jnp),
+            mass,
+            arm.jacobian,
         ),
         lambda: carry.terms,
     )
     ctrl, closing = in_lanes(
-        lambda _, *inputs: actuate(*inputs, preset.substeps, jnp),
+        lambda _, command, terms, arm, closing, index: actuate(
+            command, terms, arm, closing, index, preset.substeps, jnp
+        ),
         command,
         terms,
         arm,

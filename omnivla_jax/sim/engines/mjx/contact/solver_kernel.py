@@ -185,22 +185,25 @@ def _fill_jacobian(moved: Any, inputs: _Inputs, scratch: _Scratch) -> None:
 def _mass_mul(inputs: _Inputs, scratch: _Scratch, vector: jax.Array) -> jax.Array:
     size = len(vector)
     scratch.vector[:size] = vector
-
-    def add(dof: int, total: jax.Array) -> jax.Array:
-        return total + inputs.mass[dof] * scratch.vector[pl.ds(dof, 1)]
-
-    return jax.lax.fori_loop(0, size, add, jnp.zeros_like(vector))
+    return jax.lax.fori_loop(
+        0,
+        size,
+        lambda dof, total: total + inputs.mass[dof] * scratch.vector[pl.ds(dof, 1)],
+        jnp.zeros_like(vector),
+    )
 
 
 def _motion(scratch: _Scratch, velocity: jax.Array) -> jax.Array:
     """J v [4, K, B] of v [V, B]."""
     size = len(velocity)
     scratch.vector[:size] = velocity
-
-    def add(dof: int, total: jax.Array) -> jax.Array:
-        return total + scratch.jacobian[dof] * scratch.vector[pl.ds(dof, 1)]
-
-    return jax.lax.fori_loop(0, size, add, jnp.zeros_like(scratch.jacobian[0]))
+    return jax.lax.fori_loop(
+        0,
+        size,
+        lambda dof, total: total
+        + scratch.jacobian[dof] * scratch.vector[pl.ds(dof, 1)],
+        jnp.zeros_like(scratch.jacobian[0]),
+    )
 
 
 def _force(scratch: _Scratch, force: jax.Array) -> jax.Array:

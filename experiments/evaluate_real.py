@@ -27,7 +27,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 from absl import flags, logging
 
-from experiments.configs.flag_values import API_KEY_VARIABLE, chosen_tasks
+from experiments.configs.flag_values import API_KEY_VARIABLE, suite_rows
 from experiments.real_libero import episodes
 from experiments.real_libero.policy_client import PolicyClient
 from experiments.real_libero.remote import RealLibero
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
     compilation.enable_cache(None)
     suite = task_tables.suite(_SUITE.value)
-    tasks = chosen_tasks(_TASKS.value, suite)
+    tasks = suite_rows(_TASKS.value, suite)
     with PolicyClient(
         _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
     ) as client:
@@ -120,16 +120,15 @@ def run(
     verdicts: list[Verdict] = []
     running: list[RealLibero] = []
     lock, failed = threading.Lock(), threading.Event()
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+    total = len(tasks) * _EPISODES.value
 
     def finish(verdict: Verdict) -> None:
-        line = json.dumps(verdict._asdict())
         with lock:
             verdicts.append(verdict)
             if out is not None:
+                out.mkdir(parents=True, exist_ok=True)
                 with open(out / "episodes.jsonl", "a", encoding="utf-8") as file:
-                    file.write(f"{line}\n")
+                    file.write(json.dumps(verdict._asdict()) + "\n")
             bar.advance(success=sum(v.success for v in verdicts) / len(verdicts))
 
     def work() -> None:
@@ -142,26 +141,29 @@ def run(
                     return
                 run_task(real, suite, task, metadata, finish)
 
-    total = len(tasks) * _EPISODES.value
+    def stop() -> None:
+        failed.set()
+        for real in running:
+            real.kill()
+
     with progress.phase(
         "Real LIBERO", total=total, unit="episode", stream=sys.stderr
     ) as bar:
-        try:
-            run_in_threads(work, min(_WORKERS.value, len(tasks)))
-        except BaseException:  # an interruption, too: the others are not waited for
-            failed.set()
-            for real in running:
-                real.kill()
-            raise
+        run_in_threads(work, min(_WORKERS.value, len(tasks)), stop)
     return sorted(verdicts)
 
 
-def run_in_threads(work: Callable[[], None], count: int) -> None:
-    """Call `work` in `count` threads; the first error of one is raised at once."""
+def run_in_threads(
+    work: Callable[[], None], count: int, stop: Callable[[], None]
+) -> None:
+    """Run `work` in `count` threads; the first error calls `stop` and is raised."""
     pool = ThreadPoolExecutor(count)
     try:
         for future in as_completed([pool.submit(work) for _ in range(count)]):
             future.result()
+    except BaseException:  # an interruption, too: the others are not waited for
+        stop()
+        raise
     finally:
         pool.shutdown(wait=False)
 

@@ -46,7 +46,7 @@ from experiments.benchmarks.lib.real_libero import (
     travel,
 )
 from experiments.benchmarks.lib.real_libero.recordings import Recorder
-from experiments.configs.flag_values import chosen_tasks
+from experiments.configs.flag_values import suite_rows
 from experiments.real_libero.episodes import REPLAN_STEPS
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
@@ -117,8 +117,7 @@ def main(argv: list[str]) -> None:
 def measure(recorder: Recorder, suite: Suite, server: str) -> list[dict[str, Any]]:
     """The rows of the chosen comparison of one suite."""
     count = _EPISODES.value or EPISODES.get(_TEST.value, RECORDED)
-    tasks = chosen_tasks(_TASKS.value, suite)
-    arguments = (recorder, suite, tasks, make_scene)
+    arguments = (recorder, suite, suite_rows(_TASKS.value, suite), make_scene)
     if _TEST.value == "travel":
         return travel.measure(recorder, suite, make_scene)
     if _TEST.value == "speed":

@@ -23,12 +23,10 @@ def task_rows(words: Sequence[str]) -> tuple[int, ...]:
         raise flags.Error(f"--tasks={listed} takes numbers: 0,3") from error
 
 
-def chosen_tasks(words: Sequence[str] | None, suite: Suite) -> tuple[int, ...]:
-    """The rows of `suite` that --tasks lists; all of them without that flag.
+def suite_rows(words: Sequence[str] | None, suite: Suite) -> tuple[int, ...]:
+    """The rows of `suite` that --tasks lists; None: all.
 
-    Raises:
-      flags.Error: a word is no number.
-      ValueError: rows are repeated or unknown.
+    Raises what `task_rows` raises, and a ValueError where the suite has no such row.
     """
     if words is None:
         return tuple(range(len(suite.tasks)))

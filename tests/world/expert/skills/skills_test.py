@@ -51,6 +51,14 @@ def test_groceries_reach_as_low_as_their_boxes(name):
     assert groceries.GROCERIES[name].low == pytest.approx(-min(ends), abs=0.004)
 
 
+@pytest.mark.parametrize("instruction", list(groceries.ON_THE_TABLE))
+def test_fingers_stand_along_y_over_baskets(instruction):
+    """Two things lie side by side along x, where a finger would meet the rim."""
+    there = [w for w in SKILLS[instruction] if w.anchor == "basket_1"]
+    assert {(w.frame, w.hand) for w in there} == {(waypoints.FIXED, waypoints.DOWN)}
+    assert len({np.sign(w.offset[0]) for w in there}) == 2
+
+
 def run_expert(scene, task, steps):
     """Whether each environment succeeded within `steps`, from sampled states."""
 

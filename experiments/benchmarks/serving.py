@@ -61,7 +61,8 @@ class RequestCounts:
         """The number of the next request; None when all are taken."""
         with self.lock:
             self.left -= 1
-            return self.left if self.left >= 0 else None
+            number = self.left
+        return number if number >= 0 else None
 
 
 def main(argv: Sequence[str]) -> None:

@@ -88,7 +88,7 @@ ON_THE_TABLE: dict[str, Skill] = {
         *_into_basket("tomato sauce", 60.0, aside=(0.032, 0.012)),
     ),
     "put both the cream cheese box and the butter in the basket": (
-        *_into_basket("butter", -25.0, aside=(0.03, 0.0), along=-0.015),
+        *_into_basket("butter", -38.0, aside=(0.03, 0.0), along=-0.015),
         *_into_basket("cream cheese", -19.0, aside=(-0.03, 0.0), along=-0.015),
     ),
     "put both the alphabet soup and the cream cheese box in the basket": (

@@ -40,7 +40,7 @@ def unpack(frame: bytes) -> Any:
     """Unpack one message; its arrays are read-only views of `frame`.
 
     Raises:
-      ValueError: it is not msgpack, it goes on after its end, or an array in it is
+      ValueError: it is not msgpack, it has bytes after its end, or an array in it is
         damaged.
     """
     try:

@@ -21,7 +21,7 @@ import numpy as np
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import hdf5_files
 from data_pipelines.readers.hdf5_files import Layout
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.options import InputNames, ReadOptions
 from omnivla_jax.core import file_kinds, picture_size
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
@@ -86,6 +86,13 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
                     "again."
                 )
             yield demonstration
+
+
+def input_names(path: Path, options: ReadOptions) -> InputNames:
+    """The names of the cameras, unless they are LIBERO's own."""
+    layout = hdf5_files.layout_of(hdf5_files.open_file(_files(path)[0]), options)
+    is_libero = layout.cameras == hdf5_files.LIBERO.cameras
+    return InputNames(() if is_libero else layout.cameras)
 
 
 def _demonstration(

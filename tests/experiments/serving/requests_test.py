@@ -86,6 +86,22 @@ def test_what_is_no_observation_is_refused(changes, words):
         requests.to_observation([], FORMAT)
 
 
+def test_a_state_may_come_in_parts():
+    """As openpi's DROID client sends joints and gripper."""
+    keys = ("observation/joint_position", "observation/gripper_position")
+    given = dataclasses.replace(FORMAT, state=keys)
+    joints = np.arange(7.0)
+    for gripper in (0.5, [0.5], np.float32(0.5)):
+        changes = {keys[0]: joints, keys[1]: gripper}
+        state = observation(changes, given)["state"]
+        np.testing.assert_array_equal(state, [*joints, 0.5])
+        assert state.dtype == np.float32
+    with pytest.raises(ValueError, match="lacks observation/gripper_position"):
+        observation({keys[0]: joints}, given)
+    with pytest.raises(ValueError, match=r"position is <U1 \[\]: send numbers"):
+        observation({keys[0]: joints, keys[1]: "x"}, given)
+
+
 def test_states_that_overflow_become_infinite():
     state = observation({"observation/state": [1e300] + [0] * 7})["state"]
     assert state.dtype == np.float32 and np.isinf(state[0])

@@ -71,6 +71,7 @@ def test_openpis_client_gets_the_policys_actions(client, batched):
         "image_convention": "openpi",
         "instructions": [served.PROMPT],
         "picture_keys": ["observation/image", "observation/wrist_image"],
+        "state_keys": ["observation/state"],
         "config": None,
     }
     for number in range(3):

@@ -6,8 +6,9 @@
     mask/NAME                   optional: names of demonstrations, a filter key
 
 In LIBERO's files `obs[j]` is what the step with `actions[j]` returned, so that actions
-1, 2, ... go with observations 0, 1, ...; robomimic's files, and those whose `data` has
-the attribute `obs_before_action`, hold observations before their actions.
+1, 2, ... go with observations 0, 1, ...; robomimic's files, those whose `data` has the
+attribute `obs_before_action`, and OpenVLA's, which have LIBERO's names and no
+attributes, hold observations before their actions.
 
 Axes: T steps of a demonstration, V cameras, P state and D action dimensions.
 """

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Mapping, NamedTuple
 
+from data_pipelines.errors import PictureWarning
 from data_pipelines.readers import grippers
 from data_pipelines.readers.lerobot.layout import INFO_FILE, Dataset
 from data_pipelines.readers.options import ReadOptions
@@ -38,10 +39,6 @@ LIBERO_COPIES = (
     ),
 )
 LIBERO_CONVENTION = "openpi"  # theirs: LIBERO's pictures turned by 180 degrees
-
-
-class PictureWarning(UserWarning):
-    """How pictures lie, or what opens the gripper, was guessed from names."""
 
 
 class Features(NamedTuple):

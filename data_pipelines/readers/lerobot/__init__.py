@@ -160,5 +160,6 @@ def _check_frames(columns: dict[str, np.ndarray], episode: Episode, fps: float) 
 
 def _spans(task_index: np.ndarray) -> Iterator[tuple[int, int]]:
     """The half-open spans of frames with one task; `task_index` is int [T]."""
-    bounds = [0, *(np.flatnonzero(np.diff(task_index)) + 1), len(task_index)]
+    changes = np.flatnonzero(np.diff(task_index)) + 1
+    bounds = [0, *changes.tolist(), len(task_index)]
     return zip(bounds[:-1], bounds[1:])

@@ -30,6 +30,7 @@ DEBUG_CHANGES = {
     "save_every": 1,
     "validation_episodes": 3,
     "video_size": 16,
+    "profile_update": True,
     "policy": {"preset": "debug", "max_tokens": 16},
     "chunks": 2,
     "exec_horizon": 2,
@@ -51,7 +52,13 @@ DEBUG_CHANGES = {
         "optimizer": {"warmup_steps": 0},
     },
     "sampler": {"steps": 2},
-    "rl": {"updates": 2, "groups": 3, "group_size": 2, "minibatches": 2},
+    "rl": {
+        "updates": 2,
+        "groups": 3,
+        "group_size": 2,
+        "minibatches": 2,
+        "imitated_chunks": 4,
+    },
     "evaluation": {"episodes": 6, "batch_size": 3, "steps": 2, "recorded": 2},
 }
 
@@ -120,6 +127,9 @@ def _quickstart() -> ConfigDict:
     config.evaluate_every = 0  # updates of Flow-GSPO; 0 keeps no best checkpoint
     config.validation_episodes = 70
     config.video_size = 128
+    # Seconds of an update's parts after online training. They are compiled anew, which
+    # takes longer than ten updates; experiments.benchmarks.online measures them, too.
+    config.profile_update = False
     return config
 
 
@@ -205,6 +215,7 @@ def _stages() -> ConfigDict:
             "floor": 0.0,
             "drift": "corrected",
             "stochastic_steps": "all",
+            "bound_draws": 4,  # where no step is stochastic
         }
     )
     config.rl = ConfigDict(

@@ -96,6 +96,7 @@ class ExperimentConfig:
     evaluate_every: int  # online updates between two validations; 0: never
     validation: EvaluateConfig  # of the best checkpoint
     video_size: int  # pixels a side of each picture
+    profile_update: bool  # whether an update is timed by its parts after training
     video_supersample: int = 2  # rays per pixel along a side
 
     @property
@@ -157,6 +158,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         evaluate_every=raw["evaluate_every"],
         validation=dataclasses.replace(evaluation, episodes=raw["validation_episodes"]),
         video_size=raw["video_size"],
+        profile_update=raw["profile_update"],
     )
 
 

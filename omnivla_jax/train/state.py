@@ -25,6 +25,8 @@ class TrainState:
     reference: PyTree  # parameters of the KL penalty's reference policy; None: none
     normalizer: PyTree  # a `Normalizer`; None: stage I knows none yet
     opt_state: optax.OptState  # of the trained parameters only
+    # float32 [M]: remembered success of stage III's tasks; None: not remembered
+    task_success: jax.Array | None = None
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ collect: reset N states -> G copies -> T chunks of episodes -> advantages
 learn:   E epochs of M minibatches of the objective -> new parameters
 """
 
+import dataclasses
 from typing import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.normalize import Normalizer
+from omnivla_jax.rl import curriculum
 from omnivla_jax.train import rng, state
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment, shard_map_environment
@@ -26,7 +29,11 @@ from omnivla_jax.train.state import TrainState
 
 
 def create(
-    sft_state: TrainState, config: OnlineConfig, policy_config: PolicyConfig
+    sft_state: TrainState,
+    config: OnlineConfig,
+    policy_config: PolicyConfig,
+    *,
+    num_tasks: int = 0,
 ) -> TrainState:
     """Stage III at step 0.
 
@@ -34,10 +41,19 @@ def create(
       sft_state: the state that stage II ended in.
       config: of stage III.
       policy_config: of the policy.
+      num_tasks: M, whose success is remembered where `config` asks for it.
 
     Returns:
       Its parameters, with adapters and a critic where `config` asks for them.
+
+    Raises:
+      ValueError: success is to be remembered of no task.
     """
+    if config.task_memory and not num_tasks:
+        raise ValueError(
+            f"task_memory={config.task_memory} remembers the success of tasks: pass "
+            "num_tasks, how many of them are trained."
+        )
     key = rng.named_key(sft_state.seed, "adapters")
     params = lora.add_adapters(
         state.eval_params(sft_state), key, trainable=config.trainable
@@ -46,13 +62,17 @@ def create(
         critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
     trained = lora.trainable_mask(params, config.trainable)
-    return state.create(
+    started = state.create(
         params,
         sft_state.normalizer,
         state.make_optimizer(config.optimizer, trained),
         seed=sft_state.seed,
+        keep_ema=config.ema_decay > 0,
         keep_reference=config.reference == "sft",
     )
+    if not config.task_memory:
+        return started
+    return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
 
 
 def make_step(
@@ -83,17 +103,22 @@ def make_step(
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
+        exploring = sampler
+        if config.final_exploration < 1.0:
+            exploring = sampler.scaled(exploration(state.step, config))
         agent = make_agent(
-            environment, policy_config, sampler, state.normalizer, config
+            environment, policy_config, exploring, state.normalizer, config
         )
-        batch, episode_metrics = collect(
+        averaged = config.rollout_policy == "average"
+        batch, episode_metrics, task_success = collect(
             agent,
-            lora.merge(state.params),
+            lora.merge(state.ema_params if averaged else state.params),
             rollout_key,
             environment,
             tasks,
             config=config,
             mesh_sharding=mesh_sharding,
+            task_success=state.task_success,
         )
         new_state, update_metrics = update_epochs(
             state,
@@ -103,6 +128,7 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
         )
+        new_state = dataclasses.replace(new_state, task_success=task_success)
         return (
             mesh_sharding.constrain_state(new_state),
             episode_metrics | update_metrics,
@@ -111,6 +137,20 @@ def make_step(
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)
     )
+
+
+def exploration(step: jax.Array, config: OnlineConfig) -> jax.Array:
+    """The share of the sampler's noise in an update: from 1 linearly to the last's.
+
+    Args:
+      step: int32 [], updates before it.
+      config: of stage III.
+
+    Returns:
+      float32 [].
+    """
+    done = jnp.minimum(step / max(config.updates - 1, 1), 1.0)
+    return (1.0 + (config.final_exploration - 1.0) * done).astype(jnp.float32)
 
 
 def make_agent(

@@ -212,7 +212,8 @@ def joined(group: Any, keys: tuple[str, ...], where: str) -> np.ndarray:
     parts = []
     for key in keys:
         dataset = member(group, key, where)
-        kind, shape = (getattr(dataset, name, None) for name in ("dtype", "shape"))
+        shape = getattr(dataset, "shape", None)
+        kind: Any = getattr(dataset, "dtype", None)
         if shape is None or kind.kind not in NUMBERS or not dataset.size:
             held = "a group" if shape is None else f"{kind}{list(shape)}"
             raise ValueError(

@@ -116,12 +116,15 @@ def to_picture(value: Any, name: str) -> np.ndarray:
 
 def _numbers(value: Any, name: str) -> np.ndarray:
     """A part of the state as float32 [P]; one number may come without an axis."""
-    with np.errstate(over="ignore"):  # what overflows is infinite, which is refused
+    try:
         array = np.asarray(value)
-        if not np.issubdtype(array.dtype, np.number) or array.ndim > 1:
-            raise ValueError(
-                f"{name} is {array.dtype} {list(array.shape)}: send numbers [P]."
-            )
+    except ValueError as error:
+        raise ValueError(f"{name} is lists of lists: send numbers [P].") from error
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise ValueError(
+            f"{name} is {array.dtype} {list(array.shape)}: send numbers [P]."
+        )
+    with np.errstate(over="ignore"):  # what overflows is infinite, which is refused
         return np.atleast_1d(array).astype(np.float32)
 
 

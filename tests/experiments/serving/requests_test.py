@@ -64,6 +64,8 @@ def test_a_missing_prompt_is_the_default():
     [
         ({"observation/image": None}, "lacks observation/image"),
         ({"observation/state": None}, "lacks observation/state"),
+        ({"observation/state": [[1], [1, 2]]}, "state is lists of lists"),
+        ({"observation/state": np.zeros(8, "m8[s]")}, r"is timedelta64\[s\] \[8\]"),
         ({"prompt": None}, "lacks a prompt: .*--default_prompt"),
         ({"prompt": b"bytes"}, "prompt is b'bytes'"),
         ({"prompt": "x" * 1001}, "at most 1000 letters"),

@@ -35,7 +35,7 @@ _SIDE = flags.DEFINE_integer("side", 128, "Side of its pictures in pixels.")
 _PATH = flags.DEFINE_string("path", "", "A dataset to read instead.")
 _MEASURED = flags.DEFINE_integer("measured", 12_800, "Frames that are timed.")
 _CALLS = flags.DEFINE_integer("calls", 3, "Timed calls of stage II; 0: none.")
-BATCH, STEPS = 64, 10  # the main job's sft.batch_size and sft.steps_per_call
+BATCH, STEPS = 64, 10  # frames of a batch; the main job's sft.steps_per_call
 TARGETS = {"frames_per_second": 1500, "memory_mib": 1024}
 
 
@@ -63,7 +63,7 @@ def make_fetch(
 
 
 def stream_alone(path: Path, count: int) -> dict[str, Any]:
-    """Rates and memory of a stream whose batches nobody uses."""
+    """Rates and memory of a stream whose batches are not used."""
     before, start = _resident_bytes(), time.perf_counter()
     episodes = list(READERS[detect(path)](path))
     opened = time.perf_counter() - start
@@ -88,7 +88,7 @@ def stream_alone(path: Path, count: int) -> dict[str, Any]:
 
 
 def pillow_ms_per_frame(path: Path, count: int = 400) -> float:
-    """Processor time of decoding the PNG files of a frame and nothing else, in ms."""
+    """Processor time of decoding the PNG files of a frame alone, in ms."""
     images = next(iter(READERS[detect(path)](path))).images
     encoded = []
     for view in images[0]:

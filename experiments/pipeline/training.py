@@ -112,7 +112,7 @@ def _streamed_step(
 ) -> loop.Step:
     """The step of `sft_stage` fed from files: the batches follow from the state's step.
 
-    A resumed run thus goes on with the batches that it would have seen.
+    A resumed run continues with the batches that it would have had.
     """
     config, policy_config = context.config.sft, context.config.policy
     texts, table = sft_data.instruction_table(episodes, policy_config)

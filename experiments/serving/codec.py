@@ -44,7 +44,7 @@ def unpack(frame: bytes) -> Any:
     """Unpack one message; its arrays are read-only views of `frame`.
 
     Raises:
-      ValueError: it is not msgpack, it goes on after its end, an array in it is
+      ValueError: it is not msgpack, it has bytes after its end, an array in it is
         damaged, or it has more or longer lists and maps than any observation.
     """
     numbers = itertools.count(1)

@@ -129,10 +129,8 @@ def make_step(
             mesh_sharding=mesh_sharding,
         )
         new_state = dataclasses.replace(new_state, task_success=task_success)
-        return (
-            mesh_sharding.constrain_state(new_state),
-            episode_metrics | update_metrics,
-        )
+        metrics = episode_metrics | update_metrics
+        return mesh_sharding.constrain_state(new_state), metrics
 
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from omnivla_jax.world.expert.grasps import grasp_across
 from omnivla_jax.world.expert.placing import carry
-from omnivla_jax.world.expert.waypoints import DOWN, FIXED, KEPT, Skill
+from omnivla_jax.world.expert.waypoints import FIXED, KEPT, Skill
 
 _OVER_NEIGHBOURS = 0.17  # the grip site above the ground: clears upright bottles
 _OVER_RIM = 0.16  # an object's lower end above the ground
@@ -50,9 +50,9 @@ def _into_basket(
     Args:
       name: a key of GROCERIES.
       yaw: of the hand from the grocery's short side, degrees.
-      aside: x and y from the basket's middle, the fingers then in a line along y:
-        along x, the outer one would press on the rim; None: in the middle, the hand
-        turned as for the grasp.
+      aside: x and y from the basket's middle, the fingers then across that way: along
+        it, the outer one would press on the rim; None: in the middle, the hand turned
+        as for the grasp.
       along: offset of the grip along the grocery's long side.
     """
     shape = GROCERIES[name]
@@ -70,7 +70,7 @@ def _into_basket(
         lift=_OVER_RIM,
         above=_OVER_RIM + shape.low - _RELEASE,
         frame=KEPT if aside is None else FIXED,
-        hand=DOWN,
+        hand=(0.0, 0.0, math.remainder(math.atan2(y, x), math.pi)),
     )
 
 
@@ -83,12 +83,12 @@ ON_THE_FLOOR: dict[str, Skill] = {
 }
 ON_THE_TABLE: dict[str, Skill] = {
     "put both the alphabet soup and the tomato sauce in the basket": (
-        # Two cans of 62 mm: side by side they would rest on each other's edges.
-        *_into_basket("alphabet soup", -30.0, aside=(-0.032, -0.012)),
-        *_into_basket("tomato sauce", 60.0, aside=(0.032, 0.012)),
+        # Two cans of 62 mm: side by side they fill the basket from wall to wall.
+        *_into_basket("alphabet soup", -30.0, aside=(-0.026, 0.026)),
+        *_into_basket("tomato sauce", 60.0, aside=(0.026, -0.026)),
     ),
     "put both the cream cheese box and the butter in the basket": (
-        *_into_basket("butter", -25.0, aside=(0.03, 0.0), along=-0.015),
+        *_into_basket("butter", -38.0, aside=(0.03, 0.0), along=-0.015),
         *_into_basket("cream cheese", -19.0, aside=(-0.03, 0.0), along=-0.015),
     ),
     "put both the alphabet soup and the cream cheese box in the basket": (

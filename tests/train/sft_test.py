@@ -232,6 +232,7 @@ def test_a_kept_geometry_loss_has_its_weight(spatial_updates):
 
 
 def test_wrong_options_of_stage_one_are_refused():
-    for options in ({"spatial_encoder_rate": 2.0}, {"geometry_weight": -1.0}):
-        with pytest.raises(ValueError, match="must lie in"):
-            dataclasses.replace(SETTINGS, **options)
+    with pytest.raises(ValueError, match="spatial_encoder_rate=2.0 must lie in"):
+        dataclasses.replace(SETTINGS, spatial_encoder_rate=2.0)
+    with pytest.raises(ValueError, match="geometry_weight=-1.0 not below 0"):
+        dataclasses.replace(SETTINGS, geometry_weight=-1.0)

@@ -88,6 +88,7 @@ def test_clouds_are_drawn_and_turn_in_a_browser(tmp_path):
     summary = {"scenes": 7, "suites": {"libero_goal": {"nominal": errors}}}
     path = tmp_path / "geometry.html"
     geometry_page.write(path, summary, {"libero_goal": example()})
+    assert PROGRAM is not None
     with browser.launched(PROGRAM, tmp_path / "profile") as page:
         page.open(path, width=1100, height=900)
         assert page.run("document.body.dataset.drawn") == "2"

@@ -12,12 +12,32 @@ import numpy as np
 from experiments.reporting import video
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.sim.scene import Scene
+from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import observe, visual_scene
+from omnivla_jax.world.perturbations import images as noises
+from omnivla_jax.world.perturbations import perturbation
+from omnivla_jax.world.visual_scene import VisualScene
 
 STEPS_PER_FRAME = 2  # control steps
 FPS = 10  # with a 20 Hz robot and two steps a frame: real time
 TAIL_FRAMES = 8  # after the last success
+
+
+def draw_state(
+    scene: Scene, visuals: VisualScene, state: EnvState, *, size: int, supersample: int
+) -> jax.Array:
+    """What people are shown of R episodes, under their perturbations.
+
+    Returns:
+      uint8 [R, V, S, S, 3]; shadows are those of the perturbation, or else all.
+    """
+    change, options = state.perturbation, {"size": size, "supersample": supersample}
+    if change is None:
+        return observe.images(visuals, state.physics, shadows=True, **options)
+    varied = perturbation.looks(scene, visuals, change)
+    images = observe.images(varied, state.physics, **options)
+    noise = noises.of_frame(change.noise, state.steps)
+    return observe.corrupt_images(images, noise)
 
 
 def write(
@@ -49,14 +69,14 @@ def write(
         num_frames = min(num_frames, int(success_frame.max()) + TAIL_FRAMES)
     visuals = visual_scene.make(scene)
     draw = compilation.jit(
-        lambda physics: observe.images(
-            visuals, physics, size=size, shadows=True, supersample=supersample
+        lambda state: draw_state(
+            scene, visuals, state, size=size, supersample=supersample
         ),
         fused=True,
     )
     images = np.stack(
         [
-            np.asarray(draw(jax.tree.map(lambda leaf: leaf[frame], states.physics)))
+            np.asarray(draw(jax.tree.map(lambda leaf: leaf[frame], states)))
             for frame in range(num_frames)
         ]
     )  # [F, R, V, S, S, 3]

@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence
 
 from jax.sharding import Mesh
 
@@ -77,9 +77,11 @@ def make_context(
     return RunContext(config, workdir, mesh, simulation)
 
 
-def make_scene(config: ExperimentConfig) -> Scene:
-    """The scene of a config's suite, simulated by the config's engine."""
-    return scenes.make(config.suite, engine=config.engine, **config.task_files)
+def make_scene(config: ExperimentConfig, *, extras: Sequence[str] = ()) -> Scene:
+    """The scene of a config's suite and `extras`, simulated by the config's engine."""
+    return scenes.make(
+        config.suite, engine=config.engine, extras=extras, **config.task_files
+    )
 
 
 def task_names(scene: Scene) -> list[str]:

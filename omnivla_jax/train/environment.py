@@ -77,6 +77,9 @@ class Environment(NamedTuple):
     # state -> counts [B] by name of what the simulator could not do; each is a metric
     diagnostics: Callable[[Any], dict[str, jax.Array]] = lambda state: {}
     task_ids: tuple[int, ...] | None = None  # that `reset` takes; None: any
+    # (keys [B], severity float32 []) -> what `reset` takes instead of keys, for
+    # simulators that are perturbed as training goes on; None: keys
+    starts: Callable[[jax.Array, jax.Array], Any] | None = None
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:

@@ -11,11 +11,13 @@ Rows: images of 1,024 environments (`render_PIXELS`), control steps of libero_go
 MJX (`step_ENVIRONMENTS`, `step_SUITE_4096`, with cameras `cameras_ENVIRONMENTS`) and on
 MuJoCo Warp (`warp_ENVIRONMENTS`, which need the extra `warp`),
 latency and training step of a policy (`policy_PRESET_BATCH`), the whole online loop
-(`online_PRESET_ENVIRONMENTS`).
+(`online_PRESET_ENVIRONMENTS`). The minutes that are left train `small` on libero_goal's
+ten tasks (`train_small`), in DIR/train_small; another run of the command goes on there.
 """
 
 import functools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -27,15 +29,27 @@ from absl import app, flags
 
 from experiments.benchmarks.lib import timing
 from experiments.benchmarks.lib.random_rollout import initial_states, rollout
+from experiments.pipeline.workdir import Workdir
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import precision
 from omnivla_jax.sim import scene as scenes
+from omnivla_jax.train import csv_log
 from omnivla_jax.world import observe, visual_scene
 
 ROOT = Path(__file__).parents[2]
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
 STEPS = 8  # control steps of a timed run: an action chunk
 MIN_SECONDS = 45  # a row is not started with less time left
+TRAINING = "train_small"  # the last row
+SAVE_SECONDS = 30  # of the time left, for a checkpoint at the end of training
+TRAINED = {
+    "policy.preset": "small",
+    "image_size": 128,
+    "tasks": ",".join(map(str, range(10))),
+    "rl.groups": 40,  # four of each task
+    "rl.updates": 400,
+    "save_every": 5,
+}
 
 _MINUTES = flags.DEFINE_float("minutes", 25.0, "For all rows.", lower_bound=0.1)
 _OUT = flags.DEFINE_string("out", None, "Folder of rows.jsonl and logs.", required=True)
@@ -186,15 +200,51 @@ def run_row(name: str, out: Path, limit: float) -> dict[str, Any]:
     return row | {"wall_seconds": round(time.perf_counter() - begin, 1)}
 
 
+def train_rest(out: Path, seconds: float) -> dict[str, Any]:
+    """Train until the time is over, then save: how far it came.
+
+    Args:
+      out: folder of the rows; the run is a folder in it.
+      seconds: that are left.
+    """
+    workdir, variant = out / TRAINING, ":debug" if _SCALE.value < 1 else ""
+    settings = {} if variant else TRAINED
+    command = [sys.executable, "-m", "experiments.train", "--resume"]
+    command += [f"--workdir={workdir}", f"--compilation_cache={out / 'cache'}"]
+    command += [f"--config={ROOT / 'experiments/configs/quickstart.py'}{variant}"]
+    command += [f"--config.{name}={value}" for name, value in settings.items()]
+    command += ["--config.engine=mjx"]
+    with (out / f"{TRAINING}.log").open("a") as log:
+        run = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            code = run.wait(max(seconds - SAVE_SECONDS, 1.0))
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGTERM)  # it finishes its step and saves it
+            try:
+                code = run.wait(SAVE_SECONDS)
+            except subprocess.TimeoutExpired:
+                run.kill()
+                code = run.wait()
+    row: dict[str, Any] = {"row": TRAINING, "exit_code": code, "curve": TRAINING}
+    for stage, metric in (("sft", "loss"), ("online", "success")):
+        file = Workdir(workdir).metrics_file(stage)
+        values = [line[metric] for line in csv_log.load(file)] if file.exists() else []
+        row[stage] = {"rows": len(values)}
+        if values:
+            row[stage] |= {f"first_{metric}": values[0], f"last_{metric}": values[-1]}
+    return row
+
+
 def main(argv: list[str]) -> None:
     """Measure one row, or all within the minutes given."""
     del argv
     if _ROW.value:
         return print(json.dumps(measure_row(_ROW.value)))
-    known, out = rows(), Path(_OUT.value).absolute()
+    table, out = rows(), Path(_OUT.value).absolute()
+    known = [*table, TRAINING]
     unknown = [name for name in _ROWS.value if name not in known]
     if unknown:
-        raise app.UsageError(f"Unknown rows {unknown}: choose among {list(known)}.")
+        raise app.UsageError(f"Unknown rows {unknown}: choose among {known}.")
     out.mkdir(parents=True, exist_ok=True)
     end = time.perf_counter() + 60 * _MINUTES.value
     for name in _ROWS.value or known:
@@ -202,9 +252,13 @@ def main(argv: list[str]) -> None:
         if left < MIN_SECONDS:
             print(json.dumps({"row": name, "failed": "no time left"}), flush=True)
             continue
-        line = json.dumps(run_row(name, out, min(known[name].limit_seconds, left)))
-        with (out / "rows.jsonl").open("a") as table:
-            table.write(line + "\n")
+        if name == TRAINING:
+            row = train_rest(out, left)
+        else:
+            row = run_row(name, out, min(table[name].limit_seconds, left))
+        line = json.dumps(row)
+        with (out / "rows.jsonl").open("a") as file:
+            file.write(line + "\n")
         print(line, flush=True)
     return None
 

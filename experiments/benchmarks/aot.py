@@ -1,14 +1,15 @@
 """Compiles for TPUs that are not there, and says what the compiled program costs.
 
 Run: `python -m experiments.benchmarks.aot --topology=v5e-1 --program=render
---num_envs=96`, `--program=step|rollout|online|sft` with `--preset=small` and, for sft,
-`--batch_size=64`. Needs the extra `tpu` (libtpu) and no TPU: libtpu's compiler runs on
-a CPU. Prints one JSON object. All bytes are those of one device; `loops` multiplies
-what a loop's body costs by the times that it runs, see `lib/hlo_cost.py`. `written` and
-`padded` are the bytes that operations write without and with the padding of tiles.
-`--text=FILE` keeps the compiled program's text. `fits` false: the compiler found too
-little memory, and says how much it wanted. CPU seconds are sums over cores, which vary
-less on a machine that does other work, too.
+--num_envs=96`, `--program=step|rollout|online|update|sft|spatial` with `--preset=small`
+and, for the last two, `--batch_size=64`. Needs the extra `tpu` (libtpu) and no TPU:
+libtpu's compiler runs on a CPU. Prints one JSON object. All bytes are those of one
+device; `loops` multiplies what a loop's body costs by the times that it runs, see
+`lib/hlo_cost.py`. `written` and `padded` are the bytes that operations write without
+and with the padding of tiles, `collectives` what devices exchange. `--text=FILE` keeps
+the compiled program's text. `fits` false: the compiler found too little memory, and
+says how much it wanted. CPU seconds are sums over cores, which vary less on a machine
+that does other work, too.
 """
 
 import json
@@ -36,7 +37,9 @@ _PROGRAM = flags.DEFINE_enum(
 )
 _PRESET = flags.DEFINE_enum("preset", "tiny", list(PRESETS), "Of the policy.")
 _ENVIRONMENTS = flags.DEFINE_integer("num_envs", 96, "Of all devices together.")
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Observations of an SFT step.")
+_BATCH = flags.DEFINE_integer(
+    "batch_size", 64, "Observations of sft, scenes of spatial."
+)
 _SIZE = flags.DEFINE_integer("size", 128, "Image side of `render`, pixels.")
 _ACCUMULATE = flags.DEFINE_integer("grad_accum_steps", 1, "Parts of a minibatch.")
 _FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")

@@ -50,8 +50,8 @@ if not Path(RUN, "checkpoints").exists():
 # in the simulator's units comes out. Here the simulator makes the pictures.
 
 # %%
-newest = sorted(Path(RUN, "checkpoints").iterdir())[0]
-policy = inference.load(newest)
+stage = sorted(Path(RUN, "checkpoints").iterdir())[0]  # online, else sft
+policy = inference.load(stage)  # its newest checkpoint
 spec = policy.spec
 print(spec.instructions, "actions executed of a chunk:", spec.exec_horizon)
 
@@ -88,7 +88,7 @@ print(prompt, "- reached" if bool(state.success[0]) else "- not reached")
 # by 180 degrees; the server turns them back.
 
 # %%
-serve = [sys.executable, "-m", "experiments.serve", f"--checkpoint={newest}"]
+serve = [sys.executable, "-m", "experiments.serve", f"--checkpoint={stage}"]
 server = subprocess.Popen(
     [*serve, "--port=0", "--max_batch=1"], stdout=subprocess.PIPE, text=True
 )

@@ -102,6 +102,7 @@ class Slice:
         failures = 0
         self.create()
         while not (self.setup() and self.run(flags)):
+            time.sleep(POLL_SECONDS)  # one that was taken away is ACTIVE for a while
             if self.state() == "ACTIVE":
                 failures += 1
                 if failures > self.options.retries:

@@ -1,10 +1,9 @@
 """LIBERO's OSC_POSE controller and gripper ramp, in NumPy or jax.numpy.
 
 Source: robosuite 1.4.0, `controllers/osc.py` and `config/osc_pose.json`.
-Axes: B environments, 7 arm joints; lengths in m, angles in rad, torques in N m.
-`xp` is the array module, so that both engines run the same lines. NumPy keeps its
-operands' memory order where arrays are joined by `concatenate` (not by `stack`): the C
-engine's, with the batch innermost, halves the time.
+Axes: 7 arm joints, components of vectors and matrices; B environments last, which is
+where wide machines have their lanes and NumPy is fastest. Lengths in m, angles in rad,
+torques in N m. `xp` is the array module, so that all engines run the same lines.
 """
 
 import functools
@@ -26,29 +25,29 @@ GRIPPER_PER_CONTROL_STEP = 0.25  # 25 substeps of 0.01
 class Arm(NamedTuple):
     """What the controller reads of the simulation."""
 
-    position: Array  # [B, 3] of the grip site
-    orientation: Array  # [B, 3, 3]
-    jacobian: Array  # [B, 6, 7]: translation rows, then rotation rows
-    joints: Array  # [B, 7]
-    velocity: Array  # [B, 7]
-    bias: Array  # [B, 7]: gravity and Coriolis torques
-    passive: Array  # [B, 7]: torques of the joints' damping and of the air
+    position: Array  # [3, B] of the grip site
+    orientation: Array  # [3, 3, B]
+    jacobian: Array  # [6, 7, B]: translation rows, then rotation rows
+    joints: Array  # [7, B]
+    velocity: Array  # [7, B]
+    bias: Array  # [7, B]: gravity and Coriolis torques
+    passive: Array  # [7, B]: torques of the joints' damping and of the air
 
 
 class Dynamics(NamedTuple):
     """The configuration-dependent matrices of operational-space control."""
 
-    lambda_position: Array  # [B, 3, 3]
-    lambda_rotation: Array  # [B, 3, 3]
-    null_projection: Array  # [B, 7, 7]: N^T M
-    mobility: Array  # [B, 7, 7]: M^-1
+    lambda_position: Array  # [3, 3, B]
+    lambda_rotation: Array  # [3, 3, B]
+    null_projection: Array  # [7, 7, B]: N^T M
+    mobility: Array  # [7, 7, B]: M^-1
 
 
 class PoseGoal(NamedTuple):
     """Where the controller pulls the grip site."""
 
-    position: Array  # [B, 3]
-    orientation: Array  # [B, 3, 3]
+    position: Array  # [3, B]
+    orientation: Array  # [3, 3, B]
 
 
 class Gains(NamedTuple):
@@ -104,16 +103,17 @@ def jacobian(anchors: Array, axes: Array, position: Array, xp: Any) -> Array:
     """Geometric Jacobian of a chain of hinges, in the world.
 
     Args:
-      anchors: [B, 7, 3], positions of the joints, m.
-      axes: [B, 7, 3], unit vectors along the joints.
-      position: [B, 3], the point that they move, m.
+      anchors: [3, 7, B], positions of the joints, m.
+      axes: [3, 7, B], unit vectors along the joints.
+      position: [3, B], the point that they move, m.
       xp: the array module.
 
     Returns:
-      [B, 6, 7]: rows of the linear velocity (m/rad), then of the angular one.
+      [6, 7, B]: rows of the linear velocity (m/rad), then of the angular one.
     """
-    linear = rotation.cross(axes, position[:, None, :] - anchors, xp)
-    return xp.concatenate([linear, axes], axis=-1).swapaxes(-1, -2)
+    lever = position[:, None] - anchors
+    linear = [axes[i - 2] * lever[i - 1] - axes[i - 1] * lever[i - 2] for i in range(3)]
+    return xp.concatenate([xp.stack(linear), axes])
 
 
 def set_goal(
@@ -125,7 +125,7 @@ def set_goal(
     (`previous`), and the orientation goal only moves if rotation is commanded.
 
     Args:
-      action: [B, 7] in [-1, 1]: translation, rotation vector, gripper.
+      action: [7, B] in [-1, 1]: translation, rotation vector, gripper.
       current: the grip site's position and orientation now.
       previous: the goal of the control step before.
       fresh: bool [B]: no control step since reset or restore.
@@ -134,19 +134,19 @@ def set_goal(
     Returns:
       The goal, in the world.
     """
-    shapes = [(len(fresh), 7), (len(fresh), 3), (len(fresh), 3, 3)]
-    chex.assert_shape([action, current.position, current.orientation], shapes)
-    start_position = xp.where(fresh[:, None], previous.position, current.position)
-    fresh_matrix = fresh[:, None, None]
-    start_orientation = xp.where(
-        fresh_matrix, previous.orientation, current.orientation
+    batch = len(fresh)
+    chex.assert_shape(
+        [action, current.position, current.orientation],
+        [(7, batch), (3, batch), (3, 3, batch)],
     )
-    turn = rotation.from_axis_angle(ROTATION_SCALE * action[:, 3:6], xp)
-    turned = rotation.matrix(turn, xp) @ start_orientation
-    rotates = xp.any(action[:, 3:6] != 0, axis=-1)[:, None, None]
+    start_position = xp.where(fresh, previous.position, current.position)
+    start_orientation = xp.where(fresh, previous.orientation, current.orientation)
+    turn = rotation.from_axis_angle(ROTATION_SCALE * action[3:6].T, xp)
+    turned = rotation.matrix(turn, xp) @ xp.moveaxis(start_orientation, -1, 0)
+    rotates = xp.any(action[3:6] != 0, axis=0)
     return PoseGoal(
-        start_position + POSITION_SCALE * action[:, :3],
-        xp.where(rotates, turned, previous.orientation),
+        start_position + POSITION_SCALE * action[:3],
+        xp.where(rotates, xp.moveaxis(turned, 0, -1), previous.orientation),
     )
 
 
@@ -154,20 +154,20 @@ def dynamics(mass: Array, jacobian_matrix: Array, xp: Any) -> Dynamics:
     """Operational-space inertias and null-space projection of one configuration.
 
     Args:
-      mass: [B, 7, 7], the arm's inertia in joint space, kg m^2.
-      jacobian_matrix: [B, 6, 7], see `jacobian`.
+      mass: [7, 7, B], the arm's inertia in joint space, kg m^2.
+      jacobian_matrix: [6, 7, B], see `jacobian`.
       xp: the array module.
 
     Returns:
       The matrices that `torque` takes.
     """
-    chex.assert_shape([mass, jacobian_matrix], [(None, 7, 7), (None, 6, 7)])
+    chex.assert_shape([mass, jacobian_matrix], [(7, 7, None), (6, 7, None)])
     mobility = spd_inverse(mass, xp)
-    response = xp.einsum("bij,bkj->bik", mobility, jacobian_matrix)
-    compliance = xp.einsum("bij,bjk->bik", jacobian_matrix, response)
+    response = _matmul(mobility, jacobian_matrix.swapaxes(0, 1), xp)
+    compliance = _matmul(jacobian_matrix, response, xp)
     return Dynamics(
-        spd_inverse(compliance[:, :3, :3], xp),
-        spd_inverse(compliance[:, 3:, 3:], xp),
+        spd_inverse(compliance[:3, :3], xp),
+        spd_inverse(compliance[3:, 3:], xp),
         # N = I - M^-1 J^T C^-1 J with the compliance C, so N^T M = M - J^T C^-1 J.
         mass - inverse_form(compliance, jacobian_matrix, xp),
         mobility,
@@ -185,10 +185,10 @@ def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, gain: Gains, xp: Any) -> A
       xp: the array module.
 
     Returns:
-      [B, 7], N m, within the motors' limits.
+      [7, B], N m, within the motors' limits.
     """
-    turn = rotation.rotation_error(arm.orientation, goal.orientation, xp)
-    error = xp.concatenate([goal.position - arm.position, turn], axis=-1)
+    turn = rotation_error(arm.orientation, goal.orientation, xp)
+    error = xp.concatenate([goal.position - arm.position, turn])
     velocity = _apply(arm.jacobian, arm.velocity, xp)
     pull = gain.stiffness * error - gain.damping * velocity
     first = _limited_torque(terms, arm, pull, gain, xp)
@@ -204,23 +204,22 @@ def torque(terms: Dynamics, arm: Arm, goal: PoseGoal, gain: Gains, xp: Any) -> A
 def _limited_torque(
     terms: Dynamics, arm: Arm, pull: Array, gain: Gains, xp: Any
 ) -> Array:
-    """The torques [B, 7] that accelerate the hand by `pull` [B, 6], if motors can."""
+    """The torques [7, B] that accelerate the hand by `pull` [6, B], if motors can."""
     wrench = xp.concatenate(
         [
-            _apply(terms.lambda_position, pull[:, :3], xp),
-            _apply(terms.lambda_rotation, pull[:, 3:], xp),
-        ],
-        axis=-1,
+            _apply(terms.lambda_position, pull[:3], xp),
+            _apply(terms.lambda_rotation, pull[3:], xp),
+        ]
     )
-    home = xp.asarray(panda.HOME, dtype=arm.joints.dtype)
+    home = xp.asarray(panda.HOME[:, None], dtype=arm.joints.dtype)
     posture = gain.null_stiffness * (home - arm.joints)
     posture = posture - gain.null_damping * arm.velocity
     total = (
-        _apply(arm.jacobian.swapaxes(-1, -2), wrench, xp)
+        _apply(arm.jacobian.swapaxes(0, 1), wrench, xp)
         + arm.bias
         + _apply(terms.null_projection, posture, xp)
     )
-    limit = xp.asarray(panda.TORQUE_LIMIT, dtype=total.dtype)
+    limit = xp.asarray(panda.TORQUE_LIMIT[:, None], dtype=total.dtype)
     return xp.clip(total, -limit, limit)
 
 
@@ -237,7 +236,9 @@ def ramp_gripper(closing: Array, command: Array, substeps: int, xp: Any) -> Arra
       [B] in [-1, 1], from open to closed.
     """
     step = GRIPPER_PER_CONTROL_STEP / substeps
-    return xp.clip(closing + step * xp.sign(command), -1.0, 1.0)
+    opens = xp.where(command < 0, -step, 0.0)  # a kernel may hold no sign
+    moved = closing + xp.where(command > 0, step, opens)
+    return xp.clip(moved, -1.0, 1.0)
 
 
 def finger_targets(closing: Array, xp: Any) -> Array:
@@ -248,23 +249,23 @@ def finger_targets(closing: Array, xp: Any) -> Array:
       xp: the array module.
 
     Returns:
-      [B, 2], m: of the left finger and of the right one, whose axis is mirrored.
+      [2, B], m: of the left finger and of the right one, whose axis is mirrored.
     """
     half = panda.FINGER_TRAVEL / 2
-    return xp.stack([half - half * closing, half * closing - half], axis=-1)
+    return xp.stack([half - half * closing, half * closing - half])
 
 
 def spd_inverse(matrices: Array, xp: Any) -> Array:
     """Inverses of small symmetric positive definite matrices.
 
     Args:
-      matrices: [B, n, n].
+      matrices: [n, n, B].
       xp: the array module.
 
     Returns:
-      [B, n, n].
+      [n, n, B].
     """
-    unit = xp.eye(matrices.shape[-1], dtype=matrices.dtype)
+    unit = np.eye(len(matrices), dtype=matrices.dtype)[..., None]
     return inverse_form(matrices, xp.zeros_like(matrices) + unit, xp)
 
 
@@ -275,24 +276,49 @@ def inverse_form(matrices: Array, sides: Array, xp: Any) -> Array:
     XLA's CPU thread pool and are slower at this size.
 
     Args:
-      matrices: A [B, n, n], symmetric and positive definite.
-      sides: S [B, n, m].
+      matrices: A [n, n, B], symmetric and positive definite.
+      sides: S [n, m, B].
       xp: the array module.
 
     Returns:
-      [B, m, m].
+      [m, m, B].
     """
-    size, width = sides.shape[-2:]
-    chex.assert_shape(matrices, (len(sides), size, size))
-    rest = xp.concatenate([matrices, sides], axis=-1)
+    size, width, batch = sides.shape
+    chex.assert_shape(matrices, (size, size, batch))
+    rest = xp.concatenate([matrices, sides], axis=1)
     total: Array = 0.0
     for _ in range(size):
-        row = rest[:, :1, 1:] / rest[:, :1, :1]
-        side = rest[:, :1, -width:].swapaxes(-1, -2)
-        total = total + side * row[:, :, -width:]
-        rest = rest[:, 1:, 1:] - rest[:, 1:, :1] * row
+        row = rest[0, 1:] / rest[0, :1]
+        side = rest[0, -width:]
+        total = total + side[:, None] * row[-width:]
+        rest = rest[1:, 1:] - rest[1:, :1] * row
     return total
 
 
+def rotation_error(current: Array, goal: Array, xp: Any) -> Array:
+    """OSC's orientation error: half the sum of the columns' cross products.
+
+    Args:
+      current, goal: rotation matrices [3, 3, B].
+      xp: the array module.
+
+    Returns:
+      [3, B]: the axis of the turn from `current` to `goal`, times its angle's sine.
+    """
+    products = _matmul(current, goal.swapaxes(0, 1), xp)
+    skew = products - products.swapaxes(0, 1)
+    return 0.5 * xp.concatenate([skew[1, 2:], skew[2, :1], skew[0, 1:2]])
+
+
 def _apply(matrices: Array, vectors: Array, xp: Any) -> Array:
-    return xp.einsum("bij,bj->bi", matrices, vectors)
+    """Products [n, B] of matrices [n, m, B] and vectors [m, B]."""
+    if xp is np:  # without an array of all products
+        return np.einsum("ijb,jb->ib", matrices, vectors)
+    return (matrices * vectors).sum(axis=1)  # which a kernel may hold
+
+
+def _matmul(first: Array, second: Array, xp: Any) -> Array:
+    """Products [n, k, B] of matrices [n, m, B] and [m, k, B]."""
+    if xp is np:
+        return np.einsum("ijb,jkb->ikb", first, second)
+    return sum(first[:, i : i + 1] * second[i] for i in range(len(second)))

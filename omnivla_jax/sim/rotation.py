@@ -153,19 +153,3 @@ def cross(first: Array, second: Array, xp: Any) -> Array:
     return shifted(first, 1) * shifted(second, 2) - shifted(first, 2) * shifted(
         second, 1
     )
-
-
-def rotation_error(current: Array, goal: Array, xp: Any) -> Array:
-    """OSC's orientation error: half the sum of the columns' cross products.
-
-    Args:
-      current, goal: rotation matrices [..., 3, 3].
-      xp: the array module.
-
-    Returns:
-      [..., 3]: the axis of the turn from `current` to `goal`, times its angle's sine.
-    """
-    products = xp.einsum("...ik,...jk->...ij", current, goal)
-    skew = products - products.swapaxes(-1, -2)
-    parts = (skew[..., 1, 2:], skew[..., 2, :1], skew[..., 0, 1:2])
-    return 0.5 * xp.concatenate(parts, axis=-1)

@@ -31,6 +31,7 @@ class MeshSharding(NamedTuple):
     constrain_batch: Callable[[PyTree], PyTree]  # arrays with a leading batch axis
     # Runs a function, whose rows are independent, on every device's rows by itself.
     shard_map_batch: Callable[[Batched], Batched]
+    num_shards: int = 1  # of a batch
 
 
 # No constraints: one device, or the compiler's choice.
@@ -75,6 +76,7 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
         ),
         constrain_batch,
         shard_map_batch,
+        num_parts,
     )
 
 

@@ -33,7 +33,7 @@ CONFIG = dataclasses.replace(
     group_size=4,
     chunks=2,
     epochs=1,
-    minibatches=2,
+    minibatches=1,  # of several, every device draws its part from its own chunks
 )
 
 

@@ -56,20 +56,6 @@ def test_axis_angles_are_not_wrapped():
     np.testing.assert_allclose(rotation.to_axis_angle(turn, np), [0, 0, 5.0])
 
 
-@MODULES
-def test_rotation_error_is_the_angles_sine(xp):
-    _, quaternions = _random(count=4)
-    current = Rotation.from_quat(quaternions, scalar_first=True)
-    vector = np.array([0.1, -0.2, 0.05])
-    goal = Rotation.from_rotvec(vector) * current
-    error = rotation.rotation_error(
-        xp.asarray(current.as_matrix()), xp.asarray(goal.as_matrix()), xp
-    )
-    angle = np.linalg.norm(vector)
-    expected = np.tile(np.sin(angle) * vector / angle, (4, 1))
-    np.testing.assert_allclose(error, expected, atol=1e-6)
-
-
 def test_wrong_sizes_are_refused():
     quaternion, vector = np.eye(4), np.ones((4, 3))
     for wrong in (

@@ -49,5 +49,9 @@ def test_two_processes_learn_what_one_learns(eight, tmp_path):
         assert_same(part(dict(found), "mesh/"), part(eight, "mesh/"))
 
 
+def test_devices_exchange_gradients_and_metrics_alone():
+    virtual_devices.run("tests.helpers.experience_devices")
+
+
 def test_no_device_asks_another_in_mjx():
     virtual_devices.run("tests.helpers.mjx_devices")

@@ -18,13 +18,19 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.sharding import batch_sharding
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import config as policy_configs
+from omnivla_jax.policy import policy
 from omnivla_jax.sim import env
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
 from omnivla_jax.sim.state import EnvState
-from omnivla_jax.train import environment, online, sharding
+from omnivla_jax.train import environment, online, sharding, spatial
+from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.online.rollout import collect
+from omnivla_jax.train.online.update import update_epochs
+from omnivla_jax.train.spatial import scenes as spatial_scenes
+from omnivla_jax.train.state import OptimizerConfig, TrainState
 from omnivla_jax.world import observe, visual_scene
+from omnivla_jax.world.random_scenes import SceneRanges
 
 TASKS = (1, 7, 8)  # the quickstart's three of libero_goal
 
@@ -34,7 +40,7 @@ class ProgramOptions(NamedTuple):
 
     preset: str  # of the policy
     num_envs: int
-    batch_size: int  # observations of an SFT step
+    batch_size: int  # observations of an SFT step, scenes of a spatial one
     image_size: int
     physics_preset: str
     grad_accum_steps: int
@@ -76,27 +82,7 @@ def step(options: ProgramOptions, mesh: Mesh) -> Workload:
 def rollout(options: ProgramOptions, mesh: Mesh) -> Workload:
     """The episodes of an online update: policy, physics and cameras."""
     experiment, simulator, state = _online(options, mesh)
-    on_mesh = sharding.on_mesh(mesh, experiment.policy)
-    split = environment.shard_map_environment(simulator, on_mesh.shard_map_batch)
-
-    def run_episodes(state: PyTree, key: jax.Array) -> PyTree:
-        agent = online.make_agent(
-            split,
-            experiment.policy,
-            experiment.sampler,
-            state.normalizer,
-            experiment.rl,
-        )
-        return collect(
-            agent,
-            state.params,
-            key,
-            split,
-            experiment.tasks,
-            config=experiment.rl,
-            mesh_sharding=on_mesh,
-        )
-
+    run_episodes = _episodes(experiment, simulator, mesh)
     function = compilation.jit(run_episodes, fused=simulator.supports_fusion)
     return Workload(function, (state, _key(mesh)), {"num_envs": options.num_envs})
 
@@ -113,6 +99,63 @@ def online_step(options: ProgramOptions, mesh: Mesh) -> Workload:
         mesh_sharding=sharding.on_mesh(mesh, experiment.policy),
     )
     return Workload(function, (state, _key(mesh)), {"num_envs": options.num_envs})
+
+
+def update(options: ProgramOptions, mesh: Mesh) -> Workload:
+    """The learning half of an online update, its rollout as an argument."""
+    experiment, simulator, state = _online(options, mesh)
+    on_mesh = sharding.on_mesh(mesh, experiment.policy)
+    batch, _ = jax.eval_shape(
+        _episodes(experiment, simulator, mesh), state, jax.random.key(0)
+    )
+
+    def learn(state: TrainState, key: jax.Array, batch: PyTree) -> PyTree:
+        after, metrics = update_epochs(
+            state,
+            key,
+            batch,
+            agent=_agent(experiment, simulator, state),
+            config=experiment.rl,
+            mesh_sharding=on_mesh,
+        )
+        return on_mesh.constrain_state(after), metrics
+
+    function = compilation.jit(learn, fused=True, donate_argnames=("state",))
+    arguments = (state, _key(mesh), *_rows((batch,), mesh))
+    return Workload(function, arguments, {"num_envs": options.num_envs})
+
+
+def spatial_step(options: ProgramOptions, mesh: Mesh) -> Workload:
+    """An optimizer step of stage I; VGGT's aggregator is frozen where it is used."""
+    policy_config = policy_configs.preset(options.preset)
+    config = spatial.SpatialConfig(
+        OptimizerConfig(learning_rate=1e-3),
+        steps=1,
+        steps_per_call=1,
+        batch_size=options.batch_size,
+        frozen_encoder=policy_config.dino is not None,
+    )
+    draw = spatial_scenes.make_draw(
+        _scene(options),
+        policy_config,
+        size=policy_config.vision.image_size,
+        pool=None,
+    )
+    on_mesh = sharding.on_mesh(mesh, policy_config)
+    function = spatial.make_step(
+        spatial_scenes.mixed([draw], SceneRanges()),
+        config,
+        policy_config,
+        mesh_sharding=on_mesh,
+    )
+
+    def init(key: jax.Array) -> TrainState:
+        params = policy.init(key, policy_config)
+        return spatial.create(params, None, config, policy_config, seed=0)
+
+    state = jax.eval_shape(init, jax.random.key(0))
+    state = _placed(state, sharding.shardings(state, mesh, policy_config))
+    return Workload(function, (state,), {"batch_size": options.batch_size})
 
 
 def sft_step(options: ProgramOptions, mesh: Mesh) -> Workload:
@@ -138,7 +181,9 @@ PROGRAMS: dict[str, Callable[[ProgramOptions, Mesh], Workload]] = {
     "step": step,
     "rollout": rollout,
     "online": online_step,
+    "update": update,
     "sft": sft_step,
+    "spatial": spatial_step,
 }
 
 
@@ -172,9 +217,43 @@ def _online(
     simulator = environment.simulator(
         _scene(options), experiment.policy, size=experiment.image_size
     )
-    state = jax.eval_shape(lambda: online_timing.untrained(experiment))
+    # `sft.fresh_params` compiles apart, which takes values.
+    state = jax.eval_shape(lambda: online_timing.untrained(experiment, policy.init))
     shardings = sharding.shardings(state, mesh, experiment.policy)
     return experiment, simulator, _placed(state, shardings)
+
+
+def _episodes(
+    experiment: ExperimentConfig, simulator: environment.Environment, mesh: Mesh
+) -> Callable[[TrainState, jax.Array], PyTree]:
+    """(state, key) -> what an update learns from, and metrics."""
+    on_mesh = sharding.on_mesh(mesh, experiment.policy)
+    split = environment.shard_map_environment(simulator, on_mesh.shard_map_batch)
+
+    def run_episodes(state: TrainState, key: jax.Array) -> PyTree:
+        return collect(
+            _agent(experiment, split, state),
+            state.params,
+            key,
+            split,
+            experiment.tasks,
+            config=experiment.rl,
+            mesh_sharding=on_mesh,
+        )
+
+    return run_episodes
+
+
+def _agent(
+    experiment: ExperimentConfig, simulator: environment.Environment, state: TrainState
+) -> Agent:
+    return online.make_agent(
+        simulator,
+        experiment.policy,
+        experiment.sampler,
+        state.normalizer,
+        experiment.rl,
+    )
 
 
 def _split(function: Callable[..., PyTree], mesh: Mesh) -> Any:

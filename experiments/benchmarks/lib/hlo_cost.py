@@ -81,10 +81,7 @@ def report(program: Program, *, offenders: int = 12) -> dict[str, Any]:
                 "trips": loop.trips,
                 "times": loop.times,
                 "operations": len(own),
-                "collectives": sum(
-                    r.instruction.opcode.removesuffix("-start") in COLLECTIVES
-                    for r in own
-                ),
+                "collectives": sum(_is_collective(row) for row in own),
                 **_totals(own),
             }
         )
@@ -92,14 +89,11 @@ def report(program: Program, *, offenders: int = 12) -> dict[str, Any]:
     return {
         "operations": len(rows),
         "operations_executed": sum(row.times for row in rows),
-        "collectives_executed": sum(
-            r.times
-            for r in rows
-            if r.instruction.opcode.removesuffix("-start") in COLLECTIVES
-        ),
+        "collectives_executed": sum(r.times for r in rows if _is_collective(r)),
         **_totals(rows),
         "unknown_trip_counts": sum(loop.trips is None for loop in loops),
         "loops": [row for row in by_loop if row["operations"]],
+        "collectives": _collectives(rows),
         "largest": [_offender(row) for row in worst],
     }
 
@@ -302,6 +296,31 @@ def _totals(rows: Iterable[Executed]) -> dict[str, float]:
         "gigaflop": total("flops", 1e9),
         "estimated_megacycles": total("cycles", 1e6),
     }
+
+
+def _is_collective(row: Executed) -> bool:
+    return row.instruction.opcode.removesuffix("-start") in COLLECTIVES
+
+
+def _collectives(rows: Iterable[Executed]) -> list[dict[str, Any]]:
+    """What devices exchange, by source line, those that write most first."""
+    by_source: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in filter(_is_collective, rows):
+        opcode = row.instruction.opcode.removesuffix("-start")
+        entry = by_source.setdefault(
+            (opcode, row.loop, row.instruction.source),
+            {"executed": 0, "written_megabytes": 0.0},
+        )
+        entry["executed"] += row.times
+        entry["written_megabytes"] += row.times * row.written / 1e6
+    return [
+        {"opcode": opcode, "loop": loop, "source": source}
+        | entry
+        | {"written_megabytes": round(entry["written_megabytes"], 3)}
+        for (opcode, loop, source), entry in sorted(
+            by_source.items(), key=lambda item: -item[1]["written_megabytes"]
+        )
+    ]
 
 
 def _offender(row: Executed) -> dict[str, Any]:

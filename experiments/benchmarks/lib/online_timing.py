@@ -6,12 +6,14 @@ control steps are executed.
 
 import functools
 import time
-from typing import Any
+from typing import Any, Callable
 
 import jax
 
 from experiments.benchmarks.lib import memory
 from experiments.configs.schema import ExperimentConfig
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import identity_normalizer
 from omnivla_jax.train import observation_store, online, rng, sft
 from omnivla_jax.train.environment import Environment
@@ -61,10 +63,18 @@ def measure(
     }
 
 
-def untrained(settings: ExperimentConfig) -> TrainState:
-    """Training state of online RL with random parameters and identity normalizer."""
+def untrained(
+    settings: ExperimentConfig,
+    init: Callable[[jax.Array, PolicyConfig], PyTree] = sft.fresh_params,
+) -> TrainState:
+    """Training state of online RL with random parameters and identity normalizer.
+
+    Args:
+      settings: of the run.
+      init: (key, policy's config) -> its parameters.
+    """
     key, config = rng.named_key(settings.seed, "init"), settings.policy
-    params = sft.fresh_params(key, config)
+    params = init(key, config)
     normalizer = identity_normalizer(config.robot_proprio_dim, config.robot_action_dim)
     before = sft.create(params, normalizer, settings.sft, seed=settings.seed)
     return online.create(before, settings.rl, config)

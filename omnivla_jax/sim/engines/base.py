@@ -1,7 +1,7 @@
 """What a physics engine is, and the part of a control step that all engines share.
 
 `xp` is the array module, NumPy or jax.numpy, so that the controller runs the same lines
-in both. Axes: B environments.
+in both. Axes: B environments, which are last in what the controller reads and returns.
 """
 
 import dataclasses
@@ -61,8 +61,8 @@ def start_command(
     """Return the command of a control step that starts at the `current` hand pose.
 
     Args:
-      action: [B, 7] within [-1, 1].
-      current: position [B, 3] and orientation [B, 3, 3] of the grip site.
+      action: [7, B] within [-1, 1].
+      current: position [3, B] and orientation [3, 3, B] of the grip site.
       previous: goal of the last control step.
       fresh: bool [B]: no control step since reset or restore.
       xp: NumPy or jax.numpy.
@@ -71,11 +71,8 @@ def start_command(
       The goal of the hand, the gripper's command [B] and `fresh`.
     """
     goal = osc.set_goal(action, current, previous, fresh, xp)
-    before = [
-        xp.where(fresh.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-        for new, old in zip(goal, previous)
-    ]
-    return Command(goal, osc.PoseGoal(*before), action[:, 6], fresh)
+    before = (xp.where(fresh, new, old) for new, old in zip(goal, previous))
+    return Command(goal, osc.PoseGoal(*before), action[6], fresh)
 
 
 def actuate(
@@ -99,7 +96,7 @@ def actuate(
       xp: NumPy or jax.numpy.
 
     Returns:
-      `ctrl` [B, 9], the arm's torques and the fingers' positions, and `closing` after
+      `ctrl` [9, B], the arm's torques and the fingers' positions, and `closing` after
       the substep.
     """
     gain = osc.gains(CONTROL_TIMESTEP / substeps)
@@ -109,12 +106,12 @@ def actuate(
         share = xp.where(substep == 0, gain.new_goal_weight, 1.0)
         torque = earlier + share * (torque - earlier)
     # LIBERO's controller sleeps through its first update after a reset, 2 ms.
-    asleep = (command.fresh & (substep == 0))[:, None]
+    asleep = command.fresh & (substep == 0)
     awake = arm.bias + (1.0 - gain.new_goal_weight) * (torque - arm.bias)
     torque = xp.where(asleep, awake, torque)
     closing = osc.ramp_gripper(closing, command.gripper, substeps, xp)
     fingers = osc.finger_targets(closing, xp)
-    return xp.concatenate([torque, fingers], axis=-1), closing
+    return xp.concatenate([torque, fingers]), closing
 
 
 def observed_poses(

@@ -246,14 +246,14 @@ def _control_step(
     batch = len(action)
     model = warp_model(scene, batch)
     arm, _ = _read_arm(model, physics, physics.qpos, physics.qvel)
-    previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
-    command = start_command(action, arm, previous, physics.fresh, jnp)
+    previous = osc.PoseGoal(physics.goal_pos.T, jnp.moveaxis(physics.goal_mat, 0, -1))
+    command = start_command(action.T, arm, previous, physics.fresh, jnp)
     start = _Carry(  # the first substep fills in what is 0 here
         qpos=physics.qpos,
         qvel=physics.qvel,
         warmstart=physics.warmstart,
         closing=physics.gripper,
-        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
+        terms=osc.Dynamics(*(jnp.zeros((size, size, batch)) for size in (3, 3, 7, 7))),
         xpos=physics.xpos,
         xquat=physics.xquat,
         touching=physics.touching,
@@ -266,8 +266,8 @@ def _control_step(
         qpos=end.qpos,
         qvel=end.qvel,
         warmstart=end.warmstart,
-        goal_pos=command.goal.position,
-        goal_mat=command.goal.orientation,
+        goal_pos=command.goal.position.T,
+        goal_mat=jnp.moveaxis(command.goal.orientation, -1, 0),
         gripper=end.closing,
         fresh=jnp.zeros_like(physics.fresh),
         xpos=end.xpos,
@@ -302,9 +302,9 @@ def _substep(
         qpos=carry.qpos,
         qvel=carry.qvel,
         qacc_warmstart=carry.warmstart,
-        ctrl=ctrl,
+        ctrl=ctrl.T,
     )
-    full = (data._impl.overflow.reshape(len(ctrl)) & NO_ROOM) != 0
+    full = (data._impl.overflow.reshape(ctrl.shape[1]) & NO_ROOM) != 0
     angular, linear = data.cvel[..., :3], data.cvel[..., 3:]
     lever = data.xpos - data.subtree_com[:, model.whole.body_rootid]
     linear += rotation.cross(angular, lever, jnp)
@@ -328,7 +328,7 @@ def _substep(
 def _read_arm(
     model: WarpModel, physics: PhysicsState, qpos: jax.Array, qvel: jax.Array
 ) -> tuple[osc.Arm, jax.Array]:
-    """The controller's inputs at a state, and the arm's inertia [B, 7, 7]."""
+    """The controller's inputs at a state, and the arm's inertia [7, 7, B]."""
     data = _over_envs(
         mjx.forward,
         (model.jointed, model.jointed_blank, model.jointed_posed),
@@ -336,15 +336,16 @@ def _read_arm(
         qpos=qpos[:, model.positions],
         qvel=qvel[:, model.velocities],
     )
-    position = data.xpos[:, model.hand]
-    anchors, axes = data.xanchor[:, _ARM], data.xaxis[:, _ARM]
+    position = data.xpos[:, model.hand].T
+    orientation = rotation.matrix(data.xquat[:, model.hand], jnp)
+    anchors, axes = data.xanchor[:, _ARM].T, data.xaxis[:, _ARM].T
     arm = osc.Arm(
         position=position,
-        orientation=rotation.matrix(data.xquat[:, model.hand], jnp),
+        orientation=jnp.moveaxis(orientation, 0, -1),
         jacobian=osc.jacobian(anchors, axes, position, jnp),
-        joints=data.qpos[:, _ARM],
-        velocity=data.qvel[:, _ARM],
-        bias=data.qfrc_bias[:, _ARM],
-        passive=data.qfrc_passive[:, _ARM],
+        joints=data.qpos[:, _ARM].T,
+        velocity=data.qvel[:, _ARM].T,
+        bias=data.qfrc_bias[:, _ARM].T,
+        passive=data.qfrc_passive[:, _ARM].T,
     )
-    return arm, data._impl.M[:, model.mass_rows]
+    return arm, jnp.moveaxis(data._impl.M[:, model.mass_rows], 0, -1)

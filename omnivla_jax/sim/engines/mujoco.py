@@ -230,10 +230,10 @@ def _run_substeps(
 ) -> dict[str, Any]:
     """Alternate controller and integrator; return the controller's new fields."""
     preset = scene.preset
-    action = np.clip(action.astype(np.float64), -1.0, 1.0)
+    action = np.clip(action.astype(np.float64), -1.0, 1.0).T
     arm = _read_arm(scene, pool)
     previous = osc.PoseGoal(
-        *(_inner_batch(np.asarray(x)) for x in (physics.goal_pos, physics.goal_mat))
+        *(_batch_last(np.asarray(x)) for x in (physics.goal_pos, physics.goal_mat))
     )
     command = start_command(action, arm, previous, physics.fresh, np)
     closing = physics.gripper.astype(np.float64)
@@ -242,9 +242,10 @@ def _run_substeps(
             arm = _read_arm(scene, pool)
         if substep % preset.refresh == 0:
             terms = osc.dynamics(_arm_mass(scene, pool), arm.jacobian, np)
-        pool.fields["ctrl"][:], closing = actuate(
+        ctrl, closing = actuate(
             command, terms, arm, closing, substep, preset.substeps, np
         )
+        pool.fields["ctrl"][:] = ctrl.T
         # The last substep leaves poses and contacts as they were before it: so does
         # LIBERO, whose predicates are one substep behind.
         last = substep == preset.substeps - 1
@@ -254,8 +255,8 @@ def _run_substeps(
     return {
         "xpos": xpos,
         "xquat": xquat,
-        "goal_pos": command.goal.position,
-        "goal_mat": command.goal.orientation,
+        "goal_pos": command.goal.position.T,
+        "goal_mat": np.moveaxis(command.goal.orientation, -1, 0),
         "gripper": closing,
         "fresh": np.zeros_like(physics.fresh),
     }
@@ -276,33 +277,36 @@ def _observed_poses(scene: Scene, pool: _Pool) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _inner_batch(rows: np.ndarray) -> np.ndarray:
-    """A float64 copy of `rows` [B, ...] with the batch innermost in memory."""
-    return np.array(rows.T, np.float64, order="C").T
+def _batch_last(rows: np.ndarray) -> np.ndarray:
+    """A float64 copy [..., B] of `rows` [B, ...]."""
+    return np.array(np.moveaxis(rows, 0, -1), np.float64, order="C")
 
 
 def _read_arm(scene: Scene, pool: _Pool) -> osc.Arm:
     fields, hand = pool.fields, scene.bodies[panda.EEF_BODY]
-    position = _inner_batch(fields["xpos"][:, hand])
-    anchors, axes = fields["xanchor"][:, _ARM], fields["xaxis"][:, _ARM]
+    position = _batch_last(fields["xpos"][:, hand])
+    anchors, axes = (
+        _batch_last(fields[name][:, _ARM].swapaxes(1, 2))
+        for name in ("xanchor", "xaxis")
+    )
     return osc.Arm(
         position=position,
-        orientation=_inner_batch(fields["xmat"][:, hand].reshape(-1, 3, 3)),
-        jacobian=osc.jacobian(_inner_batch(anchors), _inner_batch(axes), position, np),
-        joints=_inner_batch(fields["qpos"][:, _ARM]),
-        velocity=_inner_batch(fields["qvel"][:, _ARM]),
-        bias=_inner_batch(fields["qfrc_bias"][:, _ARM]),
-        passive=_inner_batch(fields["qfrc_passive"][:, _ARM]),
+        orientation=_batch_last(fields["xmat"][:, hand].reshape(-1, 3, 3)),
+        jacobian=osc.jacobian(anchors, axes, position, np),
+        joints=_batch_last(fields["qpos"][:, _ARM]),
+        velocity=_batch_last(fields["qvel"][:, _ARM]),
+        bias=_batch_last(fields["qfrc_bias"][:, _ARM]),
+        passive=_batch_last(fields["qfrc_passive"][:, _ARM]),
     )
 
 
 def _arm_mass(scene: Scene, pool: _Pool) -> np.ndarray:
-    """The arm's block [B, 7, 7] of the inertia matrix, from its sparse rows."""
+    """The arm's block [7, 7, B] of the inertia matrix, from its sparse rows."""
     starts, rows = scene.model.M_rowadr, pool.fields["M"].T
     mass = np.empty((panda.NUM_JOINTS, panda.NUM_JOINTS, rows.shape[1]))
     for i in range(panda.NUM_JOINTS):  # row i holds the lower triangle, columns 0..i
         mass[i, : i + 1] = mass[: i + 1, i] = rows[starts[i] : starts[i] + i + 1]
-    return mass.T
+    return mass
 
 
 def _read_state(

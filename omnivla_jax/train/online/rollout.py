@@ -7,7 +7,8 @@ episode. C chunks tried in one state are a chunk group (paper, eq. 16): the simu
 state is cloned, every clone executes its chunk, and one of them goes on.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
-state (branches), T decisions of an episode, S chunks of a minibatch.
+state (branches), T decisions of an episode, S chunks of a minibatch, D shards of a
+batch, each on a device of its own.
 """
 
 from typing import Any, NamedTuple, Sequence
@@ -35,9 +36,12 @@ from omnivla_jax.train.sharding import MeshSharding
 
 
 class RolloutBatch(NamedTuple):
-    """Recorded chunks and their advantages; chunk i was tried in decision i // C."""
+    """Recorded chunks and their advantages, shard by shard.
 
-    output: ActorOutput  # T B decisions with T B C chunks
+    Within a shard chunk i was tried in decision i // C.
+    """
+
+    output: ActorOutput  # D T B/D decisions with D T B/D C chunks
     advantages: AdvantageBatch
 
 
@@ -100,7 +104,9 @@ def collect(
     advantages, metrics = config.objective.advantages(rollout, config)
     output = transitions.extras._replace(executed_mask=transitions.mask > 0)
     metrics |= _episode_metrics(environment, final, rollout.returns)
-    return RolloutBatch(_flatten_time(output), advantages), metrics
+    by_time = jax.tree.map(lambda leaf: leaf.reshape(config.chunks, -1), advantages)
+    batch = RolloutBatch(output, by_time)
+    return _by_shard(batch, mesh_sharding.num_shards), metrics
 
 
 def reset_groups(
@@ -137,17 +143,17 @@ def reset_groups(
 def gather_minibatch(
     batch: RolloutBatch, index: jax.Array, *, num_branches: int
 ) -> RolloutBatch:
-    """Some chunks of a batch, each with a decision of its own.
+    """Some chunks of a shard, each with a decision of its own.
 
     Args:
       batch: decisions, and chunks of them.
-      index: int32 [S], of the chunks.
+      index: int32 [1, S], of the chunks.
       num_branches: chunks of a decision.
 
     Returns:
       S chunks and S decisions.
     """
-
+    index = index[0]
     output, advantages = batch
     of_chunks = (
         output.trace,
@@ -187,11 +193,12 @@ def _episode_metrics(
     }
 
 
-def _flatten_time(tree: PyTree) -> PyTree:
-    """[T, B, ...] -> [T B, ...]."""
+def _by_shard(tree: PyTree, num_shards: int) -> PyTree:
+    """[T, B, ...] -> [D T B/D, ...], which needs no other device's rows."""
 
     def flatten(leaf: jax.Array) -> jax.Array:
         steps, batch, *rest = leaf.shape
-        return leaf.reshape(steps * batch, *rest)  # a leaf may be empty
+        shards = leaf.reshape(steps, num_shards, batch // num_shards, *rest)
+        return shards.swapaxes(0, 1).reshape(steps * batch, *rest)
 
     return jax.tree.map(flatten, tree)

@@ -1,10 +1,13 @@
 """How an online step learns: E epochs of M minibatches of the objective.
 
-Axes: T B C chunks in all, E epochs, M minibatches, A parts of a minibatch, S chunks of
-a part.
+Every shard of the batch shuffles its own chunks and gives its share to each minibatch:
+devices exchange gradients and metrics, but no experience.
+Axes: T B C chunks in all, D shards, E epochs, M minibatches, A parts of a minibatch, S
+chunks of a part.
 """
 
 import dataclasses
+import functools
 from typing import Callable
 
 import jax
@@ -22,7 +25,7 @@ from omnivla_jax.train.online.rollout import RolloutBatch, gather_minibatch
 from omnivla_jax.train.sharding import MeshSharding
 from omnivla_jax.train.state import TrainState
 
-# loss(params, which chunks int32 [S]) -> the objective on them, metrics
+# loss(params, which chunks int32 [D, S/D]) -> the objective on them, metrics
 LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
 
 
@@ -37,8 +40,8 @@ def update_epochs(
 ) -> tuple[TrainState, Metrics]:
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
-    Chunks with weight come first in every epoch, and minibatches without any are
-    skipped: frozen episodes cost neither gradient nor time.
+    Chunks with weight come first in every epoch of a shard, and minibatches without any
+    are skipped: frozen episodes cost neither gradient nor time.
 
     Args:
       state_before: the state whose parameters are trained.
@@ -51,11 +54,13 @@ def update_epochs(
     """
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
-    weight = batch.advantages.weight
+    gather = mesh_sharding.shard_map_batch(
+        functools.partial(gather_minibatch, num_branches=config.num_branches)
+    )
+    weight = batch.advantages.weight.reshape(mesh_sharding.num_shards, -1)  # [D, L]
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
-        minibatch = gather_minibatch(batch, index, num_branches=config.num_branches)
-        minibatch = mesh_sharding.constrain_batch(minibatch)
+        minibatch = mesh_sharding.constrain_batch(gather(batch, index))
         return objective_loss(
             params, state_before.reference, minibatch, agent=agent, config=config
         )
@@ -70,21 +75,36 @@ def update_epochs(
         # Adam moves even without a gradient, so an empty minibatch must not count.
         shapes = jax.eval_shape(update, carry)[1]
         no_metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        is_useful = jnp.any(weight[index] > 0)
+        is_useful = jnp.any(jnp.take_along_axis(weight[None], index, axis=-1) > 0)
         return jax.lax.cond(is_useful, update, lambda c: (c, no_metrics), carry)
 
-    # A random order of the chunks in every epoch, those without weight last.
-    order = jax.vmap(
-        lambda key: jnp.argsort(jax.random.uniform(key, weight.shape) + (weight <= 0))
-    )(jax.random.split(key, config.epochs))
-    count = config.epochs * config.minibatches
-    index = order.reshape(count, config.grad_accum_steps, -1)  # [E M, A, S]
+    index = _shuffled(key, weight, config)
     carry = (state_before.params, state_before.opt_state)
     (params, opt_state), metrics = jax.lax.scan(train_minibatch, carry, index)
     new_state = dataclasses.replace(
         state_before, step=state_before.step + 1, params=params, opt_state=opt_state
     )
     return new_state, _mean_by_weight(metrics)
+
+
+def _shuffled(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
+    """Every epoch's chunks of each shard in random order, those without weight last.
+
+    Args:
+      key: consumed.
+      weight: [D, L], of the L chunks of each shard.
+      config: of stage III.
+
+    Returns:
+      int32 [E M, A, D, S/D].
+    """
+    keys = jax.random.split(key, config.epochs)
+    position = jax.vmap(lambda key: jax.random.uniform(key, (weight.size,)))(keys)
+    position = position.reshape(-1, *weight.shape) + (weight <= 0)
+    order = jnp.argsort(position, axis=-1)  # [E, D, L]
+    parts = config.minibatches * config.grad_accum_steps
+    order = order.reshape(*order.shape[:2], parts, -1).swapaxes(1, 2)
+    return order.reshape(-1, config.grad_accum_steps, *order.shape[2:])
 
 
 def objective_loss(
@@ -126,8 +146,9 @@ def objective_loss(
 def _gradient(
     params: PyTree, index: jax.Array, loss: LossFn, config: OnlineConfig
 ) -> tuple[PyTree, Metrics]:
-    """The gradient on the chunks `index` int32 [A, S], and metrics with their weight.
+    """The gradient on the chunks `index`, and metrics with their weight.
 
+    `index` int32 [A, D, S/D], within each shard.
     The parts' gradients are averaged one by one, so that the memory is that of one.
     """
     part = jax.grad(loss, has_aux=True)

@@ -201,7 +201,7 @@ def test_mass_matrix_and_bias_agree(scene, mjx_scene, moved):
         own = full[np.ix_(jointed.velocities, jointed.velocities)]
         np.testing.assert_allclose(mass[row], own, atol=1e-4, err_msg="mass")
         np.testing.assert_allclose(
-            arm.bias[row], data.qfrc_bias[:7], atol=1e-3, err_msg="bias"
+            arm.bias[:, row], data.qfrc_bias[:7], atol=1e-3, err_msg="bias"
         )
 
 

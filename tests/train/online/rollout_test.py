@@ -124,14 +124,22 @@ def test_taking_finds_the_decision_of_every_chunk():
     output = chains.outputs(jax.random.key(0), 3, branches=2)
     number = jnp.arange(6.0)
     advantages = AdvantageBatch(number, number, output.value, output.value)
-    index = jnp.array([5, 0, 3])
+    index = jnp.array([[5, 0, 3]])
     batch = online_rollout.RolloutBatch(output, advantages)
     taken = online_rollout.gather_minibatch(batch, index, num_branches=2)
     np.testing.assert_array_equal(taken.output.observation_ref, [2, 0, 1])
     np.testing.assert_array_equal(taken.advantages.target, [2, 0, 1])
-    np.testing.assert_array_equal(taken.advantages.advantage, index)
-    whole = jax.tree.map(lambda leaf: leaf[index], output.trace)
+    np.testing.assert_array_equal(taken.advantages.advantage, index[0])
+    whole = jax.tree.map(lambda leaf: leaf[index[0]], output.trace)
     chex.assert_trees_all_equal(taken.output.trace, whole)
+
+
+def test_a_shard_holds_all_decisions_of_its_episodes():
+    number = jnp.arange(12).reshape(3, 4)  # [T, B]
+    np.testing.assert_array_equal(
+        online_rollout._by_shard(number, 2), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
+    )
+    np.testing.assert_array_equal(online_rollout._by_shard(number, 1), range(12))
 
 
 def test_chunk_returns_by_hand():

@@ -103,6 +103,20 @@ def test_accumulated_gradients_are_those_of_the_whole_minibatch():
     np.testing.assert_allclose(all_metrics["loss"], metrics["loss"], atol=1e-6)
 
 
+def test_every_shard_shuffles_its_own_chunks():
+    weight = jnp.arange(24.0).reshape(2, 12) % 3  # every third has none
+    config = dataclasses.replace(CONFIG, epochs=2, minibatches=3, grad_accum_steps=2)
+    index = np.asarray(update._shuffled(jax.random.key(0), weight, config))
+    assert index.shape == (6, 2, 2, 2)  # [E M, A, D, S/D]
+    epochs = np.moveaxis(index.reshape(2, 6, 2, 2), 2, 1).reshape(2, 2, 12)
+    np.testing.assert_array_equal(
+        np.sort(epochs), np.broadcast_to(range(12), (2, 2, 12))
+    )
+    ordered = np.take_along_axis(np.asarray(weight)[None], epochs, axis=-1)
+    assert np.all(ordered[..., :8] > 0) and not np.any(ordered[..., 8:])
+    assert len(np.unique(epochs.reshape(4, 12), axis=0)) == 4
+
+
 def test_a_reference_pulls_back():
     """Away from it, the same update has a divergence to pay for."""
     objective = objectives.make("gspo", ratio_normalizer=6, kl_coefficient=10.0)

@@ -26,6 +26,7 @@ from omnivla_jax.sim.engines.base import (
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
+from omnivla_jax.sim.engines.mjx.lanes import Take, in_lanes
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.engines.mjx.vectors import take_rows
 from omnivla_jax.sim.libero.task_types import SceneAssets
@@ -121,14 +122,15 @@ def _control_step(
     batch, bodies = len(task), model.active.size
 
     # The command starts at the pose of the hand before the first substep.
-    hand = osc.PoseGoal(*_hand_pose(model, stages.kinematics(model, data)))
-    previous = osc.PoseGoal(physics.goal_pos, physics.goal_mat)
-    command = start_command(action, hand, previous, physics.fresh, jnp)
+    hand = _hand_pose(model, stages.kinematics(model, data))
+    goal_mat = jnp.moveaxis(physics.goal_mat, 0, -1)
+    previous = osc.PoseGoal(physics.goal_pos.T, goal_mat)
+    command = start_command(action.T, hand, previous, physics.fresh, jnp)
 
     start = _Carry(  # the first substep fills in what is 0 here
         state=data.state,
         closing=physics.gripper,
-        terms=osc.Dynamics(*(jnp.zeros((batch, size, size)) for size in (3, 3, 7, 7))),
+        terms=osc.Dynamics(*(jnp.zeros((size, size, batch)) for size in (3, 3, 7, 7))),
         xpos=jnp.zeros((3, bodies, batch)),
         xquat=jnp.zeros((4, bodies, batch)),
         touching=physics.touching,
@@ -141,8 +143,8 @@ def _control_step(
     )
     return dataclasses.replace(
         after,
-        goal_pos=command.goal.position,
-        goal_mat=command.goal.orientation,
+        goal_pos=command.goal.position.T,
+        goal_mat=jnp.moveaxis(command.goal.orientation, -1, 0),
         gripper=end.closing,
         fresh=jnp.zeros_like(physics.fresh),
         touching=end.touching,
@@ -163,7 +165,7 @@ def _substep(
     data = stages.smooth_dynamics(model, data)
     data = stages.collide(model, data)
     ctrl, closing, terms = _control(model, data, command, carry, index)
-    data = stages.actuate(model, data, ctrl.T)
+    data = stages.actuate(model, data, ctrl)
     data = stages.solve_constraints(model, data)
     state = stages.integrate(model, data)
     # As in the C engine, contacts before the last substep remain.
@@ -179,17 +181,30 @@ def _control(
     carry: _Carry,
     index: jax.Array,
 ) -> tuple[jax.Array, jax.Array, osc.Dynamics]:
-    """Run the controller: `ctrl` [B, 9], the gripper's closing [B] and the terms."""
-    arm = read_arm(model, data)
+    """Run the controller: `ctrl` [9, B], the gripper's closing [B] and the terms."""
+    preset, arm = model.preset, read_arm(model, data)
+    mass = data.tree_dynamics.mass[_ARM, _ARM]
 
-    def refreshed() -> osc.Dynamics:
-        mass = jnp.moveaxis(data.tree_dynamics.mass[_ARM, _ARM], -1, 0)
-        return osc.dynamics(mass, arm.jacobian, jnp)
+    def dynamics(_: Take, mass: jax.Array, jacobian: jax.Array) -> osc.Dynamics:
+        return osc.dynamics(mass, jacobian, jnp)
 
-    preset = model.preset
-    terms = jax.lax.cond(index % preset.refresh == 0, refreshed, lambda: carry.terms)
-    ctrl, closing = actuate(
-        command, terms, arm, carry.closing, index, preset.substeps, jnp
+    def drive(
+        _: Take,
+        command: Command,
+        terms: osc.Dynamics,
+        arm: osc.Arm,
+        closing: jax.Array,
+        index: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
+        return actuate(command, terms, arm, closing, index, preset.substeps, jnp)
+
+    terms = jax.lax.cond(
+        index % preset.refresh == 0,
+        lambda: in_lanes(dynamics, mass, arm.jacobian),
+        lambda: carry.terms,
+    )
+    ctrl, closing = in_lanes(
+        drive, command, terms, arm, carry.closing, index.reshape(1)
     )
     return ctrl, closing, terms
 
@@ -197,23 +212,20 @@ def _control(
 def read_arm(model: StepModel, data: StepData) -> osc.Arm:
     """Return the controller's inputs from a batch after `smooth_dynamics`."""
     state, dynamics = data.state, data.tree_dynamics
-    position, orientation = _hand_pose(model, data)
-    bodies = model.tree.joints.bodies[_ARM]
-    anchors = take_rows(data.tree_pose.position, bodies)
+    hand = _hand_pose(model, data)
+    anchors = take_rows(data.tree_pose.position, model.tree.joints.bodies[_ARM])
     axes = dynamics.axes.angular[:, _ARM]
     return osc.Arm(
-        position=position,
-        orientation=orientation,
-        jacobian=osc.jacobian(anchors.T, axes.T, position, jnp),
-        joints=state.qpos[_ARM].T,
-        velocity=state.qvel[_ARM].T,
-        bias=dynamics.bias[_ARM].T,
-        passive=dynamics.passive[_ARM].T,
+        *hand,
+        jacobian=osc.jacobian(anchors, axes, hand.position, jnp),
+        joints=state.qpos[_ARM],
+        velocity=state.qvel[_ARM],
+        bias=dynamics.bias[_ARM],
+        passive=dynamics.passive[_ARM],
     )
 
 
-def _hand_pose(model: StepModel, data: StepData) -> tuple[jax.Array, jax.Array]:
-    """Position [B, 3] and orientation [B, 3, 3] of the grip site."""
+def _hand_pose(model: StepModel, data: StepData) -> osc.PoseGoal:
+    """Where the grip site is."""
     pose = data.tree_pose
-    matrix = pose.matrix[:, :, model.hand]
-    return pose.position[:, model.hand].T, jnp.moveaxis(matrix, -1, 0)
+    return osc.PoseGoal(pose.position[:, model.hand], pose.matrix[:, :, model.hand])

@@ -185,8 +185,8 @@ def implicit_damping(
     force = jnp.sum(mass * acceleration, axis=1)
     unit = jnp.eye(6).reshape(6, 6, 1, 1)
     stiff = mass + timestep * bodies.damping * unit
-    flat = stiff.reshape(6, 6, -1).transpose(2, 0, 1)
-    inverse = osc.spd_inverse(flat, jnp).transpose(1, 2, 0).reshape(stiff.shape)
+    flat = stiff.reshape(6, 6, -1)
+    inverse = osc.spd_inverse(flat, jnp).reshape(stiff.shape)
     return jnp.sum(inverse * force, axis=1)
 
 

@@ -84,35 +84,48 @@ def kernel(
     inputs = (*constants, *arguments)
 
     def body(*refs: Any) -> None:
-        values = [ref[...] for ref in refs[: len(inputs)]]
+        values = [_as_given(ref[...], x) for ref, x in zip(refs[: len(inputs)], inputs)]
         own, given = values[: len(constants)], values[len(constants) :]
         named = dict(zip(distinct, own))
         outputs = jax.core.eval_jaxpr(
             traced.jaxpr, [named[key] for key in hashes], *given
         )
         for ref, value in zip(refs[len(inputs) :], outputs, strict=True):
-            ref[...] = value
+            ref[...] = _as_block(value)
 
     def block(shape: tuple[int, ...], split: bool) -> pl.BlockSpec:
         front = (0,) * (len(shape) - 1)
         return pl.BlockSpec(shape, lambda i: (*front, i if split else 0))
 
     whole = [False] * len(constants) + [x.shape[-1] == batch for x in arguments]
+    blocks = [jax.eval_shape(_as_block, x) for x in results]
     result = pl.pallas_call(
         body,
         out_shape=[
-            jax.ShapeDtypeStruct((*x.shape[:-1], batch), x.dtype) for x in results
+            jax.ShapeDtypeStruct((*x.shape[:-1], batch), x.dtype) for x in blocks
         ],
         grid=(pl.cdiv(batch, lanes),),
         in_specs=[
             block(block_shape(x.shape) if split else x.shape, split)
-            for x, split in zip(inputs, whole)
+            for x, split in zip(map(_as_block, inputs), whole)
         ],
-        out_specs=[block(x.shape, True) for x in results],
+        out_specs=[block(x.shape, True) for x in blocks],
         compiler_params=pltpu.CompilerParams(vmem_limit_bytes=MEMORY_LIMIT),
         interpret=interpret,
-    )(*inputs)
-    return jax.tree.unflatten(tree, result)
+    )(*map(_as_block, inputs))
+    return jax.tree.unflatten(tree, map(_as_given, result, results))
+
+
+def _as_block(values: jax.Array) -> jax.Array:
+    """`values` as a kernel's memory holds them: no bools, two axes at least."""
+    numbers = values.astype(jnp.int32) if values.dtype == bool else values
+    return numbers if values.ndim > 1 else numbers[None]
+
+
+def _as_given(block: jax.Array, like: Any) -> jax.Array:
+    """`_as_block` reversed, of values with the axes and the dtype of `like`."""
+    rows = block if like.ndim > 1 else block[0]
+    return rows != 0 if like.dtype == bool else rows
 
 
 def columns(table: np.ndarray, index: jax.Array) -> jax.Array:

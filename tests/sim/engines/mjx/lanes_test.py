@@ -43,6 +43,17 @@ def test_a_kernel_computes_what_its_function_does(arrays):
     np.testing.assert_allclose(found["static"], plain[:, STATIC[:, 0]], rtol=1e-6)
 
 
+def test_kernels_take_bools_and_single_rows():
+    def chosen(mask, values, shift):
+        return jnp.where(mask & (shift > 0), values, -values) + shift, mask
+
+    mask = jnp.arange(BATCH) % 3 == 0
+    arguments = (mask, jnp.arange(float(BATCH)), jnp.ones(1))
+    found = lanes.kernel(chosen, *arguments, interpret=True)
+    np.testing.assert_array_equal(found[0], chosen(*arguments)[0])
+    np.testing.assert_array_equal(found[1], mask)
+
+
 def test_elsewhere_the_function_runs_as_it_stands(arrays):
     values, index = arrays
     program = jax.jit(lambda values: lanes.in_lanes(function, values, index))

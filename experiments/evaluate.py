@@ -55,7 +55,9 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import paths
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
-from omnivla_jax.train import environment, evaluate, perturbed_environment
+from omnivla_jax.sim.state import Scene
+from omnivla_jax.train import evaluate, perturbed_environment
+from omnivla_jax.train.evaluate import EvalBatch, EvaluateConfig
 from omnivla_jax.world.perturbations import kinds
 from omnivla_jax.world.perturbations.layout import DISTRACTORS
 
@@ -138,43 +140,30 @@ def run(
       What is printed as JSON.
     """
     choice, recorded = _perturb_choice(), _STATES.value != SAMPLED
-    scene = make_scene(config, extras=tuple(DISTRACTORS) if choice else ())
-    settings, names = config.evaluation, task_names(scene)
-    if choice is None:
-        simulator = environment.simulator(scene, config.policy, size=config.image_size)
-    else:
+    scene = make_scene(config, extras=DISTRACTORS if choice else ())
+    if choice is not None:
         policy = perturbed_environment.with_room(config.policy, scene)
         config = dataclasses.replace(config, policy=policy)
-        simulator = perturbed_evaluation.make_environment(
-            scene, policy, size=config.image_size, recorded=recorded
-        )
-        if choice.variants is not None and _EPISODES.value is None:
-            listed = perturbed_evaluation.official_variants(choice, scene, config.tasks)
-            settings = dataclasses.replace(settings, episodes=len(listed))
-    if recorded:
-        tasks = {row: scene.tasks[row] for row in config.tasks}
-        states = initial_states.read(_STATES.value, config.suite, tasks)
-        pairs = initial_states.take_turns(states, _EPISODES.value)
-        settings = dataclasses.replace(settings, episodes=len(pairs))
-        if choice is None:
-            simulator = initial_states.restoring(simulator, scene)
-    if _VIDEOS.value:
-        settings = dataclasses.replace(settings, recorded=settings.width)
-    starts = evaluate.eval_initial_states(config.seed, config.tasks, settings)
-    if recorded:
-        rows = np.asarray([task for task, _ in pairs], np.int32)
-        key = initial_states.to_scene(scene, states, pairs)
-        starts = starts._replace(task=rows, instruction_id=rows, key=key)
+    settings, starts = _starts(config, scene, choice)
+    simulator = perturbed_evaluation.make_environment(
+        scene,
+        config.policy,
+        size=config.image_size,
+        recorded=recorded,
+        perturbed=choice is not None,
+    )
     groups = ["failures"] * settings.episodes
     if choice is not None:
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
     program = evaluate.make_evaluate(simulator, config.policy, settings)
-    outcome, failures = played_episodes.play(
+    outcome, failures = played_episodes.run_episodes(
         program, chosen, starts, settings, groups, shown=_VIDEOS.value
     )
     videos = played_episodes.write_videos(config, scene, starts, failures, out)
-    summary = evaluate.summarise(outcome.success, np.asarray(starts.task), names)
+    summary = evaluate.summarise(
+        outcome.success, np.asarray(starts.task), task_names(scene)
+    )
     summary |= evaluate.failure_counts(outcome) | {
         "episodes": settings.episodes,
         **chosen.origin,
@@ -194,6 +183,37 @@ def run(
             title = f"{config.suite}, {settings.episodes} episodes"
             perturbation_page.write(out, summary | {"title": title}, videos)
     return summary
+
+
+def _starts(
+    config: ExperimentConfig,
+    scene: Scene,
+    choice: perturbed_evaluation.Choice | None,
+) -> tuple[EvaluateConfig, EvalBatch]:
+    """The sizes and the episodes, from sampled or recorded states."""
+    settings, tasks = config.evaluation, config.tasks
+    by_name = choice is not None and choice.variants is not None
+    pairs: list[tuple[int, int]] = []
+    if by_name and _STATES.value == SAMPLED and _EPISODES.value is None:
+        listed = perturbed_evaluation.official_variants(choice, scene, tasks)
+        settings = dataclasses.replace(settings, episodes=len(listed))
+    if _STATES.value != SAMPLED:
+        table = {row: scene.tasks[row] for row in tasks}
+        states = initial_states.read(_STATES.value, config.suite, table)
+        if by_name:
+            pairs = perturbed_evaluation.first_states(choice, scene, tasks)
+            pairs = pairs[: _EPISODES.value]
+        else:
+            pairs = initial_states.take_turns(states, _EPISODES.value)
+        settings = dataclasses.replace(settings, episodes=len(pairs))
+    if _VIDEOS.value:
+        settings = dataclasses.replace(settings, recorded=settings.width)
+    starts = evaluate.eval_initial_states(config.seed, tasks, settings)
+    if pairs:
+        rows = np.asarray([task for task, _ in pairs], np.int32)
+        key = initial_states.to_scene(scene, states, pairs)
+        starts = starts._replace(task=rows, instruction_id=rows, key=key)
+    return settings, starts
 
 
 def _perturb_choice() -> perturbed_evaluation.Choice | None:

@@ -24,6 +24,7 @@ def defaults() -> dict[str, Any]:
         field.name: field.default
         for field in dataclasses.fields(OnlineConfig)
         if field.default is not dataclasses.MISSING
+        and field.name != "perturb"  # a part of its own, for several stages
     }
     return {"objective": "gspo", **online, **_objective_settings()}
 

@@ -12,32 +12,13 @@ import numpy as np
 from experiments.reporting import video
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.sim.state import EnvState, Scene
-from omnivla_jax.world import observe, visual_scene
-from omnivla_jax.world.perturbations import images as noises
+from omnivla_jax.sim.state import Scene
+from omnivla_jax.world import visual_scene
 from omnivla_jax.world.perturbations import perturbation
-from omnivla_jax.world.visual_scene import VisualScene
 
 STEPS_PER_FRAME = 2  # control steps
 FPS = 10  # with a 20 Hz robot and two steps a frame: real time
 TAIL_FRAMES = 8  # after the last success
-
-
-def draw_state(
-    scene: Scene, visuals: VisualScene, state: EnvState, *, size: int, supersample: int
-) -> jax.Array:
-    """What people are shown of R episodes, under their perturbations.
-
-    Returns:
-      uint8 [R, V, S, S, 3]; shadows are those of the perturbation, or else all.
-    """
-    change, options = state.perturbation, {"size": size, "supersample": supersample}
-    if change is None:
-        return observe.images(visuals, state.physics, shadows=True, **options)
-    varied = perturbation.looks(scene, visuals, change)
-    images = observe.images(varied, state.physics, **options)
-    noise = noises.of_frame(change.noise, state.steps)
-    return observe.corrupt_images(images, noise)
 
 
 def write(
@@ -69,8 +50,13 @@ def write(
         num_frames = min(num_frames, int(success_frame.max()) + TAIL_FRAMES)
     visuals = visual_scene.make(scene)
     draw = compilation.jit(
-        lambda state: draw_state(
-            scene, visuals, state, size=size, supersample=supersample
+        lambda state: perturbation.pictures(
+            scene,
+            visuals,
+            state,
+            size=size,
+            shadows=state.perturbation is None,  # else those that it asks for
+            supersample=supersample,
         ),
         fused=True,
     )

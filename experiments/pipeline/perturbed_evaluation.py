@@ -14,7 +14,7 @@ from experiments.pipeline import initial_states
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.sim import env
 from omnivla_jax.sim.state import Scene
-from omnivla_jax.train import evaluate, perturbed_environment
+from omnivla_jax.train import environment, evaluate, perturbed_environment
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.evaluate import EvalBatch
 from omnivla_jax.train.perturbed_environment import PerturbedStart
@@ -58,15 +58,15 @@ class Label(NamedTuple):
 def plan(
     choice: Choice, scene: Scene, starts: EvalBatch, tasks: Sequence[int]
 ) -> tuple[EvalBatch, list[Label]]:
-    """Give every episode a task, a perturbation and a label.
+    """Give every episode a perturbation and a label.
 
-    Kinds take turns, then tasks, then severities, so that all combinations are equally
+    Tasks take turns, then kinds, then severities, so that all combinations are equally
     frequent. Official variants are played in their order, one episode each.
 
     Args:
       choice: of the command line.
       scene: with distractors where layouts shall have some.
-      starts: of N episodes.
+      starts: of N episodes, whose tasks take turns; variants bring their own tasks.
       tasks: rows of the suite.
 
     Returns:
@@ -80,10 +80,9 @@ def plan(
         task = np.array([one.task for one in listed], np.int32)
         return _with_changes(starts, task, change), [_official(one) for one in listed]
     number, rows = np.arange(count), np.array(kinds.rows(choice.names))
-    kind = rows[number % len(rows)]
-    turn = number // len(rows)
-    task = np.array(tasks, np.int32)[turn % len(tasks)]
-    severity = np.array(choice.severities)[turn // len(tasks) % len(choice.severities)]
+    turn = number // len(tasks)
+    kind = rows[turn % len(rows)]
+    severity = np.array(choice.severities)[turn // len(rows) % len(choice.severities)]
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(starts.noise_key)
     change = jax.jit(perturbation.draw, static_argnums=0, static_argnames="split")(
         scene,
@@ -92,22 +91,41 @@ def plan(
         jnp.asarray(severity, jnp.float32),
         split=choice.split,
     )
-    labels = [
-        Label(*kinds.KINDS[row].split("."), float(size))
-        for row, size in zip(kind, severity)
-    ]
-    return _with_changes(starts, task, change), labels
+    labels = []
+    for row, size in zip(kind, severity):
+        dimension, name = kinds.KINDS[row].split(".")
+        labels.append(Label(dimension, name, float(size)))
+    return _with_changes(starts, np.asarray(starts.task), change), labels
+
+
+def first_states(
+    choice: Choice | None, scene: Scene, tasks: Sequence[int]
+) -> list[tuple[int, int]]:
+    """The task and the number of the recorded state of every variant: the first one.
+
+    Raises:
+      ValueError: some variants change the layout, which recorded states have already.
+    """
+    listed = official_variants(choice, scene, tasks)
+    moved = [one.name for one in listed if one.dimension == "layout"]
+    if moved:
+        raise ValueError(
+            f"{len(moved)} variants such as {moved[0]!r} change the layout, but "
+            "--initial_states gives recorded ones: leave them out of the file, or "
+            "sample initial states."
+        )
+    return [(one.task, 0) for one in listed]
 
 
 def official_variants(
-    choice: Choice, scene: Scene, tasks: Sequence[int]
+    choice: Choice | None, scene: Scene, tasks: Sequence[int]
 ) -> list[official.OfficialVariant]:
     """The listed variants of some tasks.
 
     Raises:
       ValueError: none of the listed variants is of these tasks.
     """
-    assert choice.variants is not None
+    assert choice is not None and choice.variants is not None
     names = official.read_names(choice.variants, scene.name)
     listed = [one for one in official.variants(scene, names) if one.task in tasks]
     if not listed:
@@ -116,16 +134,20 @@ def official_variants(
 
 
 def make_environment(
-    scene: Scene, config: PolicyConfig, *, size: int, recorded: bool
+    scene: Scene, config: PolicyConfig, *, size: int, recorded: bool, perturbed: bool
 ) -> Environment:
-    """The simulator that takes what `plan` returns.
+    """The simulator of an evaluation.
 
     Args:
       scene: the tasks.
-      config: of the policy, see `perturbed_environment.with_room`.
+      config: of the policy, with room for rewordings where `perturbed`.
       size: pixels a side of the images.
       recorded: whether episodes start from recorded states.
+      perturbed: whether `reset` takes what `plan` returns.
     """
+    if not perturbed:
+        simulator = environment.simulator(scene, config, size=size)
+        return initial_states.restoring(simulator, scene) if recorded else simulator
     place = initial_states.restore if recorded else env.place
     return perturbed_environment.simulator(scene, config, size=size, place=place)
 

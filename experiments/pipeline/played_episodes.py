@@ -21,7 +21,7 @@ from omnivla_jax.train import evaluate
 from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
 
 
-def play(
+def run_episodes(
     program: jax.stages.Wrapped,
     chosen: EvaluatedPolicy,
     starts: evaluate.EvalBatch,
@@ -98,14 +98,16 @@ def write_videos(
     Args:
       config, scene: of the run.
       starts: of N episodes.
-      failures: of `play`.
+      failures: of `run_episodes`.
       out: a folder; None: nothing is written.
 
     Returns:
       The name of each group's file.
     """
-    files = {}
-    for group, episodes in failures.items() if out is not None else ():
+    files: dict[str, str] = {}
+    if out is None:
+        return files
+    for group, episodes in failures.items():
         files[group] = f"{group}.mp4"
         texts = [scene.tasks[int(starts.task[n])].instruction for n, _ in episodes]
         episode_video.write(

@@ -4,7 +4,7 @@ One scene serves all its tasks; layouts, fixture poses and the task itself are d
 """
 
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import mujoco
 
@@ -37,7 +37,7 @@ def make(
     horizon: int | None = None,
     skip_unknown: bool = False,
     categories: Categories = None,
-    extras: Sequence[str] = (),
+    extras: Iterable[str] = (),
 ) -> Scene:
     """Build a scene for tasks of suite `name`.
 

@@ -66,7 +66,7 @@ class Environment(NamedTuple):
     stays as it is once one of the latter two holds.
     """
 
-    reset: Callable[[jax.Array, jax.Array], Any]  # (task [B], keys [B]) -> state
+    reset: Callable[[jax.Array, Any], Any]  # (task [B], keys [B]) -> state
     step: Callable[[Any, jax.Array], tuple[Any, TimeStep]]  # (state, action [B, D])
     # (state, instruction_id int32 [B]) -> the observation with those instructions
     observe: Callable[[Any, jax.Array], Observation]

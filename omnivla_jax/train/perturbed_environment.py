@@ -17,10 +17,9 @@ from omnivla_jax.sim.resets.region_sampler import LayoutChange
 from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.train import environment
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.world import observe, visual_scene
+from omnivla_jax.world import proprioception, visual_scene
 from omnivla_jax.world.perturbations import (
     curriculum,
-    images,
     language,
     perturbation,
 )
@@ -92,14 +91,11 @@ def simulator(
         change: Perturbation = state.perturbation
         row = language.row(jnp.asarray(instruction_id), change.phrase, count)
         tokens, mask = environment.instruction_tokens(table, row)
-        return observe.observe(
-            scene,
-            perturbation.looks(scene, visuals, change),
-            state,
-            tokens,
-            mask,
-            size=size,
-            corruption=images.of_frame(change.noise, state.steps),
+        return Observation(
+            images=perturbation.pictures(scene, visuals, state, size=size),
+            tokens=tokens,
+            token_mask=mask,
+            proprio=proprioception.policy_state(scene, state),
         )
 
     return plain._replace(reset=reset, observe=observe_batch)
@@ -116,14 +112,14 @@ def drawing(
       config: what is drawn, and how often.
 
     Returns:
-      The simulator; its `reset` takes keys, or what its `starts` returns.
+      The simulator, whose `reset` takes what its `starts` returns.
     """
 
     def starts(keys: jax.Array, severity: jax.Array) -> Any:
         return keys, jnp.broadcast_to(severity, keys.shape)
 
     def reset(task: jax.Array, start: Any) -> EnvState:
-        keys, severity = start if isinstance(start, tuple) else starts(start, 1.0)
+        keys, severity = start
         reset_keys, change_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         change = curriculum.draw(scene, change_keys, severity, config=config)
         return perturbed.reset(task, PerturbedStart(reset_keys, change))

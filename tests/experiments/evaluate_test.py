@@ -104,11 +104,11 @@ def test_perturbed_episodes_are_told_by_dimension(workdir, tmp_path):
         *("--max_steps=4", "--videos=1", f"--out={out}"),
     )
     assert {name: row["episodes"] for name, row in shown["dimensions"].items()} == {
-        **{"language": 2, "noise": 10}
+        **{"language": 3, "noise": 9}
     }
     assert len(shown["variants"]) == 12 and shown["success"] == 0
     assert (out / "noise.mp4").exists() and (out / "perturbations.html").exists()
-    assert "| noise, fog |" in (out / "evaluation.md").read_text()
+    assert "| noise, zoom |" in (out / "evaluation.md").read_text()
 
 
 def test_a_missing_checkpoint_is_one_clear_line(workdir, tmp_path):

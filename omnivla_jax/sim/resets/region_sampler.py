@@ -170,9 +170,9 @@ def reset_inactive(
     gone = jnp.asarray(absent)[task]
     for name in scene.extras:  # those that were placed stay where they are
         start = scene.joints[f"{name}_joint0"][0]
-        parked = qpos[:, start] > INACTIVE_X / 2
+        inactive = qpos[:, start] > INACTIVE_X / 2
         entries = slice(start, start + 7)
-        gone = gone.at[:, entries].set(gone[:, entries] & parked[:, None])
+        gone = gone.at[:, entries].set(gone[:, entries] & inactive[:, None])
     return jnp.where(gone, jnp.asarray(inactive_pose), qpos), gone
 
 

@@ -54,6 +54,7 @@ def collect(
     *,
     config: OnlineConfig,
     mesh_sharding: MeshSharding,
+    severity: jax.Array | None = None,
 ) -> tuple[RolloutBatch, Metrics]:
     """Play B episodes and compute the advantages of their chunks; consumes `key`.
 
@@ -61,6 +62,7 @@ def collect(
       agent, params: the policy, with its adapters merged.
       environment, tasks: the simulator, and the task ids that take turns.
       config, mesh_sharding: of stage III.
+      severity: float32 [], of an environment that draws perturbations.
 
     Returns:
       The batch that the update learns from, and scalar metrics of the episodes.
@@ -81,7 +83,7 @@ def collect(
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
     env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config)
+        reset_groups(environment, tasks, reset_key, config, severity)
     )
     final, transitions = chunk_scan.rollout(
         lambda state, key: agent.act(
@@ -114,6 +116,7 @@ def reset_groups(
     tasks: Sequence[int],
     key: jax.Array,
     config: OnlineConfig,
+    severity: jax.Array | None = None,
 ) -> Any:
     """N fresh initial states, G copies of each; consumes `key`.
 
@@ -124,6 +127,7 @@ def reset_groups(
       tasks: its task ids that episodes are played of.
       key: consumed.
       config: N and G.
+      severity: of an environment that draws perturbations; None: the largest.
 
     Returns:
       N G states, those of a group side by side.
@@ -136,7 +140,11 @@ def reset_groups(
     offset = jax.random.randint(offset_key, (), 0, len(tasks))
     turns = (jnp.arange(config.groups) + offset) % len(tasks)
     task = jnp.asarray(tasks, jnp.int32)[turns]
-    env_state = environment.reset(task, jax.random.split(reset_key, config.groups))
+    starts = jax.random.split(reset_key, config.groups)
+    if environment.starts is not None:
+        limit = jnp.ones(()) if severity is None else severity
+        starts = environment.starts(starts, limit)
+    env_state = environment.reset(task, starts)
     return groups.repeat(env_state, config.group_size)
 
 

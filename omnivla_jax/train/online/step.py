@@ -4,9 +4,11 @@ collect: reset N states -> G copies -> T chunks of episodes -> advantages
 learn:   E epochs of M minibatches of the objective -> new parameters
 """
 
+import dataclasses
 from typing import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.policy import lora, policy
@@ -23,6 +25,7 @@ from omnivla_jax.train.online.rollout import collect
 from omnivla_jax.train.online.update import update_epochs
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import TrainState
+from omnivla_jax.world.perturbations import curriculum
 
 
 def create(
@@ -46,13 +49,16 @@ def create(
         critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
     trained = lora.trainable_mask(params, config.trainable)
-    return state.create(
+    created = state.create(
         params,
         sft_state.normalizer,
         state.make_optimizer(config.optimizer, trained),
         seed=sft_state.seed,
         keep_reference=config.reference == "sft",
     )
+    if config.perturb is None:
+        return created
+    return dataclasses.replace(created, severity=jnp.asarray(config.perturb.start))
 
 
 def make_step(
@@ -94,6 +100,7 @@ def make_step(
             tasks,
             config=config,
             mesh_sharding=mesh_sharding,
+            severity=state.severity,
         )
         new_state, update_metrics = update_epochs(
             state,
@@ -103,6 +110,12 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
         )
+        if config.perturb is not None and state.severity is not None:
+            episode_metrics["severity"] = state.severity
+            limit = curriculum.advance(
+                state.severity, episode_metrics["success"], config=config.perturb
+            )
+            new_state = dataclasses.replace(new_state, severity=limit)
         return (
             mesh_sharding.constrain_state(new_state),
             episode_metrics | update_metrics,

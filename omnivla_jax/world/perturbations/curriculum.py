@@ -3,7 +3,9 @@
 Axes: B environments, K kinds.
 """
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,12 @@ class PerturbConfig:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"perturb.{name}={value}: give a share from 0 to 1.")
+
+
+def defaults() -> dict[str, Any]:
+    """The settings of `PerturbConfig` that have a default."""
+    fields = dataclasses.fields(PerturbConfig)
+    return {f.name: f.default for f in fields if f.name != "kinds"}
 
 
 def draw(

@@ -86,10 +86,10 @@ def allowed(count: int, split: str, *, width: int = 1) -> np.ndarray:
     if split not in SPLITS:
         raise ValueError(f"Unknown split {split!r}: choose one of {SPLITS}.")
     values = np.arange(count)
-    held_out = values // width % 3 == 1
-    if split == "all" or not held_out.any():
+    reserved = values // width % 3 == 1
+    if split == "all" or not reserved.any():
         return values
-    return values[held_out == (split == "held_out")]
+    return values[reserved == (split == "held_out")]
 
 
 def pick(key: jax.Array, count: int, split: str, *, width: int = 1) -> jax.Array:

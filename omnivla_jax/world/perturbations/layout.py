@@ -79,7 +79,7 @@ def draw(
     """
     chex.assert_shape(active, (len(keys), 2))
     names, posed = tuple(scene.assets.objects), scene.posed_bodies
-    furniture = jnp.array([name in scene.assets.fixtures for name in posed])
+    is_fixture = jnp.array([name in scene.assets.fixtures for name in posed])
     slots = np.array([names.index(name) for name in scene.extras], int)
     choices = [kinds.allowed(len(group), split) for group in DISTRACTORS.values()]
     radius = LEVELS * LEVEL_STEPS.get(scene.name, LEVEL_STEP)
@@ -96,7 +96,7 @@ def draw(
         extras = jnp.zeros(len(names), bool).at[slots].set(first)
         change = LayoutChange(
             reach * _in_disc(object_key, len(names), split),
-            reach * _in_disc(fixture_key, len(posed), split) * furniture[:, None],
+            reach * _in_disc(fixture_key, len(posed), split) * is_fixture[:, None],
             extras,
         )
         return Layout(change, jnp.stack(category).astype(jnp.int32))

@@ -106,7 +106,7 @@ def variants(scene: Scene, names: Sequence[str]) -> list[OfficialVariant]:
         original does not have.
     """
     rows = {task.name: row for row, task in enumerate(scene.tasks)}
-    found = []
+    listed = []
     for name in names:
         parsed = libero_plus.parse_name(name)
         base = parsed.base.removesuffix("_moved")
@@ -116,8 +116,8 @@ def variants(scene: Scene, names: Sequence[str]) -> list[OfficialVariant]:
                 "leave it out, or choose its suite by --suite."
             )
         _check(name, parsed.variant)
-        found.append(OfficialVariant(name, rows[base], parsed.variant))
-    return found
+        listed.append(OfficialVariant(name, rows[base], parsed.variant))
+    return listed
 
 
 def perturbations(scene: Scene, listed: Sequence[OfficialVariant]) -> Perturbation:

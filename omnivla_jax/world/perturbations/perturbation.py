@@ -2,7 +2,7 @@
 
     change = draw(scene, keys, one_hot(kind), severity)
     state = begin(scene, env.place(scene, task, keys, change.layout.change), change)
-    pictures = observe.images(looks(scene, visuals, change), state.physics, size=64)
+    seen = pictures(scene, visuals, state, size=64)
 
 All is applied by values, so that one compiled program plays any kinds and severities.
 What belongs to physics is applied when an episode begins (the layout, the arm, the
@@ -11,7 +11,7 @@ copied from one start share its draw. Axes: B environments, K kinds.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from omnivla_jax.sim import env
 from omnivla_jax.sim.state import EnvState, Scene
+from omnivla_jax.world import observe
 from omnivla_jax.world.perturbations import (
     camera,
     images,
@@ -84,7 +85,7 @@ def draw(
     key = dict(zip(parts, jnp.moveaxis(split_keys, 1, 0)))
     severity = jnp.broadcast_to(jnp.asarray(severity, jnp.float32), keys.shape)
 
-    ranges = {"severity": severity, "split": split}
+    ranges: dict[str, Any] = {"severity": severity, "split": split}
     return Perturbation(
         camera=camera.draw_kinds(key["camera"], parts["camera"], **ranges),
         robot=robot.draw(key["robot"], parts["robot"], **ranges),
@@ -113,6 +114,38 @@ def begin(scene: Scene, state: EnvState, change: Perturbation) -> EnvState:
         physics=camera.mount(scene, settled.physics, change.camera),
         perturbation=change,
     )
+
+
+def pictures(
+    scene: Scene,
+    visuals: VisualScene,
+    state: EnvState,
+    *,
+    size: int,
+    shadows: bool = False,
+    supersample: int = observe.POLICY_SUPERSAMPLE,
+) -> jax.Array:
+    """What the cameras see of B episodes, under their perturbations if they have some.
+
+    Args:
+      scene, visuals: of the scene, unperturbed.
+      state: B episodes.
+      size: image side S, pixels.
+      shadows: in all pictures, not in those alone whose lights cast some.
+      supersample: rays per pixel along each side.
+
+    Returns:
+      uint8 [B, V, S, S, 3].
+    """
+    options: dict[str, Any] = {
+        **{"size": size, "shadows": shadows, "supersample": supersample}
+    }
+    change: Perturbation | None = state.perturbation
+    if change is None:
+        return observe.images(visuals, state.physics, **options)
+    changed = looks(scene, visuals, change)
+    clean = observe.images(changed, state.physics, **options)
+    return observe.corrupt_images(clean, images.of_frame(change.noise, state.steps))
 
 
 def looks(scene: Scene, visuals: VisualScene, change: Perturbation) -> VisualScene:

@@ -181,26 +181,26 @@ def apply(
     ]
 
     def one(change: SurfaceChange, category: jax.Array) -> Materials:
-        varied = nominal
+        changed = nominal
         for name, where in rows._asdict().items():
             row = getattr(change, name)
             changes = row != NOT_CHANGED
             new = jax.tree.map(lambda leaf: leaf[jnp.maximum(row, 0)], tables[name])
-            old = jax.tree.map(lambda leaf: leaf[where], varied)
+            old = jax.tree.map(lambda leaf: leaf[where], changed)
             blended = new._replace(
                 rgb=old.rgb + change.share * (new.rgb - old.rgb),
                 rgb2=old.rgb2 + change.share * (new.rgb2 - old.rgb2),
             )
-            varied = jax.tree.map(
+            changed = jax.tree.map(
                 lambda leaf, own, put: leaf.at[where].set(jnp.where(changes, put, own)),
-                varied,
+                changed,
                 old,
                 blended,
             )
-        rgb = varied.rgb
+        rgb = changed.rgb
         for slot, row, options in colours:
             rgb = rgb.at[row].set(options[category[slot]])
-        return varied._replace(rgb=rgb)
+        return changed._replace(rgb=rgb)
 
     return jax.vmap(one)(change, category)
 

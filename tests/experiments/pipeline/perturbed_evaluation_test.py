@@ -57,6 +57,10 @@ def test_official_variants_are_played_in_their_order(scene, tmp_path):
     assert (np.asarray(episodes.task) == 7).all()
     extras = np.asarray(episodes.key.change.layout.change.extras)
     assert extras.sum(axis=1).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="1 variants .* change the layout"):
+        perturbed_evaluation.first_states(choice, scene, TASKS)
+    file.write_text(f"{base}_light_7")
+    assert perturbed_evaluation.first_states(choice, scene, TASKS) == [(7, 0)]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def decode(encoded: Any) -> np.ndarray:
       uint8 [rows, columns, 3], not to be written to.
 
     Raises:
-      OSError, ValueError or SyntaxError: as Pillow, on a damaged file.
+      OSError, ValueError or SyntaxError: as Pillow, on a damaged file; ValueError on
+        one channel of more than eight bits, as depth has.
     """
     header = bytes(memoryview(encoded)[:HEADER])
     if header.startswith(SIGNATURE) and header.endswith(RGB8):
@@ -47,6 +48,8 @@ def decode(encoded: Any) -> np.ndarray:
         if pixels is not None:
             return pixels
     picture = Image.open(io.BytesIO(encoded))
+    if picture.mode.startswith(("I", "F")):  # Pillow would clip these to 255
+        raise ValueError(f"it has numbers of more than eight bits, {picture.mode}")
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 

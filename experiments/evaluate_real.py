@@ -22,13 +22,12 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from absl import flags, logging
 
-from experiments.configs.flag_values import API_KEY_VARIABLE, task_rows
-from experiments.configs.schema import check_tasks
+from experiments.configs.flag_values import API_KEY_VARIABLE, suite_rows
 from experiments.real_libero import episodes
 from experiments.real_libero.policy_client import PolicyClient
 from experiments.real_libero.remote import RealLibero
@@ -84,7 +83,7 @@ def main(argv: list[str]) -> None:
         raise flags.Error(f"--out={out} holds an evaluation: choose another folder")
     compilation.enable_cache(None)
     suite = task_tables.suite(_SUITE.value)
-    tasks = _tasks(suite)
+    tasks = suite_rows(_TASKS.value, suite)
     with PolicyClient(
         _SERVER.value, api_key=os.environ.get(API_KEY_VARIABLE)
     ) as client:
@@ -142,22 +141,31 @@ def run(
                     return
                 run_task(real, suite, task, metadata, finish)
 
+    def stop() -> None:
+        failed.set()
+        for real in running:
+            real.kill()
+
     with progress.phase(
         "Real LIBERO", total=total, unit="episode", stream=sys.stderr
     ) as bar:
-        workers = min(_WORKERS.value, len(tasks))
-        pool = ThreadPoolExecutor(workers)
-        try:
-            for future in as_completed([pool.submit(work) for _ in range(workers)]):
-                future.result()
-        except BaseException:  # an interruption, too: nobody waits for the others
-            failed.set()
-            for real in running:
-                real.kill()
-            raise
-        finally:
-            pool.shutdown(wait=False)
+        run_in_threads(work, min(_WORKERS.value, len(tasks)), stop)
     return sorted(verdicts)
+
+
+def run_in_threads(
+    work: Callable[[], None], count: int, stop: Callable[[], None]
+) -> None:
+    """Run `work` in `count` threads; the first error calls `stop` and is raised."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        for future in as_completed([pool.submit(work) for _ in range(count)]):
+            future.result()
+    except BaseException:  # an interruption, too: nobody waits for the others
+        stop()
+        raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def run_task(
@@ -222,15 +230,6 @@ def summarise(
         "verdicts": success.astype(int).tolist(),
         "steps": [verdict.steps for verdict in verdicts],
     }
-
-
-def _tasks(suite: Suite) -> tuple[int, ...]:
-    """The rows that --tasks names, or all."""
-    if _TASKS.value is None:
-        return tuple(range(len(suite.tasks)))
-    tasks = task_rows(_TASKS.value)
-    check_tasks(suite, tasks, example="--tasks=0")
-    return tasks
 
 
 if __name__ == "__main__":

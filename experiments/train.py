@@ -21,13 +21,12 @@ from typing import Iterator
 
 import jax
 from absl import flags, logging
-from jax.sharding import Mesh
 
 from experiments.configs.schema import from_config
-from experiments.pipeline import phases, results, shared_workdir, training
+from experiments.pipeline import device_mesh, phases, results, shared_workdir, training
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
-from omnivla_jax.core import distributed, paths, sharding
+from omnivla_jax.core import distributed, paths
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,8 +49,9 @@ _CACHE = flags.DEFINE_string(
 _DATA = flags.DEFINE_integer(
     "data",
     None,
-    "Devices that batches are split over; by default 1, with several processes all "
-    "that --fsdp and --tensor leave.",
+    "Devices that batches are split over, on a CPU its cores; by default as many as "
+    "divide the config's batches, with several processes all that --fsdp and --tensor "
+    "leave. 1: one device.",
 )
 _FSDP = flags.DEFINE_integer("fsdp", 1, "Devices that split parameters as well.")
 _TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that split heads and MLPs.")
@@ -83,7 +83,9 @@ def main(argv: list[str]) -> None:
     training.check_start(config)
     compilation.enable_cache(paths.parse(_CACHE.value) if _CACHE.value else None)
     path, settings = paths.parse(_WORKDIR.value), _CONFIG.value.to_dict()
-    mesh = choose_mesh()
+    mesh = device_mesh.make_mesh(
+        config, data=_DATA.value, fsdp=_FSDP.value, tensor=_TENSOR.value
+    )
     with (
         first_process_prints(),
         shared_workdir.opened(path, settings, resume=_RESUME.value) as workdir,
@@ -92,24 +94,6 @@ def main(argv: list[str]) -> None:
         print(f"\n{results.table(written)}")
         name = "report.html" if "online" in config.stages else "results.json"
         print(f"Look at {path / name}")
-
-
-def choose_mesh() -> Mesh | None:
-    """The mesh that the flags describe; None: one device of one process."""
-    fsdp, tensor, processes = _FSDP.value, _TENSOR.value, jax.process_count()
-    data = _DATA.value
-    if data is None:
-        data = 1 if processes == 1 else max(1, jax.device_count() // (fsdp * tensor))
-    if processes == data == fsdp == tensor == 1:
-        return None
-    mesh = sharding.make_mesh(data=data, fsdp=fsdp, tensor=tensor)
-    busy = {device.process_index for device in mesh.devices.flat}
-    if len(busy) < processes:
-        raise ValueError(
-            f"A mesh of {data=} x {fsdp=} x {tensor=} leaves {processes - len(busy)} "
-            f"of {processes} processes without a device: leave out --data."
-        )
-    return mesh
 
 
 @contextlib.contextmanager

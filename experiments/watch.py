@@ -3,11 +3,13 @@
     python -m experiments.watch --checkpoint=runs/quickstart [--stage=online]
     python -m experiments.watch --expert=libero_spatial
     python -m experiments.watch --demonstrations=FOLDER
+        [--config.data.cameras=NAME,NAME] [--config.data.image_convention=NAME]
         [--out=episodes.html] [--episodes=6] [--tasks=0,3] [--seed=0]
 
 A policy plays the first episodes of its run's evaluation; the run is only read. The
 scripted expert plays a suite, a BDDL file or a folder of them. Of a dataset the robot
-and its pictures are shown, as it holds no poses of objects.
+and its pictures are shown, as it holds no poses of objects; it is read as training
+would, with all of --config.data that says how.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ import numpy as np
 from absl import flags, logging
 
 from experiments.configs.flag_values import task_rows
-from experiments.configs.schema import check_tasks
+from experiments.configs.schema import check_tasks, from_config
 from experiments.pipeline import policy_checkpoint, watched_dataset, watched_episodes
 from experiments.pipeline.run_context import make_scene
 from experiments.reporting import errors, progress
@@ -32,6 +34,9 @@ from omnivla_jax.world import expert
 EXPERT_PICTURE_SIZE = 128  # pixels a side
 EXPERT_PICTURES_EVERY = 8  # control steps
 
+ROOT = Path(__file__).parents[1]
+
+_CONFIG = errors.define_config(str(ROOT / "experiments" / "configs" / "quickstart.py"))
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run, a stage or one checkpoint."
 )
@@ -62,7 +67,8 @@ def main(argv: list[str]) -> None:
     out = Path(_OUT.value).expanduser()
     if _DEMONSTRATIONS.value is not None:
         dataset = Path(_DEMONSTRATIONS.value).expanduser()
-        watched_dataset.write(out, dataset, _EPISODES.value)
+        options = from_config(_CONFIG.value).data.options
+        watched_dataset.write(out, dataset, _EPISODES.value, options=options)
     elif _EXPERT.value is not None:
         _write_expert(out, _EXPERT.value)
     elif _CHECKPOINT.value is not None:

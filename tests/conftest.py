@@ -9,11 +9,12 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Optimising is most of a compilation, and pays off after more runs than a test makes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Launchers split batches over a CPU's cores, which takes longer to compile.
+_FLAGS = ["--xla_force_host_platform_device_count=1"]
 # XLA stops the process at flags that it does not have, as this one since jaxlib 0.11.
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    os.environ["XLA_FLAGS"] = " ".join(
-        ["--xla_cpu_use_fusion_emitters=false", os.environ.get("XLA_FLAGS", "")]
-    )
+    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 from omnivla_jax.core import compile as compilation  # noqa: E402
 

@@ -7,15 +7,19 @@ A reader is a module with two functions and a list. `recognizes(path)` is True w
 `path` has the reader's layout. `read(path, options)` yields demonstrations in the order
 of the files, with upright pictures that are decoded on access (`lazy_images`).
 `OPTIONS` names the fields of `ReadOptions` that it takes; the others are refused here,
-and no-ops are left out here. A new layout is a module and a line of `_MODULES`.
+commands of the gripper are given LIBERO's meaning here, and no-ops left out. A new
+layout is a module and a line of `_MODULES`.
 """
 
 from pathlib import Path
 from types import ModuleType
 from typing import Iterator, Protocol
 
+import numpy as np
+
 from data_pipelines.readers import (
     droid_rlds,
+    grippers,
     lerobot,
     libero_hdf5,
     modified_libero_rlds,
@@ -23,7 +27,7 @@ from data_pipelines.readers import (
     rlds,
 )
 from data_pipelines.readers.options import ReadOptions, check_taken
-from omnivla_jax.core import file_kinds
+from omnivla_jax.core import file_kinds, paths
 from omnivla_jax.core.types import Demonstration
 
 
@@ -43,10 +47,22 @@ def _reader(name: str, module: ModuleType) -> Reader:
         path: Path, *, options: ReadOptions = ReadOptions()
     ) -> Iterator[Demonstration]:
         check_taken(options, name, module.OPTIONS)
-        episodes = module.read(Path(path).expanduser(), options)
+        episodes = module.read(paths.hub_snapshot(path), options)
+        if options.gripper == grippers.OXE:
+            episodes = _with_liberos_gripper(episodes, path)
         return noops.removed(episodes) if options.remove_noops else episodes
 
     return read
+
+
+def _with_liberos_gripper(
+    episodes: Iterator[Demonstration], path: Path
+) -> Iterator[Demonstration]:
+    """Demonstrations whose gripper's commands are stored by the rule `oxe`."""
+    for number, episode in enumerate(episodes):
+        where = f"{path}, demonstration {number}, step"
+        action = grippers.to_libero(np.asarray(episode.action), grippers.OXE, where)
+        yield episode._replace(action=action)
 
 
 # The more special layout first: `detect` takes the first that fits.
@@ -65,11 +81,14 @@ READERS: dict[str, Reader] = {
 def detect(path: Path) -> str:
     """The name of the reader whose layout `path` has.
 
+    Args:
+      path: of the dataset, or of its repository in Hugging Face's cache.
+
     Raises:
       FileNotFoundError: there is nothing at `path`.
       ValueError: no reader knows the layout, or `path` holds several datasets.
     """
-    path = Path(path).expanduser()
+    path = paths.hub_snapshot(path)
     if not path.exists():
         raise FileNotFoundError(f"No demonstrations in {path}: there is no such path.")
     for name, module in _MODULES.items():

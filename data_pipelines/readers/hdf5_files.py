@@ -3,11 +3,12 @@
 Axes: T steps of a demonstration, N numbers of a dataset.
 """
 
+import contextlib
 import functools
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from omnivla_jax.core import file_kinds
 OPEN_FILES = 16  # that are kept
 DEMO = "_demo"  # behind the task in the name of a LIBERO file
 QUATERNION = "robot0_eef_quat"  # x, y, z, w; becomes an axis-angle
+NUMBERS = "biuf"  # kinds of NumPy's types
+ORDERS = {"opengl": "libero", "opencv": "upright"}  # of rows, as robosuite names them
 
 
 class Layout(NamedTuple):
@@ -63,6 +66,17 @@ def open_file(file: Path) -> Any:
         ) from error
 
 
+@contextlib.contextmanager
+def named_damage(where: str) -> Iterator[None]:
+    """Turn what h5py raises of a damaged file into one line; `where` names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"{where} cannot be read ({first_line(error)}): get the file again."
+        ) from error
+
+
 def layout_of(opened: Any, options: ReadOptions) -> Layout:
     """How a file is laid out: LIBERO's or robomimic's way, but for `options`.
 
@@ -71,9 +85,14 @@ def layout_of(opened: Any, options: ReadOptions) -> Layout:
     attributes = member(opened, "data", opened.filename).attrs
     is_libero = "problem_info" in attributes or "bddl_file_name" in attributes
     layout = LIBERO if is_libero else ROBOMIMIC
-    order = attributes.get("macros_image_convention")
-    if is_libero and order is not None and order != "opengl":
-        layout = layout._replace(convention="upright")
+    order = attributes.get("macros_image_convention", "opengl")
+    if not isinstance(order, str) or order not in ORDERS:
+        raise ValueError(
+            f"{opened.filename}: macros_image_convention is {order!r:.40}, which is "
+            f"none of {', '.join(ORDERS)}: get it again."
+        )
+    if is_libero:
+        layout = layout._replace(convention=ORDERS[order])
     if attributes.get("obs_before_action", False):
         layout = layout._replace(shift=0)
     return layout._replace(
@@ -162,7 +181,14 @@ def joined(group: Any, keys: tuple[str, ...], where: str) -> np.ndarray:
     """
     parts = []
     for key in keys:
-        array = np.asarray(member(group, key, where), np.float32)
+        dataset = member(group, key, where)
+        kind = getattr(dataset, "dtype", None)
+        if kind is None or kind.kind not in NUMBERS or not getattr(dataset, "size", 0):
+            held = "a group" if kind is None else f"{kind}{list(dataset.shape)}"
+            raise ValueError(
+                f"{where} has {key} as {held}, which are no numbers: get it again."
+            )
+        array = np.atleast_1d(np.asarray(dataset, np.float32))
         array = array.reshape(len(array), -1)
         check_finite(array, key, f"{where}, step")
         parts.append(_axis_angle(array) if key == QUATERNION else array)
@@ -174,6 +200,8 @@ def joined(group: Any, keys: tuple[str, ...], where: str) -> np.ndarray:
 
 def member(group: Any, name: str, where: str) -> Any:
     """The dataset or group below `group`; ValueError where there is none."""
+    if not hasattr(group, "keys"):
+        raise ValueError(f"{where} is no group with {name} in it: get the file again.")
     if name not in group:
         raise ValueError(
             f"{where} has no {name}, but {', '.join(group) or 'nothing'}: name others "

@@ -18,7 +18,6 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
-from data_pipelines.errors import first_line
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import hdf5_files
 from data_pipelines.readers.hdf5_files import Layout
@@ -69,11 +68,24 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
     if not files:
         raise FileNotFoundError(f"No demonstrations in {path}: no *.hdf5 file there.")
     for file in files:
-        opened = hdf5_files.open_file(file)
-        layout = hdf5_files.layout_of(opened, options)
-        instruction = hdf5_files.instruction_of(file, opened["data"].attrs)
-        for name in hdf5_files.demonstration_names(opened, options.split):
-            yield _demonstration(file, name, layout, instruction)
+        with hdf5_files.named_damage(str(file)):
+            opened = hdf5_files.open_file(file)
+            layout = hdf5_files.layout_of(opened, options)
+            instruction = hdf5_files.instruction_of(file, opened["data"].attrs)
+            names = hdf5_files.demonstration_names(opened, options.split)
+        widths: tuple[int, int] | None = None  # of the file's states and actions
+        for name in names:
+            with hdf5_files.named_damage(f"{file}, {name}"):
+                demonstration = _demonstration(file, name, layout, instruction)
+            sizes = demonstration.state.shape[1], demonstration.action.shape[1]
+            widths = widths or sizes
+            if sizes != widths:
+                raise ValueError(
+                    f"{file}, {name} has {sizes[0]} numbers of state and {sizes[1]} of "
+                    f"action, {names[0]} {widths[0]} and {widths[1]}: get the file "
+                    "again."
+                )
+            yield demonstration
 
 
 def _demonstration(
@@ -86,15 +98,17 @@ def _demonstration(
     state = hdf5_files.joined(observations, layout.state_keys, f"{where}/obs")
     joints = np.full((len(action), 7), np.nan, np.float32)
     if layout.joint_state in observations:
-        joints = hdf5_files.joined(observations, (layout.joint_state,), f"{where}/obs")
+        stored = hdf5_files.joined(observations, (layout.joint_state,), f"{where}/obs")
+        joints = stored if stored.shape[1] == 7 else joints
     cameras = [
         hdf5_files.member(observations, key, f"{where}/obs") for key in layout.cameras
     ]
     for key, camera in zip(layout.cameras, cameras):
-        if camera.dtype != np.uint8 or camera.shape[3:] != (3,):
+        kind, shape = getattr(camera, "dtype", None), getattr(camera, "shape", ())
+        if kind != np.uint8 or shape[3:] != (3,):
             raise ValueError(
-                f"{where}/obs/{key} is {camera.dtype}{camera.shape}, not pictures of "
-                "three channels: name others by --config.data.cameras=NAME,NAME."
+                f"{where}/obs/{key} is {kind or 'a group'}{list(shape)}, not pictures "
+                "of three channels: name others by --config.data.cameras=NAME,NAME."
             )
     lengths = {len(array) for array in (action, state, joints, *cameras)}
     length = len(action) - layout.shift
@@ -123,14 +137,11 @@ def _read_pictures(source: PictureSource, frame: int) -> np.ndarray:
 
     ValueError where the file is damaged there.
     """
-    observations = hdf5_files.open_file(source.file)[f"data/{source.demonstration}/obs"]
-    try:
-        views = [observations[camera][frame] for camera in source.cameras]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"{source.file}, {source.demonstration}, step {frame}: its pictures cannot "
-            f"be read ({first_line(error)}): get the file again."
-        ) from error
+    with hdf5_files.named_damage(
+        f"{source.file}, {source.demonstration}, step {frame}"
+    ):
+        group = hdf5_files.open_file(source.file)[f"data/{source.demonstration}/obs"]
+        views = [group[camera][frame] for camera in source.cameras]
     views = [picture_size.fit(view, views[0].shape[:2]) for view in views]
     return convert_image_convention(np.stack(views), source.convention)
 

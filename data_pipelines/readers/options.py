@@ -9,8 +9,8 @@ from typing import Collection
 class ReadOptions:
     """Settings of a reader; where one is None or empty the layout's own holds.
 
-    Names of features are those of the files. Every reader takes `remove_noops`; a
-    reader's module lists the others that it takes as `OPTIONS`.
+    Names of features are those of the files. Every reader takes `gripper` and
+    `remove_noops`; a reader's module lists the others that it takes as `OPTIONS`.
     """
 
     image_convention: str | None = None  # how pictures lie on disk: `core.orientation`
@@ -19,6 +19,7 @@ class ReadOptions:
     action_keys: tuple[str, ...] = ()  # likewise the action
     fps: float | None = None  # of the timestamps in the files; no frame is resampled
     split: str | None = None  # named part of the dataset
+    gripper: str | None = None  # rule of its commands on disk: `grippers.MEANINGS`
     remove_noops: bool = False  # leave out steps that `noops` finds
     seed: int = 0  # where one of several cameras or instructions is drawn
 
@@ -29,17 +30,17 @@ def check_taken(options: ReadOptions, reader: str, taken: Collection[str]) -> No
     Args:
       options: the user's.
       reader: name of the reader.
-      taken: names of the options that it takes, beyond `remove_noops`.
+      taken: names of the options that it takes, beyond `gripper` and `remove_noops`.
 
     Raises:
       ValueError: an option is set that is not among them, or two cameras are one.
     """
-    always = ("remove_noops", "seed")
+    always = ("gripper", "remove_noops", "seed")
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if value == field.default or field.name in (*always, *taken):
             continue
-        known = ", ".join(sorted({"remove_noops", *taken}))
+        known = ", ".join(sorted({"gripper", "remove_noops", *taken}))
         raise ValueError(
             f"data.{field.name}={value!r} is not an option of the reader {reader}, "
             f"which takes {known}: leave it out."

@@ -46,8 +46,7 @@ from experiments.benchmarks.lib.real_libero import (
     travel,
 )
 from experiments.benchmarks.lib.real_libero.recordings import Recorder
-from experiments.configs.flag_values import task_rows
-from experiments.configs.schema import check_tasks
+from experiments.configs.flag_values import suite_rows
 from experiments.real_libero.episodes import REPLAN_STEPS
 from experiments.reporting import errors
 from omnivla_jax.core import compile as compilation
@@ -118,7 +117,7 @@ def main(argv: list[str]) -> None:
 def measure(recorder: Recorder, suite: Suite, server: str) -> list[dict[str, Any]]:
     """The rows of the chosen comparison of one suite."""
     count = _EPISODES.value or EPISODES.get(_TEST.value, RECORDED)
-    arguments = (recorder, suite, _tasks(suite), make_scene)
+    arguments = (recorder, suite, suite_rows(_TASKS.value, suite), make_scene)
     if _TEST.value == "travel":
         return travel.measure(recorder, suite, make_scene)
     if _TEST.value == "speed":
@@ -153,15 +152,6 @@ def _server() -> Iterator[str]:
             yield address
     else:
         yield _SERVER.value or ""
-
-
-def _tasks(suite: Suite) -> tuple[int, ...]:
-    """The rows that --tasks names, or all."""
-    if _TASKS.value is None:
-        return tuple(range(len(suite.tasks)))
-    tasks = task_rows(_TASKS.value)
-    check_tasks(suite, tasks, example="--tasks=0")
-    return tasks
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _SIDE = flags.DEFINE_integer("side", 128, "Side of its pictures in pixels.")
 _PATH = flags.DEFINE_string("path", "", "A dataset to read instead.")
 _MEASURED = flags.DEFINE_integer("measured", 12_800, "Frames that are timed.")
 _CALLS = flags.DEFINE_integer("calls", 3, "Timed calls of stage II; 0: none.")
-BATCH, STEPS = 64, 10  # the main job's sft.batch_size and sft.steps_per_call
+BATCH, STEPS = 64, 10  # frames of a batch; the main job's sft.steps_per_call
 TARGETS = {"frames_per_second": 1500, "memory_mib": 1024}
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from typing import Any, Mapping
 
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import FieldReference, placeholder
 
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import Sampler
@@ -20,8 +20,13 @@ def defaults() -> dict[str, Any]:
     Settings of objectives are None, which stands for the default in the dataclass of
     the chosen objective.
     """
+    annotations = typing.get_type_hints(OnlineConfig)
     online = {
-        field.name: field.default
+        field.name: (
+            _placeholder(annotations[field.name])
+            if field.default is None
+            else field.default
+        )
         for field in dataclasses.fields(OnlineConfig)
         if field.default is not dataclasses.MISSING
         and field.name != "perturb"  # a part of its own, for several stages
@@ -56,6 +61,7 @@ def online_config(
         "objective": objectives.make(raw["objective"], **settings),
         "optimizer": OptimizerConfig(decay_steps=steps, **raw["optimizer"]),
         "success_rate_filter": tuple(raw["success_rate_filter"]),
+        "tree": tuple(raw["tree"]),
     }
     reward.check(raw["reward_weights"])
     online = {name: raw[name] for name in raw if name not in names}
@@ -71,8 +77,11 @@ def _objective_settings() -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for spec in objectives.OBJECTIVES.values():
         for name, annotation in typing.get_type_hints(spec.config).items():
-            kinds = [
-                kind for kind in typing.get_args(annotation) if kind is not type(None)
-            ]
-            settings[name] = placeholder(kinds[0] if kinds else annotation)
+            settings[name] = _placeholder(annotation)
     return settings | {"ratio_normalizer": placeholder(str)}
+
+
+def _placeholder(annotation: Any) -> FieldReference:
+    """A setting that is None, and takes values of the annotated type."""
+    kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    return placeholder(kinds[0] if kinds else annotation)

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from data_pipelines.readers import READERS
+from data_pipelines.readers import READERS, grippers
 from data_pipelines.readers.options import ReadOptions
 from experiments.configs import rl_schema
 from experiments.pipeline import imported_weights
@@ -28,7 +28,7 @@ from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.spatial import SpatialConfig
 from omnivla_jax.train.spatial.losses import LossWeights
 from omnivla_jax.train.state import OptimizerConfig
-from omnivla_jax.world.perturbations.curriculum import PerturbConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from omnivla_jax.world.random_scenes import SceneRanges
 
 # What draws the frames beforehand, see `sft.drawn_rows`; None: each once an epoch.
@@ -97,6 +97,7 @@ class ExperimentConfig:
     evaluate_every: int  # online updates between two validations; 0: never
     validation: EvaluateConfig  # of the best checkpoint
     video_size: int  # pixels a side of each picture
+    profile_update: bool  # whether an update is timed by its parts after training
     perturb: PerturbConfig | None = None  # of training's episodes; None: nothing
     perturb_stages: tuple[str, ...] = ()  # whose episodes are perturbed
     video_supersample: int = 2  # rays per pixel along a side
@@ -168,6 +169,7 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         evaluate_every=raw["evaluate_every"],
         validation=dataclasses.replace(evaluation, episodes=raw["validation_episodes"]),
         video_size=raw["video_size"],
+        profile_update=raw["profile_update"],
         perturb=perturb,
         perturb_stages=perturb_stages,
     )
@@ -265,6 +267,8 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         )
     if raw["image_convention"] is not None:
         choose("data.image_convention", raw["image_convention"], CONVENTIONS)
+    if raw["gripper"] is not None:
+        choose("data.gripper", raw["gripper"], grippers.MEANINGS)
     action_chunks.check_padding(raw["padding"])
     choose("data.streaming_order", raw["streaming_order"], STREAMING_ORDERS)
     choose("data.normalization", raw["normalization"], norm_stats.MODES)
@@ -275,6 +279,7 @@ def _data(raw: Mapping[str, Any], seed: int) -> DataConfig:
         action_keys=split_names([raw["action_keys"]]),
         fps=raw["fps"],
         split=raw["split"],
+        gripper=raw["gripper"],
         remove_noops=raw["remove_noops"],
         seed=seed,
     )

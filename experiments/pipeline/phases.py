@@ -36,6 +36,7 @@ from omnivla_jax.train.state import TrainState, eval_params
 ONE_INSTRUCTION = "there is only one instruction"
 EVALUATIONS = {
     "before": "Before",
+    "half": "Half way",
     "after": "After",
     "swapped_instructions": "Swapped words",
 }
@@ -69,7 +70,7 @@ def run(
     if config.simulated and config.stages != ("spatial",):
         run_evaluation(context, "after", state)
         run_evaluation(context, "swapped_instructions", state)
-    if "online" in config.stages:
+    if "online" in config.stages and config.profile_update:
         run_time_split(context, state)
     if jax.process_index() > 0:  # has no videos to show, and writes for nobody
         return results.gather(config, workdir)

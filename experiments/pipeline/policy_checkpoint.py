@@ -98,6 +98,11 @@ def abstract_state(config: ExperimentConfig, stage: str) -> TrainState:
         state = sft.create(params, normalizer, config=config.sft, seed=config.seed)
         if stage.removesuffix(BEST) == "sft":
             return state
-        return online.create(state, config=config.rl, policy_config=config.policy)
+        return online.create(
+            state,
+            config=config.rl,
+            policy_config=config.policy,
+            num_tasks=len(config.tasks),
+        )
 
     return jax.eval_shape(create)

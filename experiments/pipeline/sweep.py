@@ -29,6 +29,15 @@ from omnivla_jax.train.state import TrainState
 
 # Settings that supervised fine-tuning does not depend on.
 ONLINE_SETTINGS = ("rl", "sampler", "stages")
+# Settings of a sweep that no run of it has.
+BESIDE_VARIANTS = (
+    "variants",
+    "variant_names",
+    "seeds",
+    "methods",
+    "method_names",
+    "tuning_seeds",
+)
 # Settings that the demonstrations depend on.
 DEMONSTRATION_SETTINGS = (
     "seed",
@@ -66,7 +75,9 @@ def variant_config(config: ConfigDict, name: str, seed: int) -> ConfigDict:
     """The config of one variant under one seed, which `experiments.train` takes too."""
     variant = ConfigDict(config.to_dict())
     changes = variant.variants[name]
-    del variant.variants, variant.variant_names, variant.seeds
+    for beside in BESIDE_VARIANTS:
+        if beside in variant:
+            del variant[beside]
     variant.update(changes)
     variant.seed = seed
     return variant
@@ -103,17 +114,27 @@ def _run_variant(config: ConfigDict, root: Path, name: str) -> Run:
         context = make_context(from_config(config), workdir, None)
         state = _sft_state(config, folder, context)
         if has_online:
-            stage = training.online_stage(context, state, list)
-            state = training_stage.run(context, stage)
+            state = _train_online(context, state)
         phases.run_evaluation(context, phase, state)
+    results = {name: workdir.result(name) for name in (phase, "half")}
     return Run(
         name,
         config.seed,
         records.flatten(config.to_dict()),
-        {phase: workdir.result(phase) or {}},
+        {name: result for name, result in results.items() if result},
         csv_log.load(workdir.metrics_file("online")) if has_online else [],
         workdir.wall_seconds(),
     )
+
+
+def _train_online(context: RunContext, state: TrainState) -> TrainState:
+    """The state after online training, which is evaluated half way, too."""
+    stage = training.online_stage(context, state, list)
+    half = dataclasses.replace(stage, num_calls=stage.num_calls // 2)
+    if half.num_calls and context.workdir.result("half") is None:
+        state = training_stage.run(context, half)
+        phases.run_evaluation(context, "half", state)
+    return training_stage.run(context, stage)
 
 
 def _sft_state(config: ConfigDict, folder: Path, context: RunContext) -> TrainState:

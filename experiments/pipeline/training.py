@@ -161,7 +161,10 @@ def online_stage(
     assert initial is not None  # see `check_start`
     config = context.config
     create = functools.partial(
-        online.create, config=config.rl, policy_config=config.policy
+        online.create,
+        config=config.rl,
+        policy_config=config.policy,
+        num_tasks=len(config.tasks),
     )
 
     def init() -> tuple[TrainState, loop.Step]:

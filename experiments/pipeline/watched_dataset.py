@@ -1,7 +1,8 @@
 """Episodes of a dataset as the records of `reporting.watch`: what a dataset holds.
 
 A dataset has pictures, the robot's state and perhaps its joints, but no poses of
-objects: the arm is drawn, or the hand alone, beside the recorded pictures.
+objects: the arm is drawn, or the hand alone, beside the recorded pictures. Of a robot
+whose state is not LIBERO's the pictures are shown alone.
 Axes: T frames, N bodies, K pictures, V camera views, S image side.
 """
 
@@ -14,7 +15,9 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from data_pipelines import lazy_images
 from data_pipelines.readers import READERS, detect
+from data_pipelines.readers.options import ReadOptions
 from experiments.reporting import watch
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.render import types
@@ -26,76 +29,107 @@ from omnivla_jax.world.proprioception import HAND_BODY
 from omnivla_jax.world.visual_scene import VisualScene
 
 STATE_SIZE = 8  # of LIBERO's state: grip site, axis-angle, two finger positions
-MAX_PICTURES = 40  # of an episode
+FINGER_RANGE = 0.1  # m: what moves further than this is no finger
+MAX_PICTURES, MAX_SIDE = 40, 256  # of an episode; pixels
 ROBOT_SUITE, ROBOT_TASK = "libero_goal", 7  # any scene has the same robot
+UNTURNED = np.array([1, 0, 0, 0], np.float32)  # a quaternion
 WORLD = 0  # MuJoCo's first body, on which the ground lies
 GROUND_BELOW = 0.02  # m below the hand's lowest point
 NOTE = (
     "From {name}, read as {reader}. A dataset holds no poses of objects: {drawn} drawn "
     "from the recorded state, and the ground lies just below the hand's lowest point."
 )
+PICTURES_NOTE = (
+    "From {name}, read as {reader}. Its state is not LIBERO's (grip site, axis-angle, "
+    "fingers): the pictures are shown alone."
+)
 
 
-def write(path: Path, dataset: Path, count: int) -> None:
+def write(
+    path: Path, dataset: Path, count: int, *, options: ReadOptions = ReadOptions()
+) -> None:
     """Write the first episodes of a dataset as one page.
 
     Args:
       path: the HTML file, written whole or not at all.
       dataset: in a layout that a reader recognizes.
       count: how many episodes.
+      options: of the reader.
 
     Raises:
-      ValueError: the dataset cannot be read, or its state is not LIBERO's.
+      ValueError: the dataset cannot be read, or a state is not finite.
     """
     reader = detect(dataset)
     robot = scenes.make(ROBOT_SUITE, tasks=(ROBOT_TASK,), engine="mujoco")
-    first = list(itertools.islice(READERS[reader](dataset), count))
-    records = [_record(robot, number, one) for number, one in enumerate(first)]
-    if not records:
+    first = list(itertools.islice(READERS[reader](dataset, options=options), count))
+    if not first:
         raise ValueError(f"{dataset} holds no episodes.")
+    has_pose = all(_has_liberos_state(number, one) for number, one in enumerate(first))
     has_joints = np.isfinite(np.asarray(first[0].joint_state)).all()
+    records = [
+        _record(robot, number, one, has_pose=has_pose)
+        for number, one in enumerate(first)
+    ]
     ground = min(float(record.hand[:, 2].min()) for record in records) - GROUND_BELOW
+    root = ("robot_base" if has_joints else HAND_BODY) if has_pose else None
+    drawn = "the arm is" if has_joints else "the hand is"
+    note = (NOTE if has_pose else PICTURES_NOTE).format(
+        name=dataset.name, reader=reader, drawn=drawn
+    )
     watch.write(
         path,
-        _robot_visuals(robot, ground, whole=bool(has_joints)),
+        _robot_visuals(robot, ground, root),
         records,
         title=f"Episodes of {dataset.name}",
         pictures_title="Recorded pictures",
-        note=NOTE.format(
-            name=dataset.name,
-            reader=reader,
-            drawn="the arm is" if has_joints else "the hand is",
-        ),
+        note=note,
     )
 
 
-def _record(robot: Scene, number: int, episode: Demonstration) -> watch.EpisodeRecord:
+def _has_liberos_state(number: int, episode: Demonstration) -> bool:
+    """Whether an episode's state has the hand's pose and two fingers.
+
+    Raises a ValueError where a number is not finite.
+    """
     state = np.asarray(episode.state, np.float32)
-    if state.ndim != 2 or state.shape[1] != STATE_SIZE:
+    is_finite = np.isfinite(state).all(axis=1)
+    if not is_finite.all():
         raise ValueError(
-            f"Episode {number} has a state of {state.shape[1:]} numbers: only LIBERO's "
-            f"{STATE_SIZE} (grip site, axis-angle, fingers) can be drawn."
+            f"Episode {number} has a state that is not finite at frame "
+            f"{int(np.argmin(is_finite))}: leave it out, or repair the dataset."
         )
-    if not np.isfinite(state).all():
-        frame = int(np.flatnonzero(~np.isfinite(state).all(axis=1))[0])
-        raise ValueError(
-            f"Episode {number} has a state that is not finite at frame {frame}: leave "
-            "it out, or repair the dataset."
-        )
-    length, action = len(state), np.asarray(episode.action, np.float32)
+    # Seven joints and a gripper are eight numbers, too.
+    fingers = state[:, STATE_SIZE - 2 :]
+    return state.shape[1] == STATE_SIZE and bool((abs(fingers) < FINGER_RANGE).all())
+
+
+def _record(
+    robot: Scene, number: int, episode: Demonstration, *, has_pose: bool
+) -> watch.EpisodeRecord:
+    """An episode; nothing is drawn where the pose of the hand is unknown."""
+    length, action = len(episode.action), np.asarray(episode.action, np.float32)
     shown = range(0, length, math.ceil(length / MAX_PICTURES))
-    poses = list(_robot_poses(robot, state, np.asarray(episode.joint_state)))
+    side = min(max(episode.images.shape[2:4]), MAX_SIDE)
+    pictures = lazy_images.resize(episode.images, side)
+    bodies, hand = robot.visual_model.nbody, np.zeros((length, 3), np.float32)
+    position = np.zeros((length, bodies, 3), np.float32)
+    quaternion = np.zeros((length, bodies, 4), np.float32) + UNTURNED
+    if has_pose:
+        state = np.asarray(episode.state, np.float32)
+        poses = _robot_poses(robot, state, np.asarray(episode.joint_state))
+        position, quaternion = (np.stack(part) for part in zip(*poses))
+        hand = state[:, :3]
     return watch.EpisodeRecord(
         title=episode.instruction,
         label=f"episode {number + 1}, {length} frames",
         outcome="",
         success=None,
-        position=np.stack([position for position, _ in poses]),
-        quaternion=np.stack([quaternion for _, quaternion in poses]),
-        hand=state[:, :3],
+        position=position,
+        quaternion=quaternion,
+        hand=hand,
         decisions=(),
         curves={"gripper closing": np.clip((action[:, -1] + 1) / 2, 0.0, 1.0)},
-        pictures=np.stack([np.asarray(episode.images[frame]) for frame in shown]),
+        pictures=np.stack([np.asarray(pictures[frame]) for frame in shown]),
         picture_frames=shown,
     )
 
@@ -121,20 +155,19 @@ def _robot_poses(
         turn = wanted * turned[hand].inv()
         position = now[:3] + turn.apply(data.xpos - data.xpos[grip])
         quaternion = (turn * turned).as_quat(scalar_first=True)
-        position[WORLD], quaternion[WORLD] = 0.0, (1.0, 0.0, 0.0, 0.0)
+        position[WORLD], quaternion[WORLD] = 0.0, UNTURNED
         yield position.astype(np.float32), quaternion.astype(np.float32)
 
 
-def _robot_visuals(robot: Scene, ground: float, *, whole: bool) -> VisualScene:
-    """The looks of the arm, or of its hand alone, above a ground at a height in m."""
+def _robot_visuals(robot: Scene, ground: float, root: str | None) -> VisualScene:
+    """The looks of a body and all that hangs on it, above a ground at a height in m."""
     model, visuals = robot.visual_model, visual_scene.make(robot)
-    root = robot.bodies["robot_base" if whole else HAND_BODY]
     drawn = []
     for body in range(model.nbody):
         above = body
-        while above not in (0, root):
+        while root and above not in (0, robot.bodies[root]):
             above = int(model.body_parentid[above])
-        if above == root:
+        if root and above == robot.bodies[root]:
             drawn.append(body)
     groups = {}
     for kind, group in visuals.shapes._asdict().items():

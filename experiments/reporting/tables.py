@@ -3,8 +3,8 @@
 python -m experiments.reporting.tables [--records=experiments/records]
     [--pictures=experiments/pictures]
 
-Prints the quickstart's and the ablation's tables in Markdown, and writes curve.png and
-ablation.png.
+Prints the quickstart's, the ablation's and, where it was measured, the methods' tables
+in Markdown, and writes curve.png, ablation.png and methods.png.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Mapping, Sequence
 
 from absl import flags
 
-from experiments.reporting import curves, errors, records
+from experiments.reporting import comparison, curves, errors, records
 from experiments.reporting.records import Run
 from omnivla_jax.train.evaluate import wilson_interval
 
@@ -23,7 +23,7 @@ _PICTURES = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-    """Print both tables and draw both pictures."""
+    """Print the tables and draw their pictures."""
     if argv[1:]:
         raise flags.Error(f"unknown argument {argv[1]!r}")
     folder, pictures = Path(_RECORDS.value), Path(_PICTURES.value)
@@ -37,6 +37,11 @@ def main(argv: list[str]) -> None:
     runs, variants = records.load(folder / "ablation")
     print(f"\nAblation\n\n{variant_table(runs, variants)}\n\n{_tried(runs, variants)}")
     draw_variants(pictures / "ablation.png", runs, variants)
+
+    if (folder / "methods.json").exists():
+        runs, variants = records.load(folder / "methods")
+        print(f"\nMethods\n\n{comparison.table(runs, variants)}")
+        draw_variants(pictures / "methods.png", runs, variants)
 
 
 def seed_table(runs: Sequence[Run]) -> str:

@@ -49,3 +49,33 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     """`parse`, and from the root of the disk; an address already is."""
     parsed = parse(path)
     return parsed if is_remote(parsed) else parsed.absolute()
+
+
+def hub_snapshot(path: str | os.PathLike[str]) -> Path:
+    """A repository in Hugging Face's cache as the folder that its files lie in.
+
+    Args:
+      path: of a local disk. `datasets--NAME` and `models--NAME` in the cache hold blobs
+        and snapshots; any other path stays as it is.
+
+    Returns:
+      The snapshot of the branch `main`, or the only one.
+
+    Raises:
+      ValueError: there are several, and none is that of `main`.
+    """
+    path = Path(path).expanduser()
+    folder, branch = path / "snapshots", path / "refs" / "main"
+    if not folder.is_dir() or not (path / "blobs").is_dir():
+        return path
+    snapshots = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    if branch.is_file():
+        named = folder / branch.read_text("utf-8").strip()
+        snapshots = [named] if named in snapshots else snapshots
+    if len(snapshots) != 1:
+        raise ValueError(
+            f"{path} is a repository in Hugging Face's cache with {len(snapshots)} "
+            "snapshots: "
+            + (f"name one, such as {snapshots[0]}." if snapshots else "download one.")
+        )
+    return snapshots[0]

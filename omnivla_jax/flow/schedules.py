@@ -8,6 +8,7 @@ sigma is in units of the normalised action per square root of flow time. The sch
 Axes: ... steps and samples, H actions of a chunk, D action dimensions.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Callable, Mapping, TypeAlias
 
@@ -68,15 +69,20 @@ class Schedule:
     """
 
     shape: NoiseShape = linear
-    scale: float = 0.1
+    scale: float | jax.Array = 0.1
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.scale < 0 or self.floor < 0:
+        scale_is_known = not isinstance(self.scale, jax.Array)  # see `scaled`
+        if self.floor < 0 or (scale_is_known and self.scale < 0):
             raise ValueError(
                 f"scale is {self.scale} and floor {self.floor}: a noise level cannot "
                 "be negative."
             )
+
+    def scaled(self, factor: jax.Array) -> "Schedule":
+        """The schedule of `factor` times the scale, float32 [], which may be traced."""
+        return dataclasses.replace(self, scale=self.scale * factor)
 
     @property
     def learned(self) -> bool:

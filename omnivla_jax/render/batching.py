@@ -1,4 +1,4 @@
-"""How a batch of images is drawn: in lanes on a CPU, in blocks on an accelerator.
+"""How a batch of images is drawn: one by one on a CPU, in blocks on an accelerator.
 
 Axes: B images, K images of a block.
 """
@@ -7,14 +7,9 @@ import math
 from typing import Any, Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
-
-# Loops over a batch that a CPU may run at once, at most: each is compiled.
-MAX_PARALLEL_CHUNKS = 8
 
 
 def in_blocks(
@@ -22,10 +17,10 @@ def in_blocks(
 ) -> Callable[..., PyTree]:
     """`draw` of one image, with a rule of its own under `jax.vmap`.
 
-    A CPU draws the images one after the other: they are cut into a loop for each core,
-    up to MAX_PARALLEL_CHUNKS, which do not depend on each other; one image's arrays
-    stay close to the cache. An accelerator draws block after block, so that memory for
-    intermediate arrays does not grow with the batch.
+    A CPU draws the images one after the other, so that one image's arrays stay close to
+    the cache; several loops would not run at once on one device. An accelerator draws
+    block after block, so that memory for intermediate arrays does not grow with the
+    batch.
 
     Args:
       draw: a function of trees of arrays.
@@ -48,7 +43,7 @@ def in_blocks(
             return jax.tree.unflatten(tree, merged)
 
         if jax.default_backend() == "cpu":
-            images = _in_lanes(lambda own: mapped(*merge(own)), batched, axis_size)
+            images = jax.lax.map(lambda own: mapped(*merge(own)), batched)
         else:
             axes = jax.tree.unflatten(tree, [0 if flag else None for flag in flags])
             block = jax.vmap(draw, in_axes=axes)
@@ -59,20 +54,6 @@ def in_blocks(
         return images, jax.tree.map(lambda _: True, images)
 
     return mapped
-
-
-def _in_lanes(
-    draw_one: Callable[[list[jax.Array]], PyTree], batched: list[jax.Array], count: int
-) -> PyTree:
-    """Images one by one, in loops that may run at once."""
-    parts = min(compilation.cpu_cores(), MAX_PARALLEL_CHUNKS)
-    ends = [count * part // parts for part in range(parts + 1)]
-    chunks = [
-        jax.lax.map(draw_one, [leaf[begin:end] for leaf in batched])
-        for begin, end in zip(ends, ends[1:])
-        if end > begin
-    ]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *chunks)
 
 
 def _block_by_block(

@@ -15,7 +15,11 @@ from omnivla_jax.core.types import PyTree, Score
 
 
 def ratio_metrics(
-    log_ratio: jax.Array, weights: jax.Array, *, low: float, high: float
+    log_ratio: jax.Array,
+    weights: jax.Array,
+    *,
+    low: float | jax.Array,
+    high: float | jax.Array,
 ) -> dict[str, jax.Array]:
     """Mean, spread and clipped fraction of s = exp(log_ratio), [N], weighted.
 

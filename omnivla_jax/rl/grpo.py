@@ -50,13 +50,16 @@ def loss(
     chex.assert_equal_shape([new.log_prob, advantages, weights])
     chex.assert_type([advantages, weights], jnp.float32)
     shape = new.step_log_prob.shape
+    of_steps = step_weights(old.has_density) * jnp.broadcast_to(
+        surrogate.step_weights(shape[0], config.step_decay)[:, None], shape
+    )
     value, metrics = surrogate.loss(
         surrogate.log_ratio(
             new.step_log_prob, old.step_log_prob, normalizer=config.ratio_normalizer
         ),
         jnp.broadcast_to(advantages, shape),
         (kl.KINDS[config.kl_kind] or exact_kl)(new, reference or old),
-        jnp.broadcast_to(weights, shape) * step_weights(old.has_density),
+        jnp.broadcast_to(weights, shape) * of_steps,
         config=config,
     )
     metrics |= diagnostics.chain_metrics(exact_kl(new, old), old, weights)

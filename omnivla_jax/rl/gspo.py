@@ -46,7 +46,7 @@ def loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The negated objective, and metrics by name (all float32 scalars).
 
-        s_i = (π_θ / π_old)^(1/|A|)                                        (eq. 15)
+        s_i = (π_θ / π_old)^(1/|A|), or of weighted steps                  (eq. 15)
         J = mean_i [ min(s_i Adv_i, clip(s_i, 1-ε₋, 1+ε₊) Adv_i) - β KL_i ]  (eq. 17)
         KL_i = Σ_k KL_ik, by default exact                     (instead of eq. 18)
 
@@ -61,10 +61,12 @@ def loss(
     chex.assert_rank([new.log_prob, new.step_log_prob], [1, 2])
     chex.assert_equal_shape([new.log_prob, old.log_prob, advantages, weights])
     step_kl = (kl.KINDS[config.kl_kind] or exact_kl)(new, reference or old)  # [K, N]
+    log_probs = (new.log_prob, old.log_prob)
+    if config.step_decay != 1.0:
+        weight = surrogate.step_weights(len(step_kl), config.step_decay)
+        log_probs = (weight @ new.step_log_prob, weight @ old.step_log_prob)
     value, metrics = surrogate.loss(
-        surrogate.log_ratio(
-            new.log_prob, old.log_prob, normalizer=config.ratio_normalizer
-        ),
+        surrogate.log_ratio(*log_probs, normalizer=config.ratio_normalizer),
         advantages,
         jnp.sum(step_kl, axis=0),
         weights,

@@ -24,6 +24,11 @@ class ClipConfig:
         likelihood ratio.
       clip_low, clip_high: bound the ratio to [1 - clip_low, 1 + clip_high]; None: the
         objective's own.
+      clip_quantile: the share of the ratios of a minibatch, by |log s|, that the clip
+        never touches: it widens where they spread more. None: it stays as it is.
+      step_decay: the weight of a denoising step's log-ratio over that of the step after
+        it, at a mean weight of 1; above 1 the last step, whose noise is smallest, holds
+        less of a chunk's ratio.
       kl_coefficient: beta, the weight of the divergence from the reference policy.
       kl_kind: one of `kl.KINDS`.
     """
@@ -31,6 +36,8 @@ class ClipConfig:
     ratio_normalizer: int = 1
     clip_low: float | None = None
     clip_high: float | None = None
+    clip_quantile: float | None = None
+    step_decay: float = 1.0
     kl_coefficient: float = 0.01
     kl_kind: str = "exact"
 
@@ -42,6 +49,12 @@ class ClipConfig:
         if self.kl_kind not in kl.KINDS:
             raise ValueError(
                 f"kl_kind is {self.kl_kind!r}; choose one of {', '.join(kl.KINDS)}."
+            )
+        if self.step_decay <= 0:
+            raise ValueError(f"step_decay is {self.step_decay}, but it is positive.")
+        if self.clip_quantile is not None and not 0 < self.clip_quantile < 1:
+            raise ValueError(
+                f"clip_quantile is {self.clip_quantile}: choose one in (0, 1), or None."
             )
         low, high = self.clip
         if not (0 <= low < 1 and high >= 0):
@@ -77,8 +90,35 @@ def log_ratio(
     return jnp.clip(scaled, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
 
 
+def step_weights(count: int, decay: float) -> jax.Array:
+    """Weights float32 [K] of steps' log-ratios: each `decay` times the next, mean 1."""
+    weights = decay ** jnp.arange(count - 1, -1, -1, dtype=jnp.float32)
+    return weights / jnp.mean(weights)
+
+
+def clip_bounds(
+    log_ratio: jax.Array, weights: jax.Array, *, config: ClipConfig
+) -> tuple[jax.Array, jax.Array]:
+    """How far below and above 1 these ratios count, float32 [] each; no gradient.
+
+    The config's clip, or with `clip_quantile` the spread that holds that share of the
+    ratios with weight, where it is wider.
+    """
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in config.clip)
+    if config.clip_quantile is None:
+        return low, high
+    spread = jnp.abs(jax.lax.stop_gradient(log_ratio))
+    counted = jnp.where(weights > 0.0, spread, jnp.nan)
+    moved = jnp.nan_to_num(jnp.nanquantile(counted, config.clip_quantile))
+    return jnp.maximum(low, -jnp.expm1(-moved)), jnp.maximum(high, jnp.expm1(moved))
+
+
 def clipped(
-    ratio: jax.Array, advantages: jax.Array, *, low: float, high: float
+    ratio: jax.Array,
+    advantages: jax.Array,
+    *,
+    low: float | jax.Array,
+    high: float | jax.Array,
 ) -> jax.Array:
     """min(s Adv, clip(s, 1-ε₋, 1+ε₊) Adv), [...] (eq. 17); low is ε₋, high is ε₊."""
     chex.assert_equal_shape([ratio, advantages])
@@ -105,7 +145,7 @@ def loss(
     """
     chex.assert_equal_shape([log_ratio, advantages, penalty, weights])
     chex.assert_type([advantages, weights], jnp.float32)
-    low, high = config.clip
+    low, high = clip_bounds(log_ratio, weights, config=config)
     surrogate = clipped(jnp.exp(log_ratio), advantages, low=low, high=high)
     objective = surrogate - config.kl_coefficient * penalty
     value = -diagnostics.weighted_mean(objective, weights)

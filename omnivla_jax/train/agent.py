@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, Observation, PyTree, Score
 from omnivla_jax.policy import normalize, policy
@@ -33,6 +34,7 @@ class ActorOutput(NamedTuple):
     value: jax.Array | None = None  # float32 [B]: the critic's, where there is one
     # bool [B C, E]: actions that were executed, known once they are; None: all
     executed_mask: jax.Array | None = None
+    chunk: jax.Array | None = None  # float32 [B C, H, D], normalised and padded
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Agent:
                 params, prefix, observation.proprio, config=self.config
             )
         stored = self.store.save(env_state, observation, prefix)
-        output = ActorOutput(stored, observation.proprio, trace, value)
+        output = ActorOutput(stored, observation.proprio, trace, value, chunk=chunk)
         return output, chunk[:, : self.sampler.exec_horizon]
 
     def act_deterministic(
@@ -185,6 +187,40 @@ class Agent:
             sampler=self.sampler,
             executed_mask=output.executed_mask,
         )
+
+    def imitation_loss(
+        self, params: PyTree, output: ActorOutput, key: jax.Array, is_shown: jax.Array
+    ) -> jax.Array:
+        """The supervised loss of some of the recorded chunks, over executed actions.
+
+        Args:
+          params: of the policy.
+          output: what was recorded of B chunks, one a decision.
+          key: of the loss's noise; consumed.
+          is_shown: bool [B], the chunks that it is taken of.
+
+        Returns:
+          float32 []: the mean over their actions; 0 where there are none.
+        """
+        chunk, executed = output.chunk, output.executed_mask
+        assert chunk is not None and executed is not None, "chunks were not executed"
+        prefix = self.store.load_prefix(
+            params, output.observation_ref, self.observe, self.config
+        )
+        unexecuted = chunk.shape[1] - executed.shape[1]
+        mask = jnp.pad(executed, ((0, 0), (0, unexecuted))) & is_shown[:, None]
+        some = jnp.any(mask)
+        loss = action_head(self.config).sft_loss(
+            params,
+            prefix,
+            output.proprio,
+            chunk,
+            key,
+            config=self.config,
+            draws=1,
+            loss_mask=mask | ~some,  # a mean over nothing has no gradient
+        )
+        return jnp.where(some, loss, 0.0)
 
     def exact_kl(self, new: Score, other: Score) -> jax.Array:
         """The action head's divergence of two scores of the same chunks.

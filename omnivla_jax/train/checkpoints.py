@@ -238,10 +238,12 @@ def _items(state: PyTree) -> dict[str, PyTree]:
         return {PARAMS: state}
     field = "params" if state.ema_params is None else "ema_params"
     without: dict[str, Any] = {"normalizer": None, field: None}
-    items = {
-        PARAMS: getattr(state, field),
-        TRAIN_STATE: dataclasses.replace(state, **without),
-    }
+    rest = dataclasses.replace(state, **without)
+    # By name, without what is newer than the format and not kept.
+    stored = {item.name: getattr(rest, item.name) for item in dataclasses.fields(rest)}
+    if rest.task_success is None:
+        del stored["task_success"]
+    items = {PARAMS: getattr(state, field), TRAIN_STATE: stored}
     if state.normalizer is not None:  # stage I may know none
         items[NORMALIZER] = state.normalizer
     return items
@@ -251,7 +253,7 @@ def _from_items(items: Mapping[str, PyTree]) -> PyTree:
     """The inverse of `_items`."""
     if TRAIN_STATE not in items:
         return items[PARAMS]
-    rest = items[TRAIN_STATE]
+    rest = TrainState(**items[TRAIN_STATE])
     field = "params" if rest.params is None else "ema_params"
     restored = {"normalizer": items.get(NORMALIZER), field: items[PARAMS]}
     return dataclasses.replace(rest, **restored)

@@ -19,9 +19,9 @@ from omnivla_jax.train import environment
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.world import proprioception, visual_scene
 from omnivla_jax.world.perturbations import (
-    curriculum,
     language,
     perturbation,
+    training_draws,
 )
 from omnivla_jax.world.perturbations.perturbation import Perturbation
 
@@ -102,7 +102,7 @@ def simulator(
 
 
 def drawing(
-    perturbed: Environment, scene: Scene, config: curriculum.PerturbConfig
+    perturbed: Environment, scene: Scene, config: training_draws.PerturbConfig
 ) -> Environment:
     """A perturbed simulator that draws each episode's perturbation for training.
 
@@ -121,7 +121,7 @@ def drawing(
     def reset(task: jax.Array, start: Any) -> EnvState:
         keys, severity = start
         reset_keys, change_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        change = curriculum.draw(scene, change_keys, severity, config=config)
+        change = training_draws.draw(scene, change_keys, severity, config=config)
         return perturbed.reset(task, PerturbedStart(reset_keys, change))
 
     return perturbed._replace(reset=reset, starts=starts)

@@ -25,8 +25,9 @@ class TrainState:
     reference: PyTree  # parameters of the KL penalty's reference policy; None: none
     normalizer: PyTree  # a `Normalizer`; None: stage I knows none yet
     opt_state: optax.OptState  # of the trained parameters only
-    # float32 []: of online training's perturbations, see `perturbations.curriculum`;
-    # None: there are none
+    # float32 [M]: remembered success of stage III's tasks; None: not remembered
+    task_success: jax.Array | None = None
+    # float32 []: limit of stage III's perturbations; None: there are none
     severity: jax.Array | None = None
 
 

@@ -17,8 +17,8 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.resets import recorded_states
 from omnivla_jax.sim.state import EnvState, Scene
 from omnivla_jax.world import expert, proprioception
-from omnivla_jax.world.perturbations import curriculum, language, perturbation
-from omnivla_jax.world.perturbations.curriculum import PerturbConfig
+from omnivla_jax.world.perturbations import language, perturbation, training_draws
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from omnivla_jax.world.visual_scene import VisualScene
 
 ACTION_LIMIT = 1.0
@@ -170,7 +170,7 @@ def _perturbed_reset(
 ) -> EnvState:
     """Fresh episodes, each with a perturbation of its own."""
     reset_keys, change_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    change = curriculum.draw(scene, change_keys, jnp.ones(len(keys)), config=config)
+    change = training_draws.draw(scene, change_keys, jnp.ones(len(keys)), config=config)
     placed = env.place(scene, task, reset_keys, change.layout.change)
     return perturbation.begin(scene, placed, change)
 

@@ -29,3 +29,18 @@ def test_other_addresses_and_missing_drivers_are_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'omnivla-rl\[buckets\]'"):
         paths.parse("gs://bucket/run")
+
+
+def test_a_repository_in_the_hubs_cache_is_its_snapshot(tmp_path):
+    root = tmp_path / "datasets--someone--libero"
+    first, second = (root / "snapshots" / name for name in ("0a1b", "2c3d"))
+    for folder in (root / "blobs", root / "refs", first):
+        folder.mkdir(parents=True)
+    assert paths.hub_snapshot(root) == first
+    second.mkdir()
+    with pytest.raises(ValueError, match="2 snapshots: name one, such as .*0a1b"):
+        paths.hub_snapshot(root)
+    (root / "refs" / "main").write_text("2c3d\n")
+    assert paths.hub_snapshot(str(root)) == second
+    assert paths.hub_snapshot(first) == first
+    assert paths.hub_snapshot(tmp_path / "nowhere") == tmp_path / "nowhere"

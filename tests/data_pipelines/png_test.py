@@ -42,10 +42,15 @@ def test_other_channels_are_converted_as_by_pillow(mode):
 
 def test_other_kinds_of_files_are_pillows():
     picture = Image.fromarray(PICTURE)
-    gray = Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 257)
     clear = saved(picture, transparency=tuple(PICTURE[0, 0].tolist()))
-    for encoded in (saved(picture, "jpeg"), saved(gray), clear):
+    for encoded in (saved(picture, "jpeg"), clear):
         np.testing.assert_array_equal(png.decode(encoded), pillows(encoded))
+
+
+def test_sixteen_bits_are_refused():
+    gray = Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 257)
+    with pytest.raises(ValueError, match="more than eight bits, I;16"):
+        png.decode(saved(gray))
 
 
 @pytest.mark.parametrize("damage", ["cut", "gap", "bit", "empty"])

@@ -10,6 +10,7 @@ from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import open_workdir
 from omnivla_jax.policy import normalize
 from omnivla_jax.train import checkpoints, rng, sft
+from tests.data_pipelines.readers.fixtures.make_fixtures import FOLDER
 from tests.helpers import launchers
 
 
@@ -48,6 +49,10 @@ def test_a_runs_policy_is_played_and_shown(tmp_path):
     [
         (["--expert=libero_goal", "--checkpoint=runs"], "give one of --checkpoint, "),
         (["--demonstrations=/nowhere"], "there is no such path"),
+        (
+            [f"--demonstrations={FOLDER / 'v21_images'}", "--config.data.cameras=top"],
+            "has no top: choose cameras from image, wrist_image with --config.data.cam",
+        ),
     ],
 )
 def test_wrong_flags_are_one_line(tmp_path, arguments, words):

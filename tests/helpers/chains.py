@@ -32,7 +32,9 @@ def outputs(key, count, branches=1):
     """S decisions; what was observed is their number, and so is the critic's value."""
     number = jnp.arange(count, dtype=jnp.float32)
     trace = chain(key, count * branches)
-    return ActorOutput(number, number[:, None], trace, number)
+    executed = jnp.ones((count * branches, H), bool)
+    chunk = trace.states[:, -1]
+    return ActorOutput(number, number[:, None], trace, number, executed, chunk)
 
 
 def parameters():
@@ -56,6 +58,12 @@ class ShiftAgent(Agent):
 
     def behavior_log_prob(self, output):
         return log_prob.recorded_log_prob(swap_batch_axis(output.trace))
+
+    def imitation_loss(self, params, output, key, is_shown):
+        error = output.chunk - params["action"]["shift"]
+        shown = is_shown[:, None, None]
+        count = jnp.maximum(jnp.sum(is_shown), 1)
+        return jnp.sum(jnp.where(shown, error**2, 0.0)) / (count * H * D)
 
     def value(self, params, output):
         return params["value"]["bias"] + 0.0 * output.observation_ref

@@ -1,4 +1,4 @@
-"""Batches in lanes and in blocks equal what is drawn image by image."""
+"""Batches one by one and in blocks equal what is drawn image by image."""
 
 import chex
 import jax
@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.core import compile as compilation
 from omnivla_jax.render import batching
 
 
@@ -35,15 +34,6 @@ def test_batches_equal_single_images_and_nothing_retraces(monkeypatch, backend, 
         single = draw(shared, {name: own[name][index] for name in "ab"})["image"]
         np.testing.assert_allclose(found[index], single, rtol=1e-6)
     assert found.shape == (count, 3, 5)
-
-
-@pytest.mark.parametrize("cores, loops", [(1, 1), (3, 3), (64, 8)])
-def test_a_cpu_runs_a_loop_for_each_core(monkeypatch, cores, loops):
-    monkeypatch.setattr(compilation, "cpu_cores", lambda: cores)
-    draw = jax.vmap(batching.in_blocks(lambda x: 2 * x, images_at_once=2))
-    images = jnp.arange(20.0)
-    assert str(jax.make_jaxpr(draw)(images)).count("scan[") == loops
-    np.testing.assert_array_equal(draw(images), 2 * images)
 
 
 def test_an_accelerator_holds_one_block(monkeypatch):

@@ -1,5 +1,7 @@
 """Clipping and ratios by hand."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,3 +45,29 @@ def test_bfloat16_log_probabilities_are_an_error() -> None:
 def test_a_clip_without_one_is_an_error(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="clip_low < 1"):
         surrogate.ClipConfig(clip_low=low, clip_high=high)
+
+
+def test_the_clip_follows_the_spread_that_is_measured() -> None:
+    config = surrogate.ClipConfig(clip_low=0.01, clip_high=0.01, clip_quantile=0.75)
+    log_ratio = jnp.array([0.1, -0.2, 0.3, -0.4, 0.5, 9.0])
+    weights = jnp.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    low, high = surrogate.clip_bounds(log_ratio, weights, config=config)
+    np.testing.assert_allclose([low, high], [-np.expm1(-0.4), np.expm1(0.4)], rtol=1e-6)
+    for still in (log_ratio * 0.0, log_ratio):
+        low, high = surrogate.clip_bounds(still, weights * 0.0, config=config)
+        np.testing.assert_allclose([low, high], [0.01, 0.01], rtol=1e-6)
+
+
+def test_step_weights_decay_forwards_at_mean_one() -> None:
+    np.testing.assert_allclose(
+        surrogate.step_weights(3, 2.0), np.array([4, 2, 1]) * 3 / 7, rtol=1e-6
+    )
+    np.testing.assert_array_equal(surrogate.step_weights(3, 1.0), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"step_decay": 0.0}, {"clip_quantile": 1.0}, {"ratio_normalizer": 0}]
+)
+def test_settings_out_of_range_are_errors(settings: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        surrogate.ClipConfig(**settings)

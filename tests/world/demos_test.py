@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.world import demos
-from omnivla_jax.world.perturbations.curriculum import PerturbConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 
 SIZE, STEPS = 8, 100
 TASK = jnp.array([7, 8])

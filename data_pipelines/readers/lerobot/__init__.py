@@ -18,6 +18,7 @@ from typing import Iterator
 import numpy as np
 
 from data_pipelines.lazy_images import LazyImages
+from data_pipelines.readers import grippers
 from data_pipelines.readers.lerobot import features, layout, pictures
 from data_pipelines.readers.lerobot.columns import episode_columns
 from data_pipelines.readers.lerobot.features import Features
@@ -47,9 +48,10 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
 
     Args:
       path: the folder that holds `meta`.
-      options: all but `seed`. Cameras, state and action of the LIBERO copies are known
-        by name, and their pictures are then taken as openpi's; those of any other
-        dataset are upright unless `image_convention` says otherwise.
+      options: all but `seed`. Cameras, state, action and commands of the gripper of
+        the LIBERO copies are known by name, and their pictures are then taken as
+        openpi's; those of any other dataset are upright unless `image_convention` says
+        otherwise.
 
     Yields:
       Demonstrations whose pictures are decoded on access. The task is `UNKNOWN_TASK`
@@ -90,6 +92,11 @@ def _demonstration(
         name: np.concatenate([columns[key][first:last] for key in keys], axis=1)
         for name, keys in (("state", chosen.state), ("action", chosen.action))
     }
+    if chosen.gripper:
+        where = f"{episode.file}, row"
+        joined["action"] = grippers.to_libero(
+            joined["action"], chosen.gripper, where, episode.first + first
+        )
     joints = np.full((length, 7), np.nan, np.float32)
     if chosen.joint_state:
         joints = columns[chosen.joint_state][first:last]

@@ -37,6 +37,11 @@ def episode_columns(
         if episode.file != file:
             file = episode.file
             table = tables.read_rows(file, [*numbers, *INDEX])
+        if episode.is_alone and episode.length < len(table):
+            raise ValueError(
+                f"{file} has {len(table)} rows, but episode {episode.number} "
+                f"{episode.length} frames: get the files again."
+            )
         if episode.first + episode.length > len(table):
             raise ValueError(
                 f"{file} ends after row {len(table) - 1}, but episode {episode.number} "
@@ -44,10 +49,28 @@ def episode_columns(
                 "again."
             )
         rows = table.slice(episode.first, episode.length)
-        columns = {name: rows.column(name).to_numpy() for name in INDEX}
+        columns = {name: _scalars(rows.column(name), name, episode) for name in INDEX}
         for name, width in numbers.items():
             columns[name] = _vectors(rows.column(name), name, width, episode)
         yield episode, columns
+
+
+def _scalars(column: Any, name: str, episode: Episode) -> np.ndarray:
+    """A column of finite numbers as [T]."""
+    import pyarrow
+
+    kinds, where = pyarrow.types, f"{episode.file}, row"
+    if column.null_count:
+        row = episode.first + column.is_null().to_pylist().index(True)
+        raise ValueError(f"{where} {row} has no {name}: get the file again.")
+    if not kinds.is_integer(column.type) and not kinds.is_floating(column.type):
+        raise ValueError(
+            f"{where} {episode.first}: {name} is {column.type}, no number: get "
+            "the file again."
+        )
+    array = column.to_numpy()
+    check_finite(array, name, where, episode.first)
+    return array
 
 
 def _vectors(column: Any, name: str, width: int, episode: Episode) -> np.ndarray:
@@ -68,6 +91,11 @@ def _vectors(column: Any, name: str, width: int, episode: Episode) -> np.ndarray
                 f"numbers where info.json gives {width}: get the files again."
             )
         chunk = chunk.flatten()
+        if pyarrow.types.is_nested(chunk.type):
+            raise ValueError(
+                f"{where} {episode.first}: {name} holds {chunk.type}, where info.json "
+                f"gives {width} numbers: choose another feature."
+            )
     elif width != 1:
         raise ValueError(
             f"{where} {episode.first}: {name} has 1 number where info.json gives "

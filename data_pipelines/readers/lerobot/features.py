@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Mapping, NamedTuple
 
+from data_pipelines.readers import grippers
 from data_pipelines.readers.lerobot.layout import INFO_FILE, Dataset
 from data_pipelines.readers.options import ReadOptions
 from omnivla_jax.core.orientation import CONVENTIONS
@@ -17,9 +18,11 @@ class LiberoCopy(NamedTuple):
     cameras: tuple[str, str]
     state: str
     action: str
+    gripper: str = grippers.LIBERO
 
 
-# physical-intelligence/libero; HuggingFaceVLA/libero and lerobot/libero.
+# physical-intelligence/libero; HuggingFaceVLA/libero and lerobot/libero;
+# IPEC-COMMUNITY/libero_*_no_noops_1.0.0_lerobot.
 LIBERO_COPIES = (
     LiberoCopy(("image", "wrist_image"), "state", "actions"),
     LiberoCopy(
@@ -27,12 +30,18 @@ LIBERO_COPIES = (
         "observation.state",
         "action",
     ),
+    LiberoCopy(
+        ("observation.images.image", "observation.images.wrist_image"),
+        "observation.state",
+        "action",
+        grippers.OXE,
+    ),
 )
 LIBERO_CONVENTION = "openpi"  # theirs: LIBERO's pictures turned by 180 degrees
 
 
 class PictureWarning(UserWarning):
-    """How pictures lie was guessed from the names of features."""
+    """How pictures lie, or what opens the gripper, was guessed from names."""
 
 
 class Features(NamedTuple):
@@ -46,6 +55,7 @@ class Features(NamedTuple):
     joint_state: str | None
     numbers: Mapping[str, int]  # features with numbers, and how many
     convention: str  # of `core.orientation`
+    gripper: str | None  # rule that its commands are checked by: `grippers`
 
 
 def choose(dataset: Dataset, options: ReadOptions) -> Features:
@@ -53,7 +63,8 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
 
     How pictures lie: as `options` says; else as info.json's `image_convention`, which
     this program writes; else as openpi's, with a warning, where names and sizes are
-    those of a LIBERO copy; else upright.
+    those of a LIBERO copy; else upright. Commands of the gripper are then those of the
+    copy, too.
 
     Raises:
       ValueError: a feature is missing or of another kind, or none is known by name.
@@ -99,6 +110,7 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
         joint_state=joints[0] if joints else None,
         numbers=numbers,
         convention=_convention(dataset, options, copy),
+        gripper=copy.gripper if copy and options.gripper is None else None,
     )
 
 
@@ -117,9 +129,12 @@ def _convention(dataset: Dataset, options: ReadOptions, copy: LiberoCopy | None)
         return stated
     if copy is None:
         return "upright"
+    gripper = ""
+    if copy.gripper != grippers.LIBERO and options.gripper is None:
+        gripper = f", and in its actions {grippers.MEANINGS[copy.gripper]} the gripper"
     warnings.warn(
         f"{dataset.root} has the names of LIBERO's copies: its pictures are taken to "
-        "be turned as theirs. Say --config.data.image_convention="
+        f"be turned as theirs{gripper}. Say --config.data.image_convention="
         f"{LIBERO_CONVENTION} to confirm, or =upright if they are upright.",
         PictureWarning,
         stacklevel=2,
@@ -129,10 +144,10 @@ def _convention(dataset: Dataset, options: ReadOptions, copy: LiberoCopy | None)
 
 def _size(dataset: Dataset, camera: str) -> tuple[int, int]:
     """Rows and columns of a camera's pictures."""
-    shape = dataset.info["features"][camera].get("shape", [])
-    if len(shape) == 3 and shape[2] == 3:
+    shape = dataset.info["features"][camera].get("shape")
+    if isinstance(shape, list) and len(shape) == 3 and shape[2] == 3:
         return shape[0], shape[1]
-    if len(shape) == 3 and shape[0] == 3:
+    if isinstance(shape, list) and len(shape) == 3 and shape[0] == 3:
         return shape[1], shape[2]
     raise ValueError(
         f"{dataset.root / INFO_FILE} gives {camera} the shape {shape}: only pictures "
@@ -143,8 +158,9 @@ def _size(dataset: Dataset, camera: str) -> tuple[int, int]:
 def _count(dataset: Dataset, name: str) -> int:
     """How many numbers a feature has."""
     feature = dataset.info["features"][name]
-    shape, dtype = feature.get("shape", []), str(feature.get("dtype"))
-    if len(shape) == 1 and dtype.startswith(("float", "int", "uint", "bool")):
+    shape, dtype = feature.get("shape"), str(feature.get("dtype"))
+    is_vector = isinstance(shape, list) and len(shape) == 1
+    if is_vector and dtype.startswith(("float", "int", "uint", "bool")):
         return shape[0]
     raise ValueError(
         f"{dataset.root / INFO_FILE} gives {name} the type {dtype} and the shape "

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from data_pipelines.readers.lerobot import tables, videos
+from data_pipelines.readers.lerobot import fields, tables, videos
 from omnivla_jax.core import file_kinds
 
 INFO_FILE = "meta/info.json"
 VERSIONS = ("v2.0", "v2.1", "v3.0")
 OLD_DEFAULT = 1000  # episodes of a chunk of v2
+VIDEO_FIELDS = ("chunk_index", "file_index", "from_timestamp")  # of a camera in v3.0
 
 
 class Dataset(NamedTuple):
@@ -31,6 +32,7 @@ class Episode(NamedTuple):
     file: Path  # of the table
     first: int  # row of the first frame in it
     videos: Mapping[str, tuple[Path, float]]  # file and its start in s, by camera
+    is_alone: bool  # no other episode is in the table
 
 
 def open_dataset(root: Path) -> Dataset:
@@ -51,19 +53,39 @@ def open_dataset(root: Path) -> Dataset:
     missing = [key for key in ("fps", "features", "data_path") if not info.get(key)]
     if missing:
         raise ValueError(f"{file} has no {missing[0]}: get it again.")
+    features = info["features"]
+    if not isinstance(features, dict) or not all(
+        isinstance(feature, dict) for feature in features.values()
+    ):
+        raise ValueError(f"{file}: features is no map of maps: get it again.")
+    fps = fields.seconds(info["fps"], "fps", str(file))
+    if fps <= 0:
+        raise ValueError(f"{file}: fps is {fps:g}: get it again.")
+    return Dataset(root, version, info, fps, _tasks(root, version))
+
+
+def _tasks(root: Path, version: str) -> dict[int, str]:
+    """The instructions by task_index."""
+    file = root / "meta/tasks.jsonl"
     if version == "v3.0":
-        table = root / "meta/tasks.parquet"
-        columns = tables.read_columns(table)
+        file = root / "meta/tasks.parquet"
+        columns = tables.read_columns(file)
         names = columns.get("task", columns.get("__index_level_0__"))
         if names is None or "task_index" not in columns:
             raise ValueError(
-                f"{table} has the columns {', '.join(columns)}, not task and "
+                f"{file} has the columns {', '.join(columns)}, not task and "
                 "task_index: get it again."
             )
-        tasks = dict(zip(columns["task_index"], names))
+        listed = list(zip(columns["task_index"], names))
     else:
-        tasks = dict(_rows(root / "meta/tasks.jsonl", "task_index", "task"))
-    return Dataset(root, version, info, float(info["fps"]), tasks)
+        listed = _rows(file, "task_index", "task")
+    tasks = {}
+    for row, (number, words) in enumerate(listed):
+        where = f"{file}, row {row}"
+        tasks[fields.count(number, "task_index", where)] = fields.instruction(
+            words, where
+        )
+    return tasks
 
 
 def episodes(
@@ -87,9 +109,16 @@ def episodes(
             f"{dataset.root / 'meta'} lists {len(listed)} episodes, {INFO_FILE} has "
             f"{expected}: get the folder again."
         )
+    for one, other in zip(listed[:-1], listed[1:]):
+        if one.number == other.number:
+            raise ValueError(
+                f"{dataset.root / 'meta'} lists episode {one.number} twice: get the "
+                "folder again."
+            )
     if split is None:
         return listed
-    splits = dataset.info.get("splits", {})
+    splits = dataset.info.get("splits")
+    splits = splits if isinstance(splits, dict) else {}
     if split not in splits:
         raise ValueError(
             f"data.split={split!r} is none of {INFO_FILE}'s: choose one of "
@@ -131,24 +160,35 @@ def check_files(listed: Iterable[Episode]) -> None:
 
 def _listed_v2(dataset: Dataset, cameras: Sequence[str]) -> list[Episode]:
     """The episodes of v2: a table and a video of each camera for every episode."""
-    file, info = dataset.root / "meta/episodes.jsonl", dataset.info
-    listed = []
-    for number, length in _rows(file, "episode_index", "length"):
+    root, info, meta = dataset.root, dataset.info, str(dataset.root / INFO_FILE)
+    chunk_size = fields.count(info.get("chunks_size", OLD_DEFAULT), "chunks_size", meta)
+    file, listed = root / "meta/episodes.jsonl", []
+    for row, (number, length) in enumerate(_rows(file, "episode_index", "length")):
+        where = f"{file}, row {row}"
+        number = fields.count(number, "episode_index", where)
         places = {
             "episode_index": number,
-            "episode_chunk": number // info.get("chunks_size", OLD_DEFAULT),
+            "episode_chunk": number // max(chunk_size, 1),
         }
         paths = {
-            camera: dataset.root / info["video_path"].format(video_key=camera, **places)
+            camera: fields.place(
+                root,
+                info.get("video_path"),
+                "video_path",
+                meta,
+                video_key=camera,
+                **places,
+            )
             for camera in cameras
         }
         listed.append(
             Episode(
                 number=number,
-                length=length,
-                file=dataset.root / info["data_path"].format(**places),
+                length=_length(length, where),
+                file=fields.place(root, info["data_path"], "data_path", meta, **places),
                 first=0,
                 videos={camera: (path, 0.0) for camera, path in paths.items()},
+                is_alone=True,
             )
         )
     return listed
@@ -156,35 +196,73 @@ def _listed_v2(dataset: Dataset, cameras: Sequence[str]) -> list[Episode]:
 
 def _listed_v3(dataset: Dataset, cameras: Sequence[str]) -> list[Episode]:
     """The episodes of v3.0: several in a table and in a video."""
-    folder, info = dataset.root / "meta/episodes", dataset.info
+    folder = dataset.root / "meta/episodes"
     files = sorted(folder.glob("chunk-*/file-*.parquet"))
     if not files:
         raise FileNotFoundError(f"{folder} holds no chunk-*/file-*.parquet.")
-    video_fields = ("chunk_index", "file_index", "from_timestamp")
     names = ["episode_index", "length", "dataset_from_index"]
     names += ["data/chunk_index", "data/file_index"]
     names += [
-        f"videos/{camera}/{field}" for camera in cameras for field in video_fields
+        f"videos/{camera}/{field}" for camera in cameras for field in VIDEO_FIELDS
     ]
-    starts: dict[Path, int] = {}  # global index of a file's first row
     listed = []
     for file in files:
         columns = tables.read_columns(file, names)
-        for row in zip(*(columns[name] for name in names)):
-            number, length, first, chunk, index, *places = row
-            table = dataset.root / info["data_path"].format(
-                chunk_index=chunk, file_index=index
-            )
-            starts[table] = min(first, starts.get(table, first))
-            paths = {}
-            for position, camera in enumerate(cameras):
-                chunk, index, start = places[3 * position : 3 * position + 3]
-                path = info["video_path"].format(
-                    video_key=camera, chunk_index=chunk, file_index=index
+        for row, values in enumerate(zip(*(columns[name] for name in names))):
+            where = f"{file}, row {row}"
+            numbers = {
+                name: (fields.seconds if name.endswith("timestamp") else fields.count)(
+                    value, name, where
                 )
-                paths[camera] = (dataset.root / path, start)
-            listed.append(Episode(number, length, table, first, paths))
+                for name, value in zip(names, values)
+            }
+            listed.append(_episode_v3(dataset, cameras, numbers, where))
+    starts: dict[Path, int] = {}  # global index of a table's first row
+    for episode in listed:
+        first = starts.get(episode.file, episode.first)
+        starts[episode.file] = min(first, episode.first)
     return [e._replace(first=e.first - starts[e.file]) for e in listed]
+
+
+def _episode_v3(
+    dataset: Dataset, cameras: Sequence[str], numbers: Mapping[str, Any], where: str
+) -> Episode:
+    """An episode of v3.0 from a row of its table, `first` being a global index."""
+    root, info, meta = dataset.root, dataset.info, str(dataset.root / INFO_FILE)
+
+    def file(template: str, prefix: str, **names: str) -> Path:
+        return fields.place(
+            root,
+            info.get(template),
+            template,
+            meta,
+            chunk_index=numbers[f"{prefix}/chunk_index"],
+            file_index=numbers[f"{prefix}/file_index"],
+            **names,
+        )
+
+    return Episode(
+        number=numbers["episode_index"],
+        length=_length(numbers["length"], where),
+        file=file("data_path", "data"),
+        first=numbers["dataset_from_index"],
+        videos={
+            camera: (
+                file("video_path", f"videos/{camera}", video_key=camera),
+                numbers[f"videos/{camera}/from_timestamp"],
+            )
+            for camera in cameras
+        },
+        is_alone=False,
+    )
+
+
+def _length(value: Any, where: str) -> int:
+    """The frames of an episode, at least one."""
+    length = fields.count(value, "length", where)
+    if not length:
+        raise ValueError(f"{where}: the episode has no frame: get the file again.")
+    return length
 
 
 def _read_text(file: Path) -> str:

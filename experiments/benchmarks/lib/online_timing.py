@@ -77,7 +77,7 @@ def untrained(
     params = init(key, config)
     normalizer = identity_normalizer(config.robot_proprio_dim, config.robot_action_dim)
     before = sft.create(params, normalizer, settings.sft, seed=settings.seed)
-    return online.create(before, settings.rl, config)
+    return online.create(before, settings.rl, config, num_tasks=len(settings.tasks))
 
 
 def experience(

@@ -28,6 +28,9 @@ class Sampler(Protocol):
     def num_scored_steps(self) -> int:
         """K, the steps of a chunk that have a density."""
 
+    def scaled(self, factor: jax.Array) -> "Sampler":
+        """The sampler with `factor` times the noise, float32 [], maybe traced."""
+
 
 class ActionHead(NamedTuple):
     """One way to produce chunks of actions, as pure functions.

@@ -3,21 +3,22 @@
     sft_loss = mean ||v(interpolate(noise, chunk, tau), tau | o) - (chunk - noise)||^2
 
 `act` follows the ODE; `explore` the SDE, whose steps have densities (paper, eq. 10-14),
-and its trace is the recorded chain.
+and its trace is the recorded chain, or with `stochastic_steps="none"` the ODE, and its
+trace is the draws of a bound.
 
 Axes: B batch, R draws of (noise, tau), K denoising steps, H chunk length, D action
 dimensions, E width of the action expert.
 """
 
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree, Score
-from omnivla_jax.flow import kl, log_prob, ode, path, sde
+from omnivla_jax.flow import bound, kl, log_prob, ode, path, sde
 from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING, ActionOutput
 from omnivla_jax.models.heads.noise import NoiseHead
 from omnivla_jax.policy.config import PolicyConfig
@@ -29,6 +30,8 @@ from omnivla_jax.policy.prefix import PrefixCache
 # pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
 # runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
 TAU_BETA, TAU_LIMIT = 1.5, 0.999
+
+Trace = TypeVar("Trace", bound=sde.Chain | bound.Draws)
 
 
 def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
@@ -195,8 +198,12 @@ def explore(
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
-) -> tuple[ActionChunk, sde.Chain]:
-    """A chunk [B, H, D] by the SDE, and its chain [B, K, ...]; consumes `key`."""
+) -> tuple[ActionChunk, sde.Chain | bound.Draws]:
+    """A chunk [B, H, D], and its chain or draws [B, K, ...]; consumes `key`."""
+    if sampler.stochastic_steps == "none":
+        return _explore_deterministic(
+            params, cache, proprio, key, config=config, sampler=sampler
+        )
     chain = sample_chain(params, cache, proprio, key, config=config, sampler=sampler)
     chunk = chain.states[-1]
     if sampler.stochastic_steps == "one":
@@ -208,7 +215,7 @@ def score(
     params: PyTree,
     cache: PrefixCache,
     proprio: jax.Array,
-    trace: sde.Chain,
+    trace: sde.Chain | bound.Draws,
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
@@ -216,18 +223,21 @@ def score(
 ) -> Score:
     """The likelihood under `params` of what `explore` recorded (paper, eq. 14).
 
-    Over the entries of `likelihood_mask`.
+    Over the entries of `likelihood_mask`; of draws, the bound.
     """
     chain = swap_batch_axis(trace)
     flow_fn = _flow_fn(params, cache, proprio, config, sampler)
     mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
+    if isinstance(chain, bound.Draws):
+        velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
+        return bound.score(velocity_fn, chain, mask=mask)
     return log_prob.chain_log_prob(
         flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
     )
 
 
 def score_recorded(
-    trace: sde.Chain,
+    trace: sde.Chain | bound.Draws,
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
@@ -235,12 +245,33 @@ def score_recorded(
 ) -> Score:
     """The likelihood under the parameters that sampled: no velocity is computed."""
     mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
-    return log_prob.recorded_log_prob(swap_batch_axis(trace), mask=mask)
+    chain = swap_batch_axis(trace)
+    if isinstance(chain, bound.Draws):
+        return bound.recorded_score(chain, mask=mask)
+    return log_prob.recorded_log_prob(chain, mask=mask)
 
 
-def swap_batch_axis(chain: sde.Chain) -> sde.Chain:
-    """Exchange the first two axes: [K, B, ...] and [B, K, ...]."""
+def swap_batch_axis(chain: Trace) -> Trace:
+    """Exchange the first two axes of every array: [K, B, ...] and [B, K, ...]."""
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), chain)
+
+
+def _explore_deterministic(
+    params: PyTree,
+    cache: PrefixCache,
+    proprio: jax.Array,
+    key: jax.Array,
+    *,
+    config: PolicyConfig,
+    sampler: FlowSampler,
+) -> tuple[ActionChunk, bound.Draws]:
+    """A chunk by the ODE, and draws [B, J, ...] around it; consumes `key`."""
+    act_key, tau_key, noise_key = jax.random.split(key, 3)
+    chunk = sample(params, cache, proprio, act_key, config=config, steps=sampler.steps)
+    tau = draw_tau(tau_key, (sampler.bound_draws, len(chunk)))
+    velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
+    draws = bound.record(noise_key, velocity_fn, chunk, tau)
+    return chunk, swap_batch_axis(draws)
 
 
 def _flow_fn(

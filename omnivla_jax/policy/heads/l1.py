@@ -10,6 +10,7 @@ that it was drawn from; there are no denoising steps, K is 1.
 Axes: B batch, H chunk length, D action dimensions.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Mapping, NamedTuple
@@ -47,13 +48,18 @@ class LaplaceTrace(NamedTuple):
 class LaplaceSampler:
     """How chunks are drawn; `scale` multiplies the learned deviation."""
 
-    scale: float = 1.0
+    scale: float | jax.Array = 1.0
     exec_horizon: int | None = None
     num_scored_steps: ClassVar[int] = 1  # the chunk is drawn at once
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
+        scale_is_known = not isinstance(self.scale, jax.Array)  # see `scaled`
+        if scale_is_known and not self.scale > 0:
             raise ValueError(f"sampler.scale is {self.scale}; choose a positive one.")
+
+    def scaled(self, factor: jax.Array) -> "LaplaceSampler":
+        """The sampler with `factor` times the deviation, float32 [] in (0, 1]."""
+        return dataclasses.replace(self, scale=self.scale * factor)
 
 
 def make_sampler(

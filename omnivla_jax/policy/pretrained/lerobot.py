@@ -20,6 +20,7 @@ NORMALIZER = "normalizer_processor"  # the step that has statistics
 # LeRobot's kinds of normalisation and ours, `norm_stats.MODES`.
 MODES = {"MEAN_STD": "mean_std", "QUANTILES": "quantiles"}
 VIEWS = 2  # agent view and wrist view; empty cameras are masked
+COUNTS = ("chunk_size", "n_action_steps", "num_inference_steps", "tokenizer_max_length")
 EPSILON = 1e-8  # LeRobot's
 
 
@@ -57,6 +58,14 @@ def read_recipe(folder: Path) -> PublishedRecipe:
                 raise ValueError(
                     f"{name} is {settings[name]}, and only {listed} is known"
                 )
+        for name in COUNTS:
+            if type(content[name]) is not int or content[name] < 1:
+                raise ValueError(f"{name} is {content[name]!r:.40}, not a count")
+        if content["n_action_steps"] > content["chunk_size"]:
+            raise ValueError(
+                f"n_action_steps is {content['n_action_steps']}, and a chunk has "
+                f"{content['chunk_size']}"
+            )
         return PublishedRecipe(
             model=content["type"],
             horizon=content["chunk_size"],
@@ -78,10 +87,12 @@ def read_recipe(folder: Path) -> PublishedRecipe:
 def find_stats(folder: Path) -> Path:
     """The file of statistics beside the weights; raises ValueError without one."""
     path = folder / PREPROCESSOR
-    steps = _read_json(path).get("steps", [])
-    for step in steps:
-        if step.get("registry_name") == NORMALIZER and step.get("state_file"):
-            return folder / step["state_file"]
+    steps = _read_json(path).get("steps")
+    for step in steps if isinstance(steps, list) else ():
+        if isinstance(step, dict) and step.get("registry_name") == NORMALIZER:
+            file = step.get("state_file")
+            if isinstance(file, str) and file:
+                return folder / file
     raise ValueError(
         f"{path} names no statistics, as of a checkpoint that is yet to be fine-tuned: "
         "name them with --norm_stats."

@@ -15,6 +15,7 @@ from typing import Mapping, NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from omnivla_jax.core import paths
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy import norm_stats
 from omnivla_jax.policy.config import PolicyConfig, choose
@@ -154,7 +155,7 @@ def source_format(kind: str, path: Path) -> str:
     """
     if kind not in NAMES:
         return kind
-    path = Path(path).expanduser()
+    path = paths.hub_snapshot(path)
     model = get_recipe(kind, path).model
     is_tree = any((folder / ORBAX_TREE).is_file() for folder in (path, path / "params"))
     named_so = path.name == "params" or (path / "params").is_dir()

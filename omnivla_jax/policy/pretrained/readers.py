@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
-from omnivla_jax.core import file_kinds
+from omnivla_jax.core import file_kinds, paths
 
 T = TypeVar("T")
 ORBAX_TREE = "_METADATA"  # the file that makes a folder an orbax tree
@@ -112,8 +112,8 @@ def read_orbax(path: Path) -> ArrayReader:
 
 
 def require_exists(path: Path) -> Path:
-    """`path` with its `~` expanded; raises ValueError where there is nothing."""
-    path = Path(path).expanduser()
+    """`paths.hub_snapshot` of `path`; raises ValueError where there is nothing."""
+    path = paths.hub_snapshot(path)
     if not path.exists():
         raise ValueError(f"There is nothing at {path}: download the weights first.")
     return path

@@ -1,7 +1,7 @@
 """Advantages of recorded chunks: within their groups, or against a critic.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
-state, T decisions of an episode.
+state, T decisions of an episode; of a segment of a tree B are its nodes, T its own.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import Transition
-from omnivla_jax.rl import chunk_groups, diagnostics, gae, groups, ppo, rloo
+from omnivla_jax.rl import chunk_groups, diagnostics, gae, groups, ppo, rloo, trees
 from omnivla_jax.rl.groups import GroupAdvantages
 
 if TYPE_CHECKING:  # it holds the objective, which holds these functions
@@ -20,7 +20,7 @@ Metrics = dict[str, jax.Array]
 
 
 class AdvantageBatch(NamedTuple):
-    """The learning signal of every chunk, decision by decision."""
+    """The learning signal of every chunk, decision by decision, of all segments."""
 
     advantage: jax.Array  # float32 [T B C]
     weight: jax.Array  # float32 [T B C]: 0 for ended episodes and zero-variance groups
@@ -34,7 +34,8 @@ class Rollout(NamedTuple):
     returns: jax.Array  # float32 [B]: weighted reward of whole episodes
     success: jax.Array  # bool [B]
     is_running: jax.Array  # bool [B]: after the last chunk
-    transitions: Transition  # rewards [T, B C], masks [T, B C, H]
+    # Rewards [T, B C] and masks [T, B C, H], segment by segment; one without a tree
+    segments: tuple[Transition, ...]
     last_value: jax.Array | None  # float32 [B]: the critic's, of the last state
 
 
@@ -91,7 +92,7 @@ def critic_gae(
     Returns:
       The advantages and the critic's targets, and metrics by name.
     """
-    transitions = rollout.transitions
+    (transitions,) = rollout.segments
     mask, values = transitions.mask[..., 0], transitions.extras.value
     assert rollout.last_value is not None, "no critic's rollout"
     still_running = rollout.is_running.astype(jnp.float32)
@@ -111,6 +112,27 @@ def critic_gae(
     return AdvantageBatch(*(leaf.reshape(-1) for leaf in flat)), {}
 
 
+def succeeded(rollout: Rollout, *, num_branches: int) -> jax.Array:
+    """Which chunks are of successful episodes, in a tree of none that failed.
+
+    Args:
+      rollout: finished episodes.
+      num_branches: C, of which the first is part of its episode.
+
+    Returns:
+      bool [T B C] of all segments.
+    """
+    parts = []
+    for transitions in rollout.segments:
+        began = transitions.mask[..., 0] > 0  # [T, B C]
+        count = began.shape[1] // num_branches
+        rate = trees.node_means(rollout.success.astype(jnp.float32), count=count)
+        went_on = jnp.arange(num_branches) == 0
+        of_episode = ((rate == 1.0)[:, None] & went_on).reshape(-1)
+        parts.append((began & of_episode).reshape(-1))
+    return jnp.concatenate(parts)
+
+
 def _on_chunks(
     episodes: GroupAdvantages, rollout: Rollout, online: "OnlineConfig"
 ) -> tuple[AdvantageBatch, Metrics]:
@@ -118,20 +140,33 @@ def _on_chunks(
 
     Only the branch that went on, the first of every C, is part of its episode.
     """
-    branches, chunk_weight = online.num_branches, online.chunk_advantage_weight
-    mask = rollout.transitions.mask[..., 0]  # when the chunk began
     rates = groups.success_rates(rollout.success, group_size=online.group_size)
     is_kept = groups.success_rate_filter(rates, *online.success_rate_filter)
-    chunks = chunk_groups.chunk_advantages(
-        rollout.transitions.reward,
-        mask,
-        group_size=branches,
-        adv_std_min=online.adv_std_min,
-    )
     kept = groups.apply_group_filter(episodes, is_kept)
+    parts, metrics = [], Metrics()
+    for transitions in rollout.segments:
+        part, of_chunks = _on_segment(kept, transitions, online)
+        parts.append(part)
+        metrics |= of_chunks
+    if online.chunk_advantage_weight < 1:
+        metrics |= diagnostics.group_metrics(episodes.zero_variance)
+        metrics["filtered_fraction"] = jnp.mean((~is_kept).astype(jnp.float32))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts), metrics
+
+
+def _on_segment(
+    kept: GroupAdvantages, transitions: Transition, online: "OnlineConfig"
+) -> tuple[AdvantageBatch, Metrics]:
+    """`_on_chunks` for one segment, whose nodes average the episodes below them."""
+    branches, chunk_weight = online.num_branches, online.chunk_advantage_weight
+    mask = transitions.mask[..., 0]  # when the chunk began
+    chunks = chunk_groups.chunk_advantages(
+        transitions.reward, mask, group_size=branches, adv_std_min=online.adv_std_min
+    )
     went_on = (jnp.arange(branches) == 0).astype(jnp.float32)  # [C]
+    count = mask.shape[1] // branches
     advantages, weights = (
-        (values[:, None] * went_on).reshape(-1)
+        (trees.node_means(values, count=count)[:, None] * went_on).reshape(-1)
         for values in (kept.advantages, kept.weights)
     )
     trajectory = jnp.broadcast_to(advantages, mask.shape)
@@ -141,11 +176,8 @@ def _on_chunks(
         chunk_advantage_weight=chunk_weight,
     )
     metrics: Metrics = {}
-    if chunk_weight < 1:
-        metrics |= diagnostics.group_metrics(episodes.zero_variance)
-        metrics["filtered_fraction"] = jnp.mean((~is_kept).astype(jnp.float32))
     if chunk_weight > 0:
         in_state = mask[:, ::branches] > 0
         of_chunks = diagnostics.group_metrics(chunks.zero_variance, in_state)
-        metrics |= {f"{name}_chunks": value for name, value in of_chunks.items()}
+        metrics = {f"{name}_chunks": value for name, value in of_chunks.items()}
     return AdvantageBatch(advantage.reshape(-1), weight.reshape(-1)), metrics

@@ -14,8 +14,7 @@ import jax
 from omnivla_jax.core.types import Score
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import Sampler
-from omnivla_jax.rl import grpo, gspo, ppo, rloo
-from omnivla_jax.rl.surrogate import ClipConfig
+from omnivla_jax.rl import grpo, gspo, nft, ppo, rloo
 from omnivla_jax.train.online import advantages
 from omnivla_jax.train.online.advantages import AdvantageBatch
 
@@ -37,7 +36,7 @@ class Objective:
     """What stage III minimises."""
 
     name: str
-    config: ClipConfig
+    config: Any  # the objective's own dataclass
     advantages: AdvantageFn
     loss: LossFn
     has_critic: bool = False
@@ -46,7 +45,7 @@ class Objective:
 class ObjectiveSpec(NamedTuple):
     """How an objective is made from its settings; both functions take a `config`."""
 
-    config: type[ClipConfig]
+    config: type  # a frozen dataclass with a `ratio_normalizer`
     advantages: AdvantageFn
     loss: LossFn
     ratio_normalizer: str  # as published: a key of `ratio_normalizers`
@@ -59,21 +58,20 @@ def group_loss(
     batch: AdvantageBatch,
     *,
     values: None,
-    by_step: bool = False,
+    loss: Callable[..., tuple[jax.Array, Metrics]] = gspo.loss,
     **named: Any,
 ) -> tuple[jax.Array, Metrics]:
-    """One clipped ratio a chunk, or with `by_step` one a denoising step; no critic.
+    """A loss on scores and advantages alone, without a critic.
 
     Args:
       new, old, batch, values: as of `LossFn`; `values` is None.
-      by_step: whether every denoising step has a ratio (GRPO).
+      loss: of scores, advantages and weights.
       **named: for the loss, see `gspo.loss`.
 
     Returns:
       The loss, float32 [], and metrics by name.
     """
     del values
-    loss = grpo.loss if by_step else gspo.loss
     return loss(new, old, batch.advantage, batch.weight, **named)
 
 
@@ -111,8 +109,14 @@ OBJECTIVES: Mapping[str, ObjectiveSpec] = {
     "grpo": ObjectiveSpec(
         grpo.GrpoConfig,
         advantages.group_relative,
-        functools.partial(group_loss, by_step=True),
+        functools.partial(group_loss, loss=grpo.loss),
         "1",
+    ),
+    "nft": ObjectiveSpec(
+        nft.NftConfig,
+        advantages.group_relative,
+        functools.partial(group_loss, loss=nft.loss),
+        "HKD",
     ),
     "rloo": ObjectiveSpec(rloo.RlooConfig, advantages.leave_one_out, group_loss, "1"),
     "ppo": ObjectiveSpec(

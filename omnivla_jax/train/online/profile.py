@@ -61,7 +61,7 @@ def profile_update(
     fastest = functools.partial(_fastest, calls=calls)
 
     reset = jit(lambda key: reset_groups(environment, tasks, key, config))
-    steps = config.chunks * (sampler.exec_horizon or policy_config.horizon)
+    steps = config.decisions * (sampler.exec_horizon or policy_config.horizon)
     random_episode = jit(functools.partial(_random_episode, environment, steps=steps))
     observe = jit(agent.observe)
     explore = compilation.jit(
@@ -86,8 +86,8 @@ def profile_update(
         + fastest(
             random_episode, groups.repeat(env_state, config.num_branches), act_key
         ),
-        "rendering": config.chunks * fastest(observe, env_state),
-        "policy": config.chunks * exploring,
+        "rendering": config.decisions * fastest(observe, env_state),
+        "policy": config.decisions * exploring,
         "update": fastest(update, state, update_key, batch),
     }
 
@@ -95,7 +95,8 @@ def profile_update(
 def _whole_batch(output: ActorOutput, config: OnlineConfig) -> RolloutBatch:
     """One decision of every episode, T times over, all of them counting."""
     output = jax.tree.map(
-        lambda leaf: jnp.tile(leaf, (config.chunks,) + (1,) * (leaf.ndim - 1)), output
+        lambda leaf: jnp.tile(leaf, (config.decisions,) + (1,) * (leaf.ndim - 1)),
+        output,
     )
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
     return RolloutBatch(

@@ -4,20 +4,22 @@
 
 G episodes from one start are a trajectory group: one advantage for all chunks of an
 episode. C chunks tried in one state are a chunk group (paper, eq. 16): the simulator's
-state is cloned, every clone executes its chunk, and one of them goes on.
+state is cloned, every clone executes its chunk, and one of them goes on. In a tree the
+states are cloned anew at the start of every segment.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a
 state (branches), T decisions of an episode, S chunks of a minibatch, D shards of a
 batch, each on a device of its own.
 """
 
+import math
 from typing import Any, NamedTuple, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from omnivla_jax.core.types import ActionChunk, PyTree
-from omnivla_jax.rl import groups
+from omnivla_jax.core.types import ActionChunk, PyTree, Transition
+from omnivla_jax.rl import curriculum, groups
 from omnivla_jax.rl import rollout as chunk_scan
 from omnivla_jax.train.agent import ActorOutput, Agent
 from omnivla_jax.train.environment import Environment, check_tasks, is_running
@@ -29,7 +31,7 @@ from omnivla_jax.train.episode_stats import (
     mean_terms,
     weighted_reward,
 )
-from omnivla_jax.train.online.advantages import AdvantageBatch, Rollout
+from omnivla_jax.train.online.advantages import AdvantageBatch, Rollout, succeeded
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.online.objectives import Metrics
 from omnivla_jax.train.sharding import MeshSharding
@@ -43,6 +45,7 @@ class RolloutBatch(NamedTuple):
 
     output: ActorOutput  # D T B/D decisions with D T B/D C chunks
     advantages: AdvantageBatch
+    succeeded: jax.Array | None = None  # bool, of chunks of successful episodes
 
 
 def collect(
@@ -54,20 +57,66 @@ def collect(
     *,
     config: OnlineConfig,
     mesh_sharding: MeshSharding,
+    task_success: jax.Array | None = None,
     severity: jax.Array | None = None,
-) -> tuple[RolloutBatch, Metrics]:
+) -> tuple[RolloutBatch, Metrics, jax.Array | None]:
     """Play B episodes and compute the advantages of their chunks; consumes `key`.
 
     Args:
       agent, params: the policy, with its adapters merged.
       environment, tasks: the simulator, and the task ids that take turns.
       config, mesh_sharding: of stage III.
+      task_success: float32 [M], remembered success of `tasks`; None: none is.
       severity: float32 [], of an environment that draws perturbations.
 
     Returns:
-      The batch that the update learns from, and scalar metrics of the episodes.
+      The batch that the update learns from, scalar metrics of the episodes, and what is
+      remembered after them.
     """
     reset_key, act_key = jax.random.split(key)
+    env_state = mesh_sharding.constrain_batch(
+        reset_groups(environment, tasks, reset_key, config, task_success, severity)
+    )
+    final, segments = _play(
+        agent, params, act_key, environment, env_state, config, mesh_sharding
+    )
+    terms, env_state = mean_terms(environment, final.sums), final.env_state
+    critic = config.objective.has_critic
+    rollout = Rollout(
+        returns=weighted_reward(terms, config.reward_weights),
+        success=env_state.success,
+        is_running=is_running(env_state),
+        segments=segments,
+        last_value=agent.value_of(params, env_state) if critic else None,
+    )
+    advantages, metrics = config.objective.advantages(rollout, config)
+    metrics |= _episode_metrics(environment, final, rollout.returns)
+    # Those of clones, too; what episodes of a tree share counts once.
+    steps = [jnp.sum(part.mask) for part in segments]
+    metrics["simulated_steps"] = sum(steps[1:], start=steps[0])
+    if task_success is not None:
+        played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
+        task_success = curriculum.remember(
+            task_success,
+            jnp.argmax(played, axis=1),
+            env_state.success,
+            decay=config.task_memory,
+        )
+        metrics["remembered_success"] = jnp.mean(task_success)
+    of_chunks = advantages, succeeded(rollout, num_branches=config.num_branches)
+    return _batch(segments, of_chunks, mesh_sharding), metrics, task_success
+
+
+def _play(
+    agent: Agent,
+    params: PyTree,
+    key: jax.Array,
+    environment: Environment,
+    env_state: Any,
+    config: OnlineConfig,
+    mesh_sharding: MeshSharding,
+) -> tuple[RolloutState, tuple[Transition, ...]]:
+    """Finished episodes, and the transitions of each segment; consumes `key`."""
     branches, weights = config.num_branches, config.reward_weights
 
     def step_branches(
@@ -82,33 +131,43 @@ def collect(
         reward = chunk_return(environment, terms, weights, discount=config.discount)
         return jax.tree.map(lambda leaf: leaf[::branches], clones), reward, mask
 
-    env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config, severity)
-    )
-    final, transitions = chunk_scan.rollout(
-        lambda state, key: agent.act(
-            params, state.env_state, key, num_branches=branches
-        ),
-        step_branches,
-        init_rollout(environment, env_state, weights),
-        act_key,
-        num_chunks=config.chunks,
-    )
-    terms, env_state = mean_terms(environment, final.sums), final.env_state
-    critic = config.objective.has_critic
-    rollout = Rollout(
-        returns=weighted_reward(terms, weights),
-        success=env_state.success,
-        is_running=is_running(env_state),
-        transitions=transitions,
-        last_value=agent.value_of(params, env_state) if critic else None,
-    )
-    advantages, metrics = config.objective.advantages(rollout, config)
-    output = transitions.extras._replace(executed_mask=transitions.mask > 0)
-    metrics |= _episode_metrics(environment, final, rollout.returns)
-    by_time = jax.tree.map(lambda leaf: leaf.reshape(config.chunks, -1), advantages)
-    batch = RolloutBatch(output, by_time)
-    return _by_shard(batch, mesh_sharding.num_shards), metrics
+    final = init_rollout(environment, env_state, weights)
+    segments, later = [], config.branching[1:]
+    keys = jax.random.split(key, len(config.branching)) if later else [key]
+    for segment_key, clones in zip(keys, (1, *later)):
+        final, transitions = chunk_scan.rollout(
+            lambda state, key: agent.act(
+                params, state.env_state, key, num_branches=branches
+            ),
+            step_branches,
+            mesh_sharding.constrain_batch(groups.repeat(final, clones)),
+            segment_key,
+            num_chunks=config.chunks // len(config.branching),
+        )
+        segments.append(transitions)
+    return final, tuple(segments)
+
+
+def _batch(
+    segments: Sequence[Transition],
+    of_chunks: tuple[AdvantageBatch, jax.Array],
+    mesh_sharding: MeshSharding,
+) -> RolloutBatch:
+    """What all segments recorded, shard by shard.
+
+    `of_chunks`: their advantages and successes, segment by segment, [T B C] each.
+    """
+    parts, begin = [], 0
+    for transitions in segments:
+        shape = transitions.mask.shape[:2]
+        end = begin + math.prod(shape)
+        advantages, imitable = jax.tree.map(
+            lambda leaf: leaf[begin:end].reshape(shape), of_chunks
+        )
+        output = transitions.extras._replace(executed_mask=transitions.mask > 0)
+        parts.append(RolloutBatch(output, advantages, imitable))
+        begin = end
+    return _by_shard(parts, mesh_sharding.num_shards)
 
 
 def reset_groups(
@@ -116,36 +175,42 @@ def reset_groups(
     tasks: Sequence[int],
     key: jax.Array,
     config: OnlineConfig,
+    task_success: jax.Array | None = None,
     severity: jax.Array | None = None,
 ) -> Any:
-    """N fresh initial states, G copies of each; consumes `key`.
+    """N fresh initial states, G copies of each, fewer in a tree; consumes `key`.
 
-    Tasks take turns, from a random one on, so that each gets its share.
+    Tasks take turns, from a random one on, so that each gets its share, or are drawn by
+    their remembered success.
 
     Args:
       environment: the simulator.
       tasks: its task ids that episodes are played of.
       key: consumed.
       config: N and G.
+      task_success: float32 [M], remembered success of `tasks`; None: they take turns.
       severity: of an environment that draws perturbations; None: the largest.
 
     Returns:
-      N G states, those of a group side by side.
+      N G states, or those that a tree starts with, those of a group side by side.
 
     Raises:
       ValueError: a task that the simulator does not hold.
     """
     check_tasks(environment, tasks)
     offset_key, reset_key = jax.random.split(key)
-    offset = jax.random.randint(offset_key, (), 0, len(tasks))
-    turns = (jnp.arange(config.groups) + offset) % len(tasks)
+    if task_success is None:
+        offset = jax.random.randint(offset_key, (), 0, len(tasks))
+        turns = (jnp.arange(config.groups) + offset) % len(tasks)
+    else:
+        turns = curriculum.allocate(offset_key, task_success, count=config.groups)
     task = jnp.asarray(tasks, jnp.int32)[turns]
     starts = jax.random.split(reset_key, config.groups)
     if environment.starts is not None:
         limit = jnp.ones(()) if severity is None else severity
         starts = environment.starts(starts, limit)
     env_state = environment.reset(task, starts)
-    return groups.repeat(env_state, config.group_size)
+    return groups.repeat(env_state, config.branching[0])
 
 
 def gather_minibatch(
@@ -162,12 +227,14 @@ def gather_minibatch(
       S chunks and S decisions.
     """
     index = index[0]
-    output, advantages = batch
+    output, advantages, succeeded = batch
     of_chunks = (
         output.trace,
         output.executed_mask,
+        output.chunk,
         advantages.advantage,
         advantages.weight,
+        succeeded,
     )
     of_decisions = (
         output.observation_ref,
@@ -175,13 +242,16 @@ def gather_minibatch(
         output.value,
         (advantages.value, advantages.target),
     )
-    trace, mask, advantage, weight = jax.tree.map(lambda leaf: leaf[index], of_chunks)
+    trace, mask, chunk, advantage, weight, succeeded = jax.tree.map(
+        lambda leaf: leaf[index], of_chunks
+    )
     observation_ref, proprio, value, critic = jax.tree.map(
         lambda leaf: leaf[index // num_branches], of_decisions
     )
     return RolloutBatch(
-        ActorOutput(observation_ref, proprio, trace, value, mask),
+        ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
         AdvantageBatch(advantage, weight, *critic),
+        succeeded,
     )
 
 
@@ -201,12 +271,16 @@ def _episode_metrics(
     }
 
 
-def _by_shard(tree: PyTree, num_shards: int) -> PyTree:
-    """[T, B, ...] -> [D T B/D, ...], which needs no other device's rows."""
+def _by_shard(parts: Sequence[PyTree], num_shards: int) -> PyTree:
+    """Segments [T, B, ...] as one [D T B/D ...], which needs no other device's rows."""
 
-    def flatten(leaf: jax.Array) -> jax.Array:
+    def shards(leaf: jax.Array) -> jax.Array:
         steps, batch, *rest = leaf.shape
-        shards = leaf.reshape(steps, num_shards, batch // num_shards, *rest)
-        return shards.swapaxes(0, 1).reshape(steps * batch, *rest)
+        split = leaf.reshape(steps, num_shards, batch // num_shards, *rest)
+        return split.swapaxes(0, 1).reshape(num_shards, -1, *rest)
 
-    return jax.tree.map(flatten, tree)
+    def join(*leaves: jax.Array) -> jax.Array:
+        joined = jnp.concatenate([shards(leaf) for leaf in leaves], axis=1)
+        return joined.reshape(-1, *joined.shape[2:])
+
+    return jax.tree.map(join, *parts)

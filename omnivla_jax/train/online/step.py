@@ -15,6 +15,7 @@ from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import Sampler
 from omnivla_jax.policy.normalize import Normalizer
+from omnivla_jax.rl import curriculum
 from omnivla_jax.train import rng, state
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment, shard_map_environment
@@ -25,11 +26,15 @@ from omnivla_jax.train.online.rollout import collect
 from omnivla_jax.train.online.update import update_epochs
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import TrainState
-from omnivla_jax.world.perturbations import curriculum
+from omnivla_jax.world.perturbations import training_draws
 
 
 def create(
-    sft_state: TrainState, config: OnlineConfig, policy_config: PolicyConfig
+    sft_state: TrainState,
+    config: OnlineConfig,
+    policy_config: PolicyConfig,
+    *,
+    num_tasks: int = 0,
 ) -> TrainState:
     """Stage III at step 0.
 
@@ -37,10 +42,19 @@ def create(
       sft_state: the state that stage II ended in.
       config: of stage III.
       policy_config: of the policy.
+      num_tasks: M, whose success is remembered where `config` asks for it.
 
     Returns:
       Its parameters, with adapters and a critic where `config` asks for them.
+
+    Raises:
+      ValueError: success is to be remembered of no task.
     """
+    if config.task_memory and not num_tasks:
+        raise ValueError(
+            f"task_memory={config.task_memory} remembers the success of tasks: pass "
+            "num_tasks, how many of them are trained."
+        )
     key = rng.named_key(sft_state.seed, "adapters")
     params = lora.add_adapters(
         state.eval_params(sft_state), key, trainable=config.trainable
@@ -49,16 +63,20 @@ def create(
         critic_key = rng.named_key(sft_state.seed, "critic")
         params |= {policy.VALUE: policy.init_value(critic_key, policy_config)}
     trained = lora.trainable_mask(params, config.trainable)
-    created = state.create(
+    started = state.create(
         params,
         sft_state.normalizer,
         state.make_optimizer(config.optimizer, trained),
         seed=sft_state.seed,
+        keep_ema=config.ema_decay > 0,
         keep_reference=config.reference == "sft",
     )
-    if config.perturb is None:
-        return created
-    return dataclasses.replace(created, severity=jnp.asarray(config.perturb.start))
+    if config.perturb is not None:
+        limit = jnp.asarray(config.perturb.start)
+        started = dataclasses.replace(started, severity=limit)
+    if not config.task_memory:
+        return started
+    return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
 
 
 def make_step(
@@ -89,17 +107,22 @@ def make_step(
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
+        exploring = sampler
+        if config.final_exploration < 1.0:
+            exploring = sampler.scaled(exploration(state.step, config))
         agent = make_agent(
-            environment, policy_config, sampler, state.normalizer, config
+            environment, policy_config, exploring, state.normalizer, config
         )
-        batch, episode_metrics = collect(
+        averaged = config.rollout_policy == "average"
+        batch, episode_metrics, task_success = collect(
             agent,
-            lora.merge(state.params),
+            lora.merge(state.ema_params if averaged else state.params),
             rollout_key,
             environment,
             tasks,
             config=config,
             mesh_sharding=mesh_sharding,
+            task_success=state.task_success,
             severity=state.severity,
         )
         new_state, update_metrics = update_epochs(
@@ -110,9 +133,10 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
         )
+        new_state = dataclasses.replace(new_state, task_success=task_success)
         if config.perturb is not None and state.severity is not None:
             episode_metrics["severity"] = state.severity
-            limit = curriculum.advance(
+            limit = training_draws.advance(
                 state.severity, episode_metrics["success"], config=config.perturb
             )
             new_state = dataclasses.replace(new_state, severity=limit)
@@ -124,6 +148,20 @@ def make_step(
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)
     )
+
+
+def exploration(step: jax.Array, config: OnlineConfig) -> jax.Array:
+    """The share of the sampler's noise in an update: from 1 linearly to the last's.
+
+    Args:
+      step: int32 [], updates before it.
+      config: of stage III.
+
+    Returns:
+      float32 [].
+    """
+    done = jnp.minimum(step / max(config.updates - 1, 1), 1.0)
+    return (1.0 + (config.final_exploration - 1.0) * done).astype(jnp.float32)
 
 
 def make_agent(

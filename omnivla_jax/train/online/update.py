@@ -27,6 +27,8 @@ from omnivla_jax.train.state import TrainState
 
 # loss(params, which chunks int32 [D, S/D]) -> the objective on them, metrics
 LossFn = Callable[[PyTree, jax.Array], tuple[jax.Array, Metrics]]
+# train((params, opt_state), which chunks int32 [A, D, S/D], key) -> the same, metrics
+TrainFn = Callable[[PyTree, jax.Array, jax.Array], tuple[PyTree, Metrics]]
 
 
 def update_epochs(
@@ -41,7 +43,8 @@ def update_epochs(
     """E epochs of M minibatches; consumes `key`. Metrics are means by weight.
 
     Chunks with weight come first in every epoch of a shard, and minibatches without any
-    are skipped: frozen episodes cost neither gradient nor time.
+    are skipped: frozen episodes cost neither gradient nor time. So are those that are
+    left once the divergence from the policy that explored exceeds `target_kl`.
 
     Args:
       state_before: the state whose parameters are trained.
@@ -52,39 +55,105 @@ def update_epochs(
     Returns:
       The state after all minibatches, and metrics by name.
     """
+    weight = batch.advantages.weight.reshape(mesh_sharding.num_shards, -1)  # [D, L]
+    train = _train_fn(state_before, batch, agent, config, mesh_sharding)
+    order_key, imitation_key = jax.random.split(key)
+    index = _shuffled(order_key, weight, config)
+    is_weighted = jnp.take_along_axis(weight[None, None], index, axis=-1) > 0
+    (params, opt_state), metrics = _train_useful(
+        train,
+        (state_before.params, state_before.opt_state),
+        index,
+        jax.random.split(imitation_key, len(index)),
+        is_useful=jnp.any(is_weighted, axis=(1, 2, 3)),
+        target_kl=config.target_kl,
+    )
+    new_state = dataclasses.replace(
+        state_before,
+        step=state_before.step + 1,
+        params=params,
+        ema_params=_average(state_before, params, config),
+        opt_state=opt_state,
+    )
+    trained_on = jnp.mean(metrics["weight"] > 0, dtype=jnp.float32)
+    return new_state, _mean_by_weight(metrics) | {"trained_fraction": trained_on}
+
+
+def _train_fn(
+    state_before: TrainState,
+    batch: RolloutBatch,
+    agent: Agent,
+    config: OnlineConfig,
+    mesh_sharding: MeshSharding,
+) -> TrainFn:
+    """What one minibatch does to parameters and optimizer."""
     trained = lora.trainable_mask(state_before.params, config.trainable)
     optimizer = state.make_optimizer(config.optimizer, trained)
-    gather = mesh_sharding.shard_map_batch(
+    sharded_gather = mesh_sharding.shard_map_batch(
         functools.partial(gather_minibatch, num_branches=config.num_branches)
     )
-    weight = batch.advantages.weight.reshape(mesh_sharding.num_shards, -1)  # [D, L]
+
+    def gather(index: jax.Array) -> RolloutBatch:
+        return mesh_sharding.constrain_batch(sharded_gather(batch, index))
 
     def loss(params: PyTree, index: jax.Array) -> tuple[jax.Array, Metrics]:
-        minibatch = mesh_sharding.constrain_batch(gather(batch, index))
         return objective_loss(
-            params, state_before.reference, minibatch, agent=agent, config=config
+            params, state_before.reference, gather(index), agent=agent, config=config
         )
 
-    def train_minibatch(carry: PyTree, index: jax.Array) -> tuple[PyTree, Metrics]:
-        def update(carry: PyTree) -> tuple[PyTree, Metrics]:
-            params, opt_state = carry
-            gradient, metrics = _gradient(params, index, loss, config)
-            updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return (state.apply(params, updates, trained), opt_state), metrics
+    def train(
+        carry: tuple[PyTree, PyTree], index: jax.Array, key: jax.Array
+    ) -> tuple[tuple[PyTree, PyTree], Metrics]:
+        params, opt_state = carry
+        gradient, metrics = _gradient(params, index, loss, config)
+        if config.self_imitation:
+            chosen = _successes(key, batch, config, mesh_sharding)
+            imitation, metrics["imitation_loss"] = _imitation_gradient(
+                params, gather(chosen), key, agent, config
+            )
+            gradient = jax.tree.map(jnp.add, gradient, imitation)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return (state.apply(params, updates, trained), opt_state), metrics
 
-        # Adam moves even without a gradient, so an empty minibatch must not count.
-        shapes = jax.eval_shape(update, carry)[1]
+    return train
+
+
+def _train_useful(
+    train: TrainFn,
+    carry: PyTree,
+    index: jax.Array,
+    keys: jax.Array,
+    *,
+    is_useful: jax.Array,
+    target_kl: float | None,
+) -> tuple[PyTree, Metrics]:
+    """`train(carry, index, key)` on the useful minibatches, until one exceeds the KL.
+
+    Adam moves even without a gradient, so a skipped minibatch must not count: its
+    metrics are 0, and so is their weight. `is_useful` bool [E M].
+    """
+
+    def step(
+        carry: tuple[PyTree, jax.Array], inputs: tuple[jax.Array, ...]
+    ) -> tuple[tuple[PyTree, jax.Array], Metrics]:
+        trained, has_left = carry
+        *minibatch, is_useful = inputs
+        shapes = jax.eval_shape(train, trained, *minibatch)[1]
         no_metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        is_useful = jnp.any(jnp.take_along_axis(weight[None], index, axis=-1) > 0)
-        return jax.lax.cond(is_useful, update, lambda c: (c, no_metrics), carry)
+        trained, metrics = jax.lax.cond(
+            is_useful & ~has_left,
+            train,
+            lambda c, *_: (c, no_metrics),
+            trained,
+            *minibatch,
+        )
+        if target_kl is not None:
+            has_left |= metrics["kl"] > target_kl
+        return (trained, has_left), metrics
 
-    index = _shuffled(key, weight, config)
-    carry = (state_before.params, state_before.opt_state)
-    (params, opt_state), metrics = jax.lax.scan(train_minibatch, carry, index)
-    new_state = dataclasses.replace(
-        state_before, step=state_before.step + 1, params=params, opt_state=opt_state
-    )
-    return new_state, _mean_by_weight(metrics)
+    start = (carry, jnp.asarray(False))
+    (carry, _), metrics = jax.lax.scan(step, start, (index, keys, is_useful))
+    return carry, metrics
 
 
 def _shuffled(key: jax.Array, weight: jax.Array, config: OnlineConfig) -> jax.Array:
@@ -129,7 +198,7 @@ def objective_loss(
     Returns:
       The loss, float32 [], and metrics by name.
     """
-    output, advantages = minibatch
+    output, advantages, _ = minibatch
     merged, objective = lora.merge(params), config.objective
     value, metrics = objective.loss(
         agent.log_prob(merged, output),
@@ -141,6 +210,59 @@ def objective_loss(
     )
     share = jnp.mean(advantages.weight)
     return share * value, metrics | {"weight": share}
+
+
+def _average(before: TrainState, params: PyTree, config: OnlineConfig) -> PyTree | None:
+    """The moving average of the parameters after an update; None: none is kept."""
+    if before.ema_params is None:
+        return None
+    return lora.update_ema(
+        before.ema_params, params, step=before.step, limit=config.ema_decay
+    )
+
+
+def _successes(
+    key: jax.Array,
+    batch: RolloutBatch,
+    config: OnlineConfig,
+    mesh_sharding: MeshSharding,
+) -> jax.Array:
+    """Draw chunks to imitate, successes first: int32 [D, S/D]; folds `key`.
+
+    Of any group: where all succeed no advantage holds the policy to what it can do.
+    """
+    assert batch.succeeded is not None, "no finished episodes"
+    place = jax.random.uniform(jax.random.fold_in(key, 0), batch.succeeded.shape)
+    shards = mesh_sharding.num_shards
+    order = jnp.argsort((place + ~batch.succeeded).reshape(shards, -1), axis=-1)
+    return order[:, : config.imitated_chunks // shards]
+
+
+def _imitation_gradient(
+    params: PyTree,
+    chosen: RolloutBatch,
+    key: jax.Array,
+    agent: Agent,
+    config: OnlineConfig,
+) -> tuple[PyTree, jax.Array]:
+    """The gradient of the weighted supervised loss of successes, and the loss itself.
+
+    `chosen` are chunks with decisions of their own; `key` is folded.
+    """
+
+    shown = chosen.succeeded
+    assert shown is not None, "no finished episodes"
+
+    def loss(params: PyTree) -> jax.Array:
+        return agent.imitation_loss(
+            lora.merge(params),
+            chosen.output,
+            jax.random.fold_in(key, 1),
+            shown,
+        )
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda leaf: config.self_imitation * leaf, gradient), value
 
 
 def _gradient(

@@ -18,6 +18,9 @@ from omnivla_jax.world.expert.waypoints import (
 WIDE, THIN = 9, 12  # control steps until the fingers meet boxes; walls of 5 mm
 MUG_RIM = 0.09  # where a mug's wall is pinched, above its origin
 HOVER = 0.07  # above the grip before going down
+# A hand that leans steeply goes straight down the last stretch: along itself, it would
+# push a bowl away by the rim that it passes over.
+STEEP, OVER_RIM = math.radians(30), 0.03
 SLIP = 0.04  # how much further than when gripped an object counts as lost
 
 
@@ -53,8 +56,11 @@ def grasp(
     """
     at_grip = Waypoint(body, grip, frame=frame, hand=hand)
     ahead = at_grip._replace(offset=pregrasp_position(grip, hand, approach))
+    x, y, z = grip
+    over = at_grip._replace(offset=(x, y, z + OVER_RIM), tolerance=0.012)
     waypoints = (
         ahead._replace(tolerance=0.02, angle_tolerance=0.15),
+        *((over,) if abs(hand[1]) > STEEP else ()),
         at_grip._replace(tolerance=0.004, max_steps=18),
         wait(CLOSED, closing_steps),
     )

@@ -178,9 +178,40 @@ def infinite(opened):
     opened["data/demo_1/obs/ee_states"][2] = np.inf
 
 
+def replaced(name, value):
+    """A change of the open file: another value of one dataset."""
+
+    def change(opened):
+        opened.pop(name)
+        opened[name] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change, options, text",
     [
+        (
+            replaced("data/demo_1/actions", np.zeros((LENGTH, 14))),
+            {},
+            "demo_1 has 8 numbers of state and 14 of action, demo_0 8 and 7",
+        ),
+        (
+            replaced("data/demo_0/actions", np.array([b"a"] * LENGTH)),
+            {},
+            r"demo_0 has actions as \|S1\[4\], which are no numbers",
+        ),
+        (
+            replaced("data/demo_0/obs/ee_states", h5py.SoftLink("/nowhere")),
+            {},
+            "demo_0 cannot be read .*get the file again",
+        ),
+        (replaced("data/demo_0", [1.0]), {}, "demo_0 is no group with actions in it"),
+        (
+            lambda f: f["data"].attrs.update(macros_image_convention="x"),
+            {},
+            "macros_image_convention is 'x', which is none of opengl, opencv",
+        ),
         (short, {}, "demo_1 has 2 actions, 4 states and 4 pictures, where"),
         (infinite, {}, "demo_1/obs, step 2: ee_states is not finite"),
         (lambda f: f.pop("data/demo_1/obs"), {}, "demo_1 has no obs, but actions"),
@@ -191,7 +222,7 @@ def infinite(opened):
         ),
         (lambda f: f.pop("data"), {}, "demo.hdf5 has no data, but nothing"),
         (lambda f: f["data"].clear(), {}, "has no demonstration below data"),
-        (None, {"cameras": ("ee_states",)}, r"ee_states is float64\(4, 6\), not pict"),
+        (None, {"cameras": ("ee_states",)}, r"ee_states is float64\[4, 6\], not pict"),
         (None, {"cameras": ("side",)}, "demo_0/obs has no side, but agentview_rgb"),
     ],
 )

@@ -73,6 +73,27 @@ def test_the_image_convention_is_undone_by_name(folder):
         next(READERS["rlds"](folder, options=options)).images[0]
 
 
+def test_the_hubs_cache_is_read_through_its_links(tmp_path):
+    """The files of a snapshot are links to blobs that are named by their content."""
+    root = tmp_path / "datasets--someone--libero"
+    (root / "blobs").mkdir(parents=True)
+    source = FOLDER / "v30_av1"
+    for number, file in enumerate(f for f in source.rglob("*") if f.is_file()):
+        blob = root / "blobs" / f"{number:064x}"
+        blob.write_bytes(file.read_bytes())
+        link = root / "snapshots" / "0a1b" / file.relative_to(source)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    assert detect(root) == "lerobot"
+    options = ReadOptions(image_convention="openpi")
+    for found, wanted in zip(
+        READERS["lerobot"](root, options=options),
+        READERS["lerobot"](source, options=options),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found.images, wanted.images)
+
+
 @pytest.mark.parametrize(
     "options, text",
     [

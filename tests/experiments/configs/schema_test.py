@@ -144,6 +144,7 @@ def test_several_tasks_are_given_as_said(parsed):
         ({"source": "rlds"}, "data.source=rlds needs --config.data.path=FOLDER"),
         ({"padding": "wrap"}, "data.padding='wrap' is unknown: choose one of hold"),
         ({"image_convention": "x"}, "data.image_convention is 'x'; choose one of upri"),
+        ({"gripper": "x"}, "data.gripper is 'x'; choose one of libero, oxe"),
     ],
 )
 def test_data_settings_that_do_not_fit(changes, text):

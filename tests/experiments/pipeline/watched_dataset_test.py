@@ -62,7 +62,7 @@ def test_bodies_stand_where_they_were(
     if not has_joints:
         unknown = np.full_like(episode.joint_state, np.nan)
         episode = episode._replace(joint_state=unknown)
-    record = watched_dataset._record(robot, 0, episode)
+    record = watched_dataset._record(robot, 0, episode, has_pose=True)
     for name in bodies:
         recorded = states.physics.xpos[:, 0, scene.bodies[name]]
         found = record.position[:, robot.bodies[name]]
@@ -84,18 +84,35 @@ def test_a_dataset_becomes_a_page_that_says_so(episode, tmp_path):
     assert first["outcome"] == "" and first["frames"] == STEPS + 1
 
 
-def test_states_that_cannot_be_drawn_are_refused(robot):
-    other = Demonstration(
-        images=np.zeros((3, 1, 8, 8, 3), np.uint8),
-        state=np.zeros((3, 14), np.float32),
-        joint_state=np.zeros((3, 7), np.float32),
-        action=np.zeros((3, 14), np.float32),
+def stored(state, sides=(8, 8)):
+    """A demonstration in memory of a robot with this state [T, P]."""
+    return Demonstration(
+        images=np.zeros((len(state), 1, *sides, 3), np.uint8),
+        state=np.asarray(state, np.float32),
+        joint_state=np.full((len(state), 7), np.nan, np.float32),
+        action=np.zeros((len(state), 14), np.float32),
         instruction="fold",
         task=-1,
     )
-    with pytest.raises(ValueError, match=r"Episode 4 has a state of \(14,\) numbers"):
-        watched_dataset._record(robot, 4, other)
-    broken = np.zeros((3, 8), np.float32)
-    broken[2, 1] = np.nan
+
+
+@pytest.mark.parametrize("size", [14, 8])  # of two arms, of DROID's joints and gripper
+def test_of_other_robots_the_pictures_are_shown(size, tmp_path, monkeypatch):
+    episode = stored(np.full((3, size), 1.5), sides=(9, 16))
+    monkeypatch.setattr(watched_dataset, "detect", lambda path: "mine")
+    read = {"mine": lambda path, options: iter([episode])}
+    monkeypatch.setattr(watched_dataset, "READERS", read)
+    path = tmp_path / "page.html"
+    watched_dataset.write(path, tmp_path / "set", 1)
+    source = path.read_text("utf-8")
+    data = re.search(r'id="data">(.*?)</script>', source, re.DOTALL)
+    assert data and "Its state is not LIBERO" in source
+    (shown,) = json.loads(data[1])["episodes"]
+    assert shown["frames"] == 3 and shown["pictures"]["size"] == 16
+
+
+def test_a_state_that_is_not_finite_is_named():
+    state = np.zeros((3, 8))
+    state[2, 1] = np.nan
     with pytest.raises(ValueError, match="Episode 5 .* not finite at frame 2"):
-        watched_dataset._record(robot, 5, other._replace(state=broken))
+        watched_dataset._has_liberos_state(5, stored(state))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.flow import drifts
+from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.flow.schedules import Schedule
 from omnivla_jax.policy import config as configs
 from omnivla_jax.policy.heads.base import likelihood_mask
@@ -41,6 +41,12 @@ def test_cps_has_one_noisy_step_less() -> None:
         FlowSampler(1, Schedule(), drifts.coefficients_preserving)
     with pytest.raises(ValueError, match="stochastic_steps is 'two'; choose 'all'"):
         FlowSampler(4, Schedule(), stochastic_steps="two")
+    assert FlowSampler(4, Schedule(), stochastic_steps="none").num_scored_steps == 4
+    with pytest.raises(ValueError, match="bound_draws=0"):
+        FlowSampler(4, Schedule(), bound_draws=0)
+    learned = Schedule(schedules.learned, scale=1.0)
+    with pytest.raises(ValueError, match="no noise that a schedule could learn"):
+        FlowSampler(4, learned, stochastic_steps="none")
 
 
 @pytest.mark.parametrize("real", [0, 11])

@@ -103,6 +103,8 @@ def test_units_are_lerobot_formulas(tmp_path, mode):
             "normalization_mapping is MEAN_STD, MIN_MAX",
         ),
         ({"normalization_mapping": {"STATE": "MEAN_STD"}}, "lacks 'ACTION'"),
+        ({"chunk_size": "50"}, "chunk_size is '50', not a count"),
+        ({"n_action_steps": 6}, "n_action_steps is 6, and a chunk has 5"),
     ],
 )
 def test_other_policies_are_refused(tmp_path, changes, words):
@@ -122,7 +124,7 @@ def test_files_that_lack_something_are_named(tmp_path):
         lerobot.read_stats(
             tmp_path / STATE_FILE, "mean_std", proprio_dim=8, action_dim=7
         )
-    (tmp_path / "policy_preprocessor.json").write_text('{"steps": []}')
+    (tmp_path / "policy_preprocessor.json").write_text('{"steps": [null]}')
     with pytest.raises(ValueError, match="names no statistics"):
         lerobot.find_stats(tmp_path)
 

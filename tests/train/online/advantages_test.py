@@ -35,7 +35,7 @@ def episodes(success, reward, mask, value=None, last_value=None):
         output = output._replace(value=jnp.array(value))
     transitions = Transition(output, None, jnp.array(reward, jnp.float32), mask)
     returns = done.astype(jnp.float32)
-    return advantages.Rollout(returns, done, ~done, transitions, last_value)
+    return advantages.Rollout(returns, done, ~done, (transitions,), last_value)
 
 
 def test_running_chunks_share_their_episodes_advantage():
@@ -52,6 +52,28 @@ def test_running_chunks_share_their_episodes_advantage():
     )
     assert metrics["zero_variance_fraction"] == 0.5
     assert metrics["filtered_fraction"] == 0 and found.value is None
+
+
+def test_segments_of_a_tree_share_their_leaves_advantages():
+    """Of 4 leaves below 2 nodes the first succeeds; its segment ends early."""
+    rollout = episodes([True, False, False, False], jnp.zeros((1, 4)), [[0, 1, 1, 1]])
+    first = Transition(None, None, jnp.zeros((1, 2)), jnp.ones((1, 2, ACTIONS)))
+    rollout = rollout._replace(segments=(first, *rollout.segments))
+    config = dataclasses.replace(CONFIG, groups=1, group_size=4, tree=(2, 2))
+    assert config.total == 2 + 4
+    found, _ = CONFIG.objective.advantages(rollout, config)
+    good, bad = np.sqrt(3), -1 / np.sqrt(3)
+    expected = [(good + bad) / 2, bad, 0, bad, bad, bad]
+    np.testing.assert_allclose(found.advantage * found.weight, expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.weight, [1, 1, 0, 1, 1, 1])
+
+
+def test_successes_are_those_of_whole_subtrees():
+    rollout = episodes([True, True, True, False], jnp.zeros((1, 4)), [[0, 1, 1, 1]])
+    first = Transition(None, None, jnp.zeros((1, 2)), jnp.ones((1, 2, ACTIONS)))
+    rollout = rollout._replace(segments=(first, *rollout.segments))
+    found = advantages.succeeded(rollout, num_branches=1)
+    np.testing.assert_array_equal(found, [1, 0, 0, 1, 1, 0])
 
 
 def test_too_easy_or_hard_groups_weigh_nothing():
@@ -144,5 +166,5 @@ def test_leaving_one_out_by_hand():
 def test_settings_of_another_objective_are_named():
     with pytest.raises(ValueError, match="'gspo' has no settings gae_lambda"):
         objectives.make("gspo", gae_lambda=0.9)
-    with pytest.raises(ValueError, match="gspo, grpo, rloo, ppo"):
+    with pytest.raises(ValueError, match="gspo, grpo, nft, rloo, ppo"):
         objectives.make("sac")

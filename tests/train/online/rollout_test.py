@@ -48,7 +48,7 @@ class WalkingAgent(Agent):
         return chains.outputs(key, batch, num_branches), chunks
 
 
-def collected(directions, config=CONFIG, **changes):
+def collected(directions, config=CONFIG, task_success=None, **changes):
     run = jax.jit(
         lambda key: online_rollout.collect(
             WalkingAgent(),
@@ -58,9 +58,12 @@ def collected(directions, config=CONFIG, **changes):
             TASKS,
             config=config,
             mesh_sharding=SINGLE_DEVICE,
+            task_success=task_success,
         )
     )
-    return run(jax.random.key(0))
+    batch, metrics, remembered = run(jax.random.key(0))
+    assert (remembered is None) == (task_success is None)
+    return (batch, metrics) if remembered is None else (batch, metrics, remembered)
 
 
 def test_groups_share_their_start_and_tasks_take_turns():
@@ -93,6 +96,39 @@ def test_the_goalward_branch_has_the_largest_advantage():
     assert metrics["zero_variance_fraction_chunks"] == 0.0
 
 
+def test_uncertain_tasks_are_played_and_remembered():
+    """Walking right for two chunks solves task 0, the goal at the right, alone."""
+    config = dataclasses.replace(CONFIG, chunks=3, task_memory=0.5, groups=8)
+    _, metrics, after = collected(
+        jnp.tile(jnp.array([[1.0, 0]]), (4, 1)), config, jnp.array([1.0, 0.5, 0.0])
+    )
+    solved = np.asarray(metrics["success"]) * 8
+    assert 1 <= solved <= 2, "its share is .0475 of .345, that is 1.1 of 8"
+    np.testing.assert_allclose(after, [1.0, 0.25, 0.0])
+    np.testing.assert_allclose(metrics["remembered_success"], 1.25 / 3, rtol=1e-6)
+
+
+def test_a_tree_plays_what_its_leaves_share_once():
+    """Two groups of 4: 2 first segments, each followed by 2 second ones."""
+    config = dataclasses.replace(
+        CONFIG,
+        groups=2,
+        group_size=4,
+        num_branches=1,
+        chunk_advantage_weight=0.0,
+        chunks=2,
+        tree=(2, 2),
+        minibatches=1,
+    )
+    batch, metrics = collected(jnp.array([[1.0, 0.0]]), config)
+    assert config.total == 2 * (2 + 4) == len(batch.advantages.advantage)
+    played = np.asarray(batch.output.executed_mask)
+    assert played.shape == (12, ACTIONS) and metrics["simulated_steps"] == played.sum()
+    longest = 2 * ACTIONS  # of an episode that shares its first half with another one
+    assert metrics["episode_steps"] <= longest
+    assert batch.output.proprio.shape[0] == 12
+
+
 def test_the_first_branch_goes_on():
     """Walking right for two chunks reaches the goal at the right, whatever else."""
     config = dataclasses.replace(CONFIG, chunks=3)
@@ -110,6 +146,7 @@ def test_actions_behind_an_episodes_end_are_marked():
     assert sorted(steps)[0] < 6 and sorted(steps)[1:] == [6, 6], "one reaches its goal"
     np.testing.assert_array_equal(episodes, np.arange(6) < steps[:, None])
     np.testing.assert_allclose(metrics["episode_steps"], steps.mean())
+    assert metrics["simulated_steps"] == played.sum() > steps.sum(), "clones count"
 
 
 def test_simulator_diagnostics_are_metrics():
@@ -137,9 +174,9 @@ def test_taking_finds_the_decision_of_every_chunk():
 def test_a_shard_holds_all_decisions_of_its_episodes():
     number = jnp.arange(12).reshape(3, 4)  # [T, B]
     np.testing.assert_array_equal(
-        online_rollout._by_shard(number, 2), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
+        online_rollout._by_shard([number], 2), [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]
     )
-    np.testing.assert_array_equal(online_rollout._by_shard(number, 1), range(12))
+    np.testing.assert_array_equal(online_rollout._by_shard([number], 1), range(12))
 
 
 def test_chunk_returns_by_hand():

@@ -16,9 +16,10 @@ from omnivla_jax.policy.heads.l1 import LaplaceSampler
 from omnivla_jax.train import loop, online, rng, sft, sft_data, state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
+from omnivla_jax.train.online import step as online_step
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
-from omnivla_jax.world.perturbations.curriculum import PerturbConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from tests.helpers import reaching
 
 POLICY = preset("debug")
@@ -95,7 +96,7 @@ def test_severity_follows_success_into_the_starts():
         assert float(metrics["severity"]) == pytest.approx(wanted)
     jax.effects_barrier()
     assert seen == [0.2, 0.1, 0.1] and step._cache_size() == 1
-    assert online.create(before, settings, POLICY).severity == 0.2
+    assert online.create(fresh(settings), settings, POLICY, num_tasks=1).severity == 0.2
 
 
 @pytest.fixture(scope="module")
@@ -164,23 +165,32 @@ LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{"stochastic_steps": "one"}, {"schedule": LEARNED}, {"head": "l1"}],
-    ids=["one step", "learned noise", "l1 head"],
+    [
+        {"stochastic_steps": "one"},
+        {"stochastic_steps": "none"},
+        {"final_exploration": 0.5},
+        {"schedule": LEARNED},
+        {"head": "l1"},
+    ],
+    ids=["one step", "bound", "less noise", "learned noise", "l1 head"],
 )
 def test_the_first_ratio_is_one(changes):
     """One minibatch, scored before anything has changed: nothing is far from it."""
     network = dataclasses.replace(POLICY, noise_head="schedule" in changes)
     sampler: Any = LaplaceSampler(exec_horizon=SAMPLER.exec_horizon)
-    if "head" in changes:
-        network = dataclasses.replace(network, **changes)
-    else:
-        sampler = dataclasses.replace(SAMPLER, **changes)
     settings = dataclasses.replace(
         SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
     )
+    if "head" in changes:
+        network = dataclasses.replace(network, **changes)
+    elif "final_exploration" in changes:
+        settings = dataclasses.replace(settings, **changes)
+        sampler = SAMPLER
+    else:
+        sampler = dataclasses.replace(SAMPLER, **changes)
     step = make_step(settings, network, sampler)
     after, metrics = step(fresh(settings, network), rng.named_key(0, "online"))
-    assert abs(metrics["ratio_mean"] - 1) < 1e-5 and metrics["ratio_std"] < 1e-5
+    assert abs(metrics["ratio_mean"] - 1) < 3e-5 and metrics["ratio_std"] < 3e-5
     assert metrics["kl"] < 1e-8 and metrics["grad_norm"] > 0
     assert int(after.step) == 1
 
@@ -189,6 +199,17 @@ def test_the_first_ratio_is_one(changes):
 def test_steps_depend_on_state_and_key(step):
     key = rng.named_key(3, "online")
     chex.assert_trees_all_equal(step(fresh(), key), step(fresh(), key))
+
+
+def test_exploration_falls_to_its_final_share():
+    config = dataclasses.replace(SETTINGS, updates=5, final_exploration=0.4)
+    shares = [float(online_step.exploration(jnp.asarray(n), config)) for n in range(7)]
+    np.testing.assert_allclose(shares, [1, 0.85, 0.7, 0.55, 0.4, 0.4, 0.4], rtol=1e-6)
+    tau, delta = jnp.array([0.0, 0.5]), jnp.full(2, 0.25)
+    quieter = SAMPLER.scaled(jnp.asarray(0.4)).schedule(tau, delta)
+    np.testing.assert_allclose(quieter, 0.4 * SAMPLER.schedule(tau, delta), rtol=1e-6)
+    learned = dataclasses.replace(SAMPLER, schedule=LEARNED)
+    assert learned.scaled(jnp.asarray(0.4)) is learned
 
 
 def test_groups_share_their_start_and_tasks_take_turns():

@@ -32,6 +32,7 @@ CONFIG = OnlineConfig(
 OBJECTIVES = {
     "gspo": CONFIG.objective,
     "grpo": objectives.make("grpo"),
+    "nft": objectives.make("nft"),
     "rloo": objectives.make("rloo"),
     "ppo": objectives.make("ppo"),
 }
@@ -42,8 +43,10 @@ def start(config=CONFIG):
     trained = lora.trainable_mask(params, config.trainable)
     units = normalize.identity_normalizer(1, chains.D)
     optimizer = state.make_optimizer(config.optimizer, trained)
-    held = config.reference == "sft"
-    return state.create(params, units, optimizer, seed=0, keep_reference=held)
+    held, averages = config.reference == "sft", config.ema_decay > 0
+    return state.create(
+        params, units, optimizer, seed=0, keep_ema=averages, keep_reference=held
+    )
 
 
 def batch(weight=None):
@@ -141,6 +144,54 @@ def test_without_any_weight_nothing_changes():
     assert metrics["loss"] == 0
 
 
+def test_a_target_divergence_ends_the_update():
+    """The first minibatch's divergence is 0, the second's is not."""
+    config = dataclasses.replace(CONFIG, target_kl=1e-9, epochs=4)
+    stopped, metrics = learned(config)
+    np.testing.assert_allclose(metrics["trained_fraction"], 2 / 8)
+    twice, _ = learned(dataclasses.replace(CONFIG, epochs=4, target_kl=1e9))
+    free, _ = learned(dataclasses.replace(CONFIG, epochs=4))
+    chex.assert_trees_all_equal(free.params, twice.params)
+    moved = [float(jnp.abs(s.params["action"]["shift"]).max()) for s in (stopped, free)]
+    assert 0 < moved[0] < moved[1]
+
+
+def test_imitation_pulls_towards_successes_of_any_group():
+    """The one success, in a group without weight, is found among twelve chunks."""
+    weight = jnp.ones(CHUNKS).at[7].set(0.0)
+    given = batch(weight)._replace(succeeded=jnp.arange(CHUNKS) == 7)
+    config = dataclasses.replace(
+        CONFIG, self_imitation=100.0, imitated_chunks=3, epochs=20
+    )
+    after, metrics = learned(config, given)
+    plain, _ = learned(dataclasses.replace(CONFIG, epochs=20), given)
+    distance = [
+        float(jnp.linalg.norm(s.params["action"]["shift"] - given.output.chunk[7]))
+        for s in (after, plain)
+    ]
+    assert distance[0] < 0.85 * distance[1], distance
+    assert metrics["imitation_loss"] > 0
+
+
+def test_without_successes_nothing_is_imitated():
+    config = dataclasses.replace(CONFIG, self_imitation=1.0, imitated_chunks=3)
+    none = batch()._replace(succeeded=jnp.zeros(CHUNKS, bool))
+    after, metrics = learned(config, none)
+    plain, _ = learned(CONFIG, none)
+    chex.assert_trees_all_close(after.params, plain.params, atol=1e-7)
+    assert metrics["imitation_loss"] == 0
+
+
+def test_the_average_follows_the_parameters():
+    config = dataclasses.replace(CONFIG, ema_decay=0.5)
+    before = dataclasses.replace(start(config), step=jnp.asarray(100, jnp.int32))
+    after, _ = learned(config, before=before)
+    halfway = jax.tree.map(lambda a, b: (a + b) / 2, before.params, after.params)
+    chex.assert_trees_all_close(after.ema_params, halfway, atol=1e-7)
+    evaluated = state.eval_params(after)["action"]["shift"]
+    chex.assert_trees_all_equal(evaluated, after.ema_params["action"]["shift"])
+
+
 def test_settings_that_contradict_each_other_are_named():
     for changes, words in (
         ({"minibatches": 5}, "minibatches=5"),
@@ -148,6 +199,16 @@ def test_settings_that_contradict_each_other_are_named():
         ({"trainable": "all"}, "images"),
         ({"observation_store": "disk"}, "cache, images, state"),
         ({"reference": "new"}, "old, sft"),
+        ({"tree": (2, 2)}, "branches into 4 episodes, but group_size=1"),
+        ({"tree": (1, 1)}, "2 segments, which chunks=3"),
+        ({"tree": (1,), "objective": OBJECTIVES["ppo"]}, "without a critic"),
+        ({"target_kl": 0.0}, "target_kl=0.0"),
+        ({"self_imitation": -1.0}, "self_imitation=-1.0"),
+        ({"self_imitation": 1.0}, "imitated_chunks=144 are drawn of the 12"),
+        ({"ema_decay": 1.0}, "ema_decay=1.0"),
+        ({"task_memory": -0.1}, "task_memory=-0.1"),
+        ({"final_exploration": 0.0}, "final_exploration=0.0"),
+        ({"rollout_policy": "average"}, "ema_decay=0.9"),
         (
             {
                 "objective": OBJECTIVES["ppo"],

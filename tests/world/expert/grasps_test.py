@@ -56,6 +56,15 @@ def test_swapping_the_fingers_keeps_the_lean(side):
     )
 
 
+def test_a_steep_hand_goes_straight_down_last():
+    grip = (0.01, 0.02, 0.04)
+    slight, steep = (grasps.grasp(BOWL, grip, hand=(0.0, h, 0.0)) for h in (0.2, 0.9))
+    assert len(slight.waypoints) == 3
+    over, at = (np.array(waypoint.offset) for waypoint in steep.waypoints[1:3])
+    np.testing.assert_allclose(over - at, (0.0, 0.0, grasps.OVER_RIM), atol=1e-9)
+    np.testing.assert_array_equal(at, grip)
+
+
 def test_wall_grasps_use_the_mugs_frame():
     mug = "porcelain_mug_1"
     at = grasps.grasp_wall(mug, center=0.01, radius=0.04, side=0.0).waypoints[1]

@@ -72,9 +72,10 @@ def compare(
 
     Returns:
       "here" and "there": the first control step at which the goal held; "arm": what the
-      arm's links touched there, with the first step. Where the verdicts or, by more
-      than `LATE`, the steps differ: "first_difference", the first pose that does, and
-      "hand_mm", how far the hands are apart then.
+      arm's links touched there, with the first step; "palm": what the palm touched,
+      with the number of steps. Where the verdicts or, by more than `LATE`, the steps
+      differ: "first_difference", the first pose that does, and "hand_mm", how far the
+      hands are apart then.
     """
     row: dict[str, Any] = {
         "task": f"{scene.name}/{task}",
@@ -82,6 +83,9 @@ def compare(
         "there": theirs.success_step,
         "diverged": mine.diverged,
         "arm": [" ".join(map(str, t)) for t in differences.arm_touches(theirs.touches)],
+        "palm": [
+            " ".join(map(str, t)) for t in differences.palm_touches(theirs.touches)
+        ],
     }
     if is_same(row) and abs(mine.success_step - theirs.success_step) <= LATE:
         return row
@@ -124,10 +128,13 @@ def is_same(row: dict[str, Any]) -> bool:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The suites and the tasks that are not perfect, in Markdown."""
+    """The suites and the tasks that are not perfect, in Markdown.
+
+    "arm" and "palm" count episodes in which links or palm touched something there.
+    """
     lines = [
-        "| | here | there | same verdict | median | 90 % | arm touches | diverged |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | here | there | same verdict | median | 90 % | arm | palm | diverged |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     shown = summary["suites"] | {
         name: part
@@ -136,7 +143,7 @@ def table(summary: dict[str, Any]) -> str:
     }
     for name, part in (shown | {"all": summary["all"]}).items():
         cells = [f"{part[k]} of {part['episodes']}" for k in ("here", "there", "agree")]
-        cells += [str(part[k]) for k in ("median", "p90", "arm", "diverged")]
+        cells += [str(part[k]) for k in ("median", "p90", "arm", "palm", "diverged")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -154,5 +161,6 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "median": float(np.median(late)) if len(late) else None,
         "p90": round(np.percentile(np.abs(late), 90), 1) if len(late) else None,
         "arm": sum(bool(row["arm"]) for row in rows),
+        "palm": sum(bool(row["palm"]) for row in rows),
         "diverged": sum(row["diverged"] for row in rows),
     }

@@ -20,6 +20,7 @@ WINDOW = 5  # control steps before a difference in which a touch may have caused
 FREE = 7  # entries of a free joint
 ROBOT = ("robot0", "gripper0", "mount0")  # how the robot's bodies begin
 ARM_LINK = "robot0_link"
+PALM = "gripper0_right_gripper"
 
 Pair = tuple[str, str]  # two bodies that touch, sorted
 Touches = Mapping[Pair, Sequence[tuple[int, int]]]  # first and last step of each touch
@@ -160,6 +161,20 @@ def arm_touches(touches: Touches) -> tuple[tuple[int, str, str], ...]:
             link = pair[links.index(True)]
             of_arm.append((spans[0][0], link, pair[robots.index(False)]))
     return tuple(sorted(of_arm))
+
+
+def palm_touches(touches: Touches) -> tuple[tuple[int, str], ...]:
+    """How many steps the palm touched each body, the longest first.
+
+    A palm that presses on what the fingers hold, or on a neighbour, moves both in a way
+    that depends on small differences of shape.
+    """
+    of_palm = []
+    for pair, spans in touches.items():
+        if PALM in pair:
+            other = pair[pair.index(PALM) - 1]
+            of_palm.append((sum(last - first + 1 for first, last in spans), other))
+    return tuple(sorted(of_palm, reverse=True))
 
 
 def belongs(body: str, name: str) -> bool:

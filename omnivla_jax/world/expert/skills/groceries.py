@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from omnivla_jax.world.expert.grasps import grasp_across
 from omnivla_jax.world.expert.placing import carry
-from omnivla_jax.world.expert.waypoints import Skill
+from omnivla_jax.world.expert.waypoints import FIXED, KEPT, Skill
 
 _OVER_NEIGHBOURS = 0.17  # the grip site above the ground: clears upright bottles
 _OVER_RIM = 0.16  # an object's lower end above the ground
@@ -22,7 +22,7 @@ class GroceryShape(NamedTuple):
     grip: float  # from the origin to the grip site
 
 
-_BOX, _CAN = GroceryShape(0.009, 0.003), GroceryShape(0.038, 0.012)
+_BOX, _CAN = GroceryShape(0.009, 0.003), GroceryShape(0.038, 0.017)
 _BOTTLE, _CARTON = GroceryShape(0.073, 0.045), GroceryShape(0.07, 0.04)
 GROCERIES = {
     "alphabet soup": _CAN,
@@ -39,14 +39,20 @@ GROCERIES = {
 
 
 def _into_basket(
-    name: str, yaw: float = 0.0, *, aside: float = 0.0, along: float = 0.0
+    name: str,
+    yaw: float = 0.0,
+    *,
+    aside: tuple[float, float] | None = None,
+    along: float = 0.0,
 ) -> Skill:
     """Drop a grocery into the basket.
 
     Args:
       name: a key of GROCERIES.
       yaw: of the hand from the grocery's short side, degrees.
-      aside: x from the basket's middle.
+      aside: x and y from the basket's middle, the fingers then across that way: along
+        it, the outer one would press on the rim; None: in the middle, the hand turned
+        as for the grasp.
       along: offset of the grip along the grocery's long side.
     """
     shape = GROCERIES[name]
@@ -56,12 +62,15 @@ def _into_basket(
         yaw=math.radians(yaw),
         approach=_OVER_NEIGHBOURS - shape.low - shape.grip,
     )
+    x, y = aside or (0.0, 0.0)
     return carry(
         held,
         "basket_1",
-        (aside, 0.0, _RELEASE),
+        (x, y, _RELEASE),
         lift=_OVER_RIM,
         above=_OVER_RIM + shape.low - _RELEASE,
+        frame=KEPT if aside is None else FIXED,
+        hand=(0.0, 0.0, math.remainder(math.atan2(y, x), math.pi)),
     )
 
 
@@ -74,15 +83,16 @@ ON_THE_FLOOR: dict[str, Skill] = {
 }
 ON_THE_TABLE: dict[str, Skill] = {
     "put both the alphabet soup and the tomato sauce in the basket": (
-        *_into_basket("alphabet soup", -30.0, aside=-0.03),
-        *_into_basket("tomato sauce", 60.0, aside=0.03),
+        # Two cans of 62 mm: side by side they fill the basket from wall to wall.
+        *_into_basket("alphabet soup", -30.0, aside=(-0.026, 0.026)),
+        *_into_basket("tomato sauce", 60.0, aside=(0.026, -0.026)),
     ),
     "put both the cream cheese box and the butter in the basket": (
-        *_into_basket("butter", -25.0, aside=0.03, along=-0.015),
-        *_into_basket("cream cheese", -19.0, aside=-0.03, along=-0.015),
+        *_into_basket("butter", -38.0, aside=(0.03, 0.0), along=-0.015),
+        *_into_basket("cream cheese", -19.0, aside=(-0.03, 0.0), along=-0.015),
     ),
     "put both the alphabet soup and the cream cheese box in the basket": (
-        *_into_basket("alphabet soup", -60.0, aside=0.03),
-        *_into_basket("cream cheese", aside=-0.03),
+        *_into_basket("alphabet soup", -60.0, aside=(0.03, 0.0)),
+        *_into_basket("cream cheese", aside=(-0.03, 0.0)),
     ),
 }

@@ -43,7 +43,7 @@ _BOWL_PLACES: dict[str, Skill] = {
     "next to the cookie box": _to_plate(BEHIND),  # further off, the arm is too short
     "on the stove": _to_plate(LEFT),
     "next to the plate": _to_plate(RIGHT),
-    "on the wooden cabinet": _to_plate(LEFT, above=0.22),
+    "on the wooden cabinet": _to_plate(BEHIND, above=0.22),
 }
 BOWL_ON_PLATE: dict[str, Skill] = {
     f"pick up the black bowl {place} and place it on the plate": skill

@@ -112,6 +112,19 @@ def test_the_layout_is_detected(name):
     assert detect(FOLDER / name) == "lerobot"
 
 
+def test_whole_numbers_may_be_floats(copied):
+    """As pandas stores them after a merge with missing ones."""
+    root = copied("v30_images")
+    (table,) = root.glob("data/*/*")
+    floats = {name: [float(v) for v in (5, 5)] for name in ("length",)}
+    retype(root / EPISODES, **floats)
+    rows = pq.read_table(table).column("task_index").to_pylist()
+    retype(table, task_index=[float(row) for row in rows])
+    for found, wanted in zip(read(root), read(FOLDER / "v30_images"), strict=True):
+        np.testing.assert_array_equal(found.images, wanted.images)
+        assert found.instruction == wanted.instruction
+
+
 def test_tasks_are_found_under_either_name(copied):
     root = copied("v30_images")
     file = root / "meta/tasks.parquet"
@@ -208,6 +221,49 @@ def test_other_names_are_upright_and_asked_for(copied, recwarn):
     assert not recwarn
 
 
+def renamed(copied, commands):
+    """As IPEC-COMMUNITY's copies, with these commands of the gripper."""
+    root = copied("v21_images")
+    names = {"image": "observation.images.image", "state": "observation.state"}
+    names |= {"wrist_image": "observation.images.wrist_image", "actions": "action"}
+    features = json.loads((root / "meta/info.json").read_text())["features"]
+    edit_info(root, features={names.get(k, k): v for k, v in features.items()})
+    for file in root.glob("data/*/*"):
+        table = pq.read_table(file)
+        new = [names.get(name, name) for name in table.column_names]
+        pq.write_table(table.rename_columns(new), file)
+        edit_table(
+            file, action=lambda rows: [[*r[:6], c] for r, c in zip(rows, commands)]
+        )
+    return root
+
+
+def test_a_gripper_that_opens_by_one_is_turned(copied, recwarn):
+    root = renamed(copied, [1, 0, 0.25, 1, 0])
+    found = read(root, ReadOptions(image_convention="openpi"))[0]
+    np.testing.assert_array_equal(found.action[:, -1], [-1, 1, 0.5, -1, 1])
+    for rule, wanted in (("oxe", [-1, 1, 0.5, -1, 1]), ("libero", [1, 0, 0.25, 1, 0])):
+        options = ReadOptions(image_convention="openpi", gripper=rule)
+        np.testing.assert_array_equal(read(root, options)[0].action[:, -1], wanted)
+    assert not recwarn
+    with pytest.warns(PictureWarning, match="theirs, and in its actions 1 opens and 0"):
+        read(root, ReadOptions())
+
+
+def test_commands_of_another_rule_are_refused(copied):
+    root = renamed(copied, [1, 0.5, -1, 1, 1])
+    text = "000.parquet, row 2: the gripper's command is -1, .*gripper=libero if -1 op"
+    with pytest.raises(ValueError, match=text):
+        read(root)
+    again = copied("v21_av1")  # LIBERO's own rule, of the names of lerobot/libero
+    file = again / "data/chunk-000/episode_000001.parquet"
+    edit_table(file, action=lambda rows: [*rows[:3], [0.0] * 7, *rows[4:]])
+    with pytest.raises(
+        ValueError, match="row 3: the gripper's command is 0, .*=oxe if"
+    ):
+        read(again)
+
+
 def test_a_task_that_changes_makes_two_demonstrations(copied):
     root = copied("v21_images")
     file = root / "data/chunk-000/episode_000000.parquet"
@@ -244,6 +300,7 @@ def test_the_rate_of_the_timestamps_may_be_given(copied):
 
 
 FILE = r"episode_000001.parquet"
+EPISODES = "meta/episodes/chunk-000/file-000.parquet"
 CORRUPTIONS = {
     "action of another size": (
         "v21_images",
@@ -331,6 +388,55 @@ CORRUPTIONS = {
         ),
         f"{FILE} ends after row 4, but episode 1 goes on to row 8",
     ),
+    "episode that is cut": (
+        "v21_images",
+        lambda root: (root / "meta/episodes.jsonl").write_text(
+            '{"episode_index": 0, "tasks": [], "length": 5}\n'
+            '{"episode_index": 1, "tasks": [], "length": 3}\n'
+        ),
+        f"{FILE} has 5 rows, but episode 1 3 frames",
+    ),
+    "episode listed twice": (
+        "v21_images",
+        lambda root: (root / "meta/episodes.jsonl").write_text(
+            '{"episode_index": 1, "tasks": [], "length": 5}\n' * 2
+        ),
+        "meta lists episode 1 twice",
+    ),
+    "length that is no number": (
+        "v30_images",
+        lambda root: retype(root / EPISODES, length=["5", "5"]),
+        "episodes/.*, row 0: length is '5', not a whole number from 0 on",
+    ),
+    "place without a number": (
+        "v30_images",
+        lambda root: retype(root / EPISODES, **{"data/file_index": [0, None]}),
+        "episodes/.*, row 1: data/file_index is None, not a whole number",
+    ),
+    "task that is no text": (
+        "v21_images",
+        lambda root: (root / "meta/tasks.jsonl").write_text(
+            '{"task_index": 0, "task": "go"}\n{"task_index": 1, "task": []}\n'
+        ),
+        r"tasks.jsonl, row 1: the task is \[\], no text",
+    ),
+    "row without a task": (
+        "v21_images",
+        lambda root: retype(
+            root / f"data/chunk-000/{FILE}", task_index=[1, None, 1, 1, 1]
+        ),
+        f"{FILE}, row 1 has no task_index",
+    ),
+    "features that are none": (
+        "v21_images",
+        lambda root: edit_info(root, features={"image": None}),
+        "info.json: features is no map of maps",
+    ),
+    "path without a template": (
+        "v21_av1",
+        lambda root: edit_info(root, video_path=None),
+        "info.json: video_path is None, which makes no path of video_key, episode",
+    ),
     "damaged line": (
         "v21_images",
         lambda root: (root / "meta/episodes.jsonl").write_text('{"a": 1}\n{"epis'),
@@ -342,6 +448,15 @@ CORRUPTIONS = {
         "codebase_version v1.6: v2.0, v2.1, v3.0 are read; convert",
     ),
 }
+
+
+def retype(file, **columns):
+    """Replace columns of a table by values of any type."""
+    table = pq.read_table(file)
+    for name, values in columns.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values))
+    pq.write_table(table, file)
 
 
 def cut(file):

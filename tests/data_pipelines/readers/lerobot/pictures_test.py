@@ -72,6 +72,15 @@ def test_a_picture_of_another_size_is_named(root, tmp_path):
         second(root)[0]
 
 
+def test_depth_is_no_picture(root, tmp_path):
+    depth = np.full((8, 8), 1000, np.uint16)
+    Image.fromarray(depth).save(tmp_path / "depth.png")
+    store(root, 2, bytes=(tmp_path / "depth.png").read_bytes())
+    text = r"row 2, wrist_image is no whole picture \(it has numbers of more than eight"
+    with pytest.raises(ValueError, match=text):
+        second(root)[2]
+
+
 def test_encoded_pictures_are_bounded(root, monkeypatch):
     kept = EncodedCache(limit=3000)
     monkeypatch.setattr(pictures, "ENCODED", kept)

@@ -51,6 +51,18 @@ def test_groceries_reach_as_low_as_their_boxes(name):
     assert groceries.GROCERIES[name].low == pytest.approx(-min(ends), abs=0.004)
 
 
+@pytest.mark.parametrize("instruction", list(groceries.ON_THE_TABLE))
+def test_fingers_stand_across_the_way_aside(instruction):
+    """Two things lie in one basket, on opposite sides; no finger meets the rim."""
+    there = [w for w in SKILLS[instruction] if w.anchor == "basket_1"]
+    places = {waypoint.offset[:2] for waypoint in there}
+    assert len(places) == 2 and np.allclose(np.sum(list(places), axis=0), 0.0)
+    for waypoint in there:
+        fingers = Rotation.from_euler("z", waypoint.hand[2]).apply((0.0, 1.0, 0.0))
+        assert fingers[:2] @ waypoint.offset[:2] == pytest.approx(0.0, abs=1e-9)
+        assert waypoint.frame == waypoints.FIXED and waypoint.hand[:2] == (0.0, 0.0)
+
+
 def run_expert(scene, task, steps):
     """Whether each environment succeeded within `steps`, from sampled states."""
 

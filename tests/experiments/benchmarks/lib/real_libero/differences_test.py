@@ -104,6 +104,18 @@ def test_only_links_against_others_are_arm_touches():
     )
 
 
+def test_palm_touches_count_steps_longest_first():
+    touches = {
+        ("basket_1_main", "gripper0_right_gripper"): [(3, 3)],
+        ("gripper0_right_gripper", "milk_1_main"): [(40, 44), (60, 61)],
+        ("gripper0_leftfinger", "milk_1_main"): [(0, 90)],
+    }
+    assert differences.palm_touches(touches) == (
+        (7, "milk_1_main"),
+        (1, "basket_1_main"),
+    )
+
+
 def test_touches_join_to_spans():
     pair, other = ("a", "b"), ("a", "c")
     spans = differences.spans_of([[pair], [pair, other], [], [pair]])

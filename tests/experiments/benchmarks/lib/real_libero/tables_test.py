@@ -20,13 +20,14 @@ def verdict(task, here, there, **more):
         "here": here,
         "there": there,
         "arm": [],
+        "palm": [],
         "diverged": False,
     } | more
 
 
 def test_verdicts_by_suite_and_task():
     rows = [
-        verdict("libero_goal/0", 50, 54),
+        verdict("libero_goal/0", 50, 54, palm=["12 soup_1_main"]),
         verdict("libero_goal/0", 50, 44),
         verdict("libero_goal/1", NEVER, NEVER),
         verdict("libero_10/3", 90, NEVER, first_difference=None, arm=["3 a b"]),
@@ -43,6 +44,7 @@ def test_verdicts_by_suite_and_task():
     assert goal["median"] == -1.0 and goal["p90"] == pytest.approx(5.8)
     assert long["median"] is None and (long["agree"], long["arm"]) == (0, 1)
     assert summary["tasks"]["libero_goal/0"]["agree"] == 2
+    assert (goal["palm"], long["palm"]) == (1, 0)
     assert summary["all"]["episodes"] == 5
     assert summary["disagreements"] == rows[3:4] and summary["late"] == rows[4:]
     table = actions.table(summary)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from omnivla_jax.world.perturbations import camera, curriculum, kinds
-from omnivla_jax.world.perturbations.curriculum import PerturbConfig
+from omnivla_jax.world.perturbations import camera, kinds, training_draws
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 
 COUNT = 1000
 
@@ -15,7 +15,7 @@ def test_dimensions_are_equally_frequent(scene):
     config = PerturbConfig(("camera", "robot", "noise"), share=0.5)
     keys = jax.random.split(jax.random.key(0), COUNT)
     drawn = jax.jit(
-        lambda keys, limit: curriculum.draw(scene, keys, limit, config=config)
+        lambda keys, limit: training_draws.draw(scene, keys, limit, config=config)
     )
     change = drawn(keys, jnp.full(COUNT, 0.5))
     shares = [
@@ -38,10 +38,10 @@ def test_the_limit_follows_success():
     config = PerturbConfig(("all",), start=0.2, rate=0.1, target=0.7)
     limit = jnp.asarray(0.2)
     for success, wanted in ((0.8, 0.3), (0.6, 0.2), (0.1, 0.1), (0.1, 0.1)):
-        limit = curriculum.advance(limit, jnp.asarray(success), config=config)
+        limit = training_draws.advance(limit, jnp.asarray(success), config=config)
         np.testing.assert_allclose(limit, wanted, atol=1e-6)
     for _ in range(20):
-        limit = curriculum.advance(limit, jnp.asarray(1.0), config=config)
+        limit = training_draws.advance(limit, jnp.asarray(1.0), config=config)
     assert limit == 1.0
 
 

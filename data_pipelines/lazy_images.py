@@ -47,12 +47,8 @@ def source_shape(images: Any) -> tuple[int, ...]:
 
 def pick(images: Any, frames: np.ndarray) -> LazyImages:
     """The pictures of `frames`, int [K], in that order, decoded on access."""
-
-    def decode(frame: int) -> np.ndarray:
-        return images[int(frames[frame])]
-
     shape = len(frames), *images.shape[1:]
-    return LazyImages(decode, shape, source_shape(images))
+    return LazyImages(lambda k: images[int(frames[k])], shape, source_shape(images))
 
 
 def resize(images: Any, size: int) -> Any:

@@ -33,7 +33,7 @@ class RecordFile:
             self._reader = array_record_module.ArrayRecordReader(str(path))
             if not self._reader.ok():
                 self._reader.close()  # raises the reason
-        except Exception as error:  # whatever its C++ meets
+        except Exception as error:  # of any kind, from its C++
             text = f"{path} is no ArrayRecord file, or a damaged one: get it again."
             raise ValueError(file_kinds.describe(path, text)) from error
 
@@ -45,7 +45,7 @@ class RecordFile:
             return tfrecord.read_at(self.path, number, *self._spans[number])
         try:
             return self._reader.read([number])[0]
-        except Exception as error:  # whatever its C++ meets
+        except Exception as error:  # of any kind, from its C++
             raise ValueError(
                 f"{self.path}, record {number} cannot be read ({first_line(error)}): "
                 "the file is damaged, get it again."
@@ -92,7 +92,8 @@ def open_files(folder: Path) -> tuple[Any, list[RecordFile]]:
     """
     info = _dataset_info(folder)
     split, file_format = info.splits[SPLIT], info.file_format.value
-    paths = [Path(path) for path in split.filepaths]
+    with named_damage(str(folder / INFO_FILE)):
+        paths = [Path(path) for path in split.filepaths]
     missing = [path for path in paths if not path.exists()]
     if missing or not paths:
         problem = f"{missing[0]} is missing" if missing else "it lists no files"
@@ -123,7 +124,7 @@ def named_damage(where: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # tfds, protobuf and Pillow raise whatever they meet
+    except Exception as error:  # tfds, protobuf and Pillow raise many kinds
         raise ValueError(
             f"{where} does not hold what {FEATURES_FILE} says "
             f"({first_line(error).rstrip('.')}): get the files again."
@@ -154,7 +155,7 @@ def _dataset_info(folder: Path) -> Any:
 
             info = tfds.builder_from_directory(str(folder)).info
             splits, file_format = list(info.splits), info.file_format.value
-    except Exception as error:  # tfds raises whatever it meets
+    except Exception as error:  # tfds raises many kinds
         raise ValueError(
             f"{folder / INFO_FILE} or {FEATURES_FILE} beside it cannot be read "
             f"({first_line(error)}): get them again."

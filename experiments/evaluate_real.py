@@ -123,12 +123,13 @@ def run(
     total = len(tasks) * _EPISODES.value
 
     def finish(verdict: Verdict) -> None:
+        line = json.dumps(verdict._asdict())
         with lock:
             verdicts.append(verdict)
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
                 with open(out / "episodes.jsonl", "a", encoding="utf-8") as file:
-                    file.write(json.dumps(verdict._asdict()) + "\n")
+                    file.write(f"{line}\n")
             bar.advance(success=sum(v.success for v in verdicts) / len(verdicts))
 
     def work() -> None:
@@ -161,7 +162,7 @@ def run_in_threads(
     try:
         for future in as_completed([pool.submit(work) for _ in range(count)]):
             future.result()
-    except BaseException:  # an interruption, too: nobody waits for the others
+    except BaseException:  # an interruption, too: the others are not waited for
         stop()
         raise
     finally:

@@ -13,7 +13,10 @@ from omnivla_jax.train import checkpoints
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 # What makes the snippets small: (in the README, here).
 TOY_SIZES = (
-    ('preset("tiny")', 'dataclasses.replace(preset("debug"), max_tokens=16)'),
+    (
+        'preset("tiny")',
+        'dataclasses.replace(preset("debug").without_spatial(), max_tokens=16)',
+    ),
     ("size=64", "size=16"),
     ("[7, 8] * 12", "[7, 8] * 3"),
     ("SftConfig(adam, 120)", "SftConfig(adam, 10, batch_size=4)"),

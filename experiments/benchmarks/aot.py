@@ -93,7 +93,7 @@ def main(argv: list[str]) -> None:
     """Print the measurement, or one line where libtpu is missing."""
     if argv[1:]:
         raise app.UsageError(f"Unknown argument {argv[1]!r}.")
-    if not tpu_topology.is_available():
+    if not tpu_topology.IS_AVAILABLE:
         print(
             "Skipped: compiling for TPUs needs libtpu, of the extra omnivla-rl[tpu]: "
             f"pip install 'jax[tpu]=={jax.__version__}'."

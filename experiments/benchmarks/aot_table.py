@@ -176,7 +176,7 @@ def main(argv: list[str]) -> None:
     chosen, table = list(cells(_CELLS.value)), Path(_TABLE.value)
     if not chosen:
         raise app.UsageError(f"--cells={_CELLS.value} matches nothing.")
-    if tpu_topology.is_available():
+    if tpu_topology.IS_AVAILABLE:
         for cell in chosen:
             complete(cell, table, _LIMIT.value)
     else:

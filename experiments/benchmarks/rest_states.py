@@ -42,10 +42,10 @@ def deviations(
     scene: Scene, rest: libero_recordings.RestState, state: env.EnvState
 ) -> Iterator[dict]:
     """One row per object: z and xy in mm, tilt in degrees."""
+    xpos, xquat = np.asarray(state.physics.xpos), np.asarray(state.physics.xquat)
     for name, (position, quaternion) in rest.objects.items():
         body = scene.bodies[name]
-        physics = state.physics
-        mine = np.asarray(physics.xpos[:, body]), np.asarray(physics.xquat[:, body])
+        mine = xpos[:, body], xquat[:, body]
         errors = rest_errors(*mine, position[None], quaternion[None])
         yield {
             "object": f"{rest.suite}/{rest.task}/{name}",

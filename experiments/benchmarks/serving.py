@@ -61,7 +61,8 @@ class RequestCounts:
         """The number of the next request; None when all are taken."""
         with self.lock:
             self.left -= 1
-            return self.left if self.left >= 0 else None
+            number = self.left
+        return number if number >= 0 else None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -78,24 +79,19 @@ def main(argv: Sequence[str]) -> None:
             begin = time.perf_counter()
             send_requests(address, clients, counts, malformed=_SOAK.value > 0)
             elapsed = time.perf_counter() - begin
-            row = report(counts, elapsed) | {
+            row = {
+                "benchmark": "serving",
+                "preset": _PRESET.value,
+                "max_batch": _MAX_BATCH.value,
+                "max_wait_ms": _MAX_WAIT.value,
+                "ode_steps": ODE_STEPS,
+                "device": jax.devices()[0].device_kind,
+                "dtype": precision.compute_dtype().name,
+                **report(counts, elapsed),
                 "resident_mib": [before, resident_mib(process)],
                 "clients": clients,
             }
-            print(json.dumps(settings() | row), flush=True)
-
-
-def settings() -> dict[str, Any]:
-    """What every row says of the run."""
-    return {
-        "benchmark": "serving",
-        "preset": _PRESET.value,
-        "max_batch": _MAX_BATCH.value,
-        "max_wait_ms": _MAX_WAIT.value,
-        "ode_steps": ODE_STEPS,
-        "device": jax.devices()[0].device_kind,
-        "dtype": precision.compute_dtype().name,
-    }
+            print(json.dumps(row), flush=True)
 
 
 def report(counts: RequestCounts, elapsed: float) -> dict[str, Any]:

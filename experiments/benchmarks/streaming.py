@@ -63,7 +63,7 @@ def make_fetch(
 
 
 def stream_alone(path: Path, count: int) -> dict[str, Any]:
-    """Rates and memory of a stream whose batches nobody uses."""
+    """Rates and memory of a stream whose batches are not used."""
     before, start = _resident_bytes(), time.perf_counter()
     episodes = list(READERS[detect(path)](path))
     opened = time.perf_counter() - start
@@ -88,7 +88,7 @@ def stream_alone(path: Path, count: int) -> dict[str, Any]:
 
 
 def pillow_ms_per_frame(path: Path, count: int = 400) -> float:
-    """Processor time of decoding the PNG files of a frame and nothing else, in ms."""
+    """Processor time of decoding the PNG files of a frame alone, in ms."""
     images = next(iter(READERS[detect(path)](path))).images
     encoded = []
     for view in images[0]:

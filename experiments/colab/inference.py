@@ -61,14 +61,14 @@ visuals = visual_scene.make(goal)
 size = spec.config.vision.image_size
 state = env.reset(goal, jnp.array([TASK]), jax.random.split(jax.random.key(0), 1))
 step = compilation.jit(lambda state, action: env.step(goal, state, action)[0])
-look = compilation.jit(lambda physics: observe.images(visuals, physics, size=size))
+draw = compilation.jit(lambda physics: observe.images(visuals, physics, size=size))
 prompt = goal.tasks[TASK].instruction
 
 
 def observation(state):
     """What the policy sees of the one environment."""
     return {
-        "images": np.asarray(look(state.physics))[0],
+        "images": np.asarray(draw(state.physics))[0],
         "state": np.asarray(proprioception.policy_state(goal, state))[0],
         "prompt": prompt,
     }

@@ -40,7 +40,7 @@ print(f"jax {jax.__version__} on {jax.devices()}")
 # %%
 config = preset("tiny")
 if SMALL:
-    config = dataclasses.replace(preset("debug"), max_tokens=16)
+    config = dataclasses.replace(preset("debug").without_spatial(), max_tokens=16)
 size = config.vision.image_size
 goal = scene.make("libero_goal", tasks=(TASK,))
 visuals = visual_scene.make(goal)

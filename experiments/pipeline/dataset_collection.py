@@ -168,7 +168,7 @@ def _collect_task(
     config: CollectionConfig,
     task: int,
     parts: Path,
-    bar: progress.Phase,
+    bar: progress.ProgressBar,
 ) -> None:
     """Record batches of a task until it has its episodes, each batch into its part.
 

@@ -72,7 +72,7 @@ def run(
         run_evaluation(context, "swapped_instructions", state)
     if "online" in config.stages and config.profile_update:
         run_time_split(context, state)
-    if jax.process_index() > 0:  # has no videos to show, and writes for nobody
+    if jax.process_index() > 0:  # has no videos, and its report would not be read
         return results.gather(config, workdir)
     return results.write(config, workdir)
 

@@ -68,7 +68,7 @@ def _first(path: Path, local: Path, config: Mapping[str, Any]) -> Workdir:
 
 
 def _follower(path: Path, local: Path, config: Mapping[str, Any]) -> Workdir:
-    """Another process's copy, which nobody keeps."""
+    """Another process's copy, which is not kept."""
     if not (path / workdirs.CONFIG).exists():
         raise ValueError(
             f"Process {jax.process_index()} does not see the folder {path} that "

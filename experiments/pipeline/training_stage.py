@@ -73,7 +73,7 @@ def _train(
     state: TrainState,
     step: loop.Step,
     history: list[Row],
-    bar: progress.Phase,
+    bar: progress.ProgressBar,
 ) -> TrainState:
     """Call `step` to the end of the stage, with all its files open."""
     workdir, num_done = context.workdir, len(history)

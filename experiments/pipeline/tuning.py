@@ -69,7 +69,7 @@ def check(config: ConfigDict, methods: Mapping[str, Sequence[str]]) -> None:
     counts = {
         method: len(names)
         for method, names in methods.items()
-        if _trains(config, names[0])
+        if config.variants[names[0]].to_dict().get("rl", {}).get("updates", 1) > 0
     }
     if len(set(counts.values())) > 1:
         raise ValueError(
@@ -90,18 +90,13 @@ def choose(
     Returns:
       Method -> name of a configuration.
     """
-
-    def mean_success(name: str) -> float:
-        return statistics.fmean(
-            run.final["success"] for run in tried if run.variant == name
-        )
-
-    return {method: max(names, key=mean_success) for method, names in methods.items()}
-
-
-def _trains(config: ConfigDict, name: str) -> bool:
-    """Whether a variant trains online at all."""
-    return config.variants[name].to_dict().get("rl", {}).get("updates", 1) > 0
+    success: dict[str, list[float]] = {}
+    for run in tried:
+        success.setdefault(run.variant, []).append(run.final["success"])
+    return {
+        method: max(names, key=lambda name: statistics.fmean(success[name]))
+        for method, names in methods.items()
+    }
 
 
 def _part(config: ConfigDict, names: Sequence[str], seeds: Sequence[int]) -> ConfigDict:

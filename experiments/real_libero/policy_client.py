@@ -19,7 +19,7 @@ class PolicyClient:
           api_key: sent as `Authorization: Api-Key`, where the server wants one.
 
         Raises:
-          ValueError: nobody answers there, or not by openpi's protocol.
+          ValueError: there is no answer, or one not by openpi's protocol.
         """
         from websockets.exceptions import InvalidHandshake, InvalidURI
         from websockets.sync import client

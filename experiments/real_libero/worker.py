@@ -42,7 +42,7 @@ def main(descriptor):
                 return
             try:
                 reply = COMMANDS[command](session, *arguments)
-            except Exception:  # the other process names the task and goes on
+            except Exception:  # the other process names the task and continues
                 reply = {"error": traceback.format_exc()}
             connection.send(reply)
 

@@ -31,7 +31,7 @@ OPEN_FORMAT = "{desc} {n_fmt}, {rate_fmt}{postfix}"  # without a total
 COMPILING_FORMAT = "{desc} …{postfix}"
 
 
-class Phase:
+class ProgressBar:
     """A running phase. Make one with `phase`; `seconds` stay readable afterwards."""
 
     def __init__(self, name: str, total: int | None, unit: str, stream: TextIO) -> None:
@@ -137,7 +137,7 @@ def phase(
     total: int | None = None,
     unit: str = "step",
     stream: TextIO | None = None,
-) -> Iterator[Phase]:
+) -> Iterator[ProgressBar]:
     """Time a phase and show its progress on `stream` (standard output).
 
     Args:
@@ -145,7 +145,7 @@ def phase(
       total: how many units there will be; None where this is unknown.
       unit: the singular of what `advance` counts.
     """
-    running = Phase(name, total, unit, stream or sys.stdout)
+    running = ProgressBar(name, total, unit, stream or sys.stdout)
     try:
         yield running
     except BaseException:

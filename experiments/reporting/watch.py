@@ -32,7 +32,7 @@ class EpisodeRecord(NamedTuple):
 
     title: str  # the instruction
     label: str  # a few words, such as the number of the episode
-    outcome: str  # "success", "failure", "diverged", or "" where nobody knows
+    outcome: str  # "success", "failure", "diverged", or "" where that is unknown
     success: int | None  # the frame at which the goal was reached
     position: np.ndarray  # float32 [T, N, 3]: bodies, m
     quaternion: np.ndarray  # float32 [T, N, 4], wxyz

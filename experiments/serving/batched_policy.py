@@ -18,7 +18,7 @@ ANY_PROMPT = "pick up the bowl"  # for compiling, where training left no instruc
 class NoiseStream(NamedTuple):
     """What the noise of a chunk depends on, beside the server's seed.
 
-    A request gets the same actions whoever else is served, in whatever batch.
+    A request's actions depend on no other request and not on the batch.
     """
 
     number: int  # of the request on its connection
@@ -86,8 +86,5 @@ def noise_keys(key: jax.Array, number: jax.Array, checksum: jax.Array) -> jax.Ar
 
     Reads `key` without consuming it: as the server's own it is used here only.
     """
-
-    def fold(number: jax.Array, checksum: jax.Array) -> jax.Array:
-        return jax.random.fold_in(jax.random.fold_in(key, number), checksum)
-
-    return jax.vmap(fold)(number, checksum)
+    streams = jax.vmap(jax.random.fold_in, (None, 0))(key, number)
+    return jax.vmap(jax.random.fold_in)(streams, checksum)

@@ -62,7 +62,7 @@ class Batcher:
             self._thread.shutdown(wait=False)
 
     def _run_guarded(self, items: list[Any]) -> Sequence[Any]:
-        """Results, or an error for each item: whatever it is, the next batch is run."""
+        """Results, or an error for each item, so that the next batch is run."""
         try:
             results = self._run(items)
             if len(results) != len(items):

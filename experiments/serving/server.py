@@ -3,7 +3,7 @@
 After the handshake the server sends its metadata. Then the client sends observations
 and the server answers each with a chunk of actions, all in binary frames (`codec`). A
 request that cannot be answered gets a text frame with the reason, and its connection
-is closed with code 1011; nobody else notices. `GET /healthz` answers OK.
+is closed with code 1011; other connections stay. `GET /healthz` answers OK.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class PolicyServer:
     def __init__(
         self, policy: BatchedPolicy, request_format: RequestFormat, config: ServerConfig
     ) -> None:
-        """Compile every program; nobody can connect before `serve`."""
+        """Compile every program; connections are refused before `serve`."""
         policy.compile()
         self._policy, self._format, self._config = policy, request_format, config
         self._clients: set[websocket_server.ServerConnection] = set()
@@ -83,7 +83,8 @@ class PolicyServer:
     ) -> None:
         """Listen, and answer until `stop` is set.
 
-        Then nobody is let in, replies under way are sent, and connections are closed.
+        Then new connections are refused, replies under way are sent, and the others
+        are closed.
 
         Args:
           stop: ends it.
@@ -188,7 +189,7 @@ class PolicyServer:
             if self._stopping:
                 await connection.close(GOING_AWAY, "The server stops.")
                 return
-            previous_ms = _milliseconds(begin)
+            previous_ms = 1e3 * (time.perf_counter() - begin)
             number += 1
 
     async def _refuse(
@@ -219,7 +220,8 @@ class PolicyServer:
                 "The policy's actions are not finite for this observation: check its "
                 "pictures and its state."
             )
-        timing = {"infer_ms": _milliseconds(begin), "batch_size": batch}
+        elapsed_ms = 1e3 * (time.perf_counter() - begin)
+        timing = {"infer_ms": elapsed_ms, "batch_size": batch}
         return {
             "actions": actions,
             "policy_timing": {"infer_ms": policy_ms},
@@ -238,7 +240,7 @@ class PolicyServer:
         """Chunks with the milliseconds of their call and its size."""
         begin = time.perf_counter()
         actions = self._policy.sample(items)
-        elapsed = _milliseconds(begin)
+        elapsed = 1e3 * (time.perf_counter() - begin)
         return [(chunk, elapsed, len(items)) for chunk in actions]
 
 
@@ -252,13 +254,10 @@ def describe(policy: BatchedPolicy, request_format: RequestFormat) -> dict[str, 
         "image_size": request_format.image_size,
         "image_convention": request_format.image_convention,
         "picture_keys": list(request_format.pictures[: request_format.views]),
+        "state_keys": list(request_format.state),
         "instructions": list(spec.instructions),
         "config": spec.to_json()["config"],
     }
-
-
-def _milliseconds(begin: float) -> float:
-    return 1e3 * (time.perf_counter() - begin)
 
 
 def _quiet_logger() -> logging.Logger:

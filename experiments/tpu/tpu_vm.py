@@ -6,9 +6,9 @@
 
 `train` asks for the slice, waits for it, copies the committed files of this checkout,
 installs, and runs the same command on every host. Where the slice is taken away, it
-asks for another and goes on from the newest checkpoint. `create`, `setup` and `run` are
-its steps, `status` and `delete` what is left. Needs gcloud with a project, and a bucket
-that the slice may write to.
+asks for another and continues from the newest checkpoint. `create`, `setup` and `run`
+are its steps, `status` and `delete` what is left. Needs gcloud with a project, and a
+bucket that the slice may write to.
 """
 
 import argparse

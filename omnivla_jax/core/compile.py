@@ -128,6 +128,6 @@ def enable_cache(directory: Path | None = None) -> None:
 @functools.cache
 def _enable_cache(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    jax.config.update("jax_compilation_cache_dir", str(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    jax.config.update(
+        "jax_compilation_cache_dir", str(directory)
+    )

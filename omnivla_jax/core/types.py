@@ -65,7 +65,7 @@ class Demonstration(NamedTuple):
     instruction: str
     task: int  # row of the suite; -1 where a dataset does not number its tasks
     # float64 [T, 1 + nq + nv], before each action: time, then joints in LIBERO's order;
-    # None where nobody kept them.
+    # None where they were not kept.
     simulator_state: Any = None
 
 

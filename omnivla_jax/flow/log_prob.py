@@ -63,7 +63,8 @@ def chain_log_prob(
     chex.assert_equal_shape([means, chain.means])
     counted = _counted(chain, mask)
     means = jnp.where(counted, means, chain.means)
-    # Recorded deviations, where parameters have no say: equal whatever XLA fuses.
+    # Deviations that no parameter changes are the recorded ones: equal, whatever XLA
+    # fuses.
     stds = jnp.where(counted, stds, chain.stds) if schedule.learned else chain.stds
     return _score(chain, means, stds, counted)
 

@@ -40,7 +40,7 @@ class MotConfig:
 
     `remat`: a key of `remat.POLICIES`, or None to store every activation.
     `unroll`: layers per step of the scan; unrolling all of a shallow stack lets XLA
-    drop what the last layer computes for nobody.
+    drop the results of the last layer that nothing reads.
     """
 
     reasoning: ExpertConfig

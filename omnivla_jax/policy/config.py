@@ -133,11 +133,13 @@ def _tiny() -> PolicyConfig:
     inside a patch must survive: patches are concatenated 2 x 2 into tokens, and
     nothing is averaged.
     """
-    eye = functools.partial(VitConfig, image_size=64, width=96, mlp_dim=192, depth=1)
+    encoder = functools.partial(
+        VitConfig, image_size=64, width=96, mlp_dim=192, depth=1
+    )
     shared = {"depth": 3, "heads": 4, "kv_heads": 1, "head_dim": 32}
     return PolicyConfig(
-        vision=eye(strides=(4, 2), stem_width=64, heads=3, merge=2),
-        spatial_vision=eye(strides=(4, 4), stem_width=32, heads=4),
+        vision=encoder(strides=(4, 2), stem_width=64, heads=3, merge=2),
+        spatial_vision=encoder(strides=(4, 4), stem_width=32, heads=4),
         mot=MotConfig(
             reasoning=ExpertConfig(width=128, mlp_dim=384, **shared),
             spatial=ExpertConfig(width=96, mlp_dim=192, **shared),
@@ -179,13 +181,13 @@ def _debug() -> PolicyConfig:
 
 def _small() -> PolicyConfig:
     """About 100M parameters for 128-pixel images: one GPU trains it from scratch."""
-    eye = functools.partial(
+    encoder = functools.partial(
         VitConfig, image_size=128, stem_width=128, width=384, mlp_dim=1536
     )
     shared = {"depth": 8, "heads": 8, "kv_heads": 1, "head_dim": 64}
     return PolicyConfig(
-        vision=eye(strides=(4, 2), depth=8, heads=6, merge=2),
-        spatial_vision=eye(strides=(4, 4), depth=3, heads=6),
+        vision=encoder(strides=(4, 2), depth=8, heads=6, merge=2),
+        spatial_vision=encoder(strides=(4, 4), depth=3, heads=6),
         mot=MotConfig(
             reasoning=ExpertConfig(width=640, mlp_dim=2560, **shared),
             spatial=ExpertConfig(width=384, mlp_dim=1024, **shared),

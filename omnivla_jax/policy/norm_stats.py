@@ -120,7 +120,7 @@ def _mean_std(stats: Vectors) -> Affine:
     mean, std = stats
     if (std < 0).any():
         raise ValueError(f"std is {std.tolist()}")
-    return _affine(mean, std + TINY)
+    return Affine(*(jnp.asarray(x, jnp.float32) for x in (mean, std + TINY)))
 
 
 def _quantiles(stats: Vectors) -> Affine:
@@ -128,11 +128,7 @@ def _quantiles(stats: Vectors) -> Affine:
     if (q99 < q01).any():
         raise ValueError(f"q99 is {q99.tolist()}, below q01 {q01.tolist()}")
     half = (q99 - q01 + TINY) / 2
-    return _affine(q01 + half, half)
-
-
-def _affine(offset: np.ndarray, scale: np.ndarray) -> Affine:
-    return Affine(jnp.asarray(offset, jnp.float32), jnp.asarray(scale, jnp.float32))
+    return Affine(*(jnp.asarray(x, jnp.float32) for x in (q01 + half, half)))
 
 
 class _Mode(NamedTuple):

@@ -178,7 +178,7 @@ def _to_lamp(point: Vector, lights: Lights, lamp: int) -> Vector:
 
 
 def _stage(values: PyTree) -> PyTree:
-    """The same values; a TPU computes them before it goes on.
+    """The same values; a TPU computes them before what follows.
 
     Its compiler fuses all of shading into one loop otherwise, which spills registers
     (measured: eight times the cycles), or divides it where it needs twice the arrays.

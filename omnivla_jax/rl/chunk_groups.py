@@ -3,8 +3,8 @@
     R_i = Σ_h γ^h r_{i,h},    Adv_i = (R_i - mean_group R) / std_group R     (eq. 16)
 
 Only a simulator whose state is a value can offer them: s_t is cloned to G copies inside
-the compiled program, each plays a chunk of its own, and the episode goes on from one of
-them.
+the compiled program, each plays a chunk of its own, and the episode continues from one
+of them.
 
 Axes: T chunks of an episode, N episodes, G clones, B = N G, episode by episode, H
 control steps of a chunk.

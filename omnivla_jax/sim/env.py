@@ -1,7 +1,7 @@
 """The environment: reset, restore and step, pure functions on a batch of episodes.
 
-No auto-reset: an episode that succeeded or diverged stays as it is, as
-fixed-length scans and grouped rollouts need. One out of time is truncated and goes on.
+No auto-reset: an episode that succeeded or diverged stays as it is, as fixed-length
+scans and grouped rollouts need. One out of time is truncated and continues.
 Diverged are episodes whose physics left its bounds, that got an action which is not
 finite, or whose task number, traced, names no task of the scene.
 Axes: B environments, F fixtures.

@@ -172,17 +172,17 @@ def _add_shapes(body: mujoco.MjsBody, part: Part, role: Collides) -> None:
 def _flatten_tables(spec: mujoco.MjSpec, assets: SceneAssets) -> None:
     """Table tops as planes, for MJX, which stands things on the highest one.
 
-    A plane takes four points of each body; a slab takes four of each of its boxes, so
+    A plane touches a body in four points, a box each of the body's boxes in four, so
     that things at rest would fill the engine's budget of contacts. Tables of other
-    arenas are parked far below.
+    arenas are moved far below.
     """
-    slabs = {name: ARENAS[name].table for name in assets.arenas}
-    if all(slabs.values()):
+    tables = {name: ARENAS[name].table for name in assets.arenas}
+    if all(tables.values()):
         spec.delete(spec.geom("floor"))
-    for name, slab in slabs.items():
-        if slab is None:
+    for name, table in tables.items():
+        if table is None:
             continue
-        (x0, y0, _), (x1, y1, z) = slab.low, slab.high
+        (x0, y0, _), (x1, y1, z) = table.low, table.high
         (top,) = spec.body(table_body(name)).geoms
         top.type = mujoco.mjtGeom.mjGEOM_PLANE
         top.size = ((x1 - x0) / 2, (y1 - y0) / 2, 0.01)

@@ -160,7 +160,7 @@ def simulator(scene: Scene, config: PolicyConfig, *, size: int) -> Environment:
         first_action=env.WAIT_ACTION,
         supports_fusion=ENGINES[scene.engine].supports_fusion,
         reward_terms=functools.partial(reward.compute, scene),
-        sparse_terms=reward.EVENTS,
+        sparse_terms=reward.SPARSE_TERMS,
         diagnostics=lambda state: {
             "contact_overflow": state.physics.overflow,
             "placement_failures": state.placement_failures,

@@ -130,7 +130,7 @@ def draw(
       lights.
     """
     chex.assert_rank(keys, 1)
-    task_key, state_key, pool_key, move_key, look_key = jnp.moveaxis(
+    task_key, state_key, pool_key, move_key, visuals_key = jnp.moveaxis(
         jax.vmap(lambda key: jax.random.split(key, 5))(keys), 1, 0
     )
     task = jax.vmap(lambda key: jax.random.choice(key, jnp.array(scene.task_ids)))(
@@ -150,7 +150,7 @@ def draw(
         states.fixture_pos,
         states.fixture_quat,
     )
-    return states.task, *_vary_visuals(scene, visuals, physics, look_key, ranges)
+    return states.task, *_vary_visuals(scene, visuals, physics, visuals_key, ranges)
 
 
 def _from_pool(

@@ -27,6 +27,7 @@ SAVE_EVERY = 5  # steps and updates
 SETTINGS = (
     "--config=experiments/configs/quickstart.py:debug",
     "--config.tasks=1,7",
+    "--config.policy.spatial=False",  # a third less to compile, in seven processes
     "--config.sft.steps=30",
     f"--config.rl.updates={UPDATES}",
     f"--config.save_every={SAVE_EVERY}",

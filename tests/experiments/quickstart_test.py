@@ -199,11 +199,12 @@ def test_an_unscripted_task_is_one_clear_line(user_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_users_file_runs_from_end_to_end(user_file, tmp_path):
+def test_a_users_file_is_learned_and_evaluated(user_file, tmp_path):
     """One task in words of its own; no second one to swap its instruction with."""
     run = tmp_path / "run"
-    sizes = ("--config.demonstrations.episodes=4", "--config.evaluation.recorded=0")
-    done = launch(run, f"--config.suite={user_file}", "--config.tasks=0,", *sizes)
+    changes = ("demonstrations.episodes=4", "evaluation.recorded=0", "stages=sft")
+    flags = [f"--config.{change}" for change in changes]
+    done = launch(run, f"--config.suite={user_file}", "--config.tasks=0,", *flags)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "Swapped words: skipped, there is only one instruction." in done.stdout
     results = json.loads((run / "results.json").read_text())

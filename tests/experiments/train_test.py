@@ -11,11 +11,13 @@ from omnivla_jax.policy import inference
 from tests.helpers import launchers
 
 CONFIG = "--config=experiments/configs/quickstart.py:debug"
-SMALL = ("--config.evaluation.recorded=0", "--config.tasks=1,7")
+# Where the steps are those of `quickstart_test.py`, so are the compiled programs.
+CHANGES = ("sft.steps=6", "rl.updates=6", "evaluation.recorded=0")
+FLAGS = [f"--config.{change}" for change in CHANGES]
 
 
 def launch(workdir, *arguments):
-    command = ("experiments.train", CONFIG, *SMALL, f"--workdir={workdir}")
+    command = ("experiments.train", CONFIG, *FLAGS, f"--workdir={workdir}")
     return launchers.run(*command, *arguments)
 
 

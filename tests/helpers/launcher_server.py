@@ -8,6 +8,7 @@ Answers each with its exit code. Importing is most of a short run. JAX's backend
 never started here: its threads would not survive a fork.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -31,6 +32,7 @@ def main() -> None:
     """Serve until standard input ends; in a fork, run the module instead."""
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # a fork neither looks at these objects nor copies their pages
     for line in sys.stdin:
         request = json.loads(line)
         process = os.fork()

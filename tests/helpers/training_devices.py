@@ -82,26 +82,30 @@ def test_a_checkpoint_is_read_onto_the_mesh(spread):
     assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(alone))
 
 
-def test_the_mesh_learns_what_one_device_learns(spread, tmp_path):
-    found, _ = spread
-    alone = make_context(tmp_path, None)
+@pytest.fixture(scope="module")
+def losses_alone(tmp_path_factory):
+    """The losses of every step on one device."""
+    alone = make_context(tmp_path_factory.mktemp("alone"), None)
     train_sft(alone)
-    tables = [c.workdir.metrics_file("sft") for c in (found, alone)]
-    ours, theirs = map(csv_log.load, tables)
-    assert len(ours) == len(theirs) == found.config.sft.steps
-    for row, other in zip(ours, theirs):
-        assert row["loss"] == pytest.approx(other["loss"], rel=0, abs=1e-5)
+    return losses(alone)
 
 
-def test_streamed_batches_are_split_over_the_mesh(mesh, tmp_path):
-    losses = []
-    for folder, devices in (("spread", mesh), ("alone", None)):
-        (tmp_path / folder).mkdir()
-        found = make_context(tmp_path / folder, devices, **{"data.streaming": True})
-        assert int(train_sft(found).step) == found.config.sft.steps
-        rows = csv_log.load(found.workdir.metrics_file("sft"))
-        losses.append([row["loss"] for row in rows])
-    np.testing.assert_allclose(losses[0], losses[1], rtol=0, atol=1e-5)
+def losses(context):
+    rows = csv_log.load(context.workdir.metrics_file("sft"))
+    assert len(rows) == context.config.sft.steps
+    return [row["loss"] for row in rows]
+
+
+def test_the_mesh_learns_what_one_device_learns(spread, losses_alone):
+    np.testing.assert_allclose(losses(spread[0]), losses_alone, rtol=0, atol=1e-5)
+
+
+def test_streamed_batches_are_split_over_the_mesh(mesh, losses_alone, tmp_path):
+    """In the order of training from memory, whose losses they have to be."""
+    changes = {"data.streaming": True, "data.streaming_order": "in_memory"}
+    found = make_context(tmp_path, mesh, **changes)
+    train_sft(found)
+    np.testing.assert_allclose(losses(found), losses_alone, rtol=0, atol=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_told(mesh, tmp_path):

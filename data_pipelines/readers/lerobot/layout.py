@@ -137,7 +137,7 @@ def episodes(
 def check_files(listed: Iterable[Episode]) -> None:
     """Refuse files that are missing, cut short, or a failed download's leftovers.
 
-    Of tables, only what lies there is looked at; opening one tells the rest.
+    Of tables, only the presence is checked; opening one checks the rest.
     """
     frames = {episode.file: 0 for episode in listed}  # of each video
     for episode in listed:

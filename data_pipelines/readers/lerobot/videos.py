@@ -1,6 +1,6 @@
 """Single frames of video files, found by their time.
 
-Decoding goes on from where it is if the frame lies a little ahead, and from the key
+Decoding continues from where it is if the frame lies a little ahead, and from the key
 frame before it otherwise; LeRobot's own videos have a key frame every two frames.
 """
 
@@ -121,6 +121,4 @@ def _one_line_errors(file: Path, where: str) -> Iterator[None]:
         raise ValueError(file_kinds.describe(file, fallback)) from error
 
 
-@functools.lru_cache(OPEN_FILES)
-def _open(file: Path) -> Video:
-    return Video(file)
+_open = functools.lru_cache(OPEN_FILES)(Video)

@@ -229,19 +229,15 @@ def _episodes(
     """(state, key) -> what an update learns from, and metrics."""
     on_mesh = sharding.on_mesh(mesh, experiment.policy)
     split = environment.shard_map_environment(simulator, on_mesh.shard_map_batch)
-
-    def run_episodes(state: TrainState, key: jax.Array) -> PyTree:
-        return collect(
-            _agent(experiment, split, state),
-            state.params,
-            key,
-            split,
-            experiment.tasks,
-            config=experiment.rl,
-            mesh_sharding=on_mesh,
-        )
-
-    return run_episodes
+    return lambda state, key: collect(
+        _agent(experiment, split, state),
+        state.params,
+        key,
+        split,
+        experiment.tasks,
+        config=experiment.rl,
+        mesh_sharding=on_mesh,
+    )
 
 
 def _agent(

@@ -22,11 +22,8 @@ SLICES = {
 }
 # Main memory of a device that programs may use, GiB, as the compiler states it.
 MEMORY_GIB = {"TPU v5 lite": 15.75, "TPU v5": 95.74, "TPU v6 lite": 31.25}
-
-
-def is_available() -> bool:
-    """Whether libtpu is installed: the extra `tpu`."""
-    return importlib.util.find_spec("libtpu") is not None
+# Whether libtpu is installed: the extra `tpu`.
+IS_AVAILABLE = importlib.util.find_spec("libtpu") is not None
 
 
 def make_mesh(name: str, *, fsdp: int = 1, tensor: int = 1) -> Mesh:

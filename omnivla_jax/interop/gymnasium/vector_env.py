@@ -130,7 +130,7 @@ class LiberoVectorEnv(gymnasium.vector.VectorEnv):
 
         Args:
           seed: environment i gets seed + i, or its own of a sequence, in [0, 2**32).
-            None goes on: the next episodes of the seeds before, or random seeds.
+            None continues: the next episodes of the seeds before, or random seeds.
           options: `task`, a row of the suite or one for each environment, which these
             episodes and those after them play instead of taking turns;
             `reset_mask`, bool [B]: only these environments.

@@ -1,4 +1,4 @@
-"""The reasoning expert's eye: a SigLIP-like vision transformer, one image at a time.
+"""The reasoning expert's encoder: a SigLIP-like vision transformer, image by image.
 
 Axes: B batch, V camera views, S image side, P tokens per view, E width.
 """

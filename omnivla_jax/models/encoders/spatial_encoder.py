@@ -1,4 +1,4 @@
-"""The spatial expert's eye: VGGT's aggregator, projected into the expert's stream.
+"""The spatial expert's encoder: VGGT's aggregator, projected into the expert's stream.
 
 Axes: B batch, V camera views, S image side, R register tokens, T tokens per view.
 """

@@ -62,14 +62,17 @@ def pi05_config(config: PolicyConfig) -> PolicyConfig:
 
 def pi0(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0."""
-    norms = big_vision.norms("action", "_1")
-    return _both_experts(config) | norms | ends(config, dense, PI0_ENDS)
+    reasoning = big_vision.paligemma(config)
+    action = big_vision.decoder("action", "_1") | big_vision.norms("action", "_1")
+    return reasoning | action | ends(config, dense, PI0_ENDS)
 
 
 def pi05(config: PolicyConfig) -> ParamMappings:
     """Reasoning and action experts of pi0.5."""
+    reasoning = big_vision.paligemma(config)
     norms = big_vision.norms("action", "_1", adaptive=True)
-    return _both_experts(config) | norms | ends(config, dense, PI05_ENDS)
+    action = big_vision.decoder("action", "_1") | norms
+    return reasoning | action | ends(config, dense, PI05_ENDS)
 
 
 def ends(
@@ -123,8 +126,3 @@ def dense(ours: str, theirs: str) -> ParamMappings:
         f"{ours}/{leaf}": ParamMapping((f"{theirs}/{leaf}",))
         for leaf in ("kernel", "bias")
     }
-
-
-def _both_experts(config: PolicyConfig) -> ParamMappings:
-    """What pi0 and pi0.5 share."""
-    return big_vision.paligemma(config) | big_vision.decoder("action", "_1")

@@ -35,7 +35,7 @@ class PublishedRecipe:
         )
 
     def training_config(self, config: PolicyConfig) -> PolicyConfig:
-        """As `update_config`, for training that goes on from the weights.
+        """As `update_config`, for training that continues from the weights.
 
         Its own data give the units of actions, and padding of a prompt its length.
         """

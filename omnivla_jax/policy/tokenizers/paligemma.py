@@ -1,6 +1,6 @@
 """Instructions to PaliGemma's tokens: by its SentencePiece model, or byte by byte.
 
-As pi0 tells them: begin mark, the text in one line, a line break. The model file comes
+As pi0 does: begin mark, the text in one line, a line break. The model file comes
 with PaliGemma (`paligemma_tokenizer.model`) and is never downloaded. Without it every
 byte is one of the byte tokens that the same vocabulary holds, so that any text has a
 spelling that the word table knows, if one several times longer.

@@ -33,9 +33,9 @@ def shapes(arenas: Sequence[str]) -> tuple[Primitive, ...]:
     drawn = [*pedestal(1.0)]
     for name in arenas:
         drawn += _room(name)
-        slab = ARENAS[name].table
-        if slab is not None:
-            drawn.append(box_between(slab.low, slab.high, f"{name}_table"))
+        table = ARENAS[name].table
+        if table is not None:
+            drawn.append(box_between(table.low, table.high, f"{name}_table"))
     return tuple(drawn)
 
 
@@ -57,11 +57,11 @@ def add(spec: mujoco.MjSpec, arenas: Sequence[str], *, lamps: bool) -> None:
     )
     floor.contype, floor.conaffinity, floor.group = 0, 3, 0
     for name in arenas:
-        slab, body = ARENAS[name].table, world
-        if slab is not None:
+        table, body = ARENAS[name].table, world
+        if table is not None:
             body = world.add_body(name=table_body(name))
-            top = box_between(slab.low, slab.high, f"{name}_table")
-            add_primitive(body, top, collides="fixture", friction=slab.friction)
+            top = box_between(table.low, table.high, f"{name}_table")
+            add_primitive(body, top, collides="fixture", friction=table.friction)
         room = _room(name)
         for shape in room[:-1] if name == arenas[0] else room:
             add_primitive(body, shape, collides="nothing")
@@ -88,16 +88,16 @@ def pedestal(height: float) -> tuple[Primitive, ...]:
 
 def _room(name: str) -> tuple[Primitive, ...]:
     """An arena's furniture and walls and, last, what hides the first arena's floor."""
-    slab, room = ARENAS[name].table, []
-    if slab is not None:
-        (x0, y0, z0), (x1, y1, _) = slab.low, slab.high
+    table, room = ARENAS[name].table, []
+    if table is not None:
+        (x0, y0, z0), (x1, y1, _) = table.low, table.high
         wood = f"{name}_legs"
-        if not slab.leg_radius:
+        if not table.leg_radius:
             low, high = (x0 + 0.2, y0 + 0.2, 0.0), (x1 - 0.1, y1 - 0.2, z0)
             room.append(box_between(low, high, wood))
-        for x in (x0 + 0.1, x1 - 0.1) if slab.leg_radius else ():
+        for x in (x0 + 0.1, x1 - 0.1) if table.leg_radius else ():
             for y in (y0 + 0.1, y1 - 0.1):
-                room.append(cylinder((x, y, 0), (x, y, z0), slab.leg_radius, wood))
+                room.append(cylinder((x, y, 0), (x, y, z0), table.leg_radius, wood))
     paint, trim = f"{name}_wall", "skirting"
     return (
         *room,

@@ -35,9 +35,9 @@ VISIBLE_GROUP, HIDDEN_GROUP = 0, 3
 
 
 class Primitive(NamedTuple):
-    """A shape in its body's frame, with the name of its look.
+    """A shape in its body's frame, with the name of its material.
 
-    Besides MuJoCo's kinds there are three to look at only, which become meshes: a
+    Besides MuJoCo's kinds there are three that are only drawn, which become meshes: a
     "cone" (a frustum: radius below, above, half length), a "cup" (the same, hollow and
     open above) and a "polytope" (the hull of `vertices`; half sides about the frame).
     """

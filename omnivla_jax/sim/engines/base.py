@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 import mujoco
 
 from omnivla_jax.sim import osc, rotation
@@ -142,3 +143,31 @@ def observed_poses(
     seconds = CONTROL_TIMESTEP / substeps - OBSERVATION_DELAY
     turn = rotation.from_axis_angle(seconds * angular, xp)
     return position + seconds * linear, rotation.multiply(turn, quaternion, xp)
+
+
+def end_control_step(
+    physics: PhysicsState,
+    command: Command,
+    gripper: jax.Array,
+    touching: jax.Array,
+    overflow: jax.Array,
+) -> PhysicsState:
+    """Return `physics` with what a control step leaves to the next one.
+
+    Args:
+      physics: after the control step; its other fields are those of before.
+      command: of the control step.
+      gripper: [B] commanded closing in [-1, 1] after the last substep.
+      touching: bool [B, P], watched pairs in contact in the last substep.
+      overflow: int32 [B], substeps whose contacts exceeded the engine's budget so far.
+    """
+    position, orientation = command.goal
+    return dataclasses.replace(
+        physics,
+        goal_pos=position.T,
+        goal_mat=jnp.moveaxis(orientation, -1, 0),
+        gripper=gripper,
+        fresh=jnp.zeros_like(command.fresh),
+        touching=touching,
+        overflow=overflow,
+    )

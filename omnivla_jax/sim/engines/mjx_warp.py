@@ -28,6 +28,7 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    end_control_step,
     observed_poses,
     start_command,
 )
@@ -261,20 +262,15 @@ def _control_step(
     )
     substep = functools.partial(_substep, model, physics, command)
     end, _ = jax.lax.scan(substep, start, jnp.arange(scene.preset.substeps))
-    return dataclasses.replace(
+    after = dataclasses.replace(
         physics,
         qpos=end.qpos,
         qvel=end.qvel,
         warmstart=end.warmstart,
-        goal_pos=command.goal.position.T,
-        goal_mat=jnp.moveaxis(command.goal.orientation, -1, 0),
-        gripper=end.closing,
-        fresh=jnp.zeros_like(physics.fresh),
         xpos=end.xpos,
         xquat=end.xquat,
-        touching=end.touching,
-        overflow=end.overflow,
     )
+    return end_control_step(after, command, end.closing, end.touching, end.overflow)
 
 
 def _substep(

@@ -1,8 +1,8 @@
 """Reward terms by name: the unscaled values of one control step.
 
 Every term is a function of (scene, state after the step, action of the step, action
-before it). Which terms count, and how much, is the config's business. Terms are levels,
-to be averaged over an episode's running steps; those in `EVENTS` happen in one step and
+before it). The config says which terms count, and how much. Terms are levels, to be
+averaged over an episode's running steps; those in `SPARSE_TERMS` happen in one step and
 are to be summed.
 Axes: B environments, D action dimensions, T tasks, G goals.
 """
@@ -20,7 +20,7 @@ from omnivla_jax.sim.goals.distance import goal_progress
 from omnivla_jax.sim.state import EnvState, Scene, goal_body
 
 ALIGNMENT_SCALE = 0.1  # m: the distance at which the term has fallen to 1 - tanh(1)
-EVENTS = frozenset({"success"})
+SPARSE_TERMS = frozenset({"success"})
 
 Term: TypeAlias = Callable[[Scene, EnvState, jax.Array, jax.Array], jax.Array]
 

@@ -47,7 +47,7 @@ def group_relative(
     Args:
       rollout: finished episodes.
       online: of stage III, whose groups these are.
-      config: of the objective, which has no say here.
+      config: of the objective; unused.
 
     Returns:
       The advantages, and metrics by name.
@@ -69,7 +69,7 @@ def leave_one_out(
     Args:
       rollout: finished episodes.
       online: of stage III, whose groups these are.
-      config: of the objective, which has no say here.
+      config: of the objective; unused.
 
     Returns:
       The advantages, and metrics by name.

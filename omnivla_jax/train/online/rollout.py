@@ -4,7 +4,7 @@
 
 G episodes from one start are a trajectory group: one advantage for all chunks of an
 episode. C chunks tried in one state are a chunk group (paper, eq. 16): the simulator's
-state is cloned, every clone executes its chunk, and one of them goes on. In a tree the
+state is cloned, every clone executes its chunk, and one of them continues. In a tree,
 states are cloned anew at the start of every segment.
 
 Axes: N initial states, G episodes of a group, B = N G episodes, C chunks tried in a

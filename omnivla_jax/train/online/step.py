@@ -140,10 +140,8 @@ def make_step(
                 state.severity, episode_metrics["success"], config=config.perturb
             )
             new_state = dataclasses.replace(new_state, severity=limit)
-        return (
-            mesh_sharding.constrain_state(new_state),
-            episode_metrics | update_metrics,
-        )
+        metrics = episode_metrics | update_metrics
+        return mesh_sharding.constrain_state(new_state), metrics
 
     return compilation.jit(
         step, fused=environment.supports_fusion, donate_argnames=("state",)

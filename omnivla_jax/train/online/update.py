@@ -249,19 +249,13 @@ def _imitation_gradient(
 
     `chosen` are chunks with decisions of their own; `key` is folded.
     """
-
-    shown = chosen.succeeded
+    shown, key = chosen.succeeded, jax.random.fold_in(key, 1)
     assert shown is not None, "no finished episodes"
-
-    def loss(params: PyTree) -> jax.Array:
-        return agent.imitation_loss(
-            lora.merge(params),
-            chosen.output,
-            jax.random.fold_in(key, 1),
-            shown,
+    value, gradient = jax.value_and_grad(
+        lambda params: agent.imitation_loss(
+            lora.merge(params), chosen.output, key, shown
         )
-
-    value, gradient = jax.value_and_grad(loss)(params)
+    )(params)
     return jax.tree.map(lambda leaf: config.self_imitation * leaf, gradient), value
 
 

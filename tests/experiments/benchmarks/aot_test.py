@@ -6,7 +6,7 @@ from experiments.benchmarks.lib import tpu_topology
 from tests.helpers import launchers
 
 
-@pytest.mark.skipif(tpu_topology.is_available(), reason="libtpu is installed")
+@pytest.mark.skipif(tpu_topology.IS_AVAILABLE, reason="libtpu is installed")
 def test_without_libtpu_it_says_so_in_one_line():
     done = launchers.run("experiments.benchmarks.aot")
     assert done.returncode == 0, done.stderr

@@ -68,6 +68,7 @@ def trained(params):
     return step, state, history
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_step_traces_once(trained):
     step, _, history = trained
     assert step._cache_size() == 1
@@ -76,6 +77,7 @@ def test_the_loss_falls_and_the_step_traces_once(trained):
     assert last["points_loss"] < 0.5 * first["points_loss"]
 
 
+@pytest.mark.slow
 def test_held_out_scenes_are_judged(trained, params):
     _, state, _ = trained
     evaluate = spatial.make_evaluate(SETTINGS, CONFIG)
@@ -87,6 +89,7 @@ def test_held_out_scenes_are_judged(trained, params):
     assert aligned.true.points.shape == (8, 2, 3, SIDE, SIDE)
 
 
+@pytest.mark.slow
 def test_only_the_action_expert_is_frozen(trained, params):
     _, state, _ = trained
     changed = jax.tree.map(
@@ -102,6 +105,7 @@ def test_only_the_action_expert_is_frozen(trained, params):
         assert any(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_the_decoder_is_dropped_afterwards(trained, params):
     _, state, _ = trained
     acting = lora.acting_params(state.params)
@@ -109,6 +113,7 @@ def test_the_decoder_is_dropped_afterwards(trained, params):
     assert spatial.DECODER in state.params
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_trains_its_projection(params):
     state = spatial.create(params, None, SETTINGS, CONFIG, seed=0)
     frozen = dataclasses.replace(SETTINGS, frozen_encoder=True)
@@ -117,6 +122,7 @@ def test_a_frozen_encoder_trains_its_projection(params):
     assert all(jax.tree.leaves(mask["head"]))
 
 
+@pytest.mark.slow
 def test_resuming_repeats_the_uninterrupted_run(trained, params):
     step, _, history = trained
     half = spatial.create(params, None, SETTINGS, CONFIG, seed=0)

@@ -1,7 +1,7 @@
 """Our side of the comparisons: episodes from LIBERO's initial states, batched.
 
-A success ends nothing here: how the real simulator goes on has to be seen as well, so
-that actions go on for some steps.
+A success ends nothing here: what the real simulator does afterwards has to be seen as
+well, so that actions continue for some steps.
 Axes: N initial states, T control steps, nq' entries of LIBERO's `qpos` of the task.
 """
 
@@ -59,13 +59,16 @@ def recorded_qpos(scene: Scene, task: int, state: EnvState) -> jax.Array:
 def play_expert(scene: Scene, task: int, starts: Starts) -> list[OurEpisode]:
     """The expert's N episodes, until each has succeeded or is out of time."""
     first = settled(scene, task, starts)
-
-    def act(state: EnvState, memory: expert.ExpertState, _: jax.Array) -> tuple:
-        return expert.act(scene, state, memory)
-
     count, horizon = len(starts.states), scene.suite.horizon
     nothing = np.zeros((horizon, count, env.ACTION_SIZE), np.float32)
-    return _play(scene, task, first, act, expert.init(first), nothing)
+    return _play(
+        scene,
+        task,
+        first,
+        lambda state, memory, _: expert.act(scene, state, memory),
+        expert.init(first),
+        nothing,
+    )
 
 
 def play_actions(

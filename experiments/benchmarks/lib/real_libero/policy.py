@@ -31,7 +31,7 @@ def serving(checkpoint: str) -> Iterator[str]:
       ValueError: it ends without serving, with its last words.
     """
     command = [sys.executable, "-m", "experiments.serve", f"--checkpoint={checkpoint}"]
-    with tempfile.TemporaryFile() as words:  # a pipe that nobody reads would fill
+    with tempfile.TemporaryFile() as words:  # a pipe without a reader would fill
         process = subprocess.Popen(
             [*command, "--port=0"], stdout=subprocess.PIPE, stderr=words
         )
@@ -95,9 +95,9 @@ def measure(
         )
         for number, state in enumerate(starts.states):
             real.seed(episodes.SEED + number)
-            ours.place(
-                {n: (p[number], q[number]) for n, (p, q) in starts.fixtures.items()}
-            )
+            ours.fixtures = {
+                n: (p[number], q[number]) for n, (p, q) in starts.fixtures.items()
+            }
             here, there = run(ours, state), run(real, state)
             rows.append(
                 {

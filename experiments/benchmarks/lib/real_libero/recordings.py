@@ -223,15 +223,16 @@ class Recorder:
 def read_episodes(path: Path) -> list[Trajectory]:
     """The episodes of one task that `Recorder.episodes` wrote."""
     with np.load(path) as file:
-        return [
-            Trajectory(
-                file[f"t{n}_actions"][episodes.WAIT_STEPS :],
-                file[f"t{n}_qpos"],
-                NEVER if step == NEVER else int(step) - episodes.WAIT_STEPS,
-                {(a, b): spans for a, b, spans in json.loads(str(file[f"t{n}_touch"]))},
-            )
-            for n, step in enumerate(file["success_steps"])
-        ]
+        arrays = dict(file)
+    return [
+        Trajectory(
+            arrays[f"t{n}_actions"][episodes.WAIT_STEPS :],
+            arrays[f"t{n}_qpos"],
+            NEVER if step == NEVER else int(step) - episodes.WAIT_STEPS,
+            {(a, b): spans for a, b, spans in json.loads(str(arrays[f"t{n}_touch"]))},
+        )
+        for n, step in enumerate(arrays["success_steps"])
+    ]
 
 
 def _pack_episodes(starts: Starts, played: Sequence[Trajectory]) -> dict[str, Any]:
@@ -260,15 +261,16 @@ def _pack_episodes(starts: Starts, played: Sequence[Trajectory]) -> dict[str, An
 
 def _read_starts(path: Path) -> Starts:
     with np.load(path) as file:
-        names = [str(name) for name in file["fixture_names"]]
-        columns = zip(file["fixture_pos"], file["fixture_quat"])
-        touches = [json.loads(str(pairs)) for pairs in file["touches"]]
-        return Starts(
-            file["states"],
-            dict(zip(names, columns)),
-            file["rest"],
-            tuple(tuple((a, b) for a, b in pairs) for pairs in touches),
-        )
+        arrays = dict(file)
+    names = [str(name) for name in arrays["fixture_names"]]
+    columns = zip(arrays["fixture_pos"], arrays["fixture_quat"])
+    touches = [json.loads(str(pairs)) for pairs in arrays["touches"]]
+    return Starts(
+        arrays["states"],
+        dict(zip(names, columns)),
+        arrays["rest"],
+        tuple(tuple((a, b) for a, b in pairs) for pairs in touches),
+    )
 
 
 def _pack_starts(

@@ -62,22 +62,17 @@ def compare(
     return rows
 
 
-def is_outside(row: dict[str, Any]) -> bool:
-    """Whether an object rests elsewhere."""
-    return any(not row[name] <= most for name, most in differences.REST_LIMITS.items())
-
-
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The share within the limits of all and by suite, and the worst outside.
 
     Returns:
       "offenders" counts the outside by object; "worst" lists the farthest.
     """
-    outside = [row for row in rows if is_outside(row)]
+    outside = [row for row in rows if excess(row) > 1]
     suites: dict[str, list[bool]] = {}
     for row in rows:
         name = row["object"].split("/")[0]
-        suites.setdefault(name, []).append(not is_outside(row))
+        suites.setdefault(name, []).append(excess(row) <= 1)
     offenders: dict[str, int] = {}
     for row in outside:
         offenders[row["object"]] = offenders.get(row["object"], 0) + 1

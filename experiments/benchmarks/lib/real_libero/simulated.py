@@ -32,7 +32,8 @@ class SimulatedLibero:
           task: its row of the suite.
         """
         self._scene, self._task = scene, task
-        self._fixtures: Fixtures = {}
+        # Where the next resets put fixtures: position [3], quaternion wxyz [4].
+        self.fixtures: Fixtures = {}
         self._state: EnvState | None = None
 
         def restore(qpos: jax.Array, qvel: jax.Array, fixtures: Any) -> EnvState:
@@ -45,14 +46,10 @@ class SimulatedLibero:
 
         self._restore, self._step = compilation.jit(restore), compilation.jit(step)
 
-    def place(self, fixtures: Fixtures) -> None:
-        """Where the next resets put fixtures: position [3], quaternion wxyz [4]."""
-        self._fixtures = fixtures
-
     def reset(self, state: np.ndarray) -> RealObservation:
         """Set a recorded state float64 [1 + nq + nv] (time first)."""
         qpos, qvel = recorded_states.split_rows(self._scene, self._task, state[None])
-        poses = {n: (p[None], q[None]) for n, (p, q) in self._fixtures.items()}
+        poses = {n: (p[None], q[None]) for n, (p, q) in self.fixtures.items()}
         arrays = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, jnp.float32), (qpos, qvel, poses)
         )
@@ -77,7 +74,7 @@ class SimulatedLibero:
         return RealObservation(
             qpos=row,
             qvel=np.asarray(qvel[0], np.float64),
-            fixtures=self._fixtures,
+            fixtures=self.fixtures,
             eef_position=np.asarray(physics.xpos[0, bodies[panda.EEF_BODY]], float),
             eef_quaternion=np.roll(
                 np.asarray(physics.xquat[0, bodies[HAND_BODY]], float), -1

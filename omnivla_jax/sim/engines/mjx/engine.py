@@ -22,11 +22,12 @@ from omnivla_jax.sim.engines.base import (
     ContactPairs,
     Engine,
     actuate,
+    end_control_step,
     start_command,
 )
 from omnivla_jax.sim.engines.mjx import active_bodies, stages
 from omnivla_jax.sim.engines.mjx.active_bodies import ActiveState
-from omnivla_jax.sim.engines.mjx.lanes import Take, in_lanes
+from omnivla_jax.sim.engines.mjx.lanes import in_lanes
 from omnivla_jax.sim.engines.mjx.stages import StepData, StepModel
 from omnivla_jax.sim.engines.mjx.vectors import take_rows
 from omnivla_jax.sim.libero.task_types import SceneAssets
@@ -141,15 +142,7 @@ def _control_step(
     after = active_bodies.scatter(
         model.active, data.subset, physics, end.state, end.xpos, end.xquat
     )
-    return dataclasses.replace(
-        after,
-        goal_pos=command.goal.position.T,
-        goal_mat=jnp.moveaxis(command.goal.orientation, -1, 0),
-        gripper=end.closing,
-        fresh=jnp.zeros_like(physics.fresh),
-        touching=end.touching,
-        overflow=end.overflow,
-    )
+    return end_control_step(after, command, end.closing, end.touching, end.overflow)
 
 
 def _substep(
@@ -184,27 +177,24 @@ def _control(
     """Run the controller: `ctrl` [9, B], the gripper's closing [B] and the terms."""
     preset, arm = model.preset, read_arm(model, data)
     mass = data.tree_dynamics.mass[_ARM, _ARM]
-
-    def dynamics(_: Take, mass: jax.Array, jacobian: jax.Array) -> osc.Dynamics:
-        return osc.dynamics(mass, jacobian, jnp)
-
-    def drive(
-        _: Take,
-        command: Command,
-        terms: osc.Dynamics,
-        arm: osc.Arm,
-        closing: jax.Array,
-        index: jax.Array,
-    ) -> tuple[jax.Array, jax.Array]:
-        return actuate(command, terms, arm, closing, index, preset.substeps, jnp)
-
     terms = jax.lax.cond(
         index % preset.refresh == 0,
-        lambda: in_lanes(dynamics, mass, arm.jacobian),
+        lambda: in_lanes(
+            lambda _, mass, jacobian: osc.dynamics(mass, jacobian, jnp),
+            mass,
+            arm.jacobian,
+        ),
         lambda: carry.terms,
     )
     ctrl, closing = in_lanes(
-        drive, command, terms, arm, carry.closing, index.reshape(1)
+        lambda _, command, terms, arm, closing, index: actuate(
+            command, terms, arm, closing, index, preset.substeps, jnp
+        ),
+        command,
+        terms,
+        arm,
+        carry.closing,
+        index.reshape(1),
     )
     return ctrl, closing, terms
 

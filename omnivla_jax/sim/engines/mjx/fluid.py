@@ -43,12 +43,12 @@ def equivalent_box(mass: np.ndarray, moments: np.ndarray) -> np.ndarray:
 
 
 def drag(
-    around: FluidOptions, box: Array, frame: Array, speed: jax.Array, spin: jax.Array
+    medium: FluidOptions, box: Array, frame: Array, speed: jax.Array, spin: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return the force and the torque [3, ...] on bodies, in their frames.
 
     Args:
-      around: the medium.
+      medium: what surrounds the bodies.
       box: [3, ...] m, edges along the principal axes.
       frame: [3, 3, ...], the principal axes in the body's frame.
       speed: [3, ...] m/s, of the centre of mass in the body's frame.
@@ -58,7 +58,7 @@ def drag(
     edges = jnp.asarray(box)
     first, second = jnp.roll(edges, -1, axis=0), jnp.roll(edges, -2, axis=0)
     width = jnp.mean(edges, axis=0)
-    viscous, inertial = np.pi * around.viscosity, around.density
+    viscous, inertial = np.pi * medium.viscosity, medium.density
     force = -3 * viscous * width * speed
     force -= 0.5 * inertial * first * second * jnp.abs(speed) * speed
     torque = -viscous * width**3 * spin

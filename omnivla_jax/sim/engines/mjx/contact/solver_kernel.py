@@ -126,8 +126,8 @@ def _arranged(inputs: SolverInputs) -> _Inputs:
     axes = jnp.concatenate([inputs.motion.angular, inputs.motion.linear])
     tree, _, batch = inputs.tree_mass.shape
     width, _, slots, _ = inputs.free_mass.shape
-    apart = jnp.eye(slots)[:, None, :, None, None]
-    blocks = inputs.free_mass.transpose(2, 0, 1, 3)[:, :, None] * apart
+    same_slot = jnp.eye(slots)[:, None, :, None, None]
+    blocks = inputs.free_mass.transpose(2, 0, 1, 3)[:, :, None] * same_slot
     blocks = blocks.reshape(slots * width, slots * width, batch)
     above = jnp.pad(inputs.tree_mass, ((0, 0), (0, len(blocks)), (0, 0)))
     below = jnp.pad(blocks, ((0, 0), (tree, 0), (0, 0)))
@@ -185,22 +185,25 @@ def _fill_jacobian(moved: Any, inputs: _Inputs, scratch: _Scratch) -> None:
 def _mass_mul(inputs: _Inputs, scratch: _Scratch, vector: jax.Array) -> jax.Array:
     size = len(vector)
     scratch.vector[:size] = vector
-
-    def add(dof: int, total: jax.Array) -> jax.Array:
-        return total + inputs.mass[dof] * scratch.vector[pl.ds(dof, 1)]
-
-    return jax.lax.fori_loop(0, size, add, jnp.zeros_like(vector))
+    return jax.lax.fori_loop(
+        0,
+        size,
+        lambda dof, total: total + inputs.mass[dof] * scratch.vector[pl.ds(dof, 1)],
+        jnp.zeros_like(vector),
+    )
 
 
 def _motion(scratch: _Scratch, velocity: jax.Array) -> jax.Array:
     """J v [4, K, B] of v [V, B]."""
     size = len(velocity)
     scratch.vector[:size] = velocity
-
-    def add(dof: int, total: jax.Array) -> jax.Array:
-        return total + scratch.jacobian[dof] * scratch.vector[pl.ds(dof, 1)]
-
-    return jax.lax.fori_loop(0, size, add, jnp.zeros_like(scratch.jacobian[0]))
+    return jax.lax.fori_loop(
+        0,
+        size,
+        lambda dof, total: total
+        + scratch.jacobian[dof] * scratch.vector[pl.ds(dof, 1)],
+        jnp.zeros_like(scratch.jacobian[0]),
+    )
 
 
 def _force(scratch: _Scratch, force: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ def test_it_steps_as_the_environment_does(scene, rest):
     simulator = SimulatedLibero(scene, TASK)
     with pytest.raises(RuntimeError, match="reset first"):
         simulator.step(np.zeros(7))
-    simulator.place(rest.fixtures)
+    simulator.fixtures = rest.fixtures
     first = simulator.reset(rest.state)
     np.testing.assert_allclose(
         first.qpos, rest.state[1 : 1 + len(first.qpos)], atol=1e-6

@@ -8,6 +8,10 @@ import numpy as np
 from omnivla_jax.core.types import Demonstration
 
 
+class PictureWarning(UserWarning):
+    """How pictures lie, or what opens the gripper, was guessed from names."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type when it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)

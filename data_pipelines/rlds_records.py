@@ -92,7 +92,8 @@ def open_files(folder: Path) -> tuple[Any, list[RecordFile]]:
     """
     info = _dataset_info(folder)
     split, file_format = info.splits[SPLIT], info.file_format.value
-    paths = [Path(path) for path in split.filepaths]
+    with named_damage(str(folder / INFO_FILE)):
+        paths = [Path(path) for path in split.filepaths]
     missing = [path for path in paths if not path.exists()]
     if missing or not paths:
         problem = f"{missing[0]} is missing" if missing else "it lists no files"

@@ -3,18 +3,18 @@
     python -m experiments.serve --checkpoint=runs/quickstart [--stage=online]
         [--host=127.0.0.1] [--port=8000] [--api_key_file=FILE]
         [--max_batch=8] [--max_wait_ms=5] [--max_clients=64] [--max_frame_mib=8]
-        [--image_convention=openpi] [--picture_keys=KEY,KEY,KEY]
+        [--image_convention=openpi] [--picture_keys=KEY,KEY,KEY] [--state_keys=KEY,KEY]
         [--default_prompt=TEXT] [--seed=0]
     python -m experiments.serve --policy=pi05_libero --weights=FOLDER
         [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
 --checkpoint is the folder of a run, of a training stage, or of one checkpoint; --policy
 serves published weights as `experiments.evaluate` plays them. Clients send LIBERO's
-keys, those of another robot's policy the names of its cameras; --image_convention says
-how they hold their pictures, by default as openpi's LIBERO client does. All programs
-are compiled before the first client is let in; then one line on standard output names
-the address. Ctrl-C and SIGTERM end it after the replies under way. docs/serving.md has
-a client, and every limit.
+keys, those of another robot's policy the names of its cameras, or openpi's of DROID;
+--image_convention says how they hold their pictures, by default as openpi's LIBERO
+client does. All programs are compiled before the first client is let in; then one line
+on standard output names the address. Ctrl-C and SIGTERM end it after the replies under
+way. docs/serving.md has a client, and every limit.
 """
 
 import asyncio
@@ -68,6 +68,9 @@ _PICTURES = flags.DEFINE_list(
     None,
     "Of a request, in the policy's order; else LIBERO's, or the cameras of its data.",
 )
+_STATES = flags.DEFINE_list(
+    "state_keys", None, "Of a request, joined to the state; else those of its data."
+)
 _CONVENTION = flags.DEFINE_enum(
     "image_convention",
     None,
@@ -85,7 +88,7 @@ flags.adopt_module_key_flags(published_flags)  # for --help
 def main(argv: list[str]) -> None:
     """Load, compile, serve until a signal."""
     from experiments.serving.batched_policy import BatchedPolicy
-    from experiments.serving.requests import PICTURES, RequestFormat
+    from experiments.serving.requests import PICTURES, STATE, RequestFormat
     from experiments.serving.server import PolicyServer, ServerConfig
 
     if argv[1:]:
@@ -113,6 +116,7 @@ def main(argv: list[str]) -> None:
     request_format = RequestFormat(
         image_size=policy.spec.config.vision.image_size,
         pictures=keys,
+        state=tuple(_STATES.value or policy.spec.state_keys or (STATE,)),
         views=policy.spec.config.views,
         image_convention=_CONVENTION.value
         or ("openpi" if keys == PICTURES else "upright"),

@@ -13,7 +13,7 @@ layout is a module and a line of `_MODULES`.
 
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator, Protocol
+from typing import Callable, Iterator, Protocol
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from data_pipelines.readers import (
     noops,
     rlds,
 )
-from data_pipelines.readers.options import ReadOptions, check_taken
+from data_pipelines.readers.options import InputNames, ReadOptions, check_taken
 from omnivla_jax.core import file_kinds, paths
 from omnivla_jax.core.types import Demonstration
 
@@ -76,6 +76,27 @@ _MODULES: dict[str, ModuleType] = {
 READERS: dict[str, Reader] = {
     name: _reader(name, module) for name, module in _MODULES.items()
 }
+
+
+# Of layouts whose robots need not be LIBERO's.
+_INPUT_NAMES: dict[str, Callable[[Path, ReadOptions], InputNames]] = {
+    "lerobot": lerobot.input_names,
+    "libero_hdf5": libero_hdf5.input_names,
+    "droid_rlds": droid_rlds.input_names,
+}
+
+
+def input_names(name: str, path: Path, options: ReadOptions) -> InputNames:
+    """What a policy that learned from a dataset is to be handed, and under which names.
+
+    Args:
+      name: a key of `READERS`.
+      path: of the dataset, which is read before.
+      options: of the reader.
+    """
+    if name not in _INPUT_NAMES:
+        return InputNames()
+    return _INPUT_NAMES[name](paths.hub_snapshot(path), options)
 
 
 def detect(path: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from data_pipelines import rlds_features, rlds_paths
 from data_pipelines.errors import check_finite
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.options import InputNames, ReadOptions
 from data_pipelines.readers.rlds_views import lazy_views
 from data_pipelines.rlds_builder import FEATURES_FILE
 from data_pipelines.rlds_records import Records, named_damage
@@ -87,6 +87,16 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
         demonstration = _demonstration(records, number, chosen)
         if demonstration is not None:
             yield demonstration
+
+
+def input_names(path: Path, options: ReadOptions) -> InputNames:
+    """The keys of openpi's DROID client; the exterior camera is its first."""
+    del path
+    cameras = options.cameras or (EXTERIOR[0], WRIST)
+    states = options.state_keys or STATE_KEYS
+    return InputNames(
+        *(tuple(f"observation/{name}" for name in names) for names in (cameras, states))
+    )
 
 
 def _demonstration(

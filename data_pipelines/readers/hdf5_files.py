@@ -7,12 +7,18 @@ import contextlib
 import functools
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
-from data_pipelines.errors import check_finite, first_line, optional_module
+from data_pipelines.errors import (
+    PictureWarning,
+    check_finite,
+    first_line,
+    optional_module,
+)
 from data_pipelines.readers.options import ReadOptions
 from omnivla_jax.core import file_kinds
 
@@ -42,6 +48,7 @@ LIBERO = Layout(
     convention="libero",
     shift=1,
 )
+REGENERATED = LIBERO._replace(shift=0)  # by OpenVLA's script: without attributes
 ROBOMIMIC = Layout(
     cameras=("agentview_image", "robot0_eye_in_hand_image"),
     state_keys=("robot0_eef_pos", QUATERNION, "robot0_gripper_qpos"),
@@ -78,13 +85,27 @@ def named_damage(where: str) -> Iterator[None]:
 
 
 def layout_of(opened: Any, options: ReadOptions) -> Layout:
-    """How a file is laid out: LIBERO's or robomimic's way, but for `options`.
+    """How a file is laid out: LIBERO's, OpenVLA's or robomimic's, but for `options`.
+
+    OpenVLA's files have LIBERO's names, and observations before their actions, but no
+    attributes; a warning says so.
 
     Raises ValueError where `opened` has no group `data`.
     """
     attributes = member(opened, "data", opened.filename).attrs
     is_libero = "problem_info" in attributes or "bddl_file_name" in attributes
     layout = LIBERO if is_libero else ROBOMIMIC
+    if not is_libero and "env_args" not in attributes and _has_liberos_names(opened):
+        layout = REGENERATED
+        if options.image_convention is None:
+            warnings.warn(
+                f"{opened.filename} has LIBERO's names, not its attributes: pictures "
+                "are taken upside down, and observations before their actions, as "
+                "OpenVLA's script leaves them. Say --config.data.image_convention="
+                f"{layout.convention} to confirm, or =upright if they are upright.",
+                PictureWarning,
+                stacklevel=2,
+            )
     order = attributes.get("macros_image_convention", "opengl")
     if not isinstance(order, str) or order not in ORDERS:
         raise ValueError(
@@ -101,6 +122,15 @@ def layout_of(opened: Any, options: ReadOptions) -> Layout:
         action_keys=options.action_keys or layout.action_keys,
         convention=options.image_convention or layout.convention,
     )
+
+
+def _has_liberos_names(opened: Any) -> bool:
+    """Whether the first demonstration has LIBERO's cameras."""
+    for demonstration in opened["data"].values():
+        if not hasattr(demonstration, "keys") or "obs" not in demonstration:
+            return False
+        return all(camera in demonstration["obs"] for camera in LIBERO.cameras)
+    return False
 
 
 def demonstration_names(opened: Any, split: str | None) -> list[str]:
@@ -182,9 +212,10 @@ def joined(group: Any, keys: tuple[str, ...], where: str) -> np.ndarray:
     parts = []
     for key in keys:
         dataset = member(group, key, where)
-        kind = getattr(dataset, "dtype", None)
-        if kind is None or kind.kind not in NUMBERS or not getattr(dataset, "size", 0):
-            held = "a group" if kind is None else f"{kind}{list(dataset.shape)}"
+        shape = getattr(dataset, "shape", None)
+        kind: Any = getattr(dataset, "dtype", None)
+        if shape is None or kind.kind not in NUMBERS or not dataset.size:
+            held = "a group" if shape is None else f"{kind}{list(shape)}"
             raise ValueError(
                 f"{where} has {key} as {held}, which are no numbers: get it again."
             )

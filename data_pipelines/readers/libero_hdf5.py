@@ -6,8 +6,9 @@
     mask/NAME                   optional: names of demonstrations, a filter key
 
 In LIBERO's files `obs[j]` is what the step with `actions[j]` returned, so that actions
-1, 2, ... go with observations 0, 1, ...; robomimic's files, and those whose `data` has
-the attribute `obs_before_action`, hold observations before their actions.
+1, 2, ... go with observations 0, 1, ...; robomimic's files, those whose `data` has the
+attribute `obs_before_action`, and OpenVLA's, which have LIBERO's names and no
+attributes, hold observations before their actions.
 
 Axes: T steps of a demonstration, V cameras, P state and D action dimensions.
 """
@@ -21,7 +22,7 @@ import numpy as np
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import hdf5_files
 from data_pipelines.readers.hdf5_files import Layout
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.options import InputNames, ReadOptions
 from omnivla_jax.core import file_kinds, picture_size
 from omnivla_jax.core.orientation import convert_image_convention
 from omnivla_jax.core.types import Demonstration
@@ -86,6 +87,13 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
                     "again."
                 )
             yield demonstration
+
+
+def input_names(path: Path, options: ReadOptions) -> InputNames:
+    """The names of the cameras, unless they are LIBERO's own."""
+    layout = hdf5_files.layout_of(hdf5_files.open_file(_files(path)[0]), options)
+    is_libero = layout.cameras == hdf5_files.LIBERO.cameras
+    return InputNames(() if is_libero else layout.cameras)
 
 
 def _demonstration(

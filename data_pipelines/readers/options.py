@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Collection
+from typing import Collection, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,13 @@ class ReadOptions:
     gripper: str | None = None  # rule of its commands on disk: `grippers.MEANINGS`
     remove_noops: bool = False  # leave out steps that `noops` finds
     seed: int = 0  # where one of several cameras or instructions is drawn
+
+
+class InputNames(NamedTuple):
+    """Names under which a robot hands a policy what it learned from; (): LIBERO's."""
+
+    cameras: tuple[str, ...] = ()  # the agent's first
+    state: tuple[str, ...] = ()  # joined in this order
 
 
 def check_taken(options: ReadOptions, reader: str, taken: Collection[str]) -> None:

@@ -17,7 +17,8 @@ from experiments.configs import ablation
 
 # Groups whose episodes nearly all succeed or fail say nothing about single actions.
 MIXED_GROUPS = {"success_rate_filter": (0.1, 0.9)}
-SUCCESS_ONLY = {"reward_weights": {"success": 1.0, "alignment": 0.0}}
+# Where all succeed, no advantage holds the policy to what it can do: imitation does.
+ANCHORED = {**MIXED_GROUPS, "self_imitation": 0.5}
 # Draws of the bound instead of a stochastic sampler.
 BOUND = {"stochastic_steps": "none"}
 
@@ -33,7 +34,6 @@ def clip(width: float) -> dict[str, float]:
 
 
 CRITIC = {name: value for name, value in ablation.CRITIC.items() if name != "optimizer"}
-BEST = {"objective": "gspo", **MIXED_GROUPS, **SUCCESS_ONLY}
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "SFT": {"only": {"rl": {"updates": 0}}},
     "PPO": {
@@ -55,10 +55,10 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "fast, narrow clip": rl(2e-4, **clip(0.01)),
     },
     "Flow-GSPO, mixed groups": {
-        "slow": rl(1e-4, **BEST),
-        "fast": rl(2e-4, **BEST),
-        "fast, averaged": rl(2e-4, **BEST, ema_decay=0.8),
-        "fast, self-imitation": rl(2e-4, **BEST, self_imitation=0.1),
+        "slow": rl(1e-4, **MIXED_GROUPS),
+        "slow, anchored": rl(1e-4, **ANCHORED),
+        "slow, anchored, uncertain tasks": rl(1e-4, **ANCHORED, task_memory=0.7),
+        "fast, anchored, uncertain tasks": rl(2e-4, **ANCHORED, task_memory=0.7),
     },
     "NFT": {
         "slow": rl(1e-4, objective="nft", **MIXED_GROUPS) | {"sampler": BOUND},

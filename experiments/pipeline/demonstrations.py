@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import lazy_images, rlds
-from data_pipelines.readers import READERS, detect
+from data_pipelines.readers import READERS, detect, input_names
+from experiments.configs.schema import DataConfig
 from experiments.pipeline.run_context import RunContext
 from experiments.reporting import progress
 from omnivla_jax.core import distributed
@@ -65,6 +66,9 @@ def demonstrations(context: RunContext) -> Callable[[], list[Demonstration]]:
     if not context.config.simulated:
         texts = sorted({episode.instruction for episode in episodes})
         summary["instructions"] = texts[:MAX_INSTRUCTIONS]
+        assert config.path is not None  # without a simulator there is no expert
+        names = input_names(_reader_name(config), config.path, config.options)
+        summary["cameras"], summary["state_keys"] = names
     context.workdir.save_result("demonstrations", summary)
     return lambda: episodes
 
@@ -104,7 +108,7 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
     """The demonstrations of the run's tasks in the dataset that `config.data` names."""
     config, data = context.config, context.config.data
     assert data.path is not None
-    source = detect(data.path) if data.source == "auto" else data.source
+    source = _reader_name(data)
     episodes = list(READERS[source](data.path, options=data.options))
     if config.simulated:
         tasks = {row: context.scene.tasks[row] for row in config.tasks}
@@ -129,6 +133,13 @@ def _load_dataset(context: RunContext) -> list[Demonstration]:
     if data.streaming:
         return episodes
     return [e._replace(images=np.asarray(e.images)) for e in episodes]
+
+
+def _reader_name(data: DataConfig) -> str:
+    """The reader of the dataset that `data` names."""
+    if data.source != "auto" or data.path is None:
+        return data.source
+    return detect(data.path)
 
 
 def normalized_words(text: str) -> str:

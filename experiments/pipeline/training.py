@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping, Sequence
 import jax.numpy as jnp
 
 from data_pipelines import streaming
+from data_pipelines.readers.options import InputNames
 from experiments.configs.schema import STREAMING_ORDERS, ExperimentConfig
 from experiments.pipeline import policy_checkpoint, spatial_stage, stage_setup
 from experiments.pipeline.run_context import RunContext
@@ -274,6 +275,7 @@ def _stored_normalizer(config: ExperimentConfig) -> Normalizer | None:
 def _policy_spec(context: RunContext) -> dict[str, Any]:
     """The description of the run's policy that its checkpoints hold."""
     config = context.config
+    names = InputNames()
     if config.simulated:
         tasks = config.task_table.tasks
         texts = [tasks[number].instruction for number in config.tasks]
@@ -281,11 +283,15 @@ def _policy_spec(context: RunContext) -> dict[str, Any]:
         demonstrated = context.workdir.result("demonstrations")
         assert demonstrated is not None  # that phase comes before
         texts = demonstrated["instructions"]
+        # Runs of earlier releases have none.
+        cameras = demonstrated.get("cameras", config.data.options.cameras)
+        names = InputNames(tuple(cameras), tuple(demonstrated.get("state_keys", ())))
     spec = PolicySpec(
         config.policy,
         exec_horizon=config.evaluation.exec_horizon,
         ode_steps=config.evaluation.steps,
         instructions=tuple(dict.fromkeys(texts)),
-        cameras=() if config.simulated else config.data.options.cameras,
+        cameras=names.cameras,
+        state_keys=names.state,
     )
     return spec.to_json()

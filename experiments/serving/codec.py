@@ -6,6 +6,7 @@ b"dtype": "<f4"}. What `openpi_client.msgpack_numpy` packs is unpacked here and 
 other way round; unlike there, nothing in a message is believed before it is checked.
 """
 
+import itertools
 import math
 import re
 from typing import Any, Mapping
@@ -24,6 +25,9 @@ REFUSED_KINDS = "VOc"  # of arrays: records, objects and complex numbers, as ope
 ARRAY_DTYPE = re.compile(r"[<>|=][biufSUmM]\d{1,6}(\[\d{0,6}[a-zA-Z]{1,2}\])?")
 SCALAR_KINDS = "biuf"
 MAX_DIMENSIONS = 8
+# Of a message: a million lists of one number take 3 MB, and seconds to unpack in which
+# no other thread runs.
+MAX_CONTAINERS, MAX_LENGTH = 1000, 4096
 
 
 def pack(value: Any) -> bytes:
@@ -40,15 +44,28 @@ def unpack(frame: bytes) -> Any:
     """Unpack one message; its arrays are read-only views of `frame`.
 
     Raises:
-      ValueError: it is not msgpack, it has bytes after its end, or an array in it is
-        damaged.
+      ValueError: it is not msgpack, it has bytes after its end, an array in it is
+        damaged, or it has more or longer lists and maps than any observation.
     """
+    numbers = itertools.count(1)
+
+    def count(container: Any) -> Any:
+        if next(numbers) > MAX_CONTAINERS:
+            raise ValueError(f"it holds more than {MAX_CONTAINERS} lists and maps")
+        return container
+
     try:
-        return msgpack.unpackb(frame, object_hook=_decode)
+        return msgpack.unpackb(
+            frame,
+            object_hook=lambda message: _decode(count(message)),
+            list_hook=count,
+            max_array_len=MAX_LENGTH,
+            max_map_len=MAX_LENGTH,
+        )
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(
             f"The frame of {len(frame)} bytes is no message of openpi's client: "
-            f"{error or type(error).__name__}."
+            f"{str(error).rstrip('.') or type(error).__name__}."
         ) from error
 
 

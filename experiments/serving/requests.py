@@ -23,6 +23,7 @@ class RequestFormat:
 
     image_size: int  # S
     pictures: tuple[str, ...] = PICTURES  # their keys, in the policy's order
+    state: tuple[str, ...] = (STATE,)  # keys of the numbers that make up the state
     views: int = len(PICTURES)  # that the policy looks at
     # openpi's LIBERO client turns LIBERO's frames by 180 degrees, which leaves them
     # upright and mirrored.
@@ -66,22 +67,19 @@ def to_observation(request: Any, request_format: RequestFormat) -> dict[str, Any
             f"The request is a {type(request).__name__}: send a map of observations."
         )
     names = request_format.pictures[: request_format.views]
-    missing = [name for name in (*names, STATE) if name not in request]
+    missing = [name for name in (*names, *request_format.state) if name not in request]
     if missing:
         raise ValueError(f"The request lacks {', '.join(missing)}.")
     size = request_format.image_size
     pictures = [
         resize_with_pad(to_picture(request[name], name), size) for name in names
     ]
-    with np.errstate(over="ignore"):  # what overflows is infinite, which is refused
-        state = np.asarray(request[STATE])
-        if np.issubdtype(state.dtype, np.number):
-            state = state.astype(np.float32)
+    states = [_numbers(request[name], name) for name in request_format.state]
     return {
         "images": convert_image_convention(
             np.stack(pictures), request_format.image_convention
         ),
-        "state": state,
+        "state": states[0] if len(states) == 1 else np.concatenate(states),
         "prompt": _prompt(request, request_format.default_prompt),
     }
 
@@ -114,6 +112,20 @@ def to_picture(value: Any, name: str) -> np.ndarray:
     if picture.dtype != np.uint8:
         raise ValueError(f"{name} is {picture.dtype}: send uint8, or float in [0, 1].")
     return np.ascontiguousarray(picture)
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    """A part of the state as float32 [P]; one number may come without an axis."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is lists of lists: send numbers [P].") from error
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise ValueError(
+            f"{name} is {array.dtype} {list(array.shape)}: send numbers [P]."
+        )
+    with np.errstate(over="ignore"):  # what overflows is infinite, which is refused
+        return np.atleast_1d(array).astype(np.float32)
 
 
 def resize_with_pad(picture: np.ndarray, size: int) -> np.ndarray:

@@ -254,6 +254,7 @@ def describe(policy: BatchedPolicy, request_format: RequestFormat) -> dict[str, 
         "image_size": request_format.image_size,
         "image_convention": request_format.image_convention,
         "picture_keys": list(request_format.pictures[: request_format.views]),
+        "state_keys": list(request_format.state),
         "instructions": list(spec.instructions),
         "config": spec.to_json()["config"],
     }

@@ -48,6 +48,7 @@ class PolicySpec:
     # Whether pictures of another size are fitted, as openpi does for its weights.
     fit_pictures: bool = False
     cameras: tuple[str, ...] = ()  # names of the V pictures; (): LIBERO's views
+    state_keys: tuple[str, ...] = ()  # whose numbers make up the state; (): LIBERO's
 
     def to_json(self) -> dict[str, Any]:
         """The content of a checkpoint's `policy` item."""

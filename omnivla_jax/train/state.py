@@ -122,7 +122,7 @@ def create(
     copy = functools.partial(jax.tree.map, jnp.copy)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        seed=jnp.asarray(seed, jnp.uint32),
+        seed=jnp.array(seed, jnp.uint32),  # a copy, too
         params=copy(params),
         ema_params=copy(params) if keep_ema else None,
         reference=copy(params) if keep_reference else None,

@@ -28,3 +28,12 @@ def test_the_learning_rate_rises_then_falls():
     np.testing.assert_allclose(values[12], 0.1, atol=1e-6)
     with pytest.raises(ValueError, match="decay_steps=4"):
         OptimizerConfig(1.0, warmup_steps=4, decay_steps=4)
+
+
+def test_a_state_owns_its_seed():
+    """Training donates a state; what it was made from stays usable."""
+    seed, params = jnp.asarray(3, jnp.uint32), {"a": jnp.ones(2)}
+    optimizer = state.make_optimizer(OptimizerConfig(1e-2), {"a": True})
+    made = state.create(params, None, optimizer, seed=seed)
+    jax.tree.map(lambda leaf: leaf.delete(), made)
+    assert int(seed) == 3 and float(params["a"].sum()) == 2

@@ -23,7 +23,7 @@ from data_pipelines.readers.lerobot import features, layout, pictures
 from data_pipelines.readers.lerobot.columns import episode_columns
 from data_pipelines.readers.lerobot.features import Features
 from data_pipelines.readers.lerobot.layout import Dataset, Episode
-from data_pipelines.readers.options import ReadOptions
+from data_pipelines.readers.options import InputNames, ReadOptions
 from omnivla_jax.core.types import Demonstration
 
 OPTIONS = (
@@ -70,6 +70,14 @@ def read(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Demonstra
         _check_frames(columns, episode, options.fps or dataset.fps)
         for first, last in _spans(columns["task_index"]):
             yield _demonstration(dataset, chosen, episode, columns, first, last)
+
+
+def input_names(path: Path, options: ReadOptions) -> InputNames:
+    """The names of the cameras, unless they are those of a LIBERO copy."""
+    dataset = layout.open_dataset(path)
+    if not options.cameras and features.libero_copy(dataset):
+        return InputNames()
+    return InputNames(features.choose(dataset, options).cameras)
 
 
 def _demonstration(
@@ -152,5 +160,6 @@ def _check_frames(columns: dict[str, np.ndarray], episode: Episode, fps: float) 
 
 def _spans(task_index: np.ndarray) -> Iterator[tuple[int, int]]:
     """The half-open spans of frames with one task; `task_index` is int [T]."""
-    bounds = [0, *(np.flatnonzero(np.diff(task_index)) + 1), len(task_index)]
+    changes = np.flatnonzero(np.diff(task_index)) + 1
+    bounds = [0, *changes.tolist(), len(task_index)]
     return zip(bounds[:-1], bounds[1:])

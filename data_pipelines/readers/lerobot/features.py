@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, Mapping, NamedTuple
 
+from data_pipelines.errors import PictureWarning
 from data_pipelines.readers import grippers
 from data_pipelines.readers.lerobot.layout import INFO_FILE, Dataset
 from data_pipelines.readers.options import ReadOptions
@@ -40,10 +41,6 @@ LIBERO_COPIES = (
 LIBERO_CONVENTION = "openpi"  # theirs: LIBERO's pictures turned by 180 degrees
 
 
-class PictureWarning(UserWarning):
-    """How pictures lie, or what opens the gripper, was guessed from names."""
-
-
 class Features(NamedTuple):
     """The features that are read."""
 
@@ -70,14 +67,7 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
       ValueError: a feature is missing or of another kind, or none is known by name.
     """
     known: Mapping[str, Mapping[str, Any]] = dataset.info["features"]
-    fitting = [  # features that include those of a LIBERO copy, in its sizes
-        copy
-        for copy in LIBERO_COPIES
-        if all(known.get(name, {}).get("dtype") in PICTURES for name in copy.cameras)
-        and known.get(copy.state, {}).get("shape") == [8]
-        and known.get(copy.action, {}).get("shape") == [7]
-    ]
-    copy = fitting[0] if fitting else None
+    copy = libero_copy(dataset)
     pictures = [name for name in known if known[name].get("dtype") in PICTURES]
     cameras = options.cameras or (copy.cameras if copy else ())
     if not cameras and len(pictures) == 1:
@@ -112,6 +102,17 @@ def choose(dataset: Dataset, options: ReadOptions) -> Features:
         convention=_convention(dataset, options, copy),
         gripper=copy.gripper if copy and options.gripper is None else None,
     )
+
+
+def libero_copy(dataset: Dataset) -> LiberoCopy | None:
+    """The published copy of LIBERO whose names and sizes a dataset has, or None."""
+    known: Mapping[str, Mapping[str, Any]] = dataset.info["features"]
+    for copy in LIBERO_COPIES:
+        pictures = (known.get(name, {}).get("dtype") for name in copy.cameras)
+        sizes = (known.get(n, {}).get("shape") for n in (copy.state, copy.action))
+        if all(kind in PICTURES for kind in pictures) and list(sizes) == [[8], [7]]:
+            return copy
+    return None
 
 
 def _convention(dataset: Dataset, options: ReadOptions, copy: LiberoCopy | None) -> str:

@@ -7,8 +7,10 @@ from typing import Mapping, Sequence, TypeAlias
 
 import numpy as np
 
-# By feature, then by name: min, max, mean, std [D] or [C, 1, 1], and count [1].
+# By feature, then by name: min, max, mean, std, quantiles [D] or [C, 1, 1], count [1].
 Statistics: TypeAlias = dict[str, dict[str, np.ndarray]]
+# Those that LeRobot writes since v3.0; pi0.5 is normalised by the outer ones.
+QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 
 def of_episode(columns: Mapping[str, np.ndarray]) -> Statistics:
@@ -20,7 +22,10 @@ def of_episode(columns: Mapping[str, np.ndarray]) -> Statistics:
 
 
 def of_dataset(episodes: Sequence[Statistics]) -> Statistics:
-    """The statistics of all episodes together, E >= 1."""
+    """The statistics of all episodes together, E >= 1.
+
+    Quantiles are averaged over the frames of the episodes, as LeRobot does it.
+    """
     merged = {}
     for name in episodes[0]:
         stacked = {
@@ -37,6 +42,7 @@ def of_dataset(episodes: Sequence[Statistics]) -> Statistics:
             "mean": mean,
             "std": np.sqrt((square * count).sum(axis=0) / total),
             "count": np.array([total]),
+            **{q: (stacked[q] * count).sum(axis=0) / total for q in QUANTILES},
         }
     return merged
 
@@ -58,6 +64,7 @@ def _of_numbers(array: np.ndarray) -> dict[str, np.ndarray]:
         "mean": values.mean(axis=0),
         "std": values.std(axis=0),
         "count": np.array([len(values)]),
+        **dict(zip(QUANTILES, np.quantile(values, [*QUANTILES.values()], axis=0))),
     }
 
 
@@ -79,5 +86,8 @@ def _of_pictures(array: np.ndarray) -> dict[str, np.ndarray]:
         "mean": mean,
         "std": np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)),
     }
+    below = np.cumsum(share, axis=1)
+    for name, quantile in QUANTILES.items():
+        by_channel[name] = levels[(below < quantile).sum(axis=1)]
     shaped = {key: value[:, None, None] for key, value in by_channel.items()}
     return shaped | {"count": np.array([len(array)])}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from data_pipelines.errors import PictureWarning
 from data_pipelines.lazy_images import LazyImages
 from data_pipelines.readers import READERS, detect
 from data_pipelines.readers.options import ReadOptions
@@ -83,6 +84,20 @@ def test_a_file_may_hold_observations_before_actions(tmp_path):
     np.testing.assert_allclose(found.action, stored(file, "data/demo_0/actions"))
     pictures = stored(file, "data/demo_0/obs/agentview_rgb")
     np.testing.assert_array_equal(found.images[LENGTH - 1][0], pictures[-1, ::-1])
+
+
+def test_openvlas_files_are_in_step_and_upside_down(tmp_path, recwarn):
+    """LIBERO's names without attributes, as its script regenerates them."""
+    file = store(tmp_path / NAME, attributes={})
+    with pytest.warns(PictureWarning, match="upside down, and observations before th"):
+        found, _ = read(file)
+    np.testing.assert_allclose(found.action, stored(file, "data/demo_0/actions"))
+    pictures = stored(file, "data/demo_0/obs/agentview_rgb")
+    np.testing.assert_array_equal(np.asarray(found.images)[:, 0], pictures[:, ::-1])
+    recwarn.clear()
+    found, _ = read(file, image_convention="upright")
+    np.testing.assert_array_equal(np.asarray(found.images)[:, 0], pictures)
+    assert found.instruction == "turn on the stove" and not recwarn
 
 
 def test_demonstrations_are_ordered_by_number(tmp_path):

@@ -9,9 +9,14 @@ import pytest
 from data_pipelines import png, rlds, rlds_builder, rlds_records
 from data_pipelines.encoded_cache import EncodedCache
 from data_pipelines.lazy_images import LazyImages
-from data_pipelines.readers import READERS, detect, modified_libero_rlds
+from data_pipelines.readers import (
+    READERS,
+    detect,
+    input_names,
+    modified_libero_rlds,
+)
 from data_pipelines.readers.options import ReadOptions
-from tests.data_pipelines.readers.fixtures.make_fixtures import FOLDER
+from tests.data_pipelines.readers.fixtures.make_fixtures import FIXTURES, FOLDER
 from tests.data_pipelines.rlds_test import make_episode
 
 
@@ -92,6 +97,19 @@ def test_the_hubs_cache_is_read_through_its_links(tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(found.images, wanted.images)
+
+
+@pytest.mark.parametrize("name", ["v21_images", "v30_av1"])
+def test_robots_hand_over_what_was_learned(name):
+    path = FOLDER / name
+    assert input_names("lerobot", path, ReadOptions()) == ((), ())  # as LIBERO's
+    chosen = (FIXTURES[name].keys[1],)
+    found = input_names("lerobot", path, ReadOptions(cameras=chosen))
+    assert found == (chosen, ())
+    droid = input_names("droid_rlds", path, ReadOptions(state_keys=("a", "b")))
+    assert droid.state == ("observation/a", "observation/b")
+    assert droid.cameras[1] == "observation/wrist_image_left"
+    assert input_names("rlds", path, ReadOptions()) == ((), ())
 
 
 @pytest.mark.parametrize(

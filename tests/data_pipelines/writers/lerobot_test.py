@@ -84,6 +84,22 @@ def test_episode_statistics_of_a_picture_by_hand():
     assert found["min"].shape == (3, 1, 1) and not found["min"].any()
 
 
+def test_quantiles_are_numpys_and_averaged_by_frames():
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (2, 40, 40, 3), np.uint8)
+    numbers = random.normal(size=(50, 7)).astype(np.float32)
+    first = statistics.of_episode({"image": pictures, "state": numbers})
+    for name, quantile in statistics.QUANTILES.items():
+        expected = np.quantile(pictures / 255, quantile, axis=(0, 1, 2))
+        np.testing.assert_allclose(first["image"][name].ravel(), expected, atol=0.01)
+        expected = np.quantile(numbers.astype(np.float64), quantile, axis=0)
+        np.testing.assert_allclose(first["state"][name], expected)
+    second = statistics.of_episode({"state": numbers[:25] + 9})
+    both = statistics.of_dataset([{"state": first["state"]}, second])["state"]
+    expected = (2 * first["state"]["q99"] + second["state"]["q99"]) / 3
+    np.testing.assert_allclose(both["q99"], expected)
+
+
 def test_a_full_table_is_followed_by_another(tmp_path, monkeypatch):
     monkeypatch.setattr(v30, "FILE_MB", 0)
     monkeypatch.setattr(v30, "CHUNK", 2)

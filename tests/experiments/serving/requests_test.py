@@ -64,6 +64,8 @@ def test_a_missing_prompt_is_the_default():
     [
         ({"observation/image": None}, "lacks observation/image"),
         ({"observation/state": None}, "lacks observation/state"),
+        ({"observation/state": [[1], [1, 2]]}, "state is lists of lists"),
+        ({"observation/state": np.zeros(8, "m8[s]")}, r"is timedelta64\[s\] \[8\]"),
         ({"prompt": None}, "lacks a prompt: .*--default_prompt"),
         ({"prompt": b"bytes"}, "prompt is b'bytes'"),
         ({"prompt": "x" * 1001}, "at most 1000 letters"),
@@ -84,6 +86,22 @@ def test_what_is_no_observation_is_refused(changes, words):
         observation(changes)
     with pytest.raises(ValueError, match="The request is a list"):
         requests.to_observation([], FORMAT)
+
+
+def test_a_state_may_come_in_parts():
+    """As openpi's DROID client sends joints and gripper."""
+    keys = ("observation/joint_position", "observation/gripper_position")
+    given = dataclasses.replace(FORMAT, state=keys)
+    joints = np.arange(7.0)
+    for gripper in (0.5, [0.5], np.float32(0.5)):
+        changes = {keys[0]: joints, keys[1]: gripper}
+        state = observation(changes, given)["state"]
+        np.testing.assert_array_equal(state, [*joints, 0.5])
+        assert state.dtype == np.float32
+    with pytest.raises(ValueError, match="lacks observation/gripper_position"):
+        observation({keys[0]: joints}, given)
+    with pytest.raises(ValueError, match=r"position is <U1 \[\]: send numbers"):
+        observation({keys[0]: joints, keys[1]: "x"}, given)
 
 
 def test_states_that_overflow_become_infinite():

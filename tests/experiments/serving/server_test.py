@@ -71,6 +71,7 @@ def test_openpis_client_gets_the_policys_actions(client, batched):
         "image_convention": "openpi",
         "instructions": [served.PROMPT],
         "picture_keys": ["observation/image", "observation/wrist_image"],
+        "state_keys": ["observation/state"],
         "config": None,
     }
     for number in range(3):
@@ -121,7 +122,10 @@ def test_concurrent_clients_share_calls(address, batched):
         ({**served.request(), "observation/state": np.full(8, 1e300)}, "finite"),
         ({**served.request(), "observation/state": np.zeros(7)}, r"float32 \[7\]"),
         ({**served.request(), "observation/state": ["x"] * 8}, "state is <U1"),
-        ({**served.request(), "observation/state": [[1], [1, 2]]}, "inhomogeneous"),
+        (
+            {**served.request(), "observation/state": [[1], [1, 2]]},
+            "state is lists of lists",
+        ),
         ({**served.request(), "observation/image": np.zeros((9, 9), "u1")}, "image is"),
         ({**served.request(), "prompt": "?!"}, "no word"),
         ({**served.request(), "prompt": "to " * 99}, "needs 100 tokens"),

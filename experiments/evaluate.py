@@ -5,6 +5,7 @@
         [--suite=libero_object|FILE.bddl|FOLDER] [--tasks=0,3] [--max_steps=280]
         [--initial_states=sampled|libero|FILE|FOLDER]
         [--videos=4] [--out=DIR]
+        [--perturb=all|camera,light.shadow|FILE [--severity=0.5,1] [--split=held_out]]
     python -m experiments.evaluate --policy=pi05_libero --weights=FOLDER
         --suite=libero_spatial [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
@@ -17,6 +18,11 @@ Standard output is one JSON object in one line, the table goes to standard error
 with the JSON into --out, beside failures.mp4 of the first failed episodes. The outcome
 of an episode depends on neither --episodes nor --batch_size: the first 24 of 48 are the
 24, and without other flags the run's own evaluation is repeated.
+
+--perturb evaluates under LIBERO-Plus' seven dimensions of perturbation, or the variants
+that a file names: its task_classification.json, or a text file with a name in each
+line. Success is then told by dimension, also in perturbations.html, and --videos counts
+failures of each.
 """
 
 import dataclasses
@@ -26,24 +32,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags, logging
 
 from experiments.configs import published_flags
 from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig, check_tasks
-from experiments.pipeline import episode_video, evaluated_policy, initial_states
+from experiments.pipeline import (
+    evaluated_policy,
+    initial_states,
+    perturbed_evaluation,
+    played_episodes,
+)
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
-from experiments.reporting import errors, evaluation_files, progress
+from experiments.reporting import (
+    errors,
+    evaluation_files,
+    perturbation_page,
+)
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import paths
-from omnivla_jax.core.types import PyTree
 from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
-from omnivla_jax.train import environment, evaluate
-from omnivla_jax.train.evaluate import EvalResult, EvaluateConfig
+from omnivla_jax.sim.state import Scene
+from omnivla_jax.train import evaluate, perturbed_environment
+from omnivla_jax.train.evaluate import EvalBatch, EvaluateConfig
+from omnivla_jax.world.perturbations import kinds
+from omnivla_jax.world.perturbations.layout import DISTRACTORS
 
 SAMPLED = "sampled"
 
@@ -77,6 +93,11 @@ _SEED = flags.DEFINE_integer(
 )
 _VERDICTS = flags.DEFINE_boolean("verdicts", True, "List the outcome of every episode.")
 _VIDEOS = flags.DEFINE_integer("videos", 0, "Failed episodes to show.", lower_bound=0)
+_PERTURB = flags.DEFINE_list(
+    "perturb", None, "all, dimensions, kinds such as light.shadow, or a file of names."
+)
+_SEVERITY = flags.DEFINE_list("severity", ["1"], "From 0 to 1, which take turns.")
+_SPLIT = flags.DEFINE_enum("split", "all", list(kinds.SPLITS), "Of --perturb's ranges.")
 _OUT = flags.DEFINE_string("out", None, "Folder for evaluation.json, .md and videos.")
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
@@ -118,36 +139,31 @@ def run(
     Returns:
       What is printed as JSON.
     """
-    scene, settings = make_scene(config), config.evaluation
-    names = task_names(scene)
-    simulator = environment.simulator(scene, config.policy, size=config.image_size)
-    recorded = _STATES.value != SAMPLED
-    if recorded:
-        tasks = {row: scene.tasks[row] for row in config.tasks}
-        states = initial_states.read(_STATES.value, config.suite, tasks)
-        pairs = initial_states.take_turns(states, _EPISODES.value)
-        settings = dataclasses.replace(settings, episodes=len(pairs))
-        simulator = initial_states.restoring(simulator, scene)
-    if _VIDEOS.value:
-        settings = dataclasses.replace(settings, recorded=settings.width)
-    starts = evaluate.eval_initial_states(config.seed, config.tasks, settings)
-    if recorded:
-        rows = np.asarray([task for task, _ in pairs], np.int32)
-        key = initial_states.to_scene(scene, states, pairs)
-        starts = starts._replace(task=rows, instruction_id=rows, key=key)
+    choice, recorded = _perturb_choice(), _STATES.value != SAMPLED
+    scene = make_scene(config, extras=DISTRACTORS if choice else ())
+    if choice is not None:
+        policy = perturbed_environment.with_room(config.policy, scene)
+        config = dataclasses.replace(config, policy=policy)
+    settings, starts = _starts(config, scene, choice)
+    simulator = perturbed_evaluation.make_environment(
+        scene,
+        config.policy,
+        size=config.image_size,
+        recorded=recorded,
+        perturbed=choice is not None,
+    )
+    groups = ["failures"] * settings.episodes
+    if choice is not None:
+        starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
+        groups = [label.dimension for label in labels]
     program = evaluate.make_evaluate(simulator, config.policy, settings)
-    outcome, failures = run_episodes(program, chosen, starts, settings)
-    numbers = [number for number, _ in failures]
-    if numbers and out is not None:
-        episode_video.write(
-            out / "failures.mp4",
-            scene,
-            jax.tree.map(lambda *x: np.stack(x, axis=1), *[s for _, s in failures]),
-            [f"{n}: {scene.tasks[int(starts.task[n])].instruction}" for n in numbers],
-            size=config.video_size,
-            supersample=config.video_supersample,
-        )
-    summary = evaluate.summarise(outcome.success, np.asarray(starts.task), names)
+    outcome, failures = played_episodes.run_episodes(
+        program, chosen, starts, settings, groups, shown=_VIDEOS.value
+    )
+    videos = played_episodes.write_videos(config, scene, starts, failures, out)
+    summary = evaluate.summarise(
+        outcome.success, np.asarray(starts.task), task_names(scene)
+    )
     summary |= evaluate.failure_counts(outcome) | {
         "episodes": settings.episodes,
         **chosen.origin,
@@ -158,66 +174,66 @@ def run(
     if _VERDICTS.value:
         summary["verdicts"] = outcome.success.astype(int).tolist()
         summary["steps"] = outcome.steps.astype(int).tolist()
+    if choice is not None:
+        summary |= perturbed_evaluation.summarise(outcome.success, labels)
+        summary["perturb"] = {"names": _PERTURB.value, "split": choice.split}
+        if _VERDICTS.value:
+            summary["variants"] = [label._asdict() for label in labels]
+        if out is not None:
+            title = f"{config.suite}, {settings.episodes} episodes"
+            perturbation_page.write(out, summary | {"title": title}, videos)
     return summary
 
 
-def run_episodes(
-    program: jax.stages.Wrapped,
-    chosen: EvaluatedPolicy,
-    starts: evaluate.EvalBatch,
-    config: EvaluateConfig,
-) -> tuple[EvalResult, list[tuple[int, PyTree]]]:
-    """Run all episodes, a block of the compiled width at a time.
+def _starts(
+    config: ExperimentConfig,
+    scene: Scene,
+    choice: perturbed_evaluation.Choice | None,
+) -> tuple[EvaluateConfig, EvalBatch]:
+    """The sizes and the episodes, from sampled or recorded states."""
+    settings, tasks = config.evaluation, config.tasks
+    by_name = choice is not None and choice.variants is not None
+    pairs: list[tuple[int, int]] = []
+    if by_name and _STATES.value == SAMPLED and _EPISODES.value is None:
+        listed = perturbed_evaluation.official_variants(choice, scene, tasks)
+        settings = dataclasses.replace(settings, episodes=len(listed))
+    if _STATES.value != SAMPLED:
+        table = {row: scene.tasks[row] for row in tasks}
+        states = initial_states.read(_STATES.value, config.suite, table)
+        if by_name:
+            pairs = perturbed_evaluation.first_states(choice, scene, tasks)
+            pairs = pairs[: _EPISODES.value]
+        else:
+            pairs = initial_states.take_turns(states, _EPISODES.value)
+        settings = dataclasses.replace(settings, episodes=len(pairs))
+    if _VIDEOS.value:
+        settings = dataclasses.replace(settings, recorded=settings.width)
+    starts = evaluate.eval_initial_states(config.seed, tasks, settings)
+    if pairs:
+        rows = np.asarray([task for task, _ in pairs], np.int32)
+        key = initial_states.to_scene(scene, states, pairs)
+        starts = starts._replace(task=rows, instruction_id=rows, key=key)
+    return settings, starts
 
-    Args:
-      program: of `evaluate.make_evaluate`.
-      chosen: the policy.
-      starts: of N episodes.
-      config: the sizes.
 
-    Returns:
-      The outcome of all episodes, and the number and the states [T, ...] of the first
-      failed ones.
+def _perturb_choice() -> perturbed_evaluation.Choice | None:
+    """What --perturb asks for; None: nothing.
+
+    Raises:
+      ValueError: it names unknown perturbations, or some that cannot be played.
     """
-    params, normalizer, width = chosen.params, chosen.normalizer, config.width
-    outcomes: list[EvalResult] = []
-    failures: list[tuple[int, PyTree]] = []
-    finished = succeeded = 0
-    with progress.phase(
-        "Evaluation", total=config.episodes, unit="episode", stream=sys.stderr
-    ) as bar:
-        with bar.compiling():
-            rows = np.arange(width) % config.episodes
-            shapes = jax.eval_shape(
-                lambda: (
-                    params,
-                    normalizer,
-                    jax.tree.map(lambda x: x[rows], starts),
-                )
-            )
-            evaluate_fn = program.lower(*shapes).compile()
-        for low in range(0, config.episodes, width):
-            block = jax.tree.map(lambda x: x[low : low + width], starts)
-            size = len(block.task)
-            outcome = evaluate.run(
-                evaluate_fn,
-                params,
-                normalizer,
-                block,
-                config=dataclasses.replace(config, episodes=size),
-            )
-            finished += size
-            succeeded += int(outcome.success.sum())
-            bar.advance(size, success=succeeded / finished)
-            for row in np.flatnonzero(~outcome.success):
-                if len(failures) < _VIDEOS.value:
-                    states = jax.tree.map(
-                        lambda x: np.asarray(x[:, row]), outcome.frames
-                    )
-                    failures.append((low + int(row), states))
-            outcomes.append(outcome._replace(frames=None))
-    whole = jax.tree.map(lambda *x: np.concatenate(x), *outcomes)
-    return whole, failures
+    if _PERTURB.value is None:
+        return None
+    file = Path(_PERTURB.value[0]).expanduser() if len(_PERTURB.value) == 1 else None
+    is_file = file is not None and file.is_file()
+    choice = perturbed_evaluation.Choice(
+        names=() if is_file else tuple(_PERTURB.value),
+        severities=tuple(map(float, _SEVERITY.value)),
+        split=_SPLIT.value,
+        variants=file if is_file else None,
+    )
+    choice.check(recorded=_STATES.value != SAMPLED)
+    return choice
 
 
 def _load_policy() -> EvaluatedPolicy:

@@ -24,6 +24,7 @@ from ml_collections.config_dict import placeholder
 
 from experiments.configs import rl_schema
 from omnivla_jax.train.spatial.losses import LossWeights
+from omnivla_jax.world.perturbations import training_draws
 from omnivla_jax.world.random_scenes import SceneRanges
 
 DEBUG_CHANGES = {
@@ -121,6 +122,14 @@ def _quickstart() -> ConfigDict:
     config.exec_horizon = 8
     config.update(_data())
     config.update(_stages())
+    # Episodes under LIBERO-Plus' dimensions, see docs/libero_plus.md; kinds="": none.
+    config.perturb = ConfigDict(
+        {
+            "kinds": "",  # "all", or names with commas
+            "stages": "sft,online",  # whose episodes are perturbed
+            **training_draws.defaults(),
+        }
+    )
     config.evaluation = ConfigDict(
         {"episodes": 210, "batch_size": 70, "steps": 4, "recorded": 6}
     )

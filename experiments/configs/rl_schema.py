@@ -29,6 +29,7 @@ def defaults() -> dict[str, Any]:
         )
         for field in dataclasses.fields(OnlineConfig)
         if field.default is not dataclasses.MISSING
+        and field.name != "perturb"  # a part of its own, for several stages
     }
     return {"objective": "gspo", **online, **_objective_settings()}
 

@@ -28,6 +28,7 @@ from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.spatial import SpatialConfig
 from omnivla_jax.train.spatial.losses import LossWeights
 from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from omnivla_jax.world.random_scenes import SceneRanges
 
 # What draws the frames beforehand, see `sft.drawn_rows`; None: each once an epoch.
@@ -97,12 +98,18 @@ class ExperimentConfig:
     validation: EvaluateConfig  # of the best checkpoint
     video_size: int  # pixels a side of each picture
     profile_update: bool  # whether an update is timed by its parts after training
+    perturb: PerturbConfig | None = None  # of training's episodes; None: nothing
+    perturb_stages: tuple[str, ...] = ()  # whose episodes are perturbed
     video_supersample: int = 2  # rays per pixel along a side
 
     @property
     def simulated(self) -> bool:
         """Whether there is a simulator; a dataset of another robot has none."""
         return bool(self.suite)
+
+    def perturb_in(self, stage: str) -> PerturbConfig | None:
+        """What perturbs the episodes of a stage; None: nothing."""
+        return self.perturb if stage in self.perturb_stages else None
 
     @property
     def task_table(self) -> Suite:
@@ -133,6 +140,10 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
     evaluation = EvaluateConfig(
         chunks=raw["chunks"], exec_horizon=raw["exec_horizon"], **raw["evaluation"]
     )
+    perturb, perturb_stages = _perturb(raw)
+    rl = rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler)
+    if "online" in perturb_stages:
+        rl = dataclasses.replace(rl, perturb=perturb)
     sft_optimizer = OptimizerConfig(
         decay_steps=raw["sft"]["steps"], **raw["sft"]["optimizer"]
     )
@@ -152,14 +163,36 @@ def from_config(config: ConfigDict) -> ExperimentConfig:
         data=_data(raw["data"], raw["seed"]),
         spatial=_spatial(raw),
         sft=SftConfig(**raw["sft"] | {"optimizer": sft_optimizer}),
-        rl=rl_schema.online_config(raw["rl"], raw["chunks"], policy, sampler),
+        rl=rl,
         evaluation=evaluation,
         save_every=raw["save_every"],
         evaluate_every=raw["evaluate_every"],
         validation=dataclasses.replace(evaluation, episodes=raw["validation_episodes"]),
         video_size=raw["video_size"],
         profile_update=raw["profile_update"],
+        perturb=perturb,
+        perturb_stages=perturb_stages,
     )
+
+
+def _perturb(
+    raw: Mapping[str, Any],
+) -> tuple[PerturbConfig | None, tuple[str, ...]]:
+    """What episodes are perturbed by, and in which stages."""
+    fields = dict(raw.get("perturb", {}))  # runs of earlier releases have none
+    names = split_names([fields.pop("kinds", "")])
+    stages = split_names([fields.pop("stages", "")])
+    if not names:
+        return None, ()
+    choices = dict.fromkeys(("sft", "online"))
+    for stage in stages:
+        choose("perturb.stages", stage, choices)
+    if not raw["suite"] or ("sft" in stages and raw["data"]["source"] != "expert"):
+        raise ValueError(
+            f"perturb.kinds={','.join(names)} perturbs episodes of the simulator, but "
+            "demonstrations are read from a dataset: set perturb.stages=online."
+        )
+    return PerturbConfig(names, **fields), stages
 
 
 def split_names(texts: Sequence[str]) -> tuple[str, ...]:

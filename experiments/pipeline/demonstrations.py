@@ -215,6 +215,7 @@ def _record_expert(context: RunContext) -> tuple[list[Demonstration], int]:
         steps=config.steps,
         size=context.config.image_size,
         action_noise=config.noise,
+        perturb=context.config.perturb_in("sft"),
     )
     key = rng.named_key(context.config.seed, "demonstrations")
     missing = episodes_per_task(config.episodes, tasks)

@@ -12,8 +12,9 @@ import numpy as np
 from experiments.reporting import video
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.sim.scene import Scene
-from omnivla_jax.world import observe, visual_scene
+from omnivla_jax.sim.state import Scene
+from omnivla_jax.world import visual_scene
+from omnivla_jax.world.perturbations import perturbation
 
 STEPS_PER_FRAME = 2  # control steps
 FPS = 10  # with a 20 Hz robot and two steps a frame: real time
@@ -49,14 +50,19 @@ def write(
         num_frames = min(num_frames, int(success_frame.max()) + TAIL_FRAMES)
     visuals = visual_scene.make(scene)
     draw = compilation.jit(
-        lambda physics: observe.images(
-            visuals, physics, size=size, shadows=True, supersample=supersample
+        lambda state: perturbation.pictures(
+            scene,
+            visuals,
+            state,
+            size=size,
+            shadows=state.perturbation is None,  # else those that it asks for
+            supersample=supersample,
         ),
         fused=True,
     )
     images = np.stack(
         [
-            np.asarray(draw(jax.tree.map(lambda leaf: leaf[frame], states.physics)))
+            np.asarray(draw(jax.tree.map(lambda leaf: leaf[frame], states)))
             for frame in range(num_frames)
         ]
     )  # [F, R, V, S, S, 3]

@@ -4,7 +4,7 @@ Axes: N episodes, S states of one file, nq and nv of the scene.
 """
 
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +133,14 @@ def to_scene(
     }
 
 
+def restore(
+    scene: Scene, task: jax.Array, states: PyTree, change: Any = None
+) -> EnvState:
+    """Episodes at recorded states, before the waiting steps; `change` has no effect."""
+    del change  # of sampled layouts
+    return env.restore(scene, task, states["qpos"], states["qvel"])
+
+
 def restoring(environment: Environment, scene: Scene) -> Environment:
     """The simulator with a `reset` that takes recorded states instead of keys.
 
@@ -141,7 +149,6 @@ def restoring(environment: Environment, scene: Scene) -> Environment:
     """
 
     def reset(task: jax.Array, states: PyTree) -> EnvState:
-        restored = env.restore(scene, task, states["qpos"], states["qvel"])
-        return env.settle(scene, restored)
+        return env.settle(scene, restore(scene, task, states))
 
     return environment._replace(reset=reset)

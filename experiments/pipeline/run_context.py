@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 from jax.sharding import Mesh
 
@@ -11,16 +11,17 @@ from experiments.pipeline.workdir import Workdir
 from experiments.reporting import progress
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.sim.scene import Scene
-from omnivla_jax.train import environment, evaluate
+from omnivla_jax.train import environment, evaluate, perturbed_environment
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.world import expert
+from omnivla_jax.world.perturbations.layout import DISTRACTORS
 
 
 class Simulation(NamedTuple):
     """What runs episodes."""
 
     scene: Scene
-    environment: Environment
+    environment: Environment  # of training, perturbed where the config says so
     evaluate_fn: Callable[[], evaluate.Evaluate]  # compiles on its first call
 
 
@@ -66,20 +67,30 @@ def make_context(
     with workdir.timer("scene"):
         if "sft" in config.stages:
             require_demonstrations(config)
-        scene = make_scene(config)
+        scene = make_scene(config, extras=DISTRACTORS if config.perturb else ())
         simulator = environment.simulator(scene, config.policy, size=config.image_size)
+        training = simulator
+        if config.rl.perturb is not None:
+            perturbed = perturbed_environment.simulator(
+                scene, config.policy, size=config.image_size
+            )
+            training = perturbed_environment.drawing(
+                perturbed, scene, config.rl.perturb
+            )
     names = ", ".join(f'"{scene.tasks[row].instruction}"' for row in config.tasks)
     progress.note("Scene", f"{config.suite} on {scene.engine}: {names}")
     evaluate_fn = functools.cache(
         lambda: evaluate.compiled(simulator, config.policy, config.evaluation)
     )
-    simulation = Simulation(scene, simulator, evaluate_fn)
+    simulation = Simulation(scene, training, evaluate_fn)
     return RunContext(config, workdir, mesh, simulation)
 
 
-def make_scene(config: ExperimentConfig) -> Scene:
-    """The scene of a config's suite, simulated by the config's engine."""
-    return scenes.make(config.suite, engine=config.engine, **config.task_files)
+def make_scene(config: ExperimentConfig, *, extras: Iterable[str] = ()) -> Scene:
+    """The scene of a config's suite and `extras`, simulated by the config's engine."""
+    return scenes.make(
+        config.suite, engine=config.engine, extras=extras, **config.task_files
+    )
 
 
 def task_names(scene: Scene) -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Mapping
 
+from experiments.reporting import perturbation_page
 from experiments.reporting.files import replacing, write_json
 
 JSON, TABLE = "evaluation.json", "evaluation.md"
@@ -31,5 +32,7 @@ def success_table(summary: Mapping[str, Any]) -> str:
         low, high = row["interval"]
         cell = f"{row['success']:.1%} ({low:.1%} to {high:.1%})"
         lines.append(f"| {name} | {cell} | {row['episodes']} |")
+    if "dimensions" in summary:
+        lines += ["", perturbation_page.table(summary)]
     lines += ["", f"Diverged episodes, which count as failures: {summary['diverged']}."]
     return "\n".join(lines)

@@ -2,7 +2,9 @@
 
 The fifty corruptions of LIBERO-Plus by number: 1 to 10 motion blur, then Gaussian
 blur, zoom blur, fog and frosted glass, ten severities each; 0 leaves the image. All
-strengths are data, so that changing them compiles nothing.
+strengths are data, so that changing them compiles nothing. They are LIBERO-Plus' for
+its images of 256 pixels; `corrupt` shrinks radii with smaller images, so that these
+look as if they had been taken at 256.
 
 Source: imagecorruptions (ImageNet-C) with LIBERO-Plus' severities; glass differs, see
 `glass`. Axes: S image side, H and W rows and columns, C channels. Images are float32
@@ -21,7 +23,7 @@ from omnivla_jax.core import indices
 CORRUPTIONS = ("motion", "gaussian", "zoom", "fog", "glass")
 SEVERITIES = 10
 COUNT = SEVERITIES * len(CORRUPTIONS)
-MAX_SIDE = 256  # of an image: fog is drawn on as many cells
+MAX_SIDE = 256  # of an image, as of LIBERO-Plus': fog is drawn on as many cells
 MAX_TAPS = 71  # of the longest motion blur
 MAX_RADIUS = 40  # of the widest Gaussian: four standard deviations
 TRUNCATE = 4.0  # standard deviations
@@ -84,13 +86,15 @@ def _apply(
 ) -> jax.Array:
     """Corruption `name` of severity int [] 0 to 9; "none" leaves the image."""
     strengths = [jnp.asarray(table)[severity] for table in _STRENGTHS.get(name, ())]
+    scale = image.shape[0] / MAX_SIDE  # of lengths in pixels
     match name:
         case "motion":
             (radius, sigma), limit = strengths, _MOTION_ANGLE
             angle = jax.random.uniform(key, (), minval=-limit, maxval=limit)
+            radius, sigma = scale * radius, scale * sigma
             return motion(image, radius=radius, sigma=sigma, angle=angle)
         case "gaussian":
-            return gaussian(image, sigma=severity + 1.0)
+            return gaussian(image, sigma=scale * (severity + 1.0))
         case "zoom":
             factors, count = strengths
             return zoom(image, factors=factors, count=count)
@@ -99,6 +103,8 @@ def _apply(
             return fog(key, image, amount=amount, decay=decay)
         case "glass":
             sigma, reach, iterations = strengths
+            sigma = scale * sigma
+            reach = jnp.maximum(jnp.round(scale * reach), 1).astype(jnp.int32)
             return glass(key, image, sigma=sigma, reach=reach, iterations=iterations)
     return image
 
@@ -198,7 +204,8 @@ def fog(
       float32 [H, W, C].
     """
     height, width = image.shape[:2]
-    cloud = plasma(key, decay=decay)[:height, :width, None]
+    whole = plasma(key, decay=decay)
+    cloud = jax.image.resize(whole, (height, width), "linear")[..., None]
     brightest = image.max()
     return (image + amount * cloud) * brightest / (brightest + amount)
 

@@ -62,7 +62,7 @@ def render(
       body_rotation: float32 [nbody, 3, 3], world from body.
       size: the image side S, pixels.
       outputs: which of OUTPUTS to compute; the others are None.
-      shadows: whether the first lamp casts hard shadows.
+      shadows: whether the first lamp casts hard shadows; without, `lights.shadow` says.
       supersample: rays per pixel along each side; colours are averaged, the other
         outputs belong to the ray at (or right below) the pixel's centre.
 
@@ -184,13 +184,36 @@ def _trace(
             lights,
             eye=camera.position,
             pixel_angle=pixel_angle,
-            lit=_lit(posed, ranges, lights, surface) if shadows else None,
+            lit=_lit(posed, ranges, lights, surface, always=shadows),
         )
         components["rgb"] = (_pack(channels),)
     return components
 
 
 def _lit(
+    posed: intersect.PosedPrimitives,
+    ranges: KindRanges,
+    lights: Lights,
+    surface: shading.Surface,
+    *,
+    always: bool,
+) -> jax.Array | None:
+    """1 where nothing stands between the first lamp and the point, else 0: [T, P].
+
+    None without shadows. Where they are data, a CPU casts them in those images that
+    have some, and an accelerator in all of them.
+    """
+    cast = functools.partial(_cast_shadows, posed, ranges, lights)
+    if always:
+        return cast(surface)
+    if lights.shadow is None:
+        return None
+    return jax.lax.cond(
+        lights.shadow, cast, lambda points: jnp.ones_like(points.distance), surface
+    )
+
+
+def _cast_shadows(
     posed: intersect.PosedPrimitives,
     ranges: KindRanges,
     lights: Lights,

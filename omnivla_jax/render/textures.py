@@ -79,6 +79,13 @@ def texture_weight(name: str, u: jax.Array, v: jax.Array, w: jax.Array) -> jax.A
             return (w > 0.6).astype(w.dtype)
         case "dipped":  # the upper half
             return (w > 0).astype(w.dtype)
+        case "brick":
+            return _bricks(u, v)
+        case "twill":  # diagonal ridges, broken by crossing threads
+            ridge = 0.5 + 0.5 * wave(u + v)
+            return jnp.clip(ridge + 0.2 * wave(3 * u) * wave(3 * v), 0, 1)
+        case "pebble":
+            return _pebbles(u, v)
     raise ValueError(f"Unknown texture {name!r}: choose from {TEXTURES}.")
 
 
@@ -113,6 +120,28 @@ def _tiles(u: jax.Array, v: jax.Array) -> jax.Array:
     edge = jnp.maximum(jnp.abs(u - column - 0.5), jnp.abs(v - row - 0.5))
     tone = 0.5 + 0.5 * wave(0.618 * column + 0.387 * row)
     return jnp.where(edge > 0.475, 1.0, 0.22 * tone)
+
+
+def _bricks(u: jax.Array, v: jax.Array) -> jax.Array:
+    """Courses of bricks, half shifted in every other one, with pale joints."""
+    row = jnp.floor(2 * v)
+    along = u + 0.5 * (row - 2 * jnp.floor(row / 2))
+    column = jnp.floor(along)
+    joint = (jnp.abs(along - column - 0.5) > 0.46) | (jnp.abs(2 * v - row - 0.5) > 0.42)
+    tone = 0.3 * _cell_noise(column, row)
+    return jnp.where(joint, 1.0, tone)
+
+
+def _pebbles(u: jax.Array, v: jax.Array) -> jax.Array:
+    """Rounded cells of irregular outline, one a repetition, with dark gaps."""
+    a = u + 0.22 * wave(0.83 * v + 0.31 * wave(0.41 * u))
+    b = v + 0.22 * wave(0.71 * u + 0.27 * wave(0.37 * v))
+    row = jnp.floor(b)
+    along = a + 0.5 * (row - 2 * jnp.floor(row / 2))
+    column = jnp.floor(along)
+    x, y = along - column - 0.5, b - row - 0.5
+    gap = jnp.clip(8 * (x * x + y * y) - 0.9, 0, 1)
+    return jnp.clip(gap + 0.3 * _cell_noise(column, row), 0, 1)
 
 
 def _speckle(u: jax.Array, v: jax.Array) -> jax.Array:

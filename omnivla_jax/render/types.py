@@ -13,6 +13,7 @@ Array: TypeAlias = Any  # a jax or a numpy array
 TEXTURES = (
     *("plain", "checker", "wood", "marble", "tile", "label", "cloth", "print"),
     *("fruit", "weave", "stripes", "speckle", "rim", "coil", "glaze", "dipped"),
+    *("brick", "twill", "pebble"),
 )
 OUTPUTS = ("rgb", "depth", "normal", "point", "segmentation")
 SIZES = {  # by kind, m
@@ -104,6 +105,8 @@ class Lights(NamedTuple):
     directional: Array  # bool [L]
     diffuse: Array  # float32 [L, 3]
     specular: Array  # float32 [L, 3]
+    # bool []: whether the first lamp casts shadows; None: as `render.render` is told
+    shadow: Array | None = None
 
 
 # Of a bright room: soft ambient, a weak headlight, two lamps from above.

@@ -33,6 +33,26 @@ POSITION_BOUND, VELOCITY_BOUND = 1e2, 1e3  # m or rad, per s: beyond is divergen
 def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
     """Fresh episodes: sampled layout, settled objects, the policy's turn.
 
+    Args:
+      scene, task, keys: as of `place`.
+
+    Returns:
+      B episodes at step 0.
+
+    Raises:
+      ValueError: as `place`.
+    """
+    return settle(scene, place(scene, task, keys))
+
+
+def place(
+    scene: Scene,
+    task: Tasks,
+    keys: jax.Array,
+    change: region_sampler.LayoutChange | None = None,
+) -> EnvState:
+    """Fresh episodes with a sampled layout, before their objects settle.
+
     Where robosuite would raise, because an object found no free place in many tries,
     `placement_failures` counts it and the episode has `diverged` from the start.
 
@@ -40,6 +60,7 @@ def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
       scene: the static tables.
       task: int32 [B] or a list, rows of the suite's task table that the scene holds.
       keys: typed keys [B]; consumed.
+      change: of the layouts; None: none.
 
     Returns:
       B episodes at step 0.
@@ -51,11 +72,13 @@ def reset(scene: Scene, task: Tasks, keys: jax.Array) -> EnvState:
     task = task_ids.check(scene, task)
     chex.assert_equal_shape([task, keys])
     rows = task_ids.rows(scene, task)
-    qpos, fixture_pos, fixture_quat, failures = region_sampler.sample(scene, rows, keys)
+    qpos, fixture_pos, fixture_quat, failures = region_sampler.sample(
+        scene, rows, keys, change
+    )
     qvel = jnp.zeros((qpos.shape[0], scene.model.nv))
     start = engines.init_state(scene, rows, qpos, qvel, fixture_pos, fixture_quat)
     unusable = ~task_ids.is_held(scene, task) | (failures > 0)
-    return settle(scene, _episode(start, task, unusable, failures))
+    return _episode(start, task, unusable, failures)
 
 
 def restore(
@@ -174,7 +197,7 @@ def _advance(scene: Scene, state: EnvState, action: jax.Array) -> EnvState:
     task = task_ids.rows(scene, state.task)
     command = jnp.where(finite[:, None], action, 0.0)
     after = engines.control_step(scene, state.physics, task, command, active)
-    if len(scene.task_ids) > 1:
+    if len(scene.task_ids) > 1 or scene.extras:
         # Objects that a task lacks return to their parking: in 50 ms they fall 1 cm.
         qpos, absent = region_sampler.reset_inactive(scene, task, after.qpos)
         still = recorded_states.velocity_rows(scene, absent)

@@ -4,11 +4,11 @@ One scene serves all its tasks; layouts, fixture poses and the task itself are d
 """
 
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import mujoco
 
-from omnivla_jax.sim.assets import panda
+from omnivla_jax.sim.assets import category_variants, panda
 from omnivla_jax.sim.assets.arenas import ARENAS, BASE_BODY, CAMERA_BODY, table_body
 from omnivla_jax.sim.assets.integrator_presets import PRESETS, IntegratorPreset
 from omnivla_jax.sim.assets.objects import CATEGORIES
@@ -37,6 +37,7 @@ def make(
     horizon: int | None = None,
     skip_unknown: bool = False,
     categories: Categories = None,
+    extras: Iterable[str] = (),
 ) -> Scene:
     """Build a scene for tasks of suite `name`.
 
@@ -55,6 +56,7 @@ def make(
       skip_unknown: leave out the files of a folder that cannot be loaded.
       categories: a JSON file, or a mapping, of categories that are others recoloured,
         rescaled or fixed; see `tasks.suite` for these four.
+      extras: categories of objects that no task has and a layout may have in addition.
 
     Returns:
       The scene, to which programs are specialised: make it once.
@@ -74,16 +76,30 @@ def make(
         categories=categories,
     )
     task_ids = select_task_ids(table, tasks)
-    scene = _assemble(table, task_ids, registry.select(engine), PRESETS[preset])
+    added = {f"extra_{row}": _category(name) for row, name in enumerate(extras)}
+    scene = _assemble(table, task_ids, registry.select(engine), PRESETS[preset], added)
     region_check.check(scene)
     return scene
 
 
+def _category(name: str) -> str:
+    """The registered category of an extra; ValueError where there is none."""
+    category = category_variants.resolve(name, category_variants.table())
+    if category is None:
+        raise ValueError(f"Unknown extra {name!r}: it takes a category of objects.")
+    return category
+
+
 def _assemble(
-    table: Suite, task_ids: tuple[int, ...], engine: Engine, preset: IntegratorPreset
+    table: Suite,
+    task_ids: tuple[int, ...],
+    engine: Engine,
+    preset: IntegratorPreset,
+    extras: dict[str, str],
 ) -> Scene:
-    """Compile the models of the tasks `task_ids` and name their rows."""
+    """Compile the models of tasks and `extras`, and name their rows."""
     assets = scene_assets(tuple(table.tasks[row] for row in task_ids))
+    assets = assets._replace(objects=assets.objects | extras)
     pairs = _contact_pairs(table, task_ids, assets)
     model = engine.compile(assets, preset, pairs)
     tables = tuple(table_body(name) for name in assets.arenas if ARENAS[name].table)
@@ -110,6 +126,7 @@ def _assemble(
         home_offset=hand.xpos - base.xpos,
         home_mat=hand.xmat.reshape(3, 3).copy(),
         contact_pairs=pairs,
+        extras=tuple(extras),
     )
 
 

@@ -52,6 +52,7 @@ class Scene:
     home_offset: np.ndarray  # [3] from the robot's base to the grip site at home
     home_mat: np.ndarray  # [3, 3]
     contact_pairs: tuple[tuple[str, str], ...]  # watched root bodies, by name
+    extras: tuple[str, ...] = ()  # objects of no task, parked unless a layout has them
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -91,6 +92,9 @@ class EnvState:
     # bool [B]: frozen, as a number is unusable or an object found no place; see `env`
     diverged: jax.Array
     placement_failures: jax.Array  # int32 [B]: objects that found no place at reset
+    # What an episode's pictures, words and start have of their own, leaves [B, ...];
+    # carried along, see `world.perturbations`. None: nothing.
+    perturbation: PyTree = None
 
     @property
     def frozen(self) -> jax.Array:

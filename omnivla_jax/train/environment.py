@@ -66,7 +66,7 @@ class Environment(NamedTuple):
     stays as it is once one of the latter two holds.
     """
 
-    reset: Callable[[jax.Array, jax.Array], Any]  # (task [B], keys [B]) -> state
+    reset: Callable[[jax.Array, Any], Any]  # (task [B], keys [B]) -> state
     step: Callable[[Any, jax.Array], tuple[Any, TimeStep]]  # (state, action [B, D])
     # (state, instruction_id int32 [B]) -> the observation with those instructions
     observe: Callable[[Any, jax.Array], Observation]
@@ -77,6 +77,9 @@ class Environment(NamedTuple):
     # state -> counts [B] by name of what the simulator could not do; each is a metric
     diagnostics: Callable[[Any], dict[str, jax.Array]] = lambda state: {}
     task_ids: tuple[int, ...] | None = None  # that `reset` takes; None: any
+    # (keys [B], severity float32 []) -> what `reset` takes instead of keys, for
+    # simulators that are perturbed as training goes on; None: keys
+    starts: Callable[[jax.Array, jax.Array], Any] | None = None
 
 
 def instructions(texts: Sequence[str], config: PolicyConfig) -> Instructions:

@@ -27,6 +27,8 @@ class TrainState:
     opt_state: optax.OptState  # of the trained parameters only
     # float32 [M]: remembered success of stage III's tasks; None: not remembered
     task_success: jax.Array | None = None
+    # float32 []: limit of stage III's perturbations; None: there are none
+    severity: jax.Array | None = None
 
 
 @dataclass(frozen=True)

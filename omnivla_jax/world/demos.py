@@ -16,7 +16,9 @@ from omnivla_jax.sim import env
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.resets import recorded_states
 from omnivla_jax.sim.state import EnvState, Scene
-from omnivla_jax.world import expert, observe, proprioception
+from omnivla_jax.world import expert, proprioception
+from omnivla_jax.world.perturbations import language, perturbation, training_draws
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from omnivla_jax.world.visual_scene import VisualScene
 
 ACTION_LIMIT = 1.0
@@ -33,6 +35,8 @@ class ExpertTrajectory(NamedTuple):
     success: jax.Array  # bool [T, B]: the goal holds after action t
     diverged: jax.Array  # bool [T, B]: the episode broke off at action t or before
     joints: tuple[jax.Array, jax.Array] | None  # qpos [T, B, nq], qvel [T, B, nv]
+    # int32 [T, B], of `language.phrases`; None: the tasks' own instructions
+    phrase: jax.Array | None = None
 
 
 class ExpertRollout(NamedTuple):
@@ -77,7 +81,13 @@ def make_runner(
 
 
 def make_recorder(
-    scene: Scene, visuals: VisualScene, *, steps: int, size: int, action_noise: float
+    scene: Scene,
+    visuals: VisualScene,
+    *,
+    steps: int,
+    size: int,
+    action_noise: float,
+    perturb: PerturbConfig | None = None,
 ) -> Callable[[jax.Array, jax.Array], ExpertTrajectory]:
     """Compile whole episodes of the expert.
 
@@ -87,12 +97,19 @@ def make_recorder(
       steps: control steps T of an episode.
       size: image side, pixels.
       action_noise: see `make_runner`.
+      perturb: what episodes are perturbed by; None: nothing.
 
     Returns:
       (task int32 [B], key) -> T control steps of B episodes; the key is consumed.
     """
     runner = _runner(
-        scene, visuals, steps=steps, size=size, action_noise=action_noise, joints=False
+        scene,
+        visuals,
+        steps=steps,
+        size=size,
+        action_noise=action_noise,
+        joints=False,
+        perturb=perturb,
     )
 
     def record(task: jax.Array, key: jax.Array) -> ExpertTrajectory:
@@ -110,10 +127,15 @@ def _runner(
     size: int,
     action_noise: float,
     joints: bool,
+    perturb: PerturbConfig | None = None,
 ) -> ExpertRunner:
     def reset(task: jax.Array, key: jax.Array) -> ExpertRollout:
         chex.assert_rank(task, 1)
-        state = env.reset(scene, task, jax.random.split(key, task.shape[0]))
+        keys = jax.random.split(key, task.shape[0])
+        if perturb is None:
+            state = env.reset(scene, task, keys)
+        else:
+            state = _perturbed_reset(scene, task, keys, perturb)
         return ExpertRollout(state, expert.init(state))
 
     def advance(
@@ -127,19 +149,30 @@ def _runner(
             action = add_action_noise(key, action, action_noise)
             new_state, _ = env.step(scene, state, action)
             record = ExpertTrajectory(
-                observe.images(visuals, state.physics, size=size),
+                perturbation.pictures(scene, visuals, state, size=size),
                 proprioception.policy_state(scene, state),
                 state.physics.qpos[:, : panda.NUM_JOINTS],
                 action,
                 new_state.success,
                 new_state.diverged,
                 (state.physics.qpos, state.physics.qvel) if joints else None,
+                None if perturb is None else state.perturbation.phrase,
             )
             return ExpertRollout(new_state, expert_state), record
 
         return jax.lax.scan(step, rollout, jax.random.split(key, steps))
 
     return ExpertRunner(reset, advance)
+
+
+def _perturbed_reset(
+    scene: Scene, task: jax.Array, keys: jax.Array, config: PerturbConfig
+) -> EnvState:
+    """Fresh episodes, each with a perturbation of its own."""
+    reset_keys, change_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    change = training_draws.draw(scene, change_keys, jnp.ones(len(keys)), config=config)
+    placed = env.place(scene, task, reset_keys, change.layout.change)
+    return perturbation.begin(scene, placed, change)
 
 
 def add_action_noise(key: jax.Array, action: jax.Array, std: float) -> jax.Array:
@@ -182,12 +215,15 @@ def successful_episodes(
             own = recorded_states.from_scene(scene, row, qpos, qvel)
             seconds = np.arange(length)[:, None] / CONTROL_RATE
             simulator_state = np.concatenate([seconds, *own], axis=1, dtype=np.float64)
+        instruction = scene.tasks[row].instruction
+        if arrays.phrase is not None and arrays.phrase[0, index]:
+            instruction = language.phrases(instruction)[arrays.phrase[0, index] - 1]
         yield Demonstration(
             images=arrays.images[:length, index].copy(),
             state=arrays.state[:length, index].copy(),
             joint_state=arrays.joint_state[:length, index].copy(),
             action=arrays.action[:length, index].copy(),
-            instruction=scene.tasks[row].instruction,
+            instruction=instruction,
             task=row,
             simulator_state=simulator_state,
         )

@@ -9,7 +9,6 @@ Axes: B environments, P states of the pool, M objects, J joints of fixtures, F p
 bodies, T control steps.
 """
 
-import dataclasses
 import functools
 from typing import NamedTuple, Sequence
 
@@ -21,7 +20,6 @@ import numpy as np
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.assets.arenas import CAMERA_BODY
 from omnivla_jax.sim.engines import registry as engines
 from omnivla_jax.sim.goals import task_ids
 from omnivla_jax.sim.resets import region_sampler
@@ -239,18 +237,12 @@ def _vary_visuals(
     )
     perturbs = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - ranges.nominal_share))
     share = perturbs(share_keys).astype(jnp.float32)
-    body = scene.bodies[CAMERA_BODY]
     shift = camera.draw(
-        camera_keys, severity=ranges.camera_severity * share, kinds=ranges.camera_kinds
+        camera_keys,
+        severity=ranges.camera_severity * share,
+        kind_shares=ranges.camera_kinds,
     )
-    position, quaternion = camera.move(
-        physics.xpos[:, body], physics.xquat[:, body], shift
-    )
-    physics = dataclasses.replace(
-        physics,
-        xpos=physics.xpos.at[:, body].set(position),
-        xquat=physics.xquat.at[:, body].set(quaternion),
-    )
+    physics = camera.mount(scene, physics, shift)
     return physics, visuals._replace(
         lights=lights.draw(
             light_keys, visuals.lights, severity=ranges.light_severity * share

@@ -57,9 +57,7 @@ def make(scene: Scene) -> VisualScene:
     """Make the default visual scene: LIBERO's two cameras, daylight."""
     model = scene.visual_model
     visible = np.flatnonzero(model.geom_group == VISIBLE_GROUP)
-    used = {model.mat(model.geom_matid[geom]).name for geom in visible}
-    recoloured = sorted(used - set(MATERIALS))
-    names = (*MATERIALS, *recoloured)
+    names = material_names(scene)
     mounts = (
         (CAMERA_BODY, np.zeros(3), UPRIGHT, AGENT_FOVY),
         (HAND_BODY, WRIST_CAMERA_POSITION, WRIST_CAMERA_QUATERNION, WRIST_FOVY),
@@ -75,6 +73,14 @@ def make(scene: Scene) -> VisualScene:
         types.DEFAULT_LIGHTS,
         tuple(cameras),
     )
+
+
+def material_names(scene: Scene) -> tuple[str, ...]:
+    """The name of each row of a scene's materials: known ones, then recoloured ones."""
+    model = scene.visual_model
+    visible = np.flatnonzero(model.geom_group == VISIBLE_GROUP)
+    used = {model.mat(model.geom_matid[geom]).name for geom in visible}
+    return (*MATERIALS, *sorted(used - set(MATERIALS)))
 
 
 def mounted_camera(mount: CameraMount, physics: PhysicsState) -> types.Camera:

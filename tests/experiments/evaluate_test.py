@@ -95,6 +95,22 @@ def test_recorded_states_give_a_table_and_videos(workdir, tmp_path):
     assert done.returncode == 2 and "holds an evaluation" in done.stderr
 
 
+@pytest.mark.slow
+def test_perturbed_episodes_are_told_by_dimension(workdir, tmp_path):
+    out = tmp_path / "out"
+    shown = evaluation(
+        f"--checkpoint={workdir}",
+        *("--perturb=noise,language.request", "--severity=0.5,1", "--episodes=12"),
+        *("--max_steps=4", "--videos=1", f"--out={out}"),
+    )
+    assert {name: row["episodes"] for name, row in shown["dimensions"].items()} == {
+        **{"language": 3, "noise": 9}
+    }
+    assert len(shown["variants"]) == 12 and shown["success"] == 0
+    assert (out / "noise.mp4").exists() and (out / "perturbations.html").exists()
+    assert "| noise, zoom |" in (out / "evaluation.md").read_text()
+
+
 def test_a_missing_checkpoint_is_one_clear_line(workdir, tmp_path):
     for done, words in (
         (launch(f"--checkpoint={tmp_path}"), f"{tmp_path} holds no run"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omnivla_jax.world import demos
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 
 SIZE, STEPS = 8, 100
 TASK = jnp.array([7, 8])
@@ -57,3 +58,19 @@ def test_action_noise_stays_legal_without_the_gripper():
         jnp.std(demos.add_action_noise(jax.random.key(1), 0 * action, 0.1)[:, :6])
     )
     assert spread == pytest.approx(0.1, rel=0.2)
+
+
+@pytest.mark.slow
+def test_perturbed_episodes_tell_their_own_words(scene, visuals):
+    config = PerturbConfig(("language", "background.surface"), share=1.0)
+    record = demos.make_recorder(
+        scene, visuals, steps=STEPS, size=SIZE, action_noise=0.0, perturb=config
+    )
+    task = jnp.array([7, 8] * 4)
+    trajectory = record(task, jax.random.key(3))
+    episodes = list(demos.successful_episodes(scene, task, trajectory))
+    assert trajectory.phrase is not None
+    own = [e.instruction == scene.tasks[e.task].instruction for e in episodes]
+    reworded = np.asarray(trajectory.phrase[0])[np.asarray(trajectory.success)[-1]] > 0
+    np.testing.assert_array_equal(own, ~reworded)
+    assert 0 < reworded.sum() < len(episodes) > 4

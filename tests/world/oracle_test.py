@@ -10,6 +10,8 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.sim import env, rotation
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.world import observe, visual_scene
+from omnivla_jax.world.perturbations import camera
+from omnivla_jax.world.perturbations.camera import CameraShift
 
 pytestmark = pytest.mark.slow
 
@@ -24,16 +26,30 @@ ARENAS = {
 }
 
 
-@pytest.fixture(scope="module", params=ARENAS)
+# The arena's own camera, and LIBERO-Plus' H, V, S, R, E.
+NOMINAL = (0.0, 0.0, 100.0, 0.0, 0.0)
+SHIFTS = {"around": (40.0, 15.0, 100.0, 0.0, 0.0), "away": (0.0, 0.0, 150.0, 6.0, -8.0)}
+CAMERAS = [
+    *((arena, NOMINAL) for arena in ARENAS),
+    *(("tabletop", shift) for shift in SHIFTS.values()),
+]
+
+
+@pytest.fixture(
+    scope="module", params=CAMERAS, ids=[*ARENAS, *(f"tabletop {n}" for n in SHIFTS)]
+)
 def both(request):
-    suite, task = ARENAS[request.param]
+    arena, shift = request.param
+    suite, task = ARENAS[arena]
     scene = scenes.make(suite, tasks=(task,), engine="mujoco")
-    assert scene.suite.tasks[task].arena == request.param
+    assert scene.suite.tasks[task].arena == arena
     visuals = visual_scene.make(scene)
 
     def run():
         keys = jax.random.split(jax.random.key(1), 1)
         physics = env.reset(scene, jnp.array([task]), keys).physics
+        change = CameraShift(*(jnp.array([number]) for number in shift))
+        physics = camera.mount(scene, physics, change)
         cameras = [
             visual_scene.mounted_camera(mount, physics) for mount in visuals.cameras
         ]
@@ -75,9 +91,9 @@ def test_depth_agrees(both):
 def test_normals_agree(both):
     ours, theirs, cameras = both
     same = ours.segmentation == theirs.geom
-    for view, camera in enumerate(cameras):
-        wanted = slopes(theirs.depth[0, view], camera.fovy[0])
-        found = (ours.normal[0, view] @ camera.rotation[0])[1:-1, 1:-1]
+    for view, mounted in enumerate(cameras):
+        wanted = slopes(theirs.depth[0, view], mounted.fovy[0])
+        found = (ours.normal[0, view] @ mounted.rotation[0])[1:-1, 1:-1]
         geom, inner = theirs.geom[0, view], same[0, view][1:-1, 1:-1].copy()
         for shift in ((0, 1), (2, 1), (1, 0), (1, 2)):
             rows, columns = (slice(s, s + SIZE - 2) for s in shift)

@@ -64,7 +64,8 @@ from omnivla_jax.sim.assets.primitives import Primitive
 DENSITY = 100.0  # kg/m^3, of LIBERO's objects
 TEXTURES = (
     "plain", "checker", "wood", "marble", "tile", "label", "cloth", "print", "fruit",
-    "weave", "stripes", "speckle", "rim", "coil", "glaze", "dipped",
+    "weave", "stripes", "speckle", "rim", "coil", "glaze", "dipped", "brick", "twill",
+    "pebble",
 )  # of the renderer  # fmt: skip
 _INERTIA = ("mass", "center", "inertia", "inertia_quaternion")
 _RECORD = ("parts", "fixture", "materials", *_INERTIA, "bottom", "top", "radius",

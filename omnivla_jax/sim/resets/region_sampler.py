@@ -20,7 +20,14 @@ import numpy as np
 
 from omnivla_jax.sim import rotation
 from omnivla_jax.sim.assets import panda
-from omnivla_jax.sim.resets.region_tables import SHARED, Layout, ObjectTable, layout
+from omnivla_jax.sim.resets.region_tables import (
+    INACTIVE_X,
+    SHARED,
+    Layout,
+    ObjectTable,
+    PosedBodyTable,
+    layout,
+)
 from omnivla_jax.sim.rotation import Array
 from omnivla_jax.sim.state import Scene, choose
 
@@ -50,6 +57,14 @@ class _Obstacles(NamedTuple):
     extent: jax.Array  # [M + F, 2]: from the lowest to the highest z
 
 
+class LayoutChange(NamedTuple):
+    """How layouts differ from those of their tasks; zeros and False change nothing."""
+
+    objects: jax.Array  # [B, M, 2]: moves the rectangles that are on the workspace
+    fixtures: jax.Array  # [B, F, 2]: moves the regions of posed bodies
+    extras: jax.Array  # bool [B, M]: of `Scene.extras`, those that stand there, too
+
+
 class Sample(NamedTuple):
     """Initial states of a batch."""
 
@@ -66,20 +81,27 @@ class _Draw(NamedTuple):
     cost: jax.Array  # int32 [B]
 
 
-def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
+def sample(
+    scene: Scene,
+    task: jax.Array,
+    keys: jax.Array,
+    change: LayoutChange | None = None,
+) -> Sample:
     """Draw initial states, each from its key alone.
 
     Args:
       scene: the static tables.
       task: int32 [B], rows of the suite's task table that the scene holds.
       keys: typed keys [B]; consumed.
+      change: of the layouts; None: none. An extra without a free place is parked and
+        is no failure.
 
     Returns:
       The states, and how many objects have no free place in each.
     """
     chex.assert_rank(task, 1)
     chex.assert_equal_shape([task, keys])
-    draw = jax.vmap(functools.partial(_sample_one, scene), in_axes=(0, 0, None))
+    draw = jax.vmap(functools.partial(_sample_one, scene), in_axes=(0, 0, None, 0))
 
     def going(draws: jax.Array, cost: jax.Array) -> jax.Array:
         limit = jnp.where(cost >= _UNPLACED, MAX_DRAWS, SPACIOUS_DRAWS)
@@ -89,14 +111,14 @@ def sample(scene: Scene, task: jax.Array, keys: jax.Array) -> Sample:
         draws, best = carry
         folded = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, draws)
         used = jnp.where(draws == 0, keys, folded)
-        drawn = draw(task, used, draws < SPACIOUS_DRAWS)
+        drawn = draw(task, used, draws < SPACIOUS_DRAWS, change)
         # Its own cost alone decides: a batch's other environments go on for longer.
         better = going(draws, best.cost) & (drawn.cost < best.cost)
         best = choose(better, drawn, best)
         return draws + 1, best
 
     # One traced copy of the sampler serves all draws: it takes long to compile.
-    shapes = jax.eval_shape(draw, task, keys, True)
+    shapes = jax.eval_shape(draw, task, keys, True, change)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     worst = jnp.full(task.shape, jnp.iinfo(jnp.int32).max)
     start = (jnp.int32(0), blank._replace(cost=worst))
@@ -146,16 +168,28 @@ def reset_inactive(
         absent[:, start : start + 7] = ~tables.objects.present[:, index, None]
         inactive_pose[start : start + 7] = tables.inactive_pose[index]
     gone = jnp.asarray(absent)[task]
+    for name in scene.extras:  # those that were placed stay where they are
+        start = scene.joints[f"{name}_joint0"][0]
+        inactive = qpos[:, start] > INACTIVE_X / 2
+        entries = slice(start, start + 7)
+        gone = gone.at[:, entries].set(gone[:, entries] & inactive[:, None])
     return jnp.where(gone, jnp.asarray(inactive_pose), qpos), gone
 
 
 def _sample_one(
-    scene: Scene, task: jax.Array, key: jax.Array, spacious: jax.Array
+    scene: Scene,
+    task: jax.Array,
+    key: jax.Array,
+    spacious: jax.Array,
+    change: LayoutChange | None,
 ) -> _Draw:
     """One environment's draw; no leaf has the batch's axis."""
     tables: Layout = layout(scene)
     objects = _row(tables.objects, task, shared=SHARED)
     posed_bodies = _row(tables.posed_bodies, task)
+    required = objects.present
+    if change is not None:
+        objects, posed_bodies = _changed(objects, posed_bodies, change)
     joint_low, joint_high = (
         jnp.asarray(end)[task] for end in (tables.joint_low, tables.joint_high)
     )
@@ -177,10 +211,29 @@ def _sample_one(
     poses = jnp.where(stands[:, None], poses, jnp.asarray(tables.inactive_pose))
     drawn = [arm, jnp.asarray(panda.FINGERS_AT_RESET), poses.ravel(), joints]
     qpos = jnp.concatenate([part.astype(jnp.float32) for part in drawn])
-    failures = jnp.sum(objects.present & ~placed, dtype=jnp.int32)
+    failures = jnp.sum(required & ~placed, dtype=jnp.int32)
     drawn_state = Sample(qpos[_qpos_order(scene)], position, quaternion, failures)
     cost = _UNPLACED * failures + jnp.sum(objects.present & cramped, dtype=jnp.int32)
     return _Draw(drawn_state, cost)
+
+
+def _changed(
+    objects: ObjectTable, posed_bodies: PosedBodyTable, change: LayoutChange
+) -> tuple[ObjectTable, PosedBodyTable]:
+    """One environment's tables with other regions and more objects."""
+    on_workspace = (objects.reference < 0)[:, None]
+    shift = jnp.where(on_workspace, change.objects, 0.0)  # [M, 2]
+    corners = jnp.tile(shift, (1, 2))[:, None]
+    level = jnp.pad(change.fixtures, ((0, 0), (0, 1)))
+    return (
+        objects._replace(
+            rectangles=objects.rectangles + corners,
+            present=objects.present | change.extras,
+        ),
+        posed_bodies._replace(
+            low=posed_bodies.low + level, high=posed_bodies.high + level
+        ),
+    )
 
 
 def _qpos_order(scene: Scene) -> np.ndarray:

@@ -19,11 +19,20 @@ from omnivla_jax.sim.assets.arenas import (
 )
 from omnivla_jax.sim.assets.category import UPRIGHT, Quaternion, Vector
 from omnivla_jax.sim.assets.objects import CATEGORIES
+from omnivla_jax.sim.libero.task_types import Rectangle
 from omnivla_jax.sim.libero.tasks import ObjectInit, Task
 from omnivla_jax.sim.state import Scene, goal_joints
 
 DROP = 0.01  # m above the resting height of the sampler's bottom site
 INACTIVE_X, INACTIVE_Z, SPACING = 20.0, 3.0, 1.0  # m: objects of other tasks
+# Where a scene's extras may stand: the areas of LIBERO-Plus' added objects.
+EXTRA_AREAS: dict[str, Rectangle] = {
+    "tabletop": (-0.40, -0.15, 0.25, 0.40),
+    "floor": (-0.30, -0.25, 0.30, 0.25),
+    "kitchen": (-0.45, -0.30, 0.20, 0.30),
+    "living_room": (-0.45, -0.30, 0.20, 0.30),
+    "study": (-0.45, -0.30, 0.20, 0.30),
+}
 
 
 class ObjectTable(NamedTuple):
@@ -147,6 +156,7 @@ def _object_table(
     rows = []
     for task in tasks:
         inits = {init.name: init for init in task.objects}
+        inits |= {name: _extra_init(scene, task, name) for name in scene.extras}
         absent = _ObjectRow(False, np.zeros((max(most, 1), 4)), 1)
         rows.append(
             [
@@ -163,6 +173,8 @@ def _object_table(
         name: np.array([[cell[column] for cell in row] for row in rows])
         for column, name in enumerate(_ObjectRow._fields)
     }
+    is_extra = np.array([name in scene.extras for name in scene.assets.objects], bool)
+    columns["present"] = columns["present"] & ~is_extra
     return ObjectTable(
         **columns,
         spacing=np.array([_spacing(scene, row) for row in rows]),
@@ -171,6 +183,12 @@ def _object_table(
         radius=np.array([one.radius for one in categories]),
         extent=np.array([(one.bottom, one.top) for one in categories]).reshape(-1, 2),
     )
+
+
+def _extra_init(scene: Scene, task: Task, name: str) -> ObjectInit:
+    """Where an extra stands in those layouts of a task that have it."""
+    area = EXTRA_AREAS[task.arena]
+    return ObjectInit(name, scene.assets.objects[name], (area,), region="extras")
 
 
 def _object_row(

@@ -9,6 +9,7 @@ from omnivla_jax.rl import trees
 from omnivla_jax.train.observation_store import OBSERVATION_STORES
 from omnivla_jax.train.online.objectives import Objective
 from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class OnlineConfig:
     adv_std_min: float = 0.05  # smallest deviation that advantages are divided by
     trainable: str = "experts:action"  # see `policy.lora`
     observation_store: str = "cache"  # of a decision's input, see that module
+    # What episodes are perturbed by, in an environment that draws; None: nothing
+    perturb: PerturbConfig | None = None
 
     def __post_init__(self) -> None:
         choose("observation_store", self.observation_store, OBSERVATION_STORES)

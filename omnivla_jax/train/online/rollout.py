@@ -58,6 +58,7 @@ def collect(
     config: OnlineConfig,
     mesh_sharding: MeshSharding,
     task_success: jax.Array | None = None,
+    severity: jax.Array | None = None,
 ) -> tuple[RolloutBatch, Metrics, jax.Array | None]:
     """Play B episodes and compute the advantages of their chunks; consumes `key`.
 
@@ -66,6 +67,7 @@ def collect(
       environment, tasks: the simulator, and the task ids that take turns.
       config, mesh_sharding: of stage III.
       task_success: float32 [M], remembered success of `tasks`; None: none is.
+      severity: float32 [], of an environment that draws perturbations.
 
     Returns:
       The batch that the update learns from, scalar metrics of the episodes, and what is
@@ -73,7 +75,7 @@ def collect(
     """
     reset_key, act_key = jax.random.split(key)
     env_state = mesh_sharding.constrain_batch(
-        reset_groups(environment, tasks, reset_key, config, task_success)
+        reset_groups(environment, tasks, reset_key, config, task_success, severity)
     )
     final, segments = _play(
         agent, params, act_key, environment, env_state, config, mesh_sharding
@@ -174,6 +176,7 @@ def reset_groups(
     key: jax.Array,
     config: OnlineConfig,
     task_success: jax.Array | None = None,
+    severity: jax.Array | None = None,
 ) -> Any:
     """N fresh initial states, G copies of each, fewer in a tree; consumes `key`.
 
@@ -186,6 +189,7 @@ def reset_groups(
       key: consumed.
       config: N and G.
       task_success: float32 [M], remembered success of `tasks`; None: they take turns.
+      severity: of an environment that draws perturbations; None: the largest.
 
     Returns:
       N G states, or those that a tree starts with, those of a group side by side.
@@ -201,7 +205,11 @@ def reset_groups(
     else:
         turns = curriculum.allocate(offset_key, task_success, count=config.groups)
     task = jnp.asarray(tasks, jnp.int32)[turns]
-    env_state = environment.reset(task, jax.random.split(reset_key, config.groups))
+    starts = jax.random.split(reset_key, config.groups)
+    if environment.starts is not None:
+        limit = jnp.ones(()) if severity is None else severity
+        starts = environment.starts(starts, limit)
+    env_state = environment.reset(task, starts)
     return groups.repeat(env_state, config.branching[0])
 
 

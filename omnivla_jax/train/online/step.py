@@ -26,6 +26,7 @@ from omnivla_jax.train.online.rollout import collect
 from omnivla_jax.train.online.update import update_epochs
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import TrainState
+from omnivla_jax.world.perturbations import training_draws
 
 
 def create(
@@ -70,6 +71,9 @@ def create(
         keep_ema=config.ema_decay > 0,
         keep_reference=config.reference == "sft",
     )
+    if config.perturb is not None:
+        limit = jnp.asarray(config.perturb.start)
+        started = dataclasses.replace(started, severity=limit)
     if not config.task_memory:
         return started
     return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
@@ -119,6 +123,7 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
             task_success=state.task_success,
+            severity=state.severity,
         )
         new_state, update_metrics = update_epochs(
             state,
@@ -129,6 +134,12 @@ def make_step(
             mesh_sharding=mesh_sharding,
         )
         new_state = dataclasses.replace(new_state, task_success=task_success)
+        if config.perturb is not None and state.severity is not None:
+            episode_metrics["severity"] = state.severity
+            limit = training_draws.advance(
+                state.severity, episode_metrics["success"], config=config.perturb
+            )
+            new_state = dataclasses.replace(new_state, severity=limit)
         metrics = episode_metrics | update_metrics
         return mesh_sharding.constrain_state(new_state), metrics
 

@@ -4,6 +4,7 @@ Source: LIBERO-Plus, `_setup_camera` of its problem classes; its rounding to fou
 decimals is left out. Axes: B environments.
 """
 
+import dataclasses
 from typing import NamedTuple, Sequence
 
 import chex
@@ -12,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.sim import rotation
+from omnivla_jax.sim.assets.arenas import CAMERA_BODY
+from omnivla_jax.sim.state import PhysicsState, Scene, choose
+from omnivla_jax.world.perturbations import kinds
 
 PIVOT = np.array([0.0, 0.0, 0.8], np.float32)  # m, in every arena
 # How many of LIBERO-Plus' variants are of each kind: azimuth alone, azimuth with the
@@ -22,6 +26,7 @@ KIND_SHARES = tuple(count / sum(KIND_COUNTS) for count in KIND_COUNTS)
 MAX_AZIMUTH, RAISED = 75, 15  # degrees
 DISTANCES = (115, 200)  # percent
 MAX_TURN = 10  # degrees, even numbers from 2
+_AZIMUTHS, _DISTANCES = 15, 17  # numbers of an interval that is held out or not
 
 
 class CameraShift(NamedTuple):
@@ -44,7 +49,7 @@ def draw(
     keys: jax.Array,
     *,
     severity: float | jax.Array = 1.0,
-    kinds: Sequence[float | jax.Array] = KIND_SHARES,
+    kind_shares: Sequence[float | jax.Array] = KIND_SHARES,
 ) -> CameraShift:
     """Draw one of LIBERO-Plus' four kinds, and its numbers, for each environment.
 
@@ -52,32 +57,59 @@ def draw(
       keys: typed keys [B]; consumed.
       severity: in [0, 1], one or [B], scales all shifts; at 1 they have the
         original's ranges.
-      kinds: how often each of `KINDS` is drawn; the sum is 1.
+      kind_shares: how often each of `KINDS` is drawn; the sum is 1.
 
     Returns:
       Leaves [B].
     """
     chex.assert_rank(keys, 1)
-    shares = jnp.asarray(kinds, jnp.float32)
+    shares = jnp.asarray(kind_shares, jnp.float32)
     chex.assert_shape(shares, (len(KINDS),))
+    kind_keys, keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    kind = jax.vmap(lambda key: jax.random.choice(key, len(KINDS), p=shares))(kind_keys)
+    active = kind[:, None] == jnp.arange(len(KINDS))
+    return draw_kinds(keys, active, severity=severity)
 
-    def one(key: jax.Array) -> CameraShift:
-        kind_key, azimuth_key, distance_key, yaw_key, pitch_key = jax.random.split(
-            key, 5
+
+def draw_kinds(
+    keys: jax.Array,
+    active: jax.Array,
+    *,
+    severity: float | jax.Array = 1.0,
+    split: str = "all",
+) -> CameraShift:
+    """Draw shifts of known kinds.
+
+    Args:
+      keys: typed keys [B]; consumed.
+      active: bool [B, 4], which of `KINDS` each environment has; elevation includes an
+        azimuth.
+      severity: as of `draw`.
+      split: of `kinds.SPLITS`, where the numbers are from.
+
+    Returns:
+      Leaves [B], nominal where nothing is active.
+    """
+    chex.assert_shape(active, (len(keys), len(KINDS)))
+    first, last = DISTANCES
+    span = last - first + 1
+
+    def one(key: jax.Array, active: jax.Array) -> CameraShift:
+        azimuth_key, distance_key, yaw_key, pitch_key = jax.random.split(key, 4)
+        azimuth = _signed(azimuth_key, MAX_AZIMUTH, split, width=_AZIMUTHS)
+        distance = first + kinds.pick(distance_key, span, split, width=_DISTANCES)
+        yaw, pitch = (
+            2 * _signed(k, MAX_TURN // 2, split) for k in (yaw_key, pitch_key)
         )
-        kind = jax.random.choice(kind_key, len(KINDS), p=shares)
-        around, farther, turned = kind <= 1, kind == 2, kind == 3
-        azimuth = _signed(azimuth_key, 1, MAX_AZIMUTH, 1)
-        distance = jax.random.randint(distance_key, (), DISTANCES[0], DISTANCES[1] + 1)
         return CameraShift(
-            azimuth=jnp.where(around, azimuth, 0.0),
-            elevation=jnp.where(kind == 1, float(RAISED), 0.0),
-            distance=jnp.where(farther, distance.astype(jnp.float32), 100.0),
-            yaw=jnp.where(turned, _signed(yaw_key, 1, MAX_TURN // 2, 2), 0.0),
-            pitch=jnp.where(turned, _signed(pitch_key, 1, MAX_TURN // 2, 2), 0.0),
+            azimuth=jnp.where(active[0] | active[1], azimuth, 0.0),
+            elevation=jnp.where(active[1], float(RAISED), 0.0),
+            distance=jnp.where(active[2], distance.astype(jnp.float32), 100.0),
+            yaw=jnp.where(active[3], yaw, 0.0),
+            pitch=jnp.where(active[3], pitch, 0.0),
         )
 
-    shift = jax.vmap(one)(keys)
+    shift = jax.vmap(one)(keys, active)
     nominal = no_shift(len(keys))
     return jax.tree.map(lambda a, b: b + severity * (a - b), shift, nominal)
 
@@ -106,9 +138,38 @@ def move(
     in_place = (_turn("z", shift.yaw), _turn("y", -shift.pitch))
     for turn in (raised, around, *in_place):
         turned = rotation.multiply(turn, turned, jnp)
-    nominal = jax.tree.map(lambda a, b: a == b, shift, no_shift(len(position)))
-    unmoved = jnp.stack(jax.tree.leaves(nominal)).all(0)[:, None]
-    return jnp.where(unmoved, position, moved), jnp.where(unmoved, quaternion, turned)
+    return choose(is_shifted(shift), (moved, turned), (position, quaternion))
+
+
+def is_shifted(shift: CameraShift) -> jax.Array:
+    """Which cameras are not nominal, bool [B]."""
+    nominal = no_shift(len(shift.azimuth))
+    differs = jax.tree.map(lambda a, b: a != b, shift, nominal)
+    return jnp.stack(jax.tree.leaves(differs)).any(axis=0)
+
+
+def mount(scene: Scene, physics: PhysicsState, shift: CameraShift) -> PhysicsState:
+    """The state with its agent camera moved, for good: its pose is data of the state.
+
+    Args:
+      scene: the static tables.
+      physics: B environments under the nominal camera.
+      shift: leaves [B].
+
+    Returns:
+      The state, the same bits where nothing is shifted.
+    """
+    body, row = scene.bodies[CAMERA_BODY], scene.posed_bodies.index(CAMERA_BODY)
+    nominal = physics.xpos[:, body], physics.xquat[:, body]
+    position, quaternion = move(*nominal, shift)
+    moved = dataclasses.replace(
+        physics,
+        xpos=physics.xpos.at[:, body].set(position),
+        xquat=physics.xquat.at[:, body].set(quaternion),
+        fixture_pos=physics.fixture_pos.at[:, row].set(position),
+        fixture_quat=physics.fixture_quat.at[:, row].set(quaternion),
+    )
+    return choose(is_shifted(shift), moved, physics)
 
 
 def _turn(axis: str, degrees: jax.Array) -> jax.Array:
@@ -119,9 +180,8 @@ def _turn(axis: str, degrees: jax.Array) -> jax.Array:
     return jnp.stack([jnp.cos(half), *vector], axis=-1)
 
 
-def _signed(key: jax.Array, low: int, high: int, step: int) -> jax.Array:
-    """A float32: one of low..high with a random sign, times `step`."""
+def _signed(key: jax.Array, high: int, split: str, *, width: int = 1) -> jax.Array:
+    """A float32: one of 1..high with a random sign."""
     size_key, sign_key = jax.random.split(key)
-    size = jax.random.randint(size_key, (), low, high + 1)
-    sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0)
-    return step * sign * size
+    size = 1 + kinds.pick(size_key, high, split, width=width)
+    return jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0) * size

@@ -19,6 +19,7 @@ from omnivla_jax.train.online import rollout as online_rollout
 from omnivla_jax.train.online import step as online_step
 from omnivla_jax.train.online.config import OnlineConfig
 from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from tests.helpers import reaching
 
 POLICY = preset("debug")
@@ -68,6 +69,34 @@ def make_step(settings=SETTINGS, network=POLICY, sampler=SAMPLER):
 @pytest.fixture(scope="module")
 def step():
     return make_step()
+
+
+@pytest.mark.slow
+def test_severity_follows_success_into_the_starts():
+    """The limit of an update's perturbations is its state's, and moves with success."""
+    perturb = PerturbConfig(("all",), start=0.2, rate=0.1, target=1.0)
+    settings = dataclasses.replace(SETTINGS, perturb=perturb, epochs=1, minibatches=1)
+    plain = reaching.make(POLICY)
+    seen = []
+
+    def starts(keys, severity):
+        jax.debug.callback(lambda value: seen.append(round(float(value), 4)), severity)
+        return keys
+
+    step: Any = online.make_step(
+        plain._replace(starts=starts),
+        TASKS,
+        policy_config=POLICY,
+        sampler=SAMPLER,
+        config=settings,
+    )
+    before = dataclasses.replace(fresh(settings), severity=jnp.asarray(0.2))
+    for wanted in (0.2, 0.1, 0.1):  # never above the target, never below the rate
+        before, metrics = step(before, jax.random.key(0))
+        assert float(metrics["severity"]) == pytest.approx(wanted)
+    jax.effects_barrier()
+    assert seen == [0.2, 0.1, 0.1] and step._cache_size() == 1
+    assert online.create(fresh(settings), settings, POLICY, num_tasks=1).severity == 0.2
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Drawn lights: nominal without severity, bounded and all lamps alike with it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.render.types import DEFAULT_LIGHTS
@@ -11,7 +12,7 @@ KEYS = jax.random.split(jax.random.key(0), 32)
 
 def test_no_severity_gives_the_nominal_lights():
     drawn = lights.draw(KEYS, DEFAULT_LIGHTS, severity=0.0)
-    for nominal, leaf in zip(DEFAULT_LIGHTS, drawn):
+    for nominal, leaf in zip(jax.tree.leaves(DEFAULT_LIGHTS), jax.tree.leaves(drawn)):
         np.testing.assert_array_equal(leaf, np.broadcast_to(nominal, leaf.shape))
 
 
@@ -24,3 +25,14 @@ def test_all_lamps_change_together():
     assert factor.max() < high * (1 + lights.TINT) + 1e-6
     assert np.ptp(factor[:, 0], axis=0).min() > 0.3
     assert np.ptp(np.asarray(drawn.position)[:, :, 0], axis=0).min() > 0.5
+
+
+def test_each_kind_changes_its_attribute_alone():
+    fields = {"diffuse": ("brightness", "tint"), "direction": ("slope",)}
+    fields |= {"specular": ("gloss",), "shadow": ("shadow",)}
+    nominal = lights.no_change(len(KEYS))._asdict()
+    for row, name in enumerate(lights.KINDS):
+        active = jnp.tile(jnp.arange(len(lights.KINDS)) == row, (len(KEYS), 1))
+        for field, leaf in lights.draw_kinds(KEYS, active)._asdict().items():
+            differs = np.asarray(leaf != nominal[field]).any()
+            assert differs == (field in fields[name]), (name, field)

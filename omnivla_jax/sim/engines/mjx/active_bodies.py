@@ -216,8 +216,8 @@ def _take(
 
 
 def _task_bodies(scene: Scene, task: Task) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The objects of a task, and the bodies that it lacks."""
-    objects = tuple(start.name for start in task.objects)
+    """The objects of a task and the scene's extras, and the bodies that it lacks."""
+    objects = (*(start.name for start in task.objects), *scene.extras)
     fixtures = {start.name for start in task.fixtures if start.ranges}
     tables = {name for name in scene.assets.arenas if ARENAS[name].table}
     absent = set(scene.assets.objects).difference(objects)

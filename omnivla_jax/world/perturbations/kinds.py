@@ -1,0 +1,106 @@
+"""The kinds of perturbation by name, and which values are held out of training.
+
+LIBERO-Plus has seven dimensions of 21 kinds. Ours are 23, which cover the 20 that its
+descriptions name: language is split by the five forms of its files instead of three.
+Axes: B environments, K kinds.
+"""
+
+from typing import Iterable
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from omnivla_jax.render.corruptions import CORRUPTIONS
+
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "camera": ("azimuth", "elevation", "distance", "orientation"),
+    "robot": ("initial_joints",),
+    "language": ("synonyms", "periphrasis", "request", "context", "confirmation"),
+    "light": ("diffuse", "direction", "specular", "shadow"),
+    "background": ("theme", "surface"),
+    "noise": CORRUPTIONS,
+    "layout": ("distractors", "displacement"),
+}
+KINDS = tuple(f"{name}.{kind}" for name, kinds in DIMENSIONS.items() for kind in kinds)
+NO_KIND = -1
+
+# A third of every range is held out: the second of every three intervals.
+SPLITS = ("all", "training", "held_out")
+_INTERVALS = 6  # of a continuous range
+
+
+def rows(names: Iterable[str]) -> tuple[int, ...]:
+    """The rows of `KINDS` that names stand for.
+
+    Args:
+      names: "all", dimensions and kinds such as "light.shadow".
+
+    Returns:
+      Each row once, in the order of `KINDS`.
+
+    Raises:
+      ValueError: an unknown name, or none at all.
+    """
+    chosen: set[int] = set()
+    names = tuple(names)
+    for name in names:
+        members = [
+            row
+            for row, kind in enumerate(KINDS)
+            if name in ("all", kind, kind.split(".")[0])
+        ]
+        if not members:
+            known = ", ".join(("all", *DIMENSIONS))
+            raise ValueError(
+                f"Unknown perturbation {name!r}: write {known}, or one kind of a "
+                f"dimension: {', '.join(KINDS)}."
+            )
+        chosen.update(members)
+    if not chosen:
+        raise ValueError(f"No perturbation is named in {names}: write all.")
+    return tuple(sorted(chosen))
+
+
+def columns(dimension: str) -> slice:
+    """Where a dimension's kinds are among `KINDS`."""
+    first = KINDS.index(f"{dimension}.{DIMENSIONS[dimension][0]}")
+    return slice(first, first + len(DIMENSIONS[dimension]))
+
+
+def one_hot(kind: jax.Array) -> jax.Array:
+    """The mask bool [B, K] of one kind each, int32 [B]; NO_KIND is none."""
+    chex.assert_rank(kind, 1)
+    return jnp.asarray(kind)[:, None] == jnp.arange(len(KINDS))
+
+
+def allowed(count: int, split: str, *, width: int = 1) -> np.ndarray:
+    """Which of `count` ordered values belong to a split, in intervals of `width`.
+
+    Where the held-out interval is beyond the values, both splits have all of them.
+
+    Raises:
+      ValueError: an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"Unknown split {split!r}: choose one of {SPLITS}.")
+    values = np.arange(count)
+    reserved = values // width % 3 == 1
+    if split == "all" or not reserved.any():
+        return values
+    return values[reserved == (split == "held_out")]
+
+
+def pick(key: jax.Array, count: int, split: str, *, width: int = 1) -> jax.Array:
+    """One of `allowed`, int32 []; consumes `key`."""
+    values = allowed(count, split, width=width)
+    return jnp.asarray(values)[jax.random.randint(key, (), 0, len(values))]
+
+
+def uniform(key: jax.Array, split: str, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Numbers of a split's intervals of [0, 1), float32; consumes `key`."""
+    intervals = allowed(_INTERVALS, split)
+    drawn = len(intervals) * jax.random.uniform(key, shape)
+    which = jnp.clip(drawn.astype(jnp.int32), 0, len(intervals) - 1)
+    return (jnp.asarray(intervals)[which] + drawn - which) / _INTERVALS

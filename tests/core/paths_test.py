@@ -31,7 +31,7 @@ def test_other_addresses_and_missing_drivers_are_told(monkeypatch):
         paths.parse("gs://bucket/run")
 
 
-def test_a_repository_in_the_hubs_cache_is_its_snapshot(tmp_path):
+def test_a_repository_in_the_hubs_cache_is_found(tmp_path):
     root = tmp_path / "datasets--someone--libero"
     first, second = (root / "snapshots" / name for name in ("0a1b", "2c3d"))
     for folder in (root / "blobs", root / "refs", first):

@@ -21,7 +21,7 @@ def test_the_count_divides_every_batch(
     assert device_mesh.largest_divisor(config, limit=limit) == count
 
 
-def test_a_stage_that_is_left_out_does_not_count(config: ExperimentConfig) -> None:
+def test_a_stage_left_out_does_not_count(config: ExperimentConfig) -> None:
     online = dataclasses.replace(config, stages=("online",))
     assert device_mesh.largest_divisor(online, limit=100) == 96
 

@@ -12,7 +12,7 @@ SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_no_two_phrases_of_a_task_are_the_same(suite):
+def test_phrases_of_a_task_are_all_different(suite):
     for task in tasks.suite(suite).tasks:
         phrases = language.phrases(task.instruction)
         assert len({task.instruction, *phrases}) == language.COUNT + 1, phrases

@@ -38,7 +38,7 @@ def test_stage_one_is_compared_on_equal_terms(variant):
         assert settings.demonstrations.episodes == count
 
 
-def test_stage_one_is_shared_by_what_starts_from_it(tmp_path):
+def test_stage_one_is_shared_by_its_variants(tmp_path):
     """Its folder does not depend on stage II; stage II's folder depends on it."""
     config = spatial_ablation.get_config("demonstrations")
     few, many, without = (

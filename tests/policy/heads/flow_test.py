@@ -43,7 +43,7 @@ def test_tokens_behind_a_mask_get_no_attention(inputs):
     np.testing.assert_allclose(shares["spatial"], 0, atol=1e-12)
 
 
-def test_without_the_spatial_expert_nothing_is_said_of_it():
+def test_without_the_spatial_expert_it_has_no_share():
     config = CONFIG.without_spatial()
     params, seen = random_params(config), observation()
     cache = policy.encode_prefix(params, seen, config=config)

@@ -36,8 +36,9 @@ import numpy as np
 from absl import flags, logging
 
 from experiments.configs import published_flags
+from experiments.configs.checks import check_tasks
 from experiments.configs.flag_values import task_rows
-from experiments.configs.schema import ExperimentConfig, check_tasks
+from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline import (
     evaluated_policy,
     initial_states,

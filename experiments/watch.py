@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from absl import flags, logging
 
+from experiments.configs.checks import check_tasks
 from experiments.configs.flag_values import task_rows
-from experiments.configs.schema import check_tasks, from_config
+from experiments.configs.schema import from_config
 from experiments.pipeline import policy_checkpoint, watched_dataset, watched_episodes
 from experiments.pipeline.run_context import make_scene
 from experiments.reporting import errors, progress

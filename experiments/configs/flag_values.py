@@ -4,7 +4,7 @@ from typing import Sequence
 
 from absl import flags
 
-from experiments.configs.schema import check_tasks
+from experiments.configs.checks import check_tasks
 from omnivla_jax.sim.libero.tasks import Suite
 
 API_KEY_VARIABLE = "OMNIVLA_API_KEY"  # environment variable of the server's key

@@ -97,31 +97,13 @@ def _quickstart() -> ConfigDict:
     config.tasks = (1, 7, 8)
     config.engine = "auto"
     config.image_size = 64
-    config.policy = ConfigDict(
-        {
-            "preset": "tiny",
-            "spatial": True,
-            "head": "flow",  # the action head, see `policy.heads`
-            "weights": "",  # a folder that experiments.import_weights wrote
-            # "6,-1": six dimensions of an action are learned relative to the state's,
-            # then one is not; needs data.norm_stats.
-            "delta_mask": "",
-            "noise_head": False,  # for sampler.schedule = "learned"
-            # Another robot's sizes; None: the preset's, which are LIBERO's.
-            "action_dim": placeholder(int),
-            "proprio_dim": placeholder(int),
-            "views": placeholder(int),
-            "horizon": placeholder(int),
-            # None: the preset's; public weights need other tokens
-            "max_tokens": placeholder(int),
-            "tokenizer": placeholder(str),
-        }
-    )
+    config.policy = _policy()
     # One chunk is 8 actions, all executed: 12 chunks are 4.8 seconds of a robot's time.
     config.chunks = 12
     config.exec_horizon = 8
     config.update(_data())
-    config.update(_stages())
+    config.update(_supervised_stages())
+    config.update(_online_stage())
     # Episodes under LIBERO-Plus' dimensions, see docs/libero_plus.md; kinds="": none.
     config.perturb = ConfigDict(
         {
@@ -141,6 +123,30 @@ def _quickstart() -> ConfigDict:
     # takes longer than ten updates; experiments.benchmarks.online measures them, too.
     config.profile_update = False
     return config
+
+
+def _policy() -> ConfigDict:
+    """The policy's preset, and what differs from it."""
+    return ConfigDict(
+        {
+            "preset": "tiny",
+            "spatial": True,
+            "head": "flow",  # the action head, see `policy.heads`
+            "weights": "",  # a folder that experiments.import_weights wrote
+            # "6,-1": six dimensions of an action are learned relative to the state's,
+            # then one is not; needs data.norm_stats.
+            "delta_mask": "",
+            "noise_head": False,  # for sampler.schedule = "learned"
+            # Another robot's sizes; None: the preset's, which are LIBERO's.
+            "action_dim": placeholder(int),
+            "proprio_dim": placeholder(int),
+            "views": placeholder(int),
+            "horizon": placeholder(int),
+            # None: the preset's; public weights need other tokens
+            "max_tokens": placeholder(int),
+            "tokenizer": placeholder(str),
+        }
+    )
 
 
 def _data() -> ConfigDict:
@@ -186,8 +192,8 @@ def _data() -> ConfigDict:
     return config
 
 
-def _stages() -> ConfigDict:
-    """Spatial pre-training, supervised fine-tuning and Flow-GSPO (`sampler`, `rl`)."""
+def _supervised_stages() -> ConfigDict:
+    """Spatial pre-training and supervised fine-tuning."""
     config = ConfigDict()
     # Runs where stages=spatial,sft,online. Scenes are drawn anew in every step.
     config.spatial = ConfigDict(
@@ -228,6 +234,12 @@ def _stages() -> ConfigDict:
             "optimizer": {"learning_rate": 1e-3, "warmup_steps": 50},
         }
     )
+    return config
+
+
+def _online_stage() -> ConfigDict:
+    """Flow-GSPO: how it explores (`sampler`) and learns (`rl`)."""
+    config = ConfigDict()
     config.sampler = ConfigDict(
         # K = 4 and a = 0.8 explore enough, as in pi_RL; the paper's 0.1 (1 - tau)
         # adds next to nothing to the initial noise, which no likelihood covers.

@@ -18,7 +18,7 @@ import numpy as np
 from data_pipelines import rlds, rlds_paths
 from data_pipelines.readers import READERS
 from data_pipelines.writers import WRITERS
-from experiments.configs.schema import check_tasks
+from experiments.configs.checks import check_tasks
 from experiments.reporting import progress
 from omnivla_jax.core.types import Demonstration
 from omnivla_jax.sim import scene as scenes

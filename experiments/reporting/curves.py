@@ -86,17 +86,19 @@ def save(
                 axes.set_ylim(bottom=0)
         if panel.key == "success":
             bands = (before, "before", MUTED), (after, "after", panel.colour)
+            shown = [band[0]["success"] for band in bands if band[0] is not None]
             for evaluation, label, colour in bands:
                 if evaluation is not None:
                     _draw_level(axes, label, evaluation, colour)
                     success = evaluation["success"]
                     axes.annotate(
-                        f"{label}\n{success:.0%}",
+                        f"{label} {success:.0%}",
                         (1, success),
                         (6, 0),
                         xycoords=("axes fraction", "data"),
                         textcoords="offset points",
-                        va="center",
+                        # Apart, however close the two are.
+                        va="bottom" if success == max(shown) else "top",
                         fontsize=9.5,
                         color=colour,
                     )

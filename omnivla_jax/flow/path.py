@@ -13,6 +13,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
+# pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
+# runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
+TAU_BETA, TAU_LIMIT = 1.5, 0.999
+
 
 def interpolate(noise: jax.Array, data: jax.Array, tau: jax.Array | float) -> jax.Array:
     """A^tau = (1 - tau) eps + tau A; noise and data [..., H, D], tau [...] or scalar.
@@ -28,6 +32,16 @@ def target_velocity(noise: jax.Array, data: jax.Array) -> jax.Array:
     """u = A - eps, the velocity that flow matching regresses on (paper, eq. 26)."""
     chex.assert_equal_shape([noise, data])
     return data - noise
+
+
+def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Flow times in [0, 0.999): Beta(1, 1.5), scaled; consumes `key`.
+
+    By the inverse of its distribution function 1 - (1 - tau)^1.5: `jax.random.beta`
+    is a rejection loop, which takes XLA long to compile.
+    """
+    uniform = jax.random.uniform(key, shape)
+    return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
 
 
 def score(x: jax.Array, velocity: jax.Array, tau: jax.Array | float) -> jax.Array:

@@ -199,19 +199,10 @@ def make_streamed_step(
         chex.assert_shape(
             batches.instruction, (config.steps_per_call, config.batch_size)
         )
-        maps = state.normalizer
-        sft_data.check_dimensions(maps, policy_config)
-        # Outside of the loop, as fused with what follows they round otherwise than the
+        sft_data.check_dimensions(state.normalizer, policy_config)
+        # Outside of the loop, as fused with what follows it rounds otherwise than the
         # dataset in memory.
-        robot_state = normalize.normalize(maps.state, batches.state)
-        chunk = normalize.delta_actions(
-            batches.chunk, batches.state, policy_config.delta_mask
-        )
-        chunk = normalize.normalize(maps.action, chunk)
-        batches = batches._replace(
-            state=normalize.pad_dims(robot_state, policy_config.proprio_dim),
-            chunk=normalize.pad_dims(chunk, policy_config.action_dim),
-        )
+        batches = _normalize_frames(batches, state.normalizer, policy_config)
 
         def update(carry: TrainState, frames: FrameBatch) -> tuple[TrainState, Metrics]:
             batch = mesh_sharding.constrain_batch(
@@ -228,6 +219,18 @@ def make_streamed_step(
         return mesh_sharding.constrain_state(after), metrics
 
     return compilation.jit(step, fused=True, donate_argnames=("state",))
+
+
+def _normalize_frames(
+    batches: FrameBatch, maps: normalize.Normalizer, config: PolicyConfig
+) -> FrameBatch:
+    robot_state = normalize.normalize(maps.state, batches.state)
+    chunk = normalize.delta_actions(batches.chunk, batches.state, config.delta_mask)
+    chunk = normalize.normalize(maps.action, chunk)
+    return batches._replace(
+        state=normalize.pad_dims(robot_state, config.proprio_dim),
+        chunk=normalize.pad_dims(chunk, config.action_dim),
+    )
 
 
 def drawn_rows(seed: int, config: SftConfig, frames: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.flow import path
@@ -59,3 +60,8 @@ def test_interpolate_compiles_once() -> None:
     once = compilation.jit(chex.assert_max_traces(path.interpolate, n=1))
     for tau in (0.2, 0.7):
         once(noise, data, jnp.full(B, tau))
+
+
+def test_flow_times_follow_their_distribution() -> None:
+    tau = path.draw_tau(jax.random.key(0), (4000,)) / path.TAU_LIMIT
+    assert stats.kstest(np.asarray(tau), stats.beta(1, 1.5).cdf).pvalue > 0.01

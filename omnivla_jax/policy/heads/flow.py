@@ -25,12 +25,7 @@ from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import suffix
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler, make_sampler
-from omnivla_jax.policy.heads.suffix import run_suffix
 from omnivla_jax.policy.prefix import PrefixCache
-
-# pi0 draws its time (1 = noise) from Beta(1.5, 1), which favours noisy chunks; tau
-# runs the other way, Beta(1, 1.5). Just below 1: no target is needed at the data.
-TAU_BETA, TAU_LIMIT = 1.5, 0.999
 
 Trace = TypeVar("Trace", bound=sde.Chain | bound.Draws)
 
@@ -153,7 +148,7 @@ def sft_loss(
     """
     noise_key, tau_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, (draws, *chunk.shape))
-    tau = draw_tau(tau_key, (draws, chunk.shape[0]))
+    tau = path.draw_tau(tau_key, (draws, chunk.shape[0]))
 
     def error(noise: jax.Array, tau: jax.Array) -> jax.Array:
         mixed = path.interpolate(noise, chunk, tau)
@@ -164,16 +159,6 @@ def sft_loss(
         return jnp.mean(squared, where=loss_mask[..., None])
 
     return jnp.mean(jax.vmap(error)(noise, tau))
-
-
-def draw_tau(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Flow times in [0, 0.999): Beta(1, 1.5), scaled; consumes `key`.
-
-    By the inverse of its distribution function 1 - (1 - tau)^1.5: `jax.random.beta`
-    is a rejection loop, which takes XLA long to compile.
-    """
-    uniform = jax.random.uniform(key, shape)
-    return TAU_LIMIT * (1.0 - uniform ** (1.0 / TAU_BETA))
 
 
 def sample(
@@ -295,7 +280,7 @@ def _explore_deterministic(
     """A chunk by the ODE, and draws [B, J, ...] around it; consumes `key`."""
     act_key, tau_key, noise_key = jax.random.split(key, 3)
     chunk = sample(params, cache, proprio, act_key, config=config, steps=sampler.steps)
-    tau = draw_tau(tau_key, (sampler.bound_draws, len(chunk)))
+    tau = path.draw_tau(tau_key, (sampler.bound_draws, len(chunk)))
     velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
     draws = bound.record(noise_key, velocity_fn, chunk, tau)
     return chunk, swap_batch_axis(draws)
@@ -323,7 +308,7 @@ def _action_tokens(
 ) -> jax.Array:
     """The action tokens after the last layer, [B, H, E]."""
     tokens, condition = _input_tokens(params, proprio, chunk, tau, config)
-    return run_suffix(params, cache, tokens, condition, config=config)
+    return suffix.run_suffix(params, cache, tokens, condition, config=config)
 
 
 def _input_tokens(

@@ -1,13 +1,11 @@
-"""Samples initial states as LIBERO's placement sampler does.
+"""Samples initial states as LIBERO's placement sampler does; lengths in m.
 
 An object goes to the first of a few candidates that overlaps nothing placed before it.
-Where none is free robosuite raises, and LIBERO samples the whole layout again: so does
-this sampler, up to `MAX_DRAWS` times, and counts the objects that are unplaced after
-that. `region_check` refuses the tasks in which that is always so. Objects that share a
-rectangle, which LIBERO's do not, are kept apart by their shapes as far as that goes.
+Where none is free the whole layout is sampled again, as in LIBERO, up to `MAX_DRAWS`
+times; what is unplaced then is counted. Objects of one rectangle, which LIBERO's tasks
+do not have, are kept apart by their shapes.
 
-Axes: B environments, M objects, F posed bodies, J fixture joints, K tries,
-R rectangles; lengths in m.
+Axes: B environments, M objects, F posed bodies, J fixture joints, K tries, R regions.
 """
 
 import functools

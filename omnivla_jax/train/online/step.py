@@ -107,9 +107,7 @@ def make_step(
 
     def step(state: TrainState, key: jax.Array) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(jax.random.fold_in(key, state.step))
-        exploring = sampler
-        if config.final_exploration < 1.0:
-            exploring = sampler.scaled(exploration(state.step, config))
+        exploring = anneal(sampler, state.step, config)
         agent = make_agent(
             environment, policy_config, exploring, state.normalizer, config
         )
@@ -133,33 +131,45 @@ def make_step(
             config=config,
             mesh_sharding=mesh_sharding,
         )
-        new_state = dataclasses.replace(new_state, task_success=task_success)
-        if config.perturb is not None and state.severity is not None:
-            episode_metrics["severity"] = state.severity
-            limit = training_draws.advance(
-                state.severity, episode_metrics["success"], config=config.perturb
-            )
-            new_state = dataclasses.replace(new_state, severity=limit)
         metrics = episode_metrics | update_metrics
+        severity, metrics = _advance_severity(state, metrics, config)
+        new_state = dataclasses.replace(
+            new_state, task_success=task_success, severity=severity
+        )
         return mesh_sharding.constrain_state(new_state), metrics
 
-    return compilation.jit(
-        step, fused=environment.supports_fusion, donate_argnames=("state",)
+    fused = environment.supports_fusion
+    return compilation.jit(step, fused=fused, donate_argnames=("state",))
+
+
+def _advance_severity(
+    state: TrainState, metrics: Metrics, config: OnlineConfig
+) -> tuple[jax.Array | None, Metrics]:
+    """The perturbations' severity of the next update; this update's as a metric."""
+    if config.perturb is None or state.severity is None:
+        return state.severity, metrics
+    following = training_draws.advance(
+        state.severity, metrics["success"], config=config.perturb
     )
+    return following, metrics | {"severity": state.severity}
 
 
-def exploration(step: jax.Array, config: OnlineConfig) -> jax.Array:
-    """The share of the sampler's noise in an update: from 1 linearly to the last's.
+def anneal(sampler: Sampler, step: jax.Array, config: OnlineConfig) -> Sampler:
+    """The sampler of an update: its noise falls linearly to the last update's.
 
     Args:
-      step: int32 [], updates before it.
-      config: of stage III.
+      sampler: of the first update.
+      step: int32 [], updates before this one.
+      config: of stage III; `final_exploration` is the last update's share.
 
     Returns:
-      float32 [].
+      The sampler; the same one where the noise stays.
     """
+    if config.final_exploration == 1.0:
+        return sampler
     done = jnp.minimum(step / max(config.updates - 1, 1), 1.0)
-    return (1.0 + (config.final_exploration - 1.0) * done).astype(jnp.float32)
+    share = 1.0 + (config.final_exploration - 1.0) * done
+    return sampler.scaled(share.astype(jnp.float32))
 
 
 def make_agent(

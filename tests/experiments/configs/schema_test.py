@@ -10,7 +10,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments.configs import quickstart
-from experiments.configs.schema import check_tasks, from_config
+from experiments.configs.checks import check_tasks
+from experiments.configs.schema import from_config
 from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler
 from omnivla_jax.rl import grpo, gspo, ppo, rloo

@@ -203,11 +203,13 @@ def test_steps_depend_on_state_and_key(step):
 
 def test_exploration_falls_to_its_final_share():
     config = dataclasses.replace(SETTINGS, updates=5, final_exploration=0.4)
-    shares = [float(online_step.exploration(jnp.asarray(n), config)) for n in range(7)]
-    np.testing.assert_allclose(shares, [1, 0.85, 0.7, 0.55, 0.4, 0.4, 0.4], rtol=1e-6)
     tau, delta = jnp.array([0.0, 0.5]), jnp.full(2, 0.25)
-    quieter = SAMPLER.scaled(jnp.asarray(0.4)).schedule(tau, delta)
-    np.testing.assert_allclose(quieter, 0.4 * SAMPLER.schedule(tau, delta), rtol=1e-6)
+    at_first = SAMPLER.schedule(tau, delta)
+    for update, share in enumerate([1, 0.85, 0.7, 0.55, 0.4, 0.4, 0.4]):
+        annealed = online_step.anneal(SAMPLER, jnp.asarray(update), config)
+        np.testing.assert_allclose(
+            annealed.schedule(tau, delta), share * at_first, rtol=1e-6
+        )
     learned = dataclasses.replace(SAMPLER, schedule=LEARNED)
     assert learned.scaled(jnp.asarray(0.4)) is learned
 

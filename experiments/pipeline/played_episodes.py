@@ -53,14 +53,8 @@ def run_episodes(
     ) as bar:
         with bar.compiling():
             rows = np.arange(width) % config.episodes
-            shapes = jax.eval_shape(
-                lambda: (
-                    params,
-                    normalizer,
-                    jax.tree.map(lambda x: x[rows], starts),
-                )
-            )
-            evaluate_fn = program.lower(*shapes).compile()
+            first = jax.eval_shape(lambda: jax.tree.map(lambda x: x[rows], starts))
+            evaluate_fn = program.lower(params, normalizer, first).compile()
         for low in range(0, config.episodes, width):
             block = jax.tree.map(lambda x: x[low : low + width], starts)
             size = len(block.task)

@@ -97,8 +97,7 @@ def make_step(
       tasks: its task ids that episodes are played of.
       policy_config, sampler: the policy, and how its action head explores.
       config: of stage III.
-      mesh_sharding: on a mesh, it splits the batch and the parameters; hand in a state
-        that lies there already (`train.sharding`).
+      mesh_sharding: splits batch and parameters; the state lies on the mesh already.
 
     Returns:
       The function, to be called or lowered.

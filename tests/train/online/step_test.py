@@ -207,6 +207,7 @@ def test_exploration_falls_to_its_final_share():
     at_first = SAMPLER.schedule(tau, delta)
     for update, share in enumerate([1, 0.85, 0.7, 0.55, 0.4, 0.4, 0.4]):
         annealed = online_step.anneal(SAMPLER, jnp.asarray(update), config)
+        assert isinstance(annealed, policy.FlowSampler)
         np.testing.assert_allclose(
             annealed.schedule(tau, delta), share * at_first, rtol=1e-6
         )

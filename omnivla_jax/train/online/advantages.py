@@ -112,7 +112,7 @@ def critic_gae(
     return AdvantageBatch(*(leaf.reshape(-1) for leaf in flat)), {}
 
 
-def succeeded(rollout: Rollout, *, num_branches: int) -> jax.Array:
+def succeeded(rollout: Rollout, *, num_branches: int) -> tuple[jax.Array, ...]:
     """Which chunks are of successful episodes, in a tree of none that failed.
 
     Args:
@@ -120,7 +120,7 @@ def succeeded(rollout: Rollout, *, num_branches: int) -> jax.Array:
       num_branches: C, of which the first is part of its episode.
 
     Returns:
-      bool [T B C] of all segments.
+      bool [T, B C] of each segment.
     """
     parts = []
     for transitions in rollout.segments:
@@ -129,8 +129,8 @@ def succeeded(rollout: Rollout, *, num_branches: int) -> jax.Array:
         rate = trees.node_means(rollout.success.astype(jnp.float32), count=count)
         went_on = jnp.arange(num_branches) == 0
         of_episode = ((rate == 1.0)[:, None] & went_on).reshape(-1)
-        parts.append((began & of_episode).reshape(-1))
-    return jnp.concatenate(parts)
+        parts.append(began & of_episode)
+    return tuple(parts)
 
 
 def _on_chunks(

@@ -103,8 +103,9 @@ def collect(
             decay=config.task_memory,
         )
         metrics["remembered_success"] = jnp.mean(task_success)
-    of_chunks = advantages, succeeded(rollout, num_branches=config.num_branches)
-    return _batch(segments, of_chunks, mesh_sharding), metrics, task_success
+    imitable = succeeded(rollout, num_branches=config.num_branches)
+    batch = _batch(segments, advantages, imitable, mesh_sharding)
+    return batch, metrics, task_success
 
 
 def _play(
@@ -150,22 +151,21 @@ def _play(
 
 def _batch(
     segments: Sequence[Transition],
-    of_chunks: tuple[AdvantageBatch, jax.Array],
+    advantages: AdvantageBatch,
+    imitable: Sequence[jax.Array],
     mesh_sharding: MeshSharding,
 ) -> RolloutBatch:
     """What all segments recorded, shard by shard.
 
-    `of_chunks`: their advantages and successes, segment by segment, [T B C] each.
+    `advantages` [T B C], segment by segment; `imitable` bool [T, B C] of each.
     """
     parts, begin = [], 0
-    for transitions in segments:
+    for transitions, is_imitable in zip(segments, imitable):
         shape = transitions.mask.shape[:2]
         end = begin + math.prod(shape)
-        advantages, imitable = jax.tree.map(
-            lambda leaf: leaf[begin:end].reshape(shape), of_chunks
-        )
+        part = jax.tree.map(lambda leaf: leaf[begin:end].reshape(shape), advantages)
         output = transitions.extras._replace(executed_mask=transitions.mask > 0)
-        parts.append(RolloutBatch(output, advantages, imitable))
+        parts.append(RolloutBatch(output, part, is_imitable))
         begin = end
     return _by_shard(parts, mesh_sharding.num_shards)
 

@@ -73,7 +73,8 @@ def test_successes_are_those_of_whole_subtrees():
     first = Transition(None, None, jnp.zeros((1, 2)), jnp.ones((1, 2, ACTIONS)))
     rollout = rollout._replace(segments=(first, *rollout.segments))
     found = advantages.succeeded(rollout, num_branches=1)
-    np.testing.assert_array_equal(found, [1, 0, 0, 1, 1, 0])
+    np.testing.assert_array_equal(found[0], [[1, 0]])
+    np.testing.assert_array_equal(found[1], [[0, 1, 1, 0]])
 
 
 def test_too_easy_or_hard_groups_weigh_nothing():

@@ -82,7 +82,9 @@ def write(
         note=note,
         cameras=CAMERAS[: len(visuals.cameras)],
         # An instruction that holds "</script>" must not end the element.
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace(
+            "<", "\\u003c"
+        ),
         script="\n".join(scripts),
     )
     with replacing(path) as temporary:
@@ -98,7 +100,8 @@ def _scene(visuals: VisualScene, bodies: int) -> dict[str, Any]:
     rows = np.stack(
         [*rgb.T, texture, *rgb2.T, scale, specular, shininess, empty, empty], axis=1
     )
-    lights = {name: np.asarray(leaf) for name, leaf in visuals.lights._asdict().items()}
+    lights = visuals.lights._asdict()
+    del lights["shadow"]  # the page always draws them
     cameras = {
         name: {
             "body": mount.body,
@@ -112,7 +115,7 @@ def _scene(visuals: VisualScene, bodies: int) -> dict[str, Any]:
         "bodies": bodies,
         "shapes": _shapes(visuals.shapes, used),
         "materials": _rounded(rows),
-        "lights": {name: _rounded(leaf) for name, leaf in lights.items()},
+        "lights": {name: _rounded(np.asarray(leaf)) for name, leaf in lights.items()},
         "cameras": cameras,
     }
 

@@ -100,6 +100,23 @@ float weave(float u, float v) {
   float along = (level ? fract(b) : fract(a)) - 0.5;
   return clamp(3.2 * across * across + 1.2 * along * along, 0.0, 1.0);
 }
+float bricks(float u, float v) {
+  float row = floor(2.0 * v), along = u + 0.5 * (row - 2.0 * floor(row / 2.0));
+  bool joint = abs(fract(along) - 0.5) > 0.46 || abs(fract(2.0 * v) - 0.5) > 0.42;
+  return joint ? 1.0 : 0.3 * cellNoise(floor(along), row);
+}
+float twill(float u, float v) {
+  float ridge = 0.5 + 0.5 * wave(u + v);
+  return clamp(ridge + 0.2 * wave(3.0 * u) * wave(3.0 * v), 0.0, 1.0);
+}
+float pebbles(float u, float v) {
+  float a = u + 0.22 * wave(0.83 * v + 0.31 * wave(0.41 * u));
+  float b = v + 0.22 * wave(0.71 * u + 0.27 * wave(0.37 * v)), row = floor(b);
+  float along = a + 0.5 * (row - 2.0 * floor(row / 2.0));
+  vec2 off = vec2(fract(along), fract(b)) - 0.5;
+  float gap = clamp(8.0 * dot(off, off) - 0.9, 0.0, 1.0);
+  return clamp(gap + 0.3 * cellNoise(floor(along), row), 0.0, 1.0);
+}
 float print(float u, float v) {
   bool title = textLine(u, (v - 0.3) / 0.2, 0.34) && abs(u) < 1.5;
   bool lines = textLine(u, (v + 0.35) / 0.09, 0.16) || textLine(u + 3.0, (v + 0.65) / 0.09, 0.16);
@@ -129,6 +146,9 @@ float secondColour(int kind, float u, float v, float w) {
     case 13: return wave(length(vec2(u, v)) + 0.25) > 0.0 ? 1.0 : 0.0; // coil
     case 14: return w > 0.6 ? 1.0 : 0.0; // glaze
     case 15: return w > 0.0 ? 1.0 : 0.0; // dipped
+    case 16: return bricks(u, v);
+    case 17: return twill(u, v);
+    case 18: return pebbles(u, v);
     default: return 0.0;
   }
 }

@@ -20,6 +20,9 @@ def attention_metrics(
       observation: of N frames, `proprio` normalised.
       policy_config: of the policy.
 
+    Returns:
+      float32 [] by name; the shares of a layer add up to 1.
+
     Raises:
       ValueError: the policy has no flow head.
     """

@@ -211,4 +211,3 @@ def test_a_users_file_is_learned_and_evaluated(user_file, tmp_path):
     assert list(results["after"]["per_task"]) == ["set the dark bowl down"]
     assert results["demonstrations"]["episodes"] == 4
     assert set(results["swapped_instructions"]) == {"skipped"}
-    assert "The instructions were not swapped" in (run / "report.html").read_text()

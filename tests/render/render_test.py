@@ -205,4 +205,4 @@ def test_errors_name_the_remedy():
     with pytest.raises(ValueError, match="unit wxyz"):
         types.make_shapes([types.RenderPrimitive("sphere", (1,), quat=(1, 1, 0, 0))])
     with pytest.raises(ValueError, match="choose from"):
-        types.make_materials([types.Material((1, 1, 1), texture="brick")])
+        types.make_materials([types.Material((1, 1, 1), texture="foam")])

@@ -276,11 +276,12 @@ def _by_shard(parts: Sequence[PyTree], num_shards: int) -> PyTree:
 
     def shards(leaf: jax.Array) -> jax.Array:
         steps, batch, *rest = leaf.shape
-        split = leaf.reshape(steps, num_shards, batch // num_shards, *rest)
-        return split.swapaxes(0, 1).reshape(num_shards, -1, *rest)
+        size = batch // num_shards  # -1 cannot stand for it where a leaf is empty
+        split = leaf.reshape(steps, num_shards, size, *rest)
+        return split.swapaxes(0, 1).reshape(num_shards, steps * size, *rest)
 
     def join(*leaves: jax.Array) -> jax.Array:
         joined = jnp.concatenate([shards(leaf) for leaf in leaves], axis=1)
-        return joined.reshape(-1, *joined.shape[2:])
+        return joined.reshape(math.prod(joined.shape[:2]), *joined.shape[2:])
 
     return jax.tree.map(join, *parts)

@@ -135,7 +135,14 @@ def normal_loss(aligned: AlignedGeometry, valid: jax.Array) -> jax.Array:
 
 
 def row_bands(maps: jax.Array) -> jax.Array:
-    """The first three of every four rows: [..., S, S] -> [..., S // 4, 3, S]."""
+    """The first three of every four rows.
+
+    Args:
+      maps: [..., S, S].
+
+    Returns:
+      [..., S // 4, 3, S].
+    """
     bands = maps.shape[-2] // ROWS_PER_BAND
     whole = maps[..., : bands * ROWS_PER_BAND, :]
     shape = (*maps.shape[:-2], bands, ROWS_PER_BAND, maps.shape[-1])

@@ -79,6 +79,9 @@ def with_decoder(
       config: of stage I.
       policy_config: of the policy, with a spatial expert.
       seed: of the run.
+
+    Returns:
+      The tree of `params` with one more entry.
     """
     key = rng.named_key(jnp.asarray(seed, jnp.uint32), "spatial")
     decoder = SpatialDecoder(decoder_config(config, policy_config))

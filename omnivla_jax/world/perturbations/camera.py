@@ -142,7 +142,14 @@ def move(
 
 
 def is_shifted(shift: CameraShift) -> jax.Array:
-    """Which cameras are not nominal, bool [B]."""
+    """Which cameras are not nominal.
+
+    Args:
+      shift: leaves [B].
+
+    Returns:
+      bool [B].
+    """
     nominal = no_shift(len(shift.azimuth))
     differs = jax.tree.map(lambda a, b: a != b, shift, nominal)
     return jnp.stack(jax.tree.leaves(differs)).any(axis=0)

@@ -55,7 +55,15 @@ def draw(
 
 
 def of_frame(noise: ImageNoise, step: jax.Array) -> ImageCorruption:
-    """The corruption of the pictures after `step` int32 [B] control steps."""
+    """The corruption of the pictures after some control steps.
+
+    Args:
+      noise: of B episodes.
+      step: int32 [B], control steps since the reset.
+
+    Returns:
+      Its number and random key, leaves [B].
+    """
     chex.assert_equal_shape([noise.number, step])
 
     def key(seed: jax.Array, step: jax.Array) -> jax.Array:

@@ -70,7 +70,14 @@ def columns(dimension: str) -> slice:
 
 
 def one_hot(kind: jax.Array) -> jax.Array:
-    """The mask bool [B, K] of one kind each, int32 [B]; NO_KIND is none."""
+    """The mask of one kind each.
+
+    Args:
+      kind: int32 [B], rows of KINDS; NO_KIND is none.
+
+    Returns:
+      bool [B, K].
+    """
     chex.assert_rank(kind, 1)
     return jnp.asarray(kind)[:, None] == jnp.arange(len(KINDS))
 
@@ -79,6 +86,14 @@ def allowed(count: int, split: str, *, width: int = 1) -> np.ndarray:
     """Which of `count` ordered values belong to a split, in intervals of `width`.
 
     Where the held-out interval is beyond the values, both splits have all of them.
+
+    Args:
+      count: of the values.
+      split: one of SPLITS.
+      width: values of an interval, of which every third is held out.
+
+    Returns:
+      int [M], the values in order, within [0, count).
 
     Raises:
       ValueError: an unknown split.
@@ -93,13 +108,30 @@ def allowed(count: int, split: str, *, width: int = 1) -> np.ndarray:
 
 
 def pick(key: jax.Array, count: int, split: str, *, width: int = 1) -> jax.Array:
-    """One of `allowed`, int32 []; consumes `key`."""
+    """Draw one of `allowed`.
+
+    Args:
+      key: consumed.
+      count, split, width: as of `allowed`.
+
+    Returns:
+      int32 [].
+    """
     values = allowed(count, split, width=width)
     return jnp.asarray(values)[jax.random.randint(key, (), 0, len(values))]
 
 
 def uniform(key: jax.Array, split: str, shape: tuple[int, ...] = ()) -> jax.Array:
-    """Numbers of a split's intervals of [0, 1), float32; consumes `key`."""
+    """Draw numbers from a split's intervals of [0, 1).
+
+    Args:
+      key: consumed.
+      split: one of SPLITS.
+      shape: of the result.
+
+    Returns:
+      float32 of `shape`.
+    """
     intervals = allowed(_INTERVALS, split)
     drawn = len(intervals) * jax.random.uniform(key, shape)
     which = jnp.clip(drawn.astype(jnp.int32), 0, len(intervals) - 1)

@@ -250,12 +250,15 @@ def table(instructions: Sequence[str]) -> tuple[str, ...]:
 
 
 def row(instruction_id: jax.Array, phrase: jax.Array, count: int) -> jax.Array:
-    """The rows int32 [B] of `table` of N = `count` tasks; unknown tasks stay unknown.
+    """The rows of `table` that hold episodes' instructions.
 
     Args:
       instruction_id: int32 [B], of the tasks.
       phrase: int32 [B]: OWN_WORDS, or 1 to COUNT.
-      count: N.
+      count: N tasks of the table.
+
+    Returns:
+      int32 [B]; unknown tasks stay unknown, -1.
     """
     chex.assert_equal_shape([instruction_id, phrase])
     exists = (instruction_id >= 0) & (instruction_id < count)

@@ -149,7 +149,16 @@ def pictures(
 
 
 def looks(scene: Scene, visuals: VisualScene, change: Perturbation) -> VisualScene:
-    """The visuals with each environment's lights and surfaces, leaves [B, ...]."""
+    """The visuals with each environment's lights and surfaces.
+
+    Args:
+      scene: the static tables.
+      visuals: of the scene.
+      change: of B environments.
+
+    Returns:
+      The visuals; leaves of lights and materials are [B, ...].
+    """
     category = change.layout.category
     return visuals._replace(
         lights=lights.apply(visuals.lights, change.lights),

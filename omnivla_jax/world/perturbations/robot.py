@@ -41,7 +41,11 @@ class RobotStart(NamedTuple):
 
 @functools.cache
 def published_offsets() -> np.ndarray:
-    """LIBERO-Plus' offsets [500, 7], of initial state K in row K - 1, in rad."""
+    """LIBERO-Plus' offsets of the initial joints.
+
+    Returns:
+      float64 [500, 7], rad; those of initial state K in row K - 1.
+    """
     random = np.random.RandomState(_SEED)
     drawn = random.randn(COUNT, panda.NUM_JOINTS)
     # Row by row, as the norm of a whole table differs in its last bits.

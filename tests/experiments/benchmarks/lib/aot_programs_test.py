@@ -1,27 +1,31 @@
 """Programs for TPUs as shapes with shardings, on a device that is there."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from experiments.benchmarks.lib import aot_programs
 from omnivla_jax.core import sharding
+from omnivla_jax.policy.config import PRESETS
+
+OPTIONS = aot_programs.ProgramOptions(
+    preset="debug",
+    num_envs=2,
+    batch_size=2,
+    image_size=16,
+    physics_preset="fast",
+    grad_accum_steps=1,
+    tasks=(1,),
+)
 
 
 @pytest.mark.parametrize("name", ["render", "step"])
 @pytest.mark.slow
 def test_programs_are_shapes_with_shardings(name):
     """On a mesh of this machine's device; only libtpu's devices are missing."""
-    options = aot_programs.ProgramOptions(
-        preset="debug",
-        num_envs=2,
-        batch_size=2,
-        image_size=16,
-        physics_preset="fast",
-        grad_accum_steps=1,
-        tasks=(1,),
-    )
-    workload = aot_programs.PROGRAMS[name](options, sharding.make_mesh())
+    workload = aot_programs.PROGRAMS[name](OPTIONS, sharding.make_mesh())
     leaves = jax.tree.leaves(workload.arguments)
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
     assert {leaf.shape[0] for leaf in leaves} == {2} and leaves[0].sharding is not None
@@ -29,3 +33,19 @@ def test_programs_are_shapes_with_shardings(name):
     first = jax.tree.leaves(result)[0]
     assert first.shape[0] == 2 and workload.sizes["num_envs"] == 2
     assert np.prod(first.shape) > 0
+
+
+@pytest.mark.parametrize("name", ["update", "sft", "spatial"])
+@pytest.mark.slow
+def test_learning_returns_the_state_that_it_takes(name, monkeypatch):
+    longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16)
+    monkeypatch.setitem(PRESETS, "debug", lambda: longer)
+    workload = aot_programs.PROGRAMS[name](OPTIONS, sharding.make_mesh())
+    leaves = jax.tree.leaves(workload.arguments)
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
+    after, metrics = jax.eval_shape(workload.function, *workload.arguments)
+    before = workload.arguments[0]
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(before)):
+        assert (new.shape, new.dtype) == (old.shape, old.dtype)
+    assert "loss" in metrics

@@ -59,6 +59,8 @@ def test_the_dearest_branch_counts_and_collectives_are_found():
     program = hlo_text.parse((TEXTS / "branches.txt").read_text())
     report = hlo_cost.report(program)
     assert report["collectives_executed"] == 8 and report["unknown_trip_counts"] == 1
+    assert sum(row["executed"] for row in report["collectives"]) == 8
+    assert {row["opcode"] for row in report["collectives"]} == {"all-reduce"}
     assert [row["operations"] for row in report["loops"]] == [3, 3]
     assert report["largest"][0]["padded_megabytes"] == pytest.approx(0.007)
 

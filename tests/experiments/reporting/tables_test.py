@@ -36,8 +36,8 @@ def test_ablation_records_give_the_published_table():
 def test_quickstart_records_give_the_published_table():
     runs, (name,) = records.load(RECORDS / "quickstart")
     table = tables.seed_table([run for run in runs if run.variant == name])
-    cells = "61% (55% to 68%) | 89% (84% to 93%) | 0% (0% to 2%) |"
-    assert f"| all, seed 0 | {cells}" in table and table.count("\n") == 7
+    cells = "89% (84% to 92%) | 95% (91% to 97%) | 0% (0% to 2%) |"
+    assert f"| all, seed 0 | {cells}" in table and table.count("\n") == 5
 
 
 def test_variants_are_drawn_from_records(tmp_path):

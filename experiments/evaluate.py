@@ -41,9 +41,9 @@ from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig
 from experiments.pipeline import (
     evaluated_policy,
+    evaluation_episodes,
     initial_states,
     perturbed_evaluation,
-    played_episodes,
 )
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
@@ -158,10 +158,10 @@ def run(
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
     program = evaluate.make_evaluate(simulator, config.policy, settings)
-    outcome, failures = played_episodes.run_episodes(
+    outcome, failures = evaluation_episodes.run_episodes(
         program, chosen, starts, settings, groups, shown=_VIDEOS.value
     )
-    videos = played_episodes.write_videos(config, scene, starts, failures, out)
+    videos = evaluation_episodes.write_videos(config, scene, starts, failures, out)
     summary = evaluate.summarise(
         outcome.success, np.asarray(starts.task), task_names(scene)
     )

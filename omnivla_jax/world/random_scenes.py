@@ -75,10 +75,10 @@ def make_pool(
       P = episodes * T / 4 states.
     """
     task = jnp.asarray(np.resize(np.array(tasks, np.int32), episodes))
-    return compilation.jit(functools.partial(_play, scene, steps=steps))(task, key)
+    return compilation.jit(functools.partial(_record, scene, steps=steps))(task, key)
 
 
-def _play(scene: Scene, task: jax.Array, key: jax.Array, *, steps: int) -> StatePool:
+def _record(scene: Scene, task: jax.Array, key: jax.Array, *, steps: int) -> StatePool:
     reset_key, noise_key = jax.random.split(key)
     start = env.reset(scene, task, jax.random.split(reset_key, task.shape[0]))
 

@@ -77,7 +77,7 @@ def collect(
     env_state = mesh_sharding.constrain_batch(
         reset_groups(environment, tasks, reset_key, config, task_success, severity)
     )
-    final, segments = _play(
+    final, segments = _roll_out(
         agent, params, act_key, environment, env_state, config, mesh_sharding
     )
     terms, env_state = mean_terms(environment, final.sums), final.env_state
@@ -108,7 +108,7 @@ def collect(
     return batch, metrics, task_success
 
 
-def _play(
+def _roll_out(
     agent: Agent,
     params: PyTree,
     key: jax.Array,

@@ -143,12 +143,14 @@ def pictures(
     change: Perturbation | None = state.perturbation
     if change is None:
         return observe.images(visuals, state.physics, **options)
-    changed = looks(scene, visuals, change)
+    changed = perturbed_visuals(scene, visuals, change)
     clean = observe.images(changed, state.physics, **options)
     return observe.corrupt_images(clean, images.of_frame(change.noise, state.steps))
 
 
-def looks(scene: Scene, visuals: VisualScene, change: Perturbation) -> VisualScene:
+def perturbed_visuals(
+    scene: Scene, visuals: VisualScene, change: Perturbation
+) -> VisualScene:
     """The visuals with each environment's lights and surfaces.
 
     Args:

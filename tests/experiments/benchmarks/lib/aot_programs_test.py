@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -44,8 +45,5 @@ def test_learning_returns_the_state_that_it_takes(name, monkeypatch):
     leaves = jax.tree.leaves(workload.arguments)
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
     after, metrics = jax.eval_shape(workload.function, *workload.arguments)
-    before = workload.arguments[0]
-    assert jax.tree.structure(after) == jax.tree.structure(before)
-    for new, old in zip(jax.tree.leaves(after), jax.tree.leaves(before)):
-        assert (new.shape, new.dtype) == (old.shape, old.dtype)
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, workload.arguments[0])
     assert "loss" in metrics

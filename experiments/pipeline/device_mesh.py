@@ -39,11 +39,8 @@ def make_mesh(
     if is_alone:
         # MJX on several devices of one CPU can deadlock in batched LAPACK calls.
         cores = 1 if config.engine == "mjx" else compilation.cpu_cores() // split
-        _count_cores_as_devices(
-            split * (data or largest_divisor(config, limit=cores)),
-        )
-        limit = jax.device_count() // split
-        data = data or largest_divisor(config, limit=limit)
+        _count_cores_as_devices(split * (data or largest_divisor(config, limit=cores)))
+        data = data or largest_divisor(config, limit=jax.device_count() // split)
     elif data is None:
         data = max(1, jax.device_count() // split)
     if is_alone and data == split == 1:

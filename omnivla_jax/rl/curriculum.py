@@ -60,7 +60,7 @@ def remember(
       float32 [M].
     """
     chex.assert_equal_shape([task, succeeded])
-    played = jax.nn.one_hot(task, len(success), dtype=jnp.float32)
-    counts = jnp.sum(played, axis=0)
-    rate = succeeded.astype(jnp.float32) @ played / jnp.maximum(counts, 1.0)
+    of_task = jax.nn.one_hot(task, len(success), dtype=jnp.float32)
+    counts = jnp.sum(of_task, axis=0)
+    rate = succeeded.astype(jnp.float32) @ of_task / jnp.maximum(counts, 1.0)
     return jnp.where(counts > 0, decay * success + (1.0 - decay) * rate, success)

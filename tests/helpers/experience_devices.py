@@ -4,10 +4,10 @@ import dataclasses
 import re
 
 from omnivla_jax.core import sharding
-from omnivla_jax.train import online, rng
+from omnivla_jax.train import rng
 from omnivla_jax.train import sharding as train_sharding
-from tests.helpers import reaching
-from tests.train.online.step_test import POLICY, SAMPLER, SETTINGS, TASKS, fresh
+from tests.helpers import many_devices
+from tests.train.online.step_test import POLICY, SETTINGS, fresh
 
 CONFIG = dataclasses.replace(SETTINGS, groups=4, group_size=4, chunks=2, minibatches=2)
 COLLECTIVE = re.compile(
@@ -20,14 +20,7 @@ def main() -> None:
     """Compile, and read every collective of the program."""
     mesh = sharding.make_mesh(data=4)
     state, key = fresh(CONFIG), rng.named_key(0, "online")
-    step = online.make_step(
-        reaching.make(POLICY),
-        TASKS,
-        policy_config=POLICY,
-        sampler=SAMPLER,
-        config=CONFIG,
-        mesh_sharding=train_sharding.on_mesh(mesh, POLICY),
-    )
+    step = many_devices.make_step(mesh, CONFIG)
     placed = [train_sharding.shard(tree, mesh, POLICY) for tree in (state, key)]
     text = step.lower(*placed).compile().as_text() or ""
     found = [(match[2], match[1]) for match in COLLECTIVE.finditer(text)]

@@ -50,24 +50,29 @@ def main(out: str, address: str = "", process: str = "0") -> None:
         np.savez(out, **flatten_dict(found, sep="/"))
 
 
-def stepped(mesh):
-    """The loss and the parameters after one step, the latter by path."""
-    state, key = fresh(CONFIG), rng.named_key(0, "online")
-    state = train_sharding.shard(state, mesh, POLICY)
-    step = online.make_step(
+def make_step(mesh, config):
+    """The online step of the reaching task on a mesh."""
+    return online.make_step(
         reaching.make(POLICY),
         TASKS,
         policy_config=POLICY,
         sampler=SAMPLER,
-        config=CONFIG,
+        config=config,
         mesh_sharding=train_sharding.on_mesh(mesh, POLICY),
     )
+
+
+def stepped(mesh):
+    """The loss and the parameters after one step, the latter by path."""
+    state, key = fresh(CONFIG), rng.named_key(0, "online")
+    state = train_sharding.shard(state, mesh, POLICY)
+    step = make_step(mesh, CONFIG)
     after, metrics = step(state, train_sharding.shard(key, mesh, POLICY))
     params, loss = multihost_utils.process_allgather(
         (after.params, metrics["loss"]), tiled=True
     )
     step(after, train_sharding.shard(key, mesh, POLICY))
-    assert step._cache_size() == 1, "retraced"  # type: ignore[attr-defined]
+    assert step._cache_size() == 1, "retraced"
     return flatten_dict(params, sep="/") | {"loss": loss}
 
 

@@ -95,10 +95,10 @@ def collect(
     steps = [jnp.sum(part.mask) for part in segments]
     metrics["simulated_steps"] = sum(steps[1:], start=steps[0])
     if task_success is not None:
-        played = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
+        is_task = env_state.task[:, None] == jnp.asarray(tasks, jnp.int32)  # [B, M]
         task_success = curriculum.remember(
             task_success,
-            jnp.argmax(played, axis=1),
+            jnp.argmax(is_task, axis=1),
             env_state.success,
             decay=config.task_memory,
         )

@@ -1,9 +1,9 @@
-"""Random compositions of known categories, regions and predicates, played by the expert.
+"""Random compositions of known categories and predicates, played by the expert.
 
 Run: `python -m experiments.benchmarks.compositions [--count=100] [--num_states=3]`.
 Writes the task files to a temporary folder (`--folder` keeps them), loads each, plays
 it from sampled initial states with the composed expert, and counts the files that load,
-that play without divergence, and that are solved at least once. Prints one JSON object,
+that run without divergence, and that are solved at least once. Prints one JSON object,
 with the goals of those that are not.
 """
 
@@ -48,7 +48,7 @@ def write(folder: Path, count: int, seed: int) -> dict[str, str]:
     return refused
 
 
-def play(folder: Path, num_states: int, seed: int) -> dict[str, dict]:
+def success_by_file(folder: Path, num_states: int, seed: int) -> dict[str, dict]:
     """The rate of success and the divergence of each file in `folder`, by its name."""
     suite = tasks.suite(folder)
     able = [
@@ -77,8 +77,10 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(_FOLDER.value or temporary)
         refused = write(folder, _COUNT.value, _SEED.value)
-        rows = play(folder, _STATES.value, _SEED.value)
-    solved = [row for row in rows.values() if row["success"] > 0 and not row["diverged"]]
+        rows = success_by_file(folder, _STATES.value, _SEED.value)
+    solved = [
+        row for row in rows.values() if row["success"] > 0 and not row["diverged"]
+    ]
     print_report(
         "compositions",
         "mujoco",

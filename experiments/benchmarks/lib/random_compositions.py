@@ -18,7 +18,7 @@ _MUGS = ("porcelain_mug", "white_yellow_mug", "red_coffee_mug")
 _BOWLS = ("akita_black_bowl", "white_bowl")
 
 
-class Furniture(NamedTuple):
+class Receptacle(NamedTuple):
     """A fixture or container and where it stands."""
 
     category: str
@@ -33,7 +33,7 @@ class ArenaParts(NamedTuple):
 
     problem: str
     workspace: str
-    furniture: tuple[Furniture, ...]
+    receptacle: tuple[Receptacle, ...]
     objects: tuple[str, ...]
     cells: tuple[tuple[float, float], ...]
 
@@ -50,10 +50,10 @@ _ARENAS = (
         "LIBERO_Kitchen_Tabletop_Manipulation",
         "kitchen_table",
         (
-            Furniture("wooden_cabinet", 0.0, -0.3, np.pi, True),
-            Furniture("white_cabinet", 0.0, 0.3, 0.0, True),
-            Furniture("flat_stove", -0.2, 0.22, 0.0, True),
-            Furniture("wooden_two_layer_shelf", 0.0, -0.25, np.pi, True),
+            Receptacle("wooden_cabinet", 0.0, -0.3, np.pi, True),
+            Receptacle("white_cabinet", 0.0, 0.3, 0.0, True),
+            Receptacle("flat_stove", -0.2, 0.22, 0.0, True),
+            Receptacle("wooden_two_layer_shelf", 0.0, -0.25, np.pi, True),
         ),
         (*_BOWLS, *_MUGS, "plate", "butter", "chocolate_pudding", "moka_pot"),
         ((-0.15, 0.05), (0.0, 0.06), (0.12, 0.08), (-0.08, -0.07), (0.08, -0.05)),
@@ -62,9 +62,9 @@ _ARENAS = (
         "LIBERO_Living_Room_Tabletop_Manipulation",
         "living_room_table",
         (
-            Furniture("basket", 0.0, 0.26, 0.0, False),
-            Furniture("wooden_tray", 0.0, 0.26, 0.0, False),
-            Furniture("plate", 0.05, 0.22, 0.0, False),
+            Receptacle("basket", 0.0, 0.26, 0.0, False),
+            Receptacle("wooden_tray", 0.0, 0.26, 0.0, False),
+            Receptacle("plate", 0.05, 0.22, 0.0, False),
         ),
         (*_GROCERIES, *_BOWLS, *_MUGS),
         ((-0.2, -0.2), (-0.05, -0.22), (0.1, -0.2), (-0.15, -0.02), (0.05, -0.03)),
@@ -73,8 +73,8 @@ _ARENAS = (
         "LIBERO_Study_Tabletop_Manipulation",
         "study_table",
         (
-            Furniture("desk_caddy", -0.2, -0.14, np.pi, True),
-            Furniture("wooden_two_layer_shelf", 0.0, 0.28, 0.0, True),
+            Receptacle("desk_caddy", -0.2, -0.14, np.pi, True),
+            Receptacle("wooden_two_layer_shelf", 0.0, 0.28, 0.0, True),
         ),
         ("black_book", "yellow_book", *_MUGS, "plate"),
         ((0.0, -0.2), (-0.02, 0.02), (0.12, -0.08), (0.14, 0.08)),
@@ -90,31 +90,31 @@ def generate(count: int, seed: int) -> list[Composition]:
 def _compose(rng: np.random.Generator, row: int) -> Composition:
     while True:
         arena = _ARENAS[rng.integers(len(_ARENAS))]
-        furniture = arena.furniture[rng.integers(len(arena.furniture))]
+        receptacle = arena.receptacle[rng.integers(len(arena.receptacle))]
         count = int(rng.integers(2, len(arena.cells) + 1))
         cells = rng.permutation(len(arena.cells))[:count]
         kinds = [arena.objects[k] for k in rng.integers(len(arena.objects), size=count)]
         names = [f"{kind}_{kinds[:k].count(kind) + 1}" for k, kind in enumerate(kinds)]
-        if furniture.category == "plate" and "plate" in kinds:
+        if receptacle.category == "plate" and "plate" in kinds:
             continue
-        init, goals = _goals(rng, furniture, names)
+        init, goals = _goals(rng, receptacle, names)
         if goals:
             break
-    places = [(furniture.x, furniture.y), *(arena.cells[cell] for cell in cells)]
+    places = [(receptacle.x, receptacle.y), *(arena.cells[cell] for cell in cells)]
     sizes = [0.01] + [_HALF] * count
-    instances = [f"{furniture.category}_1", *names]
-    yaws = [furniture.yaw] + [0.0] * count
+    instances = [f"{receptacle.category}_1", *names]
+    yaws = [receptacle.yaw] + [0.0] * count
     regions = "\n".join(
         _region(arena.workspace, f"{name}_init_region", place, half, yaw)
         for name, place, half, yaw in zip(instances, places, sizes, yaws, strict=True)
     )
     starts = [f"(On {name} {arena.workspace}_{name}_init_region)" for name in instances]
-    standing = f"{furniture.category}_1 - {furniture.category}"
+    declared = f"{receptacle.category}_1 - {receptacle.category}"
     objects = [f"{name} - {kind}" for name, kind in zip(names, kinds, strict=True)]
-    if not furniture.fixture:
-        objects.append(standing)
+    if not receptacle.fixture:
+        objects.append(declared)
     fixtures = [f"{arena.workspace} - {arena.workspace}"]
-    fixtures += [standing] if furniture.fixture else []
+    fixtures += [declared] if receptacle.fixture else []
     text = f"""(define (problem {arena.problem})
   (:domain robosuite)
   (:language composition {row}: {' and '.join(g.lower() for g in goals)})
@@ -142,10 +142,10 @@ def _region(
 
 
 def _goals(
-    rng: np.random.Generator, furniture: Furniture, names: list[str]
+    rng: np.random.Generator, receptacle: Receptacle, names: list[str]
 ) -> tuple[list[str], list[str]]:
     """Joints at the start, and goals; none where the objects do not allow any."""
-    one = f"{furniture.category}_1"
+    one = f"{receptacle.category}_1"
     chosen = names[rng.integers(len(names))]
     kind = chosen.rsplit("_", 1)[0]
     plates = [name for name in names if name.startswith("plate")]
@@ -153,7 +153,7 @@ def _goals(
         return [], []
     if plates and rng.random() < 0.5:
         return [], [f"On {chosen} {plates[0]}"]
-    match furniture.category:
+    match receptacle.category:
         case "wooden_cabinet" | "white_cabinet":
             level = _DRAWERS[rng.integers(3)]
             drawer = f"{one}_{level}_region"
@@ -185,6 +185,6 @@ def _goals(
             return [], [f"In {chosen} {one}_{side}_contain_region"]
         case "plate":
             return [], [f"On {chosen} {one}"] if kind in (*_MUGS, *_BOWLS) else []
-    if furniture.category == "wooden_tray" or kind in _GROCERIES:
+    if receptacle.category == "wooden_tray" or kind in _GROCERIES:
         return [], [f"In {chosen} {one}_contain_region"]
     return [], []

@@ -160,18 +160,17 @@ def open_door(door: str) -> Skill:
 
 def turn_knob_back(knob: str) -> Skill:
     """Push a knob's ridge from its far side with closed fingers, back to its stop."""
-    beside = Waypoint(
-        knob, (-0.03, 0.044, 0.034), CLOSED, frame="x", hand=STEADY
-    )
+    beside = Waypoint(knob, (-0.03, 0.044, 0.034), CLOSED, frame="x", hand=STEADY)
     over = beside._replace(offset=(-0.05, 0.05, 0.16), tolerance=0.03, speed=1.0)
     lean = rise(0.05, CLOSED)._replace(frame=FIXED, hand=(0.0, _KNOB_PITCH, 0.0))
-    return (
-        lean._replace(angle_tolerance=0.2),
+    push = (
         over,
         beside._replace(offset=(-0.05, 0.045, 0.034), tolerance=0.01, max_steps=30),
-        beside._replace(tolerance=0.0, heading_offset=-1.2, max_steps=200),
-        rise(0.15, OPEN),
+        beside._replace(tolerance=0.0, heading_offset=-0.8, max_steps=110),
+        rise(0.12, CLOSED),
     )
+    # Twice: slipped to the middle of the ridge, the fingers have no lever.
+    return (lean._replace(angle_tolerance=0.2), *push, *push)
 
 
 def turn_knob(knob: str) -> Skill:

@@ -24,8 +24,9 @@ from omnivla_jax.world.expert.start_layout import (
 
 ABOVE_GROUND = 0.006  # of an object that is let go
 _IN_BOWL = 0.022  # of a bowl's origin above that of the bowl that it goes into
+_SITE_GAP = 0.004  # sites lie a little inside of the boards that they are on
 _ZONE_INSET = 0.02  # kept from the edges of a rectangle of the workspace
-_ASIDE = 0.035  # between objects that go into one container
+_ASIDE = 0.045  # from the middle of a region that two objects go to
 
 
 class Destination(NamedTuple):
@@ -40,9 +41,7 @@ class Destination(NamedTuple):
     region: Region | None
 
 
-def find(
-    task: Task, goal: Goal, *, order: int = 0, count: int = 1
-) -> Destination | None:
+def find(task: Task, goal: Goal, *, order: int = 0, count: int = 1) -> Destination:
     """Where the subject of an `on` or `in` goal goes.
 
     Args:
@@ -52,7 +51,7 @@ def find(
       count: how many go there.
 
     Returns:
-      The place; None where it has no ground to stand on.
+      The place.
     """
     layout = starts(task)
     subject = layout[goal.subject]
@@ -70,15 +69,15 @@ def find(
     part = next((part for part in parts if name in part.regions), parts[0])
     region = part.regions.get(name)
     x, y = region.position[:2] if region is not None else (0.0, 0.0)
-    shift = _ASIDE * (2 * order - count + 1)
-    long_x = region is not None and _half_extent(region)[0] >= _half_extent(region)[1]
-    x, y = (x + shift, y) if long_x else (x, y + shift)
     ceiling = math.inf
     if region is not None:
-        ceiling = region.position[2] + _half_extent(region)[2]
-    ground = support_height(target.category, part.name, x, y, ceiling)
-    if ground is None:  # a region over the workspace
-        ground = table_height(task) - target.z
+        half = _half_extent(region)
+        shift = min(_ASIDE, max(half[:2]) / 2) * (2 * order - count + 1)
+        x, y = (x + shift, y) if half[0] >= half[1] else (x, y + shift)
+        ceiling = region.position[2] + _half_extent(region)[2] + _SITE_GAP
+    surface = support_height(target.category, part.name, x, y, ceiling)
+    # A region without a floor of its own is over the workspace.
+    ground = table_height(task) - target.z if surface is None else surface
     if _is_bowl(target.category) and _is_bowl(subject.category):
         ground = _IN_BOWL
     corners = primitives.corners(part.collision, _turn(target.category))
@@ -97,7 +96,7 @@ def find(
 def support_height(
     category: str, part: str, x: float, y: float, below: float
 ) -> float | None:
-    """The highest surface of a part under a point, up to a height; None: there is none.
+    """The highest surface of a part under a point, up to a height.
 
     Args:
       category: of the target.
@@ -105,6 +104,9 @@ def support_height(
       x: in the part's frame, m.
       y: the same.
       below: the largest height that counts, m.
+
+    Returns:
+      Its height in the part's frame, m; None where there is none.
     """
     heights = []
     for one in CATEGORIES[category].parts:

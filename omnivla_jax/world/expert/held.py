@@ -54,7 +54,7 @@ GRIPS: dict[str, Across | Rim | Wall] = {
     "bbq_sauce": Across((0.0, 0.0, 0.03)),
     "black_book": Across((-0.012, 0.0, 0.115), axis="y"),
     "butter": Across((0.0, 0.0, _FLAT)),
-    "chefmate_8_frypan": Across((0.2, 0.0, 0.046)),
+    "chefmate_8_frypan": Across((0.18, 0.0, 0.043)),
     "chocolate_pudding": Across((0.0, 0.0, _FLAT)),
     "cream_cheese": Across((0.0, 0.0, _FLAT)),
     "ketchup": Across((0.0, 0.0, 0.045)),
@@ -87,6 +87,7 @@ def hold(
     *,
     side: float | None = None,
     lean: float = 0.0,
+    far: bool = False,
 ) -> Held | None:
     """Grasp an instance clear of what stands around it.
 
@@ -97,6 +98,7 @@ def hold(
       side: of bowls, the direction from the axis to the gripped wall; None: the first
         of left, behind, right and ahead that keeps clear.
       lean: of bowls, see `grasp_rim`.
+      far: whether the arm has to stretch: bowls are then taken from behind.
 
     Returns:
       The grasp; None where objects of this category have none.
@@ -115,7 +117,7 @@ def hold(
     if isinstance(grip, Rim):
         if side is None:
             side = _clearest(
-                (LEFT, BEHIND, RIGHT, AHEAD),
+                (BEHIND,) if far else (LEFT, BEHIND, RIGHT, AHEAD),
                 lambda way: _finger_clearance(start, way, grip.radius, others),
             )
         # Leaning, the inner finger's lower corner needs more height.

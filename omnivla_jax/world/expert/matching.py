@@ -50,6 +50,7 @@ class _Match(NamedTuple):
     unlike_rest: int  # the same of its targets, and joints with another initial state
     distance: float  # m, summed over the goal: between the start regions of both
     renamed: int  # instances with another name
+    registered: bool  # by `register_skill`
     skill: Skill
 
 
@@ -58,7 +59,8 @@ def find_skill(task: Task) -> Skill | None:
 
     Of several skills with the same goal, the best one is written for the same arena,
     then for objects that start alike (on or in the same), then for the nearest ones.
-    Where none has subjects that start alike, the only skill of that goal counts.
+    Where none of LIBERO's is for this arena and this start, a skill is composed, see
+    `composition`; where that is not possible either, the only skill of the goal counts.
 
     Returns:
       The skill, with the names of `task`; None where there is none.
@@ -75,10 +77,14 @@ def find_skill(task: Task) -> Skill | None:
             matches += [] if match is None else [match]
     if not matches:
         return _composed(task)
-    best = min(matches, key=lambda match: match[:-1])
+    best = min(matches, key=lambda match: match[:-2])
+    unlike = best.other_arena or best.unlike_subjects or best.unlike_rest
+    composed = _composed(task) if unlike and not best.registered else None
+    if composed is not None:
+        return composed
     rivals = [match for match in matches if match.other_arena == best.other_arena]
     only = all(match.skill == best.skill for match in rivals)
-    return best.skill if only or not best.unlike_subjects else _composed(task)
+    return best.skill if only or not best.unlike_subjects else None
 
 
 def goal_without_skill(task: Task) -> str:
@@ -219,6 +225,7 @@ def _match(
         sum(_distance(a, b) for a, b in pairs)
         + sum(math.dist(a.center, b.center) for a, b in both),
         sum(old != new for old, new in renaming.items()),
+        known in _REGISTERED,
         _adapt(known.skill, known_names, renaming, both),
     )
 

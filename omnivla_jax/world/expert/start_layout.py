@@ -30,7 +30,7 @@ class StartPose(NamedTuple):
     category: str
     x: float
     y: float
-    z: float  # of its origin: a fixture's, an object's at rest on the workspace
+    z: float  # of its origin: a fixture's, an object's at rest
     yaw: float
     extent: Extent
 
@@ -76,7 +76,16 @@ def axis_heading(start: StartPose, axis: str) -> float:
 
 
 def rotated(x: float, y: float, yaw: float) -> tuple[float, float]:
-    """A horizontal vector turned by `yaw`."""
+    """Turn a horizontal vector.
+
+    Args:
+      x: its first component.
+      y: its second.
+      yaw: by which it is turned, rad.
+
+    Returns:
+      Both components.
+    """
     cos, sin = math.cos(yaw), math.sin(yaw)
     return cos * x - sin * y, sin * x + cos * y
 
@@ -95,9 +104,11 @@ def _start(task: Task, inits: dict[str, ObjectInit], init: ObjectInit) -> StartP
         x, y = (x0 + x1) / 2 + dx, (y0 + y1) / 2 + dy
         return StartPose(init.category, float(x), float(y), z, yaw, size)
     below = _start(task, inits, inits[init.reference])
-    offset = (0.0, 0.0)
+    offset, support = (0.0, 0.0), below.z + below.extent.top
     for part in CATEGORIES[below.category].parts:
         if init.region in part.regions:
-            offset = part.regions[init.region].position[:2]
+            x, y, height = part.regions[init.region].position
+            offset, support = (x, y), below.z + height
     dx, dy = rotated(*offset, below.yaw)
+    z = support + size.low
     return StartPose(init.category, below.x + dx, below.y + dy, z, yaw, size)

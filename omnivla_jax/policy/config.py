@@ -14,6 +14,8 @@ from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.policy.tokenizers import hashed_words
 
+FAST_SYMBOLS = 127  # integers that FAST's coefficients are rounded to
+
 
 def choose(setting: str, name: str, table: Mapping[str, Any]) -> Any:
     """What `table` holds under `name`; raises ValueError with the choices."""
@@ -40,8 +42,11 @@ class PolicyConfig:
     relative to the same ones of the state; (): none. `real_action_dim` and
     `real_proprio_dim`: how many dimensions the robot has, where the rest is padding
     (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
-    of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
-    the critic's, where there is one (`models/value_head.py`).
+    of a denoising step in `noise_range` (pi_RL's). `action_bins`: the tokens that a
+    number of an action can be, in heads of tokens. `fast_vocab`: FAST's tokens, its
+    symbols among them, for coefficients times `fast_scale`. `remask`: how readily
+    discrete diffusion masks a token again, 0 for never. `value_queries` and
+    `value_width`: the critic's, where there is one (`models/value_head.py`).
     """
 
     vision: VitConfig
@@ -67,6 +72,10 @@ class PolicyConfig:
     head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
+    action_bins: int = 256
+    fast_vocab: int = 1024
+    fast_scale: float = 10.0
+    remask: float = 0.5
     value_queries: int = 4
     value_width: int = 256
 
@@ -86,6 +95,15 @@ class PolicyConfig:
                 f"delta_mask has {len(self.delta_mask)} entries for an action of "
                 f"{self.robot_action_dim} dimensions: give one each, or none."
             )
+        if self.action_bins < 2:
+            raise ValueError(f"action_bins is {self.action_bins}; choose at least 2.")
+        if self.fast_vocab <= FAST_SYMBOLS or not self.fast_scale > 0:
+            raise ValueError(
+                f"fast_vocab is {self.fast_vocab} and fast_scale {self.fast_scale}; "
+                f"choose more than {FAST_SYMBOLS} and more than 0."
+            )
+        if not 0 <= self.remask <= 1:
+            raise ValueError(f"remask is {self.remask}; choose 0 to 1.")
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")

@@ -4,10 +4,19 @@ from typing import Mapping
 
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import ActionHead
+from omnivla_jax.policy.heads.discrete_diffusion import DISCRETE_DIFFUSION
+from omnivla_jax.policy.heads.fast import FAST
 from omnivla_jax.policy.heads.flow import FLOW
 from omnivla_jax.policy.heads.l1 import L1
+from omnivla_jax.policy.heads.tokens import TOKENS
 
-ACTION_HEADS: Mapping[str, ActionHead] = {"flow": FLOW, "l1": L1}
+ACTION_HEADS: Mapping[str, ActionHead] = {
+    "flow": FLOW,
+    "l1": L1,
+    "tokens": TOKENS,
+    "fast": FAST,
+    "discrete_diffusion": DISCRETE_DIFFUSION,
+}
 
 
 def action_head(config: PolicyConfig) -> ActionHead:

@@ -137,6 +137,7 @@ def _policy() -> ConfigDict:
             "fast_vocab": placeholder(int),
             "fast_scale": placeholder(float),
             "remask": placeholder(float),
+            "insulation": "none",  # or a codec, see `policy.heads.insulation`
             "weights": "",  # a folder that experiments.import_weights wrote
             # "6,-1": six dimensions of an action are learned relative to the state's,
             # then one is not; needs data.norm_stats.

@@ -1,12 +1,12 @@
-"""Discrete diffusion: a chunk's tokens unmasked in rounds, the surest ones first.
+"""Discrete diffusion: a chunk's tokens unmasked in iterations, the surest ones first.
 
     sft_loss = mean over masked tokens of -log p(token | the others, o),
                a share cos(pi u / 2) of them masked, u ~ U(0, 1)
-    log pi(chunk, order | o) = sum over rounds, over the tokens that they unmask, of
-               log p(token | the tokens of earlier rounds, o)
+    log pi(chunk, order | o) = sum over iterations, over the tokens that they unmask, of
+               log p(token | the tokens of earlier iterations, o)
 
-Discrete Diffusion VLA (2508.20072), with MaskGIT's rounds. The order is part of what
-was recorded: it has no density of its own. Re-masking is for acting only.
+Discrete Diffusion VLA (2508.20072), with MaskGIT's iterations. The order is part of
+what was recorded: it has no density of its own. Re-masking is for acting only.
 
 Axes: B batch, R draws of a mask, H chunk length, D action dimensions, L tokens of a
 chunk, V tokens known; V itself is the mask.
@@ -28,37 +28,35 @@ from omnivla_jax.policy.prefix import PrefixCache
 
 
 @dataclass(frozen=True)
-class RoundSampler(TokenSampler):
-    """Draws in `rounds`; `order_noise` times Gumbel noise mixes their order."""
+class IterationSampler(TokenSampler):
+    """Draws in `iterations`; `order_noise` times Gumbel noise mixes their order."""
 
-    rounds: int = 4
+    iterations: int = 4
     order_noise: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rounds < 1:
-            raise ValueError(
-                f"sampler.steps is {self.rounds}: choose at least 1 round."
-            )
+        if self.iterations < 1:
+            raise ValueError(f"sampler.steps is {self.iterations}: choose at least 1.")
 
 
-class RoundTrace(NamedTuple):
+class IterationTrace(NamedTuple):
     """Tokens, when each was unmasked, and the laws that they were drawn from."""
 
     tokens: jax.Array  # int32 [B, L]
-    rounds: jax.Array  # int32 [B, L], from 0
+    unmasked_in: jax.Array  # int32 [B, L], the iteration, from 0
     log_probs: jax.Array  # float32 [B, L, V]
     temperature: jax.Array  # float32 [B]
 
 
 def make_sampler(
     settings: Mapping[str, Any], *, exec_horizon: int | None
-) -> RoundSampler:
-    """From "scale", the temperature, and "steps", the rounds."""
-    return RoundSampler(
+) -> IterationSampler:
+    """From "scale", the temperature, and "steps", the iterations."""
+    return IterationSampler(
         temperature=settings["scale"],
         exec_horizon=exec_horizon,
-        rounds=settings["steps"],
+        iterations=settings["steps"],
     )
 
 
@@ -94,17 +92,18 @@ def predict(
     return ends.output.apply({"params": parts["output"]}, hidden)
 
 
-def num_masked(rounds_done: jax.Array, rounds: int, length: int) -> jax.Array:
-    """The tokens that stay masked after so many of the rounds, int32 [...]: a cosine.
+def num_masked(done: jax.Array, iterations: int, length: int) -> jax.Array:
+    """The tokens that stay masked after `done` iterations, int32 [...]: a cosine.
 
-    All at first, none at the end, and at least one less with every round while any is
-    left, where there are at least as many tokens as rounds.
+    All at first, none at the end, and fewer with every iteration, where there are at
+    least as many tokens as iterations.
     """
-    by_cosine = jnp.floor(length * jnp.cos(jnp.pi / 2 * rounds_done / rounds))
-    at_least = jnp.maximum(rounds - rounds_done, 0)
-    at_most = jnp.maximum(length - rounds_done, 0)
-    left = jnp.minimum(jnp.maximum(by_cosine, at_least), at_most)
-    return jnp.where(rounds_done >= rounds, 0, left).astype(jnp.int32)
+    # 28 = 56 cos(pi / 3) must not be rounded to 27.
+    by_cosine = jnp.floor(length * jnp.cos(jnp.pi / 2 * done / iterations) + 1e-3)
+    min_masked = jnp.maximum(iterations - done, 0)
+    max_masked = jnp.maximum(length - done, 0)
+    left = jnp.minimum(jnp.maximum(by_cosine, min_masked), max_masked)
+    return jnp.where(done >= iterations, 0, left).astype(jnp.int32)
 
 
 def sft_loss(
@@ -151,10 +150,10 @@ def act(
     config: PolicyConfig,
     steps: int,
 ) -> ActionChunk:
-    """A chunk [B, H, D] of the most likely tokens, in `steps` rounds; no key is used.
+    """A chunk [B, H, D] of the most likely tokens, in `steps` iterations; no key.
 
     An unmasked token is masked again, before the last round, where its probability fell
-    below `config.remask` (1 - round / rounds) times what it was drawn with.
+    below `config.remask` (1 - iteration / iterations) times what it was drawn with.
     """
     del key
     length = config.horizon * config.robot_action_dim
@@ -190,11 +189,11 @@ def explore(
     key: jax.Array,
     *,
     config: PolicyConfig,
-    sampler: RoundSampler,
-) -> tuple[ActionChunk, RoundTrace]:
+    sampler: IterationSampler,
+) -> tuple[ActionChunk, IterationTrace]:
     """A random chunk [B, H, D] and its trace; consumes `key`."""
     batch, length = len(proprio), config.horizon * config.robot_action_dim
-    temperature, rounds = sampler.of_batch(batch), sampler.rounds
+    temperature, iterations = sampler.of_batch(batch), sampler.iterations
 
     def unmask(
         tokens: jax.Array, step: tuple[jax.Array, jax.Array]
@@ -205,42 +204,42 @@ def explore(
         log_probs = token_law.at_temperature(logits, temperature)
         drawn = token_law.draw(token_key, log_probs)
         noise = jax.random.gumbel(order_key, drawn.shape)
-        noise *= sampler.order_noise * (1.0 - (done + 1) / rounds)
+        noise *= sampler.order_noise * (1.0 - (done + 1) / iterations)
         sure = token_law.chosen(log_probs, drawn) + noise
         known = tokens < config.action_bins
-        left = num_masked(done + 1, rounds, length)
+        left = num_masked(done + 1, iterations, length)
         kept = _unmasked(jnp.where(known, jnp.inf, sure), left)
         after = jnp.where(known, tokens, drawn)
         return jnp.where(kept, after, config.action_bins), (kept & ~known, log_probs)
 
     start = jnp.full((batch, length), config.action_bins)
-    steps = (jnp.arange(rounds), jax.random.split(key, rounds))
+    steps = (jnp.arange(iterations), jax.random.split(key, iterations))
     tokens, (is_new, log_probs) = jax.lax.scan(unmask, start, steps)
     chunk = bins.decode(params["action"][CODEC], tokens, config=config)
     when = jnp.argmax(is_new, axis=0)
     laws = jnp.sum(jnp.where(is_new[..., None], log_probs, 0.0), axis=0)
-    return chunk, RoundTrace(tokens, when, laws, temperature)
+    return chunk, IterationTrace(tokens, when, laws, temperature)
 
 
 def score(
     params: PyTree,
     cache: PrefixCache,
     proprio: jax.Array,
-    trace: RoundTrace,
+    trace: IterationTrace,
     *,
     config: PolicyConfig,
-    sampler: RoundSampler,
+    sampler: IterationSampler,
     executed_mask: jax.Array | None,
 ) -> Score:
     """The likelihood of recorded tokens under `params`, in their recorded order."""
 
     def laws_of(now: jax.Array) -> jax.Array:
-        seen = jnp.where(trace.rounds < now, trace.tokens, config.action_bins)
+        seen = jnp.where(trace.unmasked_in < now, trace.tokens, config.action_bins)
         logits = predict(params, cache, proprio, seen, config=config)
         laws = token_law.at_temperature(logits, trace.temperature)
-        return jnp.where((trace.rounds == now)[..., None], laws, 0.0)
+        return jnp.where((trace.unmasked_in == now)[..., None], laws, 0.0)
 
-    laws = jnp.sum(jax.vmap(laws_of)(jnp.arange(sampler.rounds)), axis=0)
+    laws = jnp.sum(jax.vmap(laws_of)(jnp.arange(sampler.iterations)), axis=0)
     return score_recorded(
         trace._replace(log_probs=laws),
         config=config,
@@ -250,10 +249,10 @@ def score(
 
 
 def score_recorded(
-    trace: RoundTrace,
+    trace: IterationTrace,
     *,
     config: PolicyConfig,
-    sampler: RoundSampler,
+    sampler: IterationSampler,
     executed_mask: jax.Array | None,
 ) -> Score:
     """The likelihood under the parameters that sampled."""

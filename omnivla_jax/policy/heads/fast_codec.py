@@ -97,9 +97,9 @@ def encode(arrays: Arrays, chunk: ActionChunk, *, config: PolicyConfig) -> jax.A
         """The rank of the merge of each token with the next, int32 [B, L - 1]."""
         left, right = tokens[:, :-1], tokens[:, 1:]
         pairs = left * config.fast_vocab + right
-        found = order[jnp.searchsorted(codes[order], pairs).clip(0, never - 1)]
-        known = (codes[found] == pairs) & (left >= 0) & (right >= 0)
-        return jnp.where(known, found, never)
+        rank = order[jnp.searchsorted(codes[order], pairs).clip(0, never - 1)]
+        known = (codes[rank] == pairs) & (left >= 0) & (right >= 0)
+        return jnp.where(known, rank, never)
 
     def merge(tokens: jax.Array) -> jax.Array:
         rank = ranks(tokens)

@@ -27,6 +27,7 @@ def run_suffix(
     *,
     config: PolicyConfig,
     attention: str | None = None,
+    visible: jax.Array | None = None,
 ) -> jax.Array:
     """The action tokens after the last layer, [B, A, E].
 
@@ -37,11 +38,34 @@ def run_suffix(
       condition: [B, E] of adaptive norms; None: there are none.
       config: the policy's sizes.
       attention: of the action tokens, of `masks.INSIDE_ACTION`; None: the config's.
+      visible: bool [A], the action tokens that any token sees, a beginning; None: all.
     """
-    (hidden, _), _ = _apply(
-        params, cache, tokens, condition, config, attention, mutable=[]
-    )
+    mask = _suffix_mask(cache, tokens, config, attention)
+    if visible is not None:
+        shown = jnp.ones(mask.shape[1] - len(visible), bool)
+        mask &= jnp.concatenate([shown, visible])
+    (hidden, _), _ = _apply(params, cache, tokens, condition, config, mask, mutable=[])
     return hidden["action"][:, config.suffix["state"] :]
+
+
+def run_reasoning(
+    params: PyTree, cache: PrefixCache, tokens: jax.Array, *, config: PolicyConfig
+) -> jax.Array:
+    """Causal tokens [B, T, E] of the reasoning expert behind the prefix: [B, T, E].
+
+    No other expert sees them; E is the reasoning expert's width.
+    """
+    valid, count = _valid(cache, tokens), tokens.shape[1]
+    rows = np.arange(valid.shape[1])
+    mask = jnp.asarray(masks.earlier(rows[-count:, None], rows[None]))
+    hidden, _ = build_modules(config).mot.apply(
+        expert_params(params, ["reasoning"]),
+        {"reasoning": tokens},
+        positions=masks.positions(valid)[:, -count:],
+        mask=masks.hide_padding(mask, valid),
+        past=LayerCache(cache.keys, cache.values),
+    )
+    return hidden["reasoning"]
 
 
 def open_suffix(cache: PrefixCache, length: int) -> PrefixCache:
@@ -123,14 +147,13 @@ def attention_share(
       float32 [L] by block, "reasoning", "spatial" (where there is that expert), "state"
       and "action"; in every layer the sum is 1. Means over batch, heads and actions.
     """
+    rows = _suffix_mask(cache, tokens, config, None)
     (_, own), kept = _apply(
-        params, cache, tokens, condition, config, None, mutable=[INTERMEDIATES]
+        params, cache, tokens, condition, config, rows, mutable=[INTERMEDIATES]
     )
     queries = kept[INTERMEDIATES]["layers"]["queries"][0]  # [L, B, T, N, C]
     lengths = _lengths(cache, tokens, config)
-    mask = masks.hide_padding(
-        _suffix_mask(cache, tokens, config, None), _valid(cache, tokens)
-    )
+    mask = masks.hide_padding(rows, _valid(cache, tokens))
     # A block's share is what attention mixes of values that are 1 on its tokens.
     blocks = np.repeat(np.eye(len(lengths), queries.shape[-1]), [*lengths.values()], 0)
     values = jnp.asarray(blocks, queries.dtype)[None, :, None]
@@ -154,7 +177,7 @@ def _apply(
     tokens: jax.Array,
     condition: jax.Array | None,
     config: PolicyConfig,
-    attention: str | None,
+    mask: jax.Array,
     *,
     mutable: list[str],
 ) -> tuple[tuple[dict[str, jax.Array], LayerCache], PyTree]:
@@ -164,7 +187,7 @@ def _apply(
         expert_params(params, ["action"]),
         {"action": tokens},
         positions=masks.positions(valid)[:, -tokens.shape[1] :],
-        mask=masks.hide_padding(_suffix_mask(cache, tokens, config, attention), valid),
+        mask=masks.hide_padding(mask, valid),
         past=LayerCache(cache.keys, cache.values),
         conditions={} if condition is None else {"action": condition},
         mutable=mutable,

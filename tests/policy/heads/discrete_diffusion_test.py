@@ -1,4 +1,4 @@
-"""Discrete diffusion: its rounds, its likelihood worked by hand, and what it learns."""
+"""Discrete diffusion: its iterations, its likelihood by hand, and what it learns."""
 
 import dataclasses
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from omnivla_jax.policy.heads import bins, discrete_diffusion
-from omnivla_jax.policy.heads.discrete_diffusion import RoundSampler
-from tests.helpers.token_heads import KEY, Encoded, small
+from omnivla_jax.policy.heads.discrete_diffusion import IterationSampler
+from tests.helpers.small_heads import KEY, Encoded, small
 
 CONFIG = small("discrete_diffusion")
-SAMPLER = RoundSampler(temperature=0.7, rounds=3)
+SAMPLER = IterationSampler(temperature=0.7, iterations=3)
 
 
 @pytest.fixture(scope="module")
@@ -25,40 +25,42 @@ def explored(encoded):
     return encoded.explore(encoded.params, KEY)
 
 
-@pytest.mark.parametrize("rounds, length", [(1, 6), (3, 6), (12, 56), (6, 6), (9, 4)])
-def test_masks_fall_along_a_cosine_to_none(rounds, length):
-    left = discrete_diffusion.num_masked(jnp.arange(rounds + 1), rounds, length)
+@pytest.mark.parametrize(
+    "iterations, length", [(1, 6), (3, 6), (12, 56), (6, 6), (9, 4)]
+)
+def test_masks_fall_along_a_cosine_to_none(iterations, length):
+    left = discrete_diffusion.num_masked(jnp.arange(iterations + 1), iterations, length)
     assert left[0] == length and left[-1] == 0
     assert (np.diff(left) <= 0).all()
-    if length >= rounds:
+    if length >= iterations:
         assert (np.diff(left) < 0).all()
-    if rounds == 12:
+    if iterations == 12:
         expected = np.floor(56 * np.cos(np.pi / 2 * np.arange(12) / 12))
         np.testing.assert_array_equal(left[1:10], np.minimum(expected, 55)[1:10])
 
 
-def test_every_round_unmasks_what_the_schedule_says(explored):
+def test_every_iteration_unmasks_what_the_schedule_says(explored):
     _, trace = explored
     left = discrete_diffusion.num_masked(jnp.arange(4), 3, 6)
-    for rounds in np.asarray(trace.rounds):
-        counts = [(rounds >= number).sum() for number in range(4)]
+    for iterations in np.asarray(trace.unmasked_in):
+        counts = [(iterations >= number).sum() for number in range(4)]
         np.testing.assert_array_equal(counts, left)
     assert trace.tokens.max() < CONFIG.action_bins
 
 
-def test_the_likelihood_is_that_of_the_rounds(encoded, explored):
-    """Worked round by round, each from the tokens of the rounds before."""
+def test_the_likelihood_is_that_of_the_iterations(encoded, explored):
+    """Worked iteration by iteration, each from the tokens of the iterations before."""
     _, trace = explored
     found = encoded.score(encoded.params, trace)
     by_hand = np.zeros(trace.tokens.shape)
     for now in range(3):
-        seen = jnp.where(trace.rounds < now, trace.tokens, CONFIG.action_bins)
+        seen = jnp.where(trace.unmasked_in < now, trace.tokens, CONFIG.action_bins)
         logits = discrete_diffusion.predict(
             encoded.params, encoded.cache, encoded.proprio, seen, config=CONFIG
         )
         weights = np.exp(np.asarray(logits, np.float64) / 0.7)
         law = weights / weights.sum(-1, keepdims=True)
-        for row, place in np.argwhere(np.asarray(trace.rounds) == now):
+        for row, place in np.argwhere(np.asarray(trace.unmasked_in) == now):
             token = trace.tokens[row, place]
             by_hand[row, place] = np.log(law[row, place, token])
     np.testing.assert_allclose(found.log_prob, by_hand.sum(1), rtol=1e-4)
@@ -76,9 +78,9 @@ def test_the_gradient_is_the_difference(encoded, explored):
 
 
 def test_training_reaches_two_modes_at_once():
-    """Chunks of either sign, whole, though six numbers are drawn in three rounds."""
+    """Chunks of either sign, whole, though numbers are drawn in iterations."""
     config = small("discrete_diffusion", action_dim=3, real_action_dim=None)
-    many = Encoded(config, dataclasses.replace(SAMPLER, temperature=1.0, rounds=6))
+    many = Encoded(config, dataclasses.replace(SAMPLER, temperature=1.0, iterations=6))
     many.cache, many.proprio = jax.tree.map(
         lambda leaf: jnp.repeat(leaf[:1], 16, 0), (many.cache, many.proprio)
     )
@@ -95,7 +97,7 @@ def test_training_reaches_two_modes_at_once():
     assert np.abs(best.mean((1, 2))).min() > 0.79
 
 
-def test_acting_in_one_round_takes_the_modes(encoded):
+def test_acting_in_one_iteration_takes_the_modes(encoded):
     one = dataclasses.replace(CONFIG, remask=0.0)
     chunk = discrete_diffusion.act(
         encoded.params, encoded.cache, encoded.proprio, KEY, config=one, steps=1
@@ -111,11 +113,11 @@ def test_acting_in_one_round_takes_the_modes(encoded):
 def test_order_noise_alone_changes_the_order(encoded, explored):
     calm = Encoded(CONFIG, dataclasses.replace(SAMPLER, order_noise=0.0))
     _, trace = calm.explore(encoded.params, KEY)
-    assert (trace.rounds != explored[1].rounds).any()
+    assert (trace.unmasked_in != explored[1].iterations).any()
 
 
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="steps is 0"):
-        RoundSampler(rounds=0)
+        IterationSampler(iterations=0)
     with pytest.raises(ValueError, match="remask is 2"):
         dataclasses.replace(CONFIG, remask=2.0)

@@ -12,7 +12,7 @@ import tokenizers
 from omnivla_jax.policy.config import FAST_SYMBOLS
 from omnivla_jax.policy.heads import fast, fast_codec
 from omnivla_jax.policy.heads.token_law import TokenSampler
-from tests.helpers.token_heads import KEY, Encoded, small
+from tests.helpers.small_heads import KEY, Encoded, small
 
 CONFIG = small("fast", horizon=6, fast_vocab=FAST_SYMBOLS + 60)
 LENGTH = 6 * 3

@@ -12,7 +12,7 @@ import scipy.stats
 from omnivla_jax.policy import policy
 from omnivla_jax.policy.heads import bins, chunk_codec, tokens
 from omnivla_jax.policy.heads.token_law import TokenSampler
-from tests.helpers.token_heads import KEY, Encoded, small
+from tests.helpers.small_heads import KEY, Encoded, small
 
 CONFIG = small("tokens")
 SAMPLER = TokenSampler(temperature=0.7, exec_horizon=1)

@@ -1,4 +1,4 @@
-"""What tests of the heads of tokens share: a debug policy and its encoded prefix.
+"""What tests of action heads share: a debug policy and its encoded prefix.
 
 Axes: B batch, H chunk length, D action dimensions.
 """

@@ -120,7 +120,9 @@ def update(options: ProgramOptions, mesh: Mesh) -> Workload:
         )
         return on_mesh.constrain_state(after), metrics
 
-    function = compilation.jit(learn, fused=True, donate_argnames=("state",))
+    function = compilation.jit(
+        on_mesh.with_mesh(learn), fused=True, donate_argnames=("state",)
+    )
     arguments = (state, _key(mesh), *_rows((batch,), mesh))
     return Workload(function, arguments, {"num_envs": options.num_envs})
 

@@ -39,7 +39,8 @@ def test_programs_are_shapes_with_shardings(name):
 @pytest.mark.parametrize("name", ["sft", "spatial"])
 @pytest.mark.slow
 def test_learning_returns_the_state_that_it_takes(name, monkeypatch):
-    longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16)
+    """Of a policy that the quickstart's chunks and instructions fit."""
+    longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16, horizon=8)
     monkeypatch.setitem(PRESETS, "debug", lambda: longer)
     workload = aot_programs.PROGRAMS[name](OPTIONS, sharding.make_mesh())
     leaves = jax.tree.leaves(workload.arguments)

@@ -213,7 +213,6 @@ def train_rest(out: Path, seconds: float) -> dict[str, Any]:
     command += [f"--workdir={workdir}", f"--compilation_cache={out / 'cache'}"]
     command += [f"--config={ROOT / 'experiments/configs/quickstart.py'}{variant}"]
     command += [f"--config.{name}={value}" for name, value in settings.items()]
-    command += ["--config.engine=mjx"]
     with (out / f"{TRAINING}.log").open("a") as log:
         run = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:

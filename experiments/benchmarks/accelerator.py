@@ -227,7 +227,7 @@ def train_rest(out: Path, seconds: float) -> dict[str, Any]:
     row: dict[str, Any] = {"row": TRAINING, "exit_code": code, "curve": TRAINING}
     for stage, metric in (("sft", "loss"), ("online", "success")):
         file = Workdir(workdir).metrics_file(stage)
-        values = [line[metric] for line in csv_log.load(file)] if file.exists() else []
+        values = [line[metric] for line in csv_log.load(file)]
         row[stage] = {"rows": len(values)}
         if values:
             row[stage] |= {f"first_{metric}": values[0], f"last_{metric}": values[-1]}

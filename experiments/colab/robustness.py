@@ -97,9 +97,9 @@ if Path(RUN, "checkpoints").exists():
     command = [sys.executable, "-m", "experiments.evaluate", f"--checkpoint={RUN}"]
     command += ["--perturb=all", "--episodes=230", "--out=robustness"]
     print(subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout)
-    found = json.loads(Path("robustness/evaluation.json").read_text())["dimensions"]
-    rates = [100 * row["success"] for row in found.values()]
-    plt.bar(list(found), rates)
+    summary = json.loads(Path("robustness/evaluation.json").read_text())
+    rates = {name: row["success"] for name, row in summary["dimensions"].items()}
+    plt.bar(list(rates), [100 * rate for rate in rates.values()])
     plt.ylabel("success, %")
     plt.show()
 else:

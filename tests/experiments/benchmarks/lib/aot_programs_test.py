@@ -43,7 +43,7 @@ def test_programs_are_shapes_with_shardings(name):
 def test_learning_returns_the_state_that_it_takes(name, monkeypatch):
     """Of a policy that the quickstart's chunks and instructions fit.
 
-    Online, in a simulator that is traced in no time.
+    Online, in a simulator whose program is small.
     """
     longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16, horizon=8)
     monkeypatch.setitem(PRESETS, "debug", lambda: longer)

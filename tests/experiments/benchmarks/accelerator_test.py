@@ -48,7 +48,7 @@ def test_training_ends_with_its_time(tmp_path, monkeypatch, deaf):
             received.append(signal.SIGKILL)
 
     monkeypatch.setattr(subprocess, "Popen", Training)
-    row = accelerator.train_rest(tmp_path, 60.0)
+    row = accelerator.train_rest(tmp_path, 60.0, is_trial=True)
     assert received == [signal.SIGTERM, signal.SIGKILL][: 1 + deaf]
     assert row["exit_code"] == -received[-1] and row["online"] == {"rows": 0}
     assert row["sft"] == {"rows": 2, "first_loss": 3.0, "last_loss": 2.0}

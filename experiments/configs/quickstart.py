@@ -132,6 +132,7 @@ def _policy() -> ConfigDict:
             "preset": "tiny",
             "spatial": True,
             "head": "flow",  # the action head, see `policy.heads`
+            "horizons": (),  # of the head `horizons`
             # Settings of heads of tokens; None: those of `PolicyConfig`.
             "action_bins": placeholder(int),
             "fast_vocab": placeholder(int),

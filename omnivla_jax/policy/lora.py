@@ -5,9 +5,9 @@
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts. Also trains the action expert's input and output
-                             projections (noise head included) in full, since they
-                             start from scratch, as openpi does
+                             experts. Also trains the ends of the action expert
+                             (projections, noise head, gate) in full, since they start
+                             from scratch, as openpi does
 
 PPO's critic, the entry "value" of the parameter tree, is no expert and always trains.
 An action head's codec, which is fitted on demonstrations, never does.
@@ -31,7 +31,9 @@ from omnivla_jax.policy.parameters import VALUE
 ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear")
 LORA = "lora"
 # Trained in full beside adapters.
-ENDS = (("action", "input"), ("action", "output"), ("action", "noise"))
+ENDS = tuple(
+    ("action", end) for end in ("input", "output", "noise", "gate", "backbone")
+)
 
 
 def lora_rank(trainable: str) -> int | None:

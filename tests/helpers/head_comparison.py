@@ -110,7 +110,9 @@ def improve(state: TrainState, config: PolicyConfig, objective: str) -> dict[str
 
 
 def main(names: list[str]) -> None:
-    variants = {name: {"head": name} for name in ACTION_HEADS}
+    variants: dict[str, dict[str, Any]] = {
+        name: {"head": name} for name in ACTION_HEADS
+    }
     variants["flow, insulated"] = {"head": "flow", "insulation": "bins"}
     for name, changes in variants.items():
         if names and name not in names:
@@ -120,7 +122,7 @@ def main(names: list[str]) -> None:
         )
         start = time.process_time()
         state = fine_tune(config)
-        row = {"head": name, "success": success(state, config)}
+        row: dict[str, Any] = {"head": name, "success": success(state, config)}
         row["sft_cpu_s"] = round(time.process_time() - start, 1)
         print(json.dumps(row), flush=True)
         for objective in OBJECTIVES if not changes.get("insulation") else ():

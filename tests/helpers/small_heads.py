@@ -22,7 +22,12 @@ KEY = jax.random.key(0)
 def small(head: str, **changes: Any) -> PolicyConfig:
     """The debug policy with this head: 2 actions of 3 numbers, 4 dimensions."""
     base = preset("debug").without_spatial()
-    sizes = {"horizon": 2, "action_dim": 4, "real_action_dim": 3, "action_bins": 5}
+    sizes: dict[str, Any] = {
+        "horizon": 2,
+        "action_dim": 4,
+        "real_action_dim": 3,
+        "action_bins": 5,
+    }
     return dataclasses.replace(base, head=head, **sizes | changes)
 
 

@@ -139,9 +139,9 @@ def generate(
         if key is None:
             drawn = jnp.argmax(logits[:, 0], axis=-1)
         else:
+            assert temperature is not None, "a key without a temperature"
             law = token_law.at_temperature(logits, temperature)[:, 0]
-            fold = jax.vmap(jax.random.fold_in, (0, None)) if key.ndim else None
-            drawn = token_law.draw((fold or jax.random.fold_in)(key, now.place), law)
+            drawn = token_law.draw(token_law.fold_in(key, now.place), law)
         drawn = jnp.where(now.numbers < length, drawn, 0).astype(jnp.int32)
         return _Writing(
             now.place + 1,

@@ -11,7 +11,7 @@ dimensions, E width of the action expert.
 """
 
 import functools
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -164,7 +164,11 @@ def explore(
     velocity_of: VelocityOf = velocity,
 ) -> tuple[ActionChunk, sde.Chain | bound.Draws]:
     """A chunk [B, H, D], and its chain or draws [B, K, ...]; consumes `key`."""
-    settings = {"config": config, "sampler": sampler, "velocity_of": velocity_of}
+    settings: dict[str, Any] = {
+        "config": config,
+        "sampler": sampler,
+        "velocity_of": velocity_of,
+    }
     if sampler.stochastic_steps == "none":
         return _explore_deterministic(params, cache, proprio, key, **settings)
     chain = sample_chain(params, cache, proprio, key, **settings)
@@ -193,7 +197,10 @@ def score(
     flow_fn = _flow_fn(params, cache, proprio, config, sampler, velocity_of)
     mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
     if isinstance(chain, bound.Draws):
-        return bound.score(flow_fn, chain, mask=mask)
+        velocity_fn = functools.partial(
+            velocity_of, params, cache, proprio, config=config
+        )
+        return bound.score(velocity_fn, chain, mask=mask)
     return log_prob.chain_log_prob(
         flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
     )

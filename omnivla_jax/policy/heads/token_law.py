@@ -69,6 +69,13 @@ def draw(key: jax.Array, log_probs: jax.Array) -> jax.Array:
     return jax.random.categorical(key, log_probs)
 
 
+def fold_in(key: jax.Array, number: jax.Array) -> jax.Array:
+    """The key, or every row's own, for the number of a draw, int32 []."""
+    if key.ndim:
+        return jax.vmap(jax.random.fold_in, (0, None))(key, number)
+    return jax.random.fold_in(key, number)
+
+
 def at_temperature(logits: jax.Array, temperature: jax.Array) -> jax.Array:
     """Log-probabilities float32 [B, L, V] of logits, at temperatures [B]."""
     chex.assert_rank([logits, temperature], [3, 1])

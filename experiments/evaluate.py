@@ -6,6 +6,7 @@
         [--initial_states=sampled|libero|FILE|FOLDER]
         [--videos=4] [--out=DIR]
         [--perturb=all|camera,light.shadow|FILE [--severity=0.5,1] [--split=held_out]]
+        [--selector=count|value|clone --candidates=4] [--delay=2 [--chunking=guided]]
     python -m experiments.evaluate --policy=pi05_libero --weights=FOLDER
         --suite=libero_spatial [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
@@ -35,7 +36,7 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from experiments.configs import published_flags
+from experiments.configs import acting_flags, published_flags
 from experiments.configs.checks import check_tasks
 from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig
@@ -44,6 +45,7 @@ from experiments.pipeline import (
     evaluation_episodes,
     initial_states,
     perturbed_evaluation,
+    selector_fitting,
 )
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
@@ -58,6 +60,7 @@ from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.sim.state import Scene
 from omnivla_jax.train import evaluate, perturbed_environment
+from omnivla_jax.train.acting import ActingConfig
 from omnivla_jax.train.evaluate import EvalBatch, EvaluateConfig
 from omnivla_jax.world.perturbations import kinds
 from omnivla_jax.world.perturbations.layout import DISTRACTORS
@@ -104,6 +107,7 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
 )
 flags.adopt_module_key_flags(published_flags)  # for --help
+flags.adopt_module_key_flags(acting_flags)
 
 
 def main(argv: list[str]) -> None:
@@ -157,7 +161,15 @@ def run(
     if choice is not None:
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
-    program = evaluate.make_evaluate(simulator, config.policy, settings)
+    acting = acting_flags.acting(config.rl.reward_weights)
+    chosen = selector_fitting.with_network(
+        chosen._replace(config=config),
+        acting_flags.SELECTOR.value,
+        simulator,
+        settings,
+        episodes=acting_flags.SELECTION_EPISODES.value,
+    )
+    program = evaluate.make_evaluate(simulator, config.policy, settings, acting)
     outcome, failures = evaluation_episodes.run_episodes(
         program, chosen, starts, settings, groups, shown=_VIDEOS.value
     )
@@ -172,6 +184,8 @@ def run(
         "initial_states": _STATES.value,
         "seed": config.seed,
     }
+    if acting != ActingConfig():
+        summary["acting"] = dataclasses.asdict(acting)
     if _VERDICTS.value:
         summary["verdicts"] = outcome.success.astype(int).tolist()
         summary["steps"] = outcome.steps.astype(int).tolist()

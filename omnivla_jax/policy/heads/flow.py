@@ -323,10 +323,7 @@ def _input_tokens(
 
 
 def draw_noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:
-    """Noise [B, H, D] from a key, or from every row's own [B]; consumes `key`.
-
-    With a key for every row it is the same in every batch.
-    """
+    """Noise [B, H, D] from a key, or from a row's own [B]; consumes `key`."""
     shape = (config.horizon, config.action_dim)
     if key.ndim:
         chex.assert_shape(key, proprio.shape[:1])

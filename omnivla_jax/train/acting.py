@@ -1,0 +1,254 @@
+"""How a policy acts in evaluation beyond "observe, sample, execute".
+
+Several candidates may be drawn (`candidates`), inference may take as long as some
+control steps, during which the last chunk goes on, a new chunk may be made to continue
+the last one (`flow.chunking`), and a picture may serve several chunks.
+
+    actions of a cycle = the last chunk's [E, E + delay), the new one's [delay, E)
+
+Axes: B environments, H chunk length, E executed actions, D action dimensions, W width
+of the action expert.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from omnivla_jax.core.types import PyTree
+from omnivla_jax.flow import chunking, guidance
+from omnivla_jax.flow.ode import VelocityFn
+from omnivla_jax.policy import policy, steering
+from omnivla_jax.policy.config import PolicyConfig, choose
+from omnivla_jax.policy.prefix import PrefixCache
+from omnivla_jax.policy.selectors.features import chunk_features
+from omnivla_jax.train.agent import Agent
+from omnivla_jax.train.candidates import Judge, SelectionConfig, Situation, best_of
+from omnivla_jax.train.environment import Environment
+from omnivla_jax.train.episode_stats import RolloutState, execute_chunk
+
+CHUNKING: Mapping[str, None] = {"splice": None, "guided": None}
+
+
+@dataclass(frozen=True)
+class ActingConfig:
+    """What is done at test time; the defaults are the policy as it is."""
+
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    delay: int = 0  # control steps that inference takes, at most E
+    # How a new chunk follows the last: "splice" as it is, "guided" by its remainder
+    chunking: str = "splice"
+    prefix_period: int = 1  # chunks for which an encoded observation serves
+    keep_features: bool = False  # of every chunk, for failure detection
+
+    def __post_init__(self) -> None:
+        choose("chunking", self.chunking, CHUNKING)
+        if self.delay < 0 or self.prefix_period < 1:
+            raise ValueError(
+                f"delay={self.delay} must be at least 0 and prefix_period="
+                f"{self.prefix_period} at least 1."
+            )
+        if self.chunking == "guided" and self.selection.candidates > 1:
+            raise ValueError(
+                "chunking='guided' draws one chunk, but candidates="
+                f"{self.selection.candidates}: choose one of both."
+            )
+
+    def check(self, policy_config: PolicyConfig, exec_horizon: int) -> None:
+        """Raise a ValueError where a policy's chunks are too short for the delay."""
+        left = policy_config.horizon - exec_horizon
+        if not self.delay <= min(left, exec_horizon):
+            raise ValueError(
+                f"delay={self.delay}, but chunks of {policy_config.horizon} actions "
+                f"leave {left} behind the {exec_horizon} that are executed: execute "
+                "fewer, or at least as many as the delay."
+            )
+        if self.chunking == "guided" and policy_config.delta_mask:
+            raise ValueError(
+                "chunking='guided' compares chunks, which delta_mask makes relative to "
+                "different states: choose 'splice'."
+            )
+
+
+class Memory(NamedTuple):
+    """What one decision leaves for the next."""
+
+    behind: jax.Array  # float32 [B, delay, D]: executed while the next is computed
+    remainder: jax.Array  # float32 [B, H, D]: unexecuted and normalised, then zeros
+    cache: PrefixCache | None  # of the last observation; None: each has its own
+
+
+class Decision(NamedTuple):
+    """What is executed until the next decision."""
+
+    actions: jax.Array  # float32 [B, E, D], in the simulator's units
+    features: jax.Array | None  # float32 [B, W], where they are kept
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A policy with everything that is done around it at test time."""
+
+    environment: Environment
+    agent: Agent
+    exec_horizon: int  # E
+    steps: int  # of the head's ODE solver
+    config: ActingConfig
+
+    def first_memory(
+        self, params: PyTree, env_state: Any, instruction_id: jax.Array
+    ) -> Memory:
+        """The memory before the first decision: the robot waits.
+
+        Args:
+          params: of the policy.
+          env_state: B environments.
+          instruction_id: int32 [B].
+
+        Returns:
+          The memory; its remainder and its cache are never read.
+        """
+        config, batch = self.agent.config, len(instruction_id)
+        waiting = jnp.asarray(self.environment.first_action)
+        remainder = jnp.zeros((batch, config.horizon, config.action_dim))
+        cache = None
+        if self.config.prefix_period > 1:
+            shapes = jax.eval_shape(self._encode, params, env_state, instruction_id)
+            cache = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        shape = (batch, self.config.delay, len(waiting))
+        return Memory(jnp.broadcast_to(waiting, shape), remainder, cache)
+
+    def run_chunk(
+        self,
+        params: PyTree,
+        rollout: RolloutState,
+        memory: Memory,
+        key: jax.Array,
+        *,
+        instruction_id: jax.Array,
+        number: jax.Array,
+        recorded: int,
+    ) -> tuple[tuple[RolloutState, Memory], tuple[PyTree, jax.Array | None]]:
+        """Decide, and execute until the next decision.
+
+        Args:
+          params, memory, key, instruction_id, number: as of `decide`.
+          rollout: B episodes.
+          recorded: R, how many of the episodes are recorded.
+
+        Returns:
+          The episodes and the memory afterwards; the states of the first R after every
+          step, [E, R, ...], and the chunk's features, where they are kept.
+        """
+        decision, memory = self.decide(
+            params,
+            rollout.env_state,
+            memory,
+            key,
+            instruction_id=instruction_id,
+            number=number,
+        )
+
+        def control_step(
+            rollout: RolloutState, action: jax.Array
+        ) -> tuple[RolloutState, PyTree]:
+            rollout, _, _ = execute_chunk(self.environment, rollout, action[:, None])
+            return rollout, jax.tree.map(lambda x: x[:recorded], rollout.env_state)
+
+        executed = jnp.moveaxis(decision.actions, 1, 0)
+        rollout, frames = jax.lax.scan(control_step, rollout, executed)
+        return (rollout, memory), (frames, decision.features)
+
+    def decide(
+        self,
+        params: PyTree,
+        env_state: Any,
+        memory: Memory,
+        key: jax.Array,
+        *,
+        instruction_id: jax.Array,
+        number: jax.Array,
+    ) -> tuple[Decision, Memory]:
+        """Observe, sample and choose.
+
+        Args:
+          params: of the policy.
+          env_state: B environments.
+          memory: of the last decision.
+          key: [B], of the noise; consumed.
+          instruction_id: int32 [B].
+          number: int32 [], of the decision in its episode.
+
+        Returns:
+          The actions until the next decision, and what is left for that.
+        """
+        acting, end = self.config, self.exec_horizon
+        observation = self.agent.observe(env_state, instruction_id)
+        proprio, config = observation.proprio, self.agent.config
+        if acting.prefix_period == 1:
+            cache = policy.encode_prefix(params, observation, config=config)
+        else:  # no picture is drawn unless it is encoded
+            cache = jax.lax.cond(
+                number % acting.prefix_period == 0,
+                lambda: self._encode(params, env_state, instruction_id),
+                lambda: memory.cache,
+            )
+        situation = Situation(env_state, instruction_id, cache, proprio, key)
+        chunk = self._chunk(params, situation, memory, number)
+        actions = self.agent.to_simulator(chunk, proprio)
+        executed = [memory.behind, actions[:, acting.delay : end]]
+        features = None
+        if acting.keep_features:
+            features = chunk_features(
+                params, cache, proprio, chunk, config=config, exec_horizon=end
+            )
+        left = Memory(
+            actions[:, end : end + acting.delay],
+            jnp.pad(chunk[:, end:], ((0, 0), (0, end), (0, 0))),
+            None if acting.prefix_period == 1 else cache,
+        )
+        return Decision(jnp.concatenate(executed, axis=1), features), left
+
+    def _encode(
+        self, params: PyTree, env_state: Any, instruction_id: jax.Array
+    ) -> PrefixCache:
+        """The prefix of what is seen now."""
+        observation = self.agent.observe(env_state, instruction_id)
+        return policy.encode_prefix(params, observation, config=self.agent.config)
+
+    def _chunk(
+        self, params: PyTree, situation: Situation, memory: Memory, number: jax.Array
+    ) -> jax.Array:
+        """The chunk that is executed, float32 [B, H, D]."""
+        config = self.agent.config
+        if self.config.chunking == "splice":
+            judge = Judge(
+                self.environment,
+                self.agent,
+                self.exec_horizon,
+                self.steps,
+                self.config.selection,
+            )
+            return best_of(judge, params, situation)[0]
+        weights = chunking.overlap_weights(
+            config.horizon,
+            delay=self.config.delay,
+            overlap=config.horizon - self.exec_horizon,
+        )
+        reward = chunking.continuation_reward(
+            memory.remainder, jnp.asarray(weights) * (number > 0)
+        )
+
+        def alter(velocity_fn: VelocityFn) -> VelocityFn:
+            return guidance.guided(velocity_fn, reward, chunking.strength)
+
+        return steering.sample(
+            params,
+            situation.cache,
+            situation.proprio,
+            situation.key,
+            config=config,
+            steps=self.steps,
+            alter=alter,
+        )

@@ -162,8 +162,12 @@ def run(
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
     acting = acting_flags.acting(config.rl.reward_weights)
+    other = acting_flags.COMPOSE.value
+    chosen = evaluated_policy.composed(
+        chosen._replace(config=config), None if other is None else paths.parse(other)
+    )
     chosen = selector_fitting.with_network(
-        chosen._replace(config=config),
+        chosen,
         acting_flags.SELECTOR.value,
         simulator,
         settings,

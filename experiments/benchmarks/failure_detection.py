@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
         _record(file)
     with np.load(file) as data:
         seen = PlayedEpisodes(*(data[name] for name in PlayedEpisodes._fields))
-    for row in judge(
+    for row in detector_report(
         seen,
         fitted=_FITTED.value,
         calibrated=_CALIBRATED.value,
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         print_report("failure_detection", "", **row)
 
 
-def judge(
+def detector_report(
     seen: PlayedEpisodes, *, fitted: int, calibrated: int, alphas: Sequence[float]
 ) -> list[dict[str, Any]]:
     """The detector's numbers, one record an alpha.
@@ -129,7 +129,9 @@ def _record(file: Path) -> None:
         evaluate.EvaluateConfig(**sizes),
         stream=selector_fitting.STREAM,
     )
-    seen = selector_fitting.play(chosen, simulator, starts, config.evaluation)
+    seen = selector_fitting.episodes_with_features(
+        chosen, simulator, starts, config.evaluation
+    )
     with replacing(file) as temporary:
         with temporary.open("wb") as stream:
             np.savez(stream, **seen._asdict())

@@ -24,13 +24,13 @@ from omnivla_jax.core import compile as compilation
 from omnivla_jax.core import paths
 from omnivla_jax.train import environment, evaluate
 from omnivla_jax.train.acting import ActingConfig
-from omnivla_jax.train.candidates import JUDGES, SelectionConfig
+from omnivla_jax.train.candidates import SCORE_FNS, SelectionConfig
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.evaluate import EvaluateConfig
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Of a run.", required=True)
 _STAGE = flags.DEFINE_string("stage", None, "Of the run; else the last.")
-_SELECTORS = flags.DEFINE_list("selectors", list(JUDGES), "To be compared.")
+_SELECTORS = flags.DEFINE_list("selectors", list(SCORE_FNS), "To be compared.")
 _CANDIDATES = flags.DEFINE_list("candidates", ["1", "2", "4", "8", "16"], "Of each.")
 _LOOKAHEAD = flags.DEFINE_integer("lookahead", 0, "Chunks behind, of `clone`.")
 _EPISODES = flags.DEFINE_integer("episodes", 96, "Of each number of candidates.")

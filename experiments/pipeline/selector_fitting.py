@@ -1,4 +1,4 @@
-"""Fits the networks that judge candidate chunks, from what a run has or can play.
+"""Fits the networks that score candidate chunks, from what a run has or can play.
 
 Axes: F frames of demonstrations, N episodes, T chunks of an episode, W features.
 """
@@ -50,11 +50,11 @@ def with_network(
     *,
     episodes: int,
 ) -> EvaluatedPolicy:
-    """The policy with the network that its selector judges by, where it needs one.
+    """The policy with the network that its selector scores by, where it needs one.
 
     Args:
       chosen: the policy.
-      selector: a key of `candidates.JUDGES`; None: there is none.
+      selector: a key of `candidates.SCORE_FNS`; None: there is none.
       environment: that it is evaluated in.
       config: of the evaluation.
       episodes: to be played for a value head.
@@ -69,7 +69,7 @@ def with_network(
             EvaluateConfig(episodes, episodes, config.chunks, config.exec_horizon),
             stream=STREAM,
         )
-        seen = play(chosen, environment, starts, config)
+        seen = episodes_with_features(chosen, environment, starts, config)
         arrays = (seen.features, seen.success, seen.valid)
         network = outcome.fit(key, *map(jnp.asarray, arrays), config=FitConfig())
     else:
@@ -77,7 +77,7 @@ def with_network(
     return chosen._replace(params=chosen.params | {SELECTOR: network})
 
 
-def play(
+def episodes_with_features(
     chosen: EvaluatedPolicy,
     environment: Environment,
     starts: EvalBatch,

@@ -33,13 +33,13 @@ def guided(
 
     def velocity(x: jax.Array, tau: jax.Array) -> jax.Array:
         def reward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            found = velocity_fn(x, tau)
-            rewards = reward_fn(x + (1.0 - tau)[:, None, None] * found)
+            velocity_now = velocity_fn(x, tau)
+            rewards = reward_fn(x + (1.0 - tau)[:, None, None] * velocity_now)
             chex.assert_shape(rewards, tau.shape)
-            return jnp.sum(rewards), found
+            return jnp.sum(rewards), velocity_now
 
-        gradient, found = jax.grad(reward, has_aux=True)(x)
-        return found + strength_fn(tau)[:, None, None] * gradient
+        gradient, velocity_now = jax.grad(reward, has_aux=True)(x)
+        return velocity_now + strength_fn(tau)[:, None, None] * gradient
 
     return velocity
 

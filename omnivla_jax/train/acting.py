@@ -10,8 +10,9 @@ Axes: B environments, H chunk length, E executed actions, D action dimensions, W
 of the action expert.
 """
 
+import functools
 from dataclasses import dataclass, field
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +22,18 @@ from omnivla_jax.flow import chunking, guidance
 from omnivla_jax.flow.ode import VelocityFn
 from omnivla_jax.policy import policy, steering
 from omnivla_jax.policy.config import PolicyConfig, choose
+from omnivla_jax.policy.heads import action_head, flow
 from omnivla_jax.policy.prefix import PrefixCache
 from omnivla_jax.policy.selectors.features import chunk_features
 from omnivla_jax.train.agent import Agent
-from omnivla_jax.train.candidates import Judge, SelectionConfig, Situation, best_of
+from omnivla_jax.train.candidates import Scorer, SelectionConfig, Situation, best_of
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.episode_stats import RolloutState, execute_chunk
 
 CHUNKING: Mapping[str, None] = {"splice": None, "guided": None}
+OTHER = (
+    "other"  # entry of a policy's parameters: those of the policy it is composed with
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class ActingConfig:
     # How a new chunk follows the last: "splice" as it is, "guided" by its remainder
     chunking: str = "splice"
     prefix_period: int = 1  # chunks for which an encoded observation serves
+    compose_weight: float = 0.0  # of the velocity of a second policy, see OTHER
+    # A reward that chunks climb while they are sampled, differentiable in the actions:
+    # (env_state, actions float32 [B, H, D] in the simulator's units) -> float32 [B]
+    guide: Callable[[Any, jax.Array], jax.Array] | None = None
+    guide_strength: float = 1.0  # of its gradient, in the policy's units
     keep_features: bool = False  # of every chunk, for failure detection
 
     def __post_init__(self) -> None:
@@ -49,10 +59,9 @@ class ActingConfig:
                 f"delay={self.delay} must be at least 0 and prefix_period="
                 f"{self.prefix_period} at least 1."
             )
-        if self.chunking == "guided" and self.selection.candidates > 1:
+        if not 0 <= self.compose_weight <= 1:
             raise ValueError(
-                "chunking='guided' draws one chunk, but candidates="
-                f"{self.selection.candidates}: choose one of both."
+                f"compose_weight={self.compose_weight} is a share: choose it in [0, 1]."
             )
 
     def check(self, policy_config: PolicyConfig, exec_horizon: int) -> None:
@@ -71,7 +80,7 @@ class ActingConfig:
             )
 
 
-class Memory(NamedTuple):
+class ActingState(NamedTuple):
     """What one decision leaves for the next."""
 
     behind: jax.Array  # float32 [B, delay, D]: executed while the next is computed
@@ -79,7 +88,7 @@ class Memory(NamedTuple):
     cache: PrefixCache | None  # of the last observation; None: each has its own
 
 
-class Decision(NamedTuple):
+class ChosenChunk(NamedTuple):
     """What is executed until the next decision."""
 
     actions: jax.Array  # float32 [B, E, D], in the simulator's units
@@ -96,10 +105,10 @@ class Actor:
     steps: int  # of the head's ODE solver
     config: ActingConfig
 
-    def first_memory(
+    def first_state(
         self, params: PyTree, env_state: Any, instruction_id: jax.Array
-    ) -> Memory:
-        """The memory before the first decision: the robot waits.
+    ) -> ActingState:
+        """The state before the first decision: the robot waits.
 
         Args:
           params: of the policy.
@@ -107,7 +116,7 @@ class Actor:
           instruction_id: int32 [B].
 
         Returns:
-          The memory; its remainder and its cache are never read.
+          The state; its remainder and its cache are never read.
         """
         config, batch = self.agent.config, len(instruction_id)
         waiting = jnp.asarray(self.environment.first_action)
@@ -117,34 +126,34 @@ class Actor:
             shapes = jax.eval_shape(self._encode, params, env_state, instruction_id)
             cache = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         shape = (batch, self.config.delay, len(waiting))
-        return Memory(jnp.broadcast_to(waiting, shape), remainder, cache)
+        return ActingState(jnp.broadcast_to(waiting, shape), remainder, cache)
 
     def run_chunk(
         self,
         params: PyTree,
         rollout: RolloutState,
-        memory: Memory,
+        state: ActingState,
         key: jax.Array,
         *,
         instruction_id: jax.Array,
         number: jax.Array,
         recorded: int,
-    ) -> tuple[tuple[RolloutState, Memory], tuple[PyTree, jax.Array | None]]:
+    ) -> tuple[tuple[RolloutState, ActingState], tuple[PyTree, jax.Array | None]]:
         """Decide, and execute until the next decision.
 
         Args:
-          params, memory, key, instruction_id, number: as of `decide`.
+          params, state, key, instruction_id, number: as of `decide`.
           rollout: B episodes.
           recorded: R, how many of the episodes are recorded.
 
         Returns:
-          The episodes and the memory afterwards; the states of the first R after every
+          The episodes and the state afterwards; the states of the first R after every
           step, [E, R, ...], and the chunk's features, where they are kept.
         """
-        decision, memory = self.decide(
+        decision, state = self.decide(
             params,
             rollout.env_state,
-            memory,
+            state,
             key,
             instruction_id=instruction_id,
             number=number,
@@ -158,24 +167,24 @@ class Actor:
 
         executed = jnp.moveaxis(decision.actions, 1, 0)
         rollout, frames = jax.lax.scan(control_step, rollout, executed)
-        return (rollout, memory), (frames, decision.features)
+        return (rollout, state), (frames, decision.features)
 
     def decide(
         self,
         params: PyTree,
         env_state: Any,
-        memory: Memory,
+        state: ActingState,
         key: jax.Array,
         *,
         instruction_id: jax.Array,
         number: jax.Array,
-    ) -> tuple[Decision, Memory]:
+    ) -> tuple[ChosenChunk, ActingState]:
         """Observe, sample and choose.
 
         Args:
           params: of the policy.
           env_state: B environments.
-          memory: of the last decision.
+          state: of the last decision.
           key: [B], of the noise; consumed.
           instruction_id: int32 [B].
           number: int32 [], of the decision in its episode.
@@ -192,23 +201,25 @@ class Actor:
             cache = jax.lax.cond(
                 number % acting.prefix_period == 0,
                 lambda: self._encode(params, env_state, instruction_id),
-                lambda: memory.cache,
+                lambda: state.cache,
             )
         situation = Situation(env_state, instruction_id, cache, proprio, key)
-        chunk = self._chunk(params, situation, memory, number)
+        scorer = Scorer(self.environment, self.agent, end, self.steps, acting.selection)
+        draw = self._draw(params, situation, state, number)
+        chunk, _ = best_of(scorer, params, situation, draw)
         actions = self.agent.to_simulator(chunk, proprio)
-        executed = [memory.behind, actions[:, acting.delay : end]]
+        executed = [state.behind, actions[:, acting.delay : end]]
         features = None
         if acting.keep_features:
             features = chunk_features(
                 params, cache, proprio, chunk, config=config, exec_horizon=end
             )
-        left = Memory(
+        left = ActingState(
             actions[:, end : end + acting.delay],
             jnp.pad(chunk[:, end:], ((0, 0), (0, end), (0, 0))),
             None if acting.prefix_period == 1 else cache,
         )
-        return Decision(jnp.concatenate(executed, axis=1), features), left
+        return ChosenChunk(jnp.concatenate(executed, axis=1), features), left
 
     def _encode(
         self, params: PyTree, env_state: Any, instruction_id: jax.Array
@@ -217,38 +228,76 @@ class Actor:
         observation = self.agent.observe(env_state, instruction_id)
         return policy.encode_prefix(params, observation, config=self.agent.config)
 
-    def _chunk(
-        self, params: PyTree, situation: Situation, memory: Memory, number: jax.Array
-    ) -> jax.Array:
-        """The chunk that is executed, float32 [B, H, D]."""
+    def _draw(
+        self,
+        params: PyTree,
+        situation: Situation,
+        state: ActingState,
+        number: jax.Array,
+    ) -> Callable[[jax.Array], jax.Array]:
+        """What draws chunks float32 [B, H, D] from keys [B]."""
         config = self.agent.config
-        if self.config.chunking == "splice":
-            judge = Judge(
-                self.environment,
-                self.agent,
-                self.exec_horizon,
-                self.steps,
-                self.config.selection,
-            )
-            return best_of(judge, params, situation)[0]
-        weights = chunking.overlap_weights(
-            config.horizon,
-            delay=self.config.delay,
-            overlap=config.horizon - self.exec_horizon,
-        )
-        reward = chunking.continuation_reward(
-            memory.remainder, jnp.asarray(weights) * (number > 0)
-        )
+        alterations = self._alterations(params, situation, state, number)
 
-        def alter(velocity_fn: VelocityFn) -> VelocityFn:
-            return guidance.guided(velocity_fn, reward, chunking.strength)
+        def along_altered(velocity_fn: VelocityFn) -> VelocityFn:
+            for alter in alterations:
+                velocity_fn = alter(velocity_fn)
+            return velocity_fn
 
-        return steering.sample(
+        sample = action_head(config).act
+        if alterations:
+            sample = functools.partial(steering.sample, alter=along_altered)
+        return lambda key: sample(
             params,
             situation.cache,
             situation.proprio,
-            situation.key,
+            key,
             config=config,
             steps=self.steps,
-            alter=alter,
         )
+
+    def _alterations(
+        self,
+        params: PyTree,
+        situation: Situation,
+        state: ActingState,
+        number: jax.Array,
+    ) -> list[steering.Alter]:
+        """What is done to the velocity, in this order."""
+        acting, config = self.config, self.agent.config
+        alterations: list[steering.Alter] = []
+        if acting.compose_weight:
+            other = params[OTHER]
+            cache = self._encode(other, situation.env_state, situation.instruction_id)
+            second = functools.partial(
+                flow.velocity, other, cache, situation.proprio, config=config
+            )
+            share = acting.compose_weight
+            alterations.append(
+                lambda first: guidance.composed((first, second), (1.0 - share, share))
+            )
+        if acting.chunking == "guided":
+            overlap = config.horizon - self.exec_horizon
+            weights = chunking.overlap_weights(
+                config.horizon, delay=acting.delay, overlap=overlap
+            )
+            planned = chunking.continuation_reward(
+                state.remainder, jnp.asarray(weights) * (number > 0)
+            )
+            alterations.append(
+                lambda first: guidance.guided(first, planned, chunking.strength)
+            )
+        guide = acting.guide
+        if guide is not None:
+            climbed = guide
+            alterations.append(
+                lambda first: guidance.guided(
+                    first,
+                    lambda chunk: climbed(
+                        situation.env_state,
+                        self.agent.to_simulator(chunk, situation.proprio),
+                    ),
+                    lambda tau: jnp.full_like(tau, acting.guide_strength),
+                )
+            )
+        return alterations

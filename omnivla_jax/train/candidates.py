@@ -1,8 +1,8 @@
-"""Best of N: several chunks are drawn in a state, judged, and one is executed.
+"""Best of N: several chunks are drawn in a state, scored, and one is executed.
 
-The observation is encoded once. A judge gives every candidate a score: by what the
+The observation is encoded once. A scorer gives every candidate a score: by what the
 chunk looks like to the policy (pseudo-count, value), or by what it does in clones of
-the simulator's state, which no robot has: the bound of every other judge.
+the simulator's state, which no robot has: the bound of every other scorer.
 
 Axes: B environments, N candidates, H chunk length, E executed actions, D action
 dimensions.
@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import PyTree
-from omnivla_jax.policy.heads import action_head
 from omnivla_jax.policy.prefix import PrefixCache
 from omnivla_jax.policy.selectors import coin_flips, outcome
 from omnivla_jax.policy.selectors.features import chunk_features
@@ -31,7 +30,7 @@ from omnivla_jax.train.episode_stats import (
     weighted_reward,
 )
 
-SELECTOR = "selector"  # entry of a policy's parameters: the network of its judge
+SELECTOR = "selector"  # entry of a policy's parameters: the network of its scorer
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class SelectionConfig:
     """How many chunks are drawn in a state, and which one is executed."""
 
     candidates: int = 1  # N
-    selector: str = "count"  # a key of JUDGES
+    selector: str = "count"  # a key of SCORE_FNS
     lookahead: int = 0  # chunks that `clone` plays behind each candidate
     # What `clone` adds up, by reward term of the environment
     reward_weights: Mapping[str, float] = field(
@@ -52,14 +51,14 @@ class SelectionConfig:
                 f"candidates={self.candidates} must be at least 1 and lookahead="
                 f"{self.lookahead} at least 0."
             )
-        if self.selector not in JUDGES:
+        if self.selector not in SCORE_FNS:
             raise ValueError(
-                f"selector={self.selector!r}; choose one of {', '.join(JUDGES)}."
+                f"selector={self.selector!r}; choose one of {', '.join(SCORE_FNS)}."
             )
 
 
 class Situation(NamedTuple):
-    """B environments in which candidates are judged."""
+    """B environments in which candidates are scored."""
 
     env_state: Any
     instruction_id: jax.Array  # int32 [B]
@@ -69,8 +68,8 @@ class Situation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What a judge may use beside the chunks."""
+class Scorer:
+    """What scoring may use beside the chunks."""
 
     environment: Environment
     agent: Agent
@@ -79,12 +78,15 @@ class Judge:
     config: SelectionConfig
 
 
-# (judge, params, situation, chunks [B, N, H, D]) -> scores float32 [B, N]
-JudgeFn: TypeAlias = Callable[[Judge, PyTree, Situation, jax.Array], jax.Array]
+# (scorer, params, situation, chunks [B, N, H, D]) -> scores float32 [B, N]
+ScoreFn: TypeAlias = Callable[[Scorer, PyTree, Situation, jax.Array], jax.Array]
 
 
 def best_of(
-    judge: Judge, params: PyTree, situation: Situation
+    scorer: Scorer,
+    params: PyTree,
+    situation: Situation,
+    draw: Callable[[jax.Array], jax.Array],
 ) -> tuple[jax.Array, jax.Array]:
     """Draw N chunks and take the one with the highest score.
 
@@ -92,54 +94,43 @@ def best_of(
     candidates are the first of those of more.
 
     Args:
-      judge: with the selector's settings.
-      params: of the policy, with a network under SELECTOR where the judge needs one.
+      scorer: with the selector's settings.
+      params: of the policy, with a network under SELECTOR where scoring needs one.
       situation: B environments.
+      draw: (keys [B]) -> chunks float32 [B, H, D].
 
     Returns:
       The chunks float32 [B, H, D], and which candidates they are, int32 [B].
     """
-    count, key = judge.config.candidates, situation.key
+    count, key = scorer.config.candidates, situation.key
     others = [jax.vmap(jax.random.fold_in, (0, None))(key, n) for n in range(1, count)]
-    config = judge.agent.config
-
-    def draw(key: jax.Array) -> jax.Array:
-        return action_head(config).act(
-            params,
-            situation.cache,
-            situation.proprio,
-            key,
-            config=config,
-            steps=judge.steps,
-        )
-
     chunks = jnp.stack([draw(one) for one in (key, *others)], axis=1)
     if count == 1:
         return chunks[:, 0], jnp.zeros(len(chunks), jnp.int32)
-    scores = JUDGES[judge.config.selector](judge, params, situation, chunks)
+    scores = SCORE_FNS[scorer.config.selector](scorer, params, situation, chunks)
     chex.assert_shape(scores, chunks.shape[:2])
     best = jnp.argmax(scores, axis=1)
     chosen = jnp.take_along_axis(chunks, best[:, None, None, None], axis=1)[:, 0]
     return chosen, best.astype(jnp.int32)
 
 
-def by_features(network_score: Callable[[PyTree, jax.Array], jax.Array]) -> JudgeFn:
-    """A judge by a network on the chunks' features.
+def by_features(network_score: Callable[[PyTree, jax.Array], jax.Array]) -> ScoreFn:
+    """Scores by a network on the chunks' features.
 
     Args:
       network_score: (network, features float32 [B, W]) -> scores float32 [B].
 
     Returns:
-      The judge; it raises ValueError where the policy has no such network.
+      The function; it raises ValueError where the policy has no such network.
     """
 
     def scores(
-        judge: Judge, params: PyTree, situation: Situation, chunks: jax.Array
+        scorer: Scorer, params: PyTree, situation: Situation, chunks: jax.Array
     ) -> jax.Array:
         if SELECTOR not in params:
             raise ValueError(
-                f"selector={judge.config.selector!r} judges by a network: fit one, and "
-                f"give params | {{{SELECTOR!r}: network}}."
+                f"selector={scorer.config.selector!r} scores by a network: fit "
+                f"one, and give params | {{{SELECTOR!r}: network}}."
             )
 
         def score(chunk: jax.Array) -> jax.Array:
@@ -148,8 +139,8 @@ def by_features(network_score: Callable[[PyTree, jax.Array], jax.Array]) -> Judg
                 situation.cache,
                 situation.proprio,
                 chunk,
-                config=judge.agent.config,
-                exec_horizon=judge.exec_horizon,
+                config=scorer.agent.config,
+                exec_horizon=scorer.exec_horizon,
             )
             return network_score(params[SELECTOR], features)
 
@@ -159,12 +150,12 @@ def by_features(network_score: Callable[[PyTree, jax.Array], jax.Array]) -> Judg
 
 
 def by_clone(
-    judge: Judge, params: PyTree, situation: Situation, chunks: jax.Array
+    scorer: Scorer, params: PyTree, situation: Situation, chunks: jax.Array
 ) -> jax.Array:
     """What each candidate and `lookahead` chunks behind it earn in a cloned state.
 
     Args:
-      judge: with the environment and the reward's weights.
+      scorer: with the environment and the reward's weights.
       params: of the policy, which goes on behind the candidates.
       situation: B environments.
       chunks: float32 [B, N, H, D].
@@ -173,31 +164,35 @@ def by_clone(
       The weighted reward, float32 [B, N].
     """
     batch, count = chunks.shape[:2]
-    environment, agent, config = judge.environment, judge.agent, judge.config
+    environment, agent, config = scorer.environment, scorer.agent, scorer.config
     repeated = (situation.env_state, situation.instruction_id, situation.key)
-    state, told, key = groups.repeat(repeated, count)
+    state, instruction_id, key = groups.repeat(repeated, count)
     flat = chunks.reshape(-1, *chunks.shape[2:])
-    actions = agent.to_simulator(flat, situation.proprio)[:, : judge.exec_horizon]
+    actions = agent.to_simulator(flat, situation.proprio)[:, : scorer.exec_horizon]
     rollout = init_rollout(environment, state, config.reward_weights)
     rollout, _, _ = execute_chunk(environment, rollout, actions)
 
-    def go_on(rollout: RolloutState, behind: jax.Array) -> tuple[RolloutState, None]:
+    def advance(rollout: RolloutState, behind: jax.Array) -> tuple[RolloutState, None]:
         # The same noise behind every candidate: they differ by their own chunk alone.
         noise = jax.vmap(jax.random.fold_in, (0, None))(key, count + behind)
         actions = agent.act_deterministic(
-            params, rollout.env_state, noise, instruction_id=told, steps=judge.steps
+            params,
+            rollout.env_state,
+            noise,
+            instruction_id=instruction_id,
+            steps=scorer.steps,
         )
         return (
-            execute_chunk(environment, rollout, actions[:, : judge.exec_horizon])[0],
+            execute_chunk(environment, rollout, actions[:, : scorer.exec_horizon])[0],
             None,
         )
 
-    rollout, _ = jax.lax.scan(go_on, rollout, jnp.arange(config.lookahead))
+    rollout, _ = jax.lax.scan(advance, rollout, jnp.arange(config.lookahead))
     terms = mean_terms(environment, rollout.sums)
     return weighted_reward(terms, config.reward_weights).reshape(batch, count)
 
 
-JUDGES: Mapping[str, JudgeFn] = {
+SCORE_FNS: Mapping[str, ScoreFn] = {
     "count": by_features(coin_flips.pseudo_count),
     "value": by_features(outcome.success_probability),
     "clone": by_clone,

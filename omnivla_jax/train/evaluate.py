@@ -28,7 +28,7 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.train import loop, rng, sharding
-from omnivla_jax.train.acting import ActingConfig, Actor, Memory
+from omnivla_jax.train.acting import ActingConfig, ActingState, Actor
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.episode_stats import RolloutState, init_rollout
@@ -179,11 +179,11 @@ def make_evaluate(
         actor = Actor(environment, agent, config.exec_horizon, config.steps, acting)
         env_state = environment.reset(batch.task, batch.key)
         rollout = init_rollout(environment, env_state, {"success": 1.0})
-        memory = actor.first_memory(params, env_state, batch.instruction_id)
+        acting_state = actor.first_state(params, env_state, batch.instruction_id)
 
         def run_chunk(
-            carry: tuple[RolloutState, Memory], number: jax.Array
-        ) -> tuple[tuple[RolloutState, Memory], PyTree]:
+            carry: tuple[RolloutState, ActingState], number: jax.Array
+        ) -> tuple[tuple[RolloutState, ActingState], PyTree]:
             # The noise of chunk t of an episode comes from its own key and t.
             keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
             return actor.run_chunk(
@@ -196,7 +196,7 @@ def make_evaluate(
             )
 
         (rollout, _), (frames, features) = jax.lax.scan(
-            run_chunk, (rollout, memory), jnp.arange(config.chunks)
+            run_chunk, (rollout, acting_state), jnp.arange(config.chunks)
         )
         steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(

@@ -11,7 +11,7 @@ from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import preset
 from omnivla_jax.policy.selectors import perceptron
 from omnivla_jax.train import evaluate
-from omnivla_jax.train.acting import ActingConfig
+from omnivla_jax.train.acting import OTHER, ActingConfig
 from omnivla_jax.train.candidates import SELECTOR, SelectionConfig
 from tests.helpers import reaching
 from tests.helpers.debug_inputs import random_params
@@ -89,7 +89,7 @@ def test_network_selects_by_features():
 
 
 def test_network_that_is_missing_is_named():
-    with pytest.raises(ValueError, match="judges by a network"):
+    with pytest.raises(ValueError, match="scores by a network"):
         played(ActingConfig(SelectionConfig(2, "count")))
 
 
@@ -117,6 +117,31 @@ def test_guided_chunks_continue_the_last_plan():
     assert jumps[1] < jumps[0]
 
 
+def test_composition_with_itself_changes_nothing(plain):
+    """And with weight 1 the other policy acts."""
+    same = played(ActingConfig(compose_weight=0.5), PARAMS | {OTHER: PARAMS})
+    np.testing.assert_allclose(same.frames.position, plain.frames.position, atol=1e-5)
+    turned = jax.tree.map(lambda leaf: -leaf, PARAMS)
+    other = played(ActingConfig(compose_weight=1.0), PARAMS | {OTHER: turned})
+    alone = played(ActingConfig(), turned)
+    np.testing.assert_allclose(other.frames.position, alone.frames.position, atol=1e-5)
+    assert not np.allclose(alone.frames.position, plain.frames.position, atol=1e-3)
+
+
+def test_guided_chunks_climb_a_reward(plain):
+    """Every point is led to the third goal, whatever its task is."""
+
+    def nearness(env_state, actions):
+        end = env_state.position + reaching.SPEED * actions[:, :2, :2].sum(axis=1)
+        gap = end - jnp.asarray(reaching.GOALS)[2]
+        return -jnp.sum(jnp.square(gap), axis=-1)
+
+    led = played(ActingConfig(guide=nearness, guide_strength=20.0))
+    ends = np.stack([plain.frames.position[-1], led.frames.position[-1]])
+    gaps = np.linalg.norm(ends - reaching.GOALS[2], axis=-1)
+    assert (gaps[1] < gaps[0] - 0.05).all()
+
+
 def test_reused_prefix_sees_the_first_picture(plain):
     """The first chunk is the same, the second is drawn under an old picture."""
     reused = played(ActingConfig(prefix_period=3)).frames.position
@@ -139,10 +164,7 @@ def test_features_of_every_chunk_are_kept(plain):
         (lambda: ActingConfig(chunking="other"), "splice, guided"),
         (lambda: SelectionConfig(0), "candidates=0 must be at least 1"),
         (lambda: SelectionConfig(2, "vote"), "choose one of count, value, clone"),
-        (
-            lambda: ActingConfig(SelectionConfig(2), chunking="guided"),
-            "draws one chunk, but candidates=2",
-        ),
+        (lambda: ActingConfig(compose_weight=2.0), "compose_weight=2.0 is a share"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(acting, message):

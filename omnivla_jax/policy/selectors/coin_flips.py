@@ -25,7 +25,7 @@ def fit(key: jax.Array, features: jax.Array, *, config: FitConfig) -> Perceptron
         fit_key,
         features,
         coins,
-        lambda found, wanted: jnp.mean(jnp.square(found - wanted), axis=-1),
+        lambda predicted, wanted: jnp.mean(jnp.square(predicted - wanted), axis=-1),
         outputs=COINS,
         config=config,
     )

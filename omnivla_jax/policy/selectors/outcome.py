@@ -52,8 +52,8 @@ def fit(
         key,
         features.reshape(-1, features.shape[-1]),
         rows * jnp.array([1.0, valid.size / len(success)]),
-        lambda found, row: row[:, 1]
-        * optax.sigmoid_binary_cross_entropy(found[:, 0], row[:, 0]),
+        lambda predicted, row: row[:, 1]
+        * optax.sigmoid_binary_cross_entropy(predicted[:, 0], row[:, 0]),
         outputs=1,
         config=config,
     )

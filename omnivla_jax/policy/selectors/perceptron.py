@@ -83,8 +83,8 @@ def fit(
         index = jax.random.randint(key, (config.batch_size,), 0, len(features))
 
         def mean_loss(layers: PyTree) -> jax.Array:
-            found = apply(start._replace(layers=layers), features[index])
-            return jnp.mean(loss(found, targets[index]))
+            predicted = apply(start._replace(layers=layers), features[index])
+            return jnp.mean(loss(predicted, targets[index]))
 
         gradient = jax.grad(mean_loss)(layers)
         updates, opt_state = optimizer.update(gradient, opt_state, layers)

@@ -1,11 +1,11 @@
 """Failure detection with conformal bands: coverage, detection rate and lead time.
 
 Run: `python -m experiments.benchmarks.failure_detection --checkpoint=runs/quickstart
---stage=sft --episodes=1800 --out=DIR`. Plays episodes of the random stream `selection`
-and keeps the features of their chunks (--out/episodes.npz, which a repeated command
-reads). A value head is fitted to the first --fitted of them, a band to the successful
-ones among the next --calibrated; the others are judged. Prints one JSON object an
-alpha:
+--stage=sft --episodes=1680 --out=DIR`. Plays episodes of the random stream `selection`
+and keeps the features of their chunks, in files of PART episodes in --out, which a
+repeated command goes on from. A value head is fitted to the first --fitted of them, a
+band to the successful ones among the next --calibrated; the others are judged. Prints
+one JSON object an alpha:
 
     coverage        share of successful episodes that are never flagged; 1 - alpha
     detection_rate  share of failed episodes that are flagged
@@ -33,10 +33,12 @@ from omnivla_jax.train import environment, evaluate, rng
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Of a run.", required=True)
 _STAGE = flags.DEFINE_string("stage", None, "Of the run; else the last.")
-_EPISODES = flags.DEFINE_integer("episodes", 1800, "Played in all.")
-_FITTED = flags.DEFINE_integer("fitted", 400, "That the value head is fitted to.")
-_CALIBRATED = flags.DEFINE_integer("calibrated", 400, "That the band is made from.")
+_EPISODES = flags.DEFINE_integer("episodes", 1680, "Played in all; a multiple of PART.")
+_FITTED = flags.DEFINE_integer("fitted", 300, "That the value head is fitted to.")
+_CALIBRATED = flags.DEFINE_integer("calibrated", 300, "That the band is made from.")
 _ALPHAS = flags.DEFINE_list("alphas", ["0.05", "0.1", "0.2"], "Shares to be flagged.")
+PART = 240  # episodes of a file
+
 _OUT = flags.DEFINE_string("out", None, "Folder of the episodes.", required=True)
 
 
@@ -45,11 +47,11 @@ def main(argv: Sequence[str]) -> None:
     del argv
     logging.set_verbosity(logging.ERROR)
     compilation.enable_cache()
-    file = Path(_OUT.value) / "episodes.npz"
-    if not file.exists():
-        _record(file)
-    with np.load(file) as data:
-        seen = PlayedEpisodes(*(data[name] for name in PlayedEpisodes._fields))
+    parts = []
+    for file in _record(Path(_OUT.value), _EPISODES.value):
+        with np.load(file) as data:
+            parts.append(PlayedEpisodes(*(data[n] for n in PlayedEpisodes._fields)))
+    seen = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     for row in detector_report(
         seen,
         fitted=_FITTED.value,
@@ -113,8 +115,11 @@ def _numbers(flag: np.ndarray, judged: PlayedEpisodes) -> dict[str, Any]:
     }
 
 
-def _record(file: Path) -> None:
-    """Play all episodes and write their features."""
+def _record(folder: Path, episodes: int) -> list[Path]:
+    """Play the episodes that no file holds, and list the files of all."""
+    files = [folder / f"episodes_{n:05d}.npz" for n in range(0, episodes, PART)]
+    if all(file.exists() for file in files):
+        return files
     chosen = evaluated_policy.from_checkpoint(
         paths.parse(_CHECKPOINT.value), _STAGE.value
     )
@@ -122,19 +127,27 @@ def _record(file: Path) -> None:
     simulator = environment.simulator(
         make_scene(config), config.policy, size=config.image_size
     )
-    sizes = vars(config.evaluation) | {"episodes": _EPISODES.value}
+    sizes = vars(config.evaluation) | {"episodes": PART * len(files)}
     starts = evaluate.eval_initial_states(
         config.seed,
         config.tasks,
         evaluate.EvaluateConfig(**sizes),
         stream=selector_fitting.STREAM,
     )
-    seen = selector_fitting.episodes_with_features(
-        chosen, simulator, starts, config.evaluation
-    )
-    with replacing(file) as temporary:
-        with temporary.open("wb") as stream:
-            np.savez(stream, **seen._asdict())
+    for number, file in enumerate(files):
+        if file.exists():
+            continue
+        rows = slice(number * PART, (number + 1) * PART)
+        seen = selector_fitting.episodes_with_features(
+            chosen,
+            simulator,
+            jax.tree.map(lambda x: x[rows], starts),
+            config.evaluation,
+        )
+        with replacing(file) as temporary:
+            with temporary.open("wb") as stream:
+                np.savez(stream, **seen._asdict())
+    return files
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class SelectionConfig:
     lookahead: int = 0  # chunks that `clone` plays behind each candidate
     # What `clone` adds up, by reward term of the environment
     reward_weights: Mapping[str, float] = field(
-        default_factory=lambda: {"success": 1.0}
+        default_factory=lambda: {"success": 1.0}, hash=False
     )
 
     def __post_init__(self) -> None:

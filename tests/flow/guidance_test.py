@@ -49,7 +49,7 @@ def test_guidance_moves_the_sample_to_the_plan():
     reward = chunking.continuation_reward(PLAN, weights)
     still = guidance.guided(lambda x, tau: 0.0 * x, reward, chunking.strength)
     chunk = ode.sample(still, X, steps=50)
-    np.testing.assert_allclose(chunk[:, :2], PLAN[:, :2], atol=0.05)
+    np.testing.assert_allclose(chunk[:, :2], PLAN[:, :2], atol=0.1)
     np.testing.assert_array_equal(chunk[:, 2:], X[:, 2:])
 
 

@@ -39,16 +39,18 @@ def test_objective_by_hand() -> None:
         new, old, ADVANTAGES, WEIGHTS, config=config, exact_kl=kl.transition_kl
     )
     clips = np.asarray(dppo.step_clips(K, config))
+    log_ratio = np.asarray(new.step_log_prob - old.step_log_prob) / 2
+    advantages, weights = np.asarray(ADVANTAGES), np.asarray(WEIGHTS)
     total, share = 0.0, 0.0
     for i in range(N):
         steps = [k for k in range(K) if old.has_density[k, i]]
         for k in steps:
-            ratio = np.exp((new.step_log_prob[k, i] - old.step_log_prob[k, i]) / 2)
-            advantage = 0.5 ** (K - 1 - k) * ADVANTAGES[i]
+            ratio = np.exp(log_ratio[k, i])
+            advantage = 0.5 ** (K - 1 - k) * advantages[i]
             bounded = np.clip(ratio, 1 - clips[k], 1 + clips[k])
             gain = min(ratio * advantage, bounded * advantage)
-            total += float(WEIGHTS[i] * gain / len(steps))
-            share += float(WEIGHTS[i] / len(steps) * (bounded != ratio))
+            total += weights[i] * gain / len(steps)
+            share += weights[i] / len(steps) * (bounded != ratio)
     np.testing.assert_allclose(value, -total / 5, rtol=1e-4)
     np.testing.assert_allclose(metrics["clip_fraction"], share / 5, rtol=1e-4)
 

@@ -213,7 +213,7 @@ def trained(play: Play, objective: Callable, rate: float) -> tuple[Params, Param
         pytest.param(trajectory_groups, GSPO, 0.1, 1.2, id="gspo"),
         pytest.param(trajectory_groups, GRPO, 0.1, 1.2, id="grpo"),
         pytest.param(with_critic, PPO, 0.1, 1.2, id="ppo"),
-        pytest.param(with_critic, DPPO, 0.1, 1.2, id="dppo"),
+        pytest.param(with_critic, DPPO, 0.4, 1.2, id="dppo"),
         pytest.param(trajectory_groups, DPO, 0.1, 1.2, id="dpo"),
         pytest.param(clones, GSPO, 0.5, 4 / 3, id="gspo_chunk_groups"),
     ],

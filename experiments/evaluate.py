@@ -6,7 +6,8 @@
         [--initial_states=sampled|libero|FILE|FOLDER]
         [--videos=4] [--out=DIR]
         [--perturb=all|camera,light.shadow|FILE [--severity=0.5,1] [--split=held_out]]
-        [--selector=count|value|clone --candidates=4] [--delay=2 [--chunking=guided]]
+        [--selector=count|value|clone --candidates=4] [--exec_horizon=4 --delay=2
+        [--chunking=guided]]
     python -m experiments.evaluate --policy=pi05_libero --weights=FOLDER
         --suite=libero_spatial [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
@@ -313,8 +314,10 @@ def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
         "episodes": _EPISODES.value,
         "batch_size": _BATCH_SIZE.value,
     }
-    if _MAX_STEPS.value is not None:
-        sizes["chunks"] = math.ceil(_MAX_STEPS.value / settings.exec_horizon)
+    executed = acting_flags.EXEC_HORIZON.value or settings.exec_horizon
+    if executed != settings.exec_horizon or _MAX_STEPS.value is not None:
+        limit = _MAX_STEPS.value or settings.chunks * settings.exec_horizon
+        sizes |= {"exec_horizon": executed, "chunks": math.ceil(limit / executed)}
     sizes = {name: value for name, value in sizes.items() if value is not None}
     settings = dataclasses.replace(settings, **sizes)
     num_steps = settings.chunks * settings.exec_horizon

@@ -19,6 +19,9 @@ _CANDIDATES = flags.DEFINE_integer(
 _LOOKAHEAD = flags.DEFINE_integer(
     "lookahead", 0, "Chunks played behind each, --selector=clone.", lower_bound=0
 )
+EXEC_HORIZON = flags.DEFINE_integer(
+    "exec_horizon", None, "Actions of a chunk that are executed.", lower_bound=1
+)
 _DELAY = flags.DEFINE_integer(
     "delay", 0, "Control steps that inference takes.", lower_bound=0
 )

@@ -66,6 +66,11 @@ class ActingConfig:
 
     def check(self, policy_config: PolicyConfig, exec_horizon: int) -> None:
         """Raise a ValueError where a policy's chunks are too short for the delay."""
+        if exec_horizon > policy_config.horizon:
+            raise ValueError(
+                f"exec_horizon={exec_horizon} exceeds the {policy_config.horizon} "
+                "actions of a chunk."
+            )
         left = policy_config.horizon - exec_horizon
         if not self.delay <= min(left, exec_horizon):
             raise ValueError(

@@ -57,12 +57,18 @@ def main(argv: Sequence[str]) -> None:
         fitted=_FITTED.value,
         calibrated=_CALIBRATED.value,
         alphas=[float(alpha) for alpha in _ALPHAS.value],
+        config=FitConfig(),
     ):
         print_report("failure_detection", "", **row)
 
 
 def detector_report(
-    seen: PlayedEpisodes, *, fitted: int, calibrated: int, alphas: Sequence[float]
+    seen: PlayedEpisodes,
+    *,
+    fitted: int,
+    calibrated: int,
+    alphas: Sequence[float],
+    config: FitConfig,
 ) -> list[dict[str, Any]]:
     """The detector's numbers, one record an alpha.
 
@@ -71,6 +77,7 @@ def detector_report(
       fitted: the first of them, for the value head.
       calibrated: the next, of whose successes the first third shapes the band.
       alphas: shares of successful episodes that may be flagged.
+      config: of the value head.
     """
     first = jax.tree.map(lambda x: jnp.asarray(x[:fitted]), seen)
     network = outcome.fit(
@@ -78,7 +85,7 @@ def detector_report(
         first.features,
         first.success,
         first.valid,
-        config=FitConfig(),
+        config=config,
     )
     rest = jax.tree.map(lambda x: x[fitted:], seen)
     scores = np.asarray(outcome.failure_score(network, jnp.asarray(rest.features)))

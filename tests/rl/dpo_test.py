@@ -36,7 +36,7 @@ def loss(moved: jax.Array, **named):
     )
 
 
-def test_pairs_are_of_one_group_and_of_both_outcomes() -> None:
+def test_pairs_have_one_group_and_both_outcomes() -> None:
     value, metrics = loss(MOVED)
     margins = np.array([MOVED[i] - MOVED[j] for i, j in PAIRS]) / 2
     expected = np.mean(np.log1p(np.exp(-0.8 * margins)))

@@ -62,6 +62,7 @@ from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.sim.state import Scene
 from omnivla_jax.train import evaluate, perturbed_environment
 from omnivla_jax.train.acting import ActingConfig
+from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.evaluate import EvalBatch, EvaluateConfig
 from omnivla_jax.world.perturbations import kinds
 from omnivla_jax.world.perturbations.layout import DISTRACTORS
@@ -151,29 +152,15 @@ def run(
         policy = perturbed_environment.with_room(config.policy, scene)
         config = dataclasses.replace(config, policy=policy)
     settings, starts = _starts(config, scene, choice)
+    sizes = {"size": config.image_size, "recorded": recorded}
     simulator = perturbed_evaluation.make_environment(
-        scene,
-        config.policy,
-        size=config.image_size,
-        recorded=recorded,
-        perturbed=choice is not None,
+        scene, config.policy, perturbed=choice is not None, **sizes
     )
     groups = ["failures"] * settings.episodes
     if choice is not None:
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
-    acting = acting_flags.acting(config.rl.reward_weights)
-    other = acting_flags.COMPOSE.value
-    chosen = evaluated_policy.composed(
-        chosen._replace(config=config), None if other is None else paths.parse(other)
-    )
-    chosen = selector_fitting.with_network(
-        chosen,
-        acting_flags.SELECTOR.value,
-        simulator,
-        settings,
-        episodes=acting_flags.SELECTION_EPISODES.value,
-    )
+    chosen, acting = _at_test_time(chosen._replace(config=config), simulator, settings)
     program = evaluate.make_evaluate(simulator, config.policy, settings, acting)
     outcome, failures = evaluation_episodes.run_episodes(
         program, chosen, starts, settings, groups, shown=_VIDEOS.value
@@ -188,9 +175,8 @@ def run(
         "suite": config.suite,
         "initial_states": _STATES.value,
         "seed": config.seed,
+        **({} if acting == ActingConfig() else {"acting": dataclasses.asdict(acting)}),
     }
-    if acting != ActingConfig():
-        summary["acting"] = dataclasses.asdict(acting)
     if _VERDICTS.value:
         summary["verdicts"] = outcome.success.astype(int).tolist()
         summary["steps"] = outcome.steps.astype(int).tolist()
@@ -200,9 +186,27 @@ def run(
         if _VERDICTS.value:
             summary["variants"] = [label._asdict() for label in labels]
         if out is not None:
-            title = f"{config.suite}, {settings.episodes} episodes"
-            perturbation_page.write(out, summary | {"title": title}, videos)
+            title = {"title": f"{config.suite}, {settings.episodes} episodes"}
+            perturbation_page.write(out, summary | title, videos)
     return summary
+
+
+def _at_test_time(
+    chosen: EvaluatedPolicy, simulator: Environment, settings: EvaluateConfig
+) -> tuple[EvaluatedPolicy, ActingConfig]:
+    """The policy with the networks that the flags ask for, and how it acts."""
+    acting = acting_flags.acting(chosen.config.rl.reward_weights)
+    other = acting_flags.COMPOSE.value
+    chosen = selector_fitting.with_network(
+        evaluated_policy.composed(
+            chosen, None if other is None else paths.parse(other)
+        ),
+        acting_flags.SELECTOR.value,
+        simulator,
+        settings,
+        episodes=acting_flags.SELECTION_EPISODES.value,
+    )
+    return chosen, acting
 
 
 def _starts(

@@ -6,8 +6,8 @@ the last one (`flow.chunking`), and a picture may serve several chunks.
 
     actions of a cycle = the last chunk's [E, E + delay), the new one's [delay, E)
 
-Axes: B environments, H chunk length, E executed actions, D action dimensions, W width
-of the action expert.
+Axes: B environments, T chunks of an episode, H chunk length, E executed actions, D
+action dimensions, W width of the action expert.
 """
 
 import functools
@@ -28,7 +28,7 @@ from omnivla_jax.policy.selectors.features import chunk_features
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.candidates import Scorer, SelectionConfig, Situation, best_of
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.episode_stats import RolloutState, execute_chunk
+from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
 
 CHUNKING: Mapping[str, None] = {"splice": None, "guided": None}
 OTHER = (
@@ -133,36 +133,30 @@ class Actor:
         shape = (batch, self.config.delay, len(waiting))
         return ActingState(jnp.broadcast_to(waiting, shape), remainder, cache)
 
-    def run_chunk(
+    def roll_out(
         self,
         params: PyTree,
-        rollout: RolloutState,
-        state: ActingState,
-        key: jax.Array,
+        env_state: Any,
         *,
+        noise_key: jax.Array,
         instruction_id: jax.Array,
-        number: jax.Array,
+        chunks: int,
         recorded: int,
-    ) -> tuple[tuple[RolloutState, ActingState], tuple[PyTree, jax.Array | None]]:
-        """Decide, and execute until the next decision.
+    ) -> tuple[RolloutState, PyTree, jax.Array | None]:
+        """Decide and execute, T times.
 
         Args:
-          params, state, key, instruction_id, number: as of `decide`.
-          rollout: B episodes.
+          params: of the policy.
+          env_state: B initial states.
+          noise_key: [B], of the policy's noise.
+          instruction_id: int32 [B].
+          chunks: T.
           recorded: R, how many of the episodes are recorded.
 
         Returns:
-          The episodes and the state afterwards; the states of the first R after every
-          step, [E, R, ...], and the chunk's features, where they are kept.
+          The episodes at their end; the states of the first R after every step, [T, E,
+          R, ...]; and the chunks' features [T, B, W], where they are kept.
         """
-        decision, state = self.decide(
-            params,
-            rollout.env_state,
-            state,
-            key,
-            instruction_id=instruction_id,
-            number=number,
-        )
 
         def control_step(
             rollout: RolloutState, action: jax.Array
@@ -170,9 +164,29 @@ class Actor:
             rollout, _, _ = execute_chunk(self.environment, rollout, action[:, None])
             return rollout, jax.tree.map(lambda x: x[:recorded], rollout.env_state)
 
-        executed = jnp.moveaxis(decision.actions, 1, 0)
-        rollout, frames = jax.lax.scan(control_step, rollout, executed)
-        return (rollout, state), (frames, decision.features)
+        def run_chunk(
+            carry: tuple[RolloutState, ActingState], number: jax.Array
+        ) -> tuple[tuple[RolloutState, ActingState], PyTree]:
+            rollout, state = carry
+            chosen, state = self.decide(
+                params,
+                rollout.env_state,
+                state,
+                # The noise of chunk t of an episode comes from its own key and t.
+                jax.vmap(jax.random.fold_in, (0, None))(noise_key, number),
+                instruction_id=instruction_id,
+                number=number,
+            )
+            executed = jnp.moveaxis(chosen.actions, 1, 0)
+            rollout, frames = jax.lax.scan(control_step, rollout, executed)
+            return (rollout, state), (frames, chosen.features)
+
+        rollout = init_rollout(self.environment, env_state, {"success": 1.0})
+        state = self.first_state(params, env_state, instruction_id)
+        (rollout, _), (frames, features) = jax.lax.scan(
+            run_chunk, (rollout, state), jnp.arange(chunks)
+        )
+        return rollout, frames, features
 
     def decide(
         self,

@@ -28,10 +28,9 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.train import loop, rng, sharding
-from omnivla_jax.train.acting import ActingConfig, ActingState, Actor
+from omnivla_jax.train.acting import ActingConfig, Actor
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.episode_stats import RolloutState, init_rollout
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -178,7 +177,14 @@ def make_evaluate(
         agent = Agent(policy_config, environment.observe, normalizer)
         actor = Actor(environment, agent, config.exec_horizon, config.steps, acting)
         env_state = environment.reset(batch.task, batch.key)
-        rollout, frames, features = _roll_out(actor, params, env_state, batch, config)
+        rollout, frames, features = actor.roll_out(
+            params,
+            env_state,
+            noise_key=batch.noise_key,
+            instruction_id=batch.instruction_id,
+            chunks=config.chunks,
+            recorded=config.recorded,
+        )
         steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(
             rollout.env_state.success,
@@ -196,37 +202,6 @@ def make_evaluate(
         )
 
     return compilation.jit(evaluate, fused=environment.supports_fusion)
-
-
-def _roll_out(
-    actor: Actor,
-    params: PyTree,
-    env_state: Any,
-    batch: EvalBatch,
-    config: EvaluateConfig,
-) -> tuple[RolloutState, PyTree, jax.Array | None]:
-    """Finished episodes, the states [T, E, R, ...] of the first R, and features."""
-    rollout = init_rollout(actor.environment, env_state, {"success": 1.0})
-    acting_state = actor.first_state(params, env_state, batch.instruction_id)
-
-    def run_chunk(
-        carry: tuple[RolloutState, ActingState], number: jax.Array
-    ) -> tuple[tuple[RolloutState, ActingState], PyTree]:
-        # The noise of chunk t of an episode comes from its own key and t.
-        keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
-        return actor.run_chunk(
-            params,
-            *carry,
-            keys,
-            instruction_id=batch.instruction_id,
-            number=number,
-            recorded=config.recorded,
-        )
-
-    (rollout, _), (frames, features) = jax.lax.scan(
-        run_chunk, (rollout, acting_state), jnp.arange(config.chunks)
-    )
-    return rollout, frames, features
 
 
 def compiled(

@@ -152,7 +152,7 @@ def run(
         policy = perturbed_environment.with_room(config.policy, scene)
         config = dataclasses.replace(config, policy=policy)
     settings, starts = _starts(config, scene, choice)
-    sizes = {"size": config.image_size, "recorded": recorded}
+    sizes: dict[str, Any] = {"size": config.image_size, "recorded": recorded}
     simulator = perturbed_evaluation.make_environment(
         scene, config.policy, perturbed=choice is not None, **sizes
     )

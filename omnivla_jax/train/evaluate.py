@@ -148,11 +148,10 @@ def make_evaluate(
 ) -> jax.stages.Wrapped:
     """Compiled `evaluate(params, normalizer, batch) -> EvalResult` of W episodes.
 
-    The length is fixed: T chunks of E actions; episodes that end stay as they are.
+    Their length is fixed: T chunks of E actions; ended ones stay as they are.
 
     Args:
-      environment: the simulator.
-      policy_config: of the policy.
+      environment, policy_config: the simulator and the policy.
       config: numbers of episodes, chunks and actions.
       acting: what is done at test time beside sampling.
 
@@ -160,8 +159,7 @@ def make_evaluate(
       The function, to be called or lowered.
 
     Raises:
-      ValueError: more episodes are to be recorded than are played at once, or the
-        policy's chunks do not fit `acting`.
+      ValueError: too many episodes are to be recorded, or chunks do not fit `acting`.
     """
     acting.check(policy_config, config.exec_horizon)
     if config.recorded > config.width:

@@ -196,6 +196,12 @@ def _at_test_time(
 ) -> tuple[EvaluatedPolicy, ActingConfig]:
     """The policy with the networks that the flags ask for, and how it acts."""
     acting = acting_flags.acting(chosen.config.rl.reward_weights)
+    others = _PERTURB.value is not None or _STATES.value != SAMPLED
+    if others and acting_flags.SELECTOR.value == "value":
+        raise flags.Error(
+            "--selector=value is fitted to episodes of sampled states: leave out "
+            "--perturb and --initial_states"
+        )
     other = acting_flags.COMPOSE.value
     chosen = selector_fitting.with_network(
         evaluated_policy.composed(

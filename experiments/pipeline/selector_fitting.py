@@ -146,7 +146,8 @@ def _frame_features(
 ) -> jax.Array:
     """Features float32 [BATCH, W] of demonstrated chunks."""
     images, state, chunk, instruction = frames
-    observation = Observation(images, *(w[instruction] for w in words), state)
+    tokens, mask = (table[instruction] for table in words)
+    observation = Observation(images, tokens, mask, state)
     cache = policy.encode_prefix(params, observation, config=config)
     return chunk_features(
         params, cache, state, chunk, config=config, exec_horizon=exec_horizon

@@ -39,7 +39,7 @@ def program(acting):
 def played(acting, params=PARAMS):
     starts = evaluate.eval_initial_states(0, (0, 1, 2), SETTINGS)
     result = program(acting)(params, NORMALIZER, starts)
-    assert program(acting)._cache_size() == 1  # type: ignore[attr-defined]
+    assert program(acting)._cache_size() == 1
     return result
 
 

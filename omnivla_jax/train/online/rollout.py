@@ -251,7 +251,7 @@ def gather_minibatch(
     )
     return RolloutBatch(
         ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
-        AdvantageBatch(advantage, weight, *critic, group),
+        AdvantageBatch(advantage, weight, *critic, group=group),
         succeeded,
     )
 

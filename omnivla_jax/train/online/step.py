@@ -140,7 +140,9 @@ def make_step(
         return mesh_sharding.constrain_state(new_state), metrics
 
     fused = environment.supports_fusion
-    return compilation.jit(step, fused=fused, donate_argnames=("state",))
+    return compilation.jit(
+        mesh_sharding.with_mesh(step), fused=fused, donate_argnames=("state",)
+    )
 
 
 def _advance_severity(

@@ -246,12 +246,12 @@ def gather_minibatch(
     trace, mask, chunk, advantage, weight, group, succeeded = jax.tree.map(
         lambda leaf: leaf[index], of_chunks
     )
-    observation_ref, proprio, value, critic = jax.tree.map(
+    observation_ref, proprio, value, (old_value, target) = jax.tree.map(
         lambda leaf: leaf[index // num_branches], of_decisions
     )
     return RolloutBatch(
         ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
-        AdvantageBatch(advantage, weight, *critic, group=group),
+        AdvantageBatch(advantage, weight, old_value, target, group),
         succeeded,
     )
 

@@ -114,9 +114,8 @@ def fit_codec(
     states = [np.asarray(d.state)[: len(c)] for d, c in zip(demonstrations, chunks)]
     absolute, state = np.concatenate(chunks), np.concatenate(states)
     relative = normalize.delta_actions(absolute, state, config.delta_mask)
-    codec = fit(
-        np.asarray(normalize.normalize(normalizer.action, relative)), config=config
-    )
+    normalised = normalize.normalize(normalizer.action, jnp.asarray(relative))
+    codec = fit(np.asarray(normalised), config=config)
     return {**params, "action": {**params["action"], CODEC: codec}}
 
 

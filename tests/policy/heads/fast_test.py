@@ -104,6 +104,7 @@ def encoded(fitted):
     return head
 
 
+@pytest.mark.slow
 def test_chunks_end_where_they_are_complete(fitted, encoded):
     """Whatever is drawn writes all coefficients, and its likelihood is the tokens'."""
     _, trace = encoded.explore(encoded.params, KEY)
@@ -123,6 +124,7 @@ def test_chunks_end_where_they_are_complete(fitted, encoded):
     assert float(slope) == pytest.approx(float(difference), rel=2e-2, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_training_reaches_the_chunk(encoded):
     chunk = padded(chunks(2, seed=5))
     trained, losses = encoded.trained(chunk, steps=150, rate=0.05)

@@ -73,6 +73,7 @@ def test_gates_are_a_softmax_of_what_reaches(found):
     np.testing.assert_allclose(found.velocity, mixed, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_scipys_of_the_mixed_mean(encoded):
     _, chain = encoded.explore(encoded.params, KEY)
     score = encoded.score(encoded.params, chain)
@@ -87,6 +88,7 @@ def test_the_likelihood_is_scipys_of_the_mixed_mean(encoded):
     assert encoded.score._cache_size() == encoded.explore._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_training_reaches_the_chunk(encoded):
     target = jnp.broadcast_to(jnp.linspace(-1, 1, 4)[:, None], (2, 4, 4))
     trained, losses = encoded.trained(target, steps=150, rate=0.02)

@@ -68,6 +68,7 @@ def test_tokens_train_the_prefix_alone(slopes):
     assert max(norms(slopes, 1, "action", "layers")) == 0
 
 
+@pytest.mark.slow
 def test_without_it_the_head_reaches_the_prefix(encoded):
     """Acting is the same; the gradient is not."""
     plain = small("l1")

@@ -71,11 +71,13 @@ def test_the_likelihood_is_a_product_of_softmaxes(encoded, explored):
     np.testing.assert_array_equal(code, trace.tokens)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_difference(encoded, explored):
     slope, difference = encoded.slope_and_difference(explored[1])
     assert float(slope) == pytest.approx(float(difference), rel=2e-2, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_training_reaches_two_modes_at_once(encoded):
     """Chunks of either sign, whole: a mean between them is never drawn."""
     sign = jnp.array([-0.8, 0.8])[jax.random.bernoulli(KEY, 0.5, (16,)).astype(int)]

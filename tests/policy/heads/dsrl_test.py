@@ -1,6 +1,7 @@
 """The noise's law against scipy, and that it is all that online RL trains."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -96,7 +97,7 @@ def test_fresh_head_is_the_flow(params, encoded):
 
 def test_only_the_law_is_trained(params, encoded):
     cache, proprio = encoded
-    named = {"config": CONFIG, "sampler": SAMPLER}
+    named: dict[str, Any] = {"config": CONFIG, "sampler": SAMPLER}
     now = moved(params)
     chunk, trace = compilation.jit(
         lambda p: dsrl.explore(p, cache, proprio, KEY, **named)

@@ -69,7 +69,7 @@ def velocity(
     many (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
     prefix is then shared, not copied.
     """
-    hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
+    hidden = action_tokens(params, cache, proprio, chunk, tau, config)
     output = ActionOutput(config.action_dim)
     return output.apply({"params": params["action"]["output"]}, hidden)
 
@@ -95,7 +95,7 @@ def noisy_velocity(
             f"{sorted(action)}: set noise_head in PolicyConfig, and for parameters "
             "trained without it add policy.init_noise(key, config) as 'noise'."
         )
-    hidden = _action_tokens(params, cache, proprio, chunk, tau, config)
+    hidden = action_tokens(params, cache, proprio, chunk, tau, config)
     return sde.NoisyVelocity(
         ActionOutput(config.action_dim).apply({"params": action["output"]}, hidden),
         NoiseHead(config.action_dim, *config.noise_range).apply(
@@ -124,8 +124,9 @@ def attention_share(
     Returns:
       float32 [L] by block of tokens; in every layer the sum is 1.
     """
+    noise = draw_noise(key, proprio, config)
     tokens, condition = _input_tokens(
-        params, proprio, _noise(key, proprio, config), jnp.zeros(len(proprio)), config
+        params, proprio, noise, jnp.zeros(len(proprio)), config
     )
     return suffix.attention_share(params, cache, tokens, condition, config=config)
 
@@ -170,13 +171,9 @@ def sample(
     config: PolicyConfig,
     steps: int,
 ) -> ActionChunk:
-    """A chunk [B, H, D] by the ODE, deterministic given its noise; consumes `key`.
-
-    `key`: a typed key for the batch, or a row's own for every row, [B]: its noise is
-    then the same in every batch.
-    """
+    """A chunk [B, H, D] by the ODE, deterministic given `draw_noise` of the key."""
     velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
-    return ode.sample(velocity_fn, _noise(key, proprio, config), steps=steps)
+    return ode.sample(velocity_fn, draw_noise(key, proprio, config), steps=steps)
 
 
 def sample_chain(
@@ -194,7 +191,7 @@ def sample_chain(
     return sde.sample(
         walk_key,
         _flow_fn(params, cache, proprio, config, sampler),
-        _noise(noise_key, proprio, config),
+        draw_noise(noise_key, proprio, config),
         steps=sampler.steps,
         schedule=sampler.schedule,
         drift=sampler.drift,
@@ -298,7 +295,7 @@ def _flow_fn(
     return functools.partial(function, params, cache, proprio, config=config)
 
 
-def _action_tokens(
+def action_tokens(
     params: PyTree,
     cache: PrefixCache,
     proprio: jax.Array,
@@ -325,7 +322,8 @@ def _input_tokens(
     return _input_module(config).apply({"params": inputs}, proprio, chunk, tau)
 
 
-def _noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:
+def draw_noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:
+    """Noise [B, H, D] from a key, or from a row's own [B]; consumes `key`."""
     shape = (config.horizon, config.action_dim)
     if key.ndim:
         chex.assert_shape(key, proprio.shape[:1])

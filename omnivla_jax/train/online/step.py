@@ -76,7 +76,9 @@ def create(
         started = dataclasses.replace(started, severity=limit)
     if not config.task_memory:
         return started
-    return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
+    return dataclasses.replace(
+        started, task_success=curriculum.initial_success(num_tasks)
+    )
 
 
 def make_step(

@@ -211,6 +211,7 @@ def test_settings_that_contradict_each_other_are_named():
         ({"self_imitation": 1.0}, "imitated_chunks=144 are drawn of the 12"),
         ({"ema_decay": 1.0}, "ema_decay=1.0"),
         ({"task_memory": -0.1}, "task_memory=-0.1"),
+        ({"success_rate_filter": (0.1, 0.9)}, "keeps no group of group_size=1"),
         ({"final_exploration": 0.0}, "final_exploration=0.0"),
         ({"rollout_policy": "average"}, "ema_decay=0.9"),
         (

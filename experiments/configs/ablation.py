@@ -42,13 +42,6 @@ CRITIC = {
     "optimizer": {"learning_rate": 3e-5},
 }
 
-# As measured: every group, no imitation, tasks in turns.
-ALL_GROUPS = {
-    "success_rate_filter": (0.0, 1.0),
-    "self_imitation": 0.0,
-    "task_memory": 0.0,
-}
-
 VARIANTS = {
     "SFT only": {"rl": {"updates": 0}},
     "SFT only, without the spatial expert": {
@@ -69,13 +62,12 @@ VARIANTS = {
 def get_config(variant: str = "") -> ConfigDict:
     """The configuration; `variant` is "" or "debug"."""
     config = quickstart.get_config(variant)
-    config.rl.update(ALL_GROUPS)
     config.seeds = (0, 1, 2)
     config.variants = ConfigDict(VARIANTS)
     config.variant_names = tuple(VARIANTS)  # in this order
     config.evaluation.recorded = 0  # no videos
     if variant == "debug":
-        config.variant_names = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
+        config.variant_names = ("SFT only", "+ PPO")
         config.seeds = (0,)
         return config
     # put the wine bottle on top of the cabinet, push the plate to the front of the

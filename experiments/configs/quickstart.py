@@ -32,7 +32,6 @@ DEBUG_CHANGES = {
     "save_every": 1,
     "validation_episodes": 3,
     "video_size": 16,
-    "profile_update": True,
     "policy": {"preset": "debug", "max_tokens": 16},
     "chunks": 2,
     "exec_horizon": 2,
@@ -263,17 +262,12 @@ def _online_stage() -> ConfigDict:
     config.rl = ConfigDict(
         {
             **rl_schema.defaults(),
-            "updates": 40,
+            "updates": 48,
             "groups": 12,
             "group_size": 8,
             "epochs": 2,
             "minibatches": 4,
             "reward_weights": {"success": 1.0, "alignment": 0.1},
-            # Groups that all succeed or fail differ in alignment alone: nothing is
-            # learned from them, and imitating successes keeps what works.
-            "success_rate_filter": (0.1, 0.9),
-            "self_imitation": 0.5,
-            "task_memory": 0.7,  # tasks of uncertain success start more episodes
             # Large steps undo what is nearly learned: the rate falls to a tenth.
             "optimizer": {"learning_rate": 1e-4, "final_fraction": 0.1},
         }

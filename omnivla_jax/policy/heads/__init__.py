@@ -6,6 +6,7 @@ from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads import insulation
 from omnivla_jax.policy.heads.base import ActionHead
 from omnivla_jax.policy.heads.discrete_diffusion import DISCRETE_DIFFUSION
+from omnivla_jax.policy.heads.dsrl import DSRL
 from omnivla_jax.policy.heads.fast import FAST
 from omnivla_jax.policy.heads.flow import FLOW
 from omnivla_jax.policy.heads.horizons import HORIZONS
@@ -19,6 +20,7 @@ ACTION_HEADS: Mapping[str, ActionHead] = {
     "horizons": HORIZONS,
     "fast": FAST,
     "discrete_diffusion": DISCRETE_DIFFUSION,
+    "dsrl": DSRL,
 }
 
 

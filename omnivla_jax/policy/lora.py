@@ -32,7 +32,7 @@ ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear"
 LORA = "lora"
 # Trained in full beside adapters.
 ENDS = tuple(
-    ("action", end) for end in ("input", "output", "noise", "gate", "backbone")
+    ("action", end) for end in ("input", "output", "noise", "gate", "backbone", "steer")
 )
 
 

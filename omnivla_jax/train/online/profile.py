@@ -104,7 +104,13 @@ def _whole_batch(
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
     return RolloutBatch(
         output._replace(executed_mask=jnp.ones((config.total, executed), bool)),
-        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
+        AdvantageBatch(
+            advantage,
+            jnp.ones(config.total),
+            output.value,
+            output.value,
+            jnp.zeros(config.total, jnp.int32),
+        ),
         jnp.ones(config.total, bool),
     )
 

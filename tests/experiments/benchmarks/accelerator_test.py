@@ -6,11 +6,13 @@ import subprocess
 
 import pytest
 
-from experiments.benchmarks import accelerator
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.train import csv_log
+from tests.helpers import launchers
+
+accelerator = launchers.imported("experiments.benchmarks.accelerator")
 
 
 def test_what_is_trained_is_a_config():

@@ -41,7 +41,7 @@ tpu-compile: $(STAMP)
 	@$(RUN) -m experiments.benchmarks.aot --num_envs=8 --size=64 $(FLAGS)
 
 bench: $(STAMP)
-	@for file in $(filter-out %/accelerator.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \
+	@for file in $(filter-out %/accelerator.py %/aot_table.py,$(wildcard experiments/benchmarks/[a-z]*.py)); do \
 		$(RUN) -m experiments.benchmarks.$$(basename $$file .py) || exit 1; done
 
 # The notebooks for Colab, from the Python files beside them; their badges need

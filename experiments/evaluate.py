@@ -6,6 +6,8 @@
         [--initial_states=sampled|libero|FILE|FOLDER]
         [--videos=4] [--out=DIR]
         [--perturb=all|camera,light.shadow|FILE [--severity=0.5,1] [--split=held_out]]
+        [--selector=count|value|clone --candidates=4] [--exec_horizon=4 --delay=2
+        [--chunking=guided]]
     python -m experiments.evaluate --policy=pi05_libero --weights=FOLDER
         --suite=libero_spatial [--tokenizer=FILE] [--norm_stats=FILE] [...]
 
@@ -35,7 +37,7 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from experiments.configs import published_flags
+from experiments.configs import acting_flags, published_flags
 from experiments.configs.checks import check_tasks
 from experiments.configs.flag_values import task_rows
 from experiments.configs.schema import ExperimentConfig
@@ -44,6 +46,7 @@ from experiments.pipeline import (
     evaluation_episodes,
     initial_states,
     perturbed_evaluation,
+    selector_fitting,
 )
 from experiments.pipeline.evaluated_policy import EvaluatedPolicy
 from experiments.pipeline.run_context import make_scene, task_names
@@ -58,6 +61,8 @@ from omnivla_jax.sim.engines.registry import ENGINES
 from omnivla_jax.sim.libero import libero_plus
 from omnivla_jax.sim.state import Scene
 from omnivla_jax.train import evaluate, perturbed_environment
+from omnivla_jax.train.acting import ActingConfig
+from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.evaluate import EvalBatch, EvaluateConfig
 from omnivla_jax.world.perturbations import kinds
 from omnivla_jax.world.perturbations.layout import DISTRACTORS
@@ -104,6 +109,7 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Of compiled programs; empty: as experiments.train."
 )
 flags.adopt_module_key_flags(published_flags)  # for --help
+flags.adopt_module_key_flags(acting_flags)
 
 
 def main(argv: list[str]) -> None:
@@ -146,18 +152,16 @@ def run(
         policy = perturbed_environment.with_room(config.policy, scene)
         config = dataclasses.replace(config, policy=policy)
     settings, starts = _starts(config, scene, choice)
+    sizes: dict[str, Any] = {"size": config.image_size, "recorded": recorded}
     simulator = perturbed_evaluation.make_environment(
-        scene,
-        config.policy,
-        size=config.image_size,
-        recorded=recorded,
-        perturbed=choice is not None,
+        scene, config.policy, perturbed=choice is not None, **sizes
     )
     groups = ["failures"] * settings.episodes
     if choice is not None:
         starts, labels = perturbed_evaluation.plan(choice, scene, starts, config.tasks)
         groups = [label.dimension for label in labels]
-    program = evaluate.make_evaluate(simulator, config.policy, settings)
+    chosen, acting = _at_test_time(chosen._replace(config=config), simulator, settings)
+    program = evaluate.make_evaluate(simulator, config.policy, settings, acting)
     outcome, failures = evaluation_episodes.run_episodes(
         program, chosen, starts, settings, groups, shown=_VIDEOS.value
     )
@@ -171,6 +175,7 @@ def run(
         "suite": config.suite,
         "initial_states": _STATES.value,
         "seed": config.seed,
+        **({} if acting == ActingConfig() else {"acting": dataclasses.asdict(acting)}),
     }
     if _VERDICTS.value:
         summary["verdicts"] = outcome.success.astype(int).tolist()
@@ -181,9 +186,33 @@ def run(
         if _VERDICTS.value:
             summary["variants"] = [label._asdict() for label in labels]
         if out is not None:
-            title = f"{config.suite}, {settings.episodes} episodes"
-            perturbation_page.write(out, summary | {"title": title}, videos)
+            title = {"title": f"{config.suite}, {settings.episodes} episodes"}
+            perturbation_page.write(out, summary | title, videos)
     return summary
+
+
+def _at_test_time(
+    chosen: EvaluatedPolicy, simulator: Environment, settings: EvaluateConfig
+) -> tuple[EvaluatedPolicy, ActingConfig]:
+    """The policy with the networks that the flags ask for, and how it acts."""
+    acting = acting_flags.acting(chosen.config.rl.reward_weights)
+    others = _PERTURB.value is not None or _STATES.value != SAMPLED
+    if others and acting_flags.SELECTOR.value == "value":
+        raise flags.Error(
+            "--selector=value is fitted to episodes of sampled states: leave out "
+            "--perturb and --initial_states"
+        )
+    other = acting_flags.COMPOSE.value
+    chosen = selector_fitting.with_network(
+        evaluated_policy.composed(
+            chosen, None if other is None else paths.parse(other)
+        ),
+        acting_flags.SELECTOR.value,
+        simulator,
+        settings,
+        episodes=acting_flags.SELECTION_EPISODES.value,
+    )
+    return chosen, acting
 
 
 def _starts(
@@ -295,8 +324,10 @@ def _with_flags(config: ExperimentConfig) -> ExperimentConfig:
         "episodes": _EPISODES.value,
         "batch_size": _BATCH_SIZE.value,
     }
-    if _MAX_STEPS.value is not None:
-        sizes["chunks"] = math.ceil(_MAX_STEPS.value / settings.exec_horizon)
+    executed = acting_flags.EXEC_HORIZON.value or settings.exec_horizon
+    if executed != settings.exec_horizon or _MAX_STEPS.value is not None:
+        limit = _MAX_STEPS.value or settings.chunks * settings.exec_horizon
+        sizes |= {"exec_horizon": executed, "chunks": math.ceil(limit / executed)}
     sizes = {name: value for name, value in sizes.items() if value is not None}
     settings = dataclasses.replace(settings, **sizes)
     num_steps = settings.chunks * settings.exec_horizon

@@ -200,20 +200,20 @@ def run_row(name: str, out: Path, limit: float) -> dict[str, Any]:
     return row | {"wall_seconds": round(time.perf_counter() - begin, 1)}
 
 
-def train_rest(out: Path, seconds: float) -> dict[str, Any]:
+def train_rest(out: Path, seconds: float, *, is_trial: bool) -> dict[str, Any]:
     """Train until the time is over, then save: how far it came.
 
     Args:
       out: folder of the rows; the run is a folder in it.
       seconds: that are left.
+      is_trial: train the quickstart's toy sizes instead.
     """
-    workdir, variant = out / TRAINING, ":debug" if _SCALE.value < 1 else ""
-    settings = {} if variant else TRAINED
+    workdir, variant = out / TRAINING, ":debug" if is_trial else ""
+    settings = {} if is_trial else TRAINED
     command = [sys.executable, "-m", "experiments.train", "--resume"]
     command += [f"--workdir={workdir}", f"--compilation_cache={out / 'cache'}"]
     command += [f"--config={ROOT / 'experiments/configs/quickstart.py'}{variant}"]
     command += [f"--config.{name}={value}" for name, value in settings.items()]
-    command += ["--config.engine=mjx"]
     with (out / f"{TRAINING}.log").open("a") as log:
         run = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:
@@ -228,7 +228,7 @@ def train_rest(out: Path, seconds: float) -> dict[str, Any]:
     row: dict[str, Any] = {"row": TRAINING, "exit_code": code, "curve": TRAINING}
     for stage, metric in (("sft", "loss"), ("online", "success")):
         file = Workdir(workdir).metrics_file(stage)
-        values = [line[metric] for line in csv_log.load(file)] if file.exists() else []
+        values = [line[metric] for line in csv_log.load(file)]
         row[stage] = {"rows": len(values)}
         if values:
             row[stage] |= {f"first_{metric}": values[0], f"last_{metric}": values[-1]}
@@ -253,7 +253,7 @@ def main(argv: list[str]) -> None:
             print(json.dumps({"row": name, "failed": "no time left"}), flush=True)
             continue
         if name == TRAINING:
-            row = train_rest(out, left)
+            row = train_rest(out, left, is_trial=_SCALE.value < 1)
         else:
             row = run_row(name, out, min(table[name].limit_seconds, left))
         line = json.dumps(row)

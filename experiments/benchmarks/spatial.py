@@ -4,7 +4,8 @@ Run: `python -m experiments.benchmarks.spatial --preset=tiny --scenes=64`; print
 JSON object. `step` is the compiled step, which draws, renders and learns; `drawing` is
 its first part, compiled alone. Fresh layouts of libero_goal under everything that
 training varies; the fastest of five runs counts. CPU times are sums over cores, which
-vary less on a machine that does other work, too.
+vary less on a machine that does other work, too. `matmul_gflop` are the matrix products
+of a scene, which with `peak_gflops` of the device bound the scenes a second.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Sequence
 import jax
 from absl import app, flags
 
-from experiments.benchmarks.lib import timing
+from experiments.benchmarks.lib import flops, timing
 from omnivla_jax.core import precision
 from omnivla_jax.policy.config import PRESETS, PolicyConfig, preset
 from omnivla_jax.sim import scene as suite_scenes
@@ -57,6 +58,8 @@ def measure(config: PolicyConfig, *, scenes: int) -> dict[str, Any]:
     params = sft.fresh_params(rng.named_key(0, "init"), config)
     state = spatial.create(params, None, training, config, seed=0)
     step = spatial.make_step(draw, training, config)
+    matmul = flops.count(step, state) / scenes
+    peak, _ = flops.peak()
     keys = jax.random.split(jax.random.key(0), scenes)
     program, compile_seconds = timing.compiled(draw, keys, fused=True)
     drawing = timing.fastest(lambda _: program(keys))
@@ -69,6 +72,9 @@ def measure(config: PolicyConfig, *, scenes: int) -> dict[str, Any]:
         "drawing_share": round(drawing.cpu / whole.cpu, 3),
         "scenes_per_second": round(scenes / whole.wall, 1),
         "drawing_compile_seconds": round(compile_seconds, 1),
+        "matmul_gflop": round(matmul / 1e9, 3),
+        "peak_gflops": round(peak / 1e9, 1),
+        "bound_scenes_per_second": round(peak / matmul, 1),
         "target_scenes_per_second": 150,
     }
 

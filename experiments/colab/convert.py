@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 FOLDER = Path(__file__).parent
-SOURCES = ("simulator", "training", "inference")
+SOURCES = ("simulator", "training", "inference", "robustness")
 UNKNOWN = "OWNER/NAME"  # until the repository is published
 CHECKOUT = "/content/omnivla-rl"
 CELL = re.compile(r"^# %%(.*)$", re.MULTILINE)

@@ -67,7 +67,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.variant_names = tuple(VARIANTS)  # in this order
     config.evaluation.recorded = 0  # no videos
     if variant == "debug":
-        config.variant_names = ("SFT only", "+ PPO", "+ Flow-GSPO, chunk groups")
+        config.variant_names = ("SFT only", "+ PPO")
         config.seeds = (0,)
         return config
     # put the wine bottle on top of the cabinet, push the plate to the front of the

@@ -28,6 +28,7 @@ from omnivla_jax.train.sft import SftConfig
 from omnivla_jax.train.spatial import SpatialConfig
 from omnivla_jax.train.spatial.losses import LossWeights
 from omnivla_jax.train.state import OptimizerConfig
+from omnivla_jax.world.perturbations import kinds, training_draws
 from omnivla_jax.world.perturbations.training_draws import PerturbConfig
 from omnivla_jax.world.random_scenes import SceneRanges
 
@@ -70,6 +71,7 @@ class SpatialStageConfig:
     pool_episodes: int  # of the expert, whose states scenes start from; 0: none
     ranges: SceneRanges
     evaluation_scenes: int  # held-out ones of each suite and kind of camera
+    split: str  # of `perturbations.kinds.SPLITS`, of its cameras, lights, materials
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,10 @@ def _spatial(raw: Mapping[str, Any]) -> SpatialStageConfig:
     pool, scenes = fields.pop("pool_episodes"), fields.pop("evaluation_scenes")
     weights = LossWeights(**fields.pop("weights"))
     training = SpatialConfig(optimizer=optimizer, weights=weights, **fields)
-    return SpatialStageConfig(training, suites, pool, ranges, scenes)
+    perturb = training_draws.defaults() | raw.get("perturb", {})
+    split: str = perturb["split"]
+    kinds.allowed(1, split)
+    return SpatialStageConfig(training, suites, pool, ranges, scenes, split)
 
 
 def _check_dataset_alone(raw: Mapping[str, Any]) -> None:

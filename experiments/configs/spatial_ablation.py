@@ -63,10 +63,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.variants = ConfigDict(variants)
     config.variant_names = tuple(variants)
     if variant == "debug":
-        config.variant_names = (
-            "SFT, no spatial expert",
-            "SFT, stage I, geometry kept",
-        )
+        config.variant_names = ("SFT, stage I, geometry kept",)
         return config
     config.seeds = (0, 1, 2, 3, 4)
     config.sft.attention_metrics = True

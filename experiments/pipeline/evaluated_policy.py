@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple
 
+import jax
+import numpy as np
+
 from experiments.configs import quickstart
 from experiments.configs.schema import ExperimentConfig, from_config
 from experiments.pipeline import policy_checkpoint
@@ -11,6 +14,7 @@ from omnivla_jax.core.types import PyTree
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.policy.pretrained.published import Published
 from omnivla_jax.sim.libero import tasks as task_tables
+from omnivla_jax.train.acting import OTHER
 from omnivla_jax.train.evaluate import EvaluateConfig
 from omnivla_jax.train.state import eval_params
 
@@ -48,6 +52,35 @@ def from_checkpoint(path: Path, stage: str | None) -> EvaluatedPolicy:
     return EvaluatedPolicy(
         restored.config, eval_params(state), state.normalizer, origin
     )
+
+
+def composed(chosen: EvaluatedPolicy, path: Path | None) -> EvaluatedPolicy:
+    """The policy with a second one beside it, whose velocity is mixed in.
+
+    Args:
+      chosen: the policy.
+      path: checkpoint of the second one; None: there is none.
+
+    Raises:
+      ValueError: they differ in their sizes or in the units of their actions, so that
+        their velocities are of different things.
+    """
+    if path is None:
+        return chosen
+    other = from_checkpoint(path, None)
+    same_units = all(
+        np.array_equal(ours, theirs)
+        for ours, theirs in zip(
+            jax.tree.leaves(chosen.normalizer), jax.tree.leaves(other.normalizer)
+        )
+    )
+    if other.config.policy != chosen.config.policy or not same_units:
+        differs = "units" if other.config.policy == chosen.config.policy else "sizes"
+        raise ValueError(
+            f"--compose={path} is a policy of other {differs}: compose checkpoints of "
+            "one run, or of runs from the same demonstrations."
+        )
+    return chosen._replace(params=chosen.params | {OTHER: other.params})
 
 
 def from_weights(

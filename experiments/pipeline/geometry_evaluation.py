@@ -1,7 +1,8 @@
 """Measures what stage I learned on held-out scenes, and writes a page to look at.
 
 Each of the stage's suites is judged under the nominal camera, under each kind of
-LIBERO-Plus' camera shifts, and with everything varied as in training.
+LIBERO-Plus' camera shifts, and with everything varied as in training. Where training
+leaves out a part of all cameras, lights and materials, that part is judged.
 """
 
 from typing import Any, Iterator
@@ -38,7 +39,12 @@ def run(context: RunContext, state: TrainState) -> None:
     evaluate = spatial.make_evaluate(config.training, context.config.policy)
     variants = camera_variants(config.ranges)
     batches = -(-config.evaluation_scenes // BATCH)
-    summary: dict[str, Any] = {"scenes": config.evaluation_scenes, "suites": {}}
+    split = "held_out" if config.split == "training" else config.split
+    summary: dict[str, Any] = {
+        "scenes": config.evaluation_scenes,
+        "split": split,
+        "suites": {},
+    }
     examples: dict[str, geometry_page.GeometryExample] = {}
     with (
         context.workdir.timer(PHASE),
@@ -46,7 +52,7 @@ def run(context: RunContext, state: TrainState) -> None:
             "Geometry", total=len(config.suites) * len(variants), unit="set"
         ) as bar,
     ):
-        for suite, draw in spatial_stage.draw_functions(context):
+        for suite, draw in spatial_stage.draw_functions(context, split):
             with bar.compiling():
                 compiled = compilation.jit(draw)
             rows = summary["suites"][suite] = {}

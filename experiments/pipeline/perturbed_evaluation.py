@@ -60,8 +60,9 @@ def plan(
 ) -> tuple[EvalBatch, list[Label]]:
     """Give every episode a perturbation and a label.
 
-    Tasks take turns, then kinds, then severities, so that all combinations are equally
-    frequent. Official variants are played in their order, one episode each.
+    Tasks take turns, then dimensions, which get equally many episodes, and within each
+    of them its kinds, then severities. Official variants are played in their order, one
+    episode each.
 
     Args:
       choice: of the command line.
@@ -79,12 +80,10 @@ def plan(
         change = official.perturbations(scene, listed)
         task = np.array([one.task for one in listed], np.int32)
         return _with_changes(starts, task, change), [_official(one) for one in listed]
-    number, rows = np.arange(count), np.array(kinds.rows(choice.names))
-    turn = number // len(tasks)
-    kind = rows[turn % len(rows)]
-    severity = np.array(choice.severities)[turn // len(rows) % len(choice.severities)]
+    pairs = [_kind_and_severity(choice, n // len(tasks)) for n in range(count)]
+    kind, severity = (np.array(column) for column in zip(*pairs))
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(starts.noise_key)
-    change = jax.jit(perturbation.draw, static_argnums=0, static_argnames="split")(
+    change = perturbation.draw_in_turn(
         scene,
         keys,
         kinds.one_hot(jnp.asarray(kind)),
@@ -184,6 +183,20 @@ def _with_changes(
         task=jnp.asarray(task),
         instruction_id=jnp.asarray(task),
         key=PerturbedStart(starts.key, change),
+    )
+
+
+def _kind_and_severity(choice: Choice, turn: int) -> tuple[int, float]:
+    """What turn after turn plays: a row of `kinds.KINDS`, and how severe."""
+    members: dict[str, list[int]] = {}
+    for row in kinds.rows(choice.names):
+        members.setdefault(kinds.KINDS[row].split(".")[0], []).append(row)
+    again, dimension = divmod(turn, len(members))
+    rows = list(members.values())[dimension]
+    severities = choice.severities
+    return (
+        rows[again % len(rows)],
+        severities[again // len(rows) % len(severities)],
     )
 
 

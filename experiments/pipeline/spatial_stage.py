@@ -72,17 +72,19 @@ def draw_scenes(context: RunContext) -> DrawScenes:
     Args:
       context: of the run.
     """
-    draws = [draw for _, draw in draw_functions(context)]
+    split = context.config.spatial.split
+    draws = [draw for _, draw in draw_functions(context, split)]
     return spatial_scenes.mixed(draws, context.config.spatial.ranges)
 
 
 def draw_functions(
-    context: RunContext,
+    context: RunContext, split: str
 ) -> Iterator[tuple[str, spatial_scenes.DrawSuite]]:
     """The name of each of the stage's suites, and the function that draws its scenes.
 
     Args:
       context: of the run.
+      split: of `perturbations.kinds.SPLITS`.
     """
     config = context.config
     for suite in config.spatial.suites:
@@ -90,7 +92,11 @@ def draw_functions(
         if suite != config.suite:
             scene = scenes.make(suite, engine=scene.engine)
         draw = spatial_scenes.make_draw(
-            scene, config.policy, size=config.image_size, pool=_pool(context, scene)
+            scene,
+            config.policy,
+            size=config.image_size,
+            pool=_pool(context, scene),
+            split=split,
         )
         yield suite, draw
 

@@ -22,6 +22,7 @@ from experiments.configs.schema import from_config, split_names
 from experiments.pipeline import (
     geometry_evaluation,
     phases,
+    policy_cost,
     training,
     training_stage,
 )
@@ -30,6 +31,7 @@ from experiments.pipeline.run_context import RunContext, make_context
 from experiments.pipeline.workdir import Workdir, enclosing_run, open_workdir
 from experiments.reporting import progress, records
 from experiments.reporting.records import Run
+from omnivla_jax.policy import inference
 from omnivla_jax.train import csv_log
 from omnivla_jax.train.state import TrainState
 
@@ -132,7 +134,10 @@ def _run_variant(config: ConfigDict, root: Path, name: str) -> Run:
         if has_online:
             state = _train_online(context, state)
         phases.run_evaluation(context, phase, state)
-    results = {name: workdir.result(name) for name in (phase, "half")}
+        stage = "online" if has_online else "sft"
+        policy = inference.load(workdir.checkpoints(stage))
+        workdir.save_result("cost", policy_cost.measure(policy))
+    results = {name: workdir.result(name) for name in (phase, "half", "cost")}
     return Run(
         name,
         config.seed,

@@ -42,8 +42,8 @@ def table(runs: Sequence[Run], variants: Sequence[str]) -> str:
     lines = [
         "| method | success (95 % interval over seeds and episodes) | by seed "
         f"| half way | steps until {REACHED:.0%} | online minutes "
-        "| the best leads by |",
-        "|---|---|---|---|---|---|---|",
+        "| million parameters | ms a chunk | the best leads by |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(name, of, best) for name, of in by_variant.items()]
     return "\n".join(lines)
@@ -76,7 +76,9 @@ def _row(name: str, runs: Sequence[Run], best: Sequence[Run]) -> str:
             else ""
         ),
         _steps(runs),
-        _minutes(runs),
+        _mean([run.wall_seconds.get("online") for run in runs], 60),
+        _mean([run.evaluations.get("cost", {}).get("parameters") for run in runs], 1e6),
+        _mean([run.evaluations.get("cost", {}).get("latency_ms") for run in runs], 1),
         (
             ""
             if runs is best
@@ -104,8 +106,10 @@ def _steps(runs: Sequence[Run]) -> str:
     return UNREACHED if np.isinf(median) else f"{median / 1000:.0f}k"
 
 
-def _minutes(runs: Sequence[Run]) -> str:
-    """The mean wall time of online training."""
-    seconds = [run.wall_seconds.get("online") for run in runs]
-    known = [value for value in seconds if value is not None]
-    return f"{statistics.fmean(known) / 60:.0f}" if known else ""
+def _mean(values: Sequence[float | None], unit: float) -> str:
+    """The mean of those that were measured, in `unit`; nothing where none was."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean = statistics.fmean(known) / unit
+    return f"{mean:.0f}" if mean >= 10 or mean == round(mean) else f"{mean:.1f}"

@@ -23,8 +23,9 @@ from omnivla_jax.policy.pretrained.load import MismatchError
 
 INTERRUPTED, USAGE, FAILED = 130, 2, 1
 MAX_LINE = 500
-# XLA's words, between CPUs, between GPUs and of the service that all processes join.
-PEER_IS_GONE = ("Gloo", "NCCL", "coordination service")
+# XLA's words, between CPUs, between GPUs and of the service that all processes join, at
+# whose barrier a process may find itself alone.
+PEER_IS_GONE = ("Gloo", "NCCL", "coordination service", "CoordinationService")
 EXTRA = "omnivla-rl["  # in an ImportError that names what to install
 
 _TRACEBACK = flags.DEFINE_boolean(

@@ -5,7 +5,7 @@ from typing import Any, Mapping
 
 import jinja2
 
-from experiments.reporting import published_libero_plus
+from experiments.reporting import perturbation_chart, published_libero_plus
 from experiments.reporting.files import replacing
 
 TEMPLATE = Path(__file__).with_name("perturbation_page.html")
@@ -33,7 +33,7 @@ def table(summary: Mapping[str, Any]) -> str:
 
 
 def write(folder: Path, summary: Mapping[str, Any], videos: Mapping[str, str]) -> None:
-    """Write the page.
+    """Write the page, and a chart beside it.
 
     Args:
       folder: of the evaluation.
@@ -56,6 +56,7 @@ def write(folder: Path, summary: Mapping[str, Any], videos: Mapping[str, str]) -
         published=published_libero_plus,
         colour=_colour,
     )
+    perturbation_chart.save(folder / perturbation_chart.CHART, summary)
     with replacing(folder / PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -50,6 +50,21 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return nn.logical_to_mesh_sharding(PartitionSpec("batch"), mesh, AXIS_RULES)
 
 
+def split_batch(values: jax.Array) -> jax.Array:
+    """`values` [B, ...] split over the devices of the mesh that is in use, if any.
+
+    Layers say so of what they take. Otherwise the compiler may follow the weights, and
+    give every device the whole batch and a part of its width.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if set(mesh.axis_names) != set(MESH_AXES) or mesh.manual_axes:
+        return values
+    if values.shape[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+        return values
+    batch = nn.logical_to_mesh_axes(("batch",), AXIS_RULES)
+    return jax.lax.with_sharding_constraint(values, batch)
+
+
 def tree_shardings(mesh: Mesh, boxed_tree: PyTree) -> PyTree:
     """Shardings of a tree whose leaves carry Flax logical axis names.
 

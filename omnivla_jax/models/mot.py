@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from omnivla_jax.core.sharding import split_batch
 from omnivla_jax.models import remat
 from omnivla_jax.models.attention import Segment, attend
 from omnivla_jax.models.expert import ExpertConfig, ExpertLayer, normalise
@@ -91,6 +92,7 @@ class JointLayer(nn.Module):
         mask: jax.Array,
         conditions: Streams,
     ) -> tuple[Streams, Segment]:
+        streams = {name: split_batch(x) for name, x in streams.items()}
         names = [name for name in EXPERTS if name in streams]
         cuts = np.cumsum([streams[name].shape[1] for name in names])[:-1]
         sines, cosines = (jnp.split(table, cuts, axis=1) for table in turn)
@@ -111,8 +113,10 @@ class JointLayer(nn.Module):
         mixed = attend(query, [joined] if past is None else [past, joined], mask)
         parts = dict(zip(names, jnp.split(mixed, cuts, axis=1)))
         after = {
-            n: experts[n].post_attention(
-                streams[n], parts[n], inputs[n].gate, conditions.get(n)
+            n: split_batch(
+                experts[n].post_attention(
+                    streams[n], parts[n], inputs[n].gate, conditions.get(n)
+                )
             )
             for n in names
         }

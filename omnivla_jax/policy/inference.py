@@ -97,6 +97,11 @@ class Policy:
             fused=True,
         )
 
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were trained, or could have been."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self._params))
+
     def infer(
         self, observation: Mapping[str, Any], *, key: jax.Array | None = None
     ) -> dict[str, np.ndarray]:

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 # The least weight of a task: a solved one is still played, or nobody would notice that
 # it is unlearned; a hopeless one, too. As of p = 0.05.
 LEAST_VARIANCE = 0.0475
-UNKNOWN = 0.5  # success of a task that was never played
+INITIAL_SUCCESS = 0.5  # success of a task that was never played
 
 
-def unknown(count: int) -> jax.Array:
+def initial_success(count: int) -> jax.Array:
     """Remembered success of tasks that were never played, float32 [M]."""
-    return jnp.full(count, UNKNOWN, jnp.float32)
+    return jnp.full(count, INITIAL_SUCCESS, jnp.float32)
 
 
 def allocate(key: jax.Array, success: jax.Array, *, count: int) -> jax.Array:

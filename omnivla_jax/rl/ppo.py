@@ -18,8 +18,8 @@ from omnivla_jax.rl.surrogate import ClipConfig
 
 
 @dataclass(frozen=True)
-class PpoConfig(ClipConfig):
-    """Settings of the objective, of its critic and of the advantages.
+class CriticConfig:
+    """Settings of a critic and of the advantages against it.
 
     `value_clip` is how far a value may move from the old one (math.inf: any distance),
     `value_coefficient` the weight of the critic's loss. `gamma` and `gae_lambda` are
@@ -32,7 +32,6 @@ class PpoConfig(ClipConfig):
     gae_lambda: float = 0.95
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.value_clip <= 0:
             raise ValueError(
                 f"value_clip is {self.value_clip}, under which no value could move: "
@@ -45,13 +44,22 @@ class PpoConfig(ClipConfig):
             )
 
 
+@dataclass(frozen=True)
+class PpoConfig(CriticConfig, ClipConfig):
+    """Settings of the objective, of its critic and of the advantages."""
+
+    def __post_init__(self) -> None:
+        CriticConfig.__post_init__(self)
+        ClipConfig.__post_init__(self)
+
+
 def value_loss(
     values: jax.Array,
     old_values: jax.Array,
     returns: jax.Array,
     weights: jax.Array,
     *,
-    config: PpoConfig,
+    config: CriticConfig,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The critic's loss, to be added to the policy's, and metrics by name.
 

@@ -28,9 +28,9 @@ from omnivla_jax.policy import normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.normalize import Normalizer
 from omnivla_jax.train import loop, rng, sharding
+from omnivla_jax.train.acting import ActingConfig, Actor
 from omnivla_jax.train.agent import Agent
 from omnivla_jax.train.environment import Environment
-from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -85,6 +85,8 @@ class EvalResult(NamedTuple):
     # states of the first R episodes, at first and after every step, [1 + T * E, R, ...]
     frames: PyTree
     diagnostics: dict[str, Any]  # int32 [B]: what the simulator could not do, by name
+    # float32 [W, T, F] or [N, T, F]: of every chunk, where `acting` keeps them
+    features: Any = None
 
 
 Evaluate = Callable[[PyTree, Normalizer, EvalBatch], EvalResult]
@@ -139,23 +141,27 @@ def swap_instructions(batch: EvalBatch, tasks: Sequence[int]) -> EvalBatch:
 
 
 def make_evaluate(
-    environment: Environment, policy_config: PolicyConfig, config: EvaluateConfig
+    environment: Environment,
+    policy_config: PolicyConfig,
+    config: EvaluateConfig,
+    acting: ActingConfig = ActingConfig(),
 ) -> jax.stages.Wrapped:
     """Compiled `evaluate(params, normalizer, batch) -> EvalResult` of W episodes.
 
-    The length is fixed: T chunks of E actions; episodes that end stay as they are.
+    Their length is fixed: T chunks of E actions; ended ones stay as they are.
 
     Args:
-      environment: the simulator.
-      policy_config: of the policy.
+      environment, policy_config: the simulator and the policy.
       config: numbers of episodes, chunks and actions.
+      acting: what is done at test time beside sampling.
 
     Returns:
       The function, to be called or lowered.
 
     Raises:
-      ValueError: more episodes are to be recorded than are played at once.
+      ValueError: too many episodes are to be recorded, or chunks do not fit `acting`.
     """
+    acting.check(policy_config, config.exec_horizon)
     if config.recorded > config.width:
         raise ValueError(
             f"recorded={config.recorded} episodes, but {config.width} are played at "
@@ -167,12 +173,16 @@ def make_evaluate(
     ) -> EvalResult:
         chex.assert_shape([batch.task, batch.instruction_id], (config.width,))
         agent = Agent(policy_config, environment.observe, normalizer)
+        actor = Actor(environment, agent, config.exec_horizon, config.steps, acting)
         env_state = environment.reset(batch.task, batch.key)
-        rollout = init_rollout(environment, env_state, {"success": 1.0})
-        run_chunk = functools.partial(
-            _run_chunk, environment, agent, params, batch, config
+        rollout, frames, features = actor.roll_out(
+            params,
+            env_state,
+            noise_key=batch.noise_key,
+            instruction_id=batch.instruction_id,
+            chunks=config.chunks,
+            recorded=config.recorded,
         )
-        rollout, frames = jax.lax.scan(run_chunk, rollout, jnp.arange(config.chunks))
         steps = config.chunks * config.exec_horizon  # none may be recorded: no -1
         return EvalResult(
             rollout.env_state.success,
@@ -186,40 +196,10 @@ def make_evaluate(
                 frames,
             ),
             environment.diagnostics(rollout.env_state),
+            None if features is None else jnp.swapaxes(features, 0, 1),
         )
 
     return compilation.jit(evaluate, fused=environment.supports_fusion)
-
-
-def _run_chunk(
-    environment: Environment,
-    agent: Agent,
-    params: PyTree,
-    batch: EvalBatch,
-    config: EvaluateConfig,
-    rollout: RolloutState,
-    number: jax.Array,
-) -> tuple[RolloutState, PyTree]:
-    """Chunk `number` of every episode; the states of the first R, [E, R, ...]."""
-
-    def control_step(
-        rollout: RolloutState, action: jax.Array
-    ) -> tuple[RolloutState, PyTree]:
-        rollout, _, _ = execute_chunk(environment, rollout, action[:, None])
-        recorded = jax.tree.map(lambda x: x[: config.recorded], rollout.env_state)
-        return rollout, recorded
-
-    # The noise of chunk t of an episode comes from its own key and t.
-    keys = jax.vmap(jax.random.fold_in, (0, None))(batch.noise_key, number)
-    actions = agent.act_deterministic(
-        params,
-        rollout.env_state,
-        keys,
-        instruction_id=batch.instruction_id,
-        steps=config.steps,
-    )
-    executed = jnp.moveaxis(actions[:, : config.exec_horizon], 1, 0)
-    return jax.lax.scan(control_step, rollout, executed)
 
 
 def compiled(
@@ -292,7 +272,7 @@ def run(
     frames = jax.tree.map(lambda x: x[:, :total], results[0].frames)
     outcomes = [result._replace(frames=None) for result in results]
     blocks = sharding.gather_turns(jax.tree.map(lambda *x: np.stack(x), *outcomes))
-    joined = jax.tree.map(lambda x: np.ravel(x)[:total], blocks)
+    joined = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], blocks)
     return joined._replace(frames=frames)
 
 

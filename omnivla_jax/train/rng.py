@@ -21,6 +21,7 @@ STREAMS = (
     "scenes",
     "held_out_scenes",
     "attention",
+    "selection",
 )
 
 

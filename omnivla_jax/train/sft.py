@@ -160,7 +160,9 @@ def make_step(
             metrics |= attention_metrics(after, observation, policy_config)
         return mesh_sharding.constrain_state(after), metrics
 
-    return compilation.jit(step, fused=True, donate_argnames=("state",))
+    return compilation.jit(
+        mesh_sharding.with_mesh(step), fused=True, donate_argnames=("state",)
+    )
 
 
 def make_streamed_step(
@@ -218,7 +220,9 @@ def make_streamed_step(
             metrics |= attention_metrics(after, last, policy_config)
         return mesh_sharding.constrain_state(after), metrics
 
-    return compilation.jit(step, fused=True, donate_argnames=("state",))
+    return compilation.jit(
+        mesh_sharding.with_mesh(step), fused=True, donate_argnames=("state",)
+    )
 
 
 def _normalize_frames(

@@ -32,6 +32,8 @@ class MeshSharding(NamedTuple):
     # Runs a function, whose rows are independent, on every device's rows by itself.
     shard_map_batch: Callable[[Batched], Batched]
     num_shards: int = 1  # of a batch
+    # A function to be compiled, traced with the mesh in use (`core.sharding`).
+    with_mesh: Callable[[Batched], Batched] = lambda function: function
 
 
 # No constraints: one device, or the compiler's choice.
@@ -70,6 +72,14 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
 
         return run
 
+    def with_mesh(function: Batched) -> Batched:
+        @functools.wraps(function)
+        def traced(*arguments: PyTree, **named: PyTree) -> PyTree:
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return function(*arguments, **named)
+
+        return traced
+
     return MeshSharding(
         lambda tree: jax.lax.with_sharding_constraint(
             tree, shardings(tree, mesh, config)
@@ -77,6 +87,7 @@ def on_mesh(mesh: Mesh, config: PolicyConfig) -> MeshSharding:
         constrain_batch,
         shard_map_batch,
         num_parts,
+        with_mesh,
     )
 
 

@@ -115,6 +115,7 @@ def draw(
     keys: jax.Array,
     *,
     ranges: SceneRanges,
+    split: str = "all",
 ) -> tuple[jax.Array, PhysicsState, VisualScene]:
     """Draw scenes, each from its key alone.
 
@@ -124,6 +125,8 @@ def draw(
       pool: of the expert's states; None: fresh layouts alone.
       keys: typed keys [B]; consumed.
       ranges: how far they go.
+      split: of `perturbations.kinds.SPLITS`, which part of the ranges of cameras,
+        lights and materials is drawn from.
 
     Returns:
       Tasks int32 [B], the states with poses of all bodies, and their materials and
@@ -150,7 +153,8 @@ def draw(
         states.fixture_pos,
         states.fixture_quat,
     )
-    return states.task, *_vary_visuals(scene, visuals, physics, visuals_key, ranges)
+    seen = _vary_visuals(scene, visuals, physics, visuals_key, ranges, split)
+    return states.task, *seen
 
 
 def _from_pool(
@@ -230,6 +234,7 @@ def _vary_visuals(
     physics: PhysicsState,
     keys: jax.Array,
     ranges: SceneRanges,
+    split: str,
 ) -> tuple[PhysicsState, VisualScene]:
     """Other cameras, lights and materials, but for the nominal share."""
     camera_keys, light_keys, material_keys, share_keys = jnp.moveaxis(
@@ -237,17 +242,23 @@ def _vary_visuals(
     )
     perturbs = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - ranges.nominal_share))
     share = perturbs(share_keys).astype(jnp.float32)
-    shift = camera.draw(
+    shift = camera.draw_any_kind(
         camera_keys,
-        severity=ranges.camera_severity * share,
         kind_shares=ranges.camera_kinds,
+        severity=ranges.camera_severity * share,
+        split=split,
     )
     physics = camera.mount(scene, physics, shift)
+    every_kind = jnp.ones((len(keys), len(lights.KINDS)), bool)
+    change = lights.draw(
+        light_keys, every_kind, severity=ranges.light_severity * share, split=split
+    )
     return physics, visuals._replace(
-        lights=lights.draw(
-            light_keys, visuals.lights, severity=ranges.light_severity * share
-        ),
+        lights=lights.apply(visuals.lights, change)._replace(shadow=None),
         materials=materials.draw(
-            material_keys, visuals.materials, severity=ranges.material_severity * share
+            material_keys,
+            visuals.materials,
+            severity=ranges.material_severity * share,
+            split=split,
         ),
     )

@@ -23,12 +23,13 @@ from omnivla_jax.train import checkpoints
 
 ROOT = Path(__file__).parents[2]
 UPDATES = 16  # SIGTERM is agreed on some steps later
+SFT_STEPS = 30
 SAVE_EVERY = 5  # steps and updates
 SETTINGS = (
     "--config=experiments/configs/quickstart.py:debug",
     "--config.tasks=1,7",
     "--config.policy.spatial=False",  # a third less to compile, in seven processes
-    "--config.sft.steps=30",
+    f"--config.sft.steps={SFT_STEPS}",
     f"--config.rl.updates={UPDATES}",
     f"--config.save_every={SAVE_EVERY}",
     "--config.evaluation.recorded=0",
@@ -91,7 +92,8 @@ def pair(tmp_path_factory):
     """The run of two, in three attempts; the checkpoint that a SIGTERM has left."""
     workdir = tmp_path_factory.mktemp("pair") / "run"
     processes = start_pair(workdir)
-    wait_for(workdir / "checkpoints" / "sft" / "step-00000005", processes)
+    wait_for(workdir / "checkpoints" / "sft" / f"step-{SFT_STEPS:08d}", processes)
+    time.sleep(1)  # alone at a barrier of saving the other one would wait 100 seconds
     processes[1].kill()
     codes, _, err = finish(processes)
     assert codes[1] == -signal.SIGKILL and codes[0] == exits.PEER_LOST, err
@@ -122,7 +124,7 @@ def test_sigterm_left_a_checkpoint_of_its_own(pair):
 @pytest.mark.slow
 def test_two_processes_end_as_one_with_two_devices(alone, pair):
     workdir, _ = pair
-    for stage, rows in (("sft", 30), ("online", UPDATES)):
+    for stage, rows in (("sft", SFT_STEPS), ("online", UPDATES)):
         tables = [(folder / f"{stage}.csv").read_text() for folder in (alone, workdir)]
         assert tables[0] == tables[1], stage
         assert len(list(csv.reader(tables[0].splitlines()))) == 1 + rows

@@ -23,6 +23,7 @@ LONGER = (
     "--config.sft.steps=6",
     "--config.rl.updates=6",
     "--config.evaluate_every=2",
+    "--config.profile_update=True",
 )
 STAGES = ("sft", "online")
 # What a run in the middle of flow matching has not written yet.

@@ -49,6 +49,7 @@ def test_stage_one_comes_before_sft(tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
     judged = json.loads((run / "phases" / "geometry.json").read_text())
     assert set(judged["suites"]["libero_goal"]) >= {"nominal", "distance", "all varied"}
+    assert judged["split"] == "held_out"
     assert judged["suites"]["libero_goal"]["nominal"]["abs_rel"] > 0
     page = (run / "geometry.html").read_text("utf-8")
     assert page.count("<canvas") == 8 and "libero_goal, distance" in page

@@ -20,7 +20,7 @@ def shares(success: list[float], count: int = 12) -> np.ndarray:
 
 
 def test_unknown_tasks_take_equal_shares() -> None:
-    np.testing.assert_allclose(shares(list(curriculum.unknown(3))), [4, 4, 4])
+    np.testing.assert_allclose(shares(list(curriculum.initial_success(3))), [4, 4, 4])
 
 
 def test_uncertain_tasks_get_more_groups() -> None:

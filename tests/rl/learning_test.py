@@ -16,7 +16,7 @@ import pytest
 from omnivla_jax.core import compile as compilation
 from omnivla_jax.flow import kl, log_prob, sde
 from omnivla_jax.flow.schedules import Schedule
-from omnivla_jax.rl import chunk_groups, gae, groups, grpo, gspo, ppo
+from omnivla_jax.rl import chunk_groups, dpo, dppo, gae, groups, grpo, gspo, ppo
 from omnivla_jax.rl.rollout import rollout
 
 STEPS, CHUNKS, STATES, GROUP = 4, 2, 4, 16
@@ -36,6 +36,15 @@ CRITIC = ppo.PpoConfig(
     ratio_normalizer=STEPS, gamma=1.0, gae_lambda=0.95, kl_coefficient=0.0
 )
 PPO = functools.partial(gspo.loss, exact_kl=kl.transition_kl, config=CRITIC)
+DPPO = functools.partial(
+    dppo.loss, exact_kl=kl.transition_kl, config=dppo.DppoConfig(ratio_normalizer=2)
+)
+DPO = functools.partial(
+    dpo.loss,
+    group=jnp.repeat(jnp.arange(STATES), GROUP),
+    exact_kl=kl.transition_kl,
+    config=dpo.DpoConfig(ratio_normalizer=STEPS, dpo_beta=1.0),
+)
 
 
 class Chunks(NamedTuple):
@@ -204,6 +213,8 @@ def trained(play: Play, objective: Callable, rate: float) -> tuple[Params, Param
         pytest.param(trajectory_groups, GSPO, 0.1, 1.2, id="gspo"),
         pytest.param(trajectory_groups, GRPO, 0.1, 1.2, id="grpo"),
         pytest.param(with_critic, PPO, 0.1, 1.2, id="ppo"),
+        pytest.param(with_critic, DPPO, 0.4, 1.2, id="dppo"),
+        pytest.param(trajectory_groups, DPO, 0.1, 1.2, id="dpo"),
         pytest.param(clones, GSPO, 0.5, 4 / 3, id="gspo_chunk_groups"),
     ],
 )

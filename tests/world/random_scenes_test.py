@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from omnivla_jax.core import compile as compilation
+from omnivla_jax.render.types import TEXTURES
 from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.arenas import CAMERA_BODY
 from omnivla_jax.sim.resets.region_tables import layout
 from omnivla_jax.world import random_scenes
+from omnivla_jax.world.perturbations import camera, kinds
 from omnivla_jax.world.random_scenes import SceneRanges
 
 COUNT = 48
@@ -35,7 +37,7 @@ def pool(scene):
 def draw(scene, visuals, pool):
     program = compilation.jit(
         lambda keys, ranges: random_scenes.draw(
-            scene, visuals, pool, keys, ranges=ranges
+            scene, visuals, pool, keys, ranges=ranges, split="training"
         )
     )
 
@@ -60,8 +62,8 @@ def test_plain_ranges_give_fresh_layouts(draw, scene, visuals):
     _, physics, varied = draw(KEYS, PLAIN)
     arm = physics.qpos[:, : panda.NUM_JOINTS] - panda.HOME
     assert abs(arm).max() < 0.12
-    camera = physics.xpos[:, scene.bodies[CAMERA_BODY]]
-    np.testing.assert_allclose(camera, np.broadcast_to(camera[0], camera.shape))
+    place = physics.xpos[:, scene.bodies[CAMERA_BODY]]
+    np.testing.assert_allclose(place, np.broadcast_to(place[0], place.shape))
     for nominal, leaf in zip(visuals.materials, varied.materials):
         np.testing.assert_allclose(leaf, np.broadcast_to(nominal, leaf.shape))
 
@@ -69,11 +71,26 @@ def test_plain_ranges_give_fresh_layouts(draw, scene, visuals):
 def test_everything_varies(draw, scene):
     task, physics, varied = draw(KEYS, SceneRanges())
     assert set(np.asarray(task)) <= set(scene.task_ids) and len(set(task.tolist())) > 4
-    camera = np.asarray(physics.xpos[:, scene.bodies[CAMERA_BODY]])
-    assert np.ptp(camera, axis=0).min() > 0.2
+    place = np.asarray(physics.xpos[:, scene.bodies[CAMERA_BODY]])
+    assert np.ptp(place, axis=0).min() > 0.2
     assert np.ptp(np.asarray(varied.materials.rgb), axis=0).min() > 0.3
     assert np.ptp(np.asarray(physics.qpos[:, 0])) > 0.3
     assert np.isfinite(physics.xpos).all() and np.isfinite(physics.qpos).all()
+
+
+def test_nothing_held_out_is_drawn(draw, scene, visuals):
+    _, physics, varied = draw(KEYS, SceneRanges(camera_kinds=(0.0, 0.0, 1.0, 0.0)))
+    place = np.asarray(physics.xpos[:, scene.bodies[CAMERA_BODY]]) - camera.PIVOT
+    reach = np.linalg.norm(place, axis=-1)
+    percent = np.round(100 * reach / reach.min()).astype(int)  # the nominal is nearest
+    moved = percent[percent > 100] - camera.DISTANCES[0]
+    span = np.diff(camera.DISTANCES)[0] + 1
+    assert len(moved) > COUNT / 2
+    assert set(moved) <= set(kinds.allowed(span, "training", width=17))
+    texture, nominal = varied.materials.texture, visuals.materials.texture
+    swapped = np.asarray(texture)[np.asarray(texture != nominal)]
+    assert len(swapped) > COUNT
+    assert not set(swapped) & {TEXTURES.index("checker"), TEXTURES.index("tile")}
 
 
 def test_moved_objects_stay_within_their_ranges(draw, scene):

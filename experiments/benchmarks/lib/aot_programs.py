@@ -105,7 +105,7 @@ def update(options: ProgramOptions, mesh: Mesh) -> Workload:
     """The learning half of an online update, its rollout as an argument."""
     experiment, simulator, state = _online(options, mesh)
     on_mesh = sharding.on_mesh(mesh, experiment.policy)
-    batch, _ = jax.eval_shape(
+    batch, *_ = jax.eval_shape(
         _episodes(experiment, simulator, mesh), state, jax.random.key(0)
     )
 
@@ -120,7 +120,9 @@ def update(options: ProgramOptions, mesh: Mesh) -> Workload:
         )
         return on_mesh.constrain_state(after), metrics
 
-    function = compilation.jit(learn, fused=True, donate_argnames=("state",))
+    function = compilation.jit(
+        on_mesh.with_mesh(learn), fused=True, donate_argnames=("state",)
+    )
     arguments = (state, _key(mesh), *_rows((batch,), mesh))
     return Workload(function, arguments, {"num_envs": options.num_envs})
 
@@ -226,7 +228,7 @@ def _online(
 def _episodes(
     experiment: ExperimentConfig, simulator: environment.Environment, mesh: Mesh
 ) -> Callable[[TrainState, jax.Array], PyTree]:
-    """(state, key) -> what an update learns from, and metrics."""
+    """(state, key) -> what an update learns from, metrics, the tasks' successes."""
     on_mesh = sharding.on_mesh(mesh, experiment.policy)
     split = environment.shard_map_environment(simulator, on_mesh.shard_map_batch)
     return lambda state, key: collect(

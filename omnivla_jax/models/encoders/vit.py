@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from omnivla_jax.core import precision
+from omnivla_jax.core.sharding import split_batch
 from omnivla_jax.models.attention import Segment, attend
 from omnivla_jax.models.encoders.rope2d import PlanarRotation, rope2d
 from omnivla_jax.models.layers import EPSILON, Dense, LayerNorm
@@ -133,11 +134,11 @@ class VitBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, turn: PlanarRotation | None = None) -> jax.Array:
         chex.assert_rank(x, 3)
+        x = split_batch(x)
         mixed = self._attention(LayerNorm(self.epsilon, name="ln_1")(x), turn)
         x = x + self._gain("attention_gain", mixed)
-        return x + self._gain(
-            "mlp_gain", self._mlp(LayerNorm(self.epsilon, name="ln_2")(x))
-        )
+        hidden = self._mlp(LayerNorm(self.epsilon, name="ln_2")(x))
+        return split_batch(x + self._gain("mlp_gain", hidden))
 
     def _attention(self, x: jax.Array, turn: PlanarRotation | None) -> jax.Array:
         batch, tokens, width = x.shape

@@ -26,6 +26,8 @@ class AdvantageBatch(NamedTuple):
     weight: jax.Array  # float32 [T B C]: 0 for ended episodes and zero-variance groups
     value: jax.Array | None = None  # float32 [T B]: the critic's, where there is one
     target: jax.Array | None = None  # float32 [T B]: the return that it regresses to
+    # int32 [T B C]: which initial state's group; None: there are none
+    group: jax.Array | None = None
 
 
 class Rollout(NamedTuple):
@@ -80,7 +82,7 @@ def leave_one_out(
 
 
 def critic_gae(
-    rollout: Rollout, online: "OnlineConfig", *, config: ppo.PpoConfig
+    rollout: Rollout, online: "OnlineConfig", *, config: ppo.CriticConfig
 ) -> tuple[AdvantageBatch, Metrics]:
     """Generalised advantages over the chunks, against the critic's values.
 
@@ -180,4 +182,7 @@ def _on_segment(
         in_state = mask[:, ::branches] > 0
         of_chunks = diagnostics.group_metrics(chunks.zero_variance, in_state)
         metrics = {f"{name}_chunks": value for name, value in of_chunks.items()}
-    return AdvantageBatch(advantage.reshape(-1), weight.reshape(-1)), metrics
+    group = jnp.repeat(jnp.arange(online.groups), mask.shape[1] // online.groups)
+    group = jnp.broadcast_to(group, mask.shape).reshape(-1)
+    batch = AdvantageBatch(advantage.reshape(-1), weight.reshape(-1), group=group)
+    return batch, metrics

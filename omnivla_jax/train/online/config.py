@@ -117,6 +117,14 @@ class OnlineConfig:
                 f"imitated_chunks={self.imitated_chunks} are drawn of the {self.total} "
                 "chunks of an update: choose 1 to that many."
             )
+        low, high = self.success_rate_filter
+        rates = [count / self.group_size for count in range(self.group_size + 1)]
+        is_judged = not self.objective.has_critic
+        if is_judged and not any(low <= rate <= high for rate in rates):
+            raise ValueError(
+                f"success_rate_filter={low},{high} keeps no group of group_size="
+                f"{self.group_size}: widen it, 0,1 keeps all."
+            )
         if not 0 < self.final_exploration <= 1:
             raise ValueError(
                 f"final_exploration={self.final_exploration} must lie in (0, 1]: "

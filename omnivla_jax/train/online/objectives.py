@@ -14,7 +14,7 @@ import jax
 from omnivla_jax.core.types import Score
 from omnivla_jax.policy.config import PolicyConfig, choose
 from omnivla_jax.policy.heads.base import Sampler
-from omnivla_jax.rl import grpo, gspo, nft, ppo, rloo
+from omnivla_jax.rl import dpo, dppo, grpo, gspo, nft, ppo, rloo
 from omnivla_jax.train.online import advantages
 from omnivla_jax.train.online.advantages import AdvantageBatch
 
@@ -81,20 +81,22 @@ def ppo_loss(
     batch: AdvantageBatch,
     *,
     values: jax.Array,
-    config: ppo.PpoConfig,
+    config: ppo.CriticConfig,
+    loss: Callable[..., tuple[jax.Array, Metrics]] = gspo.loss,
     **named: Any,
 ) -> tuple[jax.Array, Metrics]:
-    """The clipped ratio of a chunk, and the critic's regression (see `ppo`).
+    """A loss on scores and advantages, and the critic's regression (see `ppo`).
 
     Args:
       new, old, batch, values: as of `LossFn`; `values` are float32 [S].
       config: of the objective.
+      loss: of scores, advantages and weights.
       **named: for the loss, see `gspo.loss`.
 
     Returns:
       The sum of both losses, float32 [], and metrics by name.
     """
-    policy_loss, metrics = gspo.loss(
+    policy_loss, metrics = loss(
         new, old, batch.advantage, batch.weight, config=config, **named
     )
     assert batch.value is not None and batch.target is not None, "no critic's batch"
@@ -102,6 +104,28 @@ def ppo_loss(
         values, batch.value, batch.target, batch.weight, config=config
     )
     return policy_loss + value_loss, metrics | value_metrics
+
+
+def pair_loss(
+    new: Score,
+    old: Score,
+    batch: AdvantageBatch,
+    *,
+    values: None,
+    **named: Any,
+) -> tuple[jax.Array, Metrics]:
+    """A loss on pairs of chunks of the same group (see `dpo`).
+
+    Args:
+      new, old, batch, values: as of `LossFn`; `values` is None.
+      **named: for the loss, see `dpo.loss`.
+
+    Returns:
+      The loss, float32 [], and metrics by name.
+    """
+    del values
+    assert batch.group is not None, "no groups"
+    return dpo.loss(new, old, batch.advantage, batch.weight, batch.group, **named)
 
 
 OBJECTIVES: Mapping[str, ObjectiveSpec] = {
@@ -122,6 +146,14 @@ OBJECTIVES: Mapping[str, ObjectiveSpec] = {
     "ppo": ObjectiveSpec(
         ppo.PpoConfig, advantages.critic_gae, ppo_loss, "1", has_critic=True
     ),
+    "dppo": ObjectiveSpec(
+        dppo.DppoConfig,
+        advantages.critic_gae,
+        functools.partial(ppo_loss, loss=dppo.loss),
+        "HD",
+        has_critic=True,
+    ),
+    "dpo": ObjectiveSpec(dpo.DpoConfig, advantages.group_relative, pair_loss, "1"),
 }
 
 
@@ -153,13 +185,11 @@ def ratio_normalizers(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
     """Lengths that a log-ratio may be divided by, by name; the paper has |A| = HK.
 
     H counts the actions that are executed, K the steps that are drawn, D the dimensions
-    that exist.
+    that exist. A token is one dimension of one action: H D of them are |A|.
     """
     horizon = sampler.exec_horizon or config.horizon
     steps, dim = sampler.num_scored_steps, config.robot_action_dim
-    return {
-        "1": 1,
-        "HD": horizon * dim,
-        "HK": horizon * steps,
-        "HKD": horizon * steps * dim,
-    }
+    numbers = horizon * dim
+    if steps is None:
+        return {"1": 1, "HD": numbers, "HK": numbers, "HKD": numbers}
+    return {"1": 1, "HD": numbers, "HK": horizon * steps, "HKD": numbers * steps}

@@ -61,7 +61,8 @@ def profile_update(
     fastest = functools.partial(_fastest, calls=calls)
 
     reset = jit(lambda key: reset_groups(environment, tasks, key, config))
-    steps = config.decisions * (sampler.exec_horizon or policy_config.horizon)
+    executed = sampler.exec_horizon or policy_config.horizon
+    steps = config.decisions * executed
     random_episode = jit(functools.partial(_random_episode, environment, steps=steps))
     observe = jit(agent.observe)
     explore = compilation.jit(
@@ -79,7 +80,7 @@ def profile_update(
     env_state = reset(reset_key)
     observation = observe(env_state)
     output = explore(state.params, env_state, observation, act_key)
-    batch = _whole_batch(output, config)
+    batch = _whole_batch(output, config, executed)
     exploring = fastest(explore, state.params, env_state, observation, act_key)
     return {
         "physics": fastest(reset, reset_key)
@@ -92,16 +93,25 @@ def profile_update(
     }
 
 
-def _whole_batch(output: ActorOutput, config: OnlineConfig) -> RolloutBatch:
-    """One decision of every episode, T times over, all of them counting."""
+def _whole_batch(
+    output: ActorOutput, config: OnlineConfig, executed: int
+) -> RolloutBatch:
+    """One decision of every episode, T times over, all counting as successes."""
     output = jax.tree.map(
         lambda leaf: jnp.tile(leaf, (config.decisions,) + (1,) * (leaf.ndim - 1)),
         output,
     )
     advantage = jnp.where(jnp.arange(config.total) % 2 == 0, 1.0, -1.0)
     return RolloutBatch(
-        output,
-        AdvantageBatch(advantage, jnp.ones(config.total), output.value, output.value),
+        output._replace(executed_mask=jnp.ones((config.total, executed), bool)),
+        AdvantageBatch(
+            advantage,
+            jnp.ones(config.total),
+            output.value,
+            output.value,
+            jnp.zeros(config.total, jnp.int32),
+        ),
+        jnp.ones(config.total, bool),
     )
 
 

@@ -234,6 +234,7 @@ def gather_minibatch(
         output.chunk,
         advantages.advantage,
         advantages.weight,
+        advantages.group,
         succeeded,
     )
     of_decisions = (
@@ -242,15 +243,15 @@ def gather_minibatch(
         output.value,
         (advantages.value, advantages.target),
     )
-    trace, mask, chunk, advantage, weight, succeeded = jax.tree.map(
+    trace, mask, chunk, advantage, weight, group, succeeded = jax.tree.map(
         lambda leaf: leaf[index], of_chunks
     )
-    observation_ref, proprio, value, critic = jax.tree.map(
+    observation_ref, proprio, value, (old_value, target) = jax.tree.map(
         lambda leaf: leaf[index // num_branches], of_decisions
     )
     return RolloutBatch(
         ActorOutput(observation_ref, proprio, trace, value, mask, chunk),
-        AdvantageBatch(advantage, weight, *critic),
+        AdvantageBatch(advantage, weight, old_value, target, group),
         succeeded,
     )
 

@@ -76,7 +76,9 @@ def create(
         started = dataclasses.replace(started, severity=limit)
     if not config.task_memory:
         return started
-    return dataclasses.replace(started, task_success=curriculum.unknown(num_tasks))
+    return dataclasses.replace(
+        started, task_success=curriculum.initial_success(num_tasks)
+    )
 
 
 def make_step(
@@ -138,7 +140,9 @@ def make_step(
         return mesh_sharding.constrain_state(new_state), metrics
 
     fused = environment.supports_fusion
-    return compilation.jit(step, fused=fused, donate_argnames=("state",))
+    return compilation.jit(
+        mesh_sharding.with_mesh(step), fused=fused, donate_argnames=("state",)
+    )
 
 
 def _advance_severity(

@@ -22,6 +22,7 @@ def make_draw(
     *,
     size: int,
     pool: StatePool | None,
+    split: str = "all",
 ) -> DrawSuite:
     """A function that draws and renders random scenes of a suite.
 
@@ -31,6 +32,7 @@ def make_draw(
       config: of the policy, whose tokenizer is used.
       size: pixels a side of the images.
       pool: of the expert's states; None: fresh layouts alone.
+      split: of `random_scenes.draw`.
 
     Returns:
       (keys [B], how far scenes go) -> B scenes; `proprio` is 0, as the prefix does not
@@ -42,7 +44,7 @@ def make_draw(
 
     def draw(keys: jax.Array, ranges: SceneRanges) -> GeometryBatch:
         task, physics, perturbed = random_scenes.draw(
-            scene, visuals, pool, keys, ranges=ranges
+            scene, visuals, pool, keys, ranges=ranges, split=split
         )
         images, truth, valid = geometry.images_and_geometry(
             perturbed, physics, size=size

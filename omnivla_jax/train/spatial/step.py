@@ -219,7 +219,9 @@ def make_step(
         after, metrics = jax.lax.scan(update, state, length=config.steps_per_call)
         return mesh_sharding.constrain_state(after), jax.tree.map(jnp.mean, metrics)
 
-    return compilation.jit(step, fused=supports_fusion, donate_argnames=("state",))
+    return compilation.jit(
+        mesh_sharding.with_mesh(step), fused=supports_fusion, donate_argnames=("state",)
+    )
 
 
 def make_evaluate(

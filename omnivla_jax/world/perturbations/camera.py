@@ -5,7 +5,7 @@ decimals is left out. Axes: B environments.
 """
 
 import dataclasses
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import chex
 import jax
@@ -39,24 +39,23 @@ class CameraShift(NamedTuple):
     pitch: jax.Array  # E, degrees about the world's y axis, in place
 
 
-def no_shift(batch: int) -> CameraShift:
+def no_change(batch: int) -> CameraShift:
     """The nominal camera of `batch` environments."""
     zero = jnp.zeros(batch)
     return CameraShift(zero, zero, jnp.full(batch, 100.0), zero, zero)
 
 
-def draw(
+def draw_any_kind(
     keys: jax.Array,
     *,
-    severity: float | jax.Array = 1.0,
     kind_shares: Sequence[float | jax.Array] = KIND_SHARES,
+    severity: float | jax.Array = 1.0,
+    split: str = "all",
 ) -> CameraShift:
     """Draw one of LIBERO-Plus' four kinds, and its numbers, for each environment.
 
     Args:
-      keys: typed keys [B]; consumed.
-      severity: in [0, 1], one or [B], scales all shifts; at 1 they have the
-        original's ranges.
+      keys, severity, split: as of `perturbation.draw`.
       kind_shares: how often each of `KINDS` is drawn; the sum is 1.
 
     Returns:
@@ -68,24 +67,21 @@ def draw(
     kind_keys, keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     kind = jax.vmap(lambda key: jax.random.choice(key, len(KINDS), p=shares))(kind_keys)
     active = kind[:, None] == jnp.arange(len(KINDS))
-    return draw_kinds(keys, active, severity=severity)
+    return draw(keys, active, severity=severity, split=split)
 
 
-def draw_kinds(
+def draw(
     keys: jax.Array,
     active: jax.Array,
     *,
     severity: float | jax.Array = 1.0,
     split: str = "all",
 ) -> CameraShift:
-    """Draw shifts of known kinds.
+    """Draw the numbers of known kinds; the smallest of the original's always remain.
 
     Args:
-      keys: typed keys [B]; consumed.
-      active: bool [B, 4], which of `KINDS` each environment has; elevation includes an
-        azimuth.
-      severity: as of `draw`.
-      split: of `kinds.SPLITS`, where the numbers are from.
+      keys, severity, split: as of `perturbation.draw`.
+      active: bool [B, 4], of `KINDS`; elevation includes an azimuth.
 
     Returns:
       Leaves [B], nominal where nothing is active.
@@ -94,24 +90,25 @@ def draw_kinds(
     first, last = DISTANCES
     span = last - first + 1
 
-    def one(key: jax.Array, active: jax.Array) -> CameraShift:
+    def one(key: jax.Array, active: jax.Array, severity: jax.Array) -> CameraShift:
         azimuth_key, distance_key, yaw_key, pitch_key = jax.random.split(key, 4)
-        azimuth = _signed(azimuth_key, MAX_AZIMUTH, split, width=_AZIMUTHS)
-        distance = first + kinds.pick(distance_key, span, split, width=_DISTANCES)
+        options: dict[str, Any] = {"split": split, "below": severity}
+        azimuth = _signed(azimuth_key, MAX_AZIMUTH, width=_AZIMUTHS, **options)
+        distance = first + kinds.pick(distance_key, span, width=_DISTANCES, **options)
         yaw, pitch = (
-            2 * _signed(k, MAX_TURN // 2, split) for k in (yaw_key, pitch_key)
+            2 * _signed(k, MAX_TURN // 2, width=1, **options)
+            for k in (yaw_key, pitch_key)
         )
+        active = active & (severity > 0)
         return CameraShift(
             azimuth=jnp.where(active[0] | active[1], azimuth, 0.0),
-            elevation=jnp.where(active[1], float(RAISED), 0.0),
+            elevation=jnp.where(active[1], RAISED * severity, 0.0),
             distance=jnp.where(active[2], distance.astype(jnp.float32), 100.0),
             yaw=jnp.where(active[3], yaw, 0.0),
             pitch=jnp.where(active[3], pitch, 0.0),
         )
 
-    shift = jax.vmap(one)(keys, active)
-    nominal = no_shift(len(keys))
-    return jax.tree.map(lambda a, b: b + severity * (a - b), shift, nominal)
+    return jax.vmap(one)(keys, active, jnp.broadcast_to(severity, keys.shape))
 
 
 def move(
@@ -150,7 +147,7 @@ def is_shifted(shift: CameraShift) -> jax.Array:
     Returns:
       bool [B].
     """
-    nominal = no_shift(len(shift.azimuth))
+    nominal = no_change(len(shift.azimuth))
     differs = jax.tree.map(lambda a, b: a != b, shift, nominal)
     return jnp.stack(jax.tree.leaves(differs)).any(axis=0)
 
@@ -187,8 +184,8 @@ def _turn(axis: str, degrees: jax.Array) -> jax.Array:
     return jnp.stack([jnp.cos(half), *vector], axis=-1)
 
 
-def _signed(key: jax.Array, high: int, split: str, *, width: int = 1) -> jax.Array:
-    """A float32: one of 1..high with a random sign."""
+def _signed(key: jax.Array, high: int, **options: Any) -> jax.Array:
+    """A float32: one of 1..high with a random sign; options of `kinds.pick`."""
     size_key, sign_key = jax.random.split(key)
-    size = 1 + kinds.pick(size_key, high, split, width=width)
+    size = 1 + kinds.pick(size_key, high, **options)
     return jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0) * size

@@ -34,9 +34,8 @@ def draw(
     """Draw noise of the active kinds; of several, the last.
 
     Args:
-      keys: typed keys [B]; consumed.
+      keys, severity: as of `perturbation.draw`; a tenth is one of ten severities.
       active: bool [B, 5], of `corruptions.CORRUPTIONS`.
-      severity: in [0, 1], one or [B]: a tenth is one of the ten severities.
 
     Returns:
       Leaves [B].

@@ -26,9 +26,9 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 KINDS = tuple(f"{name}.{kind}" for name, kinds in DIMENSIONS.items() for kind in kinds)
 NO_KIND = -1
 
-# A third of every range is held out: the second of every three intervals.
+# A third of every range is held out: the second of every three intervals. Severity cuts
+# ranges off instead of scaling what was drawn, so that none draws what is held out.
 SPLITS = ("all", "training", "held_out")
-_INTERVALS = 6  # of a continuous range
 
 
 def rows(names: Iterable[str]) -> tuple[int, ...]:
@@ -107,32 +107,76 @@ def allowed(count: int, split: str, *, width: int = 1) -> np.ndarray:
     return values[reserved == (split == "held_out")]
 
 
-def pick(key: jax.Array, count: int, split: str, *, width: int = 1) -> jax.Array:
+def pick(
+    key: jax.Array,
+    count: int,
+    split: str,
+    *,
+    width: int = 1,
+    below: float | jax.Array = 1.0,
+) -> jax.Array:
     """Draw one of `allowed`.
 
     Args:
       key: consumed.
       count, split, width: as of `allowed`.
+      below: share of `count` in [0, 1], above which values are left out, but for the
+        first allowed one.
 
     Returns:
       int32 [].
     """
-    values = allowed(count, split, width=width)
-    return jnp.asarray(values)[jax.random.randint(key, (), 0, len(values))]
+    values = jnp.asarray(allowed(count, split, width=width))
+    reached = jnp.maximum((values < below * count).sum(), 1)
+    return values[jax.random.randint(key, (), 0, reached)]
 
 
-def uniform(key: jax.Array, split: str, shape: tuple[int, ...] = ()) -> jax.Array:
+def uniform(
+    key: jax.Array,
+    split: str,
+    shape: tuple[int, ...] = (),
+    *,
+    intervals: int = 6,
+    below: float | jax.Array = 1.0,
+) -> jax.Array:
     """Draw numbers from a split's intervals of [0, 1).
 
     Args:
       key: consumed.
       split: one of SPLITS.
       shape: of the result.
+      intervals: of the range, of which every third is held out.
+      below: in [0, 1], above which nothing is drawn; where all of the split is above,
+        its first number is.
 
     Returns:
       float32 of `shape`.
     """
-    intervals = allowed(_INTERVALS, split)
-    drawn = len(intervals) * jax.random.uniform(key, shape)
-    which = jnp.clip(drawn.astype(jnp.int32), 0, len(intervals) - 1)
-    return (jnp.asarray(intervals)[which] + drawn - which) / _INTERVALS
+    rows = jnp.asarray(allowed(intervals, split))
+    reached = jnp.clip(intervals * below - rows, 0, 1).sum()
+    drawn = reached * jax.random.uniform(key, shape)
+    which = jnp.clip(drawn.astype(jnp.int32), 0, len(rows) - 1)
+    return (rows[which] + drawn - which) / intervals
+
+
+def signed(
+    key: jax.Array,
+    split: str,
+    limit: float | jax.Array,
+    shape: tuple[int, ...] = (),
+) -> jax.Array:
+    """Draw numbers of (-1, 1) with sizes below a limit, of which a third is held out.
+
+    Args:
+      key: consumed.
+      split: one of SPLITS, which divides sizes, whatever the limit.
+      limit: in [0, 1]; 0 gives zeros.
+      shape: of the result.
+
+    Returns:
+      float32 of `shape`.
+    """
+    size_key, sign_key = jax.random.split(key)
+    size = uniform(size_key, split, shape, intervals=3, below=limit)
+    sign = jnp.where(jax.random.bernoulli(sign_key, shape=shape), 1.0, -1.0)
+    return jnp.where(limit > 0, sign * size, 0.0)

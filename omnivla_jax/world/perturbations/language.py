@@ -272,13 +272,11 @@ def draw(
     severity: float | jax.Array = 1.0,
     split: str = "all",
 ) -> jax.Array:
-    """Draw phrases of the active forms; of several, the last.
+    """Draw phrases of the active forms; of several, the last. Words have no magnitude.
 
     Args:
-      keys: typed keys [B]; consumed.
-      active: bool [B, 5].
-      severity: one or [B]; words have no magnitude: 0 is none, above it is one.
-      split: of `kinds.SPLITS`: a third of each form is held out.
+      keys, severity, split: as of `perturbation.draw`.
+      active: bool [B, 5], of `FORMS`.
 
     Returns:
       int32 [B].

@@ -64,15 +64,13 @@ def draw(
     severity: float | jax.Array = 1.0,
     split: str = "all",
 ) -> Layout:
-    """Draw distractors and displacements.
+    """Draw distractors, five at most, and displacements within level 5's radius.
 
     Args:
       scene: the static tables; without extras it has no distractors.
-      keys: typed keys [B]; consumed.
+      keys, severity, split: as of `perturbation.draw`; directions and categories are
+        held out.
       active: bool [B, 2]: distractors, displacement.
-      severity: in [0, 1], one or [B]: of the five distractors, and of level 5's radius,
-        in whose disc every region moves.
-      split: of `kinds.SPLITS`: some directions and categories are held out.
 
     Returns:
       Leaves [B, ...].

@@ -14,10 +14,11 @@ from omnivla_jax.render.types import Lights
 from omnivla_jax.world.perturbations import kinds
 
 KINDS = kinds.DIMENSIONS["light"]
-BRIGHTNESS = (0.4, 1.6)  # of the nominal colours
-TINT = 0.3  # relative spread of a channel
-MAX_TILT = 60.0  # degrees between a lamp's direction and straight down
-MAX_GLOSS = 2.0  # of the nominal specular light
+# Largest changes, up or down, relative to the nominal light.
+BRIGHTNESS = 0.6
+TINT = 0.3  # of a channel
+GLOSS = 1.0  # of the specular light
+MAX_TILT = 30.0  # degrees by which lamps turn along x and y
 
 
 class LightChange(NamedTuple):
@@ -43,57 +44,32 @@ def no_change(batch: int) -> LightChange:
 
 
 def draw(
-    keys: jax.Array, nominal: Lights, *, severity: float | jax.Array = 1.0
-) -> Lights:
-    """Draw one change of colour, direction and gloss for all lamps of a room.
-
-    Args:
-      keys: typed keys [B]; consumed.
-      nominal: unbatched.
-      severity: in [0, 1], one or [B], scales all changes; 0 gives the nominal lights.
-
-    Returns:
-      Leaves [B, ...].
-    """
-    active = jnp.ones((len(keys), len(KINDS)), bool)
-    change = draw_kinds(keys, active, severity=severity)
-    return apply(nominal, change)._replace(shadow=None)
-
-
-def draw_kinds(
     keys: jax.Array,
     active: jax.Array,
     *,
     severity: float | jax.Array = 1.0,
     split: str = "all",
 ) -> LightChange:
-    """Draw changes of known kinds.
+    """Draw changes of known kinds; a shadow has no size.
 
     Args:
-      keys: typed keys [B]; consumed.
-      active: bool [B, 4], which of `KINDS` each environment has.
-      severity: in [0, 1], one or [B], scales all changes; above 0 there is a shadow.
-      split: of `kinds.SPLITS`, where the numbers are from.
+      keys, severity, split: as of `perturbation.draw`.
+      active: bool [B, 4], of `KINDS`.
 
     Returns:
       Leaves [B, ...].
     """
-    chex.assert_rank(keys, 1)
     chex.assert_shape(active, (len(keys), len(KINDS)))
 
     def one(key: jax.Array, active: jax.Array, severity: jax.Array) -> LightChange:
         bright_key, tint_key, tilt_key, gloss_key = jax.random.split(key, 4)
         diffuse, direction, specular = severity * active[:3]
-        low, high = BRIGHTNESS
-        bright = low + (high - low) * kinds.uniform(bright_key, split)
-        tint = 1 + TINT * (2 * kinds.uniform(tint_key, split, (3,)) - 1)
-        tilt = jnp.deg2rad(direction * MAX_TILT)
-        gloss = MAX_GLOSS * kinds.uniform(gloss_key, split)
+        tilt = MAX_TILT * kinds.signed(tilt_key, split, direction, (2,))
         return LightChange(
-            brightness=1 + diffuse * (bright - 1),
-            tint=1 + diffuse * (tint - 1),
-            slope=jnp.tan(tilt * (kinds.uniform(tilt_key, split, (2,)) - 0.5)),
-            gloss=1 + specular * (gloss - 1),
+            brightness=1 + BRIGHTNESS * kinds.signed(bright_key, split, diffuse),
+            tint=1 + TINT * kinds.signed(tint_key, split, diffuse, (3,)),
+            slope=jnp.tan(jnp.deg2rad(tilt)),
+            gloss=1 + GLOSS * kinds.signed(gloss_key, split, specular),
             shadow=active[3] & (severity > 0),
         )
 

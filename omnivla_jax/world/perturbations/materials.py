@@ -8,23 +8,26 @@ import jax
 import jax.numpy as jnp
 
 from omnivla_jax.render.types import TEXTURES, Materials
+from omnivla_jax.world.perturbations import kinds
 
+# Textures are at most twice as large or half as large as nominal ones.
 TINT = 0.5  # largest change of a colour's channel
 SWAPPED_TEXTURES = ("plain", "checker", "wood", "marble", "tile", "cloth", "stripes")
 SWAP_SHARE = 0.3  # of the materials that get another texture
-SCALES = (0.5, 2.0)  # of the nominal size of a texture
 
 
 def draw(
-    keys: jax.Array, nominal: Materials, *, severity: float | jax.Array = 1.0
+    keys: jax.Array,
+    nominal: Materials,
+    *,
+    severity: float | jax.Array = 1.0,
+    split: str = "all",
 ) -> Materials:
     """Draw other colours and textures for every material of every environment.
 
     Args:
-      keys: typed keys [B]; consumed.
+      keys, severity, split: as of `perturbation.draw`.
       nominal: m materials, unbatched.
-      severity: in [0, 1], one or [B], scales the changes of colours and the share of
-        textures that are swapped; 0 gives the nominal materials.
 
     Returns:
       Leaves [B, m, ...].
@@ -32,24 +35,21 @@ def draw(
     chex.assert_rank(keys, 1)
     nominal = jax.tree.map(jnp.asarray, nominal)
     count = len(nominal.texture)
-    known = jnp.array([TEXTURES.index(name) for name in SWAPPED_TEXTURES], jnp.int32)
+    names = [SWAPPED_TEXTURES[i] for i in kinds.allowed(len(SWAPPED_TEXTURES), split)]
+    known = jnp.array([TEXTURES.index(name) for name in names], jnp.int32)
 
     def one(key: jax.Array, severity: jax.Array) -> Materials:
         tint_key, shade_key, swap_key, texture_key, scale_key = jax.random.split(key, 5)
-        tint = jax.random.uniform(tint_key, (count, 3), minval=-TINT, maxval=TINT)
-        shade = jax.random.uniform(
-            shade_key, (count, 1), minval=-TINT / 4, maxval=TINT / 4
-        )
+        tint = TINT * kinds.signed(tint_key, split, severity, (count, 3))
+        shade = TINT / 4 * kinds.signed(shade_key, split, severity, (count, 1))
         swaps = jax.random.bernoulli(swap_key, severity * SWAP_SHARE, (count,))
         choice = jax.random.randint(texture_key, (count,), 0, len(known))
-        factor = jax.random.uniform(
-            scale_key, (count,), minval=jnp.log(SCALES[0]), maxval=jnp.log(SCALES[1])
-        )
+        octaves = kinds.signed(scale_key, split, severity, (count,))
         return nominal._replace(
-            rgb=jnp.clip(nominal.rgb + severity * tint, 0.0, 1.0),
-            rgb2=jnp.clip(nominal.rgb2 + severity * (tint + shade), 0.0, 1.0),
+            rgb=jnp.clip(nominal.rgb + tint, 0.0, 1.0),
+            rgb2=jnp.clip(nominal.rgb2 + tint + shade, 0.0, 1.0),
             texture=jnp.where(swaps, known[choice], nominal.texture),
-            scale=nominal.scale * jnp.exp(severity * factor),
+            scale=nominal.scale * jnp.exp2(octaves),
         )
 
     return jax.vmap(one)(keys, jnp.broadcast_to(severity, keys.shape))

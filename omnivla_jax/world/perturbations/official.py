@@ -134,7 +134,7 @@ def perturbations(scene: Scene, listed: Sequence[OfficialVariant]) -> Perturbati
     seeds = jnp.array([zlib.crc32(one.name.encode()) for one in listed], jnp.uint32)
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(_SEED), seed))(seeds)
     active, severity = zip(*map(_stand_in_kinds, rows))
-    drawn = perturbation.draw(
+    drawn = perturbation.draw_in_turn(
         scene, keys, jnp.array(active), jnp.array(severity, jnp.float32)
     )
     goal = [

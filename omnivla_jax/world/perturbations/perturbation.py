@@ -48,7 +48,7 @@ class Perturbation(NamedTuple):
 def no_change(scene: Scene, batch: int) -> Perturbation:
     """The tasks themselves in `batch` environments."""
     return Perturbation(
-        camera=camera.no_shift(batch),
+        camera=camera.no_change(batch),
         robot=robot.no_change(batch),
         phrase=jnp.full(batch, language.OWN_WORDS, jnp.int32),
         lights=lights.no_change(batch),
@@ -68,13 +68,18 @@ def draw(
 ) -> Perturbation:
     """Draw a perturbation of every environment, each from its key alone.
 
+    The `draw` of every dimension takes its own columns of `active`, and the same keys,
+    severity and split.
+
     Args:
       scene: the static tables.
       keys: typed keys [B]; consumed.
       active: bool [B, K], which of `kinds.KINDS` each environment has, such as
         `kinds.one_hot`; none is no change.
-      severity: float32 in [0, 1], one or [B]: scales magnitudes; 0 is no change.
-      split: of `kinds.SPLITS`, which part of the ranges is drawn from.
+      severity: in [0, 1], one or [B]: the share of every range that is drawn from, or
+        of the largest number; 0 is no change.
+      split: of `kinds.SPLITS`: whether all values are drawn, those for training, or
+        the third that is held out.
 
     Returns:
       Leaves [B, ...].
@@ -87,14 +92,40 @@ def draw(
 
     ranges: dict[str, Any] = {"severity": severity, "split": split}
     return Perturbation(
-        camera=camera.draw_kinds(key["camera"], parts["camera"], **ranges),
+        camera=camera.draw(key["camera"], parts["camera"], **ranges),
         robot=robot.draw(key["robot"], parts["robot"], **ranges),
         phrase=language.draw(key["language"], parts["language"], **ranges),
-        lights=lights.draw_kinds(key["light"], parts["light"], **ranges),
+        lights=lights.draw(key["light"], parts["light"], **ranges),
         surfaces=surfaces.draw(key["background"], parts["background"], **ranges),
         noise=images.draw(key["noise"], parts["noise"], severity=severity),
         layout=layout.draw(scene, key["layout"], parts["layout"], **ranges),
     )
+
+
+def draw_in_turn(
+    scene: Scene,
+    keys: jax.Array,
+    active: jax.Array,
+    severity: jax.Array,
+    *,
+    split: str = "all",
+) -> Perturbation:
+    """Draw one after the other, so that no bit depends on how many are drawn.
+
+    Args:
+      scene, keys, active, split: as of `draw`.
+      severity: float32 [B].
+
+    Returns:
+      Leaves [B, ...].
+    """
+
+    def one(row: tuple[jax.Array, ...]) -> Perturbation:
+        key, active, severity = (value[None] for value in row)
+        drawn = draw(scene, key, active, severity, split=split)
+        return jax.tree.map(lambda leaf: leaf[0], drawn)
+
+    return jax.lax.map(one, (keys, active, severity))
 
 
 def begin(scene: Scene, state: EnvState, change: Perturbation) -> EnvState:

@@ -69,10 +69,9 @@ def draw(
     """Draw joints at a distance of `severity` times MAX_RADIUS, where active.
 
     Args:
-      keys: typed keys [B]; consumed.
+      keys, severity, split: as of `perturbation.draw`; some signs of the first three
+        joints are held out.
       active: bool [B, 1].
-      severity: in [0, 1], one or [B].
-      split: of `kinds.SPLITS`: some signs of the first three joints are held out.
 
     Returns:
       The arm starts there and is held there.

@@ -118,14 +118,12 @@ def draw(
     severity: float | jax.Array = 1.0,
     split: str = "all",
 ) -> SurfaceChange:
-    """Draw surfaces.
+    """Draw surfaces; severity blends their colours with the room's own.
 
     Args:
-      keys: typed keys [B]; consumed.
+      keys, severity, split: as of `perturbation.draw`.
       active: bool [B, 2]: the theme of the room (walls, and floor below a table), the
         surface of the workspace.
-      severity: in [0, 1], one or [B]: how far colours go; 0 changes nothing.
-      split: of `kinds.SPLITS`: a third of both tables is held out.
 
     Returns:
       Leaves [B].

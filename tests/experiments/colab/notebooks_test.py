@@ -77,5 +77,6 @@ def test_a_notebook_runs_at_a_small_size(name, tmp_path, monkeypatch):
         "simulator": "successes:",
         "training": "after Flow-GSPO: ",
         "inference": "% of 2 episodes",
+        "robustness": "elsewhere under: robot.initial_joints",
     }
     assert last[name] in text

@@ -83,6 +83,7 @@ def test_clip_and_length_suit_the_objective(objective, own):
         ("rl.reward_weights", {"beauty": 1.0}, "beauty"),
         ("rl.gae_lambda", 0.9, "'gspo' has no settings gae_lambda"),
         ("policy.head", "l2", "flow, l1"),
+        ("perturb.split", "test", "Unknown split .test.: choose one"),
     ],
 )
 def test_wrong_settings_are_named_with_a_remedy(name, value, words):

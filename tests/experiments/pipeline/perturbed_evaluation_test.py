@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.pipeline import perturbed_evaluation
 from experiments.pipeline.perturbed_evaluation import Choice, Label
-from experiments.reporting import perturbation_page
+from experiments.reporting import perturbation_chart, perturbation_page
 from omnivla_jax.sim import scene as scenes
 from omnivla_jax.train import evaluate
 from omnivla_jax.world.perturbations import kinds, layout
@@ -29,13 +30,15 @@ def starts(count):
 
 def test_kinds_tasks_and_severities_are_combined(scene):
     choice = Choice(NAMES, (0.5, 1.0), "all", None)
-    rows, count = kinds.rows(NAMES), 7 * 2 * 2
+    rows, count = kinds.rows(NAMES), 3 * 4 * 2 * 2  # as the camera has four kinds
     episodes, labels = perturbed_evaluation.plan(choice, scene, starts(count), TASKS)
     told = {
         (label.kind, int(task), label.severity)
         for label, task in zip(labels, episodes.task)
     }
-    assert len(told) == count == len(rows) * len(TASKS) * 2
+    assert len(told) == len(rows) * len(TASKS) * 2
+    for dimension in ("camera", "noise", "layout"):
+        assert sum(label.dimension == dimension for label in labels) == count / 3
     fewer, same = perturbed_evaluation.plan(choice, scene, starts(9), TASKS)
     assert same == labels[:9]
     for one, other in zip(jax.tree.leaves(episodes.key), jax.tree.leaves(fewer.key)):
@@ -95,3 +98,5 @@ def test_success_is_told_by_dimension_kind_and_severity(tmp_path):
     perturbation_page.write(tmp_path, summary | {"title": "<x>"}, {"camera": "c.mp4"})
     page = (tmp_path / perturbation_page.PAGE).read_text()
     assert "&lt;x&gt;" in page and 'src="c.mp4"' in page and "our ranges" in page
+    picture = Image.open(tmp_path / perturbation_chart.CHART)
+    assert min(picture.size) > 500

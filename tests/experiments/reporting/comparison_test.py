@@ -15,6 +15,8 @@ def run(variant, seed, success, *, curve=()):
     phases = {"after": evaluation, "half": {"success": success / 2}}
     if not curve:
         phases = {"before": evaluation}
+    elif variant == "A":
+        phases["cost"] = {"parameters": 1_500_000 + seed * 200_000, "latency_ms": 20.0}
     return Run(variant, seed, {}, phases, history, {"online": 120.0} if curve else {})
 
 
@@ -31,9 +33,11 @@ RUNS = [
 def test_rows_by_hand():
     table = comparison.table(RUNS, ["SFT", "A", "B"]).splitlines()
     rows = {line.split(" | ")[0].strip("| "): line for line in table[2:]}
-    assert "| 90%, 90% | 45.0% |" in rows["A"] and rows["A"].endswith("| 2 |  |")
-    assert "| 50%, 50% | 25.0% | not reached | 2 | (" in rows["B"]
-    assert "| 30%, 30% |  |  |" in rows["SFT"]
+    assert "| 90%, 90% | 45.0% |" in rows["A"] and rows["A"].endswith(
+        "| 2 | 1.6 | 20 |  |"
+    )
+    assert "| 50%, 50% | 25.0% | not reached | 2 |  |  | (" in rows["B"]
+    assert "| 30%, 30% |  |  |  |  |" in rows["SFT"]
     assert "(5" in rows["SFT"].split(" | ")[-1], "the best leads it by 60 points"
 
 

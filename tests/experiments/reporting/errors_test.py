@@ -99,6 +99,15 @@ def test_a_defect_keeps_its_traceback(launch):
             "all processes",
         ),
         (ValueError("UNKNOWN: Gloo AllGather failed: x"), 134, "all processes"),
+        (
+            RuntimeError(
+                "DEADLINE_EXCEEDED: Barrier timed out. Id: b0::0.\n\nRPC: "
+                "/xla.coordination.CoordinationService/Barrier "
+                "[type.googleapis.com/tensorflow.CoordinationServiceError='']"
+            ),
+            134,
+            "all processes",
+        ),
         (exits.Preempted(7), 143, "The checkpoint of update 7 is saved"),
         (flags.UnrecognizedFlagError("sed"), 2, "--help"),
         (flags.Error("a\n  b"), 2, "a b"),

@@ -52,6 +52,7 @@ def test_running_chunks_share_their_episodes_advantage():
     )
     assert metrics["zero_variance_fraction"] == 0.5
     assert metrics["filtered_fraction"] == 0 and found.value is None
+    np.testing.assert_array_equal(found.group, [0, 0, 1, 1] * 2)
 
 
 def test_segments_of_a_tree_share_their_leaves_advantages():

@@ -160,13 +160,15 @@ def test_simulator_diagnostics_are_metrics():
 def test_taking_finds_the_decision_of_every_chunk():
     output = chains.outputs(jax.random.key(0), 3, branches=2)
     number = jnp.arange(6.0)
-    advantages = AdvantageBatch(number, number, output.value, output.value)
+    critic = (output.value, output.value)
+    advantages = AdvantageBatch(number, number, *critic, group=number)
     index = jnp.array([[5, 0, 3]])
     batch = online_rollout.RolloutBatch(output, advantages)
     taken = online_rollout.gather_minibatch(batch, index, num_branches=2)
     np.testing.assert_array_equal(taken.output.observation_ref, [2, 0, 1])
     np.testing.assert_array_equal(taken.advantages.target, [2, 0, 1])
     np.testing.assert_array_equal(taken.advantages.advantage, index[0])
+    np.testing.assert_array_equal(taken.advantages.group, index[0])
     whole = jax.tree.map(lambda leaf: leaf[index[0]], output.trace)
     chex.assert_trees_all_equal(taken.output.trace, whole)
 

@@ -34,7 +34,9 @@ OBJECTIVES = {
     "grpo": objectives.make("grpo"),
     "nft": objectives.make("nft"),
     "rloo": objectives.make("rloo"),
+    "dpo": objectives.make("dpo"),
     "ppo": objectives.make("ppo"),
+    "dppo": objectives.make("dppo"),
 }
 
 
@@ -55,7 +57,8 @@ def batch(weight=None):
     advantage = jnp.mean(output.trace.states[:, -1], axis=(1, 2))
     weight = jnp.ones(CHUNKS) if weight is None else weight
     target = jnp.full(CHUNKS, 2.0)
-    advantages = AdvantageBatch(advantage, weight, jnp.zeros(CHUNKS), target)
+    group = jnp.zeros(CHUNKS, jnp.int32)
+    advantages = AdvantageBatch(advantage, weight, jnp.zeros(CHUNKS), target, group)
     return RolloutBatch(output, advantages)
 
 
@@ -92,8 +95,9 @@ def test_every_objective_moves_towards_higher_advantages(name):
     assert wanted <= set(metrics)
     assert all(np.isfinite(value) for value in metrics.values())
     criticised = after.params["value"]["bias"] > 0
-    assert bool(criticised) == (name == "ppo")
-    assert ("explained_variance" in metrics) == (name == "ppo")
+    has_critic = name in ("ppo", "dppo")
+    assert bool(criticised) == has_critic
+    assert ("explained_variance" in metrics) == has_critic
     assert set(state.eval_params(after)) == {"action"}, "a critic does not act"
 
 
@@ -207,6 +211,7 @@ def test_settings_that_contradict_each_other_are_named():
         ({"self_imitation": 1.0}, "imitated_chunks=144 are drawn of the 12"),
         ({"ema_decay": 1.0}, "ema_decay=1.0"),
         ({"task_memory": -0.1}, "task_memory=-0.1"),
+        ({"success_rate_filter": (0.1, 0.9)}, "keeps no group of group_size=1"),
         ({"final_exploration": 0.0}, "final_exploration=0.0"),
         ({"rollout_policy": "average"}, "ema_decay=0.9"),
         (

@@ -9,6 +9,8 @@ from omnivla_jax.world.perturbations import camera
 from omnivla_jax.world.perturbations.camera import CameraShift
 
 POSITION = np.array([0.66, 0.05, 1.61])
+draw = jax.jit(camera.draw, static_argnames="split")
+draw_any_kind = jax.jit(camera.draw_any_kind)
 TURN = Rotation.from_euler("xyz", [0.1, 0.9, 1.5])
 
 
@@ -46,14 +48,14 @@ def test_an_unshifted_camera_keeps_its_last_bit():
     random = np.random.default_rng(0)
     position = jnp.asarray(random.normal(size=(4, 3)), jnp.float32)
     quaternion = jnp.asarray(random.normal(size=(4, 4)), jnp.float32)
-    same = camera.move(position, quaternion, camera.no_shift(4))
+    same = camera.move(position, quaternion, camera.no_change(4))
     assert (same[0] == position).all() and (same[1] == quaternion).all()
 
 
 def test_draws_have_the_originals_kinds_and_ranges():
     count = 4000
     keys = jax.random.split(jax.random.key(0), count)
-    h, v, s, r, e = map(np.asarray, jax.jit(camera.draw)(keys))
+    h, v, s, r, e = map(np.asarray, draw_any_kind(keys))
     kinds = [(h != 0) & (v == 0), v != 0, s != 100, r != 0]
     assert (sum(kind.astype(int) for kind in kinds) == 1).all()
     shares = np.array([kind.mean() for kind in kinds])
@@ -67,9 +69,23 @@ def test_draws_have_the_originals_kinds_and_ranges():
 
 def test_severity_and_kinds_are_respected():
     keys = jax.random.split(jax.random.key(1), 64)
-    nothing = camera.draw(keys, severity=0.0)
-    assert (jnp.stack(nothing) == jnp.stack(camera.no_shift(64))).all()
-    farther = camera.draw(keys, kind_shares=(0.0, 0.0, 1.0, 0.0))
+    nothing = draw_any_kind(keys, severity=0.0)
+    assert (jnp.stack(nothing) == jnp.stack(camera.no_change(64))).all()
+    farther = draw_any_kind(keys, kind_shares=(0.0, 0.0, 1.0, 0.0))
     assert (farther.distance >= 115).all() and (farther.azimuth == 0).all()
-    half = camera.draw(keys, severity=0.5, kind_shares=(0.0, 0.0, 1.0, 0.0))
-    np.testing.assert_allclose(half.distance, 50 + farther.distance / 2, rtol=1e-6)
+    half = draw_any_kind(keys, severity=0.5, kind_shares=(0.0, 0.0, 1.0, 0.0))
+    assert half.distance.min() >= 115 and 150 < half.distance.max() <= 115 + 86 / 2
+
+
+def test_no_severity_draws_what_is_held_out():
+    keys = jax.random.split(jax.random.key(2), 600)
+    severity = jnp.linspace(0.01, 1.0, len(keys))
+    active = jnp.ones((len(keys), len(camera.KINDS)), bool)
+    drawn = {
+        split: draw(keys, active, severity=severity, split=split)._asdict()
+        for split in ("training", "held_out")
+    }
+    for field in ("azimuth", "distance", "yaw", "pitch"):
+        training, held_out = (set(abs(np.asarray(d[field]))) for d in drawn.values())
+        assert len(training) > 2 and len(held_out) > 1
+        assert not training & held_out, field

@@ -43,3 +43,15 @@ def test_numbers_fill_the_intervals_of_their_split():
         assert set(interval) == set(kinds.allowed(6, split))
         assert 0 <= drawn.min() and drawn.max() < 1
         assert np.bincount(interval).max() < 1.3 * len(keys) / (6 * share)
+
+
+def test_no_limit_mixes_sizes_of_the_splits():
+    keys = jax.random.split(jax.random.key(1), 2000)
+    limits = np.linspace(0.0, 1.0, len(keys), dtype=np.float32)
+    for split, thirds in (("all", {0, 1, 2}), ("training", {0, 2}), ("held_out", {1})):
+        draw = jax.vmap(lambda key, limit: kinds.signed(key, split, limit))
+        drawn = np.asarray(draw(keys, limits))
+        assert drawn[0] == 0 and drawn.min() < -0.6 and drawn.max() > 0.6
+        assert set(np.floor(3 * abs(drawn[1:]))) == thirds
+        smallest = 1 / 3 if split == "held_out" else 0.0
+        assert (abs(drawn[1:]) <= np.maximum(limits[1:], smallest + 1e-6)).all()

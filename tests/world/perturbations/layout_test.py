@@ -21,9 +21,12 @@ def crowded():
     )
 
 
-def draw(scene, active, **options):
+draw_rows = jax.jit(layout.draw, static_argnums=0, static_argnames="split")
+
+
+def draw(scene, active, severity=1.0, split="all"):
     rows = jnp.tile(jnp.array(active), (COUNT, 1))
-    return layout.draw(scene, KEYS, rows, **options)
+    return draw_rows(scene, KEYS, rows, severity=severity, split=split)
 
 
 def test_severity_counts_the_distractors(crowded):

@@ -10,6 +10,8 @@ import pytest
 from experiments.benchmarks.lib import aot_programs
 from omnivla_jax.core import sharding
 from omnivla_jax.policy.config import PRESETS
+from omnivla_jax.train import environment
+from tests.helpers import reaching
 
 OPTIONS = aot_programs.ProgramOptions(
     preset="debug",
@@ -36,11 +38,19 @@ def test_programs_are_shapes_with_shardings(name):
     assert np.prod(first.shape) > 0
 
 
-@pytest.mark.parametrize("name", ["sft", "spatial"])
+@pytest.mark.parametrize("name", ["update", "sft", "spatial"])
 @pytest.mark.slow
 def test_learning_returns_the_state_that_it_takes(name, monkeypatch):
-    longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16)
+    """Of a policy that the quickstart's chunks and instructions fit.
+
+    Online, in a simulator whose program is small.
+    """
+    longer = dataclasses.replace(PRESETS["debug"](), max_tokens=16, horizon=8)
     monkeypatch.setitem(PRESETS, "debug", lambda: longer)
+    if name == "update":
+        monkeypatch.setattr(aot_programs, "_scene", lambda options: None)
+        simulator = reaching.make(longer)
+        monkeypatch.setattr(environment, "simulator", lambda *_, **__: simulator)
     workload = aot_programs.PROGRAMS[name](OPTIONS, sharding.make_mesh())
     leaves = jax.tree.leaves(workload.arguments)
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)

@@ -97,12 +97,15 @@ def fit_codec(
     config: PolicyConfig,
     padding: str = "hold",
 ) -> PyTree:
-    """The parameters with their head's codec fitted, where it has one.
+    """Fit the codec of the policy's head, where it has one.
 
     Args:
       params: of the policy.
       demonstrations, normalizer, padding: as of `make_dataset`.
       config: of the policy.
+
+    Returns:
+      The parameters with the codec.
     """
     fit = action_head(config).fit
     if fit is None:

@@ -27,7 +27,7 @@ def test_what_is_trained_is_a_config():
 @pytest.mark.parametrize("deaf", [False, True])
 def test_training_ends_with_its_time(tmp_path, monkeypatch, deaf):
     """It is asked to save, then killed; the row tells how far it came."""
-    received = []
+    received: list[int] = []
 
     class Training:
         """An endless run of two steps, which obeys SIGTERM unless it is deaf."""

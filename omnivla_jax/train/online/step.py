@@ -134,9 +134,7 @@ def make_step(
         )
         metrics = episode_metrics | update_metrics
         severity, metrics = _advance_severity(state, metrics, config)
-        new_state = dataclasses.replace(
-            new_state, task_success=task_success, severity=severity
-        )
+        new_state = new_state.replace(task_success=task_success, severity=severity)
         return mesh_sharding.constrain_state(new_state), metrics
 
     fused = environment.supports_fusion

@@ -37,7 +37,7 @@ def test_a_law_asks_for_tokens_before_it_alone(encoded, explored):
     assert np.abs(laws[:, 4:] - others[:, 4:]).max() > 1e-3
 
 
-def test_the_most_likely_chunk_is_drawn_token_by_token(encoded):
+def test_the_likeliest_chunk_is_drawn_token_by_token(encoded):
     """Each token of `act` is the mode of its law, which sees all tokens at once."""
     chunk = encoded.act(encoded.params, KEY)
     written = bins.encode(encoded.params["action"]["codec"], chunk, config=CONFIG)

@@ -83,7 +83,7 @@ def test_one_name_for_two_things_is_renamed(folder):
     ]
 
 
-def test_libero_130_is_all_suites_in_libero_s_order():
+def test_libero_130_is_all_suites_in_order():
     ninety, all_tasks = tasks.suite("libero_90"), tasks.suite("libero_130")
     assert (len(ninety.tasks), ninety.horizon) == (90, 400)
     assert all_tasks.tasks[30:120] == ninety.tasks and len(all_tasks.tasks) == 130

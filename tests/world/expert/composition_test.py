@@ -75,7 +75,7 @@ def test_surfaces_under_a_point(category, part, height):
     assert found == pytest.approx(height, abs=1e-4)
 
 
-def test_a_shelf_has_a_board_and_the_ground_below_it():
+def test_a_shelf_has_a_board_and_ground_below():
     shelf = "wooden_two_layer_shelf"
     board = destinations.support_height(shelf, "", 0.0, 0.0, below=0.2)
     assert board == pytest.approx(0.0709, abs=1e-4)

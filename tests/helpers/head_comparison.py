@@ -113,19 +113,19 @@ def main(names: list[str]) -> None:
     variants: dict[str, dict[str, Any]] = {
         name: {"head": name} for name in ACTION_HEADS
     }
-    variants["flow, insulated"] = {"head": "flow", "insulation": "bins"}
-    for name, changes in variants.items():
-        if names and name not in names:
-            continue
+    variants["insulated"] = {"head": "flow", "insulation": "bins"}
+    trained = {}
+    for name in names or variants:
         config = dataclasses.replace(
-            preset("debug"), action_bins=64, fast_vocab=256, **changes
+            preset("debug"), action_bins=64, fast_vocab=256, **variants[name]
         )
         start = time.process_time()
-        state = fine_tune(config)
-        row: dict[str, Any] = {"head": name, "success": success(state, config)}
-        row["sft_cpu_s"] = round(time.process_time() - start, 1)
+        trained[name] = config, fine_tune(config)
+        row: dict[str, Any] = {"head": name, "success": success(*trained[name][::-1])}
+        row["cpu_s"] = round(time.process_time() - start, 1)
         print(json.dumps(row), flush=True)
-        for objective in OBJECTIVES if not changes.get("insulation") else ():
+    for objective in OBJECTIVES:
+        for name, (config, state) in trained.items():
             rewards = improve(state, config, objective)
             print(json.dumps({"head": name, objective: rewards}), flush=True)
 

@@ -98,18 +98,21 @@ def hold(
       side: of bowls, the direction from the axis to the gripped wall; None: the first
         of left, behind, right and ahead that keeps clear.
       lean: of bowls, see `grasp_rim`.
-      far: whether the arm has to stretch: bowls are then taken from behind.
+      far: whether the arm has to stretch: bowls and mugs are then taken by the wall
+        on the robot's side.
 
     Returns:
       The grasp; None where objects of this category have none.
     """
     grip = GRIPS.get(CATEGORIES[start.category].grasp_like)
     if isinstance(grip, Wall):
+        ways = (grip.side, grip.side + LEFT, grip.side + RIGHT)  # not the handle's
+        wall = min(ways, key=lambda way: math.cos(start.yaw + way))
         held = grasp_wall(
             name,
             center=grip.center,
             radius=grip.radius,
-            side=grip.side,
+            side=wall if far else grip.side,
             height=grip.height,
         )
         return Held(held, grip.height)

@@ -43,7 +43,7 @@ from omnivla_jax.train import evaluate
 LIBERO_SIZE, SENT_SIZE = 256, 224  # pixels: rendered and sent, as openpi's client
 
 _SUITE = flags.DEFINE_enum(
-    "suite", None, libero_files.SUITE_NAMES, "Of LIBERO.", required=True
+    "suite", None, libero_files.BENCHMARK_SUITES, "Of LIBERO.", required=True
 )
 _SERVER = flags.DEFINE_string("server", None, "ws://HOST:PORT.", required=True)
 _TASKS = flags.DEFINE_list("tasks", None, "Rows of the suite; else all.")

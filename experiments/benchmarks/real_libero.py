@@ -67,7 +67,7 @@ RECORDED = 50
 EXPERT, CACHED = "expert", "cached"  # of --actions
 
 _TEST = flags.DEFINE_enum("test", "travel", list(TESTS), "What to compare.")
-_SUITES = flags.DEFINE_list("suites", list(files.SUITE_NAMES), "Of LIBERO.")
+_SUITES = flags.DEFINE_list("suites", list(files.BENCHMARK_SUITES), "Of LIBERO.")
 _TASKS = flags.DEFINE_list("tasks", None, "Rows of each suite; else all.")
 _EPISODES = flags.DEFINE_integer("episodes", None, "Initial states a task.", 1)
 _CACHE = flags.DEFINE_string(

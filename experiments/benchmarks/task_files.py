@@ -187,7 +187,7 @@ def main(_: list[str]) -> None:
     if _FOLDER.value:
         counts = count_folder(Path(_FOLDER.value).expanduser())
     else:
-        suites = map(files.suite_files, files.SUITE_NAMES)
+        suites = map(files.suite_files, files.BENCHMARK_SUITES)
         bases = [path for files in suites for path in files.paths]
         with tempfile.TemporaryDirectory() as folder:
             counts = count_variants(bases, KINDS, _PER_KIND.value, Path(folder))

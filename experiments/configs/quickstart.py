@@ -131,6 +131,13 @@ def _policy() -> ConfigDict:
             "preset": "tiny",
             "spatial": True,
             "head": "flow",  # the action head, see `policy.heads`
+            "horizons": (),  # of the head `horizons`
+            # Settings of heads of tokens; None: those of `PolicyConfig`.
+            "action_bins": placeholder(int),
+            "fast_vocab": placeholder(int),
+            "fast_scale": placeholder(float),
+            "remask": placeholder(float),
+            "insulation": "none",  # or a codec, see `policy.heads.insulation`
             "weights": "",  # a folder that experiments.import_weights wrote
             # "6,-1": six dimensions of an action are learned relative to the state's,
             # then one is not; needs data.norm_stats.

@@ -68,6 +68,10 @@ def sft_stage(
         if normalizer is None:
             stored = _stored_normalizer(context.config)
             fitted = stored or sft_data.fit_normalizer(episodes)
+            padding = context.config.data.padding
+            params = sft_data.fit_codec(
+                params, episodes, fitted, config=context.config.policy, padding=padding
+            )
             normalizer = stage_setup.shard(context, fitted)
         if config.geometry_weight:
             params = _with_decoder(context, params, initial)

@@ -13,15 +13,20 @@ import jax.numpy as jnp
 VelocityFn: TypeAlias = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def sample(velocity_fn: VelocityFn, noise: jax.Array, *, steps: int) -> jax.Array:
-    """Noise [B, H, D] carried to the data: A^{tau + 1/K} = A^tau + v / K, K times."""
+def sample(
+    velocity_fn: VelocityFn, noise: jax.Array, *, steps: int, taken: int | None = None
+) -> jax.Array:
+    """Noise [B, H, D] carried to the data: A^{tau + 1/K} = A^tau + v / K, K times.
+
+    `taken`: how many of the K steps; None: all.
+    """
     chex.assert_rank(noise, 3)
 
     def step(x: jax.Array, tau: jax.Array) -> tuple[jax.Array, None]:
         velocity = velocity_fn(x, jnp.broadcast_to(tau, x.shape[:1]))
         return x + velocity / steps, None
 
-    data, _ = jax.lax.scan(step, noise, time_grid(steps))
+    data, _ = jax.lax.scan(step, noise, time_grid(steps)[:taken])
     return data
 
 

@@ -14,6 +14,8 @@ from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING
 from omnivla_jax.models.mot import ExpertConfig, MotConfig
 from omnivla_jax.policy.tokenizers import hashed_words
 
+FAST_SYMBOLS = 127  # integers that FAST's coefficients are rounded to
+
 
 def choose(setting: str, name: str, table: Mapping[str, Any]) -> Any:
     """What `table` holds under `name`; raises ValueError with the choices."""
@@ -40,8 +42,8 @@ class PolicyConfig:
     relative to the same ones of the state; (): none. `real_action_dim` and
     `real_proprio_dim`: how many dimensions the robot has, where the rest is padding
     (pi0's 32); None: all. `noise_head`: for the schedule `learned`, with the deviation
-    of a denoising step in `noise_range` (pi_RL's). `value_queries` and `value_width`:
-    the critic's, where there is one (`models/value_head.py`).
+    of a denoising step in `noise_range` (pi_RL's). `value_queries` and
+    `value_width`: the critic's, where there is one (`models/value_head.py`).
     """
 
     vision: VitConfig
@@ -67,6 +69,13 @@ class PolicyConfig:
     head: str = "flow"
     noise_head: bool = False
     noise_range: tuple[float, float] = (0.08, 0.16)
+    horizons: tuple[int, ...] = ()  # of the head `horizons`, rising to H; (): four
+    action_bins: int = 256  # tokens that a number can be, in heads of tokens
+    fast_vocab: int = 1024  # FAST's tokens, its symbols among them
+    fast_scale: float = 10.0  # of FAST's coefficients, before they are rounded
+    remask: float = 0.5  # how readily discrete diffusion masks tokens again; 0: never
+    insulation: str = "none"  # or the reasoning expert's codec, see `heads.insulation`
+    insulation_weight: float = 1.0  # of the loss of its tokens
     value_queries: int = 4
     value_width: int = 256
 
@@ -86,6 +95,21 @@ class PolicyConfig:
                 f"delta_mask has {len(self.delta_mask)} entries for an action of "
                 f"{self.robot_action_dim} dimensions: give one each, or none."
             )
+        rising = tuple(sorted({*self.horizons, self.horizon}))
+        if self.horizons and (self.horizons != rising or rising[0] < 1):
+            raise ValueError(
+                f"horizons is {self.horizons}; choose lengths that rise from at least "
+                f"1 to horizon={self.horizon}."
+            )
+        if self.action_bins < 2:
+            raise ValueError(f"action_bins is {self.action_bins}; choose at least 2.")
+        if self.fast_vocab <= FAST_SYMBOLS or not self.fast_scale > 0:
+            raise ValueError(
+                f"fast_vocab is {self.fast_vocab} and fast_scale {self.fast_scale}; "
+                f"choose more than {FAST_SYMBOLS} and more than 0."
+            )
+        if not 0 <= self.remask <= 1:
+            raise ValueError(f"remask is {self.remask}; choose 0 to 1.")
         low, high = self.noise_range
         if not 0 < low < high:
             raise ValueError(f"noise_range is {low} to {high}; choose 0 < low < high.")

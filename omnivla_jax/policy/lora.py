@@ -5,11 +5,12 @@
     all                      everything
     experts:action,spatial   whole experts, encoders included
     lora:r=16                adapters of rank 16 on the transformer layers of all
-                             experts. Also trains the action expert's input and output
-                             projections (noise head included) in full, since they
-                             start from scratch, as openpi does
+                             experts. Also trains the ends of the action expert
+                             (projections, noise head, gate) in full, since they start
+                             from scratch, as openpi does
 
 PPO's critic, the entry "value" of the parameter tree, is no expert and always trains.
+An action head's codec, which is fitted on demonstrations, never does.
 Adapters are one more entry, "lora". The model never sees them: `merge` adds them to the
 weights, W [..., in, out] + a b, before a loss and on export. Gradients of the weights
 are computed on the way; only the optimizer's memory is saved.
@@ -24,12 +25,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from omnivla_jax.core.types import PyTree
 from omnivla_jax.models.mot import EXPERTS
+from omnivla_jax.policy.heads.base import CODEC
 from omnivla_jax.policy.parameters import VALUE
 
 ADAPTED = ("q_einsum", "kv_einsum", "attn_vec_einsum", "gating_einsum", "linear")
 LORA = "lora"
 # Trained in full beside adapters.
-ENDS = (("action", "input"), ("action", "output"), ("action", "noise"))
+ENDS = tuple(
+    ("action", end) for end in ("input", "output", "noise", "gate", "backbone", "steer")
+)
 
 
 def lora_rank(trainable: str) -> int | None:
@@ -99,10 +103,14 @@ def trainable_mask(params: PyTree, trainable: str) -> PyTree:
     experts = [name for name in params if name not in (LORA, VALUE)]
     listed = names.split(",")
     paths = flatten_dict(params)
+    learned = {path: path[:2] != ("action", CODEC) for path in paths}
     if trainable == "all":
-        return unflatten_dict({path: True for path in paths})
+        return unflatten_dict(learned)
     if kind == "experts" and set(listed) <= set(experts):
-        return unflatten_dict({path: path[0] in (*listed, VALUE) for path in paths})
+        chosen = (*listed, VALUE)
+        return unflatten_dict(
+            {path: path[0] in chosen and learned[path] for path in paths}
+        )
     if lora_rank(trainable) is None:
         raise ValueError(
             f"Cannot train {trainable!r}: write 'all', 'lora:r=16', or "

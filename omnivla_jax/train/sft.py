@@ -24,13 +24,7 @@ from omnivla_jax.core.types import FrameBatch, Observation, PyTree
 from omnivla_jax.policy import lora, normalize, policy
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import action_head
-from omnivla_jax.train import (
-    environment,
-    rng,
-    sft_data,
-    spatial_encoder_rate,
-    state,
-)
+from omnivla_jax.train import environment, rng, sft_data, spatial_encoder_rate, state
 from omnivla_jax.train.attention_metrics import attention_metrics
 from omnivla_jax.train.sharding import SINGLE_DEVICE, MeshSharding
 from omnivla_jax.train.state import OptimizerConfig, TrainState

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from omnivla_jax.core import action_chunks
-from omnivla_jax.core.types import Demonstration, Observation
+from omnivla_jax.core.types import Demonstration, Observation, PyTree
 from omnivla_jax.policy import normalize
 from omnivla_jax.policy.config import PolicyConfig
+from omnivla_jax.policy.heads import action_head
+from omnivla_jax.policy.heads.base import CODEC
 from omnivla_jax.train import environment
 
 
@@ -61,9 +63,8 @@ def make_dataset(
     """
     check_dimensions(normalizer, config)
     texts, table = instruction_table(demonstrations, config)
-    actions = [np.asarray(d.action) for d in demonstrations]
     chunks, every_mask = action_chunks.of_demonstrations(
-        actions, config.horizon, padding
+        [np.asarray(d.action) for d in demonstrations], config.horizon, padding
     )
     counts = [len(chunk) for chunk in chunks]
     masks = [mask for mask in every_mask if mask is not None]
@@ -86,6 +87,39 @@ def make_dataset(
         token_mask=table.mask,
         loss_mask=jnp.concatenate(masks) if masks else None,
     )
+
+
+def fit_codec(
+    params: PyTree,
+    demonstrations: Sequence[Demonstration],
+    normalizer: normalize.Normalizer,
+    *,
+    config: PolicyConfig,
+    padding: str = "hold",
+) -> PyTree:
+    """Fit the codec of the policy's head, where it has one.
+
+    Args:
+      params: of the policy.
+      demonstrations, normalizer, padding: as of `make_dataset`.
+      config: of the policy.
+
+    Returns:
+      The parameters with the codec.
+    """
+    fit = action_head(config).fit
+    if fit is None:
+        return params
+    check_dimensions(normalizer, config)
+    chunks, _ = action_chunks.of_demonstrations(
+        [np.asarray(d.action) for d in demonstrations], config.horizon, padding
+    )
+    states = [np.asarray(d.state)[: len(c)] for d, c in zip(demonstrations, chunks)]
+    absolute, state = np.concatenate(chunks), np.concatenate(states)
+    relative = normalize.delta_actions(absolute, state, config.delta_mask)
+    normalised = normalize.normalize(normalizer.action, jnp.asarray(relative))
+    codec = fit(np.asarray(normalised), config=config)
+    return {**params, "action": {**params["action"], CODEC: codec}}
 
 
 def instruction_table(

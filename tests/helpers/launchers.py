@@ -1,11 +1,15 @@
 """Runs launchers as from a shell, through one warm `launcher_server` a test process."""
 
 import functools
+import importlib
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
+
+from absl import flags
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +56,14 @@ def run(
     return subprocess.CompletedProcess(
         [module, *map(str, arguments)], int(code), **printed
     )
+
+
+def imported(name: str) -> ModuleType:
+    """A launcher as a module, for its functions, without its flags.
+
+    One process imports several launchers, and absl knows a flag's name only once.
+    """
+    module = importlib.import_module(name)
+    for flag in flags.FLAGS.get_flags_for_module(name):
+        delattr(flags.FLAGS, flag.name)
+    return module

@@ -55,6 +55,14 @@ def test_scopes_name_what_trains():
     }
 
 
+@pytest.mark.parametrize("scope", ["all", "experts:action"])
+def test_an_action_heads_codec_never_trains(scope):
+    params = tree()
+    params["action"]["codec"] = {"low": jnp.zeros(7)}
+    mask = lora.trainable_mask(params, scope)["action"]
+    assert mask["input"]["kernel"] and not mask["codec"]["low"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scope", ["all", "experts:action", "lora:r=2"])
 def test_the_critic_trains_under_every_scope(scope):

@@ -1,5 +1,7 @@
 """Tests of omnivla_jax.train.sft_data: units, words, and the last chunks."""
 
+import dataclasses
+
 import chex
 import numpy as np
 import pytest
@@ -21,6 +23,23 @@ def test_the_dataset_is_normalised_and_keeps_its_words():
     np.testing.assert_allclose(np.mean(first, axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(np.std(first, axis=0)[:2], 1, atol=1e-5)
     assert len(np.unique(dataset.instruction)) == dataset.tokens.shape[0] == 3
+
+
+def test_a_codec_is_fitted_to_normalised_chunks():
+    episodes = reaching.demonstrations()
+    normalizer = sft_data.fit_normalizer(episodes)
+    params = {"action": {"codec": {}, "input": 1}, "reasoning": 2}
+    assert (
+        sft_data.fit_codec(params, episodes, normalizer, config=CONFIG) is params
+    ), "the flow head has none"
+    tokens = dataclasses.replace(CONFIG, head="tokens")
+    fitted = sft_data.fit_codec(params, episodes, normalizer, config=tokens)
+    dataset = sft_data.make_dataset(episodes, normalizer, config=tokens)
+    high = np.quantile(np.reshape(dataset.chunk, (-1, 7)), 0.99, axis=0)
+    codec = fitted["action"]["codec"]
+    np.testing.assert_allclose(codec["high"][:2], high[:2], rtol=1e-5)
+    assert (codec["high"] > codec["low"]).all(), "the gripper never moves"
+    assert fitted["action"]["input"] == 1 and params["action"]["codec"] == {}
 
 
 def test_masked_actions_are_known_to_the_dataset():

@@ -16,6 +16,9 @@ import jax.numpy as jnp
 from omnivla_jax.core.types import ActionChunk, PyTree, Score
 from omnivla_jax.policy.config import PolicyConfig
 
+# Where a head keeps what `fit` returns, in params["action"]; no optimizer changes it.
+CODEC = "codec"
+
 
 class Sampler(Protocol):
     """How a head explores: a frozen dataclass with the settings of that head."""
@@ -25,8 +28,8 @@ class Sampler(Protocol):
         """The actions of a chunk that are executed and count; None: all H."""
 
     @property
-    def num_scored_steps(self) -> int:
-        """K, the steps of a chunk that have a density."""
+    def num_scored_steps(self) -> int | None:
+        """K, the steps of a chunk that have a density; None: a token a number."""
 
     def scaled(self, factor: jax.Array) -> "Sampler":
         """The sampler with `factor` times the noise, float32 [], maybe traced."""
@@ -65,6 +68,9 @@ class ActionHead(NamedTuple):
     exact_kl: Callable[[Score, Score], jax.Array]
     # (settings by name, *, exec_horizon) -> the head's `Sampler`, or a ValueError.
     make_sampler: Callable[..., Any]
+    # (normalised chunks float32 [N, H, robot_action_dim] of demonstrations, *, config)
+    # -> the head's codec, params["action"]["codec"]; None: it has none.
+    fit: Callable[..., PyTree] | None = None
 
 
 def likelihood_mask(

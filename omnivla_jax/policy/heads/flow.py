@@ -11,97 +11,49 @@ dimensions, E width of the action expert.
 """
 
 import functools
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from omnivla_jax.core.types import ActionChunk, PyTree, Score
 from omnivla_jax.flow import bound, kl, log_prob, ode, path, sde
-from omnivla_jax.models.heads.flow_action import TIME_CONDITIONING, ActionOutput
-from omnivla_jax.models.heads.noise import NoiseHead
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads import suffix
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
 from omnivla_jax.policy.heads.flow_sampler import FlowSampler, make_sampler
+from omnivla_jax.policy.heads.flow_velocity import (
+    action_tokens,
+    draw_noise,
+    init,
+    init_noise_boxed,
+    input_tokens,
+    noisy_velocity,
+    velocity,
+)
 from omnivla_jax.policy.prefix import PrefixCache
 
+__all__ = [
+    "FLOW",
+    "action_tokens",
+    "attention_share",
+    "draw_noise",
+    "explore",
+    "init",
+    "init_noise_boxed",
+    "noisy_velocity",
+    "sample",
+    "sample_chain",
+    "score",
+    "score_recorded",
+    "sft_loss",
+    "swap_batch_axis",
+    "velocity",
+]
+
 Trace = TypeVar("Trace", bound=sde.Chain | bound.Draws)
-
-
-def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
-    """Fresh parameters "input" and "output", and "noise" where there is a noise head.
-
-    Boxed with their logical axes; the 3 `keys` are consumed.
-    """
-    in_key, out_key, noise_key = keys
-    state, tau = jnp.zeros((1, config.proprio_dim)), jnp.zeros(1)
-    chunk = jnp.zeros((1, config.horizon, config.action_dim))
-    hidden = jnp.zeros((1, config.horizon, config.mot.experts["action"].width))
-    params = {
-        "input": _input_module(config).init(in_key, state, chunk, tau)["params"],
-        "output": ActionOutput(config.action_dim).init(out_key, hidden)["params"],
-    }
-    if config.noise_head:
-        params["noise"] = init_noise_boxed(noise_key, config)
-    return params
-
-
-def init_noise_boxed(key: jax.Array, config: PolicyConfig) -> PyTree:
-    """The noise head's parameters, boxed; one action token will do. Consumes `key`."""
-    token = jnp.zeros((1, 1, config.mot.experts["action"].width))
-    return NoiseHead(config.action_dim, *config.noise_range).init(key, token)["params"]
-
-
-def velocity(
-    params: PyTree,
-    cache: PrefixCache,
-    proprio: jax.Array,
-    chunk: ActionChunk,
-    tau: jax.Array,
-    *,
-    config: PolicyConfig,
-) -> jax.Array:
-    """v(chunk, tau | observation) float32 [B, H, D]; reads params["action"] only.
-
-    proprio [B, proprio_dim], chunk [B, H, D], tau [B] in [0, 1], 1 at the data. For
-    many (noise, tau) per observation map over them with `jax.vmap`, cache unmapped: the
-    prefix is then shared, not copied.
-    """
-    hidden = action_tokens(params, cache, proprio, chunk, tau, config)
-    output = ActionOutput(config.action_dim)
-    return output.apply({"params": params["action"]["output"]}, hidden)
-
-
-def noisy_velocity(
-    params: PyTree,
-    cache: PrefixCache,
-    proprio: jax.Array,
-    chunk: ActionChunk,
-    tau: jax.Array,
-    *,
-    config: PolicyConfig,
-) -> sde.NoisyVelocity:
-    """`velocity`, and the deviation of the noise head, float32 [B, H, D] each.
-
-    Raises:
-      ValueError: the parameters have no noise head.
-    """
-    action = params["action"]
-    if "noise" not in action:
-        raise ValueError(
-            "The schedule `learned` needs a noise head, but the action expert has "
-            f"{sorted(action)}: set noise_head in PolicyConfig, and for parameters "
-            "trained without it add policy.init_noise(key, config) as 'noise'."
-        )
-    hidden = action_tokens(params, cache, proprio, chunk, tau, config)
-    return sde.NoisyVelocity(
-        ActionOutput(config.action_dim).apply({"params": action["output"]}, hidden),
-        NoiseHead(config.action_dim, *config.noise_range).apply(
-            {"params": action["noise"]}, hidden
-        ),
-    )
+# (params, cache, proprio, chunk, tau, *, config) -> float32 [B, H, D]
+VelocityOf = Callable[..., jax.Array]
 
 
 def attention_share(
@@ -125,7 +77,7 @@ def attention_share(
       float32 [L] by block of tokens; in every layer the sum is 1.
     """
     noise = draw_noise(key, proprio, config)
-    tokens, condition = _input_tokens(
+    tokens, condition = input_tokens(
         params, proprio, noise, jnp.zeros(len(proprio)), config
     )
     return suffix.attention_share(params, cache, tokens, condition, config=config)
@@ -170,9 +122,10 @@ def sample(
     *,
     config: PolicyConfig,
     steps: int,
+    velocity_of: VelocityOf = velocity,
 ) -> ActionChunk:
     """A chunk [B, H, D] by the ODE, deterministic given `draw_noise` of the key."""
-    velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
+    velocity_fn = functools.partial(velocity_of, params, cache, proprio, config=config)
     return ode.sample(velocity_fn, draw_noise(key, proprio, config), steps=steps)
 
 
@@ -184,13 +137,14 @@ def sample_chain(
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
+    velocity_of: VelocityOf = velocity,
 ) -> sde.Chain:
     """A chunk by the SDE with every intermediate state recorded; consumes `key`."""
     noise_key, step_key, walk_key = jax.random.split(key, 3)
     one = jax.random.randint(step_key, proprio.shape[:1], 0, sampler.noisy_steps)
     return sde.sample(
         walk_key,
-        _flow_fn(params, cache, proprio, config, sampler),
+        _flow_fn(params, cache, proprio, config, sampler, velocity_of),
         draw_noise(noise_key, proprio, config),
         steps=sampler.steps,
         schedule=sampler.schedule,
@@ -207,13 +161,17 @@ def explore(
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
+    velocity_of: VelocityOf = velocity,
 ) -> tuple[ActionChunk, sde.Chain | bound.Draws]:
     """A chunk [B, H, D], and its chain or draws [B, K, ...]; consumes `key`."""
+    settings: dict[str, Any] = {
+        "config": config,
+        "sampler": sampler,
+        "velocity_of": velocity_of,
+    }
     if sampler.stochastic_steps == "none":
-        return _explore_deterministic(
-            params, cache, proprio, key, config=config, sampler=sampler
-        )
-    chain = sample_chain(params, cache, proprio, key, config=config, sampler=sampler)
+        return _explore_deterministic(params, cache, proprio, key, **settings)
+    chain = sample_chain(params, cache, proprio, key, **settings)
     chunk = chain.states[-1]
     if sampler.stochastic_steps == "one":
         chain = sde.select_stochastic_step(chain)
@@ -229,16 +187,19 @@ def score(
     config: PolicyConfig,
     sampler: FlowSampler,
     executed_mask: jax.Array | None = None,
+    velocity_of: VelocityOf = velocity,
 ) -> Score:
     """The likelihood under `params` of what `explore` recorded (paper, eq. 14).
 
     Over the entries of `likelihood_mask`; of draws, the bound.
     """
     chain = swap_batch_axis(trace)
-    flow_fn = _flow_fn(params, cache, proprio, config, sampler)
+    flow_fn = _flow_fn(params, cache, proprio, config, sampler, velocity_of)
     mask = likelihood_mask(config, sampler.exec_horizon, executed_mask=executed_mask)
     if isinstance(chain, bound.Draws):
-        velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
+        velocity_fn = functools.partial(
+            velocity_of, params, cache, proprio, config=config
+        )
         return bound.score(velocity_fn, chain, mask=mask)
     return log_prob.chain_log_prob(
         flow_fn, chain, schedule=sampler.schedule, drift=sampler.drift, mask=mask
@@ -273,12 +234,14 @@ def _explore_deterministic(
     *,
     config: PolicyConfig,
     sampler: FlowSampler,
+    velocity_of: VelocityOf,
 ) -> tuple[ActionChunk, bound.Draws]:
     """A chunk by the ODE, and draws [B, J, ...] around it; consumes `key`."""
     act_key, tau_key, noise_key = jax.random.split(key, 3)
-    chunk = sample(params, cache, proprio, act_key, config=config, steps=sampler.steps)
+    velocity_fn = functools.partial(velocity_of, params, cache, proprio, config=config)
+    noise = draw_noise(act_key, proprio, config)
+    chunk = ode.sample(velocity_fn, noise, steps=sampler.steps)
     tau = path.draw_tau(tau_key, (sampler.bound_draws, len(chunk)))
-    velocity_fn = functools.partial(velocity, params, cache, proprio, config=config)
     draws = bound.record(noise_key, velocity_fn, chunk, tau)
     return chunk, swap_batch_axis(draws)
 
@@ -289,51 +252,11 @@ def _flow_fn(
     proprio: jax.Array,
     config: PolicyConfig,
     sampler: FlowSampler,
+    velocity_of: VelocityOf,
 ) -> sde.FlowFn:
     """The velocity of a sampler, with a deviation under a learned schedule."""
-    function = noisy_velocity if sampler.schedule.learned else velocity
+    function = noisy_velocity if sampler.schedule.learned else velocity_of
     return functools.partial(function, params, cache, proprio, config=config)
-
-
-def action_tokens(
-    params: PyTree,
-    cache: PrefixCache,
-    proprio: jax.Array,
-    chunk: ActionChunk,
-    tau: jax.Array,
-    config: PolicyConfig,
-) -> jax.Array:
-    """The action tokens after the last layer, [B, H, E]."""
-    tokens, condition = _input_tokens(params, proprio, chunk, tau, config)
-    return suffix.run_suffix(params, cache, tokens, condition, config=config)
-
-
-def _input_tokens(
-    params: PyTree,
-    proprio: jax.Array,
-    chunk: ActionChunk,
-    tau: jax.Array,
-    config: PolicyConfig,
-) -> tuple[jax.Array, jax.Array | None]:
-    """The tokens [B, T, E] that enter the first layer, and what norms depend on."""
-    chex.assert_shape(chunk, (*tau.shape, config.horizon, config.action_dim))
-    chex.assert_shape(proprio, (*tau.shape, config.proprio_dim))
-    inputs = params["action"]["input"]
-    return _input_module(config).apply({"params": inputs}, proprio, chunk, tau)
-
-
-def draw_noise(key: jax.Array, proprio: jax.Array, config: PolicyConfig) -> jax.Array:
-    """Noise [B, H, D] from a key, or from a row's own [B]; consumes `key`."""
-    shape = (config.horizon, config.action_dim)
-    if key.ndim:
-        chex.assert_shape(key, proprio.shape[:1])
-        return jax.vmap(lambda row_key: jax.random.normal(row_key, shape))(key)
-    return jax.random.normal(key, (len(proprio), *shape))
-
-
-def _input_module(config: PolicyConfig) -> Any:
-    width = config.mot.experts["action"].width
-    return TIME_CONDITIONING[config.time_conditioning](width, config.proprio_token)
 
 
 FLOW = ActionHead(

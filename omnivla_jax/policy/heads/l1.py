@@ -23,7 +23,7 @@ from omnivla_jax.core.types import ActionChunk, PyTree, Score
 from omnivla_jax.models.heads.l1_action import LaplaceOutput, QueryInput
 from omnivla_jax.policy.config import PolicyConfig
 from omnivla_jax.policy.heads.base import ActionHead, likelihood_mask
-from omnivla_jax.policy.heads.suffix import run_suffix
+from omnivla_jax.policy.heads.suffix import check_no_flow_time, run_suffix
 from omnivla_jax.policy.prefix import PrefixCache
 
 # Of normalised actions: from a fiftieth of their deviation to two thirds above it.
@@ -75,11 +75,7 @@ def init(keys: jax.Array, config: PolicyConfig) -> dict[str, PyTree]:
     Raises:
       ValueError: the policy conditions its norms on a flow time, which is not there.
     """
-    if config.time_conditioning != "concatenated":
-        raise ValueError(
-            f"time_conditioning is {config.time_conditioning!r}, but the l1 head has "
-            "no flow time: choose 'concatenated'."
-        )
+    check_no_flow_time(config)
     width = config.mot.experts["action"].width
     hidden = jnp.zeros((1, config.horizon, width))
     state = jnp.zeros((1, config.proprio_dim))

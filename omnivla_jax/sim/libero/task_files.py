@@ -167,9 +167,6 @@ def _existing(path: Path) -> Path:
 
 def _unknown(name: str, path: Path) -> str:
     known = files.SUITE_NAMES
-    incomplete = files.incomplete_suite(name)
-    if incomplete:
-        return incomplete
     if len(path.parts) > 1:
         return f"{path}: no such file or folder: give a {ENDING} file or its folder."
     spelt = name.lower().replace("-", "_")

@@ -90,8 +90,9 @@ def suite(
 def _libero_suite(name: str) -> Suite:
     suite_files = files.suite_files(name)
     table = category_variants.table()
-    tasks = [_read(path, "file_name", table)[0] for path in suite_files.paths]
-    return Suite(name, suite_files.horizon, tuple(tasks))
+    read = tuple(_read(path, "file_name", table)[0] for path in suite_files.paths)
+    tasks, _ = with_unique_names(read)
+    return Suite(name, suite_files.horizon, tasks)
 
 
 @functools.lru_cache(maxsize=16)
@@ -127,9 +128,10 @@ def _file_suite(
             f"files of {name} use one name for different things: {first} is called "
             f"{called!r} here{others}."
         )
-    long = files.libero_90()
-    ninety = all(task.base_name in long["tasks"] for task in tasks)
-    return Suite(name, long["horizon"] if ninety else USER_HORIZON, tasks, prompt)
+    long = files.suite_files("libero_90")
+    names = {path.stem for path in long.paths}
+    ninety = all(task.base_name in names for task in tasks)
+    return Suite(name, long.horizon if ninety else USER_HORIZON, tasks, prompt)
 
 
 def read_task(
@@ -162,9 +164,6 @@ def _read(
     path: Path, prompt: str, table: category_variants.Table
 ) -> tuple[Task, task_files.TaskFileInfo]:
     name = libero_plus.parse_name(path.stem)
-    long = files.libero_90()
-    if name.base in long["tasks"]:  # nothing stands in for LIBERO's own objects
-        table = tuple(row for row in table if row[0] not in long["missing"])
     problem = bddl.read(libero_plus.source_file(path))
     names = bddl_check.checked(problem, table)
     inits = {

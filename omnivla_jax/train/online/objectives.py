@@ -185,13 +185,11 @@ def ratio_normalizers(config: PolicyConfig, sampler: Sampler) -> dict[str, int]:
     """Lengths that a log-ratio may be divided by, by name; the paper has |A| = HK.
 
     H counts the actions that are executed, K the steps that are drawn, D the dimensions
-    that exist.
+    that exist. A token is one dimension of one action: H D of them are |A|.
     """
     horizon = sampler.exec_horizon or config.horizon
     steps, dim = sampler.num_scored_steps, config.robot_action_dim
-    return {
-        "1": 1,
-        "HD": horizon * dim,
-        "HK": horizon * steps,
-        "HKD": horizon * steps * dim,
-    }
+    numbers = horizon * dim
+    if steps is None:
+        return {"1": 1, "HD": numbers, "HK": numbers, "HKD": numbers}
+    return {"1": 1, "HD": numbers, "HK": horizon * steps, "HKD": numbers * steps}

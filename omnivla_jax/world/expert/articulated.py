@@ -5,10 +5,12 @@ Lengths in m, angles in rad; offsets in the frame of the moving body.
 
 import math
 
-from omnivla_jax.world.expert.grasps import THIN
+from omnivla_jax.world.expert.grasps import THIN, WIDE
 from omnivla_jax.world.expert.waypoints import (
     CLOSED,
+    FIXED,
     OPEN,
+    STEADY,
     Skill,
     Waypoint,
     rise,
@@ -19,6 +21,7 @@ _INTO_FRONT = (math.radians(85), 0.0, 0.0)  # the hand points at the cabinet's f
 _HANDLE_Y = -0.1016
 _HANDLE_Z = {"top_level": 0.184, "middle_level": 0.1143, "bottom_level": 0.0457}
 _DRAWER_LIMIT = 0.155  # pulled this far: LIBERO asks for 0.14, the stop is at 0.16
+_DRAG = -0.5  # z command on a handle's top
 _KNOB_GRIP = (0.0, -0.018, 0.038)
 _KNOB_PITCH = math.radians(25)  # pointing straight down, joints 4 and 6 hit limits
 
@@ -52,6 +55,44 @@ def open_drawer(cabinet: str, level: str) -> Skill:
         pull,
         wait(OPEN, 5),
         in_front._replace(offset=(0.0, y - 0.08, z)),
+    )
+
+
+def drag_drawer(cabinet: str, level: str) -> Skill:
+    """Pull a drawer by friction, closed fingers pressed on its handle from above.
+
+    For a low one, whose handle cannot be taken from in front: the hand is wide.
+    """
+    drawer, y, z = f"{cabinet}_{level}", _HANDLE_Y, _HANDLE_Z[level]
+    # Clear of the handles above; askew, so that of two equal orientations of the hand
+    # the one is taken in which the last joint is far from its limit.
+    leaning = (0.0, -math.radians(45), math.radians(82))
+    on_handle = Waypoint(
+        drawer, (0.0, y - 0.007, z + 0.024), CLOSED, frame="x", hand=leaning
+    )
+    above = on_handle._replace(offset=(0.0, y - 0.06, z + 0.07), tolerance=0.02)
+    pull = Waypoint(
+        cabinet,
+        (0.0, -_DRAWER_LIMIT, 0.0),
+        CLOSED,
+        moved=drawer,
+        frame="x",
+        hand=leaning,
+        speed=0.5,
+        tolerance=0.004,
+        press_command=_DRAG,
+        max_steps=80,
+        held=drawer,
+        slip_distance=0.165,
+        rewind=3,
+    )
+    return (
+        above._replace(offset=(0.0, y - 0.10, z + 0.15), tolerance=0.04),
+        above._replace(angle_tolerance=0.15),
+        on_handle._replace(tolerance=0.006, max_steps=25),
+        pull._replace(speed=0.0, min_steps=5, max_steps=5, slip_distance=math.inf),
+        pull,
+        rise(0.12, OPEN),
     )
 
 
@@ -89,6 +130,47 @@ def close_door(door: str) -> Skill:
         outside._replace(angle_tolerance=0.3),
         at_edge._replace(tolerance=0.0, heading_offset=0.35, max_steps=150),
     )
+
+
+def open_door(door: str) -> Skill:
+    """Pull a door, hinged at its origin, by its handle's upper bar, then push it wide.
+
+    The first part takes the bar from above and leads it round as far as the arm
+    reaches; then closed fingers push the door from inside.
+    """
+    bar = (0.2375, -0.047, 0.068)
+    x, y, z = bar
+    # A little off the bar's direction, so that the hand turns towards its home.
+    hold = Waypoint(door, bar, frame="x", hand=(0.0, 0.0, -math.radians(80)))
+    grip = hold._replace(gripper=CLOSED)
+    leaning = (0.0, -math.radians(35), -math.radians(110))
+    inside = Waypoint(door, (0.15, 0.03, 0.07), CLOSED, frame="x", hand=leaning)
+    return (
+        hold._replace(offset=(x, y, z + 0.12), tolerance=0.03, angle_tolerance=0.15),
+        hold._replace(tolerance=0.005, max_steps=30),
+        grip._replace(tolerance=math.inf, min_steps=WIDE, max_steps=WIDE),
+        grip._replace(tolerance=0.0, heading_offset=-0.2, max_steps=70),
+        wait(OPEN, 6),
+        rise(0.12, OPEN),
+        inside._replace(offset=(0.15, 0.05, 0.2), tolerance=0.03, angle_tolerance=0.3),
+        inside._replace(tolerance=0.015, max_steps=30),
+        inside._replace(tolerance=0.0, heading_offset=-0.35, max_steps=120),
+    )
+
+
+def turn_knob_back(knob: str) -> Skill:
+    """Push a knob's ridge from its far side with closed fingers, back to its stop."""
+    beside = Waypoint(knob, (-0.03, 0.044, 0.034), CLOSED, frame="x", hand=STEADY)
+    over = beside._replace(offset=(-0.05, 0.05, 0.16), tolerance=0.03, speed=1.0)
+    lean = rise(0.05, CLOSED)._replace(frame=FIXED, hand=(0.0, _KNOB_PITCH, 0.0))
+    push = (
+        over,
+        beside._replace(offset=(-0.05, 0.045, 0.034), tolerance=0.01, max_steps=30),
+        beside._replace(tolerance=0.0, heading_offset=-0.8, max_steps=110),
+        rise(0.12, CLOSED),
+    )
+    # Twice: slipped to the middle of the ridge, the fingers have no lever.
+    return (lean._replace(angle_tolerance=0.2), *push, *push)
 
 
 def turn_knob(knob: str) -> Skill:

@@ -111,7 +111,9 @@ def grasp_rim(
     return grasp(body, grip, hand=(0.0, lean, yaw), closing_steps=THIN)
 
 
-def grasp_wall(body: str, *, center: float, radius: float, side: float) -> Grasp:
+def grasp_wall(
+    body: str, *, center: float, radius: float, side: float, height: float = MUG_RIM
+) -> Grasp:
     """Pinch the wall of a mug.
 
     Args:
@@ -119,13 +121,15 @@ def grasp_wall(body: str, *, center: float, radius: float, side: float) -> Grasp
       center: x of the mug's axis in its body's frame.
       radius: of the gripped wall.
       side: direction, in the body's frame, from the axis to the gripped wall.
+      height: of the grip above the mug's origin.
 
     Returns:
       The grasp.
     """
     x, y = center + radius * math.cos(side), radius * math.sin(side)
     hand = (0.0, 0.0, side - math.pi / 2)
-    return grasp(body, (x, y, MUG_RIM), frame="x", hand=hand, closing_steps=THIN)
+    grip = (x, y, height)
+    return grasp(body, grip, frame="x", hand=hand, closing_steps=THIN)
 
 
 def grasp_across(

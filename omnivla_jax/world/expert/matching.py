@@ -16,7 +16,7 @@ from omnivla_jax.sim.assets import panda
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero import tasks
 from omnivla_jax.sim.libero.tasks import ObjectInit, TargetZone, Task
-from omnivla_jax.world.expert import waypoints
+from omnivla_jax.world.expert import composition, waypoints
 from omnivla_jax.world.expert.skills import SKILLS, SUITES
 from omnivla_jax.world.expert.waypoints import Skill
 
@@ -50,6 +50,7 @@ class _Match(NamedTuple):
     unlike_rest: int  # the same of its targets, and joints with another initial state
     distance: float  # m, summed over the goal: between the start regions of both
     renamed: int  # instances with another name
+    registered: bool  # by `register_skill`
     skill: Skill
 
 
@@ -58,7 +59,8 @@ def find_skill(task: Task) -> Skill | None:
 
     Of several skills with the same goal, the best one is written for the same arena,
     then for objects that start alike (on or in the same), then for the nearest ones.
-    Where none has subjects that start alike, the only skill of that goal counts.
+    Where none of LIBERO's is for this arena and this start, a skill is composed, see
+    `composition`; where that is not possible either, the only skill of the goal counts.
 
     Returns:
       The skill, with the names of `task`; None where there is none.
@@ -74,11 +76,26 @@ def find_skill(task: Task) -> Skill | None:
             match = _match(known, known_names, task, names, renaming)
             matches += [] if match is None else [match]
     if not matches:
-        return None
-    best = min(matches, key=lambda match: match[:-1])
+        return _composed(task)
+    best = min(matches, key=lambda match: match[:-2])
+    unlike = best.other_arena or best.unlike_subjects or best.unlike_rest
+    composed = _composed(task) if unlike and not best.registered else None
+    if composed is not None:
+        return composed
     rivals = [match for match in matches if match.other_arena == best.other_arena]
     only = all(match.skill == best.skill for match in rivals)
     return best.skill if only or not best.unlike_subjects else None
+
+
+def goal_without_skill(task: Task) -> str:
+    """The first goal of `task` that no skill reaches, as BDDL writes it; or ""."""
+    if find_skill(task) is not None:
+        return ""
+    try:
+        composition.plan(task)
+    except composition.NoSkill as error:
+        return str(error)
+    return ""
 
 
 def register_skill(task: Task, skill: Skill) -> None:
@@ -102,9 +119,8 @@ def register_skill(task: Task, skill: Skill) -> None:
 
 
 def goal_text(task: Task) -> str:
-    """The goal as BDDL writes it, for example "On akita_black_bowl_1 plate_1"."""
-    rows = ((g.predicate.capitalize(), g.subject, g.target) for g in task.goal)
-    return " and ".join(" ".join(filter(None, row)) for row in rows)
+    """All goals as BDDL writes them, for example "On akita_black_bowl_1 plate_1"."""
+    return " and ".join(composition.text(goal) for goal in task.goal)
 
 
 @functools.cache
@@ -130,6 +146,13 @@ def task_names(task: Task) -> TaskNames:
     instances = dict.fromkeys(instance for instance, _ in parts if instance)
     joints = {(joint.predicate, split(joint.subject)) for joint in task.joints}
     return TaskNames(starts, goals, list(instances), joints)
+
+
+def _composed(task: Task) -> Skill | None:
+    try:
+        return composition.plan(task)
+    except composition.NoSkill:
+        return None
 
 
 def _renamings(known: TaskNames, names: TaskNames) -> Iterator[Renaming]:
@@ -202,6 +225,7 @@ def _match(
         sum(_distance(a, b) for a, b in pairs)
         + sum(math.dist(a.center, b.center) for a, b in both),
         sum(old != new for old, new in renaming.items()),
+        known in _REGISTERED,
         _adapt(known.skill, known_names, renaming, both),
     )
 

@@ -3,6 +3,7 @@
 Lengths in m, angles in rad; offsets from the target's origin.
 """
 
+from omnivla_jax.sim.assets import panda
 from omnivla_jax.world.expert.grasps import SLIP, Grasp
 from omnivla_jax.world.expert.waypoints import (
     CLOSED,
@@ -64,6 +65,49 @@ def carry(
         *with_slip_recovery(held, way),
         wait(OPEN, 8),
         rise(0.1, OPEN),
+    )
+
+
+def insert(
+    held: Grasp,
+    target: str,
+    offset: Vector,
+    *,
+    out: Vector,
+    lift: float,
+    frame: str,
+    hand: Vector,
+) -> Skill:
+    """Grasp a body, push it through an opening from in front and let go.
+
+    Args:
+      held: the grasp.
+      target: the body to place in.
+      offset: of the held body, not the hand, from the target, in `frame`.
+      out: from there to in front of the opening, in `frame`.
+      lift: height after the grasp, and above the way in where the hand turns.
+      frame: of offset and hand on the way, see `waypoints`.
+      hand: roll, pitch and yaw on the way.
+
+    Returns:
+      The waypoints.
+    """
+    inside = Waypoint(target, offset, CLOSED, moved=held.body, frame=frame, hand=hand)
+    x, y, z = (a + b for a, b in zip(offset, out))
+    in_front = inside._replace(offset=(x, y, z))
+    way: Skill = (
+        rise(lift, CLOSED),
+        in_front._replace(
+            offset=(x, y, z + lift), tolerance=0.03, angle_tolerance=0.15
+        ),
+        in_front._replace(tolerance=0.008, max_steps=40),
+        inside._replace(speed=0.5, tolerance=0.006, max_steps=50),
+    )
+    return (
+        *held.waypoints,
+        *with_slip_recovery(held, way),
+        wait(OPEN, 8),
+        inside._replace(offset=(x, y, z), gripper=OPEN, moved=panda.EEF_BODY),
     )
 
 

@@ -161,7 +161,8 @@ def _target_orientation(
     better = goal_proximity(swapped) > goal_proximity(turn)
     free = waypoint.frame >= table.FIRST_AXIS
     turn = jnp.where((better & free)[:, None], swapped, turn)
-    return jnp.where((waypoint.frame == table.KEPT)[:, None], last, turn)
+    steady = (waypoint.frame == table.KEPT) | jnp.isnan(waypoint.hand[:, 0])
+    return jnp.where(steady[:, None], last, turn)
 
 
 def _translation_command(error: jax.Array, waypoint: WaypointTable) -> jax.Array:

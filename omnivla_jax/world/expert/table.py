@@ -11,7 +11,7 @@ import numpy as np
 from omnivla_jax.sim.libero.tasks import Suite
 from omnivla_jax.sim.state import Scene
 from omnivla_jax.world.expert import waypoints
-from omnivla_jax.world.expert.matching import find_skill, goal_text
+from omnivla_jax.world.expert.matching import find_skill, goal_without_skill
 from omnivla_jax.world.expert.waypoints import Skill, Waypoint, body_names
 
 AT_START, AT_WORLD = -1, -2  # anchor ids that are no body
@@ -63,8 +63,8 @@ def require_skills(suite: Suite | Scene, tasks: Sequence[int]) -> None:
       tasks: rows of the suite.
 
     Raises:
-      ValueError: names the tasks without a skill, their goals, and the tasks of the
-        suite that have one.
+      ValueError: names the tasks without a skill, the first goal that none reaches,
+        and the tasks of the suite that have one.
     """
     missing = [task for task in tasks if find_skill(suite.tasks[task]) is None]
     if not missing:
@@ -77,7 +77,7 @@ def require_skills(suite: Suite | Scene, tasks: Sequence[int]) -> None:
     first, more = suite.tasks[missing[0]], len(missing) - 1
     known = [i for i, task in enumerate(suite.tasks) if find_skill(task) is not None]
     raise ValueError(
-        f"no skill for {first.instruction!r} ({goal_text(first)})"
+        f"no skill for {first.instruction!r} ({goal_without_skill(first)})"
         + (f" and {more} more of tasks {listed(missing)}" if more else "")
         + ": record with your own policy or give a dataset"
         + (f", or choose tasks with a skill: {listed(known)}." if known else ".")

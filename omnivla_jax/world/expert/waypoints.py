@@ -17,6 +17,7 @@ START, WORLD = "start", "world"
 # wanted by the waypoint before. "x", "y", "z": about z with that axis of the anchor.
 FIXED, KEPT = "fixed", "kept"
 DOWN: Vector = (0.0, 0.0, 0.0)  # pointing down, fingers opening along y
+STEADY: Vector = (math.nan,) * 3  # oriented as wanted by the waypoint before
 FOREVER = 10_000
 
 

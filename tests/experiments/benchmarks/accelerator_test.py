@@ -6,11 +6,13 @@ import subprocess
 
 import pytest
 
-from experiments.benchmarks import accelerator
 from experiments.configs import quickstart
 from experiments.configs.schema import from_config
 from experiments.pipeline.workdir import Workdir
 from omnivla_jax.train import csv_log
+from tests.helpers import launchers
+
+accelerator = launchers.imported("experiments.benchmarks.accelerator")
 
 
 def test_what_is_trained_is_a_config():
@@ -25,7 +27,7 @@ def test_what_is_trained_is_a_config():
 @pytest.mark.parametrize("deaf", [False, True])
 def test_training_ends_with_its_time(tmp_path, monkeypatch, deaf):
     """It is asked to save, then killed; the row tells how far it came."""
-    received = []
+    received: list[int] = []
 
     class Training:
         """An endless run of two steps, which obeys SIGTERM unless it is deaf."""

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments.benchmarks import failure_detection
 from experiments.pipeline.selector_fitting import PlayedEpisodes
 from omnivla_jax.policy.selectors.perceptron import FitConfig
+from tests.helpers import launchers
+
+failure_detection = launchers.imported("experiments.benchmarks.failure_detection")
 
 COUNT, DECISIONS, EXECUTED = 900, 6, 8
 

@@ -13,9 +13,9 @@ from omnivla_jax.sim.assets.objects import CATEGORIES
 LIBERO_PRO = (
     "bigger_akita_black_bowl", "bigger_alphabet_soup", "bigger_milk", "black_bowl",
     "blue_ketchup", "brown_rack", "green_bbq_sauce", "green_butter",
-    "green_chocolate_pudding", "new_salad_dressing", "red_akita_black_bowl",
+    "green_chocolate_pudding", "red_akita_black_bowl",
     "red_alphabet_soup", "red_basket", "red_bowl", "red_cream_cheese",
-    "red_salad_dressing", "short_cabinet", "white_bottle", "white_bowl",
+    "red_salad_dressing", "short_cabinet", "white_bottle",
     "white_porcelain_mug", "wine_rack_stand", "yellow_bowl", "yellow_cabinet",
     "yellow_milk", "yellow_moka_pot", "yellow_plate", "yellow_stove",
     "yellow_tomato_sauce",

@@ -83,12 +83,15 @@ def test_one_name_for_two_things_is_renamed(folder):
     ]
 
 
-@pytest.mark.parametrize("name", ["libero_90", "LIBERO-90", "libero_100", "libero_130"])
-def test_incomplete_suites_say_what_is_missing(name):
-    with pytest.raises(ValueError, match=f"{name}.*23 of .*90 tasks.*white_bowl, wooden"
-                       "_tray, new_salad_dressing, yellow_book, wooden_two_layer_shelf"
-                       ".*skip_unknown=True"):  # fmt: skip
-        tasks.suite(name)
+def test_libero_130_is_all_suites_in_order():
+    ninety, all_tasks = tasks.suite("libero_90"), tasks.suite("libero_130")
+    assert (len(ninety.tasks), ninety.horizon) == (90, 400)
+    assert all_tasks.tasks[30:120] == ninety.tasks and len(all_tasks.tasks) == 130
+    assert all_tasks.tasks[:10] == tasks.suite("libero_spatial").tasks
+    assert all_tasks.tasks[120:] == tasks.suite("libero_10").tasks
+    stove = ninety.tasks[39]
+    assert [row[:2] for row in stove.joints] == [("turnon", "flat_stove_1")]
+    assert [row[:2] for row in stove.goal] == [("turnoff", "flat_stove_1")]
 
 
 @pytest.mark.parametrize("name, near", [
@@ -133,12 +136,11 @@ def test_home_folders_are_expanded(folder, monkeypatch):
 
 
 def test_libero_90_lists_every_task_once():
-    table = files.libero_90()
-    assert len(table["tasks"]) == len(set(table["tasks"])) == 90
-    installed = files.libero_root()
-    if installed is not None:
-        paths = Path(installed, "bddl_files", "libero_90").glob("*.bddl")
-        assert {path.stem for path in paths} == set(table["tasks"])
+    paths = files.suite_files("libero_90").paths
+    assert len({path.stem for path in paths}) == 90
+    assert {path.stem for path in paths[0].parent.glob("*.bddl")} == {
+        path.stem for path in paths
+    }
 
 
 def test_a_path_beats_a_suite_name(folder, monkeypatch):

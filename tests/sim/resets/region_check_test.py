@@ -23,7 +23,7 @@ def _edited(folder, *changes, suite="libero_goal", row=0):
     return str(path)
 
 
-@pytest.mark.parametrize("suite", files.SUITE_NAMES)
+@pytest.mark.parametrize("suite", files.BENCHMARK_SUITES)
 def test_libero_s_own_tasks_fit(suite):
     assert region_check.infeasible_tasks(scenes.make(suite, engine="mujoco")) == {}
 

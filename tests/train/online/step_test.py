@@ -12,7 +12,7 @@ import pytest
 from omnivla_jax.flow import drifts, schedules
 from omnivla_jax.policy import lora, policy
 from omnivla_jax.policy.config import preset
-from omnivla_jax.policy.heads.l1 import LaplaceSampler
+from omnivla_jax.policy.heads import action_head
 from omnivla_jax.train import loop, online, rng, sft, sft_data, state
 from omnivla_jax.train.online import objectives
 from omnivla_jax.train.online import rollout as online_rollout
@@ -171,21 +171,33 @@ LEARNED = schedules.Schedule(schedules.learned, scale=1.0)
         {"final_exploration": 0.5},
         {"schedule": LEARNED},
         {"head": "l1"},
+        {"head": "tokens"},
+        {"head": "discrete_diffusion"},
     ],
-    ids=["one step", "bound", "less noise", "learned noise", "l1 head"],
+    ids=[
+        "one step",
+        "bound",
+        "less noise",
+        "learned noise",
+        "l1 head",
+        "tokens head",
+        "discrete diffusion",
+    ],
 )
 def test_the_first_ratio_is_one(changes):
     """One minibatch, scored before anything has changed: nothing is far from it."""
     network = dataclasses.replace(POLICY, noise_head="schedule" in changes)
-    sampler: Any = LaplaceSampler(exec_horizon=SAMPLER.exec_horizon)
+    sampler: Any = SAMPLER
     settings = dataclasses.replace(
         SETTINGS, groups=2, group_size=4, chunks=2, epochs=1, minibatches=1
     )
     if "head" in changes:
-        network = dataclasses.replace(network, **changes)
+        network = dataclasses.replace(network, **changes, action_bins=16)
+        sampler = action_head(network).make_sampler(
+            {"scale": 1.0, "steps": 2}, exec_horizon=SAMPLER.exec_horizon
+        )
     elif "final_exploration" in changes:
         settings = dataclasses.replace(settings, **changes)
-        sampler = SAMPLER
     else:
         sampler = dataclasses.replace(SAMPLER, **changes)
     step = make_step(settings, network, sampler)

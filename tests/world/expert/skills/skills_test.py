@@ -16,7 +16,7 @@ from omnivla_jax.world import expert
 from omnivla_jax.world.expert import waypoints
 from omnivla_jax.world.expert.skills import SKILLS, groceries
 
-FORTY = [(suite, row) for suite in files.SUITE_NAMES for row in range(10)]
+FORTY = [(suite, row) for suite in files.BENCHMARK_SUITES for row in range(10)]
 
 
 @pytest.mark.parametrize("suite, row", FORTY)

@@ -124,7 +124,7 @@ def make_step(
             task_success=state.task_success,
             severity=state.severity,
         )
-        new_state, update_metrics = update_epochs(
+        after, update_metrics = update_epochs(
             state,
             update_key,
             batch,
@@ -134,8 +134,8 @@ def make_step(
         )
         metrics = episode_metrics | update_metrics
         severity, metrics = _advance_severity(state, metrics, config)
-        new_state = new_state.replace(task_success=task_success, severity=severity)
-        return mesh_sharding.constrain_state(new_state), metrics
+        after = dataclasses.replace(after, task_success=task_success, severity=severity)
+        return mesh_sharding.constrain_state(after), metrics
 
     fused = environment.supports_fusion
     return compilation.jit(

@@ -128,21 +128,24 @@ def hold(
         rim = grasp_rim(name, radius=grip.radius, height=height, side=side, lean=lean)
         return Held(rim, height)
     if isinstance(grip, Across):
-        tall = [
-            one
-            for one in others
-            if one.extent.low + one.extent.top
-            > start.extent.low + grip.grip[2] + PALM - _GAP
-        ]
-        turns = 12 if grip.round else 1
-        yaws = [math.pi * (k // 2 + k % 2) * (-1) ** k / turns for k in range(turns)]
-        yaw = _clearest(yaws, lambda turn: _palm_clearance(start, grip, turn, tall))
-        approach = 0.17 - start.extent.low - grip.grip[2]
-        across = grasp_across(
-            name, grip.grip, axis=grip.axis, yaw=yaw, approach=max(0.05, approach)
-        )
-        return Held(across, grip.grip[2])
+        return _across(name, start, grip, others)
     return None
+
+
+def _across(
+    name: str, start: StartPose, grip: Across, others: Iterable[StartPose]
+) -> Held:
+    """Grasp from above, turned so that the palm keeps clear of what stands higher."""
+    palm = start.extent.low + grip.grip[2] + PALM - _GAP
+    tall = [one for one in others if one.extent.low + one.extent.top > palm]
+    turns = 12 if grip.round else 1
+    yaws = [math.pi * (k // 2 + k % 2) * (-1) ** k / turns for k in range(turns)]
+    yaw = _clearest(yaws, lambda turn: _palm_clearance(start, grip, turn, tall))
+    approach = 0.17 - start.extent.low - grip.grip[2]
+    across = grasp_across(
+        name, grip.grip, axis=grip.axis, yaw=yaw, approach=max(0.05, approach)
+    )
+    return Held(across, grip.grip[2])
 
 
 def _clearest(choices: Iterable[float], clearance: Callable[[float], float]) -> float:

@@ -87,6 +87,33 @@ class Material(NamedTuple):
     shininess: float = 0.5
 
 
+class AcrossGrip(NamedTuple):
+    """Where both fingers close around an object, from above."""
+
+    position: Vector
+    axis: str = "x"  # "x" or "y": of the object, along which the fingers close
+    round: bool = False  # it can be taken from any side
+
+
+class RimGrip(NamedTuple):
+    """Where the wall of a bowl is gripped, on any side."""
+
+    radius: float
+    height: float
+
+
+class WallGrip(NamedTuple):
+    """Where the wall of a mug is gripped, away from its handle."""
+
+    center: float  # of the cup's axis, along x
+    radius: float
+    side: float  # direction from the axis to the gripped wall
+    height: float
+
+
+Grip = AcrossGrip | RimGrip | WallGrip  # of the scripted expert
+
+
 class Category(NamedTuple):
     """A kind of object (free) or fixture (welded to the world where it is sampled)."""
 
@@ -100,3 +127,6 @@ class Category(NamedTuple):
     articulation: Articulation | None = None
     # An object that does not move: a fixture whose `bottom` is its lowest point.
     pinned: bool = False
+    grip: Grip | None = (
+        None  # where the scripted expert grips it; None: as `grasp_like`
+    )

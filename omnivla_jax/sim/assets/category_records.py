@@ -23,6 +23,8 @@ Keys of a record:
   init_rotation: {quaternion, yaw: [low, high]}, how the sampler turns it.
   articulation: {open, close, turnon, turnoff: [low, high]}, of the joints.
   grasp_like: the category whose grasp the scripted expert uses; default: its own name.
+  grip: {kind: "across", position, axis, round}, {kind: "rim", radius, height} or {kind:
+    "wall", center, radius, side, height}; default: that of `grasp_like`.
 Keys of a part:
   name, position, quaternion: of the body in the root's frame.
   joint: {kind: "slide" or "hinge", axis, range, damping}; null for the root.
@@ -48,15 +50,19 @@ from omnivla_jax.sim.assets import primitives
 from omnivla_jax.sim.assets.category import (
     PLAIN,
     UPRIGHT,
+    AcrossGrip,
     Articulation,
     Category,
+    Grip,
     Inertia,
     InitRotation,
     Joint,
     Material,
     Part,
     Region,
+    RimGrip,
     Vector,
+    WallGrip,
 )
 from omnivla_jax.sim.assets.json_fields import Field
 from omnivla_jax.sim.assets.primitives import Primitive
@@ -69,7 +75,7 @@ TEXTURES = (
 )  # of the renderer  # fmt: skip
 _INERTIA = ("mass", "center", "inertia", "inertia_quaternion")
 _RECORD = ("parts", "fixture", "materials", *_INERTIA, "bottom", "top", "radius",
-           "init_rotation", "articulation", "grasp_like")  # fmt: skip
+           "init_rotation", "articulation", "grasp_like", "grip")  # fmt: skip
 _PART = ("name", "position", "quaternion", "joint", *_INERTIA, "boxes", "capsules",
          "regions", "visual")  # fmt: skip
 _ORIGIN: Vector = (0.0, 0.0, 0.0)
@@ -121,6 +127,7 @@ def parse(
         init_rotation=init_rotation,
         articulation=record.get("articulation", _articulation, None),
         pinned=fixture and "bottom" not in record.value,
+        grip=record.get("grip", _grip, None),
     )
     return category, materials
 
@@ -147,6 +154,20 @@ def _init_rotation(field: Field) -> InitRotation:
 def _articulation(field: Field) -> Articulation | None:
     field.check_keys(Articulation._fields)
     return Articulation(**{key: f.range() for key, f in field.entries().items()})
+
+
+def _grip(field: Field) -> Grip | None:
+    kind = field.get("kind", lambda f: f.text(("across", "rim", "wall")))
+    if kind == "across":
+        field.check_keys(("kind", *AcrossGrip._fields))
+        return AcrossGrip(
+            field.get("position", Field.vector),
+            field.get("axis", lambda f: f.text(("x", "y")), "x"),
+            field.get("round", Field.flag, False),
+        )
+    shape: type[RimGrip] | type[WallGrip] = RimGrip if kind == "rim" else WallGrip
+    field.check_keys(("kind", *shape._fields))
+    return shape(*(field.get(name, Field.number) for name in shape._fields))
 
 
 def _joint(field: Field) -> Joint | None:

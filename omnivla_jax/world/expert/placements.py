@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from omnivla_jax.sim.assets.arenas import ARENAS
+from omnivla_jax.sim.assets.category import RimGrip
 from omnivla_jax.sim.assets.objects import CATEGORIES
 from omnivla_jax.sim.libero.tasks import Goal, Task, split_region
 from omnivla_jax.world.expert import destinations, held, waypoints
@@ -189,8 +190,8 @@ def _into_drawer(errand: _Errand, cabinet: StartPose) -> Skill | None:
     front = cabinet.y - inward * (_DRAWER_FRONT + _OPENED)
     near = abs(start.y - front) < 0.12 or inward * (start.y - front) > 0
     beneath = near and abs(start.x - cabinet.x) < 0.2
-    grip = held.GRIPS.get(CATEGORIES[start.category].grasp_like)
-    put = _bowl_into_drawer if isinstance(grip, held.Rim) else _box_into_drawer
+    is_bowl = isinstance(held.grip_of(start.category), RimGrip)
+    put = _bowl_into_drawer if is_bowl else _box_into_drawer
     skill = put(errand, inward, beneath)
     if skill is None or not beneath:
         return skill

@@ -128,6 +128,7 @@ def test_shipped_records_read_as_a_user_s():
     )["moka_pot"]
     copied = resolved({"my_pot": record}, "my_pot")
     original = CATEGORIES["moka_pot"]
+    assert copied.grip == original.grip is not None
     assert copied.parts[0].inertia == original.parts[0].inertia
     assert len(copied.parts[0].visual) == len(original.parts[0].visual)
 
@@ -158,6 +159,8 @@ WRONG_KEYS: list[tuple[dict[str, Any], str]] = [
         {"grasp_like": "buter"},
         "'x'.grasp_like: unknown 'buter': choose one of .*butter",
     ),
+    ({"grip": {"kind": "suction"}}, "'x'.grip.kind: unknown 'suction'"),
+    ({"grip": {"kind": "rim", "radius": 0.04}}, "'x'.grip: no 'height'"),
     ({"materials": {"paper": {"rgb": "red"}}}, "'x'.materials.paper.rgb: 'red'"),
     ({"materials": {"paper": {}}}, "'x'.materials.paper: no 'rgb'"),
     ({"init_rotation": {"quaternion": [1, 1, 0, 0]}}, "is no unit quaternion"),

@@ -19,8 +19,8 @@ MODULES = {
     "tensorflow-datasets": "tensorflow_datasets",
     "imageio-ffmpeg": "imageio_ffmpeg",
 }
-# Imported where they are used, by an extra: `data`, and jax's own of `tpu`.
-OPTIONAL = {"PIL", "libtpu"}
+# Imported where they are used, by an extra: `data`, `fast`, and jax's own of `tpu`.
+OPTIONAL = {"PIL", "libtpu", "tokenizers"}
 OURS = {"omnivla_jax", "experiments", "data_pipelines", "tests"}
 
 

@@ -209,6 +209,7 @@ def _policy(raw: Mapping[str, Any], folder: Path | None) -> PolicyConfig:
         if name not in ("preset", "spatial", "weights") and value is not None
     }
     changes["delta_mask"] = _delta_mask(raw["delta_mask"])
+    changes["horizons"] = tuple(raw["horizons"])  # a list where it was stored
     config = dataclasses.replace(preset(raw["preset"]), **changes)
     if not raw["spatial"]:
         config = config.without_spatial()
@@ -303,6 +304,7 @@ def _spatial(raw: Mapping[str, Any]) -> SpatialStageConfig:
     optimizer = OptimizerConfig(decay_steps=fields["steps"], **fields.pop("optimizer"))
     suites = split_names([fields.pop("suites")]) or (raw["suite"],)
     ranges = SceneRanges(**fields.pop("ranges"))
+    ranges = ranges._replace(camera_kinds=tuple(ranges.camera_kinds))
     pool, scenes = fields.pop("pool_episodes"), fields.pop("evaluation_scenes")
     weights = LossWeights(**fields.pop("weights"))
     training = SpatialConfig(optimizer=optimizer, weights=weights, **fields)

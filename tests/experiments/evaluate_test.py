@@ -104,7 +104,7 @@ def test_perturbed_episodes_are_told_by_dimension(workdir, tmp_path):
         *("--max_steps=4", "--videos=1", f"--out={out}"),
     )
     assert {name: row["episodes"] for name, row in shown["dimensions"].items()} == {
-        **{"language": 3, "noise": 9}
+        **{"language": 6, "noise": 6}
     }
     assert len(shown["variants"]) == 12 and shown["success"] == 0
     assert (out / "noise.mp4").exists() and (out / "perturbations.html").exists()

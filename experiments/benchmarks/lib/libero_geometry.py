@@ -34,7 +34,9 @@ class Part(NamedTuple):
 
 def read() -> dict[str, list[Part]]:
     """The parts of every recorded category by its name: the root, then its joints'."""
-    objects = json.loads((FOLDER / "collision_geometry.json").read_text())["objects"]
+    objects: dict[str, Any] = {}
+    for file in sorted(FOLDER.glob("collision_geometry*.json")):
+        objects |= json.loads(file.read_text())["objects"]
     return {
         name: list(_parts(one["bodies"][0]))
         for name, (one, *_) in sorted(objects.items())

@@ -37,6 +37,8 @@ REST = {
     "white_yellow_mug": 0.0001,
     "wine_bottle": -0.0011,
 }
+# Of libero_90: no state at rest is recorded.
+NOT_RECORDED = {"new_salad_dressing", "white_bowl", "wooden_tray", "yellow_book"}
 
 
 def boxes(part):
@@ -98,7 +100,8 @@ def test_a_region_to_put_things_in_is_free(name, level, region):
 
 
 def test_every_movable_stands_as_high_as_in_libero():
-    assert set(REST) == {name for name, one in CATEGORIES.items() if not one.fixture}
+    movable = {name for name, one in CATEGORIES.items() if not one.fixture}
+    assert set(REST) == movable - NOT_RECORDED
     for name, height in REST.items():
         quaternion, _ = CATEGORIES[name].init_rotation
         upright = Rotation.from_quat(quaternion, scalar_first=True)

@@ -1,5 +1,6 @@
 """Tests of configs.schema: the committed configs, overrides and refusals."""
 
+import json
 import re
 import shutil
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from experiments.configs import quickstart
 from experiments.configs.checks import check_tasks
@@ -37,6 +38,15 @@ def test_the_committed_configs_convert(variant):
     assert rl.optimizer.decay_steps == rl.updates * rl.epochs * rl.minibatches
     if not variant:
         assert settings.evaluation.episodes >= 200
+
+
+def test_a_stored_config_reads_as_it_was():
+    config = quickstart.get_config()
+    stored = ConfigDict(json.loads(json.dumps(config.to_dict())))
+    found, expected = from_config(stored), from_config(config)
+    for name in ("policy", "sampler", "spatial", "sft", "evaluation"):
+        assert getattr(found, name) == getattr(expected, name), name
+    assert found.rl.tree == expected.rl.tree == ()
 
 
 def test_the_hybrid_sampler_counts_one_step():

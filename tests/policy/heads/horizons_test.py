@@ -91,9 +91,11 @@ def test_the_likelihood_is_scipys_of_the_mixed_mean(encoded):
 @pytest.mark.slow
 def test_training_reaches_the_chunk(encoded):
     target = jnp.broadcast_to(jnp.linspace(-1, 1, 4)[:, None], (2, 4, 4))
-    trained, losses = encoded.trained(target, steps=150, rate=0.02)
+    trained, losses = encoded.trained(target, steps=600, rate=0.05)
     assert losses[-10:].mean() < 0.5 * losses[:10].mean()
-    np.testing.assert_allclose(encoded.act(trained, KEY), target, atol=0.7)
+    real = slice(CONFIG.real_action_dim)  # the fourth dimension is not trained
+    found = encoded.act(trained, KEY)[..., real]
+    np.testing.assert_allclose(found, target[..., real], atol=0.7)
 
 
 def test_balance_is_zero_for_equal_gates_alone():

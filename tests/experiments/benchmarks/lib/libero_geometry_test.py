@@ -24,14 +24,18 @@ LIBERO = {
     "ketchup": 0.0232,
     "milk": 0.0317,
     "moka_pot": 0.0682,
+    "new_salad_dressing": 0.0218,
     "orange_juice": 0.0317,
     "plate": 0.0115,
     "porcelain_mug": 0.0165,
     "red_coffee_mug": 0.0294,
     "salad_dressing": 0.0218,
     "tomato_sauce": 0.0266,
+    "white_bowl": 0.0021,
     "white_yellow_mug": 0.0309,
     "wine_bottle": 0.0154,
+    "wooden_tray": 0.0572,
+    "yellow_book": 0.0281,
 }
 
 

@@ -100,7 +100,7 @@ def test_perturbed_episodes_are_told_by_dimension(workdir, tmp_path):
     out = tmp_path / "out"
     shown = evaluation(
         f"--checkpoint={workdir}",
-        *("--perturb=noise,language.request", "--severity=0.5,1", "--episodes=12"),
+        *("--perturb=noise.zoom,language.request", "--severity=0.5,1", "--episodes=12"),
         *("--max_steps=4", "--videos=1", f"--out={out}"),
     )
     assert {name: row["episodes"] for name, row in shown["dimensions"].items()} == {

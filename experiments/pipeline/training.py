@@ -46,7 +46,7 @@ def sft_stage(
     Raises:
       ValueError: the mesh does not divide the batch.
     """
-    config = context.config.sft
+    config, streaming = context.config.sft, context.config.data.streaming
     key = rng.named_key(context.config.seed, "init")
     create = functools.partial(sft.create, config=config, seed=context.config.seed)
     if context.mesh is not None:
@@ -76,8 +76,7 @@ def sft_stage(
         if config.geometry_weight:
             params = _with_decoder(context, params, initial)
         state = stage_setup.init_sharded(context, create, params, normalizer)
-        streams = context.config.data.streaming
-        make_step = _streamed_step if streams else _resident_step
+        make_step = _streamed_step if streaming else _resident_step
         return state, make_step(context, state, episodes)
 
     return TrainingStage(
@@ -87,9 +86,7 @@ def sft_stage(
         num_calls=config.steps // config.steps_per_call,
         abstract_state=stage_setup.abstract_state(context, "sft"),
         init=init,
-        displayed_metrics=(
-            ("loss", INPUT_BOUND) if context.config.data.streaming else ("loss",)
-        ),
+        displayed_metrics=("loss", INPUT_BOUND) if streaming else ("loss",),
         policy=_policy_spec(context),
     )
 

@@ -31,9 +31,8 @@ from omnivla_jax.train.environment import Environment
 from omnivla_jax.train.episode_stats import RolloutState, execute_chunk, init_rollout
 
 CHUNKING: Mapping[str, None] = {"splice": None, "guided": None}
-OTHER = (
-    "other"  # entry of a policy's parameters: those of the policy it is composed with
-)
+# Entry of a policy's parameters: those of the policy that it is composed with.
+OTHER = "other"
 
 
 @dataclass(frozen=True)

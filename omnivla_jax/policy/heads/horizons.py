@@ -88,7 +88,7 @@ def mix_horizons(
     tokens, condition = flow_velocity.input_tokens(params, proprio, chunk, tau, config)
     inside = jnp.arange(config.horizon) < horizons(config)[:, None]  # [G, H]
 
-    def look(inside: jax.Array) -> jax.Array:
+    def encode(inside: jax.Array) -> jax.Array:
         return suffix.run_suffix(
             params,
             cache,
@@ -99,7 +99,7 @@ def mix_horizons(
             visible=inside,
         )
 
-    hidden = jax.vmap(look)(inside)
+    hidden = jax.vmap(encode)(inside)
     ends, inside = params["action"], inside[:, None]
     output = ActionOutput(config.action_dim)
     velocities = jax.vmap(lambda x: output.apply({"params": ends["output"]}, x))(hidden)
@@ -199,17 +199,17 @@ def act_by_consensus(
     tau = jnp.full(len(proprio), (steps - 1) / steps)
     at_chunk = mix_horizons(params, cache, proprio, before, tau, config=config)
     chunk = before + at_chunk.velocity / steps
-    apart = jnp.mean(jnp.abs(at_chunk.velocities - at_chunk.velocity), axis=-1) / steps
-    return chunk, consensus_length(apart, config=config, ratio=ratio)
+    error = jnp.mean(jnp.abs(at_chunk.velocities - at_chunk.velocity), axis=-1) / steps
+    return chunk, consensus_length(error, config=config, ratio=ratio)
 
 
 def consensus_length(
-    apart: jax.Array, *, config: PolicyConfig, ratio: float
+    error: jax.Array, *, config: PolicyConfig, ratio: float
 ) -> jax.Array:
     """The longest beginning of a chunk on which its horizons agree, int32 [B].
 
     Args:
-      apart: float32 [G, B, H], how far each horizon's action is from the mixed one.
+      error: float32 [G, B, H], how far each horizon's action is from the mixed one.
       config: the policy's sizes.
       ratio: an action is agreed on where its horizons are at most `ratio` times as far
         apart as on the actions of the shortest horizon, which are executed in any case.
@@ -218,7 +218,7 @@ def consensus_length(
     ends = horizons(config)
     inside = np.arange(config.horizon) < ends[:, None]
     count = inside.sum(0)
-    mean = jnp.sum(jnp.where(inside[:, None], apart, 0.0), axis=0) / count  # [B, H]
+    mean = jnp.sum(jnp.where(inside[:, None], error, 0.0), axis=0) / count  # [B, H]
     limit = ratio * jnp.mean(mean[:, : ends[0]], axis=1, keepdims=True)
     place = np.arange(config.horizon)
     agreed = ((mean <= limit) & (count > 1)) | (place < ends[0])

@@ -109,12 +109,12 @@ def test_balance_is_zero_for_equal_gates_alone():
 
 
 @pytest.mark.parametrize(
-    "apart, length",
+    "error, length",
     [([1, 1, 1, 1], 2), ([1, 5, 0, 0], 1), ([5, 1, 1, 1], 2), ([1, 0, 9, 9], 2)],
 )
-def test_consensus_is_the_beginning_that_agrees(apart, length):
+def test_consensus_is_the_beginning_that_agrees(error, length):
     """Behind the second action a single horizon is left, so execution ends there."""
-    by_horizon = jnp.broadcast_to(jnp.array(apart, jnp.float32), (3, 1, 4))
+    by_horizon = jnp.broadcast_to(jnp.array(error, jnp.float32), (3, 1, 4))
     found = horizons.consensus_length(by_horizon, config=CONFIG, ratio=1.0)
     assert found.tolist() == [length]
 
